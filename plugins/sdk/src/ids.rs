@@ -1,0 +1,252 @@
+//! Typed ids. Each is an opaque string; cloning one copies a pointer.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::openapi::openapi_string;
+
+/// Why a string is no id. Its `Display` is a sentence for the person who sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdError(&'static str);
+
+impl fmt::Display for IdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for IdError {}
+
+/// The characters after an id's prefix: a ULID in lower case.
+const ULID_LENGTH: usize = 26;
+
+fn is_ulid_text(text: &str) -> bool {
+    text.len() == ULID_LENGTH
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+}
+
+fn new_ulid_text() -> String {
+    ulid::Ulid::generate().to_string().to_ascii_lowercase()
+}
+
+macro_rules! string_type {
+    ($type:ident) => {
+        impl $type {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+macro_rules! prefixed_id {
+    ($(#[$doc:meta])* $type:ident, $prefix:literal, $format:literal, $example:literal, $about:literal, $refusal:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// What every id of this kind begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new id, never given before; ids sort by the time they were made.
+            pub fn generate() -> Self {
+                Self::from_suffix(&new_ulid_text())
+            }
+
+            /// The 26 characters after the prefix.
+            pub fn suffix(&self) -> &str {
+                &self.0[Self::PREFIX.len()..]
+            }
+
+            fn from_suffix(suffix: &str) -> Self {
+                let mut text = String::with_capacity($prefix.len() + ULID_LENGTH);
+                text.push_str($prefix);
+                text.push_str(suffix);
+                Self(text.into())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                match text.strip_prefix($prefix) {
+                    Some(suffix) if is_ulid_text(suffix) => Ok(Self(text.into())),
+                    _ => Err(IdError($refusal)),
+                }
+            }
+        }
+
+        string_type!($type);
+        openapi_string!($type, $format, Some($format), $example, $about);
+    };
+}
+
+prefixed_id!(
+    /// A conversation's id: `cnv_` and a ULID, or the hash of a direct conversation's two members.
+    ConversationId, "cnv_", "conversation-id", "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6", "Id of a conversation.",
+    "must be a conversation id: cnv_ and 26 lower-case letters or digits"
+);
+
+prefixed_id!(
+    /// A message's id. It shares its 26 characters with the event that created the message.
+    MessageId, "msg_", "message-id", "msg_01hzx3v7k9q2m4n6p8r0s2t4v6", "Id of a message.",
+    "must be a message id: msg_ and 26 lower-case letters or digits"
+);
+
+prefixed_id!(
+    /// An event's id, which is also the id of its entry in the log. Consumers use it to recognise a repetition.
+    EventId, "evt_", "event-id", "evt_01hzx3v7k9q2m4n6p8r0s2t4v6", "Id of an event.",
+    "must be an event id: evt_ and 26 lower-case letters or digits"
+);
+
+impl ConversationId {
+    /// The id that belongs to a hash: 26 characters of `0-9a-z`.
+    ///
+    /// # Errors
+    /// When `suffix` is not of that form.
+    pub fn from_hash(suffix: &str) -> Result<Self, IdError> {
+        if is_ulid_text(suffix) {
+            Ok(Self::from_suffix(suffix))
+        } else {
+            Err(IdError("must be 26 lower-case letters or digits"))
+        }
+    }
+}
+
+impl EventId {
+    /// The id of the message that this event created.
+    pub fn to_message_id(&self) -> MessageId {
+        MessageId::from_suffix(self.suffix())
+    }
+
+    /// The id of the `index`th further entry of the same command: the same for every repetition of that command.
+    pub fn derive(&self, index: usize) -> Self {
+        // A ULID ends in 80 random bits; adding to them stays inside the same millisecond.
+        match ulid::Ulid::from_string(&self.suffix().to_ascii_uppercase()) {
+            Ok(ulid) => Self::from_suffix(
+                &ulid::Ulid(ulid.0.wrapping_add(index as u128))
+                    .to_string()
+                    .to_ascii_lowercase(),
+            ),
+            Err(_) => self.clone(),
+        }
+    }
+}
+
+impl MessageId {
+    /// The id of the event that created this message.
+    pub fn to_event_id(&self) -> EventId {
+        EventId::from_suffix(self.suffix())
+    }
+}
+
+/// A user's id: the id that the host gave that user (`sub` of its tokens, `externalUserId`).
+///
+/// 1 to 128 characters, no control characters, and none of the words that stand for something else in a path
+/// (`me`, `search`, `sync`).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserId(Arc<str>);
+
+impl UserId {
+    /// The most characters a user id may have.
+    pub const MAX_CHARACTERS: usize = 128;
+    const RESERVED: [&'static str; 3] = ["me", "search", "sync"];
+}
+
+impl FromStr for UserId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        if text.is_empty() || text.chars().count() > Self::MAX_CHARACTERS {
+            Err(IdError("must be a user id of 1 to 128 characters"))
+        } else if text.chars().any(char::is_control) {
+            Err(IdError("must be a user id without control characters"))
+        } else if Self::RESERVED.contains(&text) {
+            Err(IdError(
+                "must not be one of the reserved words me, search, sync",
+            ))
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+}
+
+string_type!(UserId);
+openapi_string!(
+    UserId,
+    "user-id",
+    Some("user-id"),
+    "alice",
+    "The host's own id of a user: 1-128 characters, no control characters; not me, search or sync."
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_parsed_and_refused() {
+        let id = MessageId::generate();
+        assert_eq!(id.as_str().parse::<MessageId>().as_ref(), Ok(&id));
+        assert_eq!(id.to_event_id().to_message_id(), id);
+        for bad in ["", "msg_", "msg_123", "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6", "msg_01HZX3V7K9Q2M4N6P8R0S2T4V6"] {
+            assert!(bad.parse::<MessageId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn derived_event_ids_are_stable_and_distinct() {
+        let id = EventId::generate();
+        assert_eq!(id.derive(0), id);
+        assert_eq!(id.derive(1), id.derive(1));
+        assert_ne!(id.derive(1), id.derive(2));
+    }
+
+    #[test]
+    fn user_ids_follow_the_hosts_rules() {
+        for good in ["a", "user.42", "auth0|5f7", "名前", "a b", "*", ">"] {
+            assert!(good.parse::<UserId>().is_ok(), "{good}");
+        }
+        let long = "x".repeat(129);
+        for bad in ["", "me", "search", "sync", "a\nb", "a\0b", long.as_str()] {
+            assert!(bad.parse::<UserId>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The contract of Chat Service: its nouns, ids, times and event catalogue.
+//!
+//! Everything that crosses a border of the service (REST, WebSocket, NATS, webhooks) is made of the types here, so that the
+//! same thing has the same name and shape everywhere. Plugins know this crate and nothing else of the service.
+//! It does no I/O and knows no database, no broker and no socket.
+
+pub mod events;
+pub mod ids;
+mod metadata;
+pub mod nouns;
+mod openapi;
+mod time;
+
+pub use events::{Envelope, EventType};
+pub use ids::{ConversationId, EventId, IdError, MessageId, UserId};
+pub use metadata::Metadata;
+pub use nouns::*;
+pub use time::Timestamp;

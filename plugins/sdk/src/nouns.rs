@@ -1,0 +1,244 @@
+//! The nouns of the contract, as REST, WebSocket, NATS and webhooks show them.
+//!
+//! A field that has no value is left out, never `null`.
+
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+
+use crate::{ConversationId, MessageId, Metadata, Timestamp, UserId};
+
+/// What kind of conversation this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum ConversationType {
+    /// Between two users; there is at most one for a pair, and its members never change.
+    Direct,
+    /// Between members who were added.
+    Group,
+    /// A group that everybody can find and join.
+    Public,
+}
+
+/// What a member who joins sees of the time before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum HistoryVisibility {
+    /// Everything since the conversation began.
+    #[default]
+    Full,
+    /// Only what came after joining.
+    Joined,
+}
+
+/// A member's rights in a conversation.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Enum, Default,
+)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads and writes.
+    #[default]
+    Member,
+    /// Also changes settings, adds and removes members, deletes messages.
+    Admin,
+    /// Also appoints admins and owners and deletes the conversation.
+    Owner,
+}
+
+/// What a message is, for the client that shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default, Hash)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum MessageType {
+    /// Written by a user.
+    #[default]
+    Text,
+    /// Said by the host or the service about the conversation.
+    System,
+    /// Whatever the host makes of `metadata`.
+    Custom,
+}
+
+/// A file that a message carries; the service stores the link, not the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct Attachment {
+    /// Where the file is: at most 2,048 characters.
+    #[oai(validator(min_length = 1, max_length = 2048))]
+    pub url: String,
+    /// Its media type, for example `image/png`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(max_length = 255))]
+    pub mime_type: Option<String>,
+    /// Its name, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(max_length = 255))]
+    pub name: Option<String>,
+    /// Its size in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "0")))]
+    pub size: Option<i64>,
+    /// A smaller picture of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(max_length = 2048))]
+    pub thumbnail_url: Option<String>,
+}
+
+/// How many users reacted to a message with one emoji, and who.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct ReactionSummary {
+    /// The emoji or `:shortcode:`.
+    pub emoji: String,
+    /// How many users.
+    pub count: u32,
+    /// The first 20 of them.
+    pub user_ids: Vec<UserId>,
+    /// Whether the caller is one of them.
+    pub reacted_by_me: bool,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// The conversation it stands in.
+    pub conversation_id: ConversationId,
+    /// Its dense number in the conversation's log; messages are ordered by it.
+    pub seq: u64,
+    /// Who wrote it.
+    pub sender_id: UserId,
+    /// Its text; empty when deleted.
+    pub content: String,
+    /// What it is.
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    pub kind: MessageType,
+    /// The files it carries.
+    pub attachments: Vec<Attachment>,
+    /// The message that it quotes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// The root of the thread it stands in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<MessageId>,
+    /// How many replies its thread has.
+    pub reply_count: u32,
+    /// Who is mentioned in it.
+    pub mentions: Vec<UserId>,
+    /// The host's own data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// The id under which the sender made sending it repeatable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_message_id: Option<String>,
+    /// The reactions to it, one item per emoji.
+    pub reactions: Vec<ReactionSummary>,
+    /// Whether its text was changed.
+    pub is_edited: bool,
+    /// Whether it was deleted; a tombstone keeps its place.
+    pub is_deleted: bool,
+    /// When it was sent.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct Conversation {
+    /// Its id.
+    pub id: ConversationId,
+    /// What kind it is.
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    pub kind: ConversationType,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// The host's own data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// What a member who joins sees of the time before.
+    pub history_visibility: HistoryVisibility,
+    /// Who made it.
+    pub created_by: UserId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its settings or members last changed.
+    pub updated_at: Timestamp,
+    /// When something last happened in it.
+    pub last_activity_at: Timestamp,
+    /// How many members it has.
+    pub participant_count: u32,
+    /// Its first 20 members by user id.
+    pub participant_ids: Vec<UserId>,
+    /// The number of its newest log entry that this answer knows.
+    pub seq: u64,
+    /// Its newest message; only in answers to a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_message: Option<Box<Message>>,
+    /// The caller's role in it; only in answers to a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub my_role: Option<Role>,
+}
+
+/// A user's membership in a conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct Participant {
+    /// Who.
+    pub user_id: UserId,
+    /// With which rights.
+    pub role: Role,
+    /// Since when.
+    pub joined_at: Timestamp,
+    /// The user's name, where the host gave one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The user's picture, where the host gave one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+}
+
+/// A user of the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct User {
+    /// The host's id of the user.
+    pub external_user_id: UserId,
+    /// The name to show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The picture to show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// The e-mail address; shown to the user and the host only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The host's roles of the user; shown to the user and the host only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// The host's own data; shown to the user and the host only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// When the service first heard of the user.
+    pub created_at: Timestamp,
+    /// When the profile last changed.
+    pub updated_at: Timestamp,
+}
