@@ -1,0 +1,223 @@
+//! From a token to its claims.
+
+use std::sync::Arc;
+
+use jsonwebtoken::{
+    Algorithm, AlgorithmFamily, DecodingKey, Header, Validation, decode, decode_header,
+};
+
+use super::claims::{Claims, RawClaims};
+use super::error::{AuthError, SetupError};
+use super::jwks::Jwks;
+use crate::config::{Auth, TokenKey};
+
+/// The longest token that is looked at, in bytes.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// The longest `kid` that is looked up, in bytes.
+const MAX_KID_BYTES: usize = 256;
+
+/// Checks tokens against one configuration. Clones share the fetched keys.
+#[derive(Clone)]
+pub struct Verifier {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    keys: Keys,
+    algorithms: Vec<Algorithm>,
+    issuer: Option<String>,
+    audience: Vec<String>,
+    leeway_seconds: u64,
+}
+
+enum Keys {
+    Fixed(DecodingKey),
+    Published(Jwks),
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier")
+            .field("algorithms", &self.inner.algorithms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Verifier {
+    /// Makes a verifier. Nothing is fetched yet, and no runtime is needed.
+    ///
+    /// # Errors
+    /// A public key or an address that cannot be read; a checked configuration holds neither.
+    pub fn from_config(auth: &Auth) -> Result<Self, SetupError> {
+        let keys = match &auth.key {
+            TokenKey::Secret(secret) => Keys::Fixed(DecodingKey::from_secret(secret.expose())),
+            TokenKey::PublicKey(pem) => Keys::Fixed(public_key(pem, &auth.algorithms)?),
+            TokenKey::Jwks(url) => Keys::Published(Jwks::new(url.expose())?),
+        };
+        Ok(Self::new(keys, auth))
+    }
+
+    fn new(keys: Keys, auth: &Auth) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                keys,
+                algorithms: auth.algorithms.clone(),
+                issuer: auth.issuer.clone(),
+                audience: auth.audience.clone(),
+                leeway_seconds: auth.leeway.as_secs(),
+            }),
+        }
+    }
+
+    /// As [`Verifier::from_config`], with a key set that a test has made.
+    #[cfg(test)]
+    pub(super) fn with_jwks(jwks: Jwks, auth: &Auth) -> Self {
+        Self::new(Keys::Published(jwks), auth)
+    }
+
+    /// Fetches the key set if there is one and it is not there yet; for a start that wants to know early.
+    ///
+    /// # Errors
+    /// [`AuthError::KeysUnavailable`]; later calls of [`Verifier::verify`] try again by themselves.
+    pub async fn warm(&self) -> Result<(), AuthError> {
+        match &self.inner.keys {
+            Keys::Fixed(_) => Ok(()),
+            Keys::Published(jwks) => jwks.current().await.map(drop),
+        }
+    }
+
+    /// Checks a token: its signature, its times, whom it is from and for, and its subject.
+    ///
+    /// Does not wait for anything with a fixed key. With a key set it may wait for one fetch, 5 seconds at most.
+    ///
+    /// # Errors
+    /// Why the token is not believed; [`AuthError::is_unavailable`] tells 503 from 401.
+    pub async fn verify(&self, token: &str) -> Result<Claims, AuthError> {
+        if token.is_empty() {
+            return Err(AuthError::Missing);
+        }
+        // Before anything is parsed: what follows costs time in proportion to the length.
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthError::Malformed);
+        }
+        let header = decode_header(token).map_err(|_| AuthError::Malformed)?;
+        self.check_header(&header)?;
+        match &self.inner.keys {
+            Keys::Fixed(key) => self.check_with(token, header.alg, key),
+            Keys::Published(jwks) => self.check_with_published(token, &header, jwks).await,
+        }
+    }
+
+    fn check_header(&self, header: &Header) -> Result<(), AuthError> {
+        // An extension that must be understood is not understood here (RFC 7515, 4.1.11).
+        if header.crit.is_some() {
+            return Err(AuthError::Malformed);
+        }
+        // Logout tokens, security events and the like bear the same signature, and mean something else (RFC 8725, 3.11).
+        if header
+            .typ
+            .as_deref()
+            .is_some_and(|typ| !is_access_token(typ))
+        {
+            return Err(AuthError::Malformed);
+        }
+        if header
+            .kid
+            .as_ref()
+            .is_some_and(|kid| kid.len() > MAX_KID_BYTES)
+        {
+            return Err(AuthError::Malformed);
+        }
+        if !self.inner.algorithms.contains(&header.alg) {
+            return Err(AuthError::BadSignature);
+        }
+        Ok(())
+    }
+
+    async fn check_with_published(
+        &self,
+        token: &str,
+        header: &Header,
+        jwks: &Jwks,
+    ) -> Result<Claims, AuthError> {
+        let kid = header.kid.as_deref();
+        let keys = jwks.current().await?;
+        let result = self.try_each(token, header.alg, keys.candidates(kid, header.alg));
+        let unknown = match kid {
+            Some(_) => !keys.knows(kid, header.alg),
+            None => result == Err(AuthError::BadSignature),
+        };
+        if !unknown {
+            return result;
+        }
+        // The host may have changed its keys since they were fetched.
+        let keys = jwks.newer_than(&keys).await?;
+        self.try_each(token, header.alg, keys.candidates(kid, header.alg))
+    }
+
+    /// The answer of the first key that made the signature, else [`AuthError::BadSignature`].
+    fn try_each<'a>(
+        &self,
+        token: &str,
+        algorithm: Algorithm,
+        keys: impl Iterator<Item = &'a DecodingKey>,
+    ) -> Result<Claims, AuthError> {
+        for key in keys {
+            match self.check_with(token, algorithm, key) {
+                Err(AuthError::BadSignature) => {}
+                decided => return decided,
+            }
+        }
+        Err(AuthError::BadSignature)
+    }
+
+    fn check_with(
+        &self,
+        token: &str,
+        algorithm: Algorithm,
+        key: &DecodingKey,
+    ) -> Result<Claims, AuthError> {
+        // Exactly one algorithm, which the caller has found among the configured ones.
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = self.inner.leeway_seconds;
+        validation.validate_nbf = true;
+        let mut required = vec!["exp"];
+        if let Some(issuer) = &self.inner.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        if self.inner.audience.is_empty() {
+            validation.validate_aud = false;
+        } else {
+            validation.set_audience(&self.inner.audience);
+            required.push("aud");
+        }
+        validation.set_required_spec_claims(&required);
+        let claims = decode::<RawClaims>(token, key, &validation)?.claims;
+        claims.check(
+            self.inner.issuer.as_deref(),
+            jsonwebtoken::get_current_timestamp(),
+            self.inner.leeway_seconds,
+        )
+    }
+}
+
+fn is_access_token(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    matches!(
+        typ.strip_prefix("application/").unwrap_or(&typ),
+        "jwt" | "at+jwt"
+    )
+}
+
+fn public_key(pem: &str, algorithms: &[Algorithm]) -> Result<DecodingKey, SetupError> {
+    let pem = pem.as_bytes();
+    match algorithms.first().map(|algorithm| algorithm.family()) {
+        Some(AlgorithmFamily::Rsa) => DecodingKey::from_rsa_pem(pem),
+        Some(AlgorithmFamily::Ec) => DecodingKey::from_ec_pem(pem),
+        Some(AlgorithmFamily::Ed) => DecodingKey::from_ed_pem(pem),
+        // A public key must never become the secret of an HMAC.
+        Some(AlgorithmFamily::Hmac) | None => return Err(SetupError::PublicKey),
+    }
+    .map_err(|_| SetupError::PublicKey)
+}

@@ -1,0 +1,230 @@
+//! The settings: where they come from, what they may be, and everything that is wrong with them.
+//!
+//! Four layers are laid over one another, the later one wins: the defaults, `chat.toml`, `.env`, the environment.
+//! Each variable is declared once, in the file of its concern, as a [`Variable`]; a struct beside it holds the
+//! checked values. Every value travels as text until its own rule reads it, so a secret of digits stays a secret
+//! and every fault can be reported at once, one line each, instead of the first one only.
+//!
+//! Rules that hold here:
+//! - nothing is read from the process: the caller hands over [`Sources`], so tests need no environment;
+//! - an empty value counts as not set (compose files write `${VAR:-}`); where a list may be empty, `none` says so;
+//! - surrounding white space is dropped;
+//! - no fault, warning or `Debug` output carries the text of a secret or the password of a URI.
+//!
+//! This room knows no other room, and no driver: it only says what was asked for.
+
+mod auth;
+mod cors;
+mod dotenv;
+mod limits;
+mod parse;
+mod plugins;
+mod presence;
+mod reader;
+mod secret;
+mod server;
+mod source;
+mod stores;
+mod variable;
+mod webhooks;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_auth;
+#[cfg(test)]
+mod tests_rules;
+
+use std::fmt;
+
+pub use auth::{Auth, TokenKey};
+pub use cors::{Cors, Origins};
+pub use limits::{Limits, RateLimit};
+pub use plugins::Plugins;
+pub use presence::Presence;
+pub use secret::{Secret, Uri};
+pub use server::{AppEnv, LogFormat, Server};
+pub use source::{Origin, Sources};
+pub use stores::Stores;
+pub use variable::{Kind, Show, Variable};
+pub use webhooks::Webhooks;
+
+use reader::Reader;
+
+/// The exit code of a process whose configuration is not valid (`EX_CONFIG` of sysexits).
+pub const EXIT_CODE: u8 = 78;
+
+/// All settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// MongoDB and NATS.
+    pub stores: Stores,
+    /// Ports, environment, logs, shutdown.
+    pub server: Server,
+    /// Who may call, and how that is proven.
+    pub auth: Auth,
+    /// The endpoint that the environment names, and rules for all endpoints.
+    pub webhooks: Webhooks,
+    /// Which web pages may call.
+    pub cors: Cors,
+    /// When a user is away, when typing ends.
+    pub presence: Presence,
+    /// Rates and sizes.
+    pub limits: Limits,
+    /// Which plugins run, and their tables.
+    pub plugins: Plugins,
+}
+
+/// A configuration that passed every rule, and what is worth a look nevertheless.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// One line each, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// One thing that is wrong: the variable, and what is wrong with it, with the remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The variable, or the file when the fault belongs to no variable.
+    pub subject: String,
+    /// What is wrong, and what to do about it.
+    pub problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.problem)
+    }
+}
+
+/// Everything that is wrong with a configuration; its `Display` has one line per fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors {
+    /// The faults, in the order of the groups. Never empty.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, fault) in self.faults.iter().enumerate() {
+            if at > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// One variable as `config show` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The group's heading.
+    pub group: &'static str,
+    /// The variable's name.
+    pub name: String,
+    /// Its value, safe to print: secrets are masked. `None` when it is not set.
+    pub value: Option<String>,
+    /// The layer that it came from; [`Origin::Default`] when nobody set it.
+    pub origin: Origin,
+}
+
+/// All variables with their values, whether the configuration is valid or not.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The variables, by group.
+    pub settings: Vec<Setting>,
+    /// What [`Config::load`] would have said.
+    pub outcome: Result<Loaded, ConfigErrors>,
+}
+
+/// Every group of variables with its heading, in the order of the documentation.
+pub const GROUPS: [(&str, &[Variable]); 8] = [
+    ("Stores", stores::VARIABLES),
+    ("Server", server::VARIABLES),
+    ("Authentication", auth::VARIABLES),
+    ("Webhooks", webhooks::VARIABLES),
+    ("CORS", cors::VARIABLES),
+    ("Presence", presence::VARIABLES),
+    ("Limits", limits::VARIABLES),
+    ("Plugins", plugins::VARIABLES),
+];
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All faults at once; the caller prints them and exits with [`EXIT_CODE`].
+    pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+        let mut reader = Reader::new(sources);
+        let config = Self::read(&mut reader);
+        finish(reader, config)
+    }
+
+    /// Every group is read before the first `?`, so that no fault hides another.
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let stores = Stores::read(reader);
+        let server = Server::read(reader);
+        let env = server.as_ref().map(|server| server.app_env);
+        let auth = Auth::read(reader, env);
+        let webhooks = Webhooks::read(reader);
+        let cors = Cors::read(reader, env);
+        let presence = Presence::read(reader);
+        let limits = Limits::read(reader);
+        let plugins = Plugins::read(reader);
+        Some(Self {
+            stores: stores?,
+            server: server?,
+            auth: auth?,
+            webhooks: webhooks?,
+            cors: cors?,
+            presence: presence?,
+            limits: limits?,
+            plugins: plugins?,
+        })
+    }
+}
+
+/// Reads everything as [`Config::load`] does, and keeps each value's origin for `config show`.
+pub fn inspect(sources: &Sources) -> Inspection {
+    let mut reader = Reader::new(sources);
+    let mut settings = Vec::new();
+    for (group, variables) in GROUPS {
+        for variable in variables {
+            let (value, origin) = reader.shown(variable);
+            settings.push(Setting {
+                group,
+                name: variable.name.to_owned(),
+                value,
+                origin,
+            });
+        }
+    }
+    settings.extend(reader.shown_plugin_tables());
+    let config = Config::read(&mut reader);
+    Inspection {
+        settings,
+        outcome: finish(reader, config),
+    }
+}
+
+fn finish(reader: Reader, config: Option<Config>) -> Result<Loaded, ConfigErrors> {
+    let (mut faults, warnings) = reader.into_findings();
+    match config {
+        Some(config) if faults.is_empty() => Ok(Loaded { config, warnings }),
+        _ => {
+            // A group can only be missing with a fault of its own; the line below keeps the promise "never empty".
+            if faults.is_empty() {
+                faults.push(Fault {
+                    subject: "configuration".to_owned(),
+                    problem: "could not be read".to_owned(),
+                });
+            }
+            Err(ConfigErrors { faults })
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What is declared about a variable.
+
+/// One variable of the contract: everything about it that does not need code.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// The name in the environment; in `chat.toml` the same in lower case.
+    pub name: &'static str,
+    /// The value when nobody sets it, as one would write it.
+    pub default: Option<&'static str>,
+    /// What `chat.toml` may hold for it.
+    pub kind: Kind,
+    /// How it is printed.
+    pub show: Show,
+}
+
+/// The types that `chat.toml` may use for a value; `.env` and the environment know only text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Text in quotes.
+    Text,
+    /// A whole number, or text that holds one.
+    Number,
+    /// `true` or `false`, or text that holds one.
+    Switch,
+    /// An array of texts, or one text with commas.
+    List,
+}
+
+/// How `config show` prints a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// As it is.
+    Plain,
+    /// Never: three stars.
+    Secret,
+    /// A URI, or several with commas, without its secret parts.
+    Uri,
+    /// A key in PEM form or the path of one: the path, never the text.
+    Pem,
+}
+
+impl Variable {
+    const fn new(
+        name: &'static str,
+        default: Option<&'static str>,
+        kind: Kind,
+        show: Show,
+    ) -> Self {
+        Self {
+            name,
+            default,
+            kind,
+            show,
+        }
+    }
+
+    pub(super) const fn text(name: &'static str, default: Option<&'static str>) -> Self {
+        Self::new(name, default, Kind::Text, Show::Plain)
+    }
+
+    pub(super) const fn number(name: &'static str, default: &'static str) -> Self {
+        Self::new(name, Some(default), Kind::Number, Show::Plain)
+    }
+
+    pub(super) const fn switch(name: &'static str, default: &'static str) -> Self {
+        Self::new(name, Some(default), Kind::Switch, Show::Plain)
+    }
+
+    pub(super) const fn list(name: &'static str, default: Option<&'static str>) -> Self {
+        Self::new(name, default, Kind::List, Show::Plain)
+    }
+
+    pub(super) const fn secret(name: &'static str) -> Self {
+        Self::new(name, None, Kind::Text, Show::Secret)
+    }
+
+    pub(super) const fn uri(name: &'static str, kind: Kind) -> Self {
+        Self::new(name, None, kind, Show::Uri)
+    }
+
+    pub(super) const fn pem(name: &'static str) -> Self {
+        Self::new(name, None, Kind::Text, Show::Pem)
+    }
+
+    /// The key in `chat.toml`: the name in lower case.
+    ///
+    /// `PLUGINS` alone is called `plugins_enabled` there, because `plugins` holds the plugins' own tables.
+    pub fn toml_key(&self) -> String {
+        match self.name {
+            "PLUGINS" => "plugins_enabled".to_owned(),
+            name => name.to_ascii_lowercase(),
+        }
+    }
+}
