@@ -1,0 +1,63 @@
+//! Load and authorise: what every verb asks before it looks at anything.
+
+use chat_sdk::{Role, UserId};
+
+use super::{
+    error::{DomainError, Result},
+    state::{ConversationFields, ConversationState, Member},
+};
+
+/// The conversation and the caller's membership, when the caller is a member of it now.
+///
+/// `None` as actor is the host, who may do everything an owner may.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when there is no such conversation or the caller is no member: the two look the same.
+pub fn member<'a>(
+    state: &'a ConversationState,
+    actor: Option<&UserId>,
+) -> Result<(&'a ConversationFields, Standing<'a>)> {
+    let fields = state.living().ok_or_else(DomainError::no_conversation)?;
+    match actor {
+        None => Ok((fields, Standing { member: None })),
+        Some(actor) => {
+            let member = state
+                .active_member(actor)
+                .ok_or_else(DomainError::no_conversation)?;
+            Ok((
+                fields,
+                Standing {
+                    member: Some(member),
+                },
+            ))
+        }
+    }
+}
+
+/// How the caller stands to a conversation.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    member: Option<&'a Member>,
+}
+
+impl Standing<'_> {
+    /// The caller's role; the host's is owner.
+    pub fn role(&self) -> Role {
+        self.member.map_or(Role::Owner, |member| member.role)
+    }
+
+    /// Passes who has at least `role`.
+    ///
+    /// # Errors
+    /// [`DomainError::Forbidden`] saying what is needed.
+    pub fn require(&self, role: Role) -> Result<()> {
+        if self.role() >= role {
+            return Ok(());
+        }
+        Err(DomainError::Forbidden(match role {
+            Role::Owner => "Only an owner of the conversation may do this.".into(),
+            Role::Admin => "Only an owner or admin of the conversation may do this.".into(),
+            Role::Member => "Only a member of the conversation may do this.".into(),
+        }))
+    }
+}

@@ -1,0 +1,177 @@
+//! From entries of the log to events of the catalogue: what the world is told.
+
+use chat_sdk::{
+    Conversation, ConversationId, Envelope, Message, Timestamp, User, UserId,
+    events::{
+        ConversationDeleted, ENVELOPE_VERSION, EventData, MessageDeleted, MessageUpdated, Noop,
+        ParticipantUpdated, ParticipantsAdded, ParticipantsRemoved, UserDeleted,
+    },
+};
+
+use super::entry::{Body, ConversationSnapshot, Entry, MessageCreated, Owner, Profile};
+
+/// The event of an entry. It needs nothing but the entry, so that a sweep can publish what a writer could not.
+pub fn envelope(entry: &Entry) -> Envelope<EventData> {
+    let (conversation_id, user_id) = match &entry.owner {
+        Owner::Conversation(id) => (Some(id.clone()), None),
+        Owner::User(id) => (None, Some(id.clone())),
+    };
+    Envelope {
+        id: entry.id.clone(),
+        kind: entry.body.kind(),
+        version: ENVELOPE_VERSION,
+        timestamp: entry.at,
+        seq: entry.seq,
+        actor_id: entry.actor.clone(),
+        data: match &entry.owner {
+            Owner::Conversation(id) => conversation_data(entry, id),
+            Owner::User(id) => user_data(entry, id),
+        },
+        conversation_id,
+        user_id,
+    }
+}
+
+fn conversation_data(entry: &Entry, id: &ConversationId) -> EventData {
+    match &entry.body {
+        Body::MessageCreated(body) => EventData::Message(Box::new(message(entry, body))),
+        Body::MessageUpdated(edit) => EventData::MessageUpdated(MessageUpdated {
+            message_id: edit.message_id.clone(),
+            conversation_id: id.clone(),
+            content: edit.content.clone(),
+            is_edited: true,
+            updated_at: entry.at,
+            metadata: edit.metadata.clone(),
+        }),
+        Body::MessageDeleted(target) => EventData::MessageDeleted(MessageDeleted {
+            message_id: target.message_id.clone(),
+            conversation_id: id.clone(),
+            deleted_at: entry.at,
+        }),
+        Body::ConversationCreated(created) => {
+            let mut conversation = conversation(entry, id, &created.conversation);
+            // Readers of the stream learn everybody who is in from the start.
+            conversation.participant_ids = created
+                .members
+                .iter()
+                .map(|member| member.user_id.clone())
+                .collect();
+            EventData::Conversation(Box::new(conversation))
+        }
+        Body::ConversationUpdated(snapshot) => {
+            EventData::Conversation(Box::new(conversation(entry, id, snapshot)))
+        }
+        Body::ConversationDeleted => EventData::ConversationDeleted(ConversationDeleted {
+            conversation_id: id.clone(),
+            timestamp: entry.at,
+        }),
+        Body::ParticipantAdded(joined) => match joined.user_ids.first() {
+            Some(first) => EventData::ParticipantsAdded(ParticipantsAdded {
+                conversation_id: id.clone(),
+                user_id: first.clone(),
+                user_ids: joined.user_ids.clone(),
+                role: joined.role,
+                timestamp: entry.at,
+                conversation: Box::new(conversation(entry, id, &joined.conversation)),
+            }),
+            None => EventData::Noop(Noop {}),
+        },
+        Body::ParticipantRemoved(left) => match left.user_ids.first() {
+            Some(first) => EventData::ParticipantsRemoved(ParticipantsRemoved {
+                conversation_id: id.clone(),
+                user_id: first.clone(),
+                user_ids: left.user_ids.clone(),
+                timestamp: entry.at,
+            }),
+            None => EventData::Noop(Noop {}),
+        },
+        Body::ParticipantUpdated(change) => EventData::ParticipantUpdated(ParticipantUpdated {
+            conversation_id: id.clone(),
+            user_id: change.user_id.clone(),
+            role: change.role,
+            timestamp: entry.at,
+        }),
+        Body::UserSynced(_) | Body::UserUpdated(_) | Body::UserDeleted | Body::Noop => {
+            EventData::Noop(Noop {})
+        }
+    }
+}
+
+fn user_data(entry: &Entry, id: &UserId) -> EventData {
+    match &entry.body {
+        Body::UserSynced(profile) | Body::UserUpdated(profile) => {
+            EventData::User(Box::new(user(id, profile, entry.at)))
+        }
+        Body::UserDeleted => EventData::UserDeleted(UserDeleted {
+            external_user_id: id.clone(),
+            timestamp: entry.at,
+        }),
+        _ => EventData::Noop(Noop {}),
+    }
+}
+
+/// The message that an entry created, as it was then.
+pub fn message(entry: &Entry, body: &MessageCreated) -> Message {
+    let conversation_id = match &entry.owner {
+        Owner::Conversation(id) => id.clone(),
+        // A message stands in a conversation's log only: the check refuses it elsewhere.
+        Owner::User(_) => ConversationId::generate(),
+    };
+    Message {
+        id: entry.id.to_message_id(),
+        conversation_id,
+        seq: entry.seq,
+        sender_id: entry
+            .actor
+            .clone()
+            .unwrap_or_else(|| "system".parse().expect("a valid user id")),
+        content: body.content.clone(),
+        kind: body.kind,
+        attachments: body.attachments.clone(),
+        reply_to: body.reply_to.clone(),
+        thread_id: body.thread_id.clone(),
+        reply_count: 0,
+        mentions: body.mentions.clone(),
+        metadata: body.metadata.clone(),
+        client_message_id: body.client_message_id.clone(),
+        reactions: Vec::new(),
+        is_edited: false,
+        is_deleted: false,
+        created_at: entry.at,
+        updated_at: entry.at,
+    }
+}
+
+fn conversation(entry: &Entry, id: &ConversationId, snapshot: &ConversationSnapshot) -> Conversation {
+    Conversation {
+        id: id.clone(),
+        kind: snapshot.kind,
+        name: snapshot.settings.name.clone(),
+        avatar_url: snapshot.settings.avatar_url.clone(),
+        metadata: snapshot.settings.metadata.clone(),
+        history_visibility: snapshot.settings.history_visibility,
+        created_by: snapshot.created_by.clone(),
+        created_at: Timestamp::from_millis(snapshot.created_at),
+        updated_at: entry.at,
+        last_activity_at: entry.at,
+        participant_count: snapshot.participant_count,
+        participant_ids: snapshot.participant_ids.clone(),
+        seq: entry.seq,
+        last_message: None,
+        my_role: None,
+    }
+}
+
+/// A user's noun from the stored profile.
+pub fn user(id: &UserId, profile: &Profile, updated_at: Timestamp) -> User {
+    User {
+        external_user_id: id.clone(),
+        name: profile.name.clone(),
+        avatar_url: profile.avatar_url.clone(),
+        email: profile.email.clone(),
+        roles: Some(profile.roles.clone()),
+        metadata: profile.metadata.clone(),
+        created_at: Timestamp::from_millis(profile.created_at),
+        updated_at,
+    }
+}

@@ -1,0 +1,370 @@
+//! Conversations: making, finding, changing, deleting.
+
+use std::collections::BTreeMap;
+
+use chat_sdk::{
+    Conversation, ConversationId, ConversationType, HistoryVisibility, Metadata, Role, Timestamp,
+    UserId,
+};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Context, access,
+    command::{Command, Decision, Request, SettingsPatch},
+    entry::{Body, ConversationCreated, ConversationSnapshot, NewMember, Settings},
+    error::{DomainError, Faults, Result},
+    messages::check_metadata,
+    page::{Page, PageRequest},
+    participants::{self, USERS_PER_ENTRY},
+    patch::Patch,
+    state::{ConversationState, SHOWN_MEMBERS},
+    users,
+};
+
+/// The most characters of a conversation's name.
+pub const MAX_NAME: usize = 200;
+/// The most characters of a link.
+pub const MAX_URL: usize = 2048;
+
+/// A conversation to make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewConversation {
+    /// What kind.
+    pub kind: ConversationType,
+    /// Its members; the maker is one even when not listed.
+    pub participant_ids: Vec<UserId>,
+    /// Its settings.
+    pub settings: Settings,
+}
+
+/// A conversation, and whether it was made just now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// The conversation, as its maker sees it.
+    pub conversation: Conversation,
+    /// False for a direct conversation that was there already.
+    pub is_new: bool,
+}
+
+/// Makes a conversation; a direct one that exists is found instead.
+///
+/// More than 200 members become several entries; who was named is a member when this returns `Ok`.
+///
+/// # Errors
+/// [`DomainError::Validation`] naming every unknown participant and every other fault.
+pub async fn create(ctx: &Context, actor: &UserId, new: NewConversation) -> Result<Made> {
+    let mut faults = Faults::default();
+    check_settings(&new.settings, &mut faults);
+    faults.when(
+        new.participant_ids.len() > ctx.limits.max_group_members as usize,
+        "participantIds",
+        format!("must have at most {} items", ctx.limits.max_group_members),
+    );
+    let others: Vec<&UserId> = new.participant_ids.iter().filter(|id| *id != actor).collect();
+    faults.when(
+        new.kind == ConversationType::Direct && others.len() != 1,
+        "participantIds",
+        "must name exactly one other user in a direct conversation",
+    );
+    faults.into_result()?;
+    users::check_known(ctx, "participantIds", &new.participant_ids).await?;
+    if new.kind == ConversationType::Direct {
+        return create_direct(ctx, actor, others[0], new.settings).await;
+    }
+    let mut members: BTreeMap<UserId, Role> = new
+        .participant_ids
+        .into_iter()
+        .map(|id| (id, Role::Member))
+        .collect();
+    members.remove(actor);
+    let mut members: Vec<NewMember> = members
+        .into_iter()
+        .map(|(user_id, role)| NewMember { user_id, role })
+        .collect();
+    let later = members.split_off(members.len().min(USERS_PER_ENTRY - 1));
+    members.push(NewMember {
+        user_id: actor.clone(),
+        role: Role::Owner,
+    });
+    let id = ConversationId::generate();
+    append_creation(ctx, &id, actor, new.kind, new.settings, members).await?;
+    if !later.is_empty() {
+        let ids = later.into_iter().map(|member| member.user_id).collect();
+        participants::add(ctx, Some(actor), &id, ids, Role::Member).await?;
+    }
+    Ok(Made {
+        conversation: get(ctx, actor, &id).await?,
+        is_new: true,
+    })
+}
+
+/// Finds or makes the direct conversation of two users. Both must be known.
+///
+/// # Errors
+/// [`DomainError::Validation`] for a conversation with oneself.
+pub async fn create_direct(
+    ctx: &Context,
+    actor: &UserId,
+    other: &UserId,
+    settings: Settings,
+) -> Result<Made> {
+    if actor == other {
+        return Err(DomainError::invalid(
+            "receiverId",
+            "must be another user than the sender",
+        ));
+    }
+    let id = direct_id(actor, other);
+    let members = [actor, other]
+        .map(|user| NewMember {
+            user_id: user.clone(),
+            role: Role::Member,
+        })
+        .to_vec();
+    let is_new = append_creation(ctx, &id, actor, ConversationType::Direct, settings, members).await?;
+    Ok(Made {
+        conversation: get(ctx, actor, &id).await?,
+        is_new,
+    })
+}
+
+async fn append_creation(
+    ctx: &Context,
+    id: &ConversationId,
+    actor: &UserId,
+    kind: ConversationType,
+    settings: Settings,
+    members: Vec<NewMember>,
+) -> Result<bool> {
+    let command = Command::CreateConversation {
+        kind,
+        settings,
+        created_by: actor.clone(),
+        members,
+    };
+    let outcome = ctx
+        .append(Request::new(id.clone(), Some(actor.clone()), command))
+        .await?;
+    Ok(outcome.entry.is_some())
+}
+
+/// The id of the direct conversation of two users: a hash of the pair, whoever comes first.
+pub fn direct_id(one: &UserId, other: &UserId) -> ConversationId {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let (first, second) = if one <= other { (one, other) } else { (other, one) };
+    let mut digest = Sha256::new();
+    digest.update((first.as_str().len() as u64).to_le_bytes());
+    digest.update(first.as_str());
+    digest.update(second.as_str());
+    let digest = digest.finalize();
+    // 26 characters of 5 bits: 130 bits of the digest.
+    let suffix: String = (0..26)
+        .map(|index| {
+            let bit = index * 5;
+            let pair = u16::from_be_bytes([digest[bit / 8], digest[bit / 8 + 1]]);
+            ALPHABET[usize::from((pair >> (11 - bit % 8)) & 31)] as char
+        })
+        .collect();
+    ConversationId::from_hash(&suffix).expect("26 characters of the alphabet are an id")
+}
+
+/// One conversation, as a member sees it.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for who is no member.
+pub async fn get(ctx: &Context, actor: &UserId, id: &ConversationId) -> Result<Conversation> {
+    let membership = ctx.store.find_membership(id, actor).await?;
+    let role = membership.active()?.role;
+    let mut conversation = ctx
+        .store
+        .find_conversation(id)
+        .await?
+        .ok_or_else(DomainError::no_conversation)?;
+    conversation.my_role = Some(role);
+    Ok(conversation)
+}
+
+/// The conversations of a user, latest activity first.
+///
+/// # Errors
+/// [`DomainError::Validation`] for an unknown cursor.
+pub async fn list(
+    ctx: &Context,
+    actor: &UserId,
+    request: &PageRequest,
+) -> Result<Page<Conversation>> {
+    ctx.store.find_conversation_page(actor, request).await
+}
+
+/// Public conversations whose name begins with `query` (all without one), by name.
+///
+/// # Errors
+/// [`DomainError::Validation`] for an unknown cursor.
+pub async fn list_public(
+    ctx: &Context,
+    query: Option<&str>,
+    request: &PageRequest,
+) -> Result<Page<Conversation>> {
+    ctx.store.find_public_page(query.unwrap_or_default(), request).await
+}
+
+/// Changes a conversation's settings.
+///
+/// # Errors
+/// [`DomainError::Forbidden`] for a plain member or a direct conversation.
+pub async fn change(
+    ctx: &Context,
+    actor: &UserId,
+    id: &ConversationId,
+    patch: SettingsPatch,
+) -> Result<Conversation> {
+    let mut faults = Faults::default();
+    check_name(patch.name.value(), &mut faults);
+    check_url("avatarUrl", patch.avatar_url.value(), &mut faults);
+    check_metadata(patch.metadata.value(), &mut faults);
+    faults.into_result()?;
+    ctx.append(Request::new(
+        id.clone(),
+        Some(actor.clone()),
+        Command::ChangeSettings(patch),
+    ))
+    .await?;
+    get(ctx, actor, id).await
+}
+
+/// Deletes a conversation for everybody. Only an owner may.
+///
+/// # Errors
+/// [`DomainError::NotFound`], [`DomainError::Forbidden`].
+pub async fn delete(ctx: &Context, actor: &UserId, id: &ConversationId) -> Result<()> {
+    ctx.append(Request::new(
+        id.clone(),
+        Some(actor.clone()),
+        Command::DeleteConversation,
+    ))
+    .await?;
+    Ok(())
+}
+
+fn check_settings(settings: &Settings, faults: &mut Faults) {
+    check_name(settings.name.as_ref(), faults);
+    check_url("avatarUrl", settings.avatar_url.as_ref(), faults);
+    check_metadata(settings.metadata.as_ref(), faults);
+}
+
+fn check_name(name: Option<&String>, faults: &mut Faults) {
+    faults.when(
+        name.is_some_and(|name| !(1..=MAX_NAME).contains(&name.trim().chars().count())),
+        "name",
+        "must have 1 to 200 characters",
+    );
+}
+
+/// Notes a link that is too long or empty.
+pub(super) fn check_url(field: &'static str, url: Option<&String>, faults: &mut Faults) {
+    faults.when(
+        url.is_some_and(|url| !(1..=MAX_URL).contains(&url.chars().count())),
+        field,
+        "must have 1 to 2,048 characters",
+    );
+}
+
+pub(super) fn check_create(
+    state: &ConversationState,
+    kind: ConversationType,
+    settings: &Settings,
+    created_by: &UserId,
+    members: &[NewMember],
+    at: Timestamp,
+) -> Result<Decision> {
+    if state.fields.is_some() {
+        return Ok(Decision::Nothing);
+    }
+    let mut ids: Vec<UserId> = members.iter().map(|member| member.user_id.clone()).collect();
+    ids.sort();
+    ids.truncate(SHOWN_MEMBERS);
+    Ok(Decision::Append(Body::ConversationCreated(
+        ConversationCreated {
+            conversation: ConversationSnapshot {
+                kind,
+                settings: settings.clone(),
+                created_by: created_by.clone(),
+                created_at: at.as_millis(),
+                participant_count: members.len() as u32,
+                participant_ids: ids,
+            },
+            members: members.to_vec(),
+        },
+    )))
+}
+
+pub(super) fn check_change(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    patch: SettingsPatch,
+) -> Result<Decision> {
+    let (fields, standing) = access::member(state, actor)?;
+    if fields.kind == ConversationType::Direct
+        && (!patch.name.is_keep()
+            || !patch.avatar_url.is_keep()
+            || patch.history_visibility == Some(HistoryVisibility::Joined))
+    {
+        return Err(DomainError::Forbidden(
+            "Of a direct conversation only the metadata can be changed.".into(),
+        ));
+    }
+    if fields.kind != ConversationType::Direct {
+        standing.require(Role::Admin)?;
+    }
+    let settings = changed(fields.settings.clone(), patch);
+    if settings == fields.settings {
+        return Ok(Decision::Nothing);
+    }
+    Ok(Decision::Append(Body::ConversationUpdated(
+        state.snapshot(fields, settings),
+    )))
+}
+
+fn changed(mut settings: Settings, patch: SettingsPatch) -> Settings {
+    let SettingsPatch {
+        name,
+        avatar_url,
+        metadata,
+        history_visibility,
+    } = patch;
+    name.apply(&mut settings.name);
+    avatar_url.apply(&mut settings.avatar_url);
+    Patch::<Metadata>::apply(metadata, &mut settings.metadata);
+    if let Some(visibility) = history_visibility {
+        settings.history_visibility = visibility;
+    }
+    settings
+}
+
+pub(super) fn check_delete(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+) -> Result<Decision> {
+    let (fields, standing) = access::member(state, actor)?;
+    if fields.kind == ConversationType::Direct {
+        return Err(DomainError::Forbidden(
+            "A direct conversation cannot be deleted, because it is the other user's too.".into(),
+        ));
+    }
+    standing.require(Role::Owner)?;
+    Ok(Decision::Append(Body::ConversationDeleted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_has_one_direct_conversation() {
+        let [a, b, c]: [UserId; 3] = ["a", "b", "c"].map(|id| id.parse().expect("valid"));
+        assert_eq!(direct_id(&a, &b), direct_id(&b, &a));
+        assert_ne!(direct_id(&a, &b), direct_id(&a, &c));
+        let [ab, x, bx]: [UserId; 3] = ["ab", "x", "bx"].map(|id| id.parse().expect("valid"));
+        assert_ne!(direct_id(&ab, &x), direct_id(&a, &bx));
+    }
+}

@@ -1,0 +1,335 @@
+//! An entry of a log: one change, numbered.
+//!
+//! What stands here is what is stored; [`super::catalogue`] turns it into what the world sees.
+
+use std::fmt;
+
+use chat_sdk::{
+    Attachment, ConversationId, ConversationType, EventId, EventType, HistoryVisibility, MessageId,
+    MessageType, Metadata, Role, Timestamp, UserId,
+};
+use serde::{Deserialize, Serialize};
+
+/// Whose log an entry stands in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Owner {
+    /// A conversation's: messages, members, settings.
+    Conversation(ConversationId),
+    /// A user's: the profile.
+    User(UserId),
+}
+
+/// How many shards the logs are spread over: the unit of one-writer ownership and of NATS subjects. Fixed for ever, because subjects name it.
+pub const SHARDS: u8 = 64;
+
+impl Owner {
+    const USER_PREFIX: &'static str = "user:";
+
+    /// The text under which the log stores this owner. A conversation's id never begins with `user:`.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Conversation(id) => id.to_string(),
+            Self::User(id) => format!("{}{id}", Self::USER_PREFIX),
+        }
+    }
+
+    /// The owner of a stored key; `None` for a text that is none.
+    pub fn from_key(key: &str) -> Option<Self> {
+        match key.strip_prefix(Self::USER_PREFIX) {
+            Some(user) => user.parse().ok().map(Self::User),
+            None => key.parse().ok().map(Self::Conversation),
+        }
+    }
+
+    /// The shard that this log belongs to (FNV-1a of the key).
+    pub fn shard(&self) -> u8 {
+        let (prefix, id) = match self {
+            Self::Conversation(id) => ("", id.as_str()),
+            Self::User(id) => (Self::USER_PREFIX, id.as_str()),
+        };
+        let mut hash: u32 = 0x811c_9dc5;
+        for byte in prefix.bytes().chain(id.bytes()) {
+            hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        }
+        // The high bits are better mixed than the low ones. The remainder is below SHARDS, so it fits.
+        ((hash >> 16) % u32::from(SHARDS)) as u8
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conversation(id) => id.fmt(f),
+            Self::User(id) => write!(f, "{}{id}", Self::USER_PREFIX),
+        }
+    }
+}
+
+impl From<ConversationId> for Owner {
+    fn from(id: ConversationId) -> Self {
+        Self::Conversation(id)
+    }
+}
+
+impl From<UserId> for Owner {
+    fn from(id: UserId) -> Self {
+        Self::User(id)
+    }
+}
+
+/// One numbered change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its id, given where the command entered.
+    pub id: EventId,
+    /// Whose log.
+    pub owner: Owner,
+    /// Its number there, dense, from 1.
+    pub seq: u64,
+    /// Who did it; `None` when the host did it in no user's name.
+    pub actor: Option<UserId>,
+    /// When, by the clock of the process that checked it. Order is by `seq`, never by this.
+    pub at: Timestamp,
+    /// What.
+    pub body: Body,
+}
+
+/// What an entry changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Body {
+    /// A message was sent.
+    MessageCreated(Box<MessageCreated>),
+    /// A message's text was changed.
+    MessageUpdated(MessageEdit),
+    /// A message was deleted.
+    MessageDeleted(MessageTarget),
+    /// A conversation was made.
+    ConversationCreated(ConversationCreated),
+    /// A conversation's settings were changed.
+    ConversationUpdated(ConversationSnapshot),
+    /// A conversation was deleted.
+    ConversationDeleted,
+    /// Users became members.
+    ParticipantAdded(ParticipantsJoined),
+    /// Users ceased to be members.
+    ParticipantRemoved(ParticipantsLeft),
+    /// A member's role was changed.
+    ParticipantUpdated(RoleChange),
+    /// The host told of a user.
+    UserSynced(Profile),
+    /// A user changed their profile.
+    UserUpdated(Profile),
+    /// A user was deleted.
+    UserDeleted,
+    /// The number stays empty.
+    Noop,
+}
+
+impl Body {
+    /// The type of event that this is.
+    pub fn kind(&self) -> EventType {
+        match self {
+            Self::MessageCreated(_) => EventType::MessageCreated,
+            Self::MessageUpdated(_) => EventType::MessageUpdated,
+            Self::MessageDeleted(_) => EventType::MessageDeleted,
+            Self::ConversationCreated(_) => EventType::ConversationCreated,
+            Self::ConversationUpdated(_) => EventType::ConversationUpdated,
+            Self::ConversationDeleted => EventType::ConversationDeleted,
+            Self::ParticipantAdded(_) => EventType::ParticipantAdded,
+            Self::ParticipantRemoved(_) => EventType::ParticipantRemoved,
+            Self::ParticipantUpdated(_) => EventType::ParticipantUpdated,
+            Self::UserSynced(_) => EventType::UserSynced,
+            Self::UserUpdated(_) => EventType::UserUpdated,
+            Self::UserDeleted => EventType::UserDeleted,
+            Self::Noop => EventType::Noop,
+        }
+    }
+}
+
+/// A message as it was sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageCreated {
+    /// Its text.
+    pub content: String,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: MessageType,
+    /// The files it carries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// The message that it quotes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// The root of its thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<MessageId>,
+    /// Who is mentioned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<UserId>,
+    /// The host's own data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// The sender's own id of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_message_id: Option<String>,
+    /// Tells a repetition from another message under the same `client_message_id`; there only with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_hash: Option<String>,
+}
+
+/// Which message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageTarget {
+    /// The message's id.
+    pub message_id: MessageId,
+}
+
+/// A message's new text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageEdit {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// Its text from now on.
+    pub content: String,
+    /// The host's own data from now on; `None` leaves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+}
+
+/// What a conversation is called and how it behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// The host's own data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// What a member who joins sees of the time before.
+    #[serde(default)]
+    pub history_visibility: HistoryVisibility,
+}
+
+/// A conversation as it is right after an entry: what readers of the stream need to show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationSnapshot {
+    /// What kind it is.
+    #[serde(rename = "type")]
+    pub kind: ConversationType,
+    /// Its settings.
+    pub settings: Settings,
+    /// Who made it; `None` only for one the host made in no user's name.
+    pub created_by: UserId,
+    /// When it was made (milliseconds since 1970).
+    pub created_at: i64,
+    /// How many members it has.
+    pub participant_count: u32,
+    /// Its first members by user id.
+    pub participant_ids: Vec<UserId>,
+}
+
+/// A conversation's beginning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationCreated {
+    /// How it begins.
+    pub conversation: ConversationSnapshot,
+    /// Its first members, at most 200; the maker among them.
+    pub members: Vec<NewMember>,
+}
+
+/// A member of a new conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewMember {
+    /// Who.
+    pub user_id: UserId,
+    /// With which rights.
+    pub role: Role,
+}
+
+/// Users who became members.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParticipantsJoined {
+    /// Who; at most 200.
+    pub user_ids: Vec<UserId>,
+    /// With which rights.
+    pub role: Role,
+    /// The conversation with them.
+    pub conversation: ConversationSnapshot,
+}
+
+/// Users who ceased to be members.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParticipantsLeft {
+    /// Who; at most 200.
+    pub user_ids: Vec<UserId>,
+}
+
+/// A member's new role.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleChange {
+    /// Who.
+    pub user_id: UserId,
+    /// The role from now on.
+    pub role: Role,
+}
+
+/// What a host tells of a user.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    /// The name to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The picture to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// The e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The host's roles of the user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The host's own data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// When the service first heard of the user (milliseconds since 1970).
+    #[serde(default)]
+    pub created_at: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_read_back_from_their_keys() {
+        let conversation = Owner::from(ConversationId::generate());
+        let user = Owner::from("user:odd".parse::<UserId>().expect("a valid user id"));
+        for owner in [conversation, user] {
+            assert_eq!(Owner::from_key(&owner.key()), Some(owner.clone()));
+            assert!(owner.shard() < SHARDS);
+        }
+    }
+
+    #[test]
+    fn conversations_spread_over_all_shards() {
+        let mut used = std::collections::HashSet::new();
+        for _ in 0..5000 {
+            used.insert(Owner::from(ConversationId::generate()).shard());
+        }
+        assert_eq!(used.len(), usize::from(SHARDS));
+    }
+}

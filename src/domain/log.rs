@@ -1,0 +1,49 @@
+//! A conversation's log as its members may read it: every number once, so that a reader can prove that nothing is missing.
+
+use chat_sdk::{ConversationId, Envelope, UserId, events::EventData};
+
+use super::{Context, catalogue, error::Result};
+
+/// One number of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    /// The event, as the catalogue shows it.
+    Seen(Box<Envelope<EventData>>),
+    /// An entry that the caller may not see.
+    Skipped(u64),
+}
+
+/// A piece of a log, ascending.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lines {
+    /// The numbers of this piece.
+    pub lines: Vec<Line>,
+    /// Whether the log goes on after it, as far as the caller may know.
+    pub has_more: bool,
+}
+
+/// The numbers after `after`, at most `limit`. What was deleted since comes without its text. For who left, the log ends there.
+///
+/// # Errors
+/// [`super::DomainError::NotFound`] for who never was a member.
+pub async fn list(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+    after: u64,
+    limit: u32,
+) -> Result<Lines> {
+    let audience = ctx.store.find_membership(conversation, actor).await?.audience()?;
+    let end = audience.as_of().unwrap_or(u64::MAX);
+    let mut entries = ctx.store.find_entries(conversation, after, end, limit + 1).await?;
+    let has_more = entries.len() > limit as usize;
+    entries.truncate(limit as usize);
+    let lines = entries
+        .iter()
+        .map(|entry| match audience.sees(entry.seq) {
+            true => Line::Seen(Box::new(catalogue::envelope(entry))),
+            false => Line::Skipped(entry.seq),
+        })
+        .collect();
+    Ok(Lines { lines, has_more })
+}

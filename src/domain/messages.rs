@@ -1,0 +1,459 @@
+//! Messages: sending, editing, deleting, reading.
+
+use std::collections::HashSet;
+
+use chat_sdk::{Attachment, ConversationId, Message, MessageId, MessageType, Metadata, Role, UserId};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Context, access,
+    audience::Audience,
+    command::{Command, Decision, Request},
+    conversations,
+    entry::{Body, MessageCreated, MessageEdit, MessageTarget},
+    error::{DomainError, Faults, Result},
+    page::{Page, PageRequest},
+    state::{ConversationState, MessageState},
+    users,
+};
+
+/// The most attachments of a message.
+pub const MAX_ATTACHMENTS: usize = 20;
+/// The most users that a message mentions.
+pub const MAX_MENTIONS: usize = 100;
+/// The most characters of a `clientMessageId`.
+pub const MAX_CLIENT_MESSAGE_ID: usize = 128;
+/// The most bytes of an encoded event (128 KiB) less what its envelope may take: what a message's own parts may add up to.
+const MAX_ENCODED_BYTES: usize = 120 * 1024;
+
+/// A message to send, as REST, sockets and hosts give it.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Draft {
+    /// Its text; may be empty only with attachments or for a custom message.
+    #[serde(default)]
+    pub content: String,
+    /// What it is.
+    #[serde(default, rename = "type")]
+    pub kind: Option<MessageType>,
+    /// The files it carries.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
+    /// The message that it quotes.
+    #[serde(default)]
+    pub reply_to: Option<MessageId>,
+    /// The root of its thread.
+    #[serde(default)]
+    pub thread_id: Option<MessageId>,
+    /// Who is mentioned.
+    #[serde(default)]
+    pub mentions: Vec<UserId>,
+    /// The host's own data.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+    /// Makes the send repeatable: the same id in the same conversation is the same message.
+    #[serde(default)]
+    pub client_message_id: Option<String>,
+}
+
+/// A sent message, and whether it was there already.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// The message as it was stored.
+    pub message: Message,
+    /// Whether this was the repetition of an earlier send.
+    pub is_repeated: bool,
+}
+
+/// Sends a message to a conversation.
+///
+/// If this returns `Ok`, the message is in the history exactly once, whatever is killed afterwards.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for who is no member, [`DomainError::Validation`] for every fault of the draft, [`DomainError::Conflict`] when
+/// `clientMessageId` was used for another message, [`DomainError::Unavailable`] when the outcome is unknown.
+pub async fn send(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+    draft: Draft,
+) -> Result<Sent> {
+    let outcome = ctx.append(send_request(ctx, actor, conversation, draft)?).await?;
+    let is_repeated = outcome.is_repeated;
+    let entry = outcome.into_entry()?;
+    let message = match (&entry.body, is_repeated) {
+        // A repetition answers the message as it is by now.
+        (Body::MessageCreated(_), true) => {
+            ctx.store.find_message(&entry.id.to_message_id()).await?
+                .ok_or_else(DomainError::no_message)?
+                .into_view(None)
+        }
+        (Body::MessageCreated(body), false) => super::catalogue::message(&entry, body),
+        _ => return Err(DomainError::Internal("a send left another kind of entry".into())),
+    };
+    Ok(Sent {
+        message,
+        is_repeated,
+    })
+}
+
+/// Sends a message to another user, in the direct conversation of the two, which is made on the way.
+///
+/// # Errors
+/// As [`send`]; [`DomainError::Validation`] for an unknown receiver.
+pub async fn send_direct(
+    ctx: &Context,
+    actor: &UserId,
+    receiver: &UserId,
+    draft: Draft,
+) -> Result<Sent> {
+    check_draft(ctx, &draft)?;
+    let conversation = conversations::direct_id(actor, receiver);
+    match send(ctx, actor, &conversation, draft.clone()).await {
+        Err(DomainError::NotFound(_)) => {
+            users::check_known(ctx, "receiverId", std::slice::from_ref(receiver)).await?;
+            conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
+            send(ctx, actor, &conversation, draft).await
+        }
+        outcome => outcome,
+    }
+}
+
+fn send_request(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+    draft: Draft,
+) -> Result<Request> {
+    check_draft(ctx, &draft)?;
+    let request_hash = draft.client_message_id.is_some().then(|| request_hash(&draft));
+    let message = MessageCreated {
+        content: draft.content,
+        kind: draft.kind.unwrap_or_default(),
+        attachments: draft.attachments,
+        reply_to: draft.reply_to,
+        thread_id: draft.thread_id,
+        mentions: draft.mentions,
+        metadata: draft.metadata,
+        client_message_id: draft.client_message_id,
+        request_hash,
+    };
+    Ok(Request::new(
+        conversation.clone(),
+        Some(actor.clone()),
+        Command::SendMessage(Box::new(message)),
+    ))
+}
+
+/// Changes a message's text. Only its sender may.
+///
+/// # Errors
+/// [`DomainError::NotFound`], [`DomainError::Forbidden`], [`DomainError::Conflict`] for a deleted one.
+pub async fn edit(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    content: String,
+    metadata: Option<Metadata>,
+) -> Result<Message> {
+    let mut faults = Faults::default();
+    check_content(ctx, &content, false, &mut faults);
+    check_metadata(metadata.as_ref(), &mut faults);
+    faults.into_result()?;
+    let stored = access_message(ctx, actor, message).await?;
+    let edit = MessageEdit {
+        message_id: message.clone(),
+        content,
+        metadata,
+    };
+    ctx.append(Request::new(
+        stored.conversation_id.clone(),
+        Some(actor.clone()),
+        Command::EditMessage(edit),
+    ))
+    .await?;
+    get(ctx, actor, message).await
+}
+
+/// Deletes a message; a tombstone keeps its place. Its sender may, and an admin or owner.
+///
+/// # Errors
+/// [`DomainError::NotFound`], [`DomainError::Forbidden`].
+pub async fn delete(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<()> {
+    let stored = access_message(ctx, actor, message).await?;
+    ctx.append(Request::new(
+        stored.conversation_id.clone(),
+        Some(actor.clone()),
+        Command::DeleteMessage(MessageTarget {
+            message_id: message.clone(),
+        }),
+    ))
+    .await?;
+    Ok(())
+}
+
+/// One message.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when the caller may not see it.
+pub async fn get(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
+    let stored = ctx.store.find_message(message).await?.ok_or_else(DomainError::no_message)?;
+    let audience = audience(ctx, actor, &stored.conversation_id).await
+        .map_err(as_no_message)?;
+    if !audience.sees(stored.seq) {
+        return Err(DomainError::no_message());
+    }
+    let mut views = ctx.store.views_as_of(vec![stored], audience.as_of()).await?;
+    views.pop().ok_or_else(DomainError::no_message)
+}
+
+/// A piece of a conversation's history: newest first, with `after` oldest first.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for who never was a member, [`DomainError::Validation`] for an unknown cursor.
+pub async fn list(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+    request: &PageRequest,
+) -> Result<Page<Message>> {
+    let audience = audience(ctx, actor, conversation).await?;
+    let page = ctx.store.find_message_page(conversation, &audience, request).await?;
+    Ok(Page {
+        items: ctx.store.views_as_of(page.items, audience.as_of()).await?,
+        next_cursor: page.next_cursor,
+        has_more: page.has_more,
+    })
+}
+
+/// One version of a message's text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version {
+    /// The text.
+    pub content: String,
+    /// Since when.
+    pub at: chat_sdk::Timestamp,
+}
+
+/// Every text that a message had, oldest first. A deleted message shows none.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when the caller may not see the message.
+pub async fn history(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Vec<Version>> {
+    let stored = ctx.store.find_message(message).await?.ok_or_else(DomainError::no_message)?;
+    let audience = audience(ctx, actor, &stored.conversation_id).await
+        .map_err(as_no_message)?;
+    if !audience.sees(stored.seq) {
+        return Err(DomainError::no_message());
+    }
+    ctx.store.find_versions(&stored, audience.as_of()).await
+}
+
+async fn audience(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+) -> Result<Audience> {
+    let membership = ctx.store.find_membership(conversation, actor).await?;
+    membership.audience()
+}
+
+/// The stored message, for a member of its conversation who may see it.
+async fn access_message(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+) -> Result<crate::store::StoredMessage> {
+    let stored = ctx.store.find_message(message).await?.ok_or_else(DomainError::no_message)?;
+    let membership = ctx.store.find_membership(&stored.conversation_id, actor).await?;
+    let audience = membership.audience().map_err(as_no_message)?;
+    if !audience.sees(stored.seq) {
+        return Err(DomainError::no_message());
+    }
+    membership.active().map_err(as_no_message)?;
+    Ok(stored)
+}
+
+/// Whoever may not know of the conversation gets the answer for a missing message.
+fn as_no_message(error: DomainError) -> DomainError {
+    match error {
+        DomainError::NotFound(_) => DomainError::no_message(),
+        other => other,
+    }
+}
+
+fn check_draft(ctx: &Context, draft: &Draft) -> Result<()> {
+    let mut faults = Faults::default();
+    let may_be_empty = !draft.attachments.is_empty() || draft.kind == Some(MessageType::Custom);
+    check_content(ctx, &draft.content, may_be_empty, &mut faults);
+    faults.when(
+        draft.kind == Some(MessageType::System),
+        "type",
+        "must be text or custom; system messages are the service's and the host's own",
+    );
+    faults.when(
+        draft.attachments.len() > MAX_ATTACHMENTS,
+        "attachments",
+        format!("must have at most {MAX_ATTACHMENTS} items"),
+    );
+    for (index, attachment) in draft.attachments.iter().enumerate() {
+        let length = attachment.url.chars().count();
+        faults.when(
+            !(1..=2048).contains(&length),
+            format!("attachments[{index}].url"),
+            "must have 1 to 2,048 characters",
+        );
+    }
+    faults.when(
+        draft.mentions.len() > MAX_MENTIONS,
+        "mentions",
+        format!("must have at most {MAX_MENTIONS} items"),
+    );
+    let mut seen = HashSet::new();
+    for (index, user) in draft.mentions.iter().enumerate() {
+        faults.when(
+            !seen.insert(user),
+            format!("mentions[{index}]"),
+            "repeats an earlier item",
+        );
+    }
+    check_metadata(draft.metadata.as_ref(), &mut faults);
+    if let Some(id) = &draft.client_message_id {
+        let length = id.chars().count();
+        faults.when(
+            !(1..=MAX_CLIENT_MESSAGE_ID).contains(&length) || id.chars().any(char::is_control),
+            "clientMessageId",
+            "must have 1 to 128 characters, none of them a control character",
+        );
+    }
+    let attachment_bytes: usize = draft.attachments.iter().map(attachment_len).sum();
+    faults.when(
+        // JSON escapes can make a text up to six times longer; the event must still fit.
+        json_len(&draft.content) + attachment_bytes > MAX_ENCODED_BYTES,
+        "content",
+        "makes the message larger than 120 KiB together with its attachments",
+    );
+    faults.into_result()
+}
+
+fn attachment_len(attachment: &Attachment) -> usize {
+    serde_json::to_string(attachment).map_or(usize::MAX, |text| text.len())
+}
+
+/// How long `text` is inside JSON; long texts only, because short ones cannot reach the limit.
+fn json_len(text: &str) -> usize {
+    if text.len() * 6 < MAX_ENCODED_BYTES {
+        return text.len();
+    }
+    serde_json::to_string(text).map_or(usize::MAX, |text| text.len())
+}
+
+fn check_content(ctx: &Context, content: &str, may_be_empty: bool, faults: &mut Faults) {
+    faults.when(
+        !may_be_empty && content.trim().is_empty(),
+        "content",
+        "must not be empty",
+    );
+    faults.when(
+        content.len() > ctx.limits.max_message_bytes,
+        "content",
+        format!("must have at most {} bytes", ctx.limits.max_message_bytes),
+    );
+    faults.when(
+        content.contains('\0'),
+        "content",
+        "must not contain the character U+0000",
+    );
+}
+
+/// Notes metadata that is too large.
+pub(super) fn check_metadata(metadata: Option<&Metadata>, faults: &mut Faults) {
+    faults.when(
+        metadata.is_some_and(|metadata| metadata.json_len() > Metadata::MAX_BYTES),
+        "metadata",
+        "must have at most 16 KiB as JSON",
+    );
+}
+
+/// A short digest of everything that makes two drafts the same message.
+fn request_hash(draft: &Draft) -> String {
+    let mut digest = Sha256::new();
+    let mut part = |text: &str| {
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text);
+    };
+    part(&draft.content);
+    part(&format!("{:?}", draft.kind.unwrap_or_default()));
+    for attachment in &draft.attachments {
+        part(&serde_json::to_string(attachment).unwrap_or_default());
+    }
+    part(draft.reply_to.as_ref().map_or("", MessageId::as_str));
+    part(draft.thread_id.as_ref().map_or("", MessageId::as_str));
+    for user in &draft.mentions {
+        part(user.as_str());
+    }
+    if let Some(metadata) = &draft.metadata {
+        part(&serde_json::to_string(metadata).unwrap_or_default());
+    }
+    let digest = digest.finalize();
+    digest[..12].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn check_send(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    message: &MessageCreated,
+) -> Result<Decision> {
+    access::member(state, actor)?;
+    Ok(Decision::Append(Body::MessageCreated(Box::new(
+        message.clone(),
+    ))))
+}
+
+pub(super) fn check_edit(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    target: Option<&MessageState>,
+    edit: &MessageEdit,
+) -> Result<Decision> {
+    access::member(state, actor).map_err(as_no_message)?;
+    let target = in_conversation(state, target)?;
+    if actor != Some(&target.sender) {
+        return Err(DomainError::Forbidden(
+            "Only its sender may change a message.".into(),
+        ));
+    }
+    if target.is_deleted {
+        return Err(DomainError::Conflict("The message was deleted.".into()));
+    }
+    Ok(Decision::Append(Body::MessageUpdated(edit.clone())))
+}
+
+pub(super) fn check_delete(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    target: Option<&MessageState>,
+    id: &MessageTarget,
+) -> Result<Decision> {
+    let (_, standing) = access::member(state, actor).map_err(as_no_message)?;
+    let target = in_conversation(state, target)?;
+    if actor != Some(&target.sender) && standing.role() < Role::Admin {
+        return Err(DomainError::Forbidden(
+            "Only its sender, or an owner or admin of the conversation, may delete a message.".into(),
+        ));
+    }
+    if target.is_deleted {
+        return Ok(Decision::Nothing);
+    }
+    Ok(Decision::Append(Body::MessageDeleted(id.clone())))
+}
+
+fn in_conversation<'a>(
+    state: &ConversationState,
+    target: Option<&'a MessageState>,
+) -> Result<&'a MessageState> {
+    target
+        .filter(|message| message.conversation == state.id)
+        .ok_or_else(DomainError::no_message)
+}

@@ -1,0 +1,282 @@
+//! Members of a conversation: joining, leaving, adding, removing, roles.
+
+use std::collections::BTreeSet;
+
+use chat_sdk::{ConversationId, ConversationType, Participant, Role, UserId};
+
+use super::{
+    Context, access,
+    command::{Command, Decision, Request},
+    conversations,
+    entry::{Body, ConversationSnapshot, ParticipantsJoined, ParticipantsLeft, RoleChange},
+    error::{DomainError, Faults, Result},
+    page::{Page, PageRequest},
+    state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
+    users,
+};
+
+/// How many users one entry may name; longer lists become several entries.
+pub const USERS_PER_ENTRY: usize = 200;
+
+/// The members of a conversation, by user id.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for who is no member of it.
+pub async fn list(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+    request: &PageRequest,
+) -> Result<Page<Participant>> {
+    ctx.store.find_membership(conversation, actor).await?.active()?;
+    ctx.store.find_participant_page(conversation, request).await
+}
+
+/// Adds `user_ids`, with entries of at most [`USERS_PER_ENTRY`]; who is a member stays as they are. Answers who is a member now, of those asked for.
+///
+/// # Errors
+/// [`DomainError::Validation`] naming unknown users, [`DomainError::Forbidden`] for a plain member or a direct conversation.
+pub async fn add(
+    ctx: &Context,
+    actor: Option<&UserId>,
+    conversation: &ConversationId,
+    user_ids: Vec<UserId>,
+    role: Role,
+) -> Result<Vec<Participant>> {
+    let mut faults = Faults::default();
+    faults.when(user_ids.is_empty(), "userIds", "must name at least one user");
+    faults.into_result()?;
+    users::check_known(ctx, "userIds", &user_ids).await?;
+    let unique: Vec<UserId> = user_ids.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    for chunk in unique.chunks(USERS_PER_ENTRY) {
+        let command = Command::AddParticipants {
+            user_ids: chunk.to_vec(),
+            role,
+            max_members: ctx.limits.max_group_members,
+        };
+        ctx.append(Request::new(conversation.clone(), actor.cloned(), command))
+            .await?;
+    }
+    ctx.store.find_participants(conversation, &unique).await
+}
+
+/// Makes `actor` a member of a public conversation. Answers the conversation.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when it is not public.
+pub async fn join(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+) -> Result<chat_sdk::Conversation> {
+    ctx.append(Request::new(
+        conversation.clone(),
+        Some(actor.clone()),
+        Command::Join,
+    ))
+    .await?;
+    conversations::get(ctx, actor, conversation).await
+}
+
+/// Ends the membership of `actor`.
+///
+/// # Errors
+/// [`DomainError::Conflict`] for the last owner while others remain.
+pub async fn leave(ctx: &Context, actor: &UserId, conversation: &ConversationId) -> Result<()> {
+    ctx.append(Request::new(
+        conversation.clone(),
+        Some(actor.clone()),
+        Command::Leave,
+    ))
+    .await?;
+    Ok(())
+}
+
+/// Ends the membership of `user`; of oneself: leaving.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when there is no such member, [`DomainError::Forbidden`] without the right.
+pub async fn remove(
+    ctx: &Context,
+    actor: Option<&UserId>,
+    conversation: &ConversationId,
+    user: &UserId,
+) -> Result<()> {
+    let command = if actor == Some(user) {
+        Command::Leave
+    } else {
+        Command::RemoveParticipant {
+            user_id: user.clone(),
+        }
+    };
+    ctx.append(Request::new(conversation.clone(), actor.cloned(), command))
+        .await?;
+    Ok(())
+}
+
+/// Gives `user` another role. Answers the member.
+///
+/// # Errors
+/// [`DomainError::Conflict`] when it would leave no owner, [`DomainError::Forbidden`] without the right.
+pub async fn change_role(
+    ctx: &Context,
+    actor: Option<&UserId>,
+    conversation: &ConversationId,
+    user: &UserId,
+    role: Role,
+) -> Result<Participant> {
+    let command = Command::ChangeRole {
+        user_id: user.clone(),
+        role,
+    };
+    ctx.append(Request::new(conversation.clone(), actor.cloned(), command))
+        .await?;
+    ctx.store
+        .find_participants(conversation, std::slice::from_ref(user))
+        .await?
+        .pop()
+        .ok_or_else(no_participant)
+}
+
+pub(super) fn check_join(state: &ConversationState, actor: Option<&UserId>) -> Result<Decision> {
+    let fields = state.living().ok_or_else(DomainError::no_conversation)?;
+    let actor = actor.ok_or_else(DomainError::no_user)?;
+    if state.active_member(actor).is_some() {
+        return Ok(Decision::Nothing);
+    }
+    if fields.kind != ConversationType::Public {
+        return Err(DomainError::no_conversation());
+    }
+    Ok(joined(state, fields, vec![actor.clone()], Role::Member))
+}
+
+pub(super) fn check_leave(state: &ConversationState, actor: Option<&UserId>) -> Result<Decision> {
+    let (fields, _) = access::member(state, actor)?;
+    check_not_direct(fields)?;
+    let actor = actor.ok_or_else(DomainError::no_user)?;
+    check_owner_remains(state, actor)?;
+    Ok(left(actor))
+}
+
+pub(super) fn check_add(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    user_ids: &[UserId],
+    role: Role,
+    max_members: u32,
+) -> Result<Decision> {
+    let (fields, standing) = access::member(state, actor)?;
+    check_not_direct(fields)?;
+    standing.require(Role::Admin)?;
+    standing.require(role)?;
+    let new: Vec<UserId> = user_ids
+        .iter()
+        .filter(|id| state.active_member(id).is_none())
+        .cloned()
+        .collect();
+    if new.is_empty() {
+        return Ok(Decision::Nothing);
+    }
+    if fields.participant_count as usize + new.len() > max_members as usize {
+        return Err(DomainError::Conflict(
+            format!("A conversation has at most {max_members} members.").into(),
+        ));
+    }
+    Ok(joined(state, fields, new, role))
+}
+
+pub(super) fn check_remove(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    user: &UserId,
+) -> Result<Decision> {
+    let (fields, standing) = access::member(state, actor)?;
+    check_not_direct(fields)?;
+    standing.require(Role::Admin)?;
+    let member = state.active_member(user).ok_or_else(no_participant)?;
+    if member.role > Role::Member {
+        standing.require(Role::Owner)?;
+    }
+    check_owner_remains(state, user)?;
+    Ok(left(user))
+}
+
+pub(super) fn check_change_role(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    user: &UserId,
+    role: Role,
+) -> Result<Decision> {
+    let (fields, standing) = access::member(state, actor)?;
+    check_not_direct(fields)?;
+    standing.require(Role::Owner)?;
+    let member = state.active_member(user).ok_or_else(no_participant)?;
+    if member.role == role {
+        return Ok(Decision::Nothing);
+    }
+    if member.role == Role::Owner {
+        check_owner_remains(state, user)?;
+    }
+    Ok(Decision::Append(Body::ParticipantUpdated(RoleChange {
+        user_id: user.clone(),
+        role,
+    })))
+}
+
+/// Refuses what would leave members without an owner. The last member of all may go.
+fn check_owner_remains(state: &ConversationState, without: &UserId) -> Result<()> {
+    let is_owner = state
+        .active_member(without)
+        .is_some_and(|member| member.role == Role::Owner);
+    let mut others = state.active_members().filter(|(id, _)| *id != without).peekable();
+    if !is_owner || others.peek().is_none() || others.any(|(_, member)| member.role == Role::Owner)
+    {
+        return Ok(());
+    }
+    Err(DomainError::Conflict(
+        "The conversation would be left without an owner; make another member owner first.".into(),
+    ))
+}
+
+fn check_not_direct(fields: &ConversationFields) -> Result<()> {
+    if fields.kind == ConversationType::Direct {
+        return Err(DomainError::Forbidden(
+            "The members of a direct conversation never change.".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn joined(
+    state: &ConversationState,
+    fields: &ConversationFields,
+    user_ids: Vec<UserId>,
+    role: Role,
+) -> Decision {
+    let mut members: BTreeSet<&UserId> = state
+        .active_members()
+        .map(|(id, _)| id)
+        .take(SHOWN_MEMBERS)
+        .collect();
+    members.extend(&user_ids);
+    let conversation = ConversationSnapshot {
+        participant_count: fields.participant_count + user_ids.len() as u32,
+        participant_ids: members.into_iter().take(SHOWN_MEMBERS).cloned().collect(),
+        ..state.snapshot(fields, fields.settings.clone())
+    };
+    Decision::Append(Body::ParticipantAdded(ParticipantsJoined {
+        user_ids,
+        role,
+        conversation,
+    }))
+}
+
+fn left(user: &UserId) -> Decision {
+    Decision::Append(Body::ParticipantRemoved(ParticipantsLeft {
+        user_ids: vec![user.clone()],
+    }))
+}
+
+fn no_participant() -> DomainError {
+    DomainError::NotFound("There is no such member in this conversation.".into())
+}

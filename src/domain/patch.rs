@@ -1,0 +1,78 @@
+//! A field of a change: left alone, cleared, or set.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// In JSON: absent, `null`, or a value. Use with `#[serde(default, skip_serializing_if = "Patch::is_keep")]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Patch<T> {
+    /// The field stays as it is.
+    #[default]
+    Keep,
+    /// The field loses its value.
+    Clear,
+    /// The field gets this value.
+    Set(T),
+}
+
+impl<T> Patch<T> {
+    /// Whether the field stays as it is.
+    pub fn is_keep(&self) -> bool {
+        matches!(self, Self::Keep)
+    }
+
+    /// The value that is set, if any.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Set(value) => Some(value),
+            Self::Keep | Self::Clear => None,
+        }
+    }
+
+    /// Does to `field` what this says.
+    pub fn apply(self, field: &mut Option<T>) {
+        match self {
+            Self::Keep => {}
+            Self::Clear => *field = None,
+            Self::Set(value) => *field = Some(value),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Patch<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Option::<T>::deserialize(deserializer)? {
+            Some(value) => Self::Set(value),
+            None => Self::Clear,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Change {
+        #[serde(default, skip_serializing_if = "Patch::is_keep")]
+        name: Patch<String>,
+    }
+
+    #[test]
+    fn absent_null_and_value_survive_json() {
+        for (text, patch) in [
+            ("{}", Patch::Keep),
+            (r#"{"name":null}"#, Patch::Clear),
+            (r#"{"name":"x"}"#, Patch::Set("x".to_owned())),
+        ] {
+            let change: Change = serde_json::from_str(text).expect("valid JSON");
+            assert_eq!(change, Change { name: patch });
+            assert_eq!(serde_json::to_string(&change).expect("serialises"), text);
+        }
+    }
+}

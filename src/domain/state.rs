@@ -1,0 +1,194 @@
+//! What a log amounts to at one number: the fold of its entries so far.
+
+use std::collections::BTreeMap;
+
+use chat_sdk::{ConversationId, ConversationType, Role, Timestamp, UserId};
+
+use super::entry::{ConversationSnapshot, Owner, Profile, Settings};
+
+/// How many members a conversation shows without being asked for all.
+pub const SHOWN_MEMBERS: usize = 20;
+
+/// The state of one log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// Of a conversation's log.
+    Conversation(ConversationState),
+    /// Of a user's log.
+    User(UserState),
+}
+
+impl State {
+    /// The state before the first entry.
+    pub fn empty(owner: &Owner) -> Self {
+        match owner {
+            Owner::Conversation(id) => Self::Conversation(ConversationState::empty(id.clone())),
+            Owner::User(id) => Self::User(UserState::empty(id.clone())),
+        }
+    }
+
+    /// The number of the last entry folded in.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::Conversation(state) => state.seq,
+            Self::User(state) => state.seq,
+        }
+    }
+}
+
+/// A conversation at one number of its log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConversationState {
+    /// Its id.
+    pub id: ConversationId,
+    /// The number of the last entry folded in; 0 before the first.
+    pub seq: u64,
+    /// The fields of its document.
+    pub fields: Option<ConversationFields>,
+    /// Everybody who is or was a member.
+    pub members: BTreeMap<UserId, Member>,
+}
+
+/// What a conversation's document says, members aside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConversationFields {
+    /// What kind it is.
+    pub kind: ConversationType,
+    /// Its settings.
+    pub settings: Settings,
+    /// Who made it.
+    pub created_by: UserId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its settings or members last changed.
+    pub updated_at: Timestamp,
+    /// Whether it was deleted.
+    pub is_deleted: bool,
+    /// How many members it has.
+    pub participant_count: u32,
+    /// Its first members by user id, at most [`SHOWN_MEMBERS`].
+    pub participant_ids: Vec<UserId>,
+    /// When something last happened in it.
+    pub last_activity_at: Timestamp,
+    /// The number of its newest message; 0 without one.
+    pub last_message_seq: u64,
+}
+
+/// A user's membership in a conversation, past and present.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// With which rights.
+    pub role: Role,
+    /// When they were members, by numbers of the log: `[joined, left]`, both inclusive; the last one is open while they are.
+    pub intervals: Vec<(u64, Option<u64>)>,
+    /// When they joined last.
+    pub joined_at: Timestamp,
+    /// The entry that last changed this.
+    pub seq: u64,
+}
+
+impl Member {
+    /// The number with which the newest membership began.
+    pub fn joined_seq(&self) -> u64 {
+        self.intervals.last().map_or(0, |(joined, _)| *joined)
+    }
+
+    /// Whether this is a member now.
+    pub fn is_active(&self) -> bool {
+        matches!(self.intervals.last(), Some((_, None)))
+    }
+}
+
+impl ConversationState {
+    /// The state before the first entry.
+    pub fn empty(id: ConversationId) -> Self {
+        Self {
+            id,
+            seq: 0,
+            fields: None,
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// The fields of a conversation that exists and was not deleted.
+    pub fn living(&self) -> Option<&ConversationFields> {
+        self.fields.as_ref().filter(|fields| !fields.is_deleted)
+    }
+
+    /// The membership of `user`, if they are a member now.
+    pub fn active_member(&self, user: &UserId) -> Option<&Member> {
+        self.members.get(user).filter(|member| member.is_active())
+    }
+
+    /// Those who are members now, by user id.
+    pub fn active_members(&self) -> impl Iterator<Item = (&UserId, &Member)> {
+        self.members.iter().filter(|(_, member)| member.is_active())
+    }
+
+    /// The snapshot of this conversation for an entry that changes `settings` and adds or removes nobody.
+    pub fn snapshot(
+        &self,
+        fields: &ConversationFields,
+        settings: Settings,
+    ) -> ConversationSnapshot {
+        ConversationSnapshot {
+            kind: fields.kind,
+            settings,
+            created_by: fields.created_by.clone(),
+            created_at: fields.created_at.as_millis(),
+            participant_count: fields.participant_count,
+            participant_ids: fields.participant_ids.clone(),
+        }
+    }
+}
+
+/// A user at one number of their log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserState {
+    /// Who.
+    pub id: UserId,
+    /// The number of the last entry folded in; 0 before the first.
+    pub seq: u64,
+    /// The fields of the user's document.
+    pub fields: Option<UserFields>,
+}
+
+/// What a user's document says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserFields {
+    /// The profile.
+    pub profile: Profile,
+    /// When the profile last changed.
+    pub updated_at: Timestamp,
+    /// Whether the user was deleted.
+    pub is_deleted: bool,
+}
+
+impl UserState {
+    /// The state before the first entry.
+    pub fn empty(id: UserId) -> Self {
+        Self {
+            id,
+            seq: 0,
+            fields: None,
+        }
+    }
+
+    /// The fields of a user who exists and was not deleted.
+    pub fn living(&self) -> Option<&UserFields> {
+        self.fields.as_ref().filter(|fields| !fields.is_deleted)
+    }
+}
+
+/// A message as it is now, as far as a check needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageState {
+    /// Who sent it.
+    pub sender: UserId,
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// Its number.
+    pub seq: u64,
+    /// Whether it was deleted.
+    pub is_deleted: bool,
+}

@@ -1,0 +1,250 @@
+//! Users: what the host tells of them, and what they tell of themselves.
+
+use std::collections::HashSet;
+
+use chat_sdk::{Timestamp, User, UserId};
+use futures_util::{StreamExt, stream};
+
+use super::{
+    Context,
+    command::{Command, Decision, ProfilePatch, Request},
+    conversations::check_url,
+    entry::{Body, Profile},
+    error::{DomainError, FieldError, Faults, Result},
+    messages::check_metadata,
+    page::{Page, PageRequest},
+    state::UserState,
+};
+
+/// The most users of one batch.
+pub const MAX_BATCH: usize = 1000;
+/// The most characters of a name, an e-mail address or a role.
+const MAX_TEXT: usize = 320;
+/// How many users of a batch are written at once: as many as group commit puts together.
+const BATCH_CONCURRENCY: usize = 128;
+
+/// What the host says of one user.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sync {
+    /// Who.
+    pub id: UserId,
+    /// What.
+    pub profile: Profile,
+}
+
+/// What became of one user of a sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synced {
+    /// The user is new.
+    Created,
+    /// The profile changed.
+    Updated,
+    /// The profile was the same already.
+    Unchanged,
+}
+
+/// Makes sure that the holder of a valid token is a user; a new one gets `profile`.
+///
+/// # Errors
+/// [`DomainError::Unavailable`] when the store is away.
+pub async fn ensure(ctx: &Context, user: &UserId, profile: Profile) -> Result<()> {
+    if ctx.known_users.contains(user) {
+        return Ok(());
+    }
+    if ctx.store.find_user(user).await?.is_none() {
+        ctx.append(Request::new(
+            user.clone(),
+            Some(user.clone()),
+            Command::EnsureUser(profile),
+        ))
+        .await?;
+    }
+    ctx.known_users.insert(user.clone());
+    Ok(())
+}
+
+/// Makes or overwrites a user, as the host says. Answers the user and what became of them.
+///
+/// # Errors
+/// [`DomainError::Validation`] for every fault.
+pub async fn sync(ctx: &Context, sync: Sync) -> Result<(User, Synced)> {
+    check_profile(&sync.profile)?;
+    let was_known = ctx.store.find_user(&sync.id).await?.is_some();
+    let outcome = ctx
+        .append(Request::new(
+            sync.id.clone(),
+            None,
+            Command::SyncUser(sync.profile),
+        ))
+        .await?;
+    let synced = match (outcome.entry, was_known) {
+        (None, _) => Synced::Unchanged,
+        (Some(_), false) => Synced::Created,
+        (Some(_), true) => Synced::Updated,
+    };
+    Ok((get(ctx, &sync.id).await?, synced))
+}
+
+/// Does [`sync`] for each item, each on its own; the results are in the order of the items.
+pub async fn sync_batch(ctx: &Context, items: Vec<Sync>) -> Vec<Result<(User, Synced)>> {
+    stream::iter(items)
+        .map(|item| sync(ctx, item))
+        .buffered(BATCH_CONCURRENCY)
+        .collect()
+        .await
+}
+
+/// One user.
+///
+/// # Errors
+/// [`DomainError::NotFound`].
+pub async fn get(ctx: &Context, user: &UserId) -> Result<User> {
+    ctx.store.find_user(user).await?.ok_or_else(DomainError::no_user)
+}
+
+/// Users whose name or id begins with `query`, regardless of case.
+///
+/// # Errors
+/// [`DomainError::Validation`] for an empty or long query.
+pub async fn search(ctx: &Context, query: &str, request: &PageRequest) -> Result<Page<User>> {
+    let query = query.trim().to_lowercase();
+    let mut faults = Faults::default();
+    faults.when(
+        !(1..=100).contains(&query.chars().count()),
+        "q",
+        "must have 1 to 100 characters",
+    );
+    faults.into_result()?;
+    ctx.store.find_user_page(&query, request).await
+}
+
+/// Changes the caller's own profile.
+///
+/// # Errors
+/// [`DomainError::Validation`] for every fault.
+pub async fn change(ctx: &Context, user: &UserId, patch: ProfilePatch) -> Result<User> {
+    let mut faults = Faults::default();
+    check_text("name", patch.name.value(), &mut faults);
+    check_url("avatarUrl", patch.avatar_url.value(), &mut faults);
+    check_metadata(patch.metadata.value(), &mut faults);
+    faults.into_result()?;
+    ctx.append(Request::new(
+        user.clone(),
+        Some(user.clone()),
+        Command::ChangeProfile(patch),
+    ))
+    .await?;
+    get(ctx, user).await
+}
+
+/// Refuses a list with users that nobody told the service of, naming each.
+///
+/// # Errors
+/// [`DomainError::Validation`] with `field[index]` for every unknown one (`field` alone for a single `receiverId`).
+pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<()> {
+    let asked: Vec<&UserId> = ids.iter().filter(|id| !ctx.known_users.contains(*id)).collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let found: HashSet<UserId> = ctx.store.find_existing_users(&asked).await?;
+    for id in &found {
+        ctx.known_users.insert(id.clone());
+    }
+    let missing: Vec<FieldError> = ids
+        .iter()
+        .enumerate()
+        .filter(|(_, id)| !found.contains(*id) && !ctx.known_users.contains(*id))
+        .map(|(index, _)| {
+            let place = if field.ends_with("Ids") {
+                format!("{field}[{index}]")
+            } else {
+                field.to_owned()
+            };
+            FieldError::new(place, "is not a known user; sync the user first")
+        })
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(DomainError::Validation(missing))
+    }
+}
+
+fn check_profile(profile: &Profile) -> Result<()> {
+    let mut faults = Faults::default();
+    check_text("name", profile.name.as_ref(), &mut faults);
+    check_url("avatarUrl", profile.avatar_url.as_ref(), &mut faults);
+    check_text("email", profile.email.as_ref(), &mut faults);
+    faults.when(profile.roles.len() > 50, "roles", "must have at most 50 items");
+    for (index, role) in profile.roles.iter().enumerate() {
+        faults.when(
+            !(1..=100).contains(&role.chars().count()),
+            format!("roles[{index}]"),
+            "must have 1 to 100 characters",
+        );
+    }
+    check_metadata(profile.metadata.as_ref(), &mut faults);
+    faults.into_result()
+}
+
+fn check_text(field: &'static str, text: Option<&String>, faults: &mut Faults) {
+    faults.when(
+        text.is_some_and(|text| {
+            !(1..=MAX_TEXT).contains(&text.chars().count()) || text.chars().any(char::is_control)
+        }),
+        field,
+        "must have 1 to 320 characters, none of them a control character",
+    );
+}
+
+pub(super) fn check_ensure(
+    state: &UserState,
+    profile: &Profile,
+    at: Timestamp,
+) -> Result<Decision> {
+    match &state.fields {
+        Some(_) => Ok(Decision::Nothing),
+        None => Ok(Decision::Append(Body::UserSynced(Profile {
+            created_at: at.as_millis(),
+            ..profile.clone()
+        }))),
+    }
+}
+
+pub(super) fn check_sync(
+    state: &UserState,
+    profile: &Profile,
+    at: Timestamp,
+) -> Result<Decision> {
+    let created_at = state
+        .fields
+        .as_ref()
+        .map_or(at.as_millis(), |fields| fields.profile.created_at);
+    let profile = Profile {
+        created_at,
+        ..profile.clone()
+    };
+    if state.living().is_some_and(|fields| fields.profile == profile) {
+        return Ok(Decision::Nothing);
+    }
+    Ok(Decision::Append(Body::UserSynced(profile)))
+}
+
+pub(super) fn check_change(state: &UserState, patch: ProfilePatch) -> Result<Decision> {
+    let fields = state.living().ok_or_else(DomainError::no_user)?;
+    let mut profile = fields.profile.clone();
+    patch.name.apply(&mut profile.name);
+    patch.avatar_url.apply(&mut profile.avatar_url);
+    patch.metadata.apply(&mut profile.metadata);
+    if profile == fields.profile {
+        return Ok(Decision::Nothing);
+    }
+    Ok(Decision::Append(Body::UserUpdated(profile)))
+}
+
+pub(super) fn check_delete(state: &UserState) -> Result<Decision> {
+    match state.living() {
+        Some(_) => Ok(Decision::Append(Body::UserDeleted)),
+        None => Ok(Decision::Nothing),
+    }
+}

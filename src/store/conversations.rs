@@ -1,0 +1,235 @@
+//! Conversations, read.
+
+use std::collections::HashMap;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chat_sdk::{Conversation, ConversationId, UserId};
+use futures_util::TryStreamExt;
+use mongodb::bson::{DateTime, Document, doc};
+use serde::Deserialize;
+
+use super::{
+    Store, bounded,
+    documents::{ConversationDocument, ParticipantDocument, StoredMessage, number},
+};
+use crate::domain::{
+    DomainError, Result,
+    audience::Audience,
+    page::{Page, PageRequest},
+    state::Member,
+};
+
+fn noun(document: &ConversationDocument) -> Conversation {
+    let fields = document.fields();
+    Conversation {
+        id: document.id.clone(),
+        kind: fields.kind,
+        name: fields.settings.name,
+        avatar_url: fields.settings.avatar_url,
+        metadata: fields.settings.metadata,
+        history_visibility: fields.settings.history_visibility,
+        created_by: fields.created_by,
+        created_at: fields.created_at,
+        updated_at: fields.updated_at,
+        last_activity_at: fields.last_activity_at,
+        participant_count: fields.participant_count,
+        participant_ids: fields.participant_ids,
+        seq: document.applied.unsigned_abs(),
+        last_message: None,
+        my_role: None,
+    }
+}
+
+/// A place in a list that is sorted by latest activity.
+fn activity_cursor(document: &ConversationDocument) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!(
+        "{}:{}",
+        document.last_activity_at.timestamp_millis(),
+        document.id
+    ))
+}
+
+fn parse_activity_cursor(text: &str) -> Option<(DateTime, ConversationId)> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (at, id) = text.split_once(':')?;
+    Some((DateTime::from_millis(at.parse().ok()?), id.parse().ok()?))
+}
+
+impl Store {
+    /// One conversation, unless deleted, with nothing in it that depends on who asks.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_conversation(&self, id: &ConversationId) -> Result<Option<Conversation>> {
+        let found = bounded(
+            self.conversations
+                .find_one(doc! { "_id": id.as_str(), "isDeleted": false })
+                .into_future(),
+        )
+        .await?;
+        Ok(found.as_ref().map(noun))
+    }
+
+    /// The conversations of `user`, latest activity first, each with its newest message that the user may see.
+    ///
+    /// # Errors
+    /// [`DomainError::Validation`] for an unknown cursor.
+    pub async fn find_conversation_page(
+        &self,
+        user: &UserId,
+        request: &PageRequest,
+    ) -> Result<Page<Conversation>> {
+        let memberships: Vec<ParticipantDocument> = bounded(async {
+            self.participants
+                .find(doc! { "userId": user.as_str(), "isActive": true })
+                .batch_size(2000)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        let members: HashMap<ConversationId, Member> = memberships
+            .into_iter()
+            .map(|document| (document.conversation_id.clone(), document.member()))
+            .collect();
+        let ids: Vec<&str> = members.keys().map(ConversationId::as_str).collect();
+        let mut filter = doc! { "_id": { "$in": ids }, "isDeleted": false };
+        let mut direction = -1;
+        if let Some((field, cursor)) = [("before", &request.before), ("after", &request.after)]
+            .into_iter()
+            .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)))
+        {
+            let (at, id) = self.activity_position(field, cursor).await?;
+            let operator = if field == "before" { "$lt" } else { "$gt" };
+            if field == "after" {
+                direction = 1;
+            }
+            filter.insert(
+                "$or",
+                vec![
+                    doc! { "lastActivityAt": { operator: at } },
+                    doc! { "lastActivityAt": at, "_id": { operator: id.as_str() } },
+                ],
+            );
+        }
+        let documents: Vec<ConversationDocument> = bounded(async {
+            self.conversations
+                .find(filter)
+                .sort(doc! { "lastActivityAt": direction, "_id": direction })
+                .limit(i64::from(request.limit) + 1)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        let page = Page::cut(documents, request.limit, activity_cursor);
+        Ok(Page {
+            items: self.with_last_messages(page.items, &members).await?,
+            next_cursor: page.next_cursor,
+            has_more: page.has_more,
+        })
+    }
+
+    async fn activity_position(
+        &self,
+        field: &'static str,
+        cursor: &str,
+    ) -> Result<(DateTime, ConversationId)> {
+        if let Some(position) = parse_activity_cursor(cursor) {
+            return Ok(position);
+        }
+        let unknown = || DomainError::invalid(field, "is no cursor or conversation id of this list");
+        let id: ConversationId = cursor.parse().map_err(|_| unknown())?;
+        let found = bounded(self.conversations.find_one(doc! { "_id": id.as_str() }).into_future()).await?;
+        found
+            .map(|document| (document.last_activity_at, id))
+            .ok_or_else(unknown)
+    }
+
+    async fn with_last_messages(
+        &self,
+        documents: Vec<ConversationDocument>,
+        members: &HashMap<ConversationId, Member>,
+    ) -> Result<Vec<Conversation>> {
+        let wanted: Vec<Document> = documents
+            .iter()
+            .filter_map(|document| {
+                let fields = document.fields();
+                let member = members.get(&document.id)?;
+                let seq = fields.last_message_seq;
+                (seq > 0 && Audience::of(&fields, member).sees(seq)).then(
+                    || doc! { "conversationId": document.id.as_str(), "seq": number(seq) },
+                )
+            })
+            .collect();
+        let mut messages = HashMap::new();
+        if !wanted.is_empty() {
+            let found: Vec<_> = bounded(async {
+                self.log.find(doc! { "$or": wanted }).await?.try_collect::<Vec<_>>().await
+            })
+            .await?;
+            for document in found {
+                let message = StoredMessage::new(document)?.into_view(None);
+                messages.insert(message.conversation_id.clone(), message);
+            }
+        }
+        Ok(documents
+            .iter()
+            .map(|document| Conversation {
+                last_message: messages.remove(&document.id).map(Box::new),
+                my_role: members.get(&document.id).map(|member| member.role),
+                ..noun(document)
+            })
+            .collect())
+    }
+
+    /// Public conversations whose name begins with `prefix`, regardless of case, by name.
+    ///
+    /// # Errors
+    /// [`DomainError::Validation`] for an unknown cursor.
+    pub async fn find_public_page(
+        &self,
+        prefix: &str,
+        request: &PageRequest,
+    ) -> Result<Page<Conversation>> {
+        #[derive(Deserialize)]
+        struct Position(String, String);
+        let prefix = prefix.trim().to_lowercase();
+        let mut filter = doc! {
+            "type": "public",
+            "isDeleted": false,
+            "nameKey": { "$gte": prefix.as_str(), "$lt": format!("{prefix}\u{10ffff}") },
+        };
+        if let Some(cursor) = request.after.as_ref().or(request.before.as_ref()) {
+            let Position(name, id) = BASE64_URL_SAFE_NO_PAD
+                .decode(cursor)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+                .ok_or_else(|| DomainError::invalid("after", "is no cursor of this list"))?;
+            filter.insert(
+                "$or",
+                vec![
+                    doc! { "nameKey": { "$gt": name.as_str() } },
+                    doc! { "nameKey": name.as_str(), "_id": { "$gt": id } },
+                ],
+            );
+        }
+        let documents: Vec<ConversationDocument> = bounded(async {
+            self.conversations
+                .find(filter)
+                .sort(doc! { "nameKey": 1, "_id": 1 })
+                .limit(i64::from(request.limit) + 1)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        let conversations: Vec<Conversation> = documents.iter().map(noun).collect();
+        Ok(Page::cut(conversations, request.limit, |conversation| {
+            let name = conversation.name.as_deref().unwrap_or_default().to_lowercase();
+            let position = serde_json::json!([name, conversation.id]);
+            BASE64_URL_SAFE_NO_PAD.encode(position.to_string())
+        }))
+    }
+}

@@ -1,0 +1,145 @@
+//! Indexes and migrations: what the database must have before the service works on it. Everything here is idempotent, and safe to run from many
+//! processes at once.
+
+use mongodb::{
+    IndexModel,
+    bson::{Document, doc},
+    options::IndexOptions,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+
+/// The version of the stored data that this code writes.
+const SCHEMA_VERSION: i32 = 1;
+
+/// What is kept about the database itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    #[serde(rename = "_id")]
+    id: String,
+    schema_version: i32,
+    log_epoch: String,
+}
+
+/// A database that this version must not touch, or could not prepare.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// It was written by a newer version.
+    #[error("the database has schema version {found}, newer than the {SCHEMA_VERSION} of this program; start a newer version")]
+    TooNew {
+        /// The version found.
+        found: i32,
+    },
+    /// MongoDB refused or was away.
+    #[error("MongoDB: {0}")]
+    Mongo(#[from] mongodb::error::Error),
+}
+
+fn index(keys: Document, name: &str) -> IndexModel {
+    IndexModel::builder()
+        .keys(keys)
+        .options(IndexOptions::builder().name(name.to_owned()).build())
+        .build()
+}
+
+fn unique(keys: Document, name: &str, partial: Option<Document>) -> IndexModel {
+    let options = IndexOptions::builder()
+        .name(name.to_owned())
+        .unique(true)
+        .partial_filter_expression(partial)
+        .build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+fn partial(keys: Document, name: &str, filter: Document) -> IndexModel {
+    let options = IndexOptions::builder()
+        .name(name.to_owned())
+        .partial_filter_expression(filter)
+        .build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+impl Store {
+    /// Creates what is missing and answers the log's epoch: it changes when the database is restored to an earlier point, and cursors carry it.
+    ///
+    /// # Errors
+    /// [`PrepareError`].
+    pub async fn prepare(&self) -> Result<String, PrepareError> {
+        let is_message = doc! { "type": "message.created" };
+        self.database
+            .collection::<Document>("log")
+            .create_indexes([
+                // Allocates numbers: who is second at a number gets a duplicate key.
+                unique(doc! { "conversationId": 1, "seq": 1 }, "owner_seq", None),
+                // Makes sending repeatable.
+                unique(
+                    doc! { "conversationId": 1, "actorId": 1, "data.clientMessageId": 1 },
+                    "client_message_id",
+                    Some(doc! { "data.clientMessageId": { "$type": "string" } }),
+                ),
+                // The sweep reads by cluster time and needs nothing but these fields.
+                index(doc! { "ts": 1, "conversationId": 1, "seq": 1 }, "sweep"),
+                // History: messages alone, however many other entries lie between.
+                partial(doc! { "conversationId": 1, "seq": -1 }, "history", is_message),
+                // The edits of a message.
+                partial(
+                    doc! { "data.messageId": 1, "seq": 1 },
+                    "edits",
+                    doc! { "type": "message.updated" },
+                ),
+            ])
+            .await?;
+        self.database
+            .collection::<Document>("conversations")
+            .create_indexes([partial(
+                doc! { "nameKey": 1, "_id": 1 },
+                "public_names",
+                doc! { "type": "public", "isDeleted": false },
+            )])
+            .await?;
+        self.database
+            .collection::<Document>("participants")
+            .create_indexes([
+                index(doc! { "conversationId": 1, "isActive": 1, "userId": 1 }, "members"),
+                index(doc! { "userId": 1, "isActive": 1, "conversationId": 1 }, "memberships"),
+            ])
+            .await?;
+        self.database
+            .collection::<Document>("users")
+            .create_indexes([index(doc! { "searchKeys": 1, "_id": 1 }, "search")])
+            .await?;
+        self.epoch().await
+    }
+
+    async fn epoch(&self) -> Result<String, PrepareError> {
+        let meta = self.database.collection::<Meta>("meta");
+        let initial = doc! { "$setOnInsert": {
+            "schemaVersion": SCHEMA_VERSION,
+            "logEpoch": ulid::Ulid::generate().to_string().to_lowercase(),
+        } };
+        let mut attempts = 0;
+        let found = loop {
+            let upsert = meta
+                .find_one_and_update(doc! { "_id": "log" }, initial.clone())
+                .upsert(true)
+                .return_document(mongodb::options::ReturnDocument::After)
+                .await;
+            match upsert {
+                // Two processes that start at once may both try to insert; the second try finds the document.
+                Err(_) if attempts < 3 => attempts += 1,
+                other => break other?,
+            }
+        };
+        let Some(found) = found else {
+            return Err(mongodb::error::Error::custom("the meta document vanished").into());
+        };
+        if found.schema_version > SCHEMA_VERSION {
+            return Err(PrepareError::TooNew {
+                found: found.schema_version,
+            });
+        }
+        Ok(found.log_epoch)
+    }
+}

@@ -1,0 +1,93 @@
+//! Bringing documents to where the log is.
+
+use std::sync::Arc;
+
+use chat_sdk::{EventId, Timestamp};
+
+use super::backend::{Backend, Run, Unavailable};
+use crate::domain::{
+    entry::{Body, Entry, Owner},
+    fold::fold,
+    state::State,
+};
+
+/// How many entries are read at once.
+const PAGE: usize = 500;
+/// How often a hole that nobody fills is tried before giving up for now.
+const MAX_HOLE_ATTEMPTS: u32 = 20;
+
+/// The state of a log, as far as a majority has committed it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The fold of all of it.
+    pub state: State,
+    /// What the documents lack.
+    pub run: Run,
+}
+
+/// Reads documents and the entries that they lack, and folds.
+///
+/// A number that is missing while a later one is there gets a `noop`: whoever guessed it never learned the outcome and gave up.
+///
+/// # Errors
+/// [`Unavailable`] when the database is.
+pub async fn load<B: Backend>(backend: &B, owner: &Owner) -> Result<Loaded, Unavailable> {
+    let mut state = backend.read_documents(owner).await?;
+    let mut run = Run::at(owner.clone(), state.seq());
+    let mut hole_attempts = 0;
+    loop {
+        let entries = backend.read_log(owner, state.seq(), PAGE).await?;
+        let is_last = entries.len() < PAGE;
+        let mut hole = false;
+        for entry in entries {
+            if entry.seq != state.seq() + 1 {
+                hole = true;
+                break;
+            }
+            run.push(fold(&mut state, &entry));
+        }
+        if hole {
+            hole_attempts += 1;
+            if hole_attempts > MAX_HOLE_ATTEMPTS {
+                return Err(Unavailable);
+            }
+            fill_hole(backend, owner, state.seq() + 1).await;
+        } else if is_last {
+            return Ok(Loaded { state, run });
+        }
+    }
+}
+
+async fn fill_hole<B: Backend>(backend: &B, owner: &Owner, seq: u64) {
+    let noop = Entry {
+        id: EventId::generate(),
+        owner: owner.clone(),
+        seq,
+        actor: None,
+        at: Timestamp::now(),
+        body: Body::Noop,
+    };
+    tracing::warn!(%owner, seq, "a number of the log is missing; trying to fill it with a noop");
+    // Whatever becomes of it, the next read tells: the index decides between this and the entry that may yet come.
+    let _ = backend.insert(&[Arc::new(noop)], true).await;
+}
+
+/// Writes what the documents of `owner` lack, and answers the number that they are at then.
+///
+/// # Errors
+/// [`Unavailable`] when the database is.
+pub async fn bring_up_to_date<B: Backend>(
+    backend: &B,
+    owner: &Owner,
+) -> Result<u64, Unavailable> {
+    loop {
+        let loaded = load(backend, owner).await?;
+        if loaded.run.is_empty() {
+            return Ok(loaded.run.to);
+        }
+        let to = loaded.run.to;
+        if backend.write(&[loaded.run]).await? == [true] {
+            return Ok(to);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What the log needs of a database.
+
+use std::{future::Future, sync::Arc};
+
+use chat_sdk::{EventId, MessageId, UserId};
+
+use crate::domain::{
+    entry::{Entry, Owner},
+    fold::{DocumentChange, Effects, Facet},
+    state::{Member, MessageState, State},
+};
+
+/// The database could not be asked, or did not answer in time. A write may or may not have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// What became of an insert.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InsertOutcome {
+    /// All entries but those listed are committed by a majority.
+    Decided {
+        /// Entries that were refused, by index; ascending.
+        conflicts: Vec<(usize, Conflict)>,
+        /// From here on nothing was tried (an ordered insert stops at its first conflict).
+        not_tried_from: usize,
+    },
+    /// Nobody knows which entries were written.
+    Unknown,
+}
+
+/// Which unique index refused an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// Somebody else has this number.
+    Seq,
+    /// The same command is there already.
+    Id,
+    /// The same sender has a message under this `clientMessageId` in this conversation.
+    ClientMessageId,
+}
+
+/// Entries of one owner that follow one another, merged into what has to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Whose.
+    pub owner: Owner,
+    /// The number that the documents are at.
+    pub from: u64,
+    /// The number that the documents will be at.
+    pub to: u64,
+    /// Members whose document changes, oldest state first; each is guarded by its number.
+    pub members: Vec<(UserId, Member)>,
+    /// Messages whose document changes.
+    pub facets: Vec<(MessageId, Facet)>,
+    /// What changes in the owner's document; `None` when only the number does.
+    pub document: Option<DocumentChange>,
+}
+
+impl Run {
+    /// An empty run at `from`.
+    pub fn at(owner: Owner, from: u64) -> Self {
+        Self {
+            owner,
+            from,
+            to: from,
+            members: Vec::new(),
+            facets: Vec::new(),
+            document: None,
+        }
+    }
+
+    /// Adds the effects of the next entry.
+    pub fn push(&mut self, effects: Effects) {
+        self.to += 1;
+        self.members.extend(effects.members);
+        self.facets.extend(effects.facet);
+        self.document = match (self.document.take(), effects.document) {
+            (Some(earlier), Some(later)) => Some(earlier.then(later)),
+            (earlier, later) => later.or(earlier),
+        };
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.from == self.to
+    }
+}
+
+/// The primitives. Every read sees only what a majority has committed; every write answers after a majority has it.
+pub trait Backend: Send + Sync + 'static {
+    /// Inserts entries. `ordered` stops at the first conflict.
+    fn insert(
+        &self,
+        entries: &[Arc<Entry>],
+        ordered: bool,
+    ) -> impl Future<Output = InsertOutcome> + Send;
+
+    /// The documents of an owner: `applied`, and the state they say. Members may be ahead of `applied`, never behind.
+    fn read_documents(
+        &self,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<State, Unavailable>> + Send;
+
+    /// The numbers that the documents of `owners` are at, in their order; 0 where there is no document.
+    fn read_applied(
+        &self,
+        owners: &[Owner],
+    ) -> impl Future<Output = Result<Vec<u64>, Unavailable>> + Send;
+
+    /// Entries of an owner after number `after`, ascending, at most `limit`.
+    fn read_log(
+        &self,
+        owner: &Owner,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Arc<Entry>>, Unavailable>> + Send;
+
+    /// The entry of an id.
+    fn find_by_id(
+        &self,
+        id: &EventId,
+    ) -> impl Future<Output = Result<Option<Arc<Entry>>, Unavailable>> + Send;
+
+    /// The message that `actor` sent to `owner` under `client_message_id`.
+    fn find_by_client_message_id(
+        &self,
+        owner: &Owner,
+        actor: &UserId,
+        client_message_id: &str,
+    ) -> impl Future<Output = Result<Option<Arc<Entry>>, Unavailable>> + Send;
+
+    /// A message as its document says.
+    fn find_message_state(
+        &self,
+        id: &MessageId,
+    ) -> impl Future<Output = Result<Option<MessageState>, Unavailable>> + Send;
+
+    /// Writes runs: members and facets first, each guarded by its number; then the owners' documents, each only where it is at the run's `from`.
+    /// Answers for each run whether its document was.
+    fn write(
+        &self,
+        runs: &[Run],
+    ) -> impl Future<Output = Result<Vec<bool>, Unavailable>> + Send;
+}

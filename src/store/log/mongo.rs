@@ -1,0 +1,508 @@
+//! The log on MongoDB.
+//!
+//! Inserts go through `run_command`, because the driver's `insert_many` has no `maxTimeMS` and drops the key pattern that says which index refused.
+//! Success is `ok` with neither `writeErrors` nor `writeConcernError`.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use chat_sdk::{EventId, MessageId, UserId};
+use futures_util::TryStreamExt;
+use mongodb::{
+    Database,
+    bson::{
+        self, Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc,
+    },
+    options::ReadConcern,
+};
+use serde::Deserialize;
+
+use super::backend::{Backend, Conflict, InsertOutcome, Run, Unavailable};
+use crate::{
+    domain::{
+        entry::{Entry, Owner},
+        fold::{DocumentChange, Facet},
+        state::{ConversationState, MessageState, State, UserState},
+    },
+    store::{
+        Store, bounded,
+        documents::{
+            ConversationDocument, DeletedFacet, EditFacet, LogDocument, ParticipantDocument,
+            StoredMessage, UserDocument, date, log_document, number,
+        },
+    },
+};
+
+/// How long mongod may work on an insert. The relay's watermark stays at least twice this behind, because an entry's `ts` may precede its commit by as
+/// long as the insert waits.
+pub const INSERT_MAX_TIME: Duration = Duration::from_millis(1000);
+/// How long the answer to an insert is waited for before its outcome counts as unknown.
+const INSERT_ANSWER_TIME: Duration = Duration::from_millis(3000);
+/// The most updates of one command.
+const MAX_UPDATES: usize = 1000;
+
+/// A duplicate key, by mongod's error code.
+const DUPLICATE_KEY: i32 = 11000;
+
+/// The log in a MongoDB database.
+pub struct MongoBackend {
+    store: Arc<Store>,
+}
+
+impl MongoBackend {
+    /// The log of `store`.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    fn database(&self) -> &Database {
+        &self.store.database
+    }
+
+    async fn update(
+        &self,
+        collection: &str,
+        updates: Vec<Document>,
+    ) -> Result<WriteReply, Unavailable> {
+        let command = doc! {
+            "update": collection,
+            "updates": updates,
+            "ordered": false,
+            "maxTimeMS": INSERT_MAX_TIME.as_millis() as i64,
+            "writeConcern": { "w": "majority", "j": true },
+        };
+        let reply = bounded(self.database().run_command(command).into_future()).await?;
+        let reply: WriteReply = bson::deserialize_from_document(reply).map_err(|_| Unavailable)?;
+        match reply.write_concern_error {
+            Some(_) => Err(Unavailable),
+            None => Ok(reply),
+        }
+    }
+
+    /// Updates whose documents are guarded by their number. A refused upsert means that a newer one is there.
+    async fn update_guarded(
+        &self,
+        collection: &str,
+        updates: Vec<Document>,
+    ) -> Result<(), Unavailable> {
+        for chunk in updates.chunks(MAX_UPDATES) {
+            let reply = self.update(collection, chunk.to_vec()).await?;
+            if reply.write_errors.iter().any(|error| error.code != DUPLICATE_KEY) {
+                return Err(Unavailable);
+            }
+        }
+        Ok(())
+    }
+
+    async fn find_entry(&self, filter: Document) -> Result<Option<Arc<Entry>>, Unavailable> {
+        let found = bounded(self.store.log.find_one(filter).into_future()).await?;
+        found
+            .map(|document| document.shared_entry().map_err(|_| Unavailable))
+            .transpose()
+    }
+
+    async fn write_owners(&self, runs: &[Run]) -> Result<Vec<bool>, Unavailable> {
+        let mut matched = vec![false; runs.len()];
+        for collection in ["conversations", "users"] {
+            let of_collection: Vec<usize> = (0..runs.len())
+                .filter(|index| collection_of(&runs[*index].owner) == collection)
+                .collect();
+            for indexes in of_collection.chunks(MAX_UPDATES) {
+                let updates = indexes.iter().map(|index| owner_update(&runs[*index])).collect();
+                let reply = self.update(collection, updates).await?;
+                let are_all_matched =
+                    reply.write_errors.is_empty() && reply.n as usize == indexes.len();
+                let owners: Vec<Owner> =
+                    indexes.iter().map(|index| runs[*index].owner.clone()).collect();
+                let applied = if are_all_matched {
+                    None
+                } else {
+                    // The reply does not tell which of them did not match.
+                    Some(self.read_applied(&owners).await?)
+                };
+                for (position, index) in indexes.iter().enumerate() {
+                    matched[*index] = applied
+                        .as_ref()
+                        .is_none_or(|applied| applied[position] >= runs[*index].to);
+                }
+            }
+        }
+        Ok(matched)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WriteReply {
+    #[serde(default)]
+    n: i64,
+    #[serde(default)]
+    write_errors: Vec<WriteError>,
+    #[serde(default)]
+    write_concern_error: Option<Document>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WriteError {
+    index: i64,
+    code: i32,
+    #[serde(default)]
+    key_pattern: Option<Document>,
+}
+
+impl WriteError {
+    fn conflict(&self) -> Option<Conflict> {
+        if self.code != DUPLICATE_KEY {
+            return None;
+        }
+        let pattern = self.key_pattern.as_ref()?;
+        if pattern.contains_key("_id") {
+            Some(Conflict::Id)
+        } else if pattern.contains_key("data.clientMessageId") {
+            Some(Conflict::ClientMessageId)
+        } else if pattern.contains_key("seq") {
+            Some(Conflict::Seq)
+        } else {
+            None
+        }
+    }
+}
+
+fn insert_command(entries: &[Arc<Entry>], ordered: bool) -> bson::error::Result<RawDocumentBuf> {
+    let mut documents = RawArrayBuf::new();
+    for entry in entries {
+        documents.push(log_document(entry)?);
+    }
+    let mut command = rawdoc! { "insert": "log" };
+    command.append(cstr!("documents"), documents);
+    command.append(cstr!("ordered"), ordered);
+    command.append(cstr!("maxTimeMS"), INSERT_MAX_TIME.as_millis() as i64);
+    command.append(
+        cstr!("writeConcern"),
+        rawdoc! { "w": "majority", "j": true },
+    );
+    Ok(command)
+}
+
+fn collection_of(owner: &Owner) -> &'static str {
+    match owner {
+        Owner::Conversation(_) => "conversations",
+        Owner::User(_) => "users",
+    }
+}
+
+fn id_of(owner: &Owner) -> &str {
+    match owner {
+        Owner::Conversation(id) => id.as_str(),
+        Owner::User(id) => id.as_str(),
+    }
+}
+
+fn owner_update(run: &Run) -> Document {
+    let mut set = match &run.document {
+        None => Document::new(),
+        Some(DocumentChange::Activity {
+            at,
+            last_message_seq,
+        }) => doc! { "lastActivityAt": date(*at), "lastMessageSeq": number(*last_message_seq) },
+        Some(DocumentChange::Conversation(fields)) => match &run.owner {
+            Owner::Conversation(id) => {
+                bson::serialize_to_document(&ConversationDocument::new(id.clone(), fields))
+                    .unwrap_or_default()
+            }
+            Owner::User(_) => Document::new(),
+        },
+        Some(DocumentChange::User(fields)) => match &run.owner {
+            Owner::User(id) => {
+                bson::serialize_to_document(&UserDocument::new(id.clone(), fields))
+                    .unwrap_or_default()
+            }
+            Owner::Conversation(_) => Document::new(),
+        },
+    };
+    set.insert("applied", number(run.to));
+    doc! {
+        "q": { "_id": id_of(&run.owner), "applied": number(run.from) },
+        // Resuming clients ask which conversations changed since a cluster time.
+        "u": { "$set": set, "$currentDate": { "touchedTs": { "$type": "timestamp" } } },
+        "upsert": run.from == 0,
+    }
+}
+
+fn facet_update(id: &MessageId, facet: &Facet) -> bson::error::Result<Document> {
+    let (name, seq, value) = match facet {
+        Facet::Edited {
+            seq,
+            content,
+            metadata,
+            at,
+        } => (
+            "edit",
+            *seq,
+            bson::serialize_to_bson(&EditFacet {
+                seq: number(*seq),
+                content: content.clone(),
+                metadata: metadata.clone(),
+                at: date(*at),
+            })?,
+        ),
+        Facet::Deleted { seq, at, by } => (
+            "deleted",
+            *seq,
+            bson::serialize_to_bson(&DeletedFacet {
+                seq: number(*seq),
+                at: date(*at),
+                by: by.clone(),
+            })?,
+        ),
+    };
+    let mut filter = doc! { "_id": id.to_event_id().as_str() };
+    filter.insert(format!("{name}.seq"), doc! { "$not": { "$gte": number(seq) } });
+    Ok(doc! { "q": filter, "u": { "$set": { name: value } } })
+}
+
+fn member_updates(run: &Run) -> bson::error::Result<Vec<Document>> {
+    let Owner::Conversation(conversation) = &run.owner else {
+        return Ok(Vec::new());
+    };
+    run.members
+        .iter()
+        .map(|(user, member)| {
+            let document = ParticipantDocument::new(conversation, user, member);
+            Ok(doc! {
+                "q": {
+                    "_id": ParticipantDocument::id(conversation, user),
+                    "seq": { "$lt": number(member.seq) },
+                },
+                "u": { "$set": bson::serialize_to_document(&document)? },
+                "upsert": true,
+            })
+        })
+        .collect()
+}
+
+impl Backend for MongoBackend {
+    async fn insert(&self, entries: &[Arc<Entry>], ordered: bool) -> InsertOutcome {
+        let command = match insert_command(entries, ordered) {
+            Ok(command) => command,
+            Err(error) => {
+                tracing::error!(%error, "entries of the log cannot be encoded");
+                return InsertOutcome::Unknown;
+            }
+        };
+        let insert = self.database().run_raw_command(command).into_future();
+        let reply = match tokio::time::timeout(INSERT_ANSWER_TIME, insert).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error.kind, "an insert into the log failed; its outcome is unknown");
+                return InsertOutcome::Unknown;
+            }
+            Err(_) => {
+                tracing::warn!("an insert into the log was not answered; its outcome is unknown");
+                return InsertOutcome::Unknown;
+            }
+        };
+        let Ok(reply) = bson::deserialize_from_document::<WriteReply>(reply) else {
+            return InsertOutcome::Unknown;
+        };
+        if reply.write_concern_error.is_some() {
+            return InsertOutcome::Unknown;
+        }
+        let mut conflicts = Vec::with_capacity(reply.write_errors.len());
+        for error in &reply.write_errors {
+            match error.conflict() {
+                Some(conflict) => conflicts.push((error.index.unsigned_abs() as usize, conflict)),
+                None => {
+                    tracing::warn!(code = error.code, "an insert into the log failed");
+                    return InsertOutcome::Unknown;
+                }
+            }
+        }
+        let not_tried_from = match conflicts.first() {
+            Some((index, _)) if ordered => index + 1,
+            _ => entries.len(),
+        };
+        InsertOutcome::Decided {
+            conflicts,
+            not_tried_from,
+        }
+    }
+
+    async fn read_documents(&self, owner: &Owner) -> Result<State, Unavailable> {
+        match owner {
+            Owner::User(id) => {
+                let found = bounded(
+                    self.store.users.find_one(doc! { "_id": id.as_str() }).into_future(),
+                )
+                .await?;
+                Ok(State::User(match found {
+                    None => UserState::empty(id.clone()),
+                    Some(document) => UserState {
+                        id: id.clone(),
+                        seq: document.applied.unsigned_abs(),
+                        fields: Some(document.fields()),
+                    },
+                }))
+            }
+            Owner::Conversation(id) => {
+                let found = bounded(
+                    self.store
+                        .conversations
+                        .find_one(doc! { "_id": id.as_str() })
+                        .into_future(),
+                )
+                .await?;
+                let mut state = ConversationState::empty(id.clone());
+                if let Some(document) = found {
+                    state.seq = document.applied.unsigned_abs();
+                    state.fields = Some(document.fields());
+                }
+                // Members second: they may be ahead of the conversation's document, never behind.
+                let members = bounded(async {
+                    self.store
+                        .participants
+                        .find(doc! { "conversationId": id.as_str() })
+                        .batch_size(2000)
+                        .await?
+                        .try_collect::<Vec<ParticipantDocument>>()
+                        .await
+                })
+                .await?;
+                state.members = members
+                    .into_iter()
+                    .map(|document| (document.user_id.clone(), document.member()))
+                    .collect();
+                Ok(State::Conversation(state))
+            }
+        }
+    }
+
+    async fn read_applied(&self, owners: &[Owner]) -> Result<Vec<u64>, Unavailable> {
+        #[derive(Deserialize)]
+        struct Applied {
+            #[serde(rename = "_id")]
+            id: String,
+            applied: i64,
+        }
+        let mut applied: HashMap<(&'static str, String), u64> = HashMap::new();
+        for collection in ["conversations", "users"] {
+            let ids: Vec<&str> = owners
+                .iter()
+                .filter(|owner| collection_of(owner) == collection)
+                .map(id_of)
+                .collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let found = bounded(async {
+                self.database()
+                    .collection::<Applied>(collection)
+                    .find(doc! { "_id": { "$in": ids } })
+                    .projection(doc! { "applied": 1 })
+                    .read_concern(ReadConcern::majority())
+                    .await?
+                    .try_collect::<Vec<Applied>>()
+                    .await
+            })
+            .await?;
+            for document in found {
+                applied.insert((collection, document.id), document.applied.unsigned_abs());
+            }
+        }
+        Ok(owners
+            .iter()
+            .map(|owner| {
+                let key = (collection_of(owner), id_of(owner).to_owned());
+                applied.get(&key).copied().unwrap_or(0)
+            })
+            .collect())
+    }
+
+    async fn read_log(
+        &self,
+        owner: &Owner,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, Unavailable> {
+        let documents: Vec<LogDocument> = bounded(async {
+            self.store
+                .log
+                .find(doc! { "conversationId": owner.key(), "seq": { "$gt": number(after) } })
+                .sort(doc! { "conversationId": 1, "seq": 1 })
+                .limit(limit as i64)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        documents
+            .iter()
+            .map(|document| document.shared_entry().map_err(|_| Unavailable))
+            .collect()
+    }
+
+    async fn find_by_id(&self, id: &EventId) -> Result<Option<Arc<Entry>>, Unavailable> {
+        self.find_entry(doc! { "_id": id.as_str() }).await
+    }
+
+    async fn find_by_client_message_id(
+        &self,
+        owner: &Owner,
+        actor: &UserId,
+        client_message_id: &str,
+    ) -> Result<Option<Arc<Entry>>, Unavailable> {
+        self.find_entry(doc! {
+            "conversationId": owner.key(),
+            "actorId": actor.as_str(),
+            "data.clientMessageId": client_message_id,
+        })
+        .await
+    }
+
+    async fn find_message_state(
+        &self,
+        id: &MessageId,
+    ) -> Result<Option<MessageState>, Unavailable> {
+        let found = bounded(
+            self.store
+                .log
+                .find_one(doc! { "_id": id.to_event_id().as_str(), "type": "message.created" })
+                .into_future(),
+        )
+        .await?;
+        found
+            .map(|document| {
+                let message = StoredMessage::new(document).map_err(|_| Unavailable)?;
+                Ok(MessageState {
+                    sender: message.sender().clone(),
+                    conversation: message.conversation_id.clone(),
+                    seq: message.seq,
+                    is_deleted: message.is_deleted(),
+                })
+            })
+            .transpose()
+    }
+
+    async fn write(&self, runs: &[Run]) -> Result<Vec<bool>, Unavailable> {
+        let mut members = Vec::new();
+        let mut facets = Vec::new();
+        for run in runs {
+            members.extend(member_updates(run).map_err(|_| Unavailable)?);
+            for (id, facet) in &run.facets {
+                facets.push(facet_update(id, facet).map_err(|_| Unavailable)?);
+            }
+        }
+        if !members.is_empty() {
+            self.update_guarded("participants", members).await?;
+        }
+        if !facets.is_empty() {
+            self.update_guarded("log", facets).await?;
+        }
+        self.write_owners(runs).await
+    }
+}
+
+/// A cluster time as a BSON value.
+pub fn cluster_time(time: bson::Timestamp) -> Bson {
+    Bson::Timestamp(time)
+}

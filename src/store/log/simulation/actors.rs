@@ -1,0 +1,301 @@
+//! Those who ask: clients that do everything a client can, a sweeper, and one who kills processes.
+
+use std::{sync::Arc, time::Duration};
+
+use chat_sdk::{ConversationType, MessageId, Role, UserId};
+use rand::{Rng, seq::IndexedRandom};
+use tokio::time::sleep;
+
+use super::{
+    model::Process,
+    world::{IMPATIENT, PATIENT, World, conversation, create, delete, edit, message, user},
+};
+use crate::{
+    domain::{
+        DomainError,
+        command::{Command, Outcome, ProfilePatch, Request, SettingsPatch},
+        entry::{Owner, Profile},
+        patch::Patch,
+    },
+    store::log::apply,
+};
+
+/// How many users there are.
+const USERS: usize = 5;
+
+/// How much happens in one place at one time.
+#[derive(Debug, Clone, Copy)]
+pub struct Bustle {
+    /// How many conversations there are.
+    pub conversations: usize,
+    /// How many things each client asks for.
+    pub steps: usize,
+    /// The longest pause between them, in milliseconds.
+    pub pause: u64,
+}
+
+/// One client: a user who asks for one thing after the other.
+pub async fn client(world: Arc<World>, index: usize, bustle: Bustle) {
+    let client = Client {
+        world,
+        user: user(index % USERS),
+        bustle,
+    };
+    for step in 0..bustle.steps {
+        let pause = client
+            .world
+            .random(|rng| rng.random_range(0..=bustle.pause));
+        sleep(Duration::from_millis(pause)).await;
+        client.step(&format!("{index}-{step}")).await;
+    }
+}
+
+struct Client {
+    world: Arc<World>,
+    user: UserId,
+    bustle: Bustle,
+}
+
+impl Client {
+    async fn step(&self, name: &str) {
+        let world = &self.world;
+        let place = world.random(|rng| rng.random_range(0..self.bustle.conversations));
+        let owner = Owner::from(conversation(place));
+        match world.random(|rng| rng.random_range(0..100)) {
+            0..30 => self.send(&owner, name).await,
+            30..40 => self.send_in_order(&owner, name).await,
+            40..48 => {
+                let other = user(world.random(|rng| rng.random_range(0..3)));
+                self.ask_for(&Owner::from(other), None, self.user_command(name))
+                    .await;
+            }
+            48..56 => self.change_at_once(name).await,
+            _ => {
+                let command = self.command(place, name);
+                self.ask_for(&owner, Some(&self.user), command).await;
+            }
+        }
+    }
+
+    fn command(&self, place: usize, name: &str) -> Command {
+        let world = &self.world;
+        let other = user(world.random(|rng| rng.random_range(0..USERS)));
+        let role = world.random(|rng| {
+            *[Role::Member, Role::Admin, Role::Owner]
+                .choose(rng)
+                .expect("three")
+        });
+        let kind = match place {
+            0 => ConversationType::Group,
+            _ => ConversationType::Public,
+        };
+        match world.random(|rng| rng.random_range(0..100)) {
+            0..20 => create(
+                kind,
+                &[(self.user.clone(), Role::Owner), (user(USERS), Role::Admin)],
+            ),
+            20..36 => edit(&self.some_message(), name),
+            36..48 => delete(&self.some_message()),
+            48..60 => Command::Join,
+            60..66 => Command::Leave,
+            66..76 => Command::AddParticipants {
+                user_ids: vec![other],
+                role,
+                max_members: 5,
+            },
+            76..82 => Command::RemoveParticipant { user_id: other },
+            82..90 => Command::ChangeRole {
+                user_id: other,
+                role,
+            },
+            90..98 => Command::ChangeSettings(SettingsPatch {
+                name: Patch::Set(name.to_owned()),
+                ..SettingsPatch::default()
+            }),
+            _ => Command::DeleteConversation,
+        }
+    }
+
+    fn user_command(&self, name: &str) -> Command {
+        let profile = Profile {
+            name: Some(name.to_owned()),
+            ..Profile::default()
+        };
+        match self.world.random(|rng| rng.random_range(0..5)) {
+            0 => Command::EnsureUser(profile),
+            1 | 2 => Command::SyncUser(profile),
+            3 => Command::ChangeProfile(ProfilePatch {
+                name: Patch::Set(name.to_owned()),
+                ..ProfilePatch::default()
+            }),
+            _ => Command::DeleteUser,
+        }
+    }
+
+    /// A message that somebody tried to send lately; it may not be there.
+    fn some_message(&self) -> MessageId {
+        let attempts = self.world.attempts.lock();
+        let sent: Vec<_> = attempts
+            .iter()
+            .filter(|attempt| matches!(attempt.request.command, Command::SendMessage(_)))
+            .map(|attempt| attempt.request.event_id.to_message_id())
+            .collect();
+        let late = &sent[sent.len().saturating_sub(6)..];
+        let found = self.world.random(|rng| late.choose(rng).cloned());
+        found.unwrap_or_else(|| self.world.event_id().to_message_id())
+    }
+
+    /// The process of `owner`'s shard, or now and then another.
+    fn process(&self, owner: &Owner) -> usize {
+        let living = self.world.living();
+        match self.world.chance(0.75) {
+            true => living[usize::from(owner.shard()) % living.len()],
+            false => self
+                .world
+                .random(|rng| *living.choose(rng).expect("one lives")),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.world.chance(0.4) {
+            PATIENT
+        } else {
+            IMPATIENT
+        }
+    }
+
+    /// Asks for one thing, now and then at two processes, or again at another after silence.
+    async fn ask_for(&self, owner: &Owner, actor: Option<&UserId>, command: Command) {
+        let request = self.world.request(owner, actor, command);
+        self.hand_over(owner, request).await;
+    }
+
+    async fn hand_over(
+        &self,
+        owner: &Owner,
+        request: Request,
+    ) -> Option<Result<Outcome, DomainError>> {
+        let world = &self.world;
+        if world.chance(0.1) {
+            let (_, twin) = world.hand_in(self.process(owner), request.clone(), self.patience());
+            tokio::spawn(twin);
+        }
+        let answer = world
+            .ask(self.process(owner), request.clone(), self.patience())
+            .await;
+        if matches!(answer, None | Some(Err(DomainError::Unavailable(_)))) && world.chance(0.5) {
+            return world
+                .ask(self.process(owner), request, self.patience())
+                .await;
+        }
+        answer
+    }
+
+    async fn send(&self, owner: &Owner, name: &str) {
+        let world = &self.world;
+        let id = world.chance(0.6).then(|| format!("own-{name}"));
+        let command = message(name, id.as_deref());
+        for _ in 0..3 {
+            let request = world.request(owner, Some(&self.user), command.clone());
+            let answer = self.hand_over(owner, request).await;
+            let is_unknown = matches!(answer, None | Some(Err(DomainError::Unavailable(_))));
+            if id.is_none() || (!is_unknown && world.chance(0.7)) {
+                break;
+            }
+            if world.chance(0.2) {
+                let other = message("another text", id.as_deref());
+                self.ask_for(owner, Some(&self.user), other).await;
+            }
+        }
+    }
+
+    /// Sends some messages without waiting for answers.
+    async fn send_in_order(&self, owner: &Owner, name: &str) {
+        let process = self.process(owner);
+        let count = self.world.random(|rng| rng.random_range(2..5));
+        let mut before = None;
+        let mut answers = Vec::new();
+        for index in 0..count {
+            let command = message(&format!("{name}-{index}"), None);
+            let request = self.world.request(owner, Some(&self.user), command);
+            let (number, answer) = self.world.hand_in(process, request, PATIENT);
+            // With others about, what one knows may be old: then a message may have to wait, and the next overtakes it.
+            if self.world.is_alone() {
+                self.world
+                    .in_order
+                    .lock()
+                    .extend(before.map(|before| (before, number)));
+            }
+            before = Some(number);
+            answers.push(tokio::spawn(answer));
+        }
+        for answer in answers {
+            answer.await.expect("a client does not panic");
+        }
+    }
+
+    /// Edits and deletes the own last message, all at the same moment.
+    async fn change_at_once(&self, name: &str) {
+        let sent = self.world.attempts.lock().iter().rev().find_map(|attempt| {
+            let is_own = attempt.request.actor.as_ref() == Some(&self.user)
+                && matches!(attempt.request.command, Command::SendMessage(_))
+                && matches!(attempt.answer, Some(Ok(_)));
+            is_own.then(|| attempt.request.clone())
+        });
+        let Some(sent) = sent else {
+            return;
+        };
+        let message = sent.event_id.to_message_id();
+        let process = self.process(&sent.owner);
+        let mut answers = Vec::new();
+        for command in [
+            edit(&message, name),
+            delete(&message),
+            edit(&message, "once more"),
+        ] {
+            let process = if self.world.chance(0.8) {
+                process
+            } else {
+                self.process(&sent.owner)
+            };
+            let request = self.world.request(&sent.owner, Some(&self.user), command);
+            answers.push(tokio::spawn(
+                self.world.hand_in(process, request, PATIENT).1,
+            ));
+            if self.world.chance(0.3) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        for answer in answers {
+            answer.await.expect("a client does not panic");
+        }
+    }
+}
+
+/// Brings logs up to date beside the writers.
+pub async fn sweeper(world: Arc<World>, conversations: usize) {
+    let process = Process::new(&world.database);
+    loop {
+        let (pause, place) = world.random(|rng| {
+            (
+                rng.random_range(20..400),
+                rng.random_range(0..conversations),
+            )
+        });
+        sleep(Duration::from_millis(pause)).await;
+        // When the database is away, the next round does it.
+        let _ = apply::bring_up_to_date(&*process, &Owner::from(conversation(place))).await;
+    }
+}
+
+/// Kills processes, and starts others in their place.
+pub async fn killer(world: Arc<World>) {
+    loop {
+        let pause = world.random(|rng| rng.random_range(50..2000));
+        sleep(Duration::from_millis(pause)).await;
+        let living = world.living();
+        let victim = world.random(|rng| *living.choose(rng).expect("one lives"));
+        world.kill(victim);
+        world.start_process();
+    }
+}

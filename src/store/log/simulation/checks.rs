@@ -1,0 +1,389 @@
+//! What must hold when everything has come to rest.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use chat_sdk::{EventId, MessageId, Role, UserId};
+
+use super::{
+    tables::{Facets, Fields, Tables, client_key},
+    world::{Attempt, World, is_of},
+};
+use crate::domain::{
+    DomainError,
+    command::{Command, Decision, Outcome, Request, decide},
+    entry::{Body, Entry, Owner},
+    fold::fold,
+    state::{MessageState, State},
+};
+
+/// The whole log of one owner, folded at every number.
+struct History {
+    entries: Vec<Arc<Entry>>,
+    states: Vec<State>,
+}
+
+impl History {
+    /// The message `id` as it was after number `seq`.
+    fn message(&self, id: &MessageId, seq: u64) -> Option<MessageState> {
+        let before = &self.entries[..seq as usize];
+        let created = before.iter().find(|entry| {
+            entry.id == id.to_event_id() && matches!(entry.body, Body::MessageCreated(_))
+        })?;
+        let Owner::Conversation(conversation) = &created.owner else {
+            return None;
+        };
+        Some(MessageState {
+            sender: created.actor.clone()?,
+            conversation: conversation.clone(),
+            seq: created.seq,
+            is_deleted: before.iter().any(
+                |entry| matches!(&entry.body, Body::MessageDeleted(target) if target.message_id == *id),
+            ),
+        })
+    }
+
+    /// Whether `answer` is right at some moment between the numbers `from` and `to`.
+    fn explains(
+        &self,
+        request: &Request,
+        from: u64,
+        to: u64,
+        answer: &Result<Decision, DomainError>,
+    ) -> bool {
+        let at = chat_sdk::Timestamp::from_millis(0);
+        (from..=to).any(|seq| {
+            let state = &self.states[seq as usize];
+            // The message may be read a little later than the rest.
+            (seq..=to).any(|read| {
+                let target = request.target().and_then(|id| self.message(id, read));
+                decide(state, request, target.as_ref(), at) == *answer
+            })
+        })
+    }
+}
+
+/// Checks everything, and answers what was broken.
+pub fn check(world: &World) -> Vec<String> {
+    let mut faults = world.faults();
+    let attempts = world.attempts.lock().clone();
+    let tables = world.database.with(|inner| inner.majority.clone());
+    let mut owners: BTreeSet<Owner> = tables.log.keys().map(|(owner, ..)| owner.clone()).collect();
+    owners.extend(attempts.iter().map(|attempt| attempt.request.owner.clone()));
+    let mut histories = BTreeMap::new();
+    for owner in owners {
+        let entries: Vec<_> = tables.entries(&owner, 0).cloned().collect();
+        if let Some((index, entry)) = entries
+            .iter()
+            .enumerate()
+            .find(|(index, entry)| entry.seq != *index as u64 + 1)
+        {
+            faults.push(format!(
+                "{owner} has number {} at place {}",
+                entry.seq,
+                index + 1
+            ));
+            continue;
+        }
+        let mut state = State::empty(&owner);
+        let mut states = vec![state.clone()];
+        for entry in &entries {
+            fold(&mut state, entry);
+            states.push(state.clone());
+        }
+        histories.insert(owner, History { entries, states });
+    }
+    check_uniqueness(&tables, &mut faults);
+    for (owner, history) in &histories {
+        check_preconditions(history, &attempts, &mut faults);
+        check_rules(history, &mut faults);
+        check_documents(owner, history, &tables, &mut faults);
+    }
+    for (index, attempt) in attempts.iter().enumerate() {
+        if let Some(history) = histories.get(&attempt.request.owner) {
+            if let Some(fault) = check_answer(attempt, history, &attempts) {
+                faults.push(format!("attempt {index} {fault}: {attempt:?}"));
+            }
+        }
+    }
+    for (first, second) in world.in_order.lock().iter() {
+        let number = |index: usize| match &attempts[index].answer {
+            Some(Ok(Outcome {
+                entry: Some(entry),
+                is_repeated: false,
+            })) => Some(entry.seq),
+            _ => None,
+        };
+        if let (Some(one), Some(other)) = (number(*first), number(*second))
+            && one > other
+        {
+            faults.push(format!(
+                "attempts {first} and {second} changed places: {one}, {other}"
+            ));
+        }
+    }
+    faults
+}
+
+fn check_uniqueness(tables: &Tables, faults: &mut Vec<String>) {
+    let mut ids: BTreeSet<&EventId> = BTreeSet::new();
+    let mut keys = BTreeSet::new();
+    for entry in tables.log.values() {
+        if !ids.insert(&entry.id) {
+            faults.push(format!("{} is there twice", entry.id));
+        }
+        if let Some(key) = client_key(entry)
+            && !keys.insert(key)
+        {
+            faults.push(format!(
+                "number {} of {} is a message again",
+                entry.seq, entry.owner
+            ));
+        }
+    }
+}
+
+/// Every entry is what the check of its command says at the place before it.
+fn check_preconditions(history: &History, attempts: &[Attempt], faults: &mut Vec<String>) {
+    let requests: HashMap<&EventId, &Request> = attempts
+        .iter()
+        .map(|attempt| (&attempt.request.event_id, &attempt.request))
+        .collect();
+    for entry in &history.entries {
+        let Some(request) = requests.get(&entry.id) else {
+            faults.push(format!(
+                "nobody asked for number {} of {}",
+                entry.seq, entry.owner
+            ));
+            continue;
+        };
+        let before = entry.seq - 1;
+        let target = request.target().and_then(|id| history.message(id, before));
+        let decision = decide(
+            &history.states[before as usize],
+            request,
+            target.as_ref(),
+            entry.at,
+        );
+        if decision != Ok(Decision::Append(entry.body.clone())) {
+            faults.push(format!(
+                "number {} of {} does not follow: {decision:?} for {entry:?}",
+                entry.seq, entry.owner
+            ));
+        }
+    }
+}
+
+/// The rules once more, in other words than the domain's.
+fn check_rules(history: &History, faults: &mut Vec<String>) {
+    let mut roles: BTreeMap<UserId, Role> = BTreeMap::new();
+    let mut senders: BTreeMap<MessageId, UserId> = BTreeMap::new();
+    let mut deleted: BTreeSet<MessageId> = BTreeSet::new();
+    let mut is_over = false;
+    for entry in &history.entries {
+        let role = entry
+            .actor
+            .as_ref()
+            .and_then(|actor| roles.get(actor))
+            .copied();
+        let is_right = match &entry.body {
+            Body::ConversationCreated(created) => {
+                roles = created
+                    .members
+                    .iter()
+                    .map(|m| (m.user_id.clone(), m.role))
+                    .collect();
+                entry.seq == 1
+            }
+            Body::MessageCreated(_) => {
+                senders.extend(
+                    entry
+                        .actor
+                        .clone()
+                        .map(|actor| (entry.id.to_message_id(), actor)),
+                );
+                role.is_some()
+            }
+            Body::MessageUpdated(edit) => {
+                role.is_some()
+                    && senders.get(&edit.message_id) == entry.actor.as_ref()
+                    && !deleted.contains(&edit.message_id)
+            }
+            Body::MessageDeleted(target) => {
+                let sender = senders.get(&target.message_id);
+                sender.is_some()
+                    && (sender == entry.actor.as_ref() || role >= Some(Role::Admin))
+                    && deleted.insert(target.message_id.clone())
+            }
+            Body::ConversationUpdated(_) => role >= Some(Role::Admin),
+            Body::ConversationDeleted => {
+                roles.clear();
+                is_over = true;
+                role == Some(Role::Owner)
+            }
+            Body::ParticipantAdded(joined) => {
+                let is_new = joined.user_ids.iter().all(|id| !roles.contains_key(id));
+                roles.extend(joined.user_ids.iter().map(|id| (id.clone(), joined.role)));
+                is_new && !is_over && joined.conversation.participant_count as usize == roles.len()
+            }
+            Body::ParticipantRemoved(left) => {
+                let is_there = left.user_ids.iter().all(|id| roles.remove(id).is_some());
+                let has_owner = roles.is_empty() || roles.values().any(|role| *role == Role::Owner);
+                // Where an earlier owner-less crowd came back by joining, nobody can be the last owner.
+                is_there && role.is_some() && (has_owner || role < Some(Role::Owner))
+            }
+            Body::ParticipantUpdated(change) => {
+                roles.insert(change.user_id.clone(), change.role).is_some()
+                    && role == Some(Role::Owner)
+                    && roles.values().any(|role| *role == Role::Owner)
+            }
+            Body::UserSynced(_) => {
+                is_over = false;
+                true
+            }
+            Body::UserUpdated(_) => entry.seq > 1 && !is_over,
+            Body::UserDeleted => !std::mem::replace(&mut is_over, true) && entry.seq > 1,
+            Body::Noop => false,
+        };
+        if !is_right {
+            faults.push(format!("number {} breaks a rule: {entry:?}", entry.seq));
+        }
+    }
+}
+
+fn check_documents(owner: &Owner, history: &History, tables: &Tables, faults: &mut Vec<String>) {
+    let state = history
+        .states
+        .last()
+        .expect("there is one before the first entry");
+    let Some(document) = tables.owners.get(owner) else {
+        if state.seq() > 0 {
+            faults.push(format!("{owner} has no document"));
+        }
+        return;
+    };
+    if document.applied != state.seq() {
+        faults.push(format!(
+            "{owner} is at {} of {}",
+            document.applied,
+            state.seq()
+        ));
+    }
+    let is_right = match (state, &document.fields) {
+        (State::Conversation(state), Fields::Conversation(fields)) => {
+            state.fields == *fields && state.members == tables.members_of(owner)
+        }
+        (State::User(state), Fields::User(fields)) => state.fields == *fields,
+        _ => false,
+    };
+    if !is_right {
+        faults.push(format!(
+            "the documents of {owner} are not the fold of its log"
+        ));
+    }
+    let mut facets: BTreeMap<MessageId, Facets> = BTreeMap::new();
+    let mut state = State::empty(owner);
+    for entry in &history.entries {
+        let Some((id, facet)) = fold(&mut state, entry).facet else {
+            continue;
+        };
+        let facets = facets.entry(id).or_default();
+        match entry.body {
+            Body::MessageDeleted(_) => facets.deleted = Some(facet),
+            _ => facets.edited = Some(facet),
+        }
+    }
+    for entry in &history.entries {
+        let id = entry.id.to_message_id();
+        if facets.get(&id) != tables.facets.get(&id) {
+            faults.push(format!(
+                "message {} of {owner} is not the fold of its log",
+                entry.seq
+            ));
+        }
+    }
+}
+
+/// What is wrong with the answer of an attempt.
+fn check_answer(attempt: &Attempt, history: &History, attempts: &[Attempt]) -> Option<String> {
+    let Attempt {
+        request,
+        asked_at,
+        answered_at,
+        ..
+    } = attempt;
+    let own = history
+        .entries
+        .iter()
+        .find(|entry| entry.id == request.event_id);
+    let copies = attempts
+        .iter()
+        .filter(|other| other.request.event_id == request.event_id)
+        .count();
+    let same_message = |entry: &&Arc<Entry>| {
+        let Command::SendMessage(asked) = &request.command else {
+            return false;
+        };
+        asked.client_message_id.is_some()
+            && client_key(entry).is_some_and(|(_, actor, id)| {
+                Some(actor) == request.actor && Some(id) == asked.client_message_id
+            })
+    };
+    let earlier = history.entries.iter().find(same_message);
+    match attempt.answer.as_ref()? {
+        Ok(Outcome {
+            entry: Some(entry),
+            is_repeated,
+        }) => {
+            if history.entries.get(entry.seq as usize - 1) != Some(entry) {
+                return Some("was acknowledged and is not in the log".into());
+            }
+            if !is_of(request, &entry.body) || entry.actor != request.actor {
+                return Some("was answered with another entry".into());
+            }
+            let is_own = entry.id == request.event_id;
+            if !is_own && !(*is_repeated && same_message(&entry)) {
+                return Some("was answered with another's entry".into());
+            }
+            if *is_repeated && is_own && copies == 1 {
+                return Some("was called a repetition of itself".into());
+            }
+            if copies == 1 && is_own && entry.seq <= *asked_at {
+                return Some("was there before it was asked for".into());
+            }
+            None
+        }
+        Ok(Outcome { entry: None, .. }) => {
+            if own.is_some_and(|own| copies == 1 || own.seq <= *asked_at) {
+                return Some("was done and called unnecessary".into());
+            }
+            let is_right =
+                history.explains(request, *asked_at, *answered_at, &Ok(Decision::Nothing));
+            (!is_right).then(|| "was called unnecessary and was not".into())
+        }
+        Err(DomainError::Unavailable(_)) => None,
+        Err(refusal) => {
+            if own.is_some_and(|own| copies == 1 || own.seq <= *asked_at) {
+                return Some("was done and refused".into());
+            }
+            if let Some(earlier) = earlier
+                && is_of(request, &earlier.body)
+                && earlier.seq <= *asked_at
+            {
+                return Some("repeats a message that is there and was refused".into());
+            }
+            if let Some(earlier) = earlier
+                && !is_of(request, &earlier.body)
+                && earlier.seq <= *answered_at
+                && matches!(refusal, DomainError::Conflict(_))
+            {
+                return None;
+            }
+            let is_right =
+                history.explains(request, *asked_at, *answered_at, &Err(refusal.clone()));
+            (!is_right).then(|| "was refused for no reason".into())
+        }
+    }
+}

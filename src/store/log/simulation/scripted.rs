@@ -1,0 +1,418 @@
+//! One interleaving per rule of the log.
+
+use std::{sync::Arc, time::Duration};
+
+use chat_sdk::{ConversationType, EventId, MessageId, Role, Timestamp};
+use tokio::time::sleep;
+
+use super::{
+    checks,
+    faults::{Fate, Faults},
+    model::Process,
+    on_own_clock,
+    tables::Change,
+    world::{PATIENT, World, conversation, create, delete, edit, message, user},
+};
+use crate::{
+    domain::{
+        DomainError, Result,
+        command::{Command, Outcome},
+        entry::{Body, Entry, Owner},
+    },
+    store::log::apply,
+};
+
+/// Processes over a database without faults, and a conversation of users 0 (owner) and 1.
+struct Stage {
+    world: Arc<World>,
+    owner: Owner,
+}
+
+/// What became of a command that was answered.
+type Answer = Result<Outcome>;
+
+impl Stage {
+    /// The conversation is there, and every process has asked for something in it.
+    async fn new(processes: usize) -> Self {
+        let stage = Self::bare(processes);
+        stage
+            .ask(0, 0, stage.creation())
+            .await
+            .expect("nothing is in the way");
+        for process in 0..processes {
+            stage
+                .ask(process, 0, message("hello", None))
+                .await
+                .expect("nothing is in the way");
+        }
+        stage
+    }
+
+    fn bare(processes: usize) -> Self {
+        Self {
+            world: World::new(7, Faults::default(), None, processes),
+            owner: conversation(0).into(),
+        }
+    }
+
+    fn creation(&self) -> Command {
+        create(
+            ConversationType::Public,
+            &[(user(0), Role::Owner), (user(1), Role::Member)],
+        )
+    }
+
+    /// Asks at `process` for `command`, as user `actor`, and does not wait.
+    fn hand_in(
+        &self,
+        process: usize,
+        actor: usize,
+        command: Command,
+    ) -> impl Future<Output = Answer> + use<> {
+        let request = self.world.request(&self.owner, Some(&user(actor)), command);
+        let (_, answer) = self.world.hand_in(process, request, PATIENT);
+        async { answer.await.expect("a living process answers") }
+    }
+
+    async fn ask(&self, process: usize, actor: usize, command: Command) -> Answer {
+        self.hand_in(process, actor, command).await
+    }
+
+    /// A message of user 0.
+    async fn message(&self) -> MessageId {
+        let sent = self.ask(0, 0, message("a message", None)).await;
+        entry(sent).id.to_message_id()
+    }
+
+    fn next(&self, fate: Fate) {
+        self.world
+            .database
+            .with(|inner| inner.fates.push_back(fate));
+    }
+
+    fn log(&self) -> Vec<Arc<Entry>> {
+        self.world
+            .database
+            .with(|inner| inner.majority.entries(&self.owner, 0).cloned().collect())
+    }
+
+    async fn end(self) {
+        self.world.heal().await;
+        let faults = checks::check(&self.world);
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
+
+fn entry(answer: Answer) -> Arc<Entry> {
+    answer.expect("accepted").entry.expect("with an entry")
+}
+
+const LOST: Fate = Fate::Failed {
+    delay: 0,
+    statements: 0,
+};
+
+#[test]
+fn two_writers_guess_the_same_number() {
+    on_own_clock(async {
+        let stage = Stage::new(2).await;
+        let last = stage.log().len() as u64;
+        let (one, other) = tokio::join!(
+            stage.hand_in(0, 0, message("one", None)),
+            stage.hand_in(1, 1, message("other", None)),
+        );
+        let mut numbers = [entry(one).seq, entry(other).seq];
+        numbers.sort_unstable();
+        assert_eq!(numbers, [last + 1, last + 2]);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn a_guess_after_an_unknown_outcome_reads_again() {
+    on_own_clock(async {
+        for statements in [0, 1] {
+            let stage = Stage::new(1).await;
+            let last = stage.log().len() as u64;
+            stage.next(Fate::Failed {
+                delay: 1,
+                statements,
+            });
+            let sent = entry(stage.ask(0, 0, message("once", None)).await);
+            assert_eq!(sent.seq, last + 1);
+            assert_eq!(stage.log().len() as u64, last + 1);
+            stage.end().await;
+        }
+    });
+}
+
+#[test]
+fn an_insert_that_lands_late_is_not_done_twice() {
+    on_own_clock(async {
+        let stage = Stage::new(2).await;
+        let before = stage.log().len();
+        stage.next(Fate::Failed {
+            delay: 900,
+            statements: 1,
+        });
+        let late = stage.hand_in(0, 0, message("late", None));
+        let between = stage.ask(1, 1, message("between", None));
+        let (late, between) = tokio::join!(late, between);
+        assert_ne!(entry(late).seq, entry(between).seq);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(stage.log().len(), before + 2);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn messages_keep_their_order_after_an_unknown_outcome() {
+    on_own_clock(async {
+        for statements in 0..5 {
+            let stage = Stage::new(1).await;
+            stage.next(Fate::Failed {
+                delay: 1,
+                statements,
+            });
+            let answers: Vec<_> = (0..5)
+                .map(|index| stage.hand_in(0, 0, message(&index.to_string(), None)))
+                .collect();
+            let mut last = 0;
+            for answer in answers {
+                let seq = entry(answer.await).seq;
+                assert!(seq > last, "{seq} after {last}");
+                last = seq;
+            }
+            stage.end().await;
+        }
+    });
+}
+
+#[test]
+fn nothing_is_written_behind_a_refused_entry() {
+    on_own_clock(async {
+        let stage = Stage::new(1).await;
+        let first = entry(stage.ask(0, 0, message("first", Some("x"))).await);
+        let (again, behind, last) = tokio::join!(
+            stage.hand_in(0, 0, message("first", Some("x"))),
+            stage.hand_in(0, 1, message("behind", None)),
+            stage.hand_in(0, 1, message("last", None)),
+        );
+        assert_eq!(entry(again), first);
+        assert_eq!(
+            [entry(behind).seq, entry(last).seq],
+            [first.seq + 1, first.seq + 2]
+        );
+        stage.end().await;
+    });
+}
+
+#[test]
+fn a_repeated_client_message_id_answers_the_first() {
+    on_own_clock(async {
+        let stage = Stage::new(2).await;
+        let first = entry(stage.ask(0, 1, message("text", Some("x"))).await);
+        for process in [0, 1] {
+            let again = stage
+                .ask(process, 1, message("text", Some("x")))
+                .await
+                .expect("accepted");
+            assert_eq!(
+                (again.entry.as_ref(), again.is_repeated),
+                (Some(&first), true)
+            );
+            let other = stage
+                .ask(process, 1, message("other text", Some("x")))
+                .await;
+            assert!(matches!(other, Err(DomainError::Conflict(_))), "{other:?}");
+        }
+        // Who left could not send it now; but it was sent, and that is what was asked.
+        entry(stage.ask(0, 1, Command::Leave).await);
+        let again = stage.ask(1, 1, message("text", Some("x"))).await;
+        assert_eq!(entry(again), first);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn a_repeated_hand_over_appends_once() {
+    on_own_clock(async {
+        let stage = Stage::new(2).await;
+        for command in [message("text", None), Command::Leave] {
+            let request = stage.world.request(&stage.owner, Some(&user(1)), command);
+            let (_, one) = stage.world.hand_in(0, request.clone(), PATIENT);
+            let (_, other) = stage.world.hand_in(1, request.clone(), PATIENT);
+            let (one, other) = tokio::join!(one, other);
+            let first = entry(one.expect("answered"));
+            assert_eq!(entry(other.expect("answered")), first);
+            // Its own effect must not make the check refuse it.
+            for process in [0, 1] {
+                let again = stage.world.ask(process, request.clone(), PATIENT).await;
+                assert_eq!(entry(again.expect("answered")), first);
+            }
+        }
+        stage.end().await;
+    });
+}
+
+#[test]
+fn an_edit_is_checked_against_the_unapplied_delete() {
+    on_own_clock(async {
+        for process in [0, 1] {
+            let stage = Stage::new(2).await;
+            let message = stage.message().await;
+            let deleted = stage.hand_in(0, 0, delete(&message));
+            let edited = stage.hand_in(process, 0, edit(&message, "too late"));
+            let (deleted, edited) = tokio::join!(deleted, edited);
+            match edited {
+                Ok(edited) => assert!(entry(Ok(edited)).seq < entry(deleted).seq),
+                Err(refusal) => assert!(matches!(refusal, DomainError::Conflict(_)), "{refusal}"),
+            }
+            let edited = stage.ask(1 - process, 0, edit(&message, "too late")).await;
+            assert!(
+                matches!(edited, Err(DomainError::Conflict(_))),
+                "{edited:?}"
+            );
+            stage.end().await;
+        }
+    });
+}
+
+#[test]
+fn a_refusal_rests_on_the_newest_entry() {
+    on_own_clock(async {
+        let stage = Stage::new(2).await;
+        // Process 0 does not know of what process 1 appends.
+        entry(stage.ask(1, 2, Command::Join).await);
+        entry(stage.ask(0, 2, message("a member's", None)).await);
+        entry(stage.ask(1, 2, Command::Leave).await);
+        let joined = stage.ask(0, 2, Command::Join).await;
+        assert!(matches!(entry(joined).body, Body::ParticipantAdded(_)));
+        stage.end().await;
+    });
+}
+
+#[test]
+fn what_may_yet_be_written_is_not_refused() {
+    on_own_clock(async {
+        let stage = Stage::bare(1);
+        stage.next(Fate::Failed {
+            delay: 900,
+            statements: 2,
+        });
+        let creation = stage.hand_in(0, 0, stage.creation());
+        let sent = stage.hand_in(0, 0, message("first", None));
+        // Whoever asked for the conversation has gone, so it is not tried again; yet it is on its way.
+        sleep(Duration::from_millis(10)).await;
+        drop(creation);
+        let sent = sent.await;
+        assert!(matches!(sent, Err(DomainError::Unavailable(_))), "{sent:?}");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(stage.log().len(), 2);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn a_hole_is_filled_with_a_noop() {
+    on_own_clock(async {
+        let stage = Stage::new(1).await;
+        let last = stage.log().len() as u64;
+        let stray = Entry {
+            id: EventId::generate(),
+            owner: stage.owner.clone(),
+            seq: last + 2,
+            actor: Some(user(0)),
+            at: Timestamp::now(),
+            body: stage.log()[1].body.clone(),
+        };
+        stage.world.database.plant(Change::Entry(Arc::new(stray)));
+        let sweeper = Process::new(&stage.world.database);
+        assert_eq!(
+            apply::bring_up_to_date(&*sweeper, &stage.owner).await,
+            Ok(last + 2)
+        );
+        assert_eq!(stage.log()[last as usize].body, Body::Noop);
+        let sent = entry(stage.ask(0, 0, message("behind", None)).await);
+        assert_eq!(sent.seq, last + 3);
+        assert_eq!(stage.log().len() as u64, last + 3);
+    });
+}
+
+#[test]
+fn an_unapplied_entry_of_a_dead_writer_is_applied_by_the_next() {
+    on_own_clock(async {
+        let stage = Stage::new(2).await;
+        stage.message().await;
+        let last = stage.log().len() as u64;
+        stage.next(Fate::Answered);
+        (0..10).for_each(|_| stage.next(LOST));
+        let request = stage
+            .world
+            .request(&stage.owner, Some(&user(0)), message("orphan", None));
+        let (_, orphan) = stage.world.hand_in(0, request, PATIENT);
+        while stage.world.database.majority_seq(&stage.owner) == last {
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(Duration::from_millis(20)).await;
+        stage.world.kill(0);
+        assert_eq!(orphan.await, None);
+        stage.world.database.with(|inner| inner.fates.clear());
+        let applied = || {
+            stage
+                .world
+                .database
+                .with(|inner| inner.majority.applied(&stage.owner))
+        };
+        assert_eq!(applied(), last);
+        let sent = entry(stage.ask(1, 1, message("next", None)).await);
+        assert_eq!(sent.seq, last + 2);
+        assert_eq!(applied(), last + 2);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn what_can_roll_back_is_not_acted_on() {
+    on_own_clock(async {
+        let stage = Stage::new(2).await;
+        let last = stage.log().len() as u64;
+        stage.world.database.with(|inner| {
+            inner.is_stalled = true;
+            inner.faults.early_refusal = 1.0;
+        });
+        let one = stage.hand_in(0, 0, message("one", Some("x")));
+        sleep(Duration::from_millis(20)).await;
+        let other = stage.hand_in(1, 0, message("one", Some("x")));
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(stage.log().len() as u64, last);
+        let asked = stage.world.attempts.lock().clone();
+        assert!(
+            asked[asked.len() - 2..]
+                .iter()
+                .all(|attempt| attempt.answer.is_none())
+        );
+        stage.world.database.with(|inner| {
+            inner.step_down();
+            inner.is_stalled = false;
+        });
+        let (one, other) = tokio::join!(one, other);
+        assert_eq!(entry(one), entry(other));
+        assert_eq!(stage.log().len() as u64, last + 1);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn a_document_that_was_half_written_is_finished() {
+    on_own_clock(async {
+        for fates in [[LOST, Fate::Answered], [Fate::Answered, LOST]] {
+            let stage = Stage::new(1).await;
+            stage.next(Fate::Answered);
+            // The members' documents, then the conversation's.
+            fates.into_iter().for_each(|fate| stage.next(fate));
+            entry(stage.ask(0, 2, Command::Join).await);
+            stage.end().await;
+        }
+    });
+}

@@ -1,0 +1,323 @@
+//! Several processes over one database, and a record of everything that was asked of them.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use chat_sdk::{ConversationId, ConversationType, EventId, MessageId, MessageType, Role, UserId};
+use parking_lot::Mutex;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    faults::{Faults, Mutant},
+    model::{Database, Process},
+    watch::Listener,
+};
+use crate::{
+    domain::{
+        DomainError,
+        command::{Command, Outcome, Request, Writers},
+        entry::{Body, MessageCreated, MessageEdit, MessageTarget, NewMember, Owner, Settings},
+    },
+    store::log::{apply, writer::Writer},
+};
+
+/// How long a caller waits that gives up as callers of the service do.
+pub const IMPATIENT: Duration = Duration::from_millis(1700);
+/// How long a caller waits that wants to know. Whoever hears nothing for so long is forgotten.
+pub const PATIENT: Duration = Duration::from_secs(120);
+
+/// One asking.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub request: Request,
+    pub process: usize,
+    /// The last number of the log that a majority had when it was asked, and when it was answered.
+    pub asked_at: u64,
+    pub answered_at: u64,
+    /// `None` while there is no answer.
+    pub answer: Option<Result<Outcome, DomainError>>,
+}
+
+struct Running {
+    writer: Writer,
+    process: Arc<Process>,
+}
+
+pub struct World {
+    pub database: Arc<Database>,
+    processes: Mutex<Vec<Running>>,
+    pub attempts: Mutex<Vec<Attempt>>,
+    /// Pairs of attempts that were handed in one after the other, where there was only one process.
+    pub in_order: Mutex<Vec<(usize, usize)>>,
+    pub rng: Mutex<StdRng>,
+}
+
+impl World {
+    pub fn new(seed: u64, faults: Faults, mutant: Option<Mutant>, processes: usize) -> Arc<Self> {
+        let database = Database::new(seed ^ 0x5eed, faults, mutant);
+        let world = Self {
+            processes: Mutex::default(),
+            attempts: Mutex::default(),
+            in_order: Mutex::default(),
+            rng: Mutex::new(StdRng::seed_from_u64(seed)),
+            database,
+        };
+        for _ in 0..processes {
+            world.start_process();
+        }
+        tokio::spawn(Arc::clone(&world.database).replicate());
+        Arc::new(world)
+    }
+
+    fn start(&self) -> Running {
+        let process = Process::new(&self.database);
+        let listener = Arc::new(Listener(Arc::clone(&self.database)));
+        Running {
+            writer: Writer::start(Arc::clone(&process), listener),
+            process,
+        }
+    }
+
+    /// Starts one more process, and answers its number.
+    pub fn start_process(&self) -> usize {
+        let mut processes = self.processes.lock();
+        processes.push(self.start());
+        processes.len() - 1
+    }
+
+    /// Ends a process as a crash would. What it sent may still arrive.
+    pub fn kill(&self, process: usize) {
+        self.processes.lock()[process].process.kill();
+    }
+
+    pub fn living(&self) -> Vec<usize> {
+        let processes = self.processes.lock();
+        (0..processes.len())
+            .filter(|index| !processes[*index].process.is_dead())
+            .collect()
+    }
+
+    /// Whether there is one process, and never was another.
+    pub fn is_alone(&self) -> bool {
+        self.processes.lock().len() == 1
+    }
+
+    pub fn random<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        draw(&mut self.rng.lock())
+    }
+
+    pub fn chance(&self, chance: f64) -> bool {
+        self.random(|rng| rng.random_bool(chance))
+    }
+
+    /// An id that does not depend on the clock.
+    pub fn event_id(&self) -> EventId {
+        let number: u64 = self.random(|rng| rng.random());
+        format!("evt_{number:026}").parse().expect("a valid id")
+    }
+
+    pub fn request(&self, owner: &Owner, actor: Option<&UserId>, command: Command) -> Request {
+        Request {
+            owner: owner.clone(),
+            event_id: self.event_id(),
+            actor: actor.cloned(),
+            command,
+        }
+    }
+
+    /// Hands `request` in, and answers the number of the attempt and a way to wait for its outcome.
+    pub fn hand_in(
+        self: &Arc<Self>,
+        process: usize,
+        request: Request,
+        patience: Duration,
+    ) -> (
+        usize,
+        impl Future<Output = Option<Result<Outcome, DomainError>>> + use<>,
+    ) {
+        let asked_at = self.database.majority_seq(&request.owner);
+        let index = {
+            let mut attempts = self.attempts.lock();
+            attempts.push(Attempt {
+                request: request.clone(),
+                process,
+                asked_at,
+                answered_at: u64::MAX,
+                answer: None,
+            });
+            attempts.len() - 1
+        };
+        let (reply, answer) = oneshot::channel();
+        self.processes.lock()[process].writer.submit(request, reply);
+        let world = Arc::clone(self);
+        (index, async move {
+            let mut answer = answer;
+            let mut waited = Duration::ZERO;
+            let (answer, is_dead) = loop {
+                let answer = timeout(IMPATIENT, &mut answer).await;
+                waited += IMPATIENT;
+                let is_dead = world.processes.lock()[process].process.is_dead();
+                if answer.is_ok() || is_dead || waited >= patience {
+                    break (answer, is_dead);
+                }
+            };
+            match answer {
+                Ok(Ok(answer)) => {
+                    world.note(index, &answer);
+                    Some(answer)
+                }
+                Ok(Err(_)) if !is_dead => {
+                    world.fault(format!("attempt {index} was dropped without an answer"));
+                    None
+                }
+                Err(_) if !is_dead && patience == PATIENT => {
+                    world.fault(format!("attempt {index} was never answered"));
+                    None
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// Asks and waits.
+    pub async fn ask(
+        self: &Arc<Self>,
+        process: usize,
+        request: Request,
+        patience: Duration,
+    ) -> Option<Result<Outcome, DomainError>> {
+        self.hand_in(process, request, patience).1.await
+    }
+
+    pub fn fault(&self, fault: String) {
+        self.database.with(|inner| inner.watch.faults.push(fault));
+    }
+
+    /// Notes an answer, and checks what must hold at this moment.
+    fn note(&self, index: usize, answer: &Result<Outcome, DomainError>) {
+        let mut attempts = self.attempts.lock();
+        let attempt = &mut attempts[index];
+        attempt.answered_at = self.database.majority_seq(&attempt.request.owner);
+        attempt.answer = Some(answer.clone());
+        let Ok(Outcome {
+            entry: Some(entry), ..
+        }) = answer
+        else {
+            return;
+        };
+        let owner = &attempt.request.owner;
+        let (is_there, applied) = self.database.with(|inner| {
+            let stored = inner.majority.find_by_id(&entry.id);
+            (stored == Some(entry), inner.majority.applied(owner))
+        });
+        if !is_there {
+            self.fault(format!(
+                "attempt {index} was answered and no majority has its entry"
+            ));
+        }
+        if applied < entry.seq {
+            self.fault(format!(
+                "attempt {index} was answered at {applied}, its entry is {}",
+                entry.seq
+            ));
+        }
+    }
+
+    /// Ends all faults, waits until nothing is on its way, and brings all documents up to date.
+    pub async fn heal(&self) {
+        self.database.with(|inner| {
+            inner.faults = Faults::default();
+            inner.fates.clear();
+        });
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let owners: BTreeSet<Owner> = self.database.with(|inner| {
+            inner
+                .majority
+                .log
+                .keys()
+                .map(|(owner, ..)| owner.clone())
+                .collect()
+        });
+        let sweeper = Process::new(&self.database);
+        for owner in owners {
+            if apply::bring_up_to_date(&*sweeper, &owner).await.is_err() {
+                self.fault(format!("{owner} cannot be brought up to date"));
+            }
+        }
+    }
+
+    /// Everything that was broken so far.
+    pub fn faults(&self) -> Vec<String> {
+        self.database.with(|inner| inner.watch.faults.clone())
+    }
+}
+
+pub fn user(index: usize) -> UserId {
+    format!("user-{index}").parse().expect("a valid id")
+}
+
+pub fn conversation(index: usize) -> ConversationId {
+    ConversationId::from_hash(&format!("{index:026}")).expect("a valid id")
+}
+
+pub fn create(kind: ConversationType, members: &[(UserId, Role)]) -> Command {
+    Command::CreateConversation {
+        kind,
+        settings: Settings::default(),
+        created_by: members[0].0.clone(),
+        members: members
+            .iter()
+            .map(|(user_id, role)| NewMember {
+                user_id: user_id.clone(),
+                role: *role,
+            })
+            .collect(),
+    }
+}
+
+pub fn message(content: &str, client_message_id: Option<&str>) -> Command {
+    Command::SendMessage(Box::new(MessageCreated {
+        content: content.to_owned(),
+        kind: MessageType::Text,
+        attachments: Vec::new(),
+        reply_to: None,
+        thread_id: None,
+        mentions: Vec::new(),
+        metadata: None,
+        client_message_id: client_message_id.map(str::to_owned),
+        request_hash: client_message_id.map(|_| content.to_owned()),
+    }))
+}
+
+pub fn edit(message_id: &MessageId, content: &str) -> Command {
+    Command::EditMessage(MessageEdit {
+        message_id: message_id.clone(),
+        content: content.to_owned(),
+        metadata: None,
+    })
+}
+
+pub fn delete(message_id: &MessageId) -> Command {
+    Command::DeleteMessage(MessageTarget {
+        message_id: message_id.clone(),
+    })
+}
+
+/// Whether `entry` is what `request` asks for, as far as the two can be compared.
+pub fn is_of(request: &Request, body: &Body) -> bool {
+    match (&request.command, body) {
+        (Command::SendMessage(asked), Body::MessageCreated(stored)) => asked == stored,
+        (Command::EditMessage(asked), Body::MessageUpdated(stored)) => asked == stored,
+        (Command::DeleteMessage(asked), Body::MessageDeleted(stored)) => asked == stored,
+        (Command::CreateConversation { .. }, Body::ConversationCreated(_))
+        | (Command::ChangeSettings(_), Body::ConversationUpdated(_))
+        | (Command::DeleteConversation, Body::ConversationDeleted)
+        | (Command::Join | Command::AddParticipants { .. }, Body::ParticipantAdded(_))
+        | (Command::Leave | Command::RemoveParticipant { .. }, Body::ParticipantRemoved(_))
+        | (Command::ChangeRole { .. }, Body::ParticipantUpdated(_))
+        | (Command::EnsureUser(_) | Command::SyncUser(_), Body::UserSynced(_))
+        | (Command::ChangeProfile(_), Body::UserUpdated(_))
+        | (Command::DeleteUser, Body::UserDeleted) => true,
+        _ => false,
+    }
+}

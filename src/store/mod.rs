@@ -1,0 +1,121 @@
+//! The one user of MongoDB: the log and the documents that follow from it.
+//!
+//! Every read sees only what a majority has committed, on the primary. Nothing outside [`log`] writes what the log's fold says.
+//! This room knows the domain's types and rules of state, and no HTTP, socket or broker.
+
+mod conversations;
+mod documents;
+mod indexes;
+mod leases;
+pub mod log;
+mod messages;
+mod participants;
+mod relay;
+mod resume;
+mod users;
+
+use std::{future::Future, time::Duration};
+
+use mongodb::{
+    Client, Collection, Database,
+    options::{ClientOptions, DatabaseOptions, ReadConcern, SelectionCriteria, ReadPreference, WriteConcern},
+};
+
+pub use documents::StoredMessage;
+/// A moment by the clock of the MongoDB cluster.
+pub use mongodb::bson::Timestamp as ClusterTime;
+pub use indexes::PrepareError;
+pub use participants::{Membership, MembershipOf};
+pub use relay::{Marker, RelayState, SweepEntry, seconds_before, wall_time};
+pub use resume::{Missed, MissedEntries};
+
+use crate::domain::DomainError;
+use documents::{ConversationDocument, LogDocument, ParticipantDocument, UserDocument};
+use log::Unavailable;
+
+/// How long a read may take before its caller hears that the store is away.
+const READ_TIMEOUT: Duration = Duration::from_millis(1600);
+/// How long a reachable server is looked for.
+const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_millis(1000);
+/// How many connections a process opens at most. Group commit needs few; reads need some.
+const MAX_CONNECTIONS: u32 = 64;
+
+/// The database of the service.
+pub struct Store {
+    database: Database,
+    log: Collection<LogDocument>,
+    conversations: Collection<ConversationDocument>,
+    participants: Collection<ParticipantDocument>,
+    users: Collection<UserDocument>,
+}
+
+impl Store {
+    /// A store on the database `name` at `uri`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// For a URI that the driver does not understand, or a name that does not resolve.
+    pub async fn connect(uri: &str, name: &str) -> mongodb::error::Result<Self> {
+        let mut options = ClientOptions::parse(uri).await?;
+        options.app_name.get_or_insert_with(|| "chat-service".to_owned());
+        options.server_selection_timeout = Some(SERVER_SELECTION_TIMEOUT);
+        options.connect_timeout = Some(SERVER_SELECTION_TIMEOUT);
+        options.max_pool_size = Some(options.max_pool_size.unwrap_or(MAX_CONNECTIONS));
+        let client = Client::with_options(options)?;
+        let database = client.database_with_options(
+            name,
+            DatabaseOptions::builder()
+                .read_concern(ReadConcern::majority())
+                .write_concern(WriteConcern::builder().w(mongodb::options::Acknowledgment::Majority).journal(true).build())
+                .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+                .build(),
+        );
+        Ok(Self {
+            log: database.collection("log"),
+            conversations: database.collection("conversations"),
+            participants: database.collection("participants"),
+            users: database.collection("users"),
+            database,
+        })
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`] without one.
+    pub async fn ping(&self) -> Result<(), DomainError> {
+        bounded(self.database.run_command(mongodb::bson::doc! { "ping": 1 }).into_future()).await?;
+        Ok(())
+    }
+
+    /// Removes the whole database. For tests.
+    ///
+    /// # Errors
+    /// When MongoDB refuses.
+    pub async fn drop_database(&self) -> mongodb::error::Result<()> {
+        self.database.drop().await
+    }
+}
+
+impl From<Unavailable> for DomainError {
+    fn from(_: Unavailable) -> Self {
+        DomainError::store_unavailable()
+    }
+}
+
+/// Waits for an answer of MongoDB, but not for long. The driver has no time-out of its own for a server that is there and says nothing.
+async fn bounded<T>(
+    operation: impl Future<Output = mongodb::error::Result<T>>,
+) -> Result<T, Unavailable> {
+    match tokio::time::timeout(READ_TIMEOUT, operation).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            // The kind names codes and addresses, never content: filters are not part of it.
+            tracing::warn!(error = %error.kind, "MongoDB failed");
+            Err(Unavailable)
+        }
+        Err(_) => {
+            tracing::warn!("MongoDB did not answer in time");
+            Err(Unavailable)
+        }
+    }
+}

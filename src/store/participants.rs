@@ -1,0 +1,215 @@
+//! Memberships, read.
+
+use chat_sdk::{ConversationId, Participant, UserId};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+
+use super::{
+    Store, bounded,
+    documents::{ParticipantDocument, UserDocument},
+};
+use crate::domain::{
+    DomainError, Result,
+    audience::Audience,
+    page::{Page, PageRequest},
+    state::{ConversationFields, Member},
+};
+
+/// How one user stands to one conversation.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    fields: Option<ConversationFields>,
+    member: Option<Member>,
+}
+
+impl Membership {
+    fn living(&self) -> Result<(&ConversationFields, &Member)> {
+        let fields = self.fields.as_ref().filter(|fields| !fields.is_deleted);
+        fields
+            .zip(self.member.as_ref())
+            .ok_or_else(DomainError::no_conversation)
+    }
+
+    /// The member, who is one now.
+    ///
+    /// # Errors
+    /// [`DomainError::NotFound`] for everybody else.
+    pub fn active(&self) -> Result<&Member> {
+        let (_, member) = self.living()?;
+        if member.is_active() {
+            Ok(member)
+        } else {
+            Err(DomainError::no_conversation())
+        }
+    }
+
+    /// What the user may read, as a member or former member.
+    ///
+    /// # Errors
+    /// [`DomainError::NotFound`] for who never was one.
+    pub fn audience(&self) -> Result<Audience> {
+        let (fields, member) = self.living()?;
+        Ok(Audience::of(fields, member))
+    }
+}
+
+/// A membership of one user, as a socket needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MembershipOf {
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// When, by numbers of its log.
+    pub intervals: Vec<(u64, Option<u64>)>,
+}
+
+impl MembershipOf {
+    /// The number with which the newest membership began.
+    pub fn joined_seq(&self) -> u64 {
+        self.intervals.last().map_or(0, |(joined, _)| *joined)
+    }
+
+    /// Whether the user is a member now.
+    pub fn is_active(&self) -> bool {
+        matches!(self.intervals.last(), Some((_, None)))
+    }
+}
+
+impl Store {
+    /// How `user` stands to `conversation`.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_membership(
+        &self,
+        conversation: &ConversationId,
+        user: &UserId,
+    ) -> Result<Membership> {
+        let id = ParticipantDocument::id(conversation, user);
+        let (fields, member) = tokio::try_join!(
+            bounded(self.conversations.find_one(doc! { "_id": conversation.as_str() }).into_future()),
+            bounded(self.participants.find_one(doc! { "_id": id }).into_future()),
+        )?;
+        Ok(Membership {
+            fields: fields.map(|document| document.fields()),
+            member: member.map(|document| document.member()),
+        })
+    }
+
+    /// Every membership of `user`, past ones too.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_memberships_of(&self, user: &UserId) -> Result<Vec<MembershipOf>> {
+        let documents: Vec<ParticipantDocument> = bounded(async {
+            self.participants
+                .find(doc! { "userId": user.as_str() })
+                .batch_size(1000)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(documents
+            .into_iter()
+            .map(|document| MembershipOf {
+                intervals: document.member().intervals,
+                conversation: document.conversation_id,
+            })
+            .collect())
+    }
+
+    /// Members of `conversation`, by user id; `before` and `after` take a user id.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_participant_page(
+        &self,
+        conversation: &ConversationId,
+        request: &PageRequest,
+    ) -> Result<Page<Participant>> {
+        let mut filter = doc! { "conversationId": conversation.as_str(), "isActive": true };
+        if let Some(cursor) = request.after.as_ref().or(request.around.as_ref()) {
+            filter.insert("userId", doc! { "$gt": cursor.as_str() });
+        } else if let Some(cursor) = &request.before {
+            filter.insert("userId", doc! { "$lt": cursor.as_str() });
+        }
+        let is_backwards = request.before.is_some();
+        let members = self
+            .read_members(filter, is_backwards, i64::from(request.limit) + 1)
+            .await?;
+        let page = Page::cut(members, request.limit, |member| member.user_id.to_string());
+        Ok(Page {
+            items: self.with_names(page.items).await?,
+            next_cursor: page.next_cursor,
+            has_more: page.has_more,
+        })
+    }
+
+    /// Those of `users` who are members of `conversation` now.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_participants(
+        &self,
+        conversation: &ConversationId,
+        users: &[UserId],
+    ) -> Result<Vec<Participant>> {
+        let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
+        let filter = doc! {
+            "conversationId": conversation.as_str(),
+            "isActive": true,
+            "userId": { "$in": ids },
+        };
+        let members = self.read_members(filter, false, 0).await?;
+        self.with_names(members).await
+    }
+
+    async fn read_members(
+        &self,
+        filter: Document,
+        is_backwards: bool,
+        limit: i64,
+    ) -> Result<Vec<ParticipantDocument>> {
+        let direction = if is_backwards { -1 } else { 1 };
+        Ok(bounded(async {
+            self.participants
+                .find(filter)
+                .sort(doc! { "userId": direction })
+                .limit(limit)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?)
+    }
+
+    async fn with_names(&self, members: Vec<ParticipantDocument>) -> Result<Vec<Participant>> {
+        let ids: Vec<&str> = members.iter().map(|member| member.user_id.as_str()).collect();
+        let users: Vec<UserDocument> = bounded(async {
+            self.users
+                .find(doc! { "_id": { "$in": ids } })
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        let profiles: std::collections::HashMap<UserId, _> = users
+            .into_iter()
+            .map(|user| (user.id.clone(), user.fields().profile))
+            .collect();
+        Ok(members
+            .into_iter()
+            .map(|document| {
+                let member = document.member();
+                let profile = profiles.get(&document.user_id);
+                Participant {
+                    user_id: document.user_id.clone(),
+                    role: member.role,
+                    joined_at: member.joined_at,
+                    name: profile.and_then(|profile| profile.name.clone()),
+                    avatar_url: profile.and_then(|profile| profile.avatar_url.clone()),
+                }
+            })
+            .collect())
+    }
+}
