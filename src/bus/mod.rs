@@ -1,0 +1,182 @@
+//! The one user of NATS: subjects, the stream, publishing, the tail, and the way to other processes' writers.
+//!
+//! The broker is never the truth: everything in the stream is in the log first, and the relay puts back what the stream lost. So a publish that fails is
+//! logged and forgotten here, and whoever follows the stream orders and deduplicates by (owner, seq).
+//! This room knows the domain's types, and no HTTP, no socket and no database.
+
+pub mod commands;
+pub mod nodes;
+pub mod publish;
+mod streams;
+pub mod subjects;
+pub mod tail;
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::{Client, ConnectOptions, Event, connection::State, jetstream};
+use tokio::sync::watch;
+
+pub use streams::StreamError;
+pub use subjects::Subjects;
+
+/// The longest pause between two tries to reach the server again.
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(4);
+/// How long a call to JetStream's API may take.
+const API_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How to reach NATS and what to keep there.
+#[derive(Debug, Clone)]
+pub struct BusOptions {
+    /// One or more addresses, comma-separated.
+    pub url: String,
+    /// A credentials file.
+    pub credentials: Option<std::path::PathBuf>,
+    /// What every subject begins with.
+    pub prefix: String,
+    /// How many servers keep the stream.
+    pub replicas: usize,
+    /// How long the stream keeps an event.
+    pub retention: Duration,
+}
+
+/// Why NATS could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// It could not be reached, or refused the connection.
+    #[error("NATS cannot be reached: {0}")]
+    Connect(String),
+    /// The credentials file could not be read.
+    #[error("NATS_CREDS: {0}")]
+    Credentials(std::io::Error),
+    /// The stream could not be made, or is not what it should be.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// It did not take or acknowledge a message.
+    #[error("NATS did not acknowledge: {0}")]
+    Publish(String),
+}
+
+/// The connections of this process. Two, so that a slow reader of the stream cannot hold up commands and publishes.
+#[derive(Clone)]
+pub struct Bus {
+    client: Client,
+    jetstream: jetstream::Context,
+    tail: Client,
+    subjects: Subjects,
+    options: Arc<BusOptions>,
+    /// Counts the connections of `tail`; every new one makes the tail check where it is.
+    tail_connections: watch::Receiver<u64>,
+}
+
+impl Bus {
+    /// Connects and declares the stream.
+    ///
+    /// # Errors
+    /// When the server does not answer, refuses the login, or has another stream under our name.
+    pub async fn connect(options: BusOptions) -> Result<Self, BusError> {
+        let client = connect(&options, "commands", None).await?;
+        let (count, tail_connections) = watch::channel(0);
+        let tail = connect(&options, "tail", Some(count)).await?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(API_TIMEOUT);
+        let bus = Self {
+            subjects: Subjects::new(&options.prefix),
+            options: Arc::new(options),
+            client,
+            jetstream,
+            tail,
+            tail_connections,
+        };
+        bus.declare_stream().await?;
+        Ok(bus)
+    }
+
+    /// Whether the server is reached at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Asks the server for a sign of life and answers how long it took.
+    ///
+    /// # Errors
+    /// Without an answer within two seconds.
+    pub async fn ping(&self) -> Result<Duration, BusError> {
+        let started = std::time::Instant::now();
+        match tokio::time::timeout(API_TIMEOUT, self.client.flush()).await {
+            Ok(Ok(())) if self.is_connected() => Ok(started.elapsed()),
+            _ => Err(BusError::Connect("no answer".to_owned())),
+        }
+    }
+
+    /// The subjects of this deployment.
+    pub fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+}
+
+async fn connect(
+    options: &BusOptions,
+    name: &str,
+    connections: Option<watch::Sender<u64>>,
+) -> Result<Client, BusError> {
+    let mut connect = ConnectOptions::new();
+    if let Some(path) = &options.credentials {
+        connect = connect
+            .credentials_file(path)
+            .await
+            .map_err(BusError::Credentials)?;
+    }
+    let servers = split_urls(&options.url);
+    // The crate reads a login in an address only to know that there is one.
+    if let Some((user, password)) = servers.iter().find_map(login_of) {
+        connect = match password {
+            Some(password) => connect.user_and_password(user, password),
+            None => connect.token(user),
+        };
+    }
+    let connections = Arc::new(connections);
+    let label = name.to_owned();
+    connect = connect
+        .name(format!("chat-service {name}"))
+        .ping_interval(Duration::from_secs(10))
+        // The crate's own delays are without jitter: all processes would come back at the same moment.
+        .reconnect_delay_callback(|attempt| {
+            let ceiling = Duration::from_millis(50 << attempt.min(7)).min(MAX_RECONNECT_DELAY);
+            ceiling.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+        })
+        .event_callback(move |event| {
+            let connections = Arc::clone(&connections);
+            let label = label.clone();
+            async move {
+                match event {
+                    Event::Connected => {
+                        tracing::info!(connection = %label, "connected to NATS");
+                        if let Some(connections) = &*connections {
+                            connections.send_modify(|count| *count += 1);
+                        }
+                    }
+                    Event::Disconnected => tracing::warn!(connection = %label, "lost NATS; trying again"),
+                    other => tracing::debug!(connection = %label, event = %other, "NATS"),
+                }
+            }
+        });
+    connect
+        .connect(servers)
+        .await
+        .map_err(|error| BusError::Connect(error.to_string()))
+}
+
+/// User and password of an address; a user alone is a token.
+fn login_of(server: &async_nats::ServerAddr) -> Option<(String, Option<String>)> {
+    let decode = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let user = server.username()?;
+    Some((decode(user), server.password().map(decode)))
+}
+
+fn split_urls(urls: &str) -> Vec<async_nats::ServerAddr> {
+    urls.split(',').filter_map(|url| url.trim().parse().ok()).collect()
+}

@@ -1,0 +1,181 @@
+//! Which processes live: each says so every second, and who is silent is taken for dead.
+//!
+//! It is a hint, and only decides who writes for which shard; the log's index decides what is right.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Bus;
+
+/// How often a process says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long a silent process counts as living.
+const LEASE: Duration = Duration::from_secs(4);
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Heartbeat {
+    node: Arc<str>,
+    is_writer: bool,
+    is_leaving: bool,
+}
+
+/// The living writers, and which of them this process is.
+#[derive(Debug, Clone)]
+pub struct Writers {
+    /// This process's name.
+    pub me: Arc<str>,
+    /// Every living process that takes commands, this one too if it does.
+    pub living: watch::Receiver<Arc<[Arc<str>]>>,
+}
+
+impl Writers {
+    /// Who writes for `shard`, by rendezvous hashing; `None` when nobody does.
+    pub fn owner_of(&self, shard: u8) -> Option<Arc<str>> {
+        let living = self.living.borrow();
+        living
+            .iter()
+            .max_by_key(|node| (score(node, shard), Arc::clone(node)))
+            .cloned()
+    }
+}
+
+fn score(node: &str, shard: u8) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in node.bytes().chain([b'/', shard]) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    // FNV leaves the last byte's influence in the low bits; multiply and fold it up.
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 29)
+}
+
+/// Starts saying that this process lives, until `stop`; then says that it leaves.
+pub fn start(bus: &Bus, is_writer: bool, stop: CancellationToken) -> Writers {
+    let me: Arc<str> = ulid::Ulid::generate().to_string().to_lowercase().into();
+    let initial: Arc<[Arc<str>]> = if is_writer {
+        [Arc::clone(&me)].into()
+    } else {
+        [].into()
+    };
+    let (living, receiver) = watch::channel(initial);
+    tokio::spawn(run(bus.clone(), Arc::clone(&me), is_writer, living, stop));
+    Writers {
+        me,
+        living: receiver,
+    }
+}
+
+async fn run(
+    bus: Bus,
+    me: Arc<str>,
+    is_writer: bool,
+    living: watch::Sender<Arc<[Arc<str>]>>,
+    stop: CancellationToken,
+) {
+    let subject = bus.subjects.nodes();
+    let say = |is_leaving| {
+        let heartbeat = Heartbeat {
+            node: Arc::clone(&me),
+            is_writer,
+            is_leaving,
+        };
+        let payload = serde_json::to_vec(&heartbeat).unwrap_or_default();
+        let publish = bus.client.publish(subject.clone(), payload.into());
+        // While the server is away a publish may block; the next one will do.
+        async { drop(tokio::time::timeout(Duration::from_millis(500), publish).await) }
+    };
+    let mut others: HashMap<Arc<str>, Instant> = HashMap::new();
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut heartbeats = None;
+    loop {
+        if heartbeats.is_none() {
+            heartbeats = bus.client.subscribe(subject.clone()).await.ok();
+        }
+        let next = async {
+            match &mut heartbeats {
+                Some(heartbeats) => heartbeats.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {
+                say(true).await;
+                let _ = tokio::time::timeout(Duration::from_millis(500), bus.client.flush()).await;
+                return;
+            }
+            _ = ticks.tick() => say(false).await,
+            message = next => match message {
+                None => heartbeats = None,
+                Some(message) => {
+                    let Ok(heartbeat) = serde_json::from_slice::<Heartbeat>(&message.payload) else {
+                        continue;
+                    };
+                    if heartbeat.node == me || !heartbeat.is_writer {
+                        continue;
+                    }
+                    if heartbeat.is_leaving {
+                        others.remove(&heartbeat.node);
+                    } else if others.insert(heartbeat.node, Instant::now()).is_none() {
+                        // A newcomer learns of us at once, not at our next tick.
+                        say(false).await;
+                    }
+                }
+            },
+        }
+        others.retain(|_, seen| seen.elapsed() < LEASE);
+        let mut now: Vec<Arc<str>> = others.keys().cloned().collect();
+        now.extend(is_writer.then(|| Arc::clone(&me)));
+        now.sort();
+        living.send_if_modified(|known| {
+            let is_new = known[..] != now[..];
+            if is_new {
+                *known = now.into();
+            }
+            is_new
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::entry::SHARDS;
+
+    #[test]
+    fn shards_spread_over_writers_and_stay_where_they_are() {
+        let nodes: Vec<Arc<str>> = (0..4)
+            .map(|_| Arc::from(ulid::Ulid::generate().to_string()))
+            .collect();
+        let owners = |nodes: &[Arc<str>]| -> Vec<Arc<str>> {
+            let (sender, living) = watch::channel(Arc::from(nodes));
+            let writers = Writers {
+                me: Arc::clone(&nodes[0]),
+                living,
+            };
+            let owners = (0..SHARDS)
+                .map(|shard| writers.owner_of(shard).expect("somebody writes"))
+                .collect();
+            drop(sender);
+            owners
+        };
+        let all = owners(&nodes);
+        for node in &nodes {
+            let count = all.iter().filter(|owner| *owner == node).count();
+            assert!((4..=32).contains(&count), "{count} of 64 shards");
+        }
+        let fewer = owners(&nodes[..3]);
+        for (before, after) in all.iter().zip(&fewer) {
+            assert!(before == after || *before == nodes[3]);
+        }
+    }
+}

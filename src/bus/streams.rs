@@ -1,0 +1,119 @@
+//! The stream: declared here and nowhere else.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+
+use super::Bus;
+
+/// How long the server recognises a repeated event by its id. The relay may repeat later: readers deduplicate by (owner, seq).
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// The largest stored message: an encoded event has at most 128 KiB, its headers some more.
+const MAX_MESSAGE_BYTES: i32 = 160 * 1024;
+/// The most bytes that the stream keeps, whatever its age: 4 GiB. The server must allow as much (`max_file_store`).
+const MAX_STREAM_BYTES: i64 = 4 << 30;
+
+/// Why the stream is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// JetStream refused or did not answer.
+    #[error("JetStream: {0}")]
+    Api(String),
+    /// There is a stream of that name that cannot be made ours.
+    #[error("the stream {name} differs from what this program needs in {fields}; remove or rename it, or choose another NATS_SUBJECT_PREFIX")]
+    Drift {
+        /// The stream's name.
+        name: String,
+        /// What differs.
+        fields: String,
+    },
+}
+
+impl Bus {
+    fn stream_config(&self) -> Config {
+        Config {
+            name: self.subjects.stream(),
+            description: Some("Chat Service: everything that happened, for a while".to_owned()),
+            subjects: self.subjects.stored(),
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::Old,
+            storage: StorageType::File,
+            max_age: self.options.retention,
+            max_bytes: MAX_STREAM_BYTES,
+            max_message_size: MAX_MESSAGE_BYTES,
+            num_replicas: self.options.replicas,
+            duplicate_window: DUPLICATE_WINDOW,
+            deny_delete: true,
+            deny_purge: true,
+            ..Config::default()
+        }
+    }
+
+    /// Makes the stream, or brings it to what is declared. Safe from many processes at once.
+    ///
+    /// # Errors
+    /// [`StreamError::Drift`] for a stream of our name whose storage or retention differs: these cannot be changed.
+    pub async fn declare_stream(&self) -> Result<Stream, StreamError> {
+        let wanted = self.stream_config();
+        let name = wanted.name.clone();
+        let api = |error: &dyn std::fmt::Display| StreamError::Api(error.to_string());
+        let stream = self
+            .jetstream
+            .get_or_create_stream(wanted.clone())
+            .await
+            .map_err(|error| api(&error))?;
+        let found = &stream.cached_info().config;
+        let fixed: Vec<&str> = [
+            ("storage", found.storage != wanted.storage),
+            ("retention", found.retention != wanted.retention),
+        ]
+        .into_iter()
+        .filter_map(|(field, differs)| differs.then_some(field))
+        .collect();
+        if !fixed.is_empty() {
+            return Err(StreamError::Drift {
+                name,
+                fields: fixed.join(" and "),
+            });
+        }
+        let drifted: Vec<&str> = [
+            ("subjects", found.subjects != wanted.subjects),
+            ("max_age", found.max_age != wanted.max_age),
+            ("max_bytes", found.max_bytes != wanted.max_bytes),
+            ("max_message_size", found.max_message_size != wanted.max_message_size),
+            ("num_replicas", found.num_replicas != wanted.num_replicas),
+            ("duplicate_window", found.duplicate_window != wanted.duplicate_window),
+        ]
+        .into_iter()
+        .filter_map(|(field, differs)| differs.then_some(field))
+        .collect();
+        if drifted.is_empty() {
+            return Ok(stream);
+        }
+        tracing::warn!(stream = %name, fields = ?drifted, "the stream differs from what is declared; changing it");
+        self.jetstream
+            .update_stream(wanted)
+            .await
+            .map_err(|error| api(&error))?;
+        self.jetstream.get_stream(&name).await.map_err(|error| api(&error))
+    }
+
+    /// The id of the stored message at `sequence`; `None` when there is none (any more). Asked of the stream's leader.
+    ///
+    /// # Errors
+    /// When JetStream does not answer.
+    pub async fn stored_id(&self, sequence: u64) -> Result<Option<String>, super::BusError> {
+        use async_nats::jetstream::stream::RawMessageErrorKind;
+        let stream = self.declare_stream().await?;
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => Ok(message
+                .headers
+                .get(async_nats::header::NATS_MESSAGE_ID)
+                .map(|id| id.as_str().to_owned())),
+            Err(error) => match error.kind() {
+                RawMessageErrorKind::NoMessageFound => Ok(None),
+                _ => Err(StreamError::Api(error.to_string()).into()),
+            },
+        }
+    }
+}

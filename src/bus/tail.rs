@@ -1,0 +1,295 @@
+//! The tail: this process's reader of the whole stream.
+//!
+//! One unfiltered consumer without acknowledgements, its own watermark, and a supervisor that makes it anew after every fault. Not the crate's ordered
+//! consumer: that can replay everything when it is made anew before its first message, and stalls 15 s after a crash of the server.
+//!
+//! At every new connection the message at the watermark is fetched and its id compared. If it is another, or the stream ends before it, or the stream was
+//! made anew, data was lost: whoever listens forgets what it took for stored, and the tail starts some minutes back. What is repeated then is dropped by
+//! number.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::jetstream::{
+    self,
+    consumer::{AckPolicy, DeliverPolicy, pull},
+    stream::Stream,
+};
+use bytes::Bytes;
+use chat_sdk::EventType;
+use futures_util::StreamExt;
+use metrics::{counter, gauge};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use super::{Bus, StreamError, publish};
+use crate::domain::entry::Owner;
+
+/// How far back a new tail starts, so that a new node remembers what clients may still ask for.
+const LOOK_BACK: Duration = Duration::from_secs(180);
+/// How long the server keeps a consumer that nobody pulls from.
+const INACTIVE_THRESHOLD: Duration = Duration::from_secs(60);
+/// How often the server says that it is there while there is nothing to deliver.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long a pull stays open.
+const PULL_EXPIRES: Duration = Duration::from_secs(20);
+/// How many messages are asked for at once.
+const PULL_BATCH: usize = 2000;
+/// The pause before a consumer is made anew.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// An event as it came out of the stream.
+#[derive(Debug, Clone)]
+pub struct TailEvent {
+    /// Whose log it stands in.
+    pub owner: Owner,
+    /// Its number there.
+    pub seq: u64,
+    /// What it is.
+    pub kind: EventType,
+    /// Its envelope, as JSON.
+    pub payload: Bytes,
+}
+
+/// Who listens to the tail. Called in the order of the stream by one task; must not block.
+pub trait TailSink: Send + Sync {
+    /// An event. It may be a repetition, and earlier ones may be missing.
+    fn on_event(&self, event: &TailEvent);
+    /// Everything that mongod took in until cluster time `watermark` lay before this point of the stream.
+    fn on_marker(&self, watermark: u64);
+    /// The broker lost data: nothing that was seen counts as stored any more.
+    fn on_loss(&self);
+}
+
+/// Where a tail stands.
+#[derive(Debug, Default)]
+pub struct TailStatus {
+    is_running: AtomicBool,
+    watermark: AtomicU64,
+    pending: AtomicU64,
+}
+
+impl TailStatus {
+    /// Whether a consumer delivers.
+    pub fn is_running(&self) -> bool {
+        self.is_running.load(Ordering::Relaxed)
+    }
+
+    /// The number in the stream of the last message seen.
+    pub fn watermark(&self) -> u64 {
+        self.watermark.load(Ordering::Relaxed)
+    }
+
+    /// How many messages were still to come at the last one.
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
+    }
+}
+
+/// The last message seen, and in which stream.
+#[derive(Debug, Clone)]
+struct Watermark {
+    sequence: u64,
+    id: String,
+    created: OffsetDateTime,
+}
+
+/// Reads the stream until `stop`, and tells `sinks`.
+pub async fn run(
+    bus: Bus,
+    sinks: Vec<Arc<dyn TailSink>>,
+    status: Arc<TailStatus>,
+    stop: CancellationToken,
+) {
+    let mut tail = Tail {
+        bus,
+        sinks,
+        status,
+        watermark: None,
+    };
+    while !stop.is_cancelled() {
+        let outcome = tokio::select! {
+            () = stop.cancelled() => break,
+            outcome = tail.follow() => outcome,
+        };
+        tail.status.is_running.store(false, Ordering::Relaxed);
+        gauge!("chat_tail_running").set(0.0);
+        if let Err(error) = outcome {
+            counter!("chat_tail_restarts_total").increment(1);
+            tracing::warn!(%error, "the tail of the event stream starts anew");
+        }
+        tokio::time::sleep(RESTART_PAUSE).await;
+    }
+}
+
+struct Tail {
+    bus: Bus,
+    sinks: Vec<Arc<dyn TailSink>>,
+    status: Arc<TailStatus>,
+    watermark: Option<Watermark>,
+}
+
+impl Tail {
+    /// Follows one consumer until it fails or the connection is a new one.
+    async fn follow(&mut self) -> Result<(), StreamError> {
+        let api = |error: &dyn std::fmt::Display| StreamError::Api(error.to_string());
+        let mut connections = self.bus.tail_connections.clone();
+        connections.mark_unchanged();
+        let declared = self.bus.declare_stream().await?;
+        let created = declared.cached_info().created;
+        let start = self.check_incarnation(&declared, created).await?;
+        let stream = jetstream::new(self.bus.tail.clone())
+            .get_stream_no_info(self.bus.subjects.stream())
+            .await
+            .map_err(|error| api(&error))?;
+        let consumer = stream
+            .create_consumer(pull::Config {
+                name: Some(format!("tail-{}", ulid::Ulid::generate())),
+                deliver_policy: start,
+                ack_policy: AckPolicy::None,
+                inactive_threshold: INACTIVE_THRESHOLD,
+                memory_storage: true,
+                num_replicas: 1,
+                ..pull::Config::default()
+            })
+            .await
+            .map_err(|error| api(&error))?;
+        let mut messages = consumer
+            .stream()
+            .max_messages_per_batch(PULL_BATCH)
+            .heartbeat(HEARTBEAT)
+            .expires(PULL_EXPIRES)
+            .messages()
+            .await
+            .map_err(|error| api(&error))?;
+        self.status.is_running.store(true, Ordering::Relaxed);
+        gauge!("chat_tail_running").set(1.0);
+        let mut is_first = true;
+        loop {
+            let message = tokio::select! {
+                message = messages.next() => message,
+                _ = connections.changed() => return Ok(()),
+            };
+            let message = match message {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Err(api(&error)),
+                None => return Err(StreamError::Api("the consumer ended".to_owned())),
+            };
+            let info = message.info().map_err(|error| api(&error))?;
+            let (sequence, pending) = (info.stream_sequence, info.pending);
+            let expected = self.watermark.as_ref().map(|mark| mark.sequence + 1);
+            // A jump in a running consumer means that the client dropped messages. After a restart it is what expired meanwhile.
+            if !is_first && expected.is_some_and(|expected| expected != sequence) {
+                return Err(StreamError::Api("messages were dropped on the way".to_owned()));
+            }
+            is_first = false;
+            self.take(&message);
+            self.status.watermark.store(sequence, Ordering::Relaxed);
+            self.status.pending.store(pending, Ordering::Relaxed);
+            let id = header(&message, async_nats::header::NATS_MESSAGE_ID.as_ref());
+            match &mut self.watermark {
+                Some(mark) => {
+                    mark.sequence = sequence;
+                    mark.id.clear();
+                    mark.id.push_str(id.unwrap_or_default());
+                }
+                None => {
+                    self.watermark = Some(Watermark {
+                        sequence,
+                        id: id.unwrap_or_default().to_owned(),
+                        created,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether the stream still is the one that was read, and from where to go on.
+    async fn check_incarnation(
+        &mut self,
+        stream: &Stream,
+        created: OffsetDateTime,
+    ) -> Result<DeliverPolicy, StreamError> {
+        let look_back = DeliverPolicy::ByStartTime {
+            start_time: OffsetDateTime::now_utc() - LOOK_BACK,
+        };
+        let Some(mark) = &self.watermark else {
+            return Ok(look_back);
+        };
+        let state = &stream.cached_info().state;
+        let is_same = if mark.created != created || mark.sequence > state.last_sequence {
+            false
+        } else if mark.sequence < state.first_sequence {
+            // It expired while this process was away.
+            true
+        } else {
+            // Asked of the leader: a follower may answer from the past.
+            match stream.get_raw_message(mark.sequence).await {
+                Ok(message) => {
+                    let id = message.headers.get(async_nats::header::NATS_MESSAGE_ID);
+                    id.is_some_and(|id| id.as_str() == mark.id)
+                }
+                Err(error) => return Err(StreamError::Api(error.to_string())),
+            }
+        };
+        if is_same {
+            return Ok(DeliverPolicy::ByStartSequence {
+                start_sequence: mark.sequence + 1,
+            });
+        }
+        tracing::warn!(
+            watermark = mark.sequence,
+            last = state.last_sequence,
+            "the event stream lost data or was made anew"
+        );
+        counter!("chat_tail_losses_total").increment(1);
+        self.watermark = None;
+        for sink in &self.sinks {
+            sink.on_loss();
+        }
+        Ok(look_back)
+    }
+
+    fn take(&self, message: &jetstream::Message) {
+        let Some(kind) = self.bus.subjects.kind_of(&message.subject) else {
+            if *message.subject == self.bus.subjects.marker()
+                && let Some(watermark) = std::str::from_utf8(&message.payload)
+                    .ok()
+                    .and_then(|text| text.parse().ok())
+            {
+                for sink in &self.sinks {
+                    sink.on_marker(watermark);
+                }
+            }
+            return;
+        };
+        let owner = header(message, publish::OWNER_HEADER).and_then(publish::parse_owner);
+        let seq = header(message, publish::SEQ_HEADER).and_then(|text| text.parse().ok());
+        let (Some(owner), Some(seq)) = (owner, seq) else {
+            counter!("chat_tail_unreadable_total").increment(1);
+            return;
+        };
+        let event = TailEvent {
+            owner,
+            seq,
+            kind,
+            payload: message.payload.clone(),
+        };
+        for sink in &self.sinks {
+            sink.on_event(&event);
+        }
+    }
+}
+
+fn header<'a>(message: &'a jetstream::Message, name: &str) -> Option<&'a str> {
+    message
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get(name))
+        .map(|value| value.as_str())
+}

@@ -1,0 +1,250 @@
+//! The relay: makes sure that every entry of the log is applied and in the stream, whoever died, whatever the broker lost.
+//!
+//! One process holds the lease and sweeps the log by cluster time, from a stored watermark W to a little behind majority time: an entry's `ts` may precede
+//! its commit by as long as the insert waited. What the tail has not shown is published again; what the documents lack is applied. Then a marker
+//! is published, and W and the marker's place are stored.
+//!
+//! Before every sweep the newest stored marker is fetched from the stream. If it is gone, the stream lost data, and W goes back to the newest marker that is
+//! still there. Crash, outage, loss in the broker: all are "wind W back and go on". Nothing is marked per entry.
+//!
+//! A second sweep, ten minutes behind, publishes what the first could not see.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use metrics::{counter, gauge};
+use tokio_util::sync::CancellationToken;
+
+use super::Seen;
+use crate::{
+    bus::{Bus, tail::TailStatus},
+    domain::{Result, entry::Owner},
+    store::{
+        ClusterTime, Marker, RelayState, Store, SweepEntry,
+        log::{Backend, apply, mongo::{INSERT_MAX_TIME, MongoBackend}},
+        seconds_before,
+    },
+};
+
+/// How often the relay looks.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long the lease lasts; the work passes to another process this long after a death.
+const LEASE: Duration = Duration::from_secs(5);
+/// How many entries are read at once.
+const PAGE: usize = 2000;
+/// How many pages one sweep takes before it stores where it is.
+const MAX_PAGES: usize = 50;
+/// How far the second sweep stays behind.
+const LATE: Duration = Duration::from_secs(600);
+/// How often the second sweep runs.
+const LATE_PERIOD: Duration = Duration::from_secs(60);
+/// How long the tail must have been running before the second sweep trusts what it has not shown.
+const LATE_WARM_UP: Duration = Duration::from_secs(720);
+/// How far behind the tail may be for a sweep: what it has not shown yet would be published twice.
+const MAX_TAIL_LAG: u64 = 1000;
+
+/// What the relay works with.
+pub struct Relay {
+    /// Where the log is.
+    pub store: Arc<Store>,
+    /// Where the stream is.
+    pub bus: Bus,
+    /// How documents are brought up to date.
+    pub backend: Arc<MongoBackend>,
+    /// What the tail has shown.
+    pub seen: Arc<Seen>,
+    /// Where the tail is.
+    pub tail: Arc<TailStatus>,
+    /// This process's name for the lease.
+    pub holder: String,
+    /// How long the stream keeps an event: what is older need not be put back.
+    pub retention: Duration,
+}
+
+impl Relay {
+    /// Sweeps until `stop`, whenever this process holds the lease.
+    pub async fn run(self, stop: CancellationToken) {
+        let started = Instant::now();
+        let mut last_late = Instant::now();
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            let is_holder = self.store.take_lease("relay", &self.holder, LEASE).await;
+            gauge!("chat_relay_is_holder").set(if is_holder == Ok(true) { 1.0 } else { 0.0 });
+            if is_holder != Ok(true) {
+                continue;
+            }
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "a sweep of the relay failed; the next one goes on");
+            }
+            if last_late.elapsed() >= LATE_PERIOD && started.elapsed() >= LATE_WARM_UP {
+                last_late = Instant::now();
+                if let Err(error) = self.sweep_late().await {
+                    tracing::warn!(%error, "the second sweep of the relay failed; the next one goes on");
+                }
+            }
+        }
+        let _ = self.store.drop_lease("relay", &self.holder).await;
+    }
+
+    /// How far a sweep may go.
+    async fn horizon(&self) -> Result<ClusterTime> {
+        let behind = 2 * INSERT_MAX_TIME.as_secs().max(1) as u32 + 1;
+        Ok(seconds_before(self.store.majority_time().await?, behind))
+    }
+
+    async fn sweep(&self) -> Result<()> {
+        if !self.bus.is_connected() || !self.tail.is_running() || self.tail.pending() > MAX_TAIL_LAG
+        {
+            return Ok(());
+        }
+        let mut state = self.store.relay_state().await?;
+        if self.wind_back_if_lost(&state).await? {
+            state = self.store.relay_state().await?;
+        }
+        let horizon = self.horizon().await?;
+        let mut watermark = state.watermark;
+        for _ in 0..MAX_PAGES {
+            let entries = self.store.read_sweep(watermark, horizon, PAGE).await?;
+            let Some(last) = entries.last() else {
+                break;
+            };
+            let last = last.ts;
+            self.apply(&entries).await?;
+            self.publish_unseen(&entries).await?;
+            watermark = last;
+        }
+        if watermark == state.watermark {
+            return Ok(());
+        }
+        let id = format!("marker-{}", ulid::Ulid::generate());
+        let stream_seq = self
+            .bus
+            .publish_marker(&id, as_number(watermark))
+            .await
+            .map_err(unavailable)?;
+        let marker = Marker {
+            watermark,
+            stream_seq: i64::try_from(stream_seq).unwrap_or(i64::MAX),
+            id,
+        };
+        if !self.store.advance_relay(&state, &marker).await? {
+            tracing::info!("the relay's watermark was moved meanwhile; sweeping again");
+        }
+        gauge!("chat_relay_watermark_seconds").set(f64::from(watermark.time));
+        Ok(())
+    }
+
+    async fn sweep_late(&self) -> Result<()> {
+        let state = self.store.relay_state().await?;
+        let end = seconds_before(state.watermark, LATE.as_secs() as u32);
+        let mut watermark = state.late_watermark;
+        for _ in 0..MAX_PAGES {
+            let entries = self.store.read_sweep(watermark, end, PAGE).await?;
+            let Some(last) = entries.last() else {
+                break;
+            };
+            let last = last.ts;
+            self.publish_unseen(&entries).await?;
+            watermark = last;
+        }
+        if watermark != state.late_watermark {
+            self.store.advance_late_relay(&state, watermark).await?;
+        }
+        Ok(())
+    }
+
+    /// Winds W back when the stream lost the newest marker. Answers whether it did.
+    async fn wind_back_if_lost(&self, state: &RelayState) -> Result<bool> {
+        let mut is_newest = true;
+        let mut kept: &[Marker] = &[];
+        for index in (0..state.markers.len()).rev() {
+            let marker = &state.markers[index];
+            let id = self
+                .bus
+                .stored_id(marker.stream_seq.unsigned_abs())
+                .await
+                .map_err(unavailable)?;
+            if id.as_deref() == Some(marker.id.as_str()) {
+                if is_newest {
+                    return Ok(false);
+                }
+                kept = &state.markers[..=index];
+                break;
+            }
+            is_newest = false;
+        }
+        if is_newest {
+            return Ok(false);
+        }
+        let to = match kept.last() {
+            Some(marker) => marker.watermark,
+            // Nothing that was known is left: put back what the stream would still keep.
+            None => seconds_before(
+                self.store.majority_time().await?,
+                u32::try_from(self.retention.as_secs()).unwrap_or(u32::MAX),
+            ),
+        };
+        tracing::warn!(
+            seconds = state.watermark.time.saturating_sub(to.time),
+            "the event stream lost data; publishing it again from the log"
+        );
+        counter!("chat_relay_winds_total").increment(1);
+        self.store.wind_relay_back(to, kept).await?;
+        Ok(true)
+    }
+
+    /// Brings the documents of every owner in `entries` to where the log is, if they are not there.
+    async fn apply(&self, entries: &[SweepEntry]) -> Result<()> {
+        let mut highest: BTreeMap<&Owner, u64> = BTreeMap::new();
+        for entry in entries {
+            let seq = highest.entry(&entry.owner).or_default();
+            *seq = (*seq).max(entry.seq);
+        }
+        let owners: Vec<Owner> = highest.keys().map(|owner| (*owner).clone()).collect();
+        let applied = self.backend.read_applied(&owners).await?;
+        for (owner, applied) in owners.iter().zip(applied) {
+            if applied < highest[owner] {
+                counter!("chat_relay_applied_total").increment(1);
+                apply::bring_up_to_date(&*self.backend, owner).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what the tail has not shown, and waits until it is stored.
+    async fn publish_unseen(&self, entries: &[SweepEntry]) -> Result<()> {
+        let mut unseen: BTreeMap<&Owner, (u64, u64)> = BTreeMap::new();
+        for entry in entries {
+            if !self.seen.contains(&entry.owner, entry.seq) {
+                let range = unseen.entry(&entry.owner).or_insert((entry.seq, entry.seq));
+                range.0 = range.0.min(entry.seq);
+                range.1 = range.1.max(entry.seq);
+            }
+        }
+        for (owner, (from, to)) in unseen {
+            let count = usize::try_from(to - from + 1).unwrap_or(usize::MAX);
+            let mut entries = self.backend.read_log(owner, from - 1, count).await?;
+            entries.retain(|entry| entry.seq <= to && !self.seen.contains(owner, entry.seq));
+            counter!("chat_relay_published_total").increment(entries.len() as u64);
+            self.bus.publish_all(&entries).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+}
+
+fn unavailable(error: crate::bus::BusError) -> crate::domain::DomainError {
+    crate::domain::DomainError::Unavailable(error.to_string().into())
+}
+
+/// A cluster time as one number, in the same order.
+pub fn as_number(time: ClusterTime) -> u64 {
+    (u64::from(time.time) << 32) | u64::from(time.increment)
+}

@@ -1,0 +1,201 @@
+//! What a socket is given before live events: everything since its cursor.
+//!
+//! The socket is registered first, so that live events queue up; then memberships and positions are read; then what was missed is read, per conversation up to
+//! the number from which on the queue has everything. So nothing falls between, and what is in both is dropped by number.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chat_sdk::ConversationId;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Node, cursor::Cursor, hub::Joined, push::Push, socket::Socket};
+use crate::{
+    domain::{Result, audience::is_pushed},
+    store::{ClusterTime, MembershipOf, Missed, MissedEntries},
+};
+
+/// The most entries that are given at once; with more the client reloads by REST.
+pub const MAX_MISSED: usize = 10_000;
+/// How many conversations are read at once.
+const CONCURRENCY: usize = 8;
+
+/// What was missed.
+#[derive(Debug, Default)]
+pub struct CatchUp {
+    /// The entries, per conversation in order.
+    pub pushes: Vec<Push>,
+    /// What the queue may repeat: per conversation the number up to which `pushes` has everything.
+    pub given: HashMap<ConversationId, u64>,
+    /// The cursor that was resumed from.
+    pub cursor: Option<Cursor>,
+    /// Why the client must reload instead, if it must.
+    pub reset: Option<&'static str>,
+}
+
+/// Puts `socket` into the rooms of its user's conversations and reads what was missed since `cursor`. `resume` is the text that the client gave.
+///
+/// # Errors
+/// [`crate::domain::DomainError::Unavailable`] when the store is away; the socket is then closed, and the client comes again.
+pub async fn catch_up(node: &Node, socket: &Arc<Socket>, resume: Option<&str>) -> Result<CatchUp> {
+    node.hub.register(socket);
+    let memberships = node.ctx.store.find_memberships_of(&socket.user).await?;
+    let mut caught_up = CatchUp {
+        given: join(node, socket, &memberships).await?,
+        ..CatchUp::default()
+    };
+    let Some(text) = resume else {
+        return Ok(caught_up);
+    };
+    match node.hub.seal.open(text) {
+        Some(cursor) => read_missed(node, memberships, cursor, &mut caught_up).await?,
+        None => caught_up.reset = Some("unknown-cursor"),
+    }
+    Ok(caught_up)
+}
+
+/// Joins the socket to the rooms of its user's memberships. Answers up to which number it must hear nothing: where a member joined later than
+/// the room is at.
+async fn join(
+    node: &Node,
+    socket: &Arc<Socket>,
+    memberships: &[MembershipOf],
+) -> Result<HashMap<ConversationId, u64>> {
+    let mut unknown = Vec::new();
+    for membership in memberships.iter().filter(|membership| membership.is_active()) {
+        let joined = membership.joined_seq();
+        if node.hub.join(socket, &membership.conversation, joined) == Joined::Unknown {
+            unknown.push(&membership.conversation);
+        }
+    }
+    begin(node, socket, &unknown).await?;
+    let mut silent = HashMap::new();
+    for membership in memberships.iter().filter(|membership| membership.is_active()) {
+        let before = membership.joined_seq().saturating_sub(1);
+        if node
+            .hub
+            .position(&membership.conversation)
+            .is_some_and(|position| position < before)
+        {
+            silent.insert(membership.conversation.clone(), before);
+        }
+    }
+    Ok(silent)
+}
+
+/// Tells the hub where conversations are that it does not know.
+///
+/// # Errors
+/// [`crate::domain::DomainError::Unavailable`].
+pub async fn begin(node: &Node, socket: &Socket, unknown: &[&ConversationId]) -> Result<()> {
+    let found = node.ctx.store.find_touched(unknown, None).await?;
+    for conversation in unknown {
+        match found.iter().find(|(id, _)| id == *conversation) {
+            Some((_, applied)) => node.hub.begin(conversation, *applied),
+            None => node.hub.leave(socket, conversation),
+        }
+    }
+    Ok(())
+}
+
+async fn read_missed(
+    node: &Node,
+    memberships: Vec<MembershipOf>,
+    cursor: Cursor,
+    caught_up: &mut CatchUp,
+) -> Result<()> {
+    let since = ClusterTime {
+        time: (cursor.watermark >> 32) as u32,
+        increment: cursor.watermark as u32,
+    };
+    let positions: HashMap<ConversationId, u64> = cursor.positions.iter().cloned().collect();
+    let ids: Vec<&ConversationId> = memberships.iter().map(|m| &m.conversation).collect();
+    let touched: HashMap<ConversationId, u64> = node
+        .ctx
+        .store
+        .find_touched(&ids, Some(since))
+        .await?
+        .into_iter()
+        .collect();
+    let wanted: Vec<(MembershipOf, Missed, u64)> = memberships
+        .into_iter()
+        .filter_map(|membership| {
+            let id = &membership.conversation;
+            let missed = match positions.get(id) {
+                Some(seq) => Missed::AfterSeq(*seq),
+                // An entry that nobody has applied yet is not in the documents, but it came by here.
+                None if touched.contains_key(id) || node.hub.was_active(id) => {
+                    Missed::AfterTime(since)
+                }
+                None => return None,
+            };
+            let to = if membership.is_active() {
+                node.hub.position(id)?
+            } else {
+                membership.intervals.last().and_then(|(_, left)| *left)?
+            };
+            let is_new = !matches!(missed, Missed::AfterSeq(seq) if seq >= to);
+            is_new.then_some((membership, missed, to))
+        })
+        .collect();
+    let mut read = stream::iter(wanted)
+        .map(|(membership, missed, to)| read_one(node, membership, missed, to))
+        .buffered(CONCURRENCY);
+    let mut pushes = Vec::new();
+    let mut given = HashMap::new();
+    while let Some(one) = read.try_next().await? {
+        match one {
+            Some((conversation, to, missed)) if pushes.len() + missed.len() <= MAX_MISSED => {
+                pushes.extend(missed);
+                given.insert(conversation, to);
+            }
+            _ => {
+                caught_up.reset = Some("too-many-missed");
+                return Ok(());
+            }
+        }
+    }
+    caught_up.pushes = pushes;
+    for (conversation, to) in given {
+        let known = caught_up.given.entry(conversation).or_default();
+        *known = to.max(*known);
+    }
+    caught_up.cursor = Some(cursor);
+    Ok(())
+}
+
+/// What was missed of one conversation; `None` when it is too much.
+async fn read_one(
+    node: &Node,
+    membership: MembershipOf,
+    missed: Missed,
+    to: u64,
+) -> Result<Option<(ConversationId, u64, Vec<Push>)>> {
+    let conversation = membership.conversation;
+    let remembered = match missed {
+        Missed::AfterSeq(seq) => node.hub.remembered(&conversation, seq, to),
+        Missed::AfterTime(_) => None,
+    };
+    let pushes = match remembered {
+        Some(pushes) => pushes,
+        None => {
+            let entries = node
+                .ctx
+                .store
+                .read_missed(&conversation, missed, to, MAX_MISSED)
+                .await?;
+            let MissedEntries::All(entries) = entries else {
+                return Ok(None);
+            };
+            let watermark = node.hub.watermark();
+            entries
+                .iter()
+                .filter_map(|entry| Push::from_entry(conversation.clone(), entry, watermark))
+                .collect()
+        }
+    };
+    let pushes = pushes
+        .into_iter()
+        .filter(|push| is_pushed(&membership.intervals, push.seq))
+        .collect();
+    Ok(Some((conversation, to, pushes)))
+}

@@ -1,0 +1,204 @@
+//! What a client may ask over its socket. Each is one verb of the domain, with the same checks and errors as over REST.
+
+use chat_sdk::{
+    Attachment, ConversationId, Message, MessageId, MessageType, Metadata, Timestamp, UserId,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{Node, frame::FrameError};
+use crate::domain::{
+    DomainError, Result,
+    messages::{self, Draft},
+    page::{Page, PageRequest},
+};
+
+/// What a command did, as the fields of its ack; see [`super::frame::ack`].
+pub type Answer = std::result::Result<String, FrameError>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Send {
+    conversation_id: Option<ConversationId>,
+    receiver_id: Option<UserId>,
+    #[serde(default)]
+    content: String,
+    #[serde(rename = "type")]
+    kind: Option<MessageType>,
+    #[serde(default)]
+    attachments: Vec<Attachment>,
+    reply_to: Option<MessageId>,
+    thread_id: Option<MessageId>,
+    #[serde(default)]
+    mentions: Vec<UserId>,
+    metadata: Option<Metadata>,
+    client_message_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Edit {
+    message_id: MessageId,
+    content: String,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Delete {
+    message_id: MessageId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sync {
+    conversation_id: ConversationId,
+    last_message_id: Option<String>,
+    limit: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct List {
+    conversation_id: ConversationId,
+    before: Option<String>,
+    after: Option<String>,
+    around: Option<String>,
+    limit: Option<i64>,
+}
+
+/// A conversation, and nothing else.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Room {
+    /// Which.
+    pub conversation_id: ConversationId,
+}
+
+/// A new token.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The token.
+    pub token: String,
+    /// Where to resume; only with `authenticate`.
+    pub resume: Option<String>,
+}
+
+/// Reads the data of a command.
+///
+/// # Errors
+/// [`DomainError::Validation`] naming the field.
+pub fn parse<T: DeserializeOwned>(data: &str) -> Result<T> {
+    if let Ok(value) = serde_json::from_str(data) {
+        return Ok(value);
+    }
+    // Once more, slower, to learn where the fault is.
+    let mut json = serde_json::Deserializer::from_str(data);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "data".to_owned() } else { path };
+        DomainError::invalid(field, explain(error.inner()))
+    })
+}
+
+/// What is wrong, without where in the text and without what was sent.
+fn explain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    if text.starts_with("invalid type") || text.starts_with("invalid value") {
+        let expected = text.split("expected ").nth(1).unwrap_or("another type");
+        return format!("must be {expected}");
+    }
+    text.replace('`', "")
+}
+
+/// The commands that need nothing of the socket but its user.
+pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer {
+    let ctx = &node.ctx;
+    match event {
+        "message:send" => {
+            let send: Send = parse(data)?;
+            let draft = Draft {
+                content: send.content,
+                kind: send.kind,
+                attachments: send.attachments,
+                reply_to: send.reply_to,
+                thread_id: send.thread_id,
+                mentions: send.mentions,
+                metadata: send.metadata,
+                client_message_id: send.client_message_id,
+            };
+            let sent = match (send.conversation_id, send.receiver_id) {
+                (Some(conversation), None) => {
+                    messages::send(ctx, user, &conversation, draft).await?
+                }
+                (None, Some(receiver)) => {
+                    messages::send_direct(ctx, user, &receiver, draft).await?
+                }
+                _ => {
+                    return Err(DomainError::invalid(
+                        "conversationId",
+                        "or receiverId must be given, and not both",
+                    )
+                    .into());
+                }
+            };
+            message_fields(&sent.message)
+        }
+        "message:edit" => {
+            let edit: Edit = parse(data)?;
+            let message =
+                messages::edit(ctx, user, &edit.message_id, edit.content, edit.metadata).await?;
+            message_fields(&message)
+        }
+        "message:delete" => {
+            let delete: Delete = parse(data)?;
+            messages::delete(ctx, user, &delete.message_id).await?;
+            Ok(String::new())
+        }
+        "messages:sync" => {
+            let sync: Sync = parse(data)?;
+            let request = PageRequest::new(sync.limit, None, sync.last_message_id, None)?;
+            let page = messages::list(ctx, user, &sync.conversation_id, &request).await?;
+            page_fields(&page)
+        }
+        "messages:list" => {
+            let list: List = parse(data)?;
+            let request = PageRequest::new(list.limit, list.before, list.after, list.around)?;
+            let page = messages::list(ctx, user, &list.conversation_id, &request).await?;
+            page_fields(&page)
+        }
+        "ping" => Ok(format!(r#""pong":true,"timestamp":"{}""#, Timestamp::now())),
+        _ => Err(unknown()),
+    }
+}
+
+/// The refusal of an event that this version does not know.
+pub fn unknown() -> FrameError {
+    FrameError {
+        code: "VALIDATION_ERROR",
+        message: "This event is not known.".to_owned(),
+        details: vec![crate::domain::FieldError::new("event", "is not known")],
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> std::result::Result<String, FrameError> {
+    serde_json::to_string(value)
+        .map_err(|_| DomainError::Internal("an answer cannot be encoded".into()).into())
+}
+
+fn message_fields(message: &Message) -> Answer {
+    Ok(format!(r#""message":{}"#, json(message)?))
+}
+
+fn page_fields(page: &Page<Message>) -> Answer {
+    let cursor = match &page.next_cursor {
+        Some(cursor) => format!(r#","nextCursor":{}"#, json(cursor)?),
+        None => String::new(),
+    };
+    Ok(format!(
+        r#""messages":{},"hasMore":{}{cursor}"#,
+        json(&page.items)?,
+        page.has_more
+    ))
+}

@@ -1,0 +1,587 @@
+//! One socket: a task that reads frames, runs commands, and writes answers and pushes.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use chat_sdk::{ConversationId, Timestamp, UserId};
+use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use metrics::counter;
+use serde_json::json;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    time::Instant,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Error as WsError, Message as WsMessage, Utf8Bytes, error::CapacityError},
+};
+
+use super::{
+    Node,
+    catch_up::{self, CatchUp},
+    close::CloseReason,
+    command::{self, Room, Token},
+    cursor::{MAX_POSITIONS, Seal},
+    frame::{self, ClientFrame, FrameError},
+    hub::Joined,
+    push::Push,
+    socket::Socket,
+};
+use crate::{
+    auth::{AuthError, Claims},
+    domain::{DomainError, entry::Profile, users},
+};
+
+/// How long a client without a token may take to send one.
+const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(10);
+/// How often the server pings. Proxies drop what is silent for a minute.
+const PING_PERIOD: Duration = Duration::from_secs(25);
+/// After how many silent periods a client counts as gone.
+const SILENT_PERIODS: u32 = 2;
+/// How long a write may take before the client counts as too slow.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the closing handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many commands of a socket may be under way; then no more are read.
+const MAX_COMMANDS: usize = 64;
+/// How many pushes are written together.
+const WRITE_BATCH: usize = 64;
+/// How many frames that are none are borne before the socket is closed.
+const MAX_FAULTS: u32 = 10;
+/// The spread of the pause that clients are asked to make before they come back to a restarted node.
+const RETURN_WITHIN: Duration = Duration::from_secs(5);
+
+/// A user with a valid token.
+pub struct Session {
+    /// Who.
+    pub user: UserId,
+    /// When the token ends.
+    expires_at: Instant,
+}
+
+/// How the client is known when the socket opens.
+pub enum Opening {
+    /// By a token of the request.
+    Session(Session),
+    /// Not: the first frame must bring a token.
+    Anonymous,
+    /// By something that is no valid token.
+    Refused(CloseReason),
+}
+
+/// Checks a token and makes sure that its user exists.
+///
+/// # Errors
+/// The reason for which the socket is closed.
+pub async fn authenticate(node: &Node, token: &str) -> Result<Session, CloseReason> {
+    let claims = node.verifier.verify(token).await.map_err(refusal_of)?;
+    let expires_at = expiry(&claims, node.leeway);
+    let user: UserId = claims
+        .subject
+        .parse()
+        .map_err(|_| CloseReason::Unauthenticated)?;
+    let profile = Profile {
+        name: claims.name,
+        avatar_url: claims.avatar_url,
+        roles: claims.roles,
+        ..Profile::default()
+    };
+    match users::ensure(&node.ctx, &user, profile).await {
+        Ok(()) => Ok(Session { user, expires_at }),
+        Err(_) => Err(CloseReason::Restarting),
+    }
+}
+
+fn refusal_of(error: AuthError) -> CloseReason {
+    if error.is_unavailable() {
+        CloseReason::Restarting
+    } else {
+        CloseReason::Unauthenticated
+    }
+}
+
+fn expiry(claims: &Claims, leeway: Duration) -> Instant {
+    let now = Timestamp::now().as_millis() / 1000;
+    let left = claims.expires_at.saturating_sub(now).clamp(0, 10 * 365 * 86_400);
+    Instant::now() + Duration::from_secs(left.unsigned_abs()) + leeway
+}
+
+/// Serves a socket until it ends.
+pub async fn run<S>(
+    node: Arc<Node>,
+    mut ws: WebSocketStream<S>,
+    opening: Opening,
+    resume: Option<String>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let reason = match open(&node, &mut ws, opening, resume).await {
+        Ok((session, resume, first_ack)) => {
+            serve(&node, &mut ws, session, resume, first_ack).await
+        }
+        Err(reason) => reason,
+    };
+    if let Some(reason) = reason {
+        counter!("chat_ws_closes_total", "code" => reason.code().to_string()).increment(1);
+        let closing = async {
+            if reason == CloseReason::Restarting {
+                let _ = ws.send(WsMessage::Text(reconnect_event())).await;
+            }
+            let _ = ws.close(Some(reason.frame())).await;
+            // The client answers with its own close frame; until then what it still sends is read, or its end would be a reset.
+            while let Some(Ok(_)) = ws.next().await {}
+        };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+    }
+}
+
+fn reconnect_event() -> Utf8Bytes {
+    let pause = RETURN_WITHIN.mul_f64(rand::random()).as_millis() as u64;
+    frame::event(
+        "reconnect",
+        &json!({ "reason": "restart", "retryAfterMs": pause }),
+    )
+}
+
+/// Waits for a session: the one of the request, or the first frame's.
+async fn open<S>(
+    node: &Node,
+    ws: &mut WebSocketStream<S>,
+    opening: Opening,
+    resume: Option<String>,
+) -> Result<(Session, Option<String>, Option<String>), Option<CloseReason>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    match opening {
+        Opening::Session(session) => return Ok((session, resume, None)),
+        Opening::Refused(reason) => return Err(Some(reason)),
+        Opening::Anonymous => {}
+    }
+    let first = async {
+        loop {
+            match ws.next().await {
+                Some(Ok(WsMessage::Text(text))) => return Ok(text),
+                Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => {}
+                Some(Ok(WsMessage::Close(_))) | None => return Err(None),
+                Some(Ok(_)) => return Err(Some(CloseReason::Protocol)),
+                Some(Err(error)) => return Err(reason_of(&error)),
+            }
+        }
+    };
+    let text = tokio::time::timeout(AUTHENTICATE_WITHIN, first)
+        .await
+        .map_err(|_| Some(CloseReason::Unauthenticated))??;
+    let frame = ClientFrame::parse(&text).ok_or(Some(CloseReason::Protocol))?;
+    if frame.event != "authenticate" {
+        return Err(Some(CloseReason::Unauthenticated));
+    }
+    let token: Token = command::parse(frame.data_json()).map_err(|_| Some(CloseReason::Protocol))?;
+    let session = authenticate(node, &token.token).await.map_err(Some)?;
+    Ok((session, token.resume.or(resume), Some(frame.id_json())))
+}
+
+/// Why a socket is closed after an error of its stream; `None` when there is nobody to tell.
+fn reason_of(error: &WsError) -> Option<CloseReason> {
+    match error {
+        WsError::Capacity(CapacityError::MessageTooLong { .. }) => Some(CloseReason::TooLarge),
+        WsError::Protocol(_) | WsError::Utf8(_) => Some(CloseReason::Protocol),
+        _ => None,
+    }
+}
+
+async fn serve<S>(
+    node: &Arc<Node>,
+    ws: &mut WebSocketStream<S>,
+    session: Session,
+    resume: Option<String>,
+    first_ack: Option<String>,
+) -> Option<CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    if node.hub.socket_count(&session.user) >= node.max_sockets_per_user {
+        return Some(CloseReason::TooMany);
+    }
+    let (socket, queue) = Socket::new(node.hub.next_socket_id(), session.user.clone());
+    // What was delivered before the socket was registered is covered by this watermark.
+    let watermark = node.hub.watermark();
+    let caught_up = catch_up::catch_up(node, &socket, resume.as_deref()).await;
+    let reason = match caught_up {
+        Ok(caught_up) => {
+            let connection = Connection {
+                node,
+                ws,
+                socket: Arc::clone(&socket),
+                expires_at: session.expires_at,
+                given: HashMap::new(),
+                tracker: Tracker::at(watermark),
+                commands: FuturesUnordered::new(),
+                last_heard: Instant::now(),
+                faults: 0,
+            };
+            connection
+                .run(queue, caught_up, resume.as_deref(), first_ack)
+                .await
+        }
+        Err(_) => Some(CloseReason::Restarting),
+    };
+    node.hub.unregister(&socket);
+    reason
+}
+
+/// What a socket was given, for its cursors.
+struct Tracker {
+    watermark: u64,
+    /// Conversations with the last number given, and when (seconds by this machine's clock).
+    positions: Vec<(ConversationId, u64, u64)>,
+}
+
+/// How long after its delivery an entry may still have a cluster time above the watermark's, because clocks differ.
+const CLOCK_SLACK_SECONDS: u64 = 2;
+
+impl Tracker {
+    fn at(watermark: u64) -> Self {
+        Self {
+            watermark,
+            positions: Vec::new(),
+        }
+    }
+
+    /// Notes that `push` is given. Answers whether nothing else needs to be remembered.
+    fn note(&mut self, push: &Push) -> bool {
+        self.watermark = self.watermark.max(push.watermark);
+        let passed = self.watermark >> 32;
+        let now = Timestamp::now().as_millis().unsigned_abs() / 1000;
+        self.positions.retain(|(conversation, _, at)| {
+            *conversation != push.conversation && at + CLOCK_SLACK_SECONDS > passed
+        });
+        self.positions.push((push.conversation.clone(), push.seq, now));
+        if self.positions.len() > MAX_POSITIONS {
+            self.positions.remove(0);
+        }
+        self.positions.len() == 1 && self.watermark == push.watermark
+    }
+
+    /// The cursor after `push`, with everything that it was made of before; `None` when that no longer fits.
+    fn advance(&mut self, push: &Push, seal: &Seal) -> Option<String> {
+        match self.positions.iter_mut().find(|(id, _, _)| *id == push.conversation) {
+            Some((_, seq, _)) => *seq = push.seq,
+            None => self.positions.push((push.conversation.clone(), push.seq, u64::MAX)),
+        }
+        (self.positions.len() <= MAX_POSITIONS).then(|| self.cursor(seal))
+    }
+
+    fn cursor(&self, seal: &Seal) -> String {
+        let positions = self.positions.iter().map(|(id, seq, _)| (id, *seq));
+        seal.seal(self.watermark, positions)
+    }
+}
+
+struct Connection<'a, S> {
+    node: &'a Arc<Node>,
+    ws: &'a mut WebSocketStream<S>,
+    socket: Arc<Socket>,
+    expires_at: Instant,
+    /// What the queue may repeat; see [`CatchUp::given`].
+    given: HashMap<ConversationId, u64>,
+    tracker: Tracker,
+    commands: FuturesUnordered<BoxFuture<'static, Done>>,
+    last_heard: Instant,
+    faults: u32,
+}
+
+/// A command that is done.
+enum Done {
+    Answer(Utf8Bytes),
+    Refreshed { id: String, session: Option<Session> },
+}
+
+impl<S> Connection<'_, S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<Arc<Push>>,
+        caught_up: CatchUp,
+        resume: Option<&str>,
+        first_ack: Option<String>,
+    ) -> Option<CloseReason> {
+        if let Err(reason) = self.greet(caught_up, resume, first_ack).await {
+            return reason;
+        }
+        let mut pushes: Vec<Arc<Push>> = Vec::new();
+        let mut next_ping = Instant::now() + PING_PERIOD.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        // One timer for both, set anew only when it fires or the token is refreshed: a timer per turn would cost more than the turn.
+        let mut timer = std::pin::pin!(tokio::time::sleep_until(next_ping.min(self.expires_at)));
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                () = self.socket.ended.notified() => return self.socket.ending(),
+                count = queue.recv_many(&mut pushes, WRITE_BATCH) => {
+                    if count == 0 {
+                        return None;
+                    }
+                    self.write_pushes(&mut pushes).await
+                }
+                Some(done) = self.commands.next(), if !self.commands.is_empty() => {
+                    self.on_done(done).await
+                }
+                message = self.ws.next(), if self.commands.len() < MAX_COMMANDS => {
+                    self.on_message(message).await
+                }
+                () = timer.as_mut() => {
+                    let now = Instant::now();
+                    if now >= self.expires_at {
+                        return Some(CloseReason::Unauthenticated);
+                    }
+                    if now >= next_ping {
+                        next_ping = now + PING_PERIOD;
+                    }
+                    timer.as_mut().reset(next_ping.min(self.expires_at));
+                    if self.last_heard.elapsed() > PING_PERIOD * SILENT_PERIODS {
+                        return Some(CloseReason::Silent);
+                    }
+                    self.feed(WsMessage::Ping(Default::default())).await
+                }
+            };
+            let flushed = match outcome {
+                Ok(()) => self.flush().await,
+                Err(reason) => Err(reason),
+            };
+            if let Err(reason) = flushed {
+                return reason;
+            }
+        }
+    }
+
+    /// Gives what was missed, then says that the socket is connected.
+    async fn greet(
+        &mut self,
+        caught_up: CatchUp,
+        resume: Option<&str>,
+        first_ack: Option<String>,
+    ) -> Result<(), Option<CloseReason>> {
+        if let Some(id) = first_ack {
+            self.feed(WsMessage::Text(frame::ack(&id, ""))).await?;
+        }
+        if let Some(reason) = caught_up.reset {
+            self.feed(WsMessage::Text(frame::event("sync:reset", &json!({ "reason": reason }))))
+                .await?;
+        }
+        // While it catches up, a client that goes away resumes from its own cursor and what it got since; nothing else of it has moved yet.
+        let mut progress = caught_up.cursor.map(|cursor| Tracker {
+            watermark: cursor.watermark,
+            positions: cursor.positions.into_iter().map(|(id, seq)| (id, seq, u64::MAX)).collect(),
+        });
+        for push in &caught_up.pushes {
+            let cursor = match &mut progress {
+                Some(progress) => progress.advance(push, &self.node.hub.seal),
+                None => None,
+            };
+            let cursor = cursor.or_else(|| resume.map(str::to_owned)).unwrap_or_default();
+            let text = push.text(&self.socket.user, &cursor);
+            self.feed(WsMessage::Text(text)).await?;
+        }
+        for push in &caught_up.pushes {
+            self.tracker.note(push);
+        }
+        self.given = caught_up.given;
+        let connected = json!({
+            "userId": self.socket.user,
+            "socketId": format!("sck_{}", self.socket.id),
+            "rooms": self.socket.rooms(),
+            "resumed": resume.is_some() && caught_up.reset.is_none(),
+            "cursor": self.tracker.cursor(&self.node.hub.seal),
+            "timestamp": Timestamp::now(),
+        });
+        self.feed(WsMessage::Text(frame::event("connected", &connected))).await?;
+        self.flush().await
+    }
+
+    async fn write_pushes(&mut self, pushes: &mut Vec<Arc<Push>>) -> Result<(), Option<CloseReason>> {
+        for push in pushes.drain(..) {
+            self.socket.sent(&push);
+            if !self.given.is_empty() {
+                match self.given.get(&push.conversation) {
+                    Some(given) if push.seq <= *given => continue,
+                    Some(_) => drop(self.given.remove(&push.conversation)),
+                    None => {}
+                }
+            }
+            let is_solo = self.tracker.note(&push);
+            let text = if is_solo {
+                push.solo_text(&self.socket.user, &self.node.hub.seal)
+            } else {
+                let cursor = self.tracker.cursor(&self.node.hub.seal);
+                push.text(&self.socket.user, &cursor)
+            };
+            self.feed(WsMessage::Text(text)).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_message(
+        &mut self,
+        message: Option<Result<WsMessage, WsError>>,
+    ) -> Result<(), Option<CloseReason>> {
+        let message = match message {
+            None => return Err(None),
+            Some(Err(error)) => return Err(reason_of(&error)),
+            Some(Ok(message)) => message,
+        };
+        self.last_heard = Instant::now();
+        match message {
+            WsMessage::Text(text) => self.on_text(text).await,
+            // Tungstenite has queued the answer; the flush sends it.
+            WsMessage::Ping(_) | WsMessage::Pong(_) => Ok(()),
+            WsMessage::Close(_) => Err(None),
+            WsMessage::Binary(_) | WsMessage::Frame(_) => Err(Some(CloseReason::Protocol)),
+        }
+    }
+
+    async fn on_text(&mut self, text: Utf8Bytes) -> Result<(), Option<CloseReason>> {
+        let Some(frame) = ClientFrame::parse(&text) else {
+            self.faults += 1;
+            if self.faults > MAX_FAULTS {
+                return Err(Some(CloseReason::Protocol));
+            }
+            let error = FrameError {
+                code: "VALIDATION_ERROR",
+                message: "A frame is a JSON object with id, event and data.".to_owned(),
+                details: Vec::new(),
+            };
+            return self.feed(WsMessage::Text(frame::error_event(&error))).await;
+        };
+        counter!("chat_ws_commands_total").increment(1);
+        let id = frame.id_json();
+        let node = Arc::clone(self.node);
+        let socket = Arc::clone(&self.socket);
+        let command: BoxFuture<'static, Done> = match frame.event {
+            "room:join" => {
+                let room = command::parse(frame.data_json());
+                async move { answer(&id, join_room(&node, &socket, room).await) }.boxed()
+            }
+            "room:leave" => {
+                let room: crate::domain::Result<Room> = command::parse(frame.data_json());
+                let left = room
+                    .map(|room| node.hub.leave(&socket, &room.conversation_id))
+                    .map(|()| String::new())
+                    .map_err(FrameError::from);
+                async move { answer(&id, left) }.boxed()
+            }
+            "token:refresh" | "authenticate" => {
+                let token: crate::domain::Result<Token> = command::parse(frame.data_json());
+                async move {
+                    match token {
+                        Err(error) => answer(&id, Err(error.into())),
+                        Ok(token) => Done::Refreshed {
+                            id,
+                            session: authenticate(&node, &token.token).await.ok(),
+                        },
+                    }
+                }
+                .boxed()
+            }
+            _ => async move {
+                let result = match ClientFrame::parse(&text) {
+                    Some(frame) => {
+                        command::run(&node, &socket.user, frame.event, frame.data_json()).await
+                    }
+                    None => Err(command::unknown()),
+                };
+                answer(&id, result)
+            }
+            .boxed(),
+        };
+        self.start(command).await
+    }
+
+    /// Runs a command beside the socket. It is polled once at once, so that commands of one socket enter the log in the order in which they came.
+    async fn start(&mut self, mut command: BoxFuture<'static, Done>) -> Result<(), Option<CloseReason>> {
+        match futures_util::poll!(&mut command) {
+            std::task::Poll::Ready(done) => self.on_done(done).await,
+            std::task::Poll::Pending => {
+                self.commands.push(command);
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_done(&mut self, done: Done) -> Result<(), Option<CloseReason>> {
+        let text = match done {
+            Done::Answer(text) => text,
+            Done::Refreshed { id, session } => match session {
+                Some(session) if session.user == self.socket.user => {
+                    self.expires_at = session.expires_at;
+                    let left = session.expires_at - Instant::now();
+                    let at = Timestamp::now().as_millis()
+                        + i64::try_from((left - self.node.leeway.min(left)).as_millis()).unwrap_or(0);
+                    let at = Timestamp::from_millis(at / 1000 * 1000);
+                    frame::ack(&id, &format!(r#""expiresAt":"{at}""#))
+                }
+                _ => frame::refusal(
+                    &id,
+                    &FrameError {
+                        code: "UNAUTHORIZED",
+                        message: "This is no valid token of the user of this socket.".to_owned(),
+                        details: Vec::new(),
+                    },
+                ),
+            },
+        };
+        self.feed(WsMessage::Text(text)).await
+    }
+
+    async fn feed(&mut self, message: WsMessage) -> Result<(), Option<CloseReason>> {
+        let feed = self.ws.feed(message);
+        within(&self.socket, feed).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Option<CloseReason>> {
+        let flush = self.ws.flush();
+        within(&self.socket, flush).await
+    }
+}
+
+/// Waits for a write, but neither for a client that does not read nor past the socket's end.
+async fn within(
+    socket: &Socket,
+    write: impl Future<Output = Result<(), WsError>>,
+) -> Result<(), Option<CloseReason>> {
+    let mut write = std::pin::pin!(write);
+    // Nearly always the kernel takes it at once: no timer then.
+    if let Some(done) = (&mut write).now_or_never() {
+        return done.map_err(|error| reason_of(&error));
+    }
+    tokio::select! {
+        done = &mut write => done.map_err(|error| reason_of(&error)),
+        () = socket.ended.notified() => Err(socket.ending()),
+        () = tokio::time::sleep(WRITE_TIMEOUT) => Err(Some(CloseReason::TooSlow)),
+    }
+}
+
+fn answer(id: &str, result: command::Answer) -> Done {
+    Done::Answer(match result {
+        Ok(fields) => frame::ack(id, &fields),
+        Err(error) => frame::refusal(id, &error),
+    })
+}
+
+/// Lets a socket hear again of a conversation that it left with `room:leave`.
+async fn join_room(
+    node: &Node,
+    socket: &Arc<Socket>,
+    room: crate::domain::Result<Room>,
+) -> command::Answer {
+    let conversation = room?.conversation_id;
+    let membership = node.ctx.store.find_membership(&conversation, &socket.user).await?;
+    let joined = membership.active()?.joined_seq();
+    match node.hub.join(socket, &conversation, joined) {
+        Joined::At(_) => {}
+        Joined::Unknown => catch_up::begin(node, socket, &[&conversation]).await?,
+        Joined::Ended => return Err(DomainError::no_conversation().into()),
+    }
+    Ok(String::new())
+}

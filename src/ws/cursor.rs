@@ -1,0 +1,148 @@
+//! Where a client resumes: sealed, because it is ours to change, and small, because every push carries it.
+//!
+//! A cursor says: everything that mongod took in until W was delivered on this socket, and of the conversations that were active since, everything up to
+//! these numbers.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chat_sdk::ConversationId;
+use ring::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use sha2::{Digest, Sha256};
+
+/// The most conversations whose position a cursor carries. With more, the client gets some entries twice, under the same numbers.
+pub const MAX_POSITIONS: usize = 50;
+/// The shape of the sealed bytes. Another version's cursors are refused, and the client reloads.
+const VERSION: u8 = 1;
+/// The longest cursor that is looked at, in characters.
+const MAX_LENGTH: usize = 8 * 1024;
+
+/// What a cursor says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The marker that was passed with nothing held back, as a cluster time.
+    pub watermark: u64,
+    /// What was delivered of the conversations that were active since.
+    pub positions: Vec<(ConversationId, u64)>,
+}
+
+/// Seals and opens cursors. Every node of a deployment has the same key.
+pub struct Seal {
+    key: LessSafeKey,
+    epoch: [u8; 8],
+}
+
+impl std::fmt::Debug for Seal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seal")
+    }
+}
+
+fn digest(label: &str, secret: &[u8]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update(label.as_bytes());
+    digest.update([0]);
+    digest.update(secret);
+    digest.finalize().into()
+}
+
+impl Seal {
+    /// A seal whose key derives from a secret of the deployment. `epoch` is the log's: cursors of another one do not open.
+    pub fn new(secret: &[u8], epoch: &str) -> Self {
+        let key = digest("chat cursor key", secret);
+        let key = UnboundKey::new(&AES_128_GCM, &key[..16])
+            .expect("16 bytes are a key of AES-128");
+        let epoch = digest("chat log epoch", epoch.as_bytes());
+        Self {
+            key: LessSafeKey::new(key),
+            epoch: std::array::from_fn(|index| epoch[index]),
+        }
+    }
+
+    /// The cursor as text.
+    pub fn seal<'a>(
+        &self,
+        watermark: u64,
+        positions: impl IntoIterator<Item = (&'a ConversationId, u64)>,
+    ) -> String {
+        let mut bytes = Vec::with_capacity(NONCE_LEN + 17 + 36 + 16);
+        let nonce: [u8; NONCE_LEN] = rand::random();
+        bytes.extend_from_slice(&nonce);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&self.epoch);
+        bytes.extend_from_slice(&watermark.to_be_bytes());
+        for (conversation, seq) in positions {
+            bytes.extend_from_slice(conversation.suffix().as_bytes());
+            bytes.extend_from_slice(&seq.to_be_bytes());
+        }
+        // Sealing short texts with a fresh nonce cannot fail; an empty cursor would only make a client reload.
+        let sealed = self.key.seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::empty(),
+            &mut bytes[NONCE_LEN..],
+        );
+        match sealed {
+            Ok(tag) => {
+                bytes.extend_from_slice(tag.as_ref());
+                BASE64_URL_SAFE_NO_PAD.encode(&bytes)
+            }
+            Err(_) => String::new(),
+        }
+    }
+
+    /// What a cursor says; `None` for one of another deployment, epoch or version, or one that was changed.
+    pub fn open(&self, text: &str) -> Option<Cursor> {
+        const POSITION: usize = 26 + 8;
+        if text.len() > MAX_LENGTH {
+            return None;
+        }
+        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+        if bytes.len() < NONCE_LEN {
+            return None;
+        }
+        let (nonce, sealed) = bytes.split_at_mut(NONCE_LEN);
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let opened: &[u8] = self.key.open_in_place(nonce, Aad::empty(), sealed).ok()?;
+        let rest = opened.strip_prefix(&[VERSION])?.strip_prefix(&self.epoch)?;
+        let (watermark, rest) = rest.split_at_checked(8)?;
+        let positions = rest
+            .chunks(POSITION)
+            .map(|position| {
+                let (suffix, seq) = position.split_at_checked(26)?;
+                let suffix = std::str::from_utf8(suffix).ok()?;
+                let conversation = ConversationId::from_hash(suffix).ok()?;
+                Some((conversation, u64::from_be_bytes(seq.try_into().ok()?)))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        Some(Cursor {
+            watermark: u64::from_be_bytes(watermark.try_into().ok()?),
+            positions,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_opens_only_where_it_was_sealed_and_unchanged() {
+        let seal = Seal::new(b"secret", "epoch one");
+        let conversation = ConversationId::generate();
+        let text = seal.seal(42, [(&conversation, 7)]);
+        let cursor = Cursor {
+            watermark: 42,
+            positions: vec![(conversation, 7)],
+        };
+        assert_eq!(seal.open(&text), Some(cursor));
+        assert_eq!(Seal::new(b"secret", "epoch two").open(&text), None);
+        assert_eq!(Seal::new(b"other", "epoch one").open(&text), None);
+        for index in 0..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("is ASCII");
+            assert_eq!(seal.open(&changed), None, "changed at {index}");
+        }
+        for bad in ["", "x", "not base64 %", "AAAAAAAAAAAAAAAAAAAA"] {
+            assert_eq!(seal.open(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The frames of `chat.v1`: what clients send, and what they are answered.
+
+use chat_sdk::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{json, value::RawValue};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::domain::{DomainError, FieldError};
+
+/// The longest `id` of a client's frame, in bytes.
+const MAX_ID: usize = 128;
+
+/// A frame of a client.
+#[derive(Debug, Deserialize)]
+pub struct ClientFrame<'a> {
+    /// The client's number of it, repeated in the answer; a text or a number.
+    #[serde(borrow, default)]
+    pub id: Option<&'a RawValue>,
+    /// What it asks for.
+    pub event: &'a str,
+    /// With what.
+    #[serde(borrow, default)]
+    pub data: Option<&'a RawValue>,
+}
+
+impl<'a> ClientFrame<'a> {
+    /// The frame of a text; `None` when it is none.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let frame: Self = serde_json::from_str(text).ok()?;
+        let id = frame.id.map_or("null", RawValue::get);
+        let is_id = id.starts_with('"') || id == "null" || id.parse::<f64>().is_ok();
+        (is_id && id.len() <= MAX_ID).then_some(frame)
+    }
+
+    /// The id as JSON, for the answer.
+    pub fn id_json(&self) -> String {
+        self.id.map_or("null", RawValue::get).to_owned()
+    }
+
+    /// The data as JSON; an empty object when there is none.
+    pub fn data_json(&self) -> &'a str {
+        self.data.map_or("{}", RawValue::get)
+    }
+}
+
+/// An error as an ack or an `error` event shows it.
+#[derive(Debug, Serialize)]
+pub struct FrameError {
+    /// The contract's code.
+    pub code: &'static str,
+    /// A sentence for a person.
+    pub message: String,
+    /// Every fault of the input.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<FieldError>,
+}
+
+impl From<DomainError> for FrameError {
+    fn from(error: DomainError) -> Self {
+        if let DomainError::Internal(text) = &error {
+            tracing::error!(%text, "a command failed inside the service");
+        }
+        Self {
+            code: error.code(),
+            message: error.public_message(),
+            details: match error {
+                DomainError::Validation(faults) => faults,
+                _ => Vec::new(),
+            },
+        }
+    }
+}
+
+/// The answer to a command that was done. `fields` is what the JSON object has beside `success`, for example `"message":{…}`; it may be empty.
+pub fn ack(id: &str, fields: &str) -> Utf8Bytes {
+    let comma = if fields.is_empty() { "" } else { "," };
+    format!(r#"{{"id":{id},"event":"ack","data":{{"success":true{comma}{fields}}}}}"#).into()
+}
+
+/// The answer to a command that was refused.
+pub fn refusal(id: &str, error: &FrameError) -> Utf8Bytes {
+    let error = serde_json::to_string(error).unwrap_or_default();
+    format!(r#"{{"id":{id},"event":"ack","data":{{"success":false,"error":{error}}}}}"#).into()
+}
+
+/// An event that is not in any log.
+pub fn event(name: &str, data: &serde_json::Value) -> Utf8Bytes {
+    json!({ "event": name, "data": data }).to_string().into()
+}
+
+/// The `error` event.
+pub fn error_event(error: &FrameError) -> Utf8Bytes {
+    event(
+        "error",
+        &json!({ "code": error.code, "message": error.message, "timestamp": Timestamp::now() }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_both_kinds_come_back_as_they_were() {
+        for (text, id) in [
+            (r#"{"id":"7","event":"ping"}"#, "\"7\""),
+            (r#"{"id":7,"event":"ping","data":{}}"#, "7"),
+            (r#"{"event":"ping"}"#, "null"),
+        ] {
+            let frame = ClientFrame::parse(text).expect("is a frame");
+            assert_eq!(frame.id_json(), id);
+            let answer: serde_json::Value =
+                serde_json::from_str(&ack(&frame.id_json(), "\"pong\":true")).expect("is JSON");
+            assert_eq!(answer["data"]["pong"], true);
+        }
+        for bad in ["", "[]", "{}", r#"{"id":{},"event":"ping"}"#, r#"{"id":[1],"event":"x"}"#] {
+            assert!(ClientFrame::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

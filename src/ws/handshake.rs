@@ -1,0 +1,253 @@
+//! From an HTTP request to a socket. The same port answers health checks and metrics.
+//!
+//! hyper reads the request, so that a token can be checked before the switch and half a request does not stay open; tungstenite takes over after it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Version,
+    body::Incoming,
+    header::{self, HeaderValue},
+    upgrade,
+};
+use hyper_util::rt::TokioIo;
+use metrics::counter;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::derive_accept_key,
+        protocol::{Role, WebSocketConfig},
+    },
+};
+
+use super::{
+    Node,
+    connection::{self, Opening},
+};
+
+/// The protocol that this node speaks.
+const SUBPROTOCOL: &str = "chat.v1";
+/// What a subprotocol begins with that is a token.
+const BEARER_PREFIX: &str = "bearer.";
+/// The read buffer of a socket. Tungstenite's own default would cost 128 KiB for each.
+const READ_BUFFER: usize = 1024;
+/// Small frames are put together up to this many bytes before they are written.
+const WRITE_BUFFER: usize = 8 * 1024;
+/// The most bytes that tungstenite keeps for a client that does not read. The queue before it is bounded too.
+const MAX_WRITE_BUFFER: usize = 512 * 1024;
+/// The largest frame of a client: a message with everything it may carry.
+const MAX_FRAME: usize = 192 * 1024;
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers a request to the node's port.
+pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>) -> Answer {
+    let path = request.uri().path().to_owned();
+    if request.method() != Method::GET {
+        return refusal(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Only GET is answered here.");
+    }
+    match path.as_str() {
+        "/ws" | "/" => {
+            if let Err(refused) = check(&node, &request) {
+                counter!("chat_ws_handshakes_refused_total").increment(1);
+                return *refused;
+            }
+            let upgrade = upgrade::on(&mut request);
+            switch(node, request, upgrade)
+        }
+        "/health" | "/health/ready" => health(node.probe.is_ready().await),
+        "/health/live" => health(true),
+        "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4", node.probe.render_metrics()),
+        _ => refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here; sockets connect at /ws."),
+    }
+}
+
+fn check(node: &Node, request: &Request<Incoming>) -> Result<(), Box<Answer>> {
+    let headers = request.headers();
+    let is_upgrade = has_token(headers, header::CONNECTION, "upgrade")
+        && has_token(headers, header::UPGRADE, "websocket")
+        && request.version() == Version::HTTP_11;
+    if !is_upgrade {
+        let mut answer = refusal(
+            StatusCode::UPGRADE_REQUIRED,
+            "VALIDATION_ERROR",
+            "This address takes WebSocket connections only.",
+        );
+        answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        return Err(Box::new(answer));
+    }
+    let is_version = headers
+        .get(header::SEC_WEBSOCKET_VERSION)
+        .is_some_and(|version| version == "13");
+    if !is_version {
+        let mut answer = refusal(
+            StatusCode::UPGRADE_REQUIRED,
+            "VALIDATION_ERROR",
+            "Sec-WebSocket-Version must be 13.",
+        );
+        answer
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return Err(Box::new(answer));
+    }
+    let has_key = headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .is_some_and(|key| key.len() == 24);
+    if !has_key {
+        return Err(Box::new(refusal(
+            StatusCode::BAD_REQUEST,
+            "VALIDATION_ERROR",
+            "Sec-WebSocket-Key must be 16 bytes in base64.",
+        )));
+    }
+    let is_origin_allowed = match headers.get(header::ORIGIN) {
+        // Not a browser: there is no foreign page that could connect in a user's name.
+        None => true,
+        Some(origin) => origin.to_str().is_ok_and(|origin| node.origins.allows(origin)),
+    };
+    if !is_origin_allowed {
+        return Err(Box::new(refusal(
+            StatusCode::FORBIDDEN,
+            "FORBIDDEN",
+            "Pages of this origin may not connect.",
+        )));
+    }
+    Ok(())
+}
+
+fn switch(node: Arc<Node>, request: Request<Incoming>, upgrade: upgrade::OnUpgrade) -> Answer {
+    let headers = request.headers();
+    let accept = headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .map(|key| derive_accept_key(key.as_bytes()))
+        .unwrap_or_default();
+    let protocols: Vec<String> = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|protocol| protocol.trim().to_owned())
+        .collect();
+    let query: Vec<(String, String)> = request
+        .uri()
+        .query()
+        .map(|query| url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+        .unwrap_or_default();
+    let parameter = |name: &str| {
+        query
+            .iter()
+            .find(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.clone())
+    };
+    let token = bearer(headers)
+        .or_else(|| {
+            protocols
+                .iter()
+                .find_map(|protocol| protocol.strip_prefix(BEARER_PREFIX))
+                .map(str::to_owned)
+        })
+        .or_else(|| parameter("token"));
+    let resume = parameter("resume");
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer_headers = response.headers_mut();
+    answer_headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    answer_headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&accept) {
+        answer_headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if protocols.iter().any(|protocol| protocol == SUBPROTOCOL) {
+        answer_headers.insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(SUBPROTOCOL),
+        );
+    }
+    tokio::spawn(serve(node, upgrade, token, resume));
+    response
+}
+
+/// Takes the socket over from hyper and serves it. A bad token is told by a close code, because a page cannot see the status of a refused switch.
+async fn serve(
+    node: Arc<Node>,
+    upgrade: upgrade::OnUpgrade,
+    token: Option<String>,
+    resume: Option<String>,
+) {
+    let Ok(upgraded) = upgrade.await else {
+        return;
+    };
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        return;
+    };
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(Some(MAX_FRAME))
+        .max_frame_size(Some(MAX_FRAME));
+    let ws = WebSocketStream::from_partially_read(
+        parts.io.into_inner(),
+        parts.read_buf.to_vec(),
+        Role::Server,
+        Some(config),
+    )
+    .await;
+    let opening = match token {
+        None => Opening::Anonymous,
+        Some(token) => match connection::authenticate(&node, &token).await {
+            Ok(session) => Opening::Session(session),
+            Err(reason) => Opening::Refused(reason),
+        },
+    };
+    // Boxed: the task of an idle socket is kept as small as what it holds at rest.
+    Box::pin(connection::run(node, ws, opening, resume)).await;
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().to_owned())
+}
+
+fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+fn health(is_ready: bool) -> Answer {
+    let (status, word) = if is_ready {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+    };
+    text(status, "application/json", json!({ "status": word }).to_string())
+}
+
+fn refusal(status: StatusCode, code: &str, message: &str) -> Answer {
+    let body = json!({
+        "statusCode": status.as_u16(),
+        "error": status.canonical_reason().unwrap_or_default(),
+        "code": code,
+        "message": message,
+    });
+    text(status, "application/json", body.to_string())
+}
+
+fn text(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}

@@ -1,0 +1,524 @@
+//! The hub: which sockets hear of which conversation, and in which order.
+//!
+//! The stream may lose, repeat and reorder; sockets never see it. Per conversation the next number is delivered, an older one dropped, and a gap waits for a
+//! moment, then is read from the log. Membership follows the entries themselves: who is added hears from that entry on, who is removed up to it.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use chat_sdk::{ConversationId, EventType, UserId};
+use metrics::{counter, gauge};
+use parking_lot::Mutex;
+
+use super::{
+    close::CloseReason,
+    cursor::Seal,
+    memory::{Memory, Remembered},
+    push::{MembershipChange, Push},
+    socket::Socket,
+};
+use crate::{
+    bus::tail::{TailEvent, TailSink},
+    domain::entry::Owner,
+    store::{Missed, MissedEntries, Store},
+};
+
+/// How long a gap may close by itself before the log is asked.
+const GAP_PATIENCE: Duration = Duration::from_millis(30);
+/// The pause before the log is asked again.
+const GAP_RETRY: Duration = Duration::from_millis(200);
+/// How many entries that came too early are kept per conversation; more are read again.
+const MAX_HELD: usize = 512;
+/// How long a departure is remembered: longer than the relay lets documents lag behind the log.
+const DEPARTURE_MEMORY: Duration = Duration::from_secs(300);
+/// How many missing entries are read at once.
+const GAP_PAGE: u64 = 500;
+
+/// What [`Hub::join`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// The socket hears everything after this number.
+    At(u64),
+    /// Nobody has said yet where the conversation is: [`Hub::begin`] must.
+    Unknown,
+    /// The membership has ended meanwhile; the socket hears nothing.
+    Ended,
+}
+
+/// The sockets of this node and what they listen to.
+pub struct Hub {
+    store: Arc<Store>,
+    /// Seals the cursors that pushes carry.
+    pub seal: Seal,
+    state: Mutex<State>,
+    watermark: AtomicU64,
+    next_socket: AtomicU64,
+    this: Weak<Self>,
+}
+
+#[derive(Default)]
+struct State {
+    rooms: HashMap<ConversationId, Room>,
+    users: HashMap<UserId, Vec<Arc<Socket>>>,
+    memory: Memory,
+    /// Rooms that wait for an entry. While there is one, markers are not passed.
+    gaps: usize,
+    /// How many such tasks there ever were.
+    waits: u64,
+    /// Rooms of which nobody has said yet where they are. While there is one, markers are not passed.
+    unknown: usize,
+    /// Who ceased to be a member in the last minutes, and by which number.
+    departures: Departures,
+}
+
+/// Memberships that ended lately. A departure is published before it is applied, so documents may still call somebody a member whom the hub saw go.
+#[derive(Default)]
+struct Departures {
+    ended: HashMap<ConversationId, Vec<(u64, MembershipChange)>>,
+    order: VecDeque<(Instant, ConversationId)>,
+}
+
+impl Departures {
+    fn note(&mut self, push: &Push) {
+        let now = Instant::now();
+        self.ended
+            .entry(push.conversation.clone())
+            .or_default()
+            .push((push.seq, push.change().clone()));
+        self.order.push_back((now, push.conversation.clone()));
+        while let Some((at, conversation)) = self.order.front()
+            && now - *at > DEPARTURE_MEMORY
+        {
+            if let Some(ended) = self.ended.get_mut(conversation) {
+                ended.remove(0);
+                if ended.is_empty() {
+                    self.ended.remove(conversation);
+                }
+            }
+            self.order.pop_front();
+        }
+    }
+
+    /// Whether the membership of `user` that began with number `joined` ended.
+    fn has_ended(&self, conversation: &ConversationId, user: &UserId, joined: u64) -> bool {
+        let ended = self.ended.get(conversation).into_iter().flatten();
+        ended.filter(|(seq, _)| *seq > joined).any(|(_, change)| match change {
+            MembershipChange::Left(users) => users.contains(user),
+            MembershipChange::Closed => true,
+            MembershipChange::None | MembershipChange::Joined(_) => false,
+        })
+    }
+}
+
+/// A conversation with sockets on this node.
+#[derive(Default)]
+struct Room {
+    /// The number to be delivered next; `None` until somebody has read where the conversation is.
+    next: Option<u64>,
+    sockets: Vec<Arc<Socket>>,
+    /// What came too early.
+    held: BTreeMap<u64, Arc<Push>>,
+    /// The highest number that is known to exist.
+    highest: u64,
+    /// The task that waits for a missing entry, by its number.
+    waiting: Option<u64>,
+}
+
+impl Hub {
+    /// A hub without sockets.
+    pub fn new(store: Arc<Store>, seal: Seal) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            store,
+            seal,
+            state: Mutex::new(State::default()),
+            watermark: AtomicU64::new(0),
+            next_socket: AtomicU64::new(1),
+            this: this.clone(),
+        })
+    }
+
+    /// A number for a new socket.
+    pub fn next_socket_id(&self) -> u64 {
+        self.next_socket.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The last marker that was passed with nothing held back, as a cluster time.
+    pub fn watermark(&self) -> u64 {
+        self.watermark.load(Ordering::Acquire)
+    }
+
+    /// How many sockets `user` has here.
+    pub fn socket_count(&self, user: &UserId) -> usize {
+        self.state.lock().users.get(user).map_or(0, Vec::len)
+    }
+
+    /// Lets `socket` hear of its user's memberships from now on. Must come before memberships are read, so that none is missed between.
+    pub fn register(&self, socket: &Arc<Socket>) {
+        let mut state = self.state.lock();
+        state
+            .users
+            .entry(socket.user.clone())
+            .or_default()
+            .push(Arc::clone(socket));
+        gauge!("chat_ws_sockets").increment(1.0);
+    }
+
+    /// Lets `socket` hear of a conversation in which its user's membership began with number `joined`, unless the hub saw that membership end.
+    pub fn join(&self, socket: &Arc<Socket>, conversation: &ConversationId, joined: u64) -> Joined {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if state.departures.has_ended(conversation, &socket.user, joined) {
+            return Joined::Ended;
+        }
+        let room = match state.rooms.get_mut(conversation) {
+            Some(room) => room,
+            None => {
+                state.unknown += 1;
+                state.rooms.entry(conversation.clone()).or_default()
+            }
+        };
+        if socket.joined(conversation) {
+            room.sockets.push(Arc::clone(socket));
+        }
+        match room.next {
+            Some(next) => Joined::At(next - 1),
+            None => Joined::Unknown,
+        }
+    }
+
+    /// Says that the documents of `conversation` are at number `applied`, so that everything after it is delivered from now on.
+    pub fn begin(&self, conversation: &ConversationId, applied: u64) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let remembered = state
+            .memory
+            .last_seq(conversation)
+            .filter(|last| *last > applied)
+            .and_then(|last| state.memory.range(conversation, applied, last));
+        let highest = state.memory.last_seq(conversation).unwrap_or(0);
+        let Some(room) = state.rooms.get_mut(conversation) else {
+            return;
+        };
+        if room.next.is_some() {
+            return;
+        }
+        room.next = Some(applied + 1);
+        room.highest = room.highest.max(highest);
+        state.unknown -= 1;
+        let watermark = self.watermark();
+        for event in remembered.into_iter().flatten() {
+            if let Some(push) = push_of(conversation, &event, watermark) {
+                room.held.entry(push.seq).or_insert(Arc::new(push));
+            }
+        }
+        self.deliver(state, conversation);
+    }
+
+    /// The last number of `conversation` that was delivered here, where it is known.
+    pub fn position(&self, conversation: &ConversationId) -> Option<u64> {
+        let state = self.state.lock();
+        state.rooms.get(conversation)?.next.map(|next| next - 1)
+    }
+
+    /// What this node remembers of `conversation` after number `after` up to `to`, if it remembers all of it.
+    pub fn remembered(
+        &self,
+        conversation: &ConversationId,
+        after: u64,
+        to: u64,
+    ) -> Option<Vec<Push>> {
+        let events = self.state.lock().memory.range(conversation, after, to)?;
+        let watermark = self.watermark();
+        events
+            .iter()
+            .map(|event| push_of(conversation, event, watermark))
+            .collect()
+    }
+
+    /// Whether anything of `conversation` came by in the last minutes.
+    pub fn was_active(&self, conversation: &ConversationId) -> bool {
+        self.state.lock().memory.last_seq(conversation).is_some()
+    }
+
+    /// Takes `socket` out of one conversation.
+    pub fn leave(&self, socket: &Socket, conversation: &ConversationId) {
+        let mut state = self.state.lock();
+        remove_from_room(&mut state, conversation, |other| other.id == socket.id);
+    }
+
+    /// Takes `socket` out of everything.
+    pub fn unregister(&self, socket: &Socket) {
+        let mut state = self.state.lock();
+        if let Some(sockets) = state.users.get_mut(&socket.user) {
+            sockets.retain(|other| other.id != socket.id);
+            if sockets.is_empty() {
+                state.users.remove(&socket.user);
+            }
+        }
+        for conversation in socket.rooms() {
+            remove_from_room(&mut state, &conversation, |other| other.id == socket.id);
+        }
+        gauge!("chat_ws_sockets").decrement(1.0);
+    }
+
+    /// Ends every socket.
+    pub fn end_all(&self, reason: CloseReason) {
+        let state = self.state.lock();
+        for socket in state.users.values().flatten() {
+            socket.end(reason);
+        }
+    }
+
+    /// How many sockets there are.
+    pub fn len(&self) -> usize {
+        self.state.lock().users.values().map(Vec::len).sum()
+    }
+
+    /// Whether there is no socket.
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().users.is_empty()
+    }
+
+    /// Takes in an entry that came from the stream or the log.
+    fn ingest(&self, state: &mut State, push: Push) {
+        let conversation = push.conversation.clone();
+        let push = Arc::new(push);
+        if !state.rooms.contains_key(&conversation) {
+            // No socket here listens; but the entry may make a user of this node a member, from this very number on.
+            if !joins_somebody(state, &push) {
+                return;
+            }
+            let highest = state.memory.last_seq(&conversation).unwrap_or(0);
+            let room = Room {
+                next: Some(push.seq),
+                highest,
+                ..Room::default()
+            };
+            state.rooms.insert(conversation.clone(), room);
+        }
+        let Some(room) = state.rooms.get_mut(&conversation) else {
+            return;
+        };
+        room.highest = room.highest.max(push.seq);
+        match room.next {
+            Some(next) if push.seq < next => return,
+            Some(next) if push.seq == next && room.held.is_empty() => {
+                room.next = Some(next + 1);
+                send(state, &conversation, &push);
+            }
+            _ => {
+                if room.held.len() < MAX_HELD {
+                    room.held.insert(push.seq, push);
+                }
+            }
+        }
+        self.deliver(state, &conversation);
+    }
+
+    /// Delivers what is in order, and waits for what is missing.
+    fn deliver(&self, state: &mut State, conversation: &ConversationId) {
+        loop {
+            let Some(room) = state.rooms.get_mut(conversation) else {
+                return;
+            };
+            let Some(next) = room.next else {
+                return;
+            };
+            room.held.retain(|seq, _| *seq >= next);
+            if let Some(push) = room.held.remove(&next) {
+                room.next = Some(next + 1);
+                send(state, conversation, &push);
+                continue;
+            }
+            let is_behind = room.highest >= next;
+            if is_behind
+                && room.waiting.is_none()
+                && let Some(hub) = self.this.upgrade()
+            {
+                state.waits += 1;
+                state.gaps += 1;
+                room.waiting = Some(state.waits);
+                tokio::spawn(hub.fill_gap(conversation.clone(), state.waits));
+            }
+            return;
+        }
+    }
+
+    /// Reads what is missing from the log, until nothing is.
+    async fn fill_gap(self: Arc<Self>, conversation: ConversationId, wait: u64) {
+        let mut pause = GAP_PATIENCE;
+        loop {
+            tokio::time::sleep(pause).await;
+            let (next, to) = {
+                let mut state = self.state.lock();
+                let state = &mut *state;
+                let room = state.rooms.get_mut(&conversation);
+                let Some(room) = room.filter(|room| room.waiting == Some(wait)) else {
+                    // Its last socket went, and took the wait with it.
+                    return;
+                };
+                let next = room.next.unwrap_or(1);
+                if room.highest < next {
+                    room.waiting = None;
+                    state.gaps -= 1;
+                    return;
+                }
+                let first_held = room.held.keys().next().copied();
+                let to = first_held.map_or(room.highest, |held| held - 1);
+                (next, to.min(next + GAP_PAGE - 1))
+            };
+            counter!("chat_hub_gaps_total").increment(1);
+            let missing = self
+                .store
+                .read_missed(&conversation, Missed::AfterSeq(next - 1), to, GAP_PAGE as usize)
+                .await;
+            pause = GAP_RETRY;
+            if let Ok(MissedEntries::All(entries)) = missing {
+                let mut state = self.state.lock();
+                let watermark = self.watermark();
+                if let Some(room) = state.rooms.get_mut(&conversation) {
+                    for entry in &entries {
+                        if let Some(push) = Push::from_entry(conversation.clone(), entry, watermark) {
+                            room.held.insert(push.seq, Arc::new(push));
+                        }
+                    }
+                }
+                self.deliver(&mut state, &conversation);
+                if !entries.is_empty() {
+                    pause = Duration::ZERO;
+                }
+            }
+        }
+    }
+}
+
+fn push_of(conversation: &ConversationId, event: &Remembered, watermark: u64) -> Option<Push> {
+    Push::from_envelope(
+        conversation.clone(),
+        event.seq,
+        event.kind,
+        &event.payload,
+        watermark,
+    )
+}
+
+fn joins_somebody(state: &State, push: &Push) -> bool {
+    match push.change() {
+        MembershipChange::Joined(users) => users.iter().any(|user| state.users.contains_key(user)),
+        _ => false,
+    }
+}
+
+/// Gives `push` to everybody in the room, and lets membership follow it.
+fn send(state: &mut State, conversation: &ConversationId, push: &Arc<Push>) {
+    let State { rooms, users, .. } = state;
+    let Some(room) = rooms.get_mut(conversation) else {
+        return;
+    };
+    if let MembershipChange::Joined(joined) = push.change() {
+        for socket in joined.iter().filter_map(|user| users.get(user)).flatten() {
+            if socket.joined(conversation) {
+                room.sockets.push(Arc::clone(socket));
+            }
+        }
+    }
+    for socket in &room.sockets {
+        socket.push(push);
+    }
+    match push.change() {
+        MembershipChange::Left(left) => {
+            remove_from_room(state, conversation, |socket| left.contains(&socket.user));
+        }
+        MembershipChange::Closed => remove_from_room(state, conversation, |_| true),
+        MembershipChange::None | MembershipChange::Joined(_) => {}
+    }
+}
+
+fn remove_from_room(
+    state: &mut State,
+    conversation: &ConversationId,
+    is_gone: impl Fn(&Socket) -> bool,
+) {
+    let Some(room) = state.rooms.get_mut(conversation) else {
+        return;
+    };
+    room.sockets.retain(|socket| {
+        let is_gone = is_gone(socket);
+        if is_gone {
+            socket.left(conversation);
+        }
+        !is_gone
+    });
+    if room.sockets.is_empty() {
+        if room.waiting.is_some() {
+            state.gaps -= 1;
+        }
+        if room.next.is_none() {
+            state.unknown -= 1;
+        }
+        state.rooms.remove(conversation);
+    }
+}
+
+impl TailSink for Hub {
+    fn on_event(&self, event: &TailEvent) {
+        let Owner::Conversation(conversation) = &event.owner else {
+            return;
+        };
+        let mut state = self.state.lock();
+        state.memory.note(
+            conversation,
+            Remembered {
+                seq: event.seq,
+                kind: event.kind,
+                payload: event.payload.clone(),
+            },
+        );
+        let changes_members = matches!(
+            event.kind,
+            EventType::ConversationCreated
+                | EventType::ConversationDeleted
+                | EventType::ParticipantAdded
+                | EventType::ParticipantRemoved
+        );
+        if !changes_members && !state.rooms.contains_key(conversation) {
+            return;
+        }
+        let push = Push::from_envelope(
+            conversation.clone(),
+            event.seq,
+            event.kind,
+            &event.payload,
+            self.watermark(),
+        );
+        match push {
+            Some(push) => {
+                if matches!(
+                    push.change(),
+                    MembershipChange::Left(_) | MembershipChange::Closed
+                ) {
+                    state.departures.note(&push);
+                }
+                self.ingest(&mut state, push);
+            }
+            None => counter!("chat_tail_unreadable_total").increment(1),
+        }
+    }
+
+    fn on_marker(&self, watermark: u64) {
+        let state = self.state.lock();
+        if state.gaps == 0 && state.unknown == 0 {
+            self.watermark.fetch_max(watermark, Ordering::AcqRel);
+        }
+    }
+
+    fn on_loss(&self) {
+        // What was delivered stays delivered: it was in the log first. What the stream lost comes again, and is dropped by number.
+    }
+}

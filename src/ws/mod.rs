@@ -1,0 +1,55 @@
+//! The WebSocket node: clients' sockets, and the way of events to them. The one user of tungstenite.
+//!
+//! # Cast
+//! - [`handshake`]: from an HTTP request to a socket; the same port answers health checks.
+//! - [`connection`]: one task per socket: reads frames, runs commands, writes answers and pushes.
+//! - [`command`]: what a client may ask; each is one verb of the domain.
+//! - [`hub`]: which sockets hear of which conversation, and in which order. It follows the tail.
+//! - [`catch_up`]: what a socket is given before live events.
+//! - [`cursor`]: where to resume, sealed.
+//! - [`close`]: why sockets are closed, and what the client then owes.
+//!
+//! # Invariants
+//! - A socket gets the entries of a conversation in the order of their numbers, each once, from where it began, as long as it stays: the hub holds back what comes
+//!   too early and reads what is missing from the log.
+//! - Nobody waits for a slow reader: its queue is bounded, and at the bound it is closed.
+//! - An event is serialised once for all sockets.
+//!
+//! This room does not know `api` or `worker`.
+
+pub mod catch_up;
+pub mod close;
+pub mod command;
+pub mod connection;
+pub mod cursor;
+pub mod frame;
+pub mod handshake;
+pub mod hub;
+mod memory;
+pub mod push;
+mod socket;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{auth::Verifier, config::Origins, domain::Context, health::Probe};
+
+pub use handshake::answer;
+pub use hub::Hub;
+
+/// What every socket of this node works with.
+pub struct Node {
+    /// The verbs.
+    pub ctx: Context,
+    /// Who checks tokens.
+    pub verifier: Verifier,
+    /// Which pages may connect.
+    pub origins: Origins,
+    /// How many sockets one user may have here (`MAX_SOCKETS_PER_USER`).
+    pub max_sockets_per_user: usize,
+    /// How long after a token's end a socket is closed (`AUTH_JWT_LEEWAY_SECONDS`).
+    pub leeway: Duration,
+    /// Who hears of what.
+    pub hub: Arc<Hub>,
+    /// What the port answers to health checks.
+    pub probe: Arc<Probe>,
+}

@@ -1,0 +1,206 @@
+//! From events to the frames that sockets get. Built once per event, whoever listens.
+
+use std::sync::OnceLock;
+
+use chat_sdk::{
+    ConversationId, EventType, UserId,
+    events::{ParticipantsAdded, ParticipantsRemoved},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::cursor::Seal;
+use crate::domain::{catalogue, entry::Entry};
+
+/// An entry of a conversation's log, ready to be pushed.
+#[derive(Debug)]
+pub struct Push {
+    /// Whose log.
+    pub conversation: ConversationId,
+    /// Its number there.
+    pub seq: u64,
+    /// The node's watermark when it was delivered.
+    pub watermark: u64,
+    /// What members see.
+    frame: Frame,
+    /// What those see whom it makes members, or whose membership it ends.
+    own_frame: Option<Frame>,
+    change: MembershipChange,
+}
+
+/// Whose membership an entry changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum MembershipChange {
+    /// Nobody's.
+    #[default]
+    None,
+    /// These become members with it.
+    Joined(Vec<UserId>),
+    /// These cease to be members with it.
+    Left(Vec<UserId>),
+    /// Everybody does.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Frame {
+    /// Everything before the cursor.
+    head: String,
+    /// With the cursor of a socket that has nothing but this conversation to remember.
+    solo: OnceLock<Utf8Bytes>,
+}
+
+impl Frame {
+    fn new(event: &str, id: &str, seq: u64, data: &str) -> Self {
+        let mut head = String::with_capacity(data.len() + 96);
+        head.push_str(r#"{"event":""#);
+        head.push_str(event);
+        head.push_str(r#"","id":""#);
+        head.push_str(id);
+        head.push_str(r#"","seq":"#);
+        head.push_str(&seq.to_string());
+        head.push_str(r#","data":"#);
+        head.push_str(data);
+        head.push_str(r#","cursor":""#);
+        Self {
+            head,
+            solo: OnceLock::new(),
+        }
+    }
+
+    fn with_cursor(&self, cursor: &str) -> Utf8Bytes {
+        let mut text = String::with_capacity(self.head.len() + cursor.len() + 2);
+        text.push_str(&self.head);
+        text.push_str(cursor);
+        text.push_str("\"}");
+        text.into()
+    }
+}
+
+/// The parts of an envelope that frames are made of.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EnvelopeParts<'a> {
+    id: &'a str,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+impl Push {
+    /// The push of an event of the stream; `None` for a payload that is no envelope.
+    pub fn from_envelope(
+        conversation: ConversationId,
+        seq: u64,
+        kind: EventType,
+        payload: &[u8],
+        watermark: u64,
+    ) -> Option<Self> {
+        let envelope: EnvelopeParts<'_> = serde_json::from_slice(payload).ok()?;
+        let (id, data) = (envelope.id, envelope.data.get());
+        let skip = || format!(r#"{{"conversationId":"{conversation}"}}"#);
+        let mut own_frame = None;
+        let mut change = MembershipChange::None;
+        let frame = match kind {
+            EventType::MessageCreated => Frame::new("message:new", id, seq, data),
+            EventType::MessageUpdated => Frame::new("message:updated", id, seq, data),
+            EventType::MessageDeleted => Frame::new("message:deleted", id, seq, data),
+            EventType::ConversationCreated => {
+                let created: Members = serde_json::from_str(data).ok()?;
+                change = MembershipChange::Joined(created.participant_ids);
+                Frame::new("conversation:new", id, seq, data)
+            }
+            EventType::ConversationUpdated => Frame::new("conversation:updated", id, seq, data),
+            EventType::ConversationDeleted => {
+                change = MembershipChange::Closed;
+                Frame::new("conversation:removed", id, seq, data)
+            }
+            EventType::ParticipantAdded => {
+                let added: ParticipantsAdded = serde_json::from_str(data).ok()?;
+                let joined = serde_json::to_string(&added.conversation).ok()?;
+                own_frame = Some(Frame::new("conversation:joined", id, seq, &joined));
+                change = MembershipChange::Joined(added.user_ids);
+                // Who is in already needs no second copy of the conversation.
+                let mut data: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(data).ok()?;
+                data.remove("conversation");
+                Frame::new("participant:added", id, seq, &serde_json::to_string(&data).ok()?)
+            }
+            EventType::ParticipantRemoved => {
+                let removed: ParticipantsRemoved = serde_json::from_str(data).ok()?;
+                change = MembershipChange::Left(removed.user_ids);
+                own_frame = Some(Frame::new("conversation:removed", id, seq, &skip()));
+                Frame::new("participant:removed", id, seq, data)
+            }
+            EventType::ParticipantUpdated => Frame::new("participant:updated", id, seq, data),
+            EventType::Noop
+            | EventType::UserSynced
+            | EventType::UserUpdated
+            | EventType::UserDeleted => Frame::new("seq:skip", id, seq, &skip()),
+        };
+        Some(Self {
+            conversation,
+            seq,
+            watermark,
+            frame,
+            own_frame,
+            change,
+        })
+    }
+
+    /// The push of an entry that was read from the log.
+    pub fn from_entry(conversation: ConversationId, entry: &Entry, watermark: u64) -> Option<Self> {
+        let envelope = catalogue::envelope(entry);
+        let payload = serde_json::to_vec(&envelope).ok()?;
+        Self::from_envelope(conversation, entry.seq, envelope.kind, &payload, watermark)
+    }
+
+    /// Whose membership it changes.
+    pub fn change(&self) -> &MembershipChange {
+        &self.change
+    }
+
+    /// About how many bytes a socket is sent.
+    pub fn len(&self) -> usize {
+        self.frame.head.len() + 128
+    }
+
+    /// Whether there is nothing to send; there always is.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    fn frame_for(&self, user: &UserId) -> &Frame {
+        let is_own = match &self.change {
+            MembershipChange::Joined(users) | MembershipChange::Left(users) => users.contains(user),
+            MembershipChange::None | MembershipChange::Closed => false,
+        };
+        match &self.own_frame {
+            Some(own) if is_own => own,
+            _ => &self.frame,
+        }
+    }
+
+    /// The frame for `user`, with `cursor`.
+    pub fn text(&self, user: &UserId, cursor: &str) -> Utf8Bytes {
+        self.frame_for(user).with_cursor(cursor)
+    }
+
+    /// The frame for `user`, with the cursor of a socket that has nothing but this conversation to remember; sealed once for all of them.
+    pub fn solo_text(&self, user: &UserId, seal: &Seal) -> Utf8Bytes {
+        let frame = self.frame_for(user);
+        frame
+            .solo
+            .get_or_init(|| {
+                let cursor = seal.seal(self.watermark, [(&self.conversation, self.seq)]);
+                frame.with_cursor(&cursor)
+            })
+            .clone()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Members {
+    participant_ids: Vec<UserId>,
+}

@@ -1,0 +1,101 @@
+//! A socket as the hub sees it: where to put pushes, and how to end it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use chat_sdk::{ConversationId, UserId};
+use metrics::counter;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+
+use super::{close::CloseReason, push::Push};
+
+/// The most pushes that may wait for a slow reader.
+const MAX_QUEUED: usize = 1024;
+/// The most bytes that may wait for a slow reader: 512 KiB. One large event may exceed it alone.
+const MAX_QUEUED_BYTES: usize = 512 * 1024;
+
+/// The hub's end of a socket.
+#[derive(Debug)]
+pub struct Socket {
+    /// Its number on this node.
+    pub id: u64,
+    /// Whose it is.
+    pub user: UserId,
+    queue: mpsc::Sender<Arc<Push>>,
+    queued_bytes: AtomicUsize,
+    /// The conversations that it hears of. Changed by the hub alone, together with its rooms.
+    rooms: Mutex<Vec<ConversationId>>,
+    ending: Mutex<Option<CloseReason>>,
+    /// Told when `ending` is set.
+    pub ended: Notify,
+}
+
+impl Socket {
+    /// A socket and its end of the queue.
+    pub fn new(id: u64, user: UserId) -> (Arc<Self>, mpsc::Receiver<Arc<Push>>) {
+        let (queue, inbox) = mpsc::channel(MAX_QUEUED);
+        let socket = Self {
+            id,
+            user,
+            queue,
+            queued_bytes: AtomicUsize::new(0),
+            rooms: Mutex::new(Vec::new()),
+            ending: Mutex::new(None),
+            ended: Notify::new(),
+        };
+        (Arc::new(socket), inbox)
+    }
+
+    /// Queues a push. At the bound the socket is ended instead; nobody waits.
+    pub fn push(&self, push: &Arc<Push>) {
+        let queued = self.queued_bytes.fetch_add(push.len(), Ordering::Relaxed);
+        let is_full = queued > MAX_QUEUED_BYTES || self.queue.try_send(Arc::clone(push)).is_err();
+        if is_full && self.end(CloseReason::TooSlow) {
+            counter!("chat_ws_slow_readers_total").increment(1);
+        }
+    }
+
+    /// Notes that it hears of `conversation` now. Answers false when it did already.
+    pub fn joined(&self, conversation: &ConversationId) -> bool {
+        let mut rooms = self.rooms.lock();
+        let is_new = !rooms.contains(conversation);
+        if is_new {
+            rooms.push(conversation.clone());
+        }
+        is_new
+    }
+
+    /// Notes that it hears of `conversation` no more.
+    pub fn left(&self, conversation: &ConversationId) {
+        self.rooms.lock().retain(|room| room != conversation);
+    }
+
+    /// The conversations that it hears of.
+    pub fn rooms(&self) -> Vec<ConversationId> {
+        self.rooms.lock().clone()
+    }
+
+    /// Notes that `push` left the queue.
+    pub fn sent(&self, push: &Push) {
+        self.queued_bytes.fetch_sub(push.len(), Ordering::Relaxed);
+    }
+
+    /// Ends the socket for `reason`, unless it is ending. Answers whether this was the first time.
+    pub fn end(&self, reason: CloseReason) -> bool {
+        let mut ending = self.ending.lock();
+        if ending.is_some() {
+            return false;
+        }
+        *ending = Some(reason);
+        self.ended.notify_one();
+        true
+    }
+
+    /// Why the socket is ending, if it is.
+    pub fn ending(&self) -> Option<CloseReason> {
+        *self.ending.lock()
+    }
+}
