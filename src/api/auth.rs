@@ -1,0 +1,286 @@
+//! Guards: who is calling, as an argument of the handler. A handler that takes none is open to everybody.
+//!
+//! A user proves who they are with the host's token; the host's backend with its secret, and names in `X-Acting-User` for whom it acts.
+
+use std::sync::Arc;
+
+use chat_sdk::UserId;
+use poem::{
+    Request, RequestBody,
+    http::{HeaderValue, header},
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaSecurityScheme, Registry},
+};
+
+use super::{
+    ApiState,
+    error::{ApiError, Code},
+};
+use crate::{
+    auth::{AuthError, Claims, internal_secret_matches},
+    domain::{DomainError, entry::Profile, users},
+};
+
+/// The name in the document of the scheme for users.
+pub const BEARER: &str = "bearer";
+/// The name in the document of the scheme for the host's backend.
+pub const INTERNAL: &str = "internalSecret";
+/// In which header the host's backend shows its secret.
+pub const SECRET_HEADER: &str = "X-Internal-Secret";
+/// In which header the host's backend names for whom it acts.
+pub const ACTING_HEADER: &str = "X-Acting-User";
+/// The most characters of a token's name that are taken over.
+const MAX_NAME: usize = 320;
+/// The most characters of a role of a token that are taken over.
+const MAX_ROLE: usize = 100;
+/// The most characters of a token's picture that are taken over.
+const MAX_URL: usize = 2048;
+/// The most roles of a token that are taken over.
+const MAX_ROLES: usize = 50;
+
+/// A user, or the host acting for one.
+pub struct AsUser(pub UserId);
+
+/// The host's backend, acting for nobody.
+pub struct AsHost;
+
+/// Either: a user (or the host acting for one), or the host itself.
+pub enum Caller {
+    /// The host itself.
+    Host,
+    /// A user.
+    User(UserId),
+}
+
+impl AsUser {
+    async fn find(request: &Request) -> Result<Self, ApiError> {
+        match Caller::find(request).await? {
+            Caller::User(user) => Ok(Self(user)),
+            Caller::Host => {
+                let problem = "is required here: name the user for whom you act";
+                Err(DomainError::invalid(ACTING_HEADER, problem).into())
+            }
+        }
+    }
+}
+
+impl AsHost {
+    /// A user's token does not open what is the host's own.
+    async fn find(request: &Request) -> Result<Self, ApiError> {
+        let secret = request.headers().get(SECRET_HEADER).ok_or_else(|| {
+            ApiError::new(
+                Code::Unauthorized,
+                "This is for the host's backend only, with X-Internal-Secret.",
+            )
+        })?;
+        check_secret(state(request)?, secret)?;
+        Ok(Self)
+    }
+}
+
+impl Caller {
+    /// A secret that is shown must be right, whatever else is shown beside it.
+    async fn find(request: &Request) -> Result<Self, ApiError> {
+        let state = state(request)?;
+        match request.headers().get(SECRET_HEADER) {
+            Some(secret) => {
+                check_secret(state, secret)?;
+                acting_user(state, request).await
+            }
+            None => user(state, request).await.map(Self::User),
+        }
+    }
+
+    /// The user, if it is one.
+    pub fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::Host => None,
+            Self::User(user) => Some(user),
+        }
+    }
+}
+
+/// What every part of the surface works with.
+///
+/// # Errors
+/// [`Code::InternalError`] for a request that did not come through [`super::endpoint`].
+pub fn state(request: &Request) -> Result<&Arc<ApiState>, ApiError> {
+    request
+        .data()
+        .ok_or_else(|| ApiError::internal("the state is not attached to the request"))
+}
+
+fn check_secret(state: &ApiState, given: &HeaderValue) -> Result<(), ApiError> {
+    if internal_secret_matches(state.internal_secret.expose(), given.as_bytes()) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::Unauthorized,
+        "X-Internal-Secret is not the internal secret of this service.",
+    ))
+}
+
+async fn acting_user(state: &ApiState, request: &Request) -> Result<Caller, ApiError> {
+    let Some(given) = request.headers().get(ACTING_HEADER) else {
+        return Ok(Caller::Host);
+    };
+    let user: UserId = percent_decode(given.as_bytes())
+        .ok_or("must be UTF-8, percent-encoded".to_owned())
+        .and_then(|text| text.parse().map_err(|fault| format!("{fault}")))
+        .map_err(|fault| DomainError::invalid(ACTING_HEADER, fault))?;
+    users::check_known(&state.ctx, ACTING_HEADER, std::slice::from_ref(&user)).await?;
+    Ok(Caller::User(user))
+}
+
+async fn user(state: &ApiState, request: &Request) -> Result<UserId, ApiError> {
+    let token = request
+        .header(header::AUTHORIZATION)
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+        .ok_or(AuthError::Missing)?;
+    let claims = state.verifier.verify(token).await?;
+    let user: UserId = claims.subject.parse().map_err(|_| AuthError::BadSubject)?;
+    users::ensure(&state.ctx, &user, profile(claims)).await?;
+    Ok(user)
+}
+
+/// What a token tells of a user whom nobody has synced. What does not fit is left out: a token is no form that its bearer could correct.
+fn profile(claims: Claims) -> Profile {
+    let fits = |text: &String, most| {
+        text.chars().count() <= most && !text.chars().any(char::is_control)
+    };
+    Profile {
+        name: claims.name.filter(|name| fits(name, MAX_NAME)),
+        avatar_url: claims.avatar_url.filter(|url| fits(url, MAX_URL)),
+        roles: claims
+            .roles
+            .into_iter()
+            .filter(|role| fits(role, MAX_ROLE))
+            .take(MAX_ROLES)
+            .collect(),
+        ..Profile::default()
+    }
+}
+
+/// Percent-decodes a header, which may hold visible ASCII only; `None` for what is no UTF-8 then.
+fn percent_decode(text: &[u8]) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn register_bearer(registry: &mut Registry) {
+    registry.create_security_scheme(
+        BEARER,
+        MetaSecurityScheme {
+            ty: "http",
+            description: Some("A token of the host; its `sub` is the host's own id of the user."),
+            name: None,
+            key_in: None,
+            scheme: Some("bearer"),
+            bearer_format: Some("JWT"),
+            flows: None,
+            openid_connect_url: None,
+        },
+    );
+}
+
+fn register_internal(registry: &mut Registry) {
+    registry.create_security_scheme(
+        INTERNAL,
+        MetaSecurityScheme {
+            ty: "apiKey",
+            description: Some(
+                "The secret that the host's backend shares with the service (`INTERNAL_API_SECRET`). With `X-Acting-User` the host acts for a user.",
+            ),
+            name: Some(SECRET_HEADER),
+            key_in: Some("header"),
+            scheme: None,
+            bearer_format: None,
+            flows: None,
+            openid_connect_url: None,
+        },
+    );
+}
+
+macro_rules! guard {
+    ($guard:ty, [$($register:ident: $scheme:expr),+]) => {
+        impl<'a> ApiExtractor<'a> for $guard {
+            const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+            type ParamType = ();
+            type ParamRawType = ();
+
+            fn register(registry: &mut Registry) {
+                $($register(registry);)+
+            }
+
+            fn security_schemes() -> Vec<&'static str> {
+                vec![$($scheme),+]
+            }
+
+            async fn from_request(
+                request: &'a Request,
+                _body: &mut RequestBody,
+                _options: ExtractParamOptions<()>,
+            ) -> poem::Result<Self> {
+                Ok(<$guard>::find(request).await?)
+            }
+        }
+    };
+}
+
+guard!(AsUser, [register_bearer: BEARER, register_internal: INTERNAL]);
+guard!(Caller, [register_bearer: BEARER, register_internal: INTERNAL]);
+guard!(AsHost, [register_internal: INTERNAL]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acting_users_are_percent_decoded() {
+        for (given, id) in [
+            ("alice", Some("alice")),
+            ("auth0|5f7", Some("auth0|5f7")),
+            ("%E5%90%8D", Some("名")),
+            ("100%25", Some("100%")),
+            ("50%", Some("50%")),
+            ("%zz", Some("%zz")),
+            ("%ff", None),
+        ] {
+            assert_eq!(percent_decode(given.as_bytes()).as_deref(), id, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_of_a_token_is_left_out() {
+        let profile = profile(Claims {
+            subject: "alice".to_owned(),
+            issued_at: None,
+            expires_at: 0,
+            name: Some("x".repeat(321)),
+            avatar_url: Some("https://shop.example/a.png".to_owned()),
+            roles: vec!["buyer".to_owned(), "a\nb".to_owned()],
+        });
+        assert_eq!(profile.name, None);
+        assert!(profile.avatar_url.is_some());
+        assert_eq!(profile.roles, ["buyer"]);
+    }
+}

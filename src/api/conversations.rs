@@ -1,0 +1,202 @@
+//! Conversations over HTTP.
+
+use chat_sdk::{
+    Conversation, ConversationId, ConversationType, HistoryVisibility, Metadata, UserId,
+};
+use poem_openapi::{Object, OpenApi, param::Query};
+use serde::Deserialize;
+
+use super::{
+    Tag,
+    auth::AsUser,
+    error::ApiError,
+    json::ValidJson,
+    page::{ConversationPage, PageQuery},
+    path::Path,
+    reply::{Json, NoContent, Upserted},
+};
+use crate::domain::{
+    Context,
+    command::SettingsPatch,
+    conversations::{self, NewConversation},
+    entry::Settings,
+    participants,
+    patch::Patch,
+};
+
+/// A conversation to make.
+#[derive(Debug, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct CreateConversation {
+    /// What kind: `direct` finds or makes the one conversation of two users.
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    pub kind: ConversationType,
+    /// Its members; the caller is one even when not listed. Exactly one other user for `direct`.
+    pub participant_ids: Vec<UserId>,
+    /// Its name.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub name: Option<String>,
+    /// Its picture.
+    #[oai(validator(min_length = 1, max_length = 2048))]
+    pub avatar_url: Option<String>,
+    /// The host's own data.
+    pub metadata: Option<Metadata>,
+    /// What a member who joins sees of the time before; `full` where it is left out.
+    pub history_visibility: Option<HistoryVisibility>,
+}
+
+impl From<CreateConversation> for NewConversation {
+    fn from(body: CreateConversation) -> Self {
+        Self {
+            kind: body.kind,
+            participant_ids: body.participant_ids,
+            settings: Settings {
+                name: body.name,
+                avatar_url: body.avatar_url,
+                metadata: body.metadata,
+                history_visibility: body.history_visibility.unwrap_or_default(),
+            },
+        }
+    }
+}
+
+/// A change of a conversation's settings. What is left out stays; `null` clears.
+#[derive(Debug, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct ConversationChange {
+    /// Its name.
+    #[serde(default)]
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub name: Patch<String>,
+    /// Its picture.
+    #[serde(default)]
+    #[oai(validator(min_length = 1, max_length = 2048))]
+    pub avatar_url: Patch<String>,
+    /// The host's own data.
+    #[serde(default)]
+    pub metadata: Patch<Metadata>,
+    /// What a member who joins sees of the time before.
+    pub history_visibility: Option<HistoryVisibility>,
+}
+
+/// The operations on conversations.
+pub struct ConversationsApi(pub Context);
+
+#[OpenApi(prefix_path = "/api", tag = "Tag::Conversations")]
+impl ConversationsApi {
+    /// Make a conversation
+    ///
+    /// Answers 200 with the direct conversation of the two users if there is one already. A participant whom nobody synced is refused by name.
+    #[oai(path = "/conversations", method = "post", operation_id = "createConversation")]
+    async fn create(
+        &self,
+        caller: AsUser,
+        body: ValidJson<CreateConversation>,
+    ) -> Result<Upserted<Conversation>, ApiError> {
+        let made = conversations::create(&self.0, &caller.0, body.0.into()).await?;
+        Ok(Upserted {
+            is_new: made.is_new,
+            body: made.conversation,
+        })
+    }
+
+    /// List one's conversations
+    ///
+    /// Latest activity first.
+    #[oai(path = "/conversations", method = "get", operation_id = "listConversations")]
+    async fn list(
+        &self,
+        caller: AsUser,
+        page: PageQuery,
+    ) -> Result<Json<ConversationPage>, ApiError> {
+        let page = conversations::list(&self.0, &caller.0, &page.0).await?;
+        Ok(Json(page.into()))
+    }
+
+    /// Find public conversations
+    #[oai(path = "/conversations/public", method = "get", operation_id = "listPublicConversations")]
+    async fn list_public(
+        &self,
+        _caller: AsUser,
+        /// What the name begins with; all without it.
+        q: Query<Option<String>>,
+        page: PageQuery,
+    ) -> Result<Json<ConversationPage>, ApiError> {
+        let page = conversations::list_public(&self.0, q.0.as_deref(), &page.0).await?;
+        Ok(Json(page.into()))
+    }
+
+    /// Get a conversation
+    #[oai(path = "/conversations/:id", method = "get", operation_id = "getConversation")]
+    async fn get(
+        &self,
+        caller: AsUser,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+    ) -> Result<Json<Conversation>, ApiError> {
+        Ok(Json(conversations::get(&self.0, &caller.0, &id.0).await?))
+    }
+
+    /// Change a conversation's settings
+    ///
+    /// For owners and admins. Of a direct conversation both users may change the metadata.
+    #[oai(path = "/conversations/:id", method = "patch", operation_id = "changeConversation")]
+    async fn change(
+        &self,
+        caller: AsUser,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+        body: ValidJson<ConversationChange>,
+    ) -> Result<Json<Conversation>, ApiError> {
+        let patch = SettingsPatch {
+            name: body.0.name,
+            avatar_url: body.0.avatar_url,
+            metadata: body.0.metadata,
+            history_visibility: body.0.history_visibility,
+        };
+        let changed = conversations::change(&self.0, &caller.0, &id.0, patch).await?;
+        Ok(Json(changed))
+    }
+
+    /// Delete a conversation
+    ///
+    /// For everybody. Only an owner may; a direct conversation cannot be deleted.
+    #[oai(path = "/conversations/:id", method = "delete", operation_id = "deleteConversation")]
+    async fn delete(
+        &self,
+        caller: AsUser,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+    ) -> Result<NoContent, ApiError> {
+        conversations::delete(&self.0, &caller.0, &id.0).await?;
+        Ok(NoContent)
+    }
+
+    /// Join a public conversation
+    #[oai(path = "/conversations/:id/join", method = "post", operation_id = "joinConversation")]
+    async fn join(
+        &self,
+        caller: AsUser,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+    ) -> Result<Json<Conversation>, ApiError> {
+        Ok(Json(participants::join(&self.0, &caller.0, &id.0).await?))
+    }
+
+    /// Leave a conversation
+    ///
+    /// The last owner must make another member owner first.
+    #[oai(path = "/conversations/:id/leave", method = "post", operation_id = "leaveConversation")]
+    async fn leave(
+        &self,
+        caller: AsUser,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+    ) -> Result<NoContent, ApiError> {
+        participants::leave(&self.0, &caller.0, &id.0).await?;
+        Ok(NoContent)
+    }
+}

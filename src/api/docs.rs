@@ -1,0 +1,29 @@
+//! The documents over HTTP: the page for people, JSON and YAML for programs.
+
+use bytes::Bytes;
+use poem::{Route, endpoint::make_sync, get, http::header};
+
+use super::document;
+
+/// The paths that this file serves. They are in no document: they are the documents.
+pub const PATHS: [&str; 3] = ["/api/docs", "/api/docs-json", "/api/docs-yaml"];
+
+/// Adds the documents to a surface.
+pub fn add_to(route: Route) -> Route {
+    let [page, json, yaml] = PATHS;
+    let documents = document::documents();
+    route
+        .at(page, get(serve("text/html; charset=utf-8", document::swagger_ui())))
+        .at(json, get(serve("application/json", documents.json)))
+        .at(yaml, get(serve("application/yaml; charset=utf-8", documents.yaml)))
+}
+
+fn serve(content_type: &'static str, text: String) -> impl poem::Endpoint {
+    let text = Bytes::from(text);
+    make_sync(move |_| {
+        poem::Response::builder()
+            .content_type(content_type)
+            .header(header::CACHE_CONTROL, "no-cache")
+            .body(text.clone())
+    })
+}

@@ -1,0 +1,337 @@
+//! The OpenAPI document: made from the operations, corrected to version 3.1, completed with what every operation can answer. Requests are checked
+//! against it, and the router's paths come from the same operations.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    marker::PhantomData,
+    sync::LazyLock,
+};
+
+use futures_util::FutureExt;
+use jsonschema::{Draft, Validator};
+use poem::{IntoResponse, PathPattern, endpoint::BoxEndpoint, http::Method};
+use poem_openapi::{
+    LicenseObject, OpenApi, OpenApiService, ServerObject,
+    registry::{MetaApi, Registry},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{METRICS_PATH, Operations, docs, examples, faults, fixup, responses};
+use crate::domain::FieldError;
+
+const DESCRIPTION: &str = "A pluggable real-time chat microservice. Ids are opaque, times are ISO 8601 in UTC with milliseconds, and a field \
+    without a value is left out. Unknown fields in a body are refused. Every refusal has the shape of `Error`. Lists are newest first, with `after` oldest first.";
+
+/// What the items of a body are checked against one by one, so that each fails alone: the body's schema, and where in it they are described.
+const CHECKED_BY_ITEM: (&str, &str) = ("SyncBatch", "/properties/users");
+
+/// The documents as text.
+#[derive(Debug, Clone)]
+pub struct Documents {
+    /// As JSON.
+    pub json: String,
+    /// As YAML.
+    pub yaml: String,
+}
+
+/// The document's parts in the order in which people read them.
+#[derive(Serialize)]
+struct Ordered<'a> {
+    openapi: &'a Value,
+    info: &'a Value,
+    servers: &'a Value,
+    tags: &'a Value,
+    paths: &'a Value,
+    components: &'a Value,
+}
+
+struct Published {
+    documents: Documents,
+    page: String,
+    bodies: HashMap<String, Validator>,
+    routes: HashMap<String, RouteFacts>,
+}
+
+struct RouteFacts {
+    path: String,
+    allow: String,
+}
+
+/// The operations without the state that they need: enough for a document, and no routes.
+struct Described<T>(PhantomData<fn() -> T>);
+
+impl<T: OpenApi> OpenApi for Described<T> {
+    fn meta() -> Vec<MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(self, _table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}
+
+static PUBLISHED: LazyLock<Published> = LazyLock::new(publish);
+
+/// The documents, without any server.
+pub fn documents() -> Documents {
+    PUBLISHED.documents.clone()
+}
+
+/// The page that shows the document to people and lets them try it.
+pub fn swagger_ui() -> String {
+    PUBLISHED.page.clone()
+}
+
+/// The operations as a service that knows how to describe and to route them.
+pub fn service<T: OpenApi>(operations: T) -> OpenApiService<T, ()> {
+    OpenApiService::new(operations, "Chat Service", env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .license(LicenseObject::new("Apache-2.0").identifier("Apache-2.0"))
+        .server(
+            ServerObject::new("http://localhost:8080").description("Development, behind nginx"),
+        )
+}
+
+/// The path of the document that a pattern of the router stands for.
+pub fn route(pattern: Option<&PathPattern>) -> Option<&'static str> {
+    facts(pattern).map(|facts| facts.path.as_str())
+}
+
+/// The methods that a path takes, as `Allow` names them.
+pub fn allowed_methods(pattern: Option<&PathPattern>) -> String {
+    facts(pattern).map(|facts| facts.allow.clone()).unwrap_or_default()
+}
+
+fn facts(pattern: Option<&PathPattern>) -> Option<&'static RouteFacts> {
+    PUBLISHED.routes.get(pattern?.0.as_ref())
+}
+
+/// Everything in `value` that the schema `name` of a request body does not allow.
+pub fn find_faults(name: &str, value: &Value) -> Vec<FieldError> {
+    let mut found = match PUBLISHED.bodies.get(name) {
+        Some(schema) => faults::find(schema, value),
+        None => vec![FieldError::new("body", "is of a kind that is not published")],
+    };
+    if name != CHECKED_BY_ITEM.0 {
+        faults::find_nul("", value, &mut found);
+    }
+    found
+}
+
+fn publish() -> Published {
+    let described = service(Described::<Operations>(PhantomData));
+    let source = described.spec();
+    let document = complete(&source);
+    let documents = write(&document);
+    // The page is made for the uncorrected document, as text inside a script.
+    let page = described
+        .swagger_ui_html()
+        .replace(&source, &documents.json.replace("</", "<\\/"));
+    Published {
+        page,
+        bodies: bodies(&document),
+        routes: routes(&document),
+        documents,
+    }
+}
+
+fn complete(source: &str) -> Value {
+    let mut document = serde_json::from_str(source).expect("poem-openapi writes JSON");
+    fixup::to_31(&mut document);
+    fixup::close_requests(&mut document);
+    responses::complete(&mut document);
+    examples::add(&mut document);
+    document
+}
+
+fn write(document: &Value) -> Documents {
+    let ordered = Ordered {
+        openapi: &document["openapi"],
+        info: &document["info"],
+        servers: &document["servers"],
+        tags: &document["tags"],
+        paths: &document["paths"],
+        components: &document["components"],
+    };
+    let mut json = serde_json::to_string_pretty(&ordered).expect("JSON values become text");
+    json.push('\n');
+    let yaml = poem::web::Yaml(ordered)
+        .into_response()
+        .into_body()
+        .into_string()
+        .now_or_never()
+        .expect("a body in memory is there at once")
+        .expect("JSON values become YAML");
+    Documents { json, yaml }
+}
+
+/// A validator for each schema that a request body, or an item of one, can have.
+fn bodies(document: &Value) -> HashMap<String, Validator> {
+    let schemas = document["components"]["schemas"].as_object();
+    let closed = schemas.into_iter().flatten().filter(|(_, schema)| {
+        schema["additionalProperties"] == Value::Bool(false)
+    });
+    closed
+        .map(|(name, schema)| {
+            let mut schema = schema.clone();
+            if name == CHECKED_BY_ITEM.0
+                && let Some(list) = schema.pointer_mut(CHECKED_BY_ITEM.1)
+            {
+                list["items"] = json!({});
+            }
+            schema["components"] = document["components"].clone();
+            (name.clone(), validator(&schema))
+        })
+        .collect()
+}
+
+fn validator(schema: &Value) -> Validator {
+    let options = jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(true);
+    faults::ID_FORMATS
+        .iter()
+        .fold(options, |options, (format, _)| {
+            options.with_format(*format, |text: &str| faults::id_fault(format, text).is_none())
+        })
+        .build(schema)
+        .expect("a schema of our own types is valid, as the tests show")
+}
+
+fn routes(document: &Value) -> HashMap<String, RouteFacts> {
+    let mut methods: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, operations) in document["paths"].as_object().into_iter().flatten() {
+        let names = operations.as_object().into_iter().flatten();
+        methods.insert(
+            path.clone(),
+            names.map(|(method, _)| method.to_uppercase()).collect(),
+        );
+    }
+    for path in docs::PATHS.iter().chain([&METRICS_PATH]) {
+        methods.insert((*path).to_owned(), vec!["GET".to_owned()]);
+    }
+    methods
+        .into_iter()
+        .map(|(path, mut allow)| {
+            // The router answers HEAD wherever it answers GET.
+            if allow.iter().any(|method| method == "GET") {
+                allow.push("HEAD".to_owned());
+            }
+            allow.sort();
+            let allow = allow.join(", ");
+            (pattern(&path), RouteFacts { path, allow })
+        })
+        .collect()
+}
+
+/// The router's pattern of a path: poem-openapi numbers the parameters.
+fn pattern(path: &str) -> String {
+    let mut count = 0;
+    let segments = path.split('/').map(|segment| {
+        if !segment.starts_with('{') {
+            return segment.to_owned();
+        }
+        count += 1;
+        format!(":param{}", count - 1)
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> Value {
+        serde_json::from_str(&documents().json).expect("valid JSON")
+    }
+
+    fn operations() -> Vec<(String, Value)> {
+        let document = document();
+        let paths = document["paths"].as_object().expect("an object");
+        paths
+            .iter()
+            .flat_map(|(path, item)| item.as_object().expect("an object"). iter().map(move |(method, operation)| {
+                (format!("{method} {path}"), operation.clone())
+            }))
+            .collect()
+    }
+
+    #[test]
+    fn the_committed_documents_are_those_of_the_code() {
+        for (file, now) in [
+            ("openapi/openapi.json", documents().json),
+            ("openapi/openapi.yaml", documents().yaml),
+        ] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            let committed = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                committed == now,
+                "{file} is not what the code says; refresh it with:\n  \
+                 cargo run -- openapi --format {} > {file}",
+                file.rsplit('.').next().unwrap_or_default()
+            );
+        }
+    }
+
+    #[test]
+    fn every_operation_is_in_the_document_once() {
+        let declared: usize = Operations::meta()
+            .iter()
+            .flat_map(|api| &api.paths)
+            .map(|path| path.operations.len())
+            .sum();
+        assert_eq!(operations().len(), declared);
+    }
+
+    #[test]
+    fn every_operation_says_what_a_client_needs() {
+        for (name, operation) in operations() {
+            for key in ["operationId", "summary", "tags", "responses"] {
+                assert!(!operation[key].is_null(), "{name} has no {key}");
+            }
+            let responses = operation["responses"].as_object().expect("an object");
+            assert!(responses.contains_key("500"), "{name}");
+            for (status, response) in responses {
+                let content = &response["content"]["application/json"];
+                if !content.is_null() {
+                    assert!(!content["example"].is_null(), "{name} {status} has no example");
+                }
+            }
+            let body = &operation["requestBody"]["content"]["application/json"];
+            if !operation["requestBody"].is_null() {
+                assert!(!body["example"].is_null(), "{name} has no example of its body");
+                for status in ["400", "413", "415"] {
+                    assert!(responses.contains_key(status), "{name} {status}");
+                }
+            }
+            assert_eq!(
+                operation["security"].is_null(),
+                !responses.contains_key("401"),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn routes_are_known_by_the_routers_patterns() {
+        let pattern = PathPattern("/api/conversations/:param0/participants/:param1".into());
+        assert_eq!(
+            route(Some(&pattern)),
+            Some("/api/conversations/{id}/participants/{userId}")
+        );
+        assert_eq!(allowed_methods(Some(&pattern)), "DELETE, PATCH");
+        let pattern = PathPattern("/metrics".into());
+        assert_eq!(allowed_methods(Some(&pattern)), "GET, HEAD");
+    }
+
+    #[test]
+    fn the_page_shows_the_corrected_document() {
+        let page = swagger_ui();
+        assert!(page.contains(r#""openapi": "3.1.0""#));
+        assert!(!page.contains(r#""openapi": "3.0.0""#));
+    }
+}

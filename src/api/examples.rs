@@ -1,0 +1,181 @@
+//! An example of every body, by the name of its schema. A test checks each against the schema that it is shown with.
+
+use serde_json::{Map, Value, json};
+
+use super::fixup::each_operation;
+
+const REF: &str = "#/components/schemas/";
+
+/// Puts its example beside the schema of every body and answer.
+pub fn add(document: &mut Value) {
+    each_operation(document, &mut |operation| {
+        if let Some(body) = operation.get_mut("requestBody") {
+            illustrate(body);
+        }
+        let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+        for (_, response) in responses.into_iter().flatten() {
+            illustrate(response);
+        }
+    });
+}
+
+fn illustrate(body: &mut Value) {
+    let content = body.get_mut("content").and_then(Value::as_object_mut);
+    for (_, media) in content.into_iter().flatten() {
+        let name = media["schema"]["$ref"].as_str().and_then(|name| name.strip_prefix(REF));
+        if let Some(example) = name.and_then(example) {
+            media["example"] = example;
+        }
+    }
+}
+
+/// The example of a schema.
+fn example(schema: &str) -> Option<Value> {
+    Some(match schema {
+        "SyncUser" => sync_user(),
+        "SyncBatch" => json!({ "users": [sync_user(), { "externalUserId": "bob", "name": "Bob" }] }),
+        "SyncResults" => json!({ "results": [
+            { "externalUserId": "alice", "status": "created" },
+            { "externalUserId": "bob", "status": "unchanged" },
+        ] }),
+        "User" => user(),
+        "UserPage" => json!({ "users": [public_user()], "hasMore": false }),
+        "UserChange" => json!({ "name": "Alice L.", "avatarUrl": null }),
+        "CreateConversation" => json!({
+            "type": "group", "participantIds": ["bob"], "name": "Order 4711",
+            "metadata": { "orderId": "4711" },
+        }),
+        "ConversationChange" => json!({ "name": "Order 4711, delivered" }),
+        "Conversation" => conversation(),
+        "ConversationPage" => json!({
+            "conversations": [conversation()], "nextCursor": CONVERSATION, "hasMore": true,
+        }),
+        "AddParticipants" => json!({ "userIds": ["carol"], "role": "member" }),
+        "AddedParticipants" => json!({ "participants": [participant("carol", "member")] }),
+        "Participant" => participant("carol", "admin"),
+        "ParticipantPage" => json!({
+            "participants": [participant("alice", "owner"), participant("bob", "member")], "hasMore": false,
+        }),
+        "ParticipantChange" => json!({ "role": "admin" }),
+        "SendMessage" => send_message(),
+        "SendDirectMessage" => {
+            let mut body = send_message();
+            body["receiverId"] = json!("bob");
+            body
+        }
+        "EditMessage" => json!({ "content": "Where is my parcel now?" }),
+        "Message" => message(),
+        "MessagePage" => json!({ "messages": [message()], "nextCursor": MESSAGE, "hasMore": true }),
+        "MessageHistory" => json!({ "versions": [
+            { "content": "Where is my parcel?", "createdAt": TIME },
+            { "content": "Where is my parcel now?", "createdAt": "2026-01-15T10:31:00.000Z" },
+        ] }),
+        "LogPage" => json!({
+            "entries": [{ "seq": 41, "type": "skip" }, {
+                "seq": 42, "type": "message.created", "id": "evt_01hzx3v7k9q2m4n6p8r0s2t4v6", "version": 1,
+                "timestamp": TIME, "conversationId": CONVERSATION, "actorId": "alice", "data": message(),
+            }],
+            "nextAfter": 42, "hasMore": false,
+        }),
+        "Health" => json!({ "status": "up" }),
+        "HealthReport" => json!({ "status": "up", "dependencies": [
+            { "name": "mongodb", "status": "up", "latencyMs": 0.4, "isRequired": true },
+            { "name": "nats", "status": "up", "latencyMs": 0.2, "isRequired": false },
+        ] }),
+        "Status" => json!({
+            "version": env!("CARGO_PKG_VERSION"), "roles": ["api", "ws"], "uptimeSeconds": 86400,
+            "events": { "isRunning": true, "position": 120034, "pending": 0 },
+        }),
+        _ => return None,
+    })
+}
+
+const TIME: &str = "2026-01-15T10:30:00.000Z";
+const CONVERSATION: &str = "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6";
+const MESSAGE: &str = "msg_01hzx3v7k9q2m4n6p8r0s2t4v6";
+
+fn sync_user() -> Value {
+    json!({
+        "externalUserId": "alice", "name": "Alice", "avatarUrl": "https://shop.example/alice.png",
+        "email": "alice@shop.example", "roles": ["buyer"], "metadata": { "tier": "gold" },
+    })
+}
+
+fn public_user() -> Value {
+    json!({
+        "externalUserId": "alice", "name": "Alice", "avatarUrl": "https://shop.example/alice.png",
+        "createdAt": TIME, "updatedAt": TIME,
+    })
+}
+
+fn user() -> Value {
+    let mut user: Map<String, Value> = sync_user().as_object().cloned().unwrap_or_default();
+    user.extend(public_user().as_object().cloned().unwrap_or_default());
+    user.into()
+}
+
+fn participant(user: &str, role: &str) -> Value {
+    json!({ "userId": user, "role": role, "joinedAt": TIME })
+}
+
+fn conversation() -> Value {
+    json!({
+        "id": CONVERSATION, "type": "group", "name": "Order 4711", "metadata": { "orderId": "4711" },
+        "historyVisibility": "full", "createdBy": "alice", "createdAt": TIME, "updatedAt": TIME,
+        "lastActivityAt": TIME, "participantCount": 2, "participantIds": ["alice", "bob"], "seq": 42,
+        "lastMessage": message(), "myRole": "owner",
+    })
+}
+
+fn send_message() -> Value {
+    json!({
+        "content": "Where is my parcel?", "mentions": ["bob"],
+        "attachments": [{ "url": "https://shop.example/label.png", "mimeType": "image/png", "size": 20480 }],
+        "clientMessageId": "9b2f0c1e-1",
+    })
+}
+
+fn message() -> Value {
+    json!({
+        "id": MESSAGE, "conversationId": CONVERSATION, "seq": 42, "senderId": "alice",
+        "content": "Where is my parcel?", "type": "text",
+        "attachments": [{ "url": "https://shop.example/label.png", "mimeType": "image/png", "size": 20480 }],
+        "replyCount": 0, "mentions": ["bob"], "clientMessageId": "9b2f0c1e-1", "reactions": [],
+        "isEdited": false, "isDeleted": false, "createdAt": TIME, "updatedAt": TIME,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::documents;
+
+    fn each_media(value: &Value, check: &mut dyn FnMut(&Value)) {
+        match value {
+            Value::Object(fields) => {
+                if fields.contains_key("example") && fields.contains_key("schema") {
+                    check(value);
+                }
+                fields.values().for_each(|field| each_media(field, check));
+            }
+            Value::Array(items) => items.iter().for_each(|item| each_media(item, check)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_example_is_what_its_schema_says() {
+        let document: Value = serde_json::from_str(&documents().json).expect("valid JSON");
+        let mut count = 0;
+        each_media(&document, &mut |media| {
+            let mut schema = media["schema"].clone();
+            schema["components"] = document["components"].clone();
+            let validator = jsonschema::validator_for(&schema).expect("a valid schema");
+            if let Err(error) = validator.validate(&media["example"]) {
+                panic!("{}: {error} at {}", media["schema"], error.instance_path());
+            }
+            count += 1;
+        });
+        assert!(count > 40, "{count} examples");
+    }
+}

@@ -1,0 +1,288 @@
+//! What poem-openapi's document lacks: it is written for OpenAPI 3.0, and says less of request bodies than the types do.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::faults::ID_FORMATS;
+
+type Schema = Map<String, Value>;
+
+/// Turns a document of OpenAPI 3.0 into one of 3.1.
+pub fn to_31(document: &mut Value) {
+    document["openapi"] = json!("3.1.0");
+    each_schema(document, &mut |schema| {
+        unwrap_all_of(schema);
+        if schema.remove("nullable") == Some(Value::Bool(true)) {
+            allow_null(schema);
+        }
+        for bound in ["Minimum", "Maximum"] {
+            let (exclusive, plain) = (format!("exclusive{bound}"), bound.to_lowercase());
+            if schema.remove(&exclusive) == Some(Value::Bool(true))
+                && let Some(limit) = schema.remove(&plain)
+            {
+                schema.insert(exclusive.clone(), limit);
+            }
+            for key in [exclusive, plain] {
+                if let Some(limit) = schema.get_mut(&key)
+                    && let Some(number) = limit.as_f64()
+                    && number.fract() == 0.0
+                {
+                    *limit = json!(number as i64);
+                }
+            }
+        }
+        if let Some(example) = schema.remove("example") {
+            schema.insert("examples".to_owned(), json!([example]));
+        }
+        schema.remove("title");
+        describe_id(schema);
+    });
+}
+
+/// poem-openapi describes a field of a named type by `allOf` of the type and the description; 3.1 allows both side by side.
+fn unwrap_all_of(schema: &mut Schema) {
+    let name = schema
+        .get("allOf")
+        .and_then(|parts| parts.get(0)?.get("$ref").cloned());
+    if let Some(name) = name {
+        schema.remove("allOf");
+        schema.insert("$ref".to_owned(), name);
+    }
+}
+
+/// Says in the words of JSON Schema what an id looks like.
+fn describe_id(schema: &mut Schema) {
+    let format = schema.get("format").and_then(Value::as_str);
+    if let Some((_, pattern)) = ID_FORMATS.iter().find(|(known, _)| format == Some(known)) {
+        schema.insert("pattern".to_owned(), json!(pattern));
+    }
+}
+
+fn allow_null(schema: &mut Schema) {
+    if let Some(name) = schema.remove("$ref") {
+        schema.insert("anyOf".to_owned(), json!([{ "$ref": name }, { "type": "null" }]));
+    } else if let Some(Value::String(kind)) = schema.get("type") {
+        let kinds = json!([kind, "null"]);
+        schema.insert("type".to_owned(), kinds);
+    }
+    if let Some(Value::Array(options)) = schema.get_mut("enum") {
+        options.push(Value::Null);
+    }
+}
+
+/// Closes every object that a request body consists of: no other fields, and `null` wherever a field may be left out. An object that answers show
+/// too stays open there, so that answers can grow; requests get a copy of it.
+pub fn close_requests(document: &mut Value) {
+    let (mut asked, mut answered) = (BTreeSet::new(), BTreeSet::new());
+    each_operation(document, &mut |operation| {
+        if let Some(body) = operation.get("requestBody") {
+            collect_refs(body, &mut asked);
+        }
+        if let Some(answers) = operation.get("responses") {
+            collect_refs(answers, &mut answered);
+        }
+    });
+    let schemas = document["components"]["schemas"].clone();
+    let asked = closure(&schemas, asked);
+    let answered = closure(&schemas, answered);
+    let objects: Vec<&String> = asked
+        .iter()
+        .filter(|name| schemas[name.as_str()]["properties"].is_object())
+        .collect();
+    let renamed: Vec<&String> = objects
+        .iter()
+        .copied()
+        .filter(|name| answered.contains(*name))
+        .collect();
+    for name in &objects {
+        let mut schema = schemas[name.as_str()].clone();
+        close(&mut schema);
+        rename_refs(&mut schema, &renamed);
+        document["components"]["schemas"][input_name(name, &renamed)] = schema;
+    }
+    each_operation(document, &mut |operation| {
+        if let Some(body) = operation.get_mut("requestBody") {
+            rename_refs(body, &renamed);
+        }
+    });
+}
+
+fn input_name(name: &str, renamed: &[&String]) -> String {
+    match renamed.iter().any(|other| *other == name) {
+        true => format!("{name}Input"),
+        false => name.to_owned(),
+    }
+}
+
+fn close(schema: &mut Value) {
+    let required = schema["required"].clone();
+    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+        let is_required = required
+            .as_array()
+            .is_some_and(|names| names.iter().any(|other| other == name));
+        if let Some(property) = property.as_object_mut()
+            && !is_required
+        {
+            allow_null(property);
+        }
+    }
+    schema["additionalProperties"] = Value::Bool(false);
+}
+
+/// `names` and whatever their schemas refer to.
+fn closure(schemas: &Value, names: BTreeSet<String>) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    let mut open: Vec<String> = names.into_iter().collect();
+    while let Some(name) = open.pop() {
+        let mut found = BTreeSet::new();
+        collect_refs(&schemas[name.as_str()], &mut found);
+        if all.insert(name) {
+            open.extend(found);
+        }
+    }
+    all
+}
+
+const PREFIX: &str = "#/components/schemas/";
+
+fn collect_refs(value: &Value, names: &mut BTreeSet<String>) {
+    if let Some(name) = value["$ref"].as_str().and_then(|name| name.strip_prefix(PREFIX)) {
+        names.insert(name.to_owned());
+    }
+    match value {
+        Value::Object(fields) => fields.values().for_each(|field| collect_refs(field, names)),
+        Value::Array(items) => items.iter().for_each(|item| collect_refs(item, names)),
+        _ => {}
+    }
+}
+
+fn rename_refs(value: &mut Value, renamed: &[&String]) {
+    if let Some(Value::String(name)) = value.get_mut("$ref")
+        && let Some(plain) = name.strip_prefix(PREFIX)
+    {
+        *name = format!("{PREFIX}{}", input_name(plain, renamed));
+    }
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(|field| rename_refs(field, renamed)),
+        Value::Array(items) => items.iter_mut().for_each(|item| rename_refs(item, renamed)),
+        _ => {}
+    }
+}
+
+/// Does `change` to every operation.
+pub fn each_operation(document: &mut Value, change: &mut dyn FnMut(&mut Schema)) {
+    let items = document["paths"].as_object_mut().into_iter().flatten();
+    for (_, item) in items {
+        for (_, operation) in item.as_object_mut().into_iter().flatten() {
+            if let Some(operation) = operation.as_object_mut() {
+                change(operation);
+            }
+        }
+    }
+}
+
+/// Does `change` to every schema of the document, inner ones first.
+fn each_schema(document: &mut Value, change: &mut dyn FnMut(&mut Schema)) {
+    let schemas = document["components"]["schemas"].as_object_mut();
+    for (_, schema) in schemas.into_iter().flatten() {
+        visit(schema, change);
+    }
+    find_schemas(&mut document["paths"], change);
+}
+
+fn find_schemas(value: &mut Value, change: &mut dyn FnMut(&mut Schema)) {
+    match value {
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                match key.as_str() {
+                    "schema" => visit(field, change),
+                    _ => find_schemas(field, change),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| find_schemas(item, change)),
+        _ => {}
+    }
+}
+
+fn visit(schema: &mut Value, change: &mut dyn FnMut(&mut Schema)) {
+    let Some(schema) = schema.as_object_mut() else {
+        return;
+    };
+    for (key, part) in schema.iter_mut() {
+        match key.as_str() {
+            "properties" => part
+                .as_object_mut()
+                .into_iter()
+                .flatten()
+                .for_each(|(_, property)| visit(property, change)),
+            "items" | "additionalProperties" => visit(part, change),
+            "anyOf" | "oneOf" | "allOf" => part
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+                .for_each(|choice| visit(choice, change)),
+            _ => {}
+        }
+    }
+    change(schema);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_speak_3_1() {
+        let mut document = json!({ "openapi": "3.0.0", "paths": {}, "components": { "schemas": { "A": {
+            "type": "object", "title": "A",
+            "properties": {
+                "a": { "type": "string", "nullable": true, "example": "x" },
+                "b": { "allOf": [{ "$ref": "#/components/schemas/B" }, { "description": "b" }], "description": "b", "nullable": true },
+                "c": { "type": "integer", "minimum": 1.0, "exclusiveMinimum": true, "maximum": 9.0, "exclusiveMaximum": false },
+                "d": { "type": "string", "format": "message-id" },
+            },
+        } } } });
+        to_31(&mut document);
+        assert_eq!(document["openapi"], "3.1.0");
+        assert_eq!(
+            document["components"]["schemas"]["A"]["properties"],
+            json!({
+                "a": { "type": ["string", "null"], "examples": ["x"] },
+                "b": { "anyOf": [{ "$ref": "#/components/schemas/B" }, { "type": "null" }], "description": "b" },
+                "c": { "type": "integer", "exclusiveMinimum": 1, "maximum": 9 },
+                "d": { "type": "string", "format": "message-id", "pattern": "^msg_[0-9a-z]{26}$" },
+            })
+        );
+    }
+
+    #[test]
+    fn requests_are_closed_and_answers_are_not() {
+        let reference = |name: &str| json!({ "schema": { "$ref": format!("{PREFIX}{name}") } });
+        let mut document = json!({
+            "paths": { "/a": { "post": {
+                "requestBody": { "content": { "application/json": reference("Ask") } },
+                "responses": { "200": { "content": { "application/json": reference("Both") } } },
+            } } },
+            "components": { "schemas": {
+                "Ask": { "type": "object", "required": ["both"], "properties": {
+                    "both": { "$ref": format!("{PREFIX}Both") }, "name": { "type": "string" },
+                } },
+                "Both": { "type": "object", "required": [], "properties": { "url": { "type": "string" } } },
+            } },
+        });
+        close_requests(&mut document);
+        let schemas = &document["components"]["schemas"];
+        assert_eq!(schemas["Ask"]["additionalProperties"], json!(false));
+        assert_eq!(schemas["Ask"]["properties"]["name"]["type"], json!(["string", "null"]));
+        assert_eq!(
+            schemas["Ask"]["properties"]["both"]["$ref"],
+            json!(format!("{PREFIX}BothInput"))
+        );
+        assert_eq!(schemas["BothInput"]["additionalProperties"], json!(false));
+        assert!(schemas["Both"]["additionalProperties"].is_null());
+        let answer = &document["paths"]["/a"]["post"]["responses"]["200"];
+        assert_eq!(answer["content"]["application/json"], reference("Both"));
+    }
+}

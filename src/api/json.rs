@@ -1,0 +1,203 @@
+//! Request bodies. What comes in is checked against the schema that is published for it, so that the document is always true, and every
+//! fault is reported at once.
+
+use poem::{
+    Body, Request, RequestBody,
+    http::{HeaderMap, header},
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    payload::{Json, Payload},
+    registry::{MetaMediaType, MetaRequest, Registry},
+    types::Type,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{
+    auth, document,
+    error::{ApiError, Code, too_large},
+    strict::{self, MAX_FAULTS},
+};
+use crate::domain::{DomainError, FieldError};
+
+/// A request body of type `T`.
+pub struct ValidJson<T>(pub T);
+
+impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: T::schema_ref(),
+            }],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        check_content_type(request.headers())?;
+        let limit = auth::state(request)?.max_body_bytes;
+        let text = read(request.headers(), body.take()?, limit).await?;
+        Ok(Self(parse(&text).map_err(ApiError::from)?))
+    }
+}
+
+/// Reads a body of type `T`.
+///
+/// # Errors
+/// [`DomainError::Validation`] with every fault.
+pub fn parse<T: Type + DeserializeOwned>(text: &[u8]) -> Result<T, DomainError> {
+    let (value, faults) =
+        strict::parse(text).map_err(|fault| DomainError::Validation(vec![fault]))?;
+    check(value, faults)
+}
+
+/// Turns `value`, in which `faults` were found already, into a `T`.
+///
+/// # Errors
+/// [`DomainError::Validation`] with every fault.
+pub fn check<T: Type + DeserializeOwned>(
+    value: Value,
+    mut faults: Vec<FieldError>,
+) -> Result<T, DomainError> {
+    faults.extend(document::find_faults(&T::name(), &value));
+    if faults.is_empty() {
+        match serde_json::from_value(value) {
+            Ok(body) => return Ok(body),
+            // The error itself may quote the content.
+            Err(_) => faults.push(FieldError::new(
+                "body",
+                "does not have the form that /api/docs describes",
+            )),
+        }
+    }
+    faults.truncate(MAX_FAULTS);
+    Err(DomainError::Validation(faults))
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(<Json<Value> as Payload>::check_content_type);
+    if is_json && !headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::UnsupportedMediaType,
+        "The body must be JSON without compression: send it with Content-Type: application/json.",
+    ))
+}
+
+async fn read(headers: &HeaderMap, body: Body, limit: usize) -> poem::Result<Vec<u8>> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large().into());
+    }
+    Ok(body.into_bytes_limit(limit).await?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{
+        conversations::{ConversationChange, CreateConversation},
+        messages::{SendDirectMessage, SendMessage},
+    };
+
+    fn faults<T: Type + DeserializeOwned>(text: &str) -> Vec<(String, String)> {
+        match parse::<T>(text.as_bytes()) {
+            Err(DomainError::Validation(faults)) => faults
+                .into_iter()
+                .map(|fault| (fault.field, fault.message.into_owned()))
+                .collect(),
+            Err(error) => panic!("{error}"),
+            Ok(_) => Vec::new(),
+        }
+    }
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once_and_nothing_is_quoted() {
+        let mut found = faults::<CreateConversation>(
+            r#"{"type":"secret","participantIds":["bob",7,"me","a\u0000b"],"name":"","colour":"red",
+                "metadata":[],"historyVisibility":null,"avatarUrl":1,"avatarUrl":"x"}"#,
+        );
+        found.sort();
+        assert_eq!(
+            found,
+            pairs(&[
+                ("avatarUrl", "must be given once"),
+                ("colour", "is not a known field"),
+                ("metadata", "must be an object or null"),
+                ("name", "must have at least 1 character"),
+                ("participantIds[1]", "must be a string"),
+                ("participantIds[2]", "must not be one of the reserved words me, search, sync"),
+                ("participantIds[3]", "must be a user id without control characters"),
+                ("type", "must be one of direct, group, public"),
+            ])
+        );
+    }
+
+    #[test]
+    fn faults_of_nested_objects_have_their_place() {
+        let text = r#"{"attachments":[{"url":"","size":-1,"colour":1},{}],"replyTo":"msg_1","type":"loud",
+            "mentions":["a","a"],"metadata":{"a":{"b":["x\u0000"]}}}"#;
+        let mut found = faults::<SendMessage>(text);
+        found.sort();
+        assert_eq!(
+            found,
+            pairs(&[
+                ("attachments[0].colour", "is not a known field"),
+                ("attachments[0].size", "must be at least 0"),
+                ("attachments[0].url", "must have at least 1 character"),
+                ("attachments[1].url", "is required"),
+                ("mentions", "must not have the same item twice"),
+                ("metadata.a.b[0]", "must not contain the character U+0000"),
+                ("replyTo", "must be a message id: msg_ and 26 lower-case letters or digits"),
+                ("type", "must be one of text, system, custom"),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_body_of_the_wrong_kind_is_one_fault() {
+        assert_eq!(faults::<SendMessage>("[]"), pairs(&[("body", "must be an object")]));
+        assert_eq!(faults::<SendMessage>(" "), pairs(&[("body", "must not be empty; send JSON")]));
+        assert_eq!(faults::<SendDirectMessage>("{}"), pairs(&[("receiverId", "is required")]));
+    }
+
+    #[test]
+    fn valid_bodies_are_read_whole() {
+        let body: SendDirectMessage =
+            parse(br#"{"receiverId":"bob","content":"hi","type":null,"clientMessageId":"1"}"#)
+                .expect("valid");
+        assert_eq!(body.receiver_id.as_str(), "bob");
+        assert_eq!(body.message.content.as_deref(), Some("hi"));
+        let change: ConversationChange = parse(br#"{"name":null,"metadata":{"a":1}}"#).expect("valid");
+        assert_eq!(change.name, crate::domain::patch::Patch::Clear);
+        assert!(change.avatar_url.is_keep());
+        assert!(change.metadata.value().is_some());
+    }
+}

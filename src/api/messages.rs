@@ -1,0 +1,226 @@
+//! Messages over HTTP.
+
+use chat_sdk::{
+    Attachment, ConversationId, Message, MessageId, MessageType, Metadata, Timestamp, UserId,
+};
+use poem_openapi::{Object, OpenApi};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Tag,
+    auth::AsUser,
+    error::ApiError,
+    json::ValidJson,
+    page::{MessagePage, PageQuery},
+    path::Path,
+    reply::{Json, NoContent, Upserted},
+};
+use crate::domain::{
+    Context,
+    messages::{self, Draft, Sent},
+};
+
+/// A message to send.
+#[derive(Debug, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct SendMessage {
+    /// Its text, at most 16,384 bytes unless configured otherwise; may be left out with attachments or for a custom message.
+    pub content: Option<String>,
+    /// What it is: `text` where it is left out, or `custom`.
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    pub kind: Option<MessageType>,
+    /// The files it carries.
+    #[oai(validator(max_items = 20))]
+    pub attachments: Option<Vec<Attachment>>,
+    /// The message that it quotes.
+    pub reply_to: Option<MessageId>,
+    /// The root of the thread that it goes to.
+    pub thread_id: Option<MessageId>,
+    /// Who is mentioned in it.
+    #[oai(validator(max_items = 100, unique_items))]
+    pub mentions: Option<Vec<UserId>>,
+    /// The host's own data.
+    pub metadata: Option<Metadata>,
+    /// Makes the send repeatable: the same id in the same conversation is the same message.
+    #[oai(validator(min_length = 1, max_length = 128))]
+    pub client_message_id: Option<String>,
+}
+
+impl From<SendMessage> for Draft {
+    fn from(body: SendMessage) -> Self {
+        Self {
+            content: body.content.unwrap_or_default(),
+            kind: body.kind,
+            attachments: body.attachments.unwrap_or_default(),
+            reply_to: body.reply_to,
+            thread_id: body.thread_id,
+            mentions: body.mentions.unwrap_or_default(),
+            metadata: body.metadata,
+            client_message_id: body.client_message_id,
+        }
+    }
+}
+
+/// A message to send to another user.
+#[derive(Debug, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct SendDirectMessage {
+    /// To whom.
+    pub receiver_id: UserId,
+    /// The message.
+    #[serde(flatten)]
+    #[oai(flatten)]
+    pub message: SendMessage,
+}
+
+/// A change of a message's text.
+#[derive(Debug, Deserialize, Object)]
+pub struct EditMessage {
+    /// The text from now on.
+    #[oai(validator(min_length = 1))]
+    pub content: String,
+    /// The host's own data from now on; what was there stays where it is left out.
+    pub metadata: Option<Metadata>,
+}
+
+/// One version of a message's text.
+#[derive(Debug, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct MessageVersion {
+    /// The text.
+    pub content: String,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+/// Every text that a message had, oldest first; none for a deleted one.
+#[derive(Debug, Serialize, Object)]
+pub struct MessageHistory {
+    /// The texts.
+    pub versions: Vec<MessageVersion>,
+}
+
+impl From<Sent> for Upserted<Message> {
+    fn from(sent: Sent) -> Self {
+        Self {
+            is_new: !sent.is_repeated,
+            body: sent.message,
+        }
+    }
+}
+
+/// The operations on messages.
+pub struct MessagesApi(pub Context);
+
+#[OpenApi(prefix_path = "/api", tag = "Tag::Messages")]
+impl MessagesApi {
+    /// Send a message
+    ///
+    /// With a `clientMessageId` it can be repeated safely: the repetition answers 200 with the message that is there, or 409 when its content
+    /// differs. An answer 503 means that the outcome is unknown: repeat it.
+    #[oai(path = "/conversations/:id/messages", method = "post", operation_id = "sendMessage")]
+    async fn send(
+        &self,
+        caller: AsUser,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+        body: ValidJson<SendMessage>,
+    ) -> Result<Upserted<Message>, ApiError> {
+        let sent = messages::send(&self.0, &caller.0, &id.0, body.0.into()).await?;
+        Ok(sent.into())
+    }
+
+    /// Send a message to a user
+    ///
+    /// Into the direct conversation of the two, which is made on the way.
+    #[oai(path = "/messages", method = "post", operation_id = "sendDirectMessage")]
+    async fn send_direct(
+        &self,
+        caller: AsUser,
+        body: ValidJson<SendDirectMessage>,
+    ) -> Result<Upserted<Message>, ApiError> {
+        let SendDirectMessage { receiver_id, message } = body.0;
+        let sent =
+            messages::send_direct(&self.0, &caller.0, &receiver_id, message.into()).await?;
+        Ok(sent.into())
+    }
+
+    /// Read the history
+    ///
+    /// Newest first; with `after` oldest first. Who left reads up to there, as it was then.
+    #[oai(path = "/conversations/:id/messages", method = "get", operation_id = "listMessages")]
+    async fn list(
+        &self,
+        caller: AsUser,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+        page: PageQuery,
+    ) -> Result<Json<MessagePage>, ApiError> {
+        let page = messages::list(&self.0, &caller.0, &id.0, &page.0).await?;
+        Ok(Json(page.into()))
+    }
+
+    /// Get a message
+    #[oai(path = "/messages/:id", method = "get", operation_id = "getMessage")]
+    async fn get(
+        &self,
+        caller: AsUser,
+        /// The message's id.
+        id: Path<MessageId>,
+    ) -> Result<Json<Message>, ApiError> {
+        Ok(Json(messages::get(&self.0, &caller.0, &id.0).await?))
+    }
+
+    /// Change a message's text
+    ///
+    /// Only its sender may.
+    #[oai(path = "/messages/:id", method = "patch", operation_id = "editMessage")]
+    async fn edit(
+        &self,
+        caller: AsUser,
+        /// The message's id.
+        id: Path<MessageId>,
+        body: ValidJson<EditMessage>,
+    ) -> Result<Json<Message>, ApiError> {
+        let EditMessage { content, metadata } = body.0;
+        let edited = messages::edit(&self.0, &caller.0, &id.0, content, metadata).await?;
+        Ok(Json(edited))
+    }
+
+    /// Delete a message
+    ///
+    /// A tombstone keeps its place. Its sender may, and owners and admins of the conversation.
+    #[oai(path = "/messages/:id", method = "delete", operation_id = "deleteMessage")]
+    async fn delete(
+        &self,
+        caller: AsUser,
+        /// The message's id.
+        id: Path<MessageId>,
+    ) -> Result<NoContent, ApiError> {
+        messages::delete(&self.0, &caller.0, &id.0).await?;
+        Ok(NoContent)
+    }
+
+    /// Read a message's versions
+    #[oai(path = "/messages/:id/history", method = "get", operation_id = "getMessageHistory")]
+    async fn history(
+        &self,
+        caller: AsUser,
+        /// The message's id.
+        id: Path<MessageId>,
+    ) -> Result<Json<MessageHistory>, ApiError> {
+        let versions = messages::history(&self.0, &caller.0, &id.0).await?;
+        let versions = versions
+            .into_iter()
+            .map(|version| MessageVersion {
+                content: version.content,
+                created_at: version.at,
+            })
+            .collect();
+        Ok(Json(MessageHistory { versions }))
+    }
+}

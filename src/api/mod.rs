@@ -1,0 +1,188 @@
+//! The REST API: parse, one verb of the domain, wrap.
+//!
+//! Cast: a file per noun with its operations and the shapes of its bodies; guards (`auth`) as arguments of the operations; bodies (`json`) checked
+//! against the schema that is published for them; one shape of errors (`error`); the OpenAPI document (`document`), from which the router and the
+//! clients are both made, so that neither can differ from the other.
+//!
+//! This room is the only one of the core that knows poem. It knows no socket, no broker and no database.
+
+mod access_log;
+mod auth;
+mod conversations;
+mod cors;
+mod docs;
+mod document;
+mod error;
+mod examples;
+mod fixup;
+mod faults;
+mod health;
+mod json;
+mod log;
+mod messages;
+mod page;
+mod participants;
+mod patch;
+mod path;
+mod reply;
+mod request_id;
+mod responses;
+mod serve;
+mod strict;
+mod users;
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route,
+    endpoint::BoxEndpoint,
+    error::ResponseError,
+    get,
+    http::{HeaderValue, header},
+};
+use poem_openapi::Tags;
+use tracing::Instrument;
+
+pub use document::{Documents, documents};
+pub use serve::answer;
+pub use error::{ApiError, Code, ErrorBody, FieldFault};
+
+use crate::{
+    auth::Verifier,
+    config::{Origins, Secret},
+    domain::Context,
+    health::Probe,
+};
+
+/// The groups of operations in the document.
+#[derive(Tags)]
+enum Tag {
+    /// Whether the service works.
+    Health,
+    /// For the host's backend.
+    #[oai(rename = "Users (Internal)")]
+    UsersInternal,
+    /// People who write and read.
+    Users,
+    /// Where they do it, and who is in.
+    Conversations,
+    /// What they write.
+    Messages,
+}
+
+/// What the surface works with.
+pub struct ApiState {
+    /// For the verbs.
+    pub ctx: Context,
+    /// Checks users' tokens.
+    pub verifier: Verifier,
+    /// What the host's backend shows.
+    pub internal_secret: Secret,
+    /// Which pages may call from a browser.
+    pub origins: Origins,
+    /// How the process is.
+    pub health: Arc<Probe>,
+    /// The most bytes of a body.
+    pub max_body_bytes: usize,
+}
+
+/// Every operation that is in the document.
+type Operations = (
+    health::HealthApi,
+    users::UsersApi,
+    conversations::ConversationsApi,
+    participants::ParticipantsApi,
+    messages::MessagesApi,
+    log::LogApi,
+);
+
+fn operations(state: &ApiState) -> Operations {
+    let ctx = || state.ctx.clone();
+    (
+        health::HealthApi(Arc::clone(&state.health)),
+        users::UsersApi(ctx()),
+        conversations::ConversationsApi(ctx()),
+        participants::ParticipantsApi(ctx()),
+        messages::MessagesApi(ctx()),
+        log::LogApi(ctx()),
+    )
+}
+
+/// The path beside the documents that is in no document: nginx passes it to nobody.
+const METRICS_PATH: &str = "/metrics";
+
+/// The whole HTTP surface of the `api` role. It answers every request, whatever happens inside.
+pub fn endpoint(state: ApiState) -> BoxEndpoint<'static, Response> {
+    let described = document::service(operations(&state)).into_endpoint();
+    let metrics = health::metrics(Arc::clone(&state.health));
+    let route = docs::add_to(Route::new())
+        .at(METRICS_PATH, get(metrics))
+        .nest_no_strip("/", described);
+    let origins = state.origins.clone();
+    Edge {
+        inner: route.data(Arc::new(state)),
+        origins,
+    }
+    .boxed()
+}
+
+/// What surrounds every operation. From the outside in: request id, log and metrics, CORS, errors and panics.
+struct Edge<E> {
+    inner: E,
+    origins: Origins,
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let id = request_id::of(&request);
+        let span = tracing::info_span!("request", id);
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut line = access_log::Line::begin(&request);
+        let mut response = async {
+            let response = match cors::preflight(&self.origins, &request) {
+                Some(response) => response,
+                None => self.answer(request, &mut line).await,
+            };
+            line.end(response.status());
+            response
+        }
+        .instrument(span)
+        .await;
+        let headers = response.headers_mut();
+        cors::permit(&self.origins, origin.as_ref(), headers);
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        // Answers belong to one user, and are old the next moment.
+        headers
+            .entry(header::CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::try_from(id) {
+            headers.insert(request_id::HEADER, id);
+        }
+        Ok(response)
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Edge<E> {
+    async fn answer(&self, request: Request, line: &mut access_log::Line) -> Response {
+        // A request that panicked leaves nothing behind that another one sees: what is shared has no half-made states.
+        let outcome = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
+        match outcome {
+            Ok(Ok(response)) => {
+                line.matched(response.data());
+                response
+            }
+            Ok(Err(error)) => {
+                line.matched(error.data());
+                let allow = |error: &poem::Error| document::allowed_methods(error.data());
+                ApiError::from_poem(error, allow).as_response()
+            }
+            Err(_) => ApiError::internal("a handler panicked").as_response(),
+        }
+    }
+}

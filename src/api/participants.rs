@@ -1,0 +1,118 @@
+//! Members of conversations over HTTP.
+
+use chat_sdk::{ConversationId, Participant, Role, UserId};
+use poem_openapi::{Object, OpenApi};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Tag,
+    auth::{AsUser, Caller},
+    error::ApiError,
+    json::ValidJson,
+    page::{PageQuery, ParticipantPage},
+    path::Path,
+    reply::{Created, Json, NoContent},
+};
+use crate::domain::{Context, participants};
+
+/// Users to add.
+#[derive(Debug, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct AddParticipants {
+    /// Who.
+    #[oai(validator(min_items = 1))]
+    pub user_ids: Vec<UserId>,
+    /// With which rights; `member` where it is left out.
+    pub role: Option<Role>,
+}
+
+/// Who is a member now, of those asked for.
+#[derive(Debug, Serialize, Object)]
+pub struct AddedParticipants {
+    /// The members.
+    pub participants: Vec<Participant>,
+}
+
+/// A change of a member's rights.
+#[derive(Debug, Deserialize, Object)]
+pub struct ParticipantChange {
+    /// The rights from now on.
+    pub role: Role,
+}
+
+/// The operations on members.
+pub struct ParticipantsApi(pub Context);
+
+#[OpenApi(prefix_path = "/api", tag = "Tag::Conversations")]
+impl ParticipantsApi {
+    /// List the members
+    ///
+    /// By user id; `before` and `after` take a user id.
+    #[oai(path = "/conversations/:id/participants", method = "get", operation_id = "listParticipants")]
+    async fn list(
+        &self,
+        caller: AsUser,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+        page: PageQuery,
+    ) -> Result<Json<ParticipantPage>, ApiError> {
+        let page = participants::list(&self.0, &caller.0, &id.0, &page.0).await?;
+        Ok(Json(page.into()))
+    }
+
+    /// Add members
+    ///
+    /// For owners and admins, and the host. Who is a member already stays as they are; a user whom nobody synced is refused by name.
+    #[oai(path = "/conversations/:id/participants", method = "post", operation_id = "addParticipants")]
+    async fn add(
+        &self,
+        caller: Caller,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+        body: ValidJson<AddParticipants>,
+    ) -> Result<Created<AddedParticipants>, ApiError> {
+        let AddParticipants { user_ids, role } = body.0;
+        let role = role.unwrap_or_default();
+        let participants =
+            participants::add(&self.0, caller.user(), &id.0, user_ids, role).await?;
+        Ok(Created(AddedParticipants { participants }))
+    }
+
+    /// Change a member's role
+    ///
+    /// For owners, and the host. An owner must remain.
+    #[oai(path = "/conversations/:id/participants/:userId", method = "patch", operation_id = "changeParticipant")]
+    async fn change(
+        &self,
+        caller: Caller,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+        /// The member's user id, percent-encoded.
+        #[oai(name = "userId")]
+        user_id: Path<UserId>,
+        body: ValidJson<ParticipantChange>,
+    ) -> Result<Json<Participant>, ApiError> {
+        let changed =
+            participants::change_role(&self.0, caller.user(), &id.0, &user_id.0, body.0.role)
+                .await?;
+        Ok(Json(changed))
+    }
+
+    /// Remove a member
+    ///
+    /// For owners and admins, and the host; for oneself it is leaving. Only an owner removes an owner or admin.
+    #[oai(path = "/conversations/:id/participants/:userId", method = "delete", operation_id = "removeParticipant")]
+    async fn remove(
+        &self,
+        caller: Caller,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+        /// The member's user id, percent-encoded.
+        #[oai(name = "userId")]
+        user_id: Path<UserId>,
+    ) -> Result<NoContent, ApiError> {
+        participants::remove(&self.0, caller.user(), &id.0, &user_id.0).await?;
+        Ok(NoContent)
+    }
+}

@@ -1,0 +1,49 @@
+//! One id per request, in every answer and every log line, so that a caller's report leads to the lines that explain it.
+
+use poem::{Request, http::HeaderName};
+
+/// The header, both ways.
+pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken over from a caller, in bytes.
+const MAX_LENGTH: usize = 64;
+
+/// The caller's id of the request when it is fit for a log, else a new one.
+pub fn of(request: &Request) -> String {
+    request
+        .header(HEADER)
+        .filter(|id| is_fit(id))
+        .map_or_else(generate, str::to_owned)
+}
+
+fn generate() -> String {
+    ulid::Ulid::generate().to_string().to_ascii_lowercase()
+}
+
+fn is_fit(id: &str) -> bool {
+    (1..=MAX_LENGTH).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_header(id: &str) -> String {
+        of(&Request::builder().header(HEADER, id).finish())
+    }
+
+    #[test]
+    fn a_fit_id_is_taken_over() {
+        assert_eq!(of_header("abc-1_2.Z"), "abc-1_2.Z");
+        assert_eq!(of(&Request::default()).len(), 26);
+    }
+
+    #[test]
+    fn an_unfit_id_is_replaced() {
+        for id in ["", "a b", "a\"b", "<x>", &"x".repeat(65)] {
+            assert_ne!(of_header(id), id);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What every operation can refuse, and the parameters that many share, written into the document once.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    auth::{ACTING_HEADER, BEARER, INTERNAL},
+    error::{ApiError, Code},
+    fixup::each_operation,
+};
+use crate::domain::{FieldError, page::PageRequest};
+
+/// Operations that a member may not be allowed to do.
+const FORBIDDEN: [&str; 8] = [
+    "addParticipants",
+    "changeConversation",
+    "changeParticipant",
+    "deleteConversation",
+    "deleteMessage",
+    "editMessage",
+    "leaveConversation",
+    "removeParticipant",
+];
+
+/// Operations that the state of the thing can forbid.
+const CONFLICTING: [&str; 8] = [
+    "addParticipants",
+    "changeParticipant",
+    "createConversation",
+    "editMessage",
+    "leaveConversation",
+    "removeParticipant",
+    "sendDirectMessage",
+    "sendMessage",
+];
+
+/// Operations on the caller, who may have been deleted.
+const OF_THE_CALLER: [&str; 2] = ["getMe", "changeMe"];
+
+/// The refusals: status, name, when, what else is at hand, and an example.
+const REFUSALS: [(&str, &str, &str, Code, &str); 10] = [
+    ("400", "BadRequest", "The request is wrong; `details` names every fault.", Code::ValidationError, ""),
+    ("401", "Unauthorized", "The caller did not prove who they are.", Code::Unauthorized, "The token has expired."),
+    ("403", "Forbidden", "The caller may see the thing, but not do this to it.", Code::Forbidden, "Only an owner or admin of the conversation may do this."),
+    ("404", "NotFound", "There is no such thing for this caller.", Code::NotFound, "There is no such conversation."),
+    ("409", "Conflict", "The thing is in a state in which this cannot be done.", Code::Conflict, "The message was deleted."),
+    ("413", "PayloadTooLarge", "The body is too large.", Code::PayloadTooLarge, "The body is too large; send less at once."),
+    ("415", "UnsupportedMediaType", "The body is not declared as JSON.", Code::UnsupportedMediaType, "The body must be JSON without compression: send it with Content-Type: application/json."),
+    ("429", "RateLimited", "Too many requests.", Code::RateLimited, "Too many requests; try again in a moment."),
+    ("500", "InternalError", "A fault of the service.", Code::InternalError, "Something went wrong in the service; its log has more under the X-Request-Id of this answer."),
+    ("503", "Unavailable", "Something that is needed is away for the moment. What was asked for may or may not have happened; repeating it is safe.", Code::Unavailable, "The store did not answer in time; repeat the request, with the same clientMessageId for a message."),
+];
+
+/// The parameters of a list, in the order of the document.
+const PAGE_PARAMETERS: [&str; 4] = ["Limit", "Before", "After", "Around"];
+
+/// Completes every operation.
+pub fn complete(document: &mut Value) {
+    document["components"]["responses"] = refusals();
+    document["components"]["parameters"] = parameters();
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (path, item) in paths {
+        for (_, operation) in item.as_object_mut().into_iter().flatten() {
+            add_refusals(path, operation);
+        }
+    }
+    each_operation(document, &mut share_parameters);
+}
+
+fn add_refusals(path: &str, operation: &mut Value) {
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let is_guarded = operation["security"].is_array();
+    let has_body = operation["requestBody"].is_object();
+    let has_query = operation["parameters"]
+        .as_array()
+        .is_some_and(|parameters| parameters.iter().any(|one| one["in"] == "query"));
+    let applies = |status: &str| match status {
+        "400" => has_body || has_query || accepts(operation, BEARER),
+        "401" | "429" => is_guarded,
+        "403" => FORBIDDEN.contains(&id),
+        "404" => path.contains('{') || OF_THE_CALLER.contains(&id),
+        "409" => CONFLICTING.contains(&id),
+        "413" | "415" => has_body,
+        "503" => is_guarded || (path.contains("health") && !path.ends_with("live")),
+        _ => true,
+    };
+    let statuses: Vec<(&str, &str)> = REFUSALS
+        .iter()
+        .filter(|(status, ..)| applies(status))
+        .map(|(status, name, ..)| (*status, *name))
+        .collect();
+    for (status, name) in statuses {
+        operation["responses"][status] = json!({ "$ref": format!("#/components/responses/{name}") });
+    }
+}
+
+fn accepts(operation: &Value, scheme: &str) -> bool {
+    operation["security"]
+        .as_array()
+        .is_some_and(|schemes| schemes.iter().any(|one| !one[scheme].is_null()))
+}
+
+fn refusals() -> Value {
+    let mut responses = Map::new();
+    for (status, name, description, code, message) in REFUSALS {
+        let error = match code {
+            Code::ValidationError => crate::domain::DomainError::Validation(vec![FieldError::new(
+                "participantIds[2]",
+                "is not a known user; sync the user first",
+            )])
+            .into(),
+            code => ApiError::new(code, message),
+        };
+        let mut response = json!({
+            "description": description,
+            "content": { "application/json": {
+                "schema": { "$ref": "#/components/schemas/Error" },
+                "example": error.body(),
+            } },
+        });
+        if let Some(headers) = headers(status) {
+            response["headers"] = headers;
+        }
+        responses.insert(name.to_owned(), response);
+    }
+    responses.into()
+}
+
+fn headers(status: &str) -> Option<Value> {
+    match status {
+        "401" => Some(json!({ "WWW-Authenticate": {
+            "description": "What to prove oneself with.", "schema": { "type": "string" },
+        } })),
+        "429" | "503" => Some(json!({ "Retry-After": {
+            "description": "How many seconds to wait.", "schema": { "type": "integer" },
+        } })),
+        _ => None,
+    }
+}
+
+fn parameters() -> Value {
+    let cursor = |name: &str, description: &str| {
+        json!({
+            "name": name, "in": "query", "required": false, "description": description,
+            "schema": { "type": "string" },
+        })
+    };
+    json!({
+        "Limit": {
+            "name": "limit", "in": "query", "required": false, "description": "How many items.",
+            "schema": {
+                "type": "integer", "minimum": 1, "maximum": PageRequest::MAX_LIMIT,
+                "default": PageRequest::DEFAULT_LIMIT,
+            },
+        },
+        "Before": cursor("before", "Items earlier than this id or `nextCursor`."),
+        "After": cursor("after", "Items later than this id or `nextCursor`, oldest first."),
+        "Around": cursor("around", "Items on both sides of this id."),
+        "ActingUser": {
+            "name": ACTING_HEADER, "in": "header", "required": false,
+            "description": "With the internal secret: the user for whom the host acts, percent-encoded.",
+            "schema": { "type": "string" },
+        },
+    })
+}
+
+fn share_parameters(operation: &mut Map<String, Value>) {
+    let acts = [BEARER, INTERNAL]
+        .iter()
+        .all(|scheme| accepts(&Value::Object(operation.clone()), scheme));
+    let reference = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
+    let own = match operation.remove("parameters") {
+        Some(Value::Array(own)) => own,
+        _ => Vec::new(),
+    };
+    let mut all = Vec::new();
+    for parameter in own {
+        // The marker of a list's parameters is an object, which no other parameter in a query is.
+        if parameter["schema"]["type"] == "object" {
+            all.extend(PAGE_PARAMETERS.iter().map(|name| reference(name)));
+        } else {
+            all.push(parameter);
+        }
+    }
+    if acts {
+        all.push(reference("ActingUser"));
+    }
+    if !all.is_empty() {
+        operation.insert("parameters".to_owned(), all.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::OpenApi;
+
+    use super::*;
+    use crate::api::Operations;
+
+    #[test]
+    fn only_operations_that_exist_are_named() {
+        let meta = Operations::meta();
+        let ids: Vec<&str> = meta
+            .iter()
+            .flat_map(|api| &api.paths)
+            .flat_map(|path| &path.operations)
+            .filter_map(|operation| operation.operation_id)
+            .collect();
+        for id in FORBIDDEN.iter().chain(&CONFLICTING).chain(&OF_THE_CALLER) {
+            assert!(ids.contains(id), "{id}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Reads what the service pushes, as far as the bench needs it.
+//!
+//! A frame is scanned with borrowed fields, because every delivery comes through here; one that does not fit them (a
+//! text with an escape, an event of another shape) is read again the slow way.
+
+use serde::Deserialize;
+
+use super::check::Content;
+use super::run::Run;
+use super::socket::Reply;
+
+#[derive(Deserialize)]
+struct Frame<'a> {
+    #[serde(borrow)]
+    event: &'a str,
+    #[serde(borrow)]
+    id: Option<&'a str>,
+    seq: Option<u64>,
+    #[serde(borrow)]
+    data: Option<Data<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    #[serde(borrow)]
+    id: Option<&'a str>,
+    #[serde(borrow)]
+    conversation_id: Option<&'a str>,
+    #[serde(borrow)]
+    content: Option<&'a str>,
+    #[serde(borrow)]
+    code: Option<&'a str>,
+    success: Option<bool>,
+    message: Option<Numbered>,
+    #[serde(borrow)]
+    error: Option<Refusal<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    seq: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Refusal<'a> {
+    #[serde(borrow)]
+    code: Option<&'a str>,
+}
+
+/// What a frame means to the bench.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The socket is ready.
+    Connected,
+    /// The answer to a send.
+    Answer(u32, Reply),
+    /// Something with a number in the log.
+    Numbered(u64, Content),
+    /// An `error` event with this code.
+    Error(String),
+    /// Something that the bench does not follow.
+    Nothing,
+    /// No JSON object of the protocol.
+    Unreadable,
+}
+
+/// Reads a frame for a user whose only conversation is `own`.
+pub(super) fn hear(text: &str, run: &Run, own: Option<&str>) -> Heard {
+    let slow;
+    let frame = match serde_json::from_str::<Frame<'_>>(text) {
+        Ok(frame) => frame,
+        Err(_) => {
+            let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
+                return Heard::Unreadable;
+            };
+            slow = value;
+            let Some(event) = slow["event"].as_str() else {
+                return Heard::Unreadable;
+            };
+            let data = &slow["data"];
+            Frame {
+                event,
+                id: slow["id"].as_str(),
+                seq: slow["seq"].as_u64(),
+                data: Some(Data {
+                    id: data["id"].as_str(),
+                    conversation_id: data["conversationId"].as_str(),
+                    content: data["content"].as_str(),
+                    code: data["code"].as_str(),
+                    success: data["success"].as_bool(),
+                    message: Some(Numbered {
+                        seq: data["message"]["seq"].as_u64(),
+                    }),
+                    error: Some(Refusal {
+                        code: data["error"]["code"].as_str(),
+                    }),
+                }),
+            }
+        }
+    };
+    let data = frame.data;
+    let conversation = data.as_ref().and_then(|data| {
+        // The events about a conversation carry the conversation itself.
+        let itself = frame.event.starts_with("conversation:");
+        data.conversation_id.or(data.id.filter(|_| itself))
+    });
+    match frame.event {
+        "connected" => Heard::Connected,
+        "ack" => {
+            let (Some(number), Some(data)) = (frame.id.and_then(|id| id.parse().ok()), data) else {
+                return Heard::Nothing;
+            };
+            let reply = if data.success == Some(true) {
+                Reply::Stored(data.message.and_then(|message| message.seq))
+            } else {
+                let code = data.error.and_then(|error| error.code);
+                Reply::Refused(code.unwrap_or("(no code)").to_owned())
+            };
+            Heard::Answer(number, reply)
+        }
+        "error" => {
+            let code = data.and_then(|data| data.code).unwrap_or("(no code)");
+            Heard::Error(code.to_owned())
+        }
+        "message:new" => {
+            let number = data
+                .and_then(|data| data.content)
+                .and_then(|content| run.number_in(content));
+            let content = match number {
+                Some(number) if conversation == own => Content::Message(number),
+                _ => Content::Stranger,
+            };
+            // A message without a number cannot be proved complete: number 0 breaks the order and so is told.
+            Heard::Numbered(frame.seq.unwrap_or(0), content)
+        }
+        _ => match frame.seq {
+            // What names no conversation, or another, has its number in another log.
+            Some(seq) if conversation.is_some() && conversation == own => {
+                Heard::Numbered(seq, Content::Entry)
+            }
+            _ => Heard::Nothing,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_understood() {
+        let run = Run::new(100);
+        let own = Some("cnv_a");
+        let content = run.content(42);
+        let hear = |text: &str| hear(text, &run, own);
+        let message = |conversation: &str, content: &str| {
+            format!(
+                r#"{{"event":"message:new","id":"evt_1","seq":7,"data":{{"id":"msg_1","conversationId":"{conversation}","seq":7,"content":"{content}","metadata":{{"a":[1]}},"replyTo":null}},"cursor":"x"}}"#
+            )
+        };
+        let mine = Heard::Numbered(7, Content::Message(42));
+        let stranger = Heard::Numbered(7, Content::Stranger);
+        assert_eq!(hear(&message("cnv_a", &content)), mine);
+        assert_eq!(hear(&message("cnv_b", &content)), stranger);
+        assert_eq!(hear(&message("cnv_a", "hello")), stranger);
+        // An escape cannot be borrowed; the slow way reads it.
+        assert_eq!(hear(&message("cnv_a", &format!("{content}\\n"))), mine);
+        assert_eq!(
+            hear(
+                r#"{"id":"9","event":"ack","data":{"success":true,"message":{"id":"m","seq":3}}}"#
+            ),
+            Heard::Answer(9, Reply::Stored(Some(3)))
+        );
+        assert_eq!(
+            hear(
+                r#"{"id":"9","event":"ack","data":{"success":false,"error":{"code":"RATE_LIMITED","message":"say \"please\""}}}"#
+            ),
+            Heard::Answer(9, Reply::Refused("RATE_LIMITED".to_owned()))
+        );
+        assert_eq!(
+            hear(r#"{"event":"error","data":{"code":"X","message":"a text","timestamp":"t"}}"#),
+            Heard::Error("X".to_owned())
+        );
+        assert_eq!(
+            hear(r#"{"event":"seq:skip","seq":8,"data":{"conversationId":"cnv_a"}}"#),
+            Heard::Numbered(8, Content::Entry)
+        );
+        assert_eq!(
+            hear(r#"{"event":"conversation:updated","seq":9,"data":{"id":"cnv_a","name":"n"}}"#),
+            Heard::Numbered(9, Content::Entry)
+        );
+        assert_eq!(
+            hear(r#"{"event":"user:updated","seq":9,"data":{"id":"u"}}"#),
+            Heard::Nothing
+        );
+        assert_eq!(
+            hear(r#"{"event":"user:online","data":{"userId":"u","conversationId":"cnv_a"}}"#),
+            Heard::Nothing
+        );
+        assert_eq!(
+            hear(r#"{"event":"connected","data":{"userId":"u","rooms":[]}}"#),
+            Heard::Connected
+        );
+        assert_eq!(hear("pong"), Heard::Unreadable);
+    }
+}

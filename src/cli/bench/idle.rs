@@ -1,0 +1,226 @@
+//! `bench idle`: sockets that do nothing; what does a connection cost in memory?
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::TargetArgs;
+use super::client::{BOUND, Host, open, require_open_files};
+use super::cpu::{Memory, Probe, Process, memory, open_files_limit};
+use super::environment::Environment;
+use super::report::{row, say, table, whole, write_json};
+use super::run::Run;
+use super::socket::Dial;
+
+/// Arguments of `bench idle`.
+#[derive(Debug, Args)]
+pub(super) struct IdleArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Sockets to open, every one of a user of its own.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..))]
+    sockets: u32,
+    /// Seconds to wait before memory is read.
+    #[arg(long, default_value_t = 5)]
+    secs: u64,
+    /// Give every user a conversation.
+    #[arg(long)]
+    conversations: bool,
+}
+
+/// Memory of one process before and after.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Growth {
+    process: String,
+    before: Memory,
+    after: Memory,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Results<'a> {
+    command: &'static str,
+    environment: &'a Environment,
+    sockets: u32,
+    conversations: bool,
+    connect_seconds: f64,
+    kib_per_connection: f64,
+    pss_kib_per_connection: Option<f64>,
+    closed: usize,
+    memory: &'a [Growth],
+}
+
+/// Runs `bench idle`; false when a socket closed by itself.
+pub(super) async fn run(args: IdleArgs) -> anyhow::Result<bool> {
+    let count = args.sockets as usize;
+    require_open_files(count)?;
+    let host = Host::new(&args.target)?;
+    let probe = Probe::new(&args.target.pids)?;
+    let environment = Environment::read(&host, &probe).await;
+    environment.print();
+    let services: Vec<Process> = nodes(&probe);
+    for service in &services {
+        warn_of_limit(service, count / services.len());
+    }
+
+    let run = Run::new(0);
+    let users: Vec<String> = (0..count)
+        .map(|n| format!("bench-{}-{n}", run.tag()))
+        .collect();
+    host.sync_users(&users).await?;
+    if args.conversations {
+        let groups = users.chunks(1).enumerate();
+        stream::iter(groups)
+            .map(|(n, group)| host.create_group(n, &group[0], group))
+            .buffer_unordered(BOUND)
+            .try_for_each(|_| async { Ok(()) })
+            .await?;
+    }
+    let mut dials = Vec::with_capacity(count);
+    for (n, user) in users.iter().enumerate() {
+        dials.push(Dial {
+            url: host.ws_url(n),
+            token: host.token(user)?,
+            conversation: None,
+        });
+    }
+
+    let before: Vec<Memory> = services.iter().map(memory).collect();
+    let started = Instant::now();
+    let sockets = open(dials, BOUND, &run).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    say(
+        "connected",
+        &format!(
+            "{} sockets in {seconds:.2} s",
+            whole(f64::from(args.sockets))
+        ),
+    );
+    let cpu = probe.sample();
+    sleep(Duration::from_secs(args.secs)).await;
+    let cpu = probe.between(&cpu, &probe.sample());
+    let growth: Vec<Growth> = services
+        .iter()
+        .zip(before)
+        .map(|(process, before)| Growth {
+            process: process.name.clone(),
+            before,
+            after: memory(process),
+        })
+        .collect();
+
+    println!();
+    print_growth(&growth);
+    let rss = growth
+        .iter()
+        .map(|g| difference(g.after.rss_kib, g.before.rss_kib));
+    let per_connection = rss.sum::<f64>() / count as f64;
+    let pss: Option<f64> = growth
+        .iter()
+        .map(|g| Some(difference(g.after.pss_kib?, g.before.pss_kib?)))
+        .sum();
+    let pss = pss
+        .filter(|_| !growth.is_empty())
+        .map(|kib| kib / count as f64);
+    println!();
+    if growth.is_empty() {
+        say(
+            "memory",
+            "not measured: no process is named; set CHAT_BENCH_PIDS",
+        );
+    } else {
+        say(
+            "resident",
+            &format!("{per_connection:.1} KiB per connection"),
+        );
+    }
+    if let Some(pss) = pss {
+        say(
+            "proportional (PSS)",
+            &format!("{pss:.1} KiB per connection"),
+        );
+    }
+    for used in &cpu {
+        say(
+            "CPU while idle",
+            &format!("{}: {:.2} s in {} s", used.process, used.seconds, args.secs),
+        );
+    }
+
+    let journals = sockets.finish().await?;
+    let mut closed = journals
+        .iter()
+        .filter_map(|journal| journal.closed.as_deref());
+    let first = closed.next();
+    let closed = usize::from(first.is_some()) + closed.count();
+    match first {
+        None => println!("check: every socket stayed open"),
+        Some(reason) => {
+            println!("check: FAULT: {closed} sockets closed by themselves, one with: {reason}")
+        }
+    }
+    let results = Results {
+        command: "idle",
+        environment: &environment,
+        sockets: args.sockets,
+        conversations: args.conversations,
+        connect_seconds: seconds,
+        kib_per_connection: per_connection,
+        pss_kib_per_connection: pss,
+        closed,
+        memory: &growth,
+    };
+    write_json(args.target.json.as_deref(), &results)?;
+    Ok(closed == 0)
+}
+
+/// The processes that hold the sockets: those named `ws…`, or all of the service where none is.
+fn nodes(probe: &Probe) -> Vec<Process> {
+    let services = probe.processes.iter().filter(|p| p.is_service());
+    let (ws, others): (Vec<_>, Vec<_>) = services.cloned().partition(|p| p.name.starts_with("ws"));
+    if ws.is_empty() { others } else { ws }
+}
+
+fn warn_of_limit(service: &Process, sockets: usize) {
+    let limit = open_files_limit(&service.pids[0].to_string());
+    if limit.is_some_and(|limit| limit < sockets as u64 + 100) {
+        say(
+            "warning",
+            &format!(
+                "{} may open only {} files; start it with a higher `ulimit -n`",
+                service.name,
+                limit.unwrap_or(0)
+            ),
+        );
+    }
+}
+
+fn difference(after: u64, before: u64) -> f64 {
+    after as f64 - before as f64
+}
+
+fn print_growth(growth: &[Growth]) {
+    let mut rows = vec![row([
+        "memory, MiB",
+        "RSS before",
+        "after",
+        "PSS before",
+        "after",
+    ])];
+    let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
+    let maybe = |kib: Option<u64>| kib.map_or("-".to_owned(), mib);
+    for g in growth {
+        rows.push(vec![
+            g.process.clone(),
+            mib(g.before.rss_kib),
+            mib(g.after.rss_kib),
+            maybe(g.before.pss_kib),
+            maybe(g.after.pss_kib),
+        ]);
+    }
+    table(&rows);
+}

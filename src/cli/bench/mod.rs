@@ -1,0 +1,126 @@
+//! `chat-service bench`: drives a running service from outside, as its clients would.
+//!
+//! Cast: `client` makes users, tokens and conversations and opens sockets; `socket` is one connected user and `frame`
+//! what it hears; `run` is what they share; `load` sends at a pace and measures a window; `send`, `fanout`, `idle` are
+//! the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and `report` print.
+//!
+//! Invariants: nothing here imports the rest of the crate, so that a fault of the service cannot hide itself. While
+//! the load runs a socket only notes numbers and times; all counting comes afterwards, because the driver shares the
+//! machine with what it measures.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command that prints its results to the terminal"
+)]
+
+mod check;
+mod client;
+mod cpu;
+mod environment;
+mod fanout;
+mod frame;
+mod idle;
+mod load;
+mod report;
+mod run;
+mod send;
+mod socket;
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Arguments of `chat-service bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Send messages in many conversations; measure rate, latency and CPU; check every delivery.
+    Send(send::SendArgs),
+    /// Send into one large conversation; measure the cost of a delivery; check every delivery.
+    Fanout(fanout::FanoutArgs),
+    /// Open many sockets that do nothing; measure the memory of a connection.
+    Idle(idle::IdleArgs),
+    /// Run `send` with more and more sends under way and print a table.
+    Max(send::MaxArgs),
+}
+
+/// The way to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Via {
+    /// Through nginx: BASE_URL and WS_URL.
+    Nginx,
+    /// To the nodes themselves: CHAT_BENCH_API_URLS and CHAT_BENCH_WS_URLS.
+    Direct,
+}
+
+/// Where the service is, and what opens its doors. `./dev bench` sets all of it in the environment.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TargetArgs {
+    /// The way to the service.
+    #[arg(long, value_enum, default_value = "direct")]
+    via: Via,
+    /// REST address of nginx.
+    #[arg(long, env = "BASE_URL", default_value = "http://127.0.0.1:8080")]
+    base_url: String,
+    /// WebSocket address of nginx.
+    #[arg(long, env = "WS_URL", default_value = "ws://127.0.0.1:8080/ws")]
+    ws_url: String,
+    /// REST addresses of the api nodes.
+    #[arg(
+        long,
+        env = "CHAT_BENCH_API_URLS",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:4000"
+    )]
+    api_urls: Vec<String>,
+    /// WebSocket addresses of the ws nodes.
+    #[arg(
+        long,
+        env = "CHAT_BENCH_WS_URLS",
+        value_delimiter = ',',
+        default_value = "ws://127.0.0.1:4001/ws"
+    )]
+    ws_urls: Vec<String>,
+    /// The secret that the service verifies tokens with (HS256).
+    #[arg(long, env = "AUTH_JWT_SECRET", hide_env_values = true)]
+    jwt_secret: Option<String>,
+    /// The issuer to name in tokens, when the service asks for one.
+    #[arg(long, env = "AUTH_JWT_ISSUER")]
+    jwt_issuer: Option<String>,
+    /// The audience to name in tokens, when the service asks for one.
+    #[arg(long, env = "AUTH_JWT_AUDIENCE")]
+    jwt_audience: Option<String>,
+    /// The secret of the internal operations, to sync the users.
+    #[arg(long, env = "INTERNAL_API_SECRET", hide_env_values = true)]
+    internal_secret: Option<String>,
+    /// The server processes to measure, as `name=pid,name=pid`.
+    #[arg(long, env = "CHAT_BENCH_PIDS", default_value = "")]
+    pids: String,
+    /// Also write the results to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs one bench command against a running service.
+///
+/// # Errors
+/// When the service cannot be reached or refuses the set-up, or when the check of what arrived finds a fault.
+pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
+    // reqwest is built without a TLS provider of its own. A second installation is refused, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let passed = match args.command {
+        BenchCommand::Send(args) => send::run(args).await?,
+        BenchCommand::Fanout(args) => fanout::run(args).await?,
+        BenchCommand::Idle(args) => idle::run(args).await?,
+        BenchCommand::Max(args) => send::run_max(args).await?,
+    };
+    if !passed {
+        bail!("the check found faults; they are listed above");
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! The command line: a file per subcommand. Printing is allowed here and nowhere else.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line speaks to a person"
+)]
+
+pub mod bench;
+pub mod config;
+pub mod healthcheck;
+pub mod migrate;
+pub mod openapi;
+pub mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Sources;
+
+/// The exit code for a dependency that is not there.
+pub const EXIT_UNAVAILABLE: u8 = 69;
+
+/// A pluggable real-time chat microservice.
+#[derive(Debug, Parser)]
+#[command(name = "chat-service", version, about)]
+pub struct Cli {
+    /// Configuration file to read instead of chat.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(serve::ServeArgs),
+    /// Check or show the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Create indexes and collections, then exit.
+    Migrate,
+    /// Ask a running service whether it is ready.
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print the OpenAPI document.
+    Openapi(openapi::OpenapiArgs),
+    /// Drive a running service and print what it costs.
+    Bench(bench::BenchArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether the configuration is valid.
+    Check,
+    /// Print every setting, where it comes from, secrets masked.
+    Show,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let sources = Sources::of_process(cli.config);
+    match cli.command {
+        Command::Serve(args) => serve::run(&args, &sources),
+        Command::Config { command } => match command {
+            ConfigCommand::Check => config::check(&sources),
+            ConfigCommand::Show => config::show(&sources),
+        },
+        Command::Migrate => migrate::run(&sources),
+        Command::Healthcheck(args) => healthcheck::run(&args),
+        Command::Openapi(args) => openapi::run(&args),
+        Command::Bench(args) => block_on(async {
+            match bench::run(args).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("{error:#}");
+                    ExitCode::FAILURE
+                }
+            }
+        }),
+    }
+}
+
+/// Runs `work` on a runtime with a thread per core.
+fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            eprintln!("the runtime cannot be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,74 @@
+//! `openapi`: prints the OpenAPI document, or compares a file with it. Needs no configuration and no server.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, ValueEnum};
+
+use crate::api::{Documents, documents};
+
+/// What to print.
+#[derive(Debug, Args)]
+pub struct OpenapiArgs {
+    /// How it is written.
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+    /// Print nothing; fail when this file differs from the document.
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Yaml => "yaml",
+        }
+    }
+}
+
+/// Prints or compares. The exit code is 1 when the file differs or cannot be read.
+pub fn run(args: &OpenapiArgs) -> ExitCode {
+    let Documents { json, yaml } = documents();
+    let text = match args.format {
+        Format::Json => json,
+        Format::Yaml => yaml,
+    };
+    match &args.check {
+        Some(file) => check(file, &text, args.format),
+        None => match io::stdout().lock().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            // A reader that closed the pipe early is no failure of ours.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+    }
+}
+
+fn check(file: &PathBuf, text: &str, format: Format) -> ExitCode {
+    let shown = file.display();
+    match fs::read_to_string(file) {
+        Ok(found) if found == text => ExitCode::SUCCESS,
+        Ok(_) => {
+            eprintln!(
+                "{shown} differs from the document of this version; refresh it with: chat-service openapi --format {} > {shown}",
+                format.name()
+            );
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{shown} cannot be read: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `serve`: the service itself.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::{self, Listeners, Roles},
+    config::{self, Config, LogFormat, Sources},
+};
+
+/// What `serve` takes.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// What this process does, comma-separated: api, ws. All by default.
+    #[arg(long, value_name = "ROLES", default_value = "all", value_parser = Roles::parse)]
+    roles: Roles,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(args: &ServeArgs, sources: &Sources) -> ExitCode {
+    let loaded = match Config::load(sources) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            eprintln!("{faults}");
+            return ExitCode::from(config::EXIT_CODE);
+        }
+    };
+    let config = loaded.config;
+    start_logging(&config);
+    for warning in loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let roles = args.roles;
+    super::block_on(async move {
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone()));
+        let run = async {
+            let listeners = Listeners::open(&config, roles)?;
+            app::run(config, roles, listeners, stop).await
+        };
+        match run.await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!("{error}");
+                ExitCode::from(super::EXIT_UNAVAILABLE)
+            }
+        }
+    })
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.cancel();
+}
+
+fn start_logging(config: &Config) {
+    // The NATS client tells of each connection too; ours is enough. A directive of the operator's own comes later and wins.
+    let directives = format!("async_nats=error,{}", config.server.log_level);
+    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match config.server.log_format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}

@@ -1,0 +1,26 @@
+//! Chat Service: a pluggable real-time chat microservice.
+//!
+//! Every change to a conversation is one numbered entry in that conversation's log; the log is written to MongoDB, handed to JetStream, and
+//! everything else follows the stream.
+//!
+//! # Layout
+//! The way of the data is the layout. In: [`api`] or [`ws`] → a verb of [`domain`] → [`store::log`]. Out: [`store::log`] → [`bus`] → the hub of
+//! [`ws`] → sockets. [`worker`] holds what runs beside it. The same noun has the same file name in every room.
+//!
+//! - `api`, `ws` and `worker` never import one another;
+//! - `domain` knows no HTTP, no socket, no broker and no database driver;
+//! - `store` and `bus` never import each other.
+
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod failpoint;
+pub mod health;
+pub mod listener;
+pub mod store;
+pub mod worker;
+pub mod ws;
