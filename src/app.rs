@@ -17,7 +17,7 @@ use crate::{
     api::{self, ApiState},
     auth::{SetupError, Verifier},
     bus::{Bus, BusOptions, commands, nodes, publish::Announcer, tail},
-    config::Config,
+    config::{AppEnv, Config},
     domain::{Context, KnownUsers, Limits, command::Writers},
     health::Probe,
     listener,
@@ -53,7 +53,10 @@ impl Roles {
 
     /// Everything in one process.
     pub fn all() -> Self {
-        Self { api: true, ws: true }
+        Self {
+            api: true,
+            ws: true,
+        }
     }
 
     /// The roles of a comma-separated list.
@@ -61,8 +64,15 @@ impl Roles {
     /// # Errors
     /// A sentence for a name that is none, or an empty list.
     pub fn parse(list: &str) -> Result<Self, String> {
-        let mut roles = Self { api: false, ws: false };
-        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let mut roles = Self {
+            api: false,
+            ws: false,
+        };
+        for name in list
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
             match name {
                 "api" => roles.api = true,
                 "ws" => roles.ws = true,
@@ -165,7 +175,9 @@ fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE
         .get_or_init(|| {
-            let seconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+            let seconds = [
+                0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+            ];
             let entries = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
             PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
@@ -235,7 +247,12 @@ pub async fn run(
     if roles.ws {
         sinks.push(Arc::clone(&hub) as _);
     }
-    tasks.spawn(tail::run(bus.clone(), sinks, Arc::clone(&status), end.clone()));
+    tasks.spawn(tail::run(
+        bus.clone(),
+        sinks,
+        Arc::clone(&status),
+        end.clone(),
+    ));
     if roles.api {
         let relay = Relay {
             store: Arc::clone(&store),
@@ -360,6 +377,11 @@ async fn open_bus(config: &Config) -> Result<Bus, StartError> {
         prefix: stores.nats_subject_prefix.clone(),
         replicas: stores.nats_replicas,
         retention: Duration::from_secs(u64::from(stores.event_retention_days) * 86_400),
+        // Many services share a server in tests, and the server sets the bytes aside.
+        max_bytes: match config.server.app_env {
+            AppEnv::Test => 64 << 20,
+            AppEnv::Development | AppEnv::Production => 4 << 30,
+        },
     };
     patiently("NATS", || Bus::connect(options.clone()))
         .await

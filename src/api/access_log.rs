@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use metrics::histogram;
+use poem::PathPattern;
 use poem::{
     Request,
     http::{Method, StatusCode},
 };
-use poem::PathPattern;
 
 use super::document;
 

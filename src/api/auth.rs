@@ -149,9 +149,8 @@ async fn user(state: &ApiState, request: &Request) -> Result<UserId, ApiError> {
 
 /// What a token tells of a user whom nobody has synced. What does not fit is left out: a token is no form that its bearer could correct.
 fn profile(claims: Claims) -> Profile {
-    let fits = |text: &String, most| {
-        text.chars().count() <= most && !text.chars().any(char::is_control)
-    };
+    let fits =
+        |text: &String, most| text.chars().count() <= most && !text.chars().any(char::is_control);
     Profile {
         name: claims.name.filter(|name| fits(name, MAX_NAME)),
         avatar_url: claims.avatar_url.filter(|url| fits(url, MAX_URL)),
@@ -170,7 +169,9 @@ fn percent_decode(text: &[u8]) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, tail @ ..] = rest {
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = tail
+            .get(..2)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if *first == b'%' => {
                 bytes.push(byte);

@@ -90,7 +90,11 @@ impl ConversationsApi {
     /// Make a conversation
     ///
     /// Answers 200 with the direct conversation of the two users if there is one already. A participant whom nobody synced is refused by name.
-    #[oai(path = "/conversations", method = "post", operation_id = "createConversation")]
+    #[oai(
+        path = "/conversations",
+        method = "post",
+        operation_id = "createConversation"
+    )]
     async fn create(
         &self,
         caller: AsUser,
@@ -106,7 +110,11 @@ impl ConversationsApi {
     /// List one's conversations
     ///
     /// Latest activity first.
-    #[oai(path = "/conversations", method = "get", operation_id = "listConversations")]
+    #[oai(
+        path = "/conversations",
+        method = "get",
+        operation_id = "listConversations"
+    )]
     async fn list(
         &self,
         caller: AsUser,
@@ -117,7 +125,11 @@ impl ConversationsApi {
     }
 
     /// Find public conversations
-    #[oai(path = "/conversations/public", method = "get", operation_id = "listPublicConversations")]
+    #[oai(
+        path = "/conversations/public",
+        method = "get",
+        operation_id = "listPublicConversations"
+    )]
     async fn list_public(
         &self,
         _caller: AsUser,
@@ -130,7 +142,11 @@ impl ConversationsApi {
     }
 
     /// Get a conversation
-    #[oai(path = "/conversations/:id", method = "get", operation_id = "getConversation")]
+    #[oai(
+        path = "/conversations/:id",
+        method = "get",
+        operation_id = "getConversation"
+    )]
     async fn get(
         &self,
         caller: AsUser,
@@ -143,7 +159,11 @@ impl ConversationsApi {
     /// Change a conversation's settings
     ///
     /// For owners and admins. Of a direct conversation both users may change the metadata.
-    #[oai(path = "/conversations/:id", method = "patch", operation_id = "changeConversation")]
+    #[oai(
+        path = "/conversations/:id",
+        method = "patch",
+        operation_id = "changeConversation"
+    )]
     async fn change(
         &self,
         caller: AsUser,
@@ -164,7 +184,11 @@ impl ConversationsApi {
     /// Delete a conversation
     ///
     /// For everybody. Only an owner may; a direct conversation cannot be deleted.
-    #[oai(path = "/conversations/:id", method = "delete", operation_id = "deleteConversation")]
+    #[oai(
+        path = "/conversations/:id",
+        method = "delete",
+        operation_id = "deleteConversation"
+    )]
     async fn delete(
         &self,
         caller: AsUser,
@@ -176,7 +200,11 @@ impl ConversationsApi {
     }
 
     /// Join a public conversation
-    #[oai(path = "/conversations/:id/join", method = "post", operation_id = "joinConversation")]
+    #[oai(
+        path = "/conversations/:id/join",
+        method = "post",
+        operation_id = "joinConversation"
+    )]
     async fn join(
         &self,
         caller: AsUser,
@@ -189,7 +217,11 @@ impl ConversationsApi {
     /// Leave a conversation
     ///
     /// The last owner must make another member owner first.
-    #[oai(path = "/conversations/:id/leave", method = "post", operation_id = "leaveConversation")]
+    #[oai(
+        path = "/conversations/:id/leave",
+        method = "post",
+        operation_id = "leaveConversation"
+    )]
     async fn leave(
         &self,
         caller: AsUser,

@@ -21,7 +21,9 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 /// The answer to a browser's question whether a page may call; `None` for any other request.
 pub fn preflight(origins: &Origins, request: &Request) -> Option<Response> {
     let origin = request.headers().get(header::ORIGIN)?;
-    request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+    request
+        .headers()
+        .get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
     if request.method() != Method::OPTIONS {
         return None;
     }
@@ -81,7 +83,11 @@ mod tests {
             .header(header::ACCESS_CONTROL_REQUEST_METHOD, "PATCH")
             .finish();
         let mut response = preflight(origins, &request).expect("a preflight");
-        permit(origins, request.headers().get(header::ORIGIN), response.headers_mut());
+        permit(
+            origins,
+            request.headers().get(header::ORIGIN),
+            response.headers_mut(),
+        );
         response
     }
 
@@ -90,7 +96,10 @@ mod tests {
         let response = ask(&listed(), "https://shop.example");
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
         let header = |name| response.header(name);
-        assert_eq!(header("access-control-allow-origin"), Some("https://shop.example"));
+        assert_eq!(
+            header("access-control-allow-origin"),
+            Some("https://shop.example")
+        );
         assert_eq!(header("access-control-allow-credentials"), Some("true"));
         assert_eq!(header("vary"), Some("Origin"));
         assert!(header("access-control-allow-methods").is_some_and(|m| m.contains("PATCH")));
@@ -108,7 +117,11 @@ mod tests {
     fn every_page_may_call_without_credentials() {
         let response = ask(&Origins::Any, "https://any.example");
         assert_eq!(response.header("access-control-allow-origin"), Some("*"));
-        assert!(response.header("access-control-allow-credentials").is_none());
+        assert!(
+            response
+                .header("access-control-allow-credentials")
+                .is_none()
+        );
     }
 
     #[test]

@@ -13,9 +13,15 @@ pub fn add_to(route: Route) -> Route {
     let [page, json, yaml] = PATHS;
     let documents = document::documents();
     route
-        .at(page, get(serve("text/html; charset=utf-8", document::swagger_ui())))
+        .at(
+            page,
+            get(serve("text/html; charset=utf-8", document::swagger_ui())),
+        )
         .at(json, get(serve("application/json", documents.json)))
-        .at(yaml, get(serve("application/yaml; charset=utf-8", documents.yaml)))
+        .at(
+            yaml,
+            get(serve("application/yaml; charset=utf-8", documents.yaml)),
+        )
 }
 
 fn serve(content_type: &'static str, text: String) -> impl poem::Endpoint {

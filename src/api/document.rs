@@ -21,7 +21,7 @@ use super::{METRICS_PATH, Operations, docs, examples, faults, fixup, responses};
 use crate::domain::FieldError;
 
 const DESCRIPTION: &str = "A pluggable real-time chat microservice. Ids are opaque, times are ISO 8601 in UTC with milliseconds, and a field \
-    without a value is left out. Unknown fields in a body are refused. Every refusal has the shape of `Error`. Lists are newest first, with `after` oldest first.";
+    without a value is left out. Unknown fields in a body are refused. Every refusal has the shape of `ErrorResponse`. Lists are newest first, with `after` oldest first.";
 
 /// What the items of a body are checked against one by one, so that each fails alone: the body's schema, and where in it they are described.
 const CHECKED_BY_ITEM: (&str, &str) = ("SyncBatch", "/properties/users");
@@ -90,9 +90,7 @@ pub fn service<T: OpenApi>(operations: T) -> OpenApiService<T, ()> {
     OpenApiService::new(operations, "Chat Service", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .license(LicenseObject::new("Apache-2.0").identifier("Apache-2.0"))
-        .server(
-            ServerObject::new("http://localhost:8080").description("Development, behind nginx"),
-        )
+        .server(ServerObject::new("http://localhost:8080").description("Development, behind nginx"))
 }
 
 /// The path of the document that a pattern of the router stands for.
@@ -102,7 +100,9 @@ pub fn route(pattern: Option<&PathPattern>) -> Option<&'static str> {
 
 /// The methods that a path takes, as `Allow` names them.
 pub fn allowed_methods(pattern: Option<&PathPattern>) -> String {
-    facts(pattern).map(|facts| facts.allow.clone()).unwrap_or_default()
+    facts(pattern)
+        .map(|facts| facts.allow.clone())
+        .unwrap_or_default()
 }
 
 fn facts(pattern: Option<&PathPattern>) -> Option<&'static RouteFacts> {
@@ -113,7 +113,10 @@ fn facts(pattern: Option<&PathPattern>) -> Option<&'static RouteFacts> {
 pub fn find_faults(name: &str, value: &Value) -> Vec<FieldError> {
     let mut found = match PUBLISHED.bodies.get(name) {
         Some(schema) => faults::find(schema, value),
-        None => vec![FieldError::new("body", "is of a kind that is not published")],
+        None => vec![FieldError::new(
+            "body",
+            "is of a kind that is not published",
+        )],
     };
     if name != CHECKED_BY_ITEM.0 {
         faults::find_nul("", value, &mut found);
@@ -171,9 +174,10 @@ fn write(document: &Value) -> Documents {
 /// A validator for each schema that a request body, or an item of one, can have.
 fn bodies(document: &Value) -> HashMap<String, Validator> {
     let schemas = document["components"]["schemas"].as_object();
-    let closed = schemas.into_iter().flatten().filter(|(_, schema)| {
-        schema["additionalProperties"] == Value::Bool(false)
-    });
+    let closed = schemas
+        .into_iter()
+        .flatten()
+        .filter(|(_, schema)| schema["additionalProperties"] == Value::Bool(false));
     closed
         .map(|(name, schema)| {
             let mut schema = schema.clone();
@@ -196,7 +200,9 @@ fn validator(schema: &Value) -> Validator {
     faults::ID_FORMATS
         .iter()
         .fold(options, |options, (format, _)| {
-            options.with_format(*format, |text: &str| faults::id_fault(format, text).is_none())
+            options.with_format(*format, |text: &str| {
+                faults::id_fault(format, text).is_none()
+            })
         })
         .build(schema)
         .expect("a schema of our own types is valid, as the tests show")
@@ -254,9 +260,12 @@ mod tests {
         let paths = document["paths"].as_object().expect("an object");
         paths
             .iter()
-            .flat_map(|(path, item)| item.as_object().expect("an object"). iter().map(move |(method, operation)| {
-                (format!("{method} {path}"), operation.clone())
-            }))
+            .flat_map(|(path, item)| {
+                item.as_object()
+                    .expect("an object")
+                    .iter()
+                    .map(move |(method, operation)| (format!("{method} {path}"), operation.clone()))
+            })
             .collect()
     }
 
@@ -298,12 +307,18 @@ mod tests {
             for (status, response) in responses {
                 let content = &response["content"]["application/json"];
                 if !content.is_null() {
-                    assert!(!content["example"].is_null(), "{name} {status} has no example");
+                    assert!(
+                        !content["example"].is_null(),
+                        "{name} {status} has no example"
+                    );
                 }
             }
             let body = &operation["requestBody"]["content"]["application/json"];
             if !operation["requestBody"].is_null() {
-                assert!(!body["example"].is_null(), "{name} has no example of its body");
+                assert!(
+                    !body["example"].is_null(),
+                    "{name} has no example of its body"
+                );
                 for status in ["400", "413", "415"] {
                     assert!(responses.contains_key(status), "{name} {status}");
                 }

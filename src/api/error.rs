@@ -4,12 +4,12 @@ use std::{borrow::Cow, fmt};
 
 use poem::{
     Response,
-    error::{MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
+    error::{MethodNotAllowedError, NotFoundError, ParsePathError, ReadBodyError, ResponseError},
     http::{StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse, Enum, Object,
-    error::{ParseParamError, ParsePathError},
+    error::ParseParamError,
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type,
 };
@@ -84,7 +84,11 @@ pub struct FieldFault {
 /// A refusal or failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
-#[oai(rename = "Error", rename_all = "camelCase", skip_serializing_if_is_none)]
+#[oai(
+    rename = "ErrorResponse",
+    rename_all = "camelCase",
+    skip_serializing_if_is_none
+)]
 pub struct ErrorBody {
     /// The HTTP status.
     pub status_code: u16,
@@ -306,10 +310,22 @@ mod tests {
     #[test]
     fn every_domain_error_has_its_status() {
         assert_eq!(of(DomainError::no_message()), (404, Code::NotFound));
-        assert_eq!(of(DomainError::Forbidden("no".into())), (403, Code::Forbidden));
-        assert_eq!(of(DomainError::Conflict("no".into())), (409, Code::Conflict));
-        assert_eq!(of(DomainError::store_unavailable()), (503, Code::Unavailable));
-        assert_eq!(of(DomainError::invalid("a", "b")), (400, Code::ValidationError));
+        assert_eq!(
+            of(DomainError::Forbidden("no".into())),
+            (403, Code::Forbidden)
+        );
+        assert_eq!(
+            of(DomainError::Conflict("no".into())),
+            (409, Code::Conflict)
+        );
+        assert_eq!(
+            of(DomainError::store_unavailable()),
+            (503, Code::Unavailable)
+        );
+        assert_eq!(
+            of(DomainError::invalid("a", "b")),
+            (400, Code::ValidationError)
+        );
         assert_eq!(of(AuthError::Expired), (401, Code::Unauthorized));
         assert_eq!(of(AuthError::KeysUnavailable), (503, Code::Unavailable));
     }
@@ -323,7 +339,10 @@ mod tests {
 
     #[test]
     fn faults_are_named_in_the_contracts_shape() {
-        let error = ApiError::from(DomainError::invalid("participantIds[2]", "is not a known user"));
+        let error = ApiError::from(DomainError::invalid(
+            "participantIds[2]",
+            "is not a known user",
+        ));
         let json = serde_json::to_value(error.body()).expect("serialises");
         assert_eq!(
             json,

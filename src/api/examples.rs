@@ -12,7 +12,9 @@ pub fn add(document: &mut Value) {
         if let Some(body) = operation.get_mut("requestBody") {
             illustrate(body);
         }
-        let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+        let responses = operation
+            .get_mut("responses")
+            .and_then(Value::as_object_mut);
         for (_, response) in responses.into_iter().flatten() {
             illustrate(response);
         }
@@ -22,7 +24,9 @@ pub fn add(document: &mut Value) {
 fn illustrate(body: &mut Value) {
     let content = body.get_mut("content").and_then(Value::as_object_mut);
     for (_, media) in content.into_iter().flatten() {
-        let name = media["schema"]["$ref"].as_str().and_then(|name| name.strip_prefix(REF));
+        let name = media["schema"]["$ref"]
+            .as_str()
+            .and_then(|name| name.strip_prefix(REF));
         if let Some(example) = name.and_then(example) {
             media["example"] = example;
         }
@@ -33,7 +37,9 @@ fn illustrate(body: &mut Value) {
 fn example(schema: &str) -> Option<Value> {
     Some(match schema {
         "SyncUser" => sync_user(),
-        "SyncBatch" => json!({ "users": [sync_user(), { "externalUserId": "bob", "name": "Bob" }] }),
+        "SyncBatch" => {
+            json!({ "users": [sync_user(), { "externalUserId": "bob", "name": "Bob" }] })
+        }
         "SyncResults" => json!({ "results": [
             { "externalUserId": "alice", "status": "created" },
             { "externalUserId": "bob", "status": "unchanged" },

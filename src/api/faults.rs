@@ -47,7 +47,9 @@ pub fn find(schema: &Validator, value: &Value) -> Vec<FieldError> {
 /// Notes every text and field name in `value` that holds U+0000, which no store takes. `place` is where `value` stands.
 pub fn find_nul(place: &str, value: &Value, faults: &mut Vec<FieldError>) {
     match value {
-        Value::String(text) if text.contains('\0') => note(faults, place.to_owned(), NUL.to_owned()),
+        Value::String(text) if text.contains('\0') => {
+            note(faults, place.to_owned(), NUL.to_owned())
+        }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 find_nul(&format!("{place}[{index}]"), item, faults);
@@ -71,7 +73,11 @@ fn explain(error: &ValidationError<'_>, faults: &mut Vec<FieldError>) {
     match error.kind() {
         Kind::AdditionalProperties { unexpected } => {
             for name in unexpected {
-                note(faults, join(&place, name), "is not a known field".to_owned());
+                note(
+                    faults,
+                    join(&place, name),
+                    "is not a known field".to_owned(),
+                );
             }
         }
         Kind::Required { property } => {

@@ -61,7 +61,10 @@ fn describe_id(schema: &mut Schema) {
 
 fn allow_null(schema: &mut Schema) {
     if let Some(name) = schema.remove("$ref") {
-        schema.insert("anyOf".to_owned(), json!([{ "$ref": name }, { "type": "null" }]));
+        schema.insert(
+            "anyOf".to_owned(),
+            json!([{ "$ref": name }, { "type": "null" }]),
+        );
     } else if let Some(Value::String(kind)) = schema.get("type") {
         let kinds = json!([kind, "null"]);
         schema.insert("type".to_owned(), kinds);
@@ -147,7 +150,10 @@ fn closure(schemas: &Value, names: BTreeSet<String>) -> BTreeSet<String> {
 const PREFIX: &str = "#/components/schemas/";
 
 fn collect_refs(value: &Value, names: &mut BTreeSet<String>) {
-    if let Some(name) = value["$ref"].as_str().and_then(|name| name.strip_prefix(PREFIX)) {
+    if let Some(name) = value["$ref"]
+        .as_str()
+        .and_then(|name| name.strip_prefix(PREFIX))
+    {
         names.insert(name.to_owned());
     }
     match value {
@@ -164,7 +170,9 @@ fn rename_refs(value: &mut Value, renamed: &[&String]) {
         *name = format!("{PREFIX}{}", input_name(plain, renamed));
     }
     match value {
-        Value::Object(fields) => fields.values_mut().for_each(|field| rename_refs(field, renamed)),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(|field| rename_refs(field, renamed)),
         Value::Array(items) => items.iter_mut().for_each(|item| rename_refs(item, renamed)),
         _ => {}
     }
@@ -275,7 +283,10 @@ mod tests {
         close_requests(&mut document);
         let schemas = &document["components"]["schemas"];
         assert_eq!(schemas["Ask"]["additionalProperties"], json!(false));
-        assert_eq!(schemas["Ask"]["properties"]["name"]["type"], json!(["string", "null"]));
+        assert_eq!(
+            schemas["Ask"]["properties"]["name"]["type"],
+            json!(["string", "null"])
+        );
         assert_eq!(
             schemas["Ask"]["properties"]["both"]["$ref"],
             json!(format!("{PREFIX}BothInput"))

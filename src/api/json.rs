@@ -135,7 +135,9 @@ mod tests {
     }
 
     fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-        list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+        list.iter()
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -153,8 +155,14 @@ mod tests {
                 ("metadata", "must be an object or null"),
                 ("name", "must have at least 1 character"),
                 ("participantIds[1]", "must be a string"),
-                ("participantIds[2]", "must not be one of the reserved words me, search, sync"),
-                ("participantIds[3]", "must be a user id without control characters"),
+                (
+                    "participantIds[2]",
+                    "must not be one of the reserved words me, search, sync"
+                ),
+                (
+                    "participantIds[3]",
+                    "must be a user id without control characters"
+                ),
                 ("type", "must be one of direct, group, public"),
             ])
         );
@@ -175,7 +183,10 @@ mod tests {
                 ("attachments[1].url", "is required"),
                 ("mentions", "must not have the same item twice"),
                 ("metadata.a.b[0]", "must not contain the character U+0000"),
-                ("replyTo", "must be a message id: msg_ and 26 lower-case letters or digits"),
+                (
+                    "replyTo",
+                    "must be a message id: msg_ and 26 lower-case letters or digits"
+                ),
                 ("type", "must be one of text, system, custom"),
             ])
         );
@@ -183,9 +194,18 @@ mod tests {
 
     #[test]
     fn a_body_of_the_wrong_kind_is_one_fault() {
-        assert_eq!(faults::<SendMessage>("[]"), pairs(&[("body", "must be an object")]));
-        assert_eq!(faults::<SendMessage>(" "), pairs(&[("body", "must not be empty; send JSON")]));
-        assert_eq!(faults::<SendDirectMessage>("{}"), pairs(&[("receiverId", "is required")]));
+        assert_eq!(
+            faults::<SendMessage>("[]"),
+            pairs(&[("body", "must be an object")])
+        );
+        assert_eq!(
+            faults::<SendMessage>(" "),
+            pairs(&[("body", "must not be empty; send JSON")])
+        );
+        assert_eq!(
+            faults::<SendDirectMessage>("{}"),
+            pairs(&[("receiverId", "is required")])
+        );
     }
 
     #[test]
@@ -195,7 +215,8 @@ mod tests {
                 .expect("valid");
         assert_eq!(body.receiver_id.as_str(), "bob");
         assert_eq!(body.message.content.as_deref(), Some("hi"));
-        let change: ConversationChange = parse(br#"{"name":null,"metadata":{"a":1}}"#).expect("valid");
+        let change: ConversationChange =
+            parse(br#"{"name":null,"metadata":{"a":1}}"#).expect("valid");
         assert_eq!(change.name, crate::domain::patch::Patch::Clear);
         assert!(change.avatar_url.is_keep());
         assert!(change.metadata.value().is_some());

@@ -110,7 +110,11 @@ impl LogApi {
     /// Read the log
     ///
     /// Every change to the conversation in the order of its numbers, which are dense: who holds all of them has missed nothing.
-    #[oai(path = "/conversations/:id/log", method = "get", operation_id = "listLog")]
+    #[oai(
+        path = "/conversations/:id/log",
+        method = "get",
+        operation_id = "listLog"
+    )]
     async fn list(
         &self,
         caller: AsUser,

@@ -122,7 +122,11 @@ impl MessagesApi {
     ///
     /// With a `clientMessageId` it can be repeated safely: the repetition answers 200 with the message that is there, or 409 when its content
     /// differs. An answer 503 means that the outcome is unknown: repeat it.
-    #[oai(path = "/conversations/:id/messages", method = "post", operation_id = "sendMessage")]
+    #[oai(
+        path = "/conversations/:id/messages",
+        method = "post",
+        operation_id = "sendMessage"
+    )]
     async fn send(
         &self,
         caller: AsUser,
@@ -137,22 +141,32 @@ impl MessagesApi {
     /// Send a message to a user
     ///
     /// Into the direct conversation of the two, which is made on the way.
-    #[oai(path = "/messages", method = "post", operation_id = "sendDirectMessage")]
+    #[oai(
+        path = "/messages",
+        method = "post",
+        operation_id = "sendDirectMessage"
+    )]
     async fn send_direct(
         &self,
         caller: AsUser,
         body: ValidJson<SendDirectMessage>,
     ) -> Result<Upserted<Message>, ApiError> {
-        let SendDirectMessage { receiver_id, message } = body.0;
-        let sent =
-            messages::send_direct(&self.0, &caller.0, &receiver_id, message.into()).await?;
+        let SendDirectMessage {
+            receiver_id,
+            message,
+        } = body.0;
+        let sent = messages::send_direct(&self.0, &caller.0, &receiver_id, message.into()).await?;
         Ok(sent.into())
     }
 
     /// Read the history
     ///
     /// Newest first; with `after` oldest first. Who left reads up to there, as it was then.
-    #[oai(path = "/conversations/:id/messages", method = "get", operation_id = "listMessages")]
+    #[oai(
+        path = "/conversations/:id/messages",
+        method = "get",
+        operation_id = "listMessages"
+    )]
     async fn list(
         &self,
         caller: AsUser,
@@ -194,7 +208,11 @@ impl MessagesApi {
     /// Delete a message
     ///
     /// A tombstone keeps its place. Its sender may, and owners and admins of the conversation.
-    #[oai(path = "/messages/:id", method = "delete", operation_id = "deleteMessage")]
+    #[oai(
+        path = "/messages/:id",
+        method = "delete",
+        operation_id = "deleteMessage"
+    )]
     async fn delete(
         &self,
         caller: AsUser,
@@ -206,7 +224,11 @@ impl MessagesApi {
     }
 
     /// Read a message's versions
-    #[oai(path = "/messages/:id/history", method = "get", operation_id = "getMessageHistory")]
+    #[oai(
+        path = "/messages/:id/history",
+        method = "get",
+        operation_id = "getMessageHistory"
+    )]
     async fn history(
         &self,
         caller: AsUser,

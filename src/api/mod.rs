@@ -14,8 +14,8 @@ mod docs;
 mod document;
 mod error;
 mod examples;
-mod fixup;
 mod faults;
+mod fixup;
 mod health;
 mod json;
 mod log;
@@ -45,8 +45,8 @@ use poem_openapi::Tags;
 use tracing::Instrument;
 
 pub use document::{Documents, documents};
-pub use serve::answer;
 pub use error::{ApiError, Code, ErrorBody, FieldFault};
+pub use serve::answer;
 
 use crate::{
     auth::Verifier,
@@ -171,7 +171,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
 impl<E: Endpoint<Output = Response>> Edge<E> {
     async fn answer(&self, request: Request, line: &mut access_log::Line) -> Response {
         // A request that panicked leaves nothing behind that another one sees: what is shared has no half-made states.
-        let outcome = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
+        let outcome = AssertUnwindSafe(self.inner.call(request))
+            .catch_unwind()
+            .await;
         match outcome {
             Ok(Ok(response)) => {
                 line.matched(response.data());

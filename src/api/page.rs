@@ -62,7 +62,10 @@ fn check_texts(query: &[(String, String)]) -> Result<(), DomainError> {
 
 /// The text of query parameter `name`, if it is there; refused when it is there twice.
 fn text(query: &[(String, String)], name: &'static str) -> Result<Option<String>, DomainError> {
-    let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
+    let mut values = query
+        .iter()
+        .filter(|(key, _)| key == name)
+        .map(|(_, value)| value);
     let value = values.next();
     if values.next().is_some() {
         return Err(DomainError::invalid(name, "must be given once"));

@@ -49,7 +49,11 @@ impl ParticipantsApi {
     /// List the members
     ///
     /// By user id; `before` and `after` take a user id.
-    #[oai(path = "/conversations/:id/participants", method = "get", operation_id = "listParticipants")]
+    #[oai(
+        path = "/conversations/:id/participants",
+        method = "get",
+        operation_id = "listParticipants"
+    )]
     async fn list(
         &self,
         caller: AsUser,
@@ -64,7 +68,11 @@ impl ParticipantsApi {
     /// Add members
     ///
     /// For owners and admins, and the host. Who is a member already stays as they are; a user whom nobody synced is refused by name.
-    #[oai(path = "/conversations/:id/participants", method = "post", operation_id = "addParticipants")]
+    #[oai(
+        path = "/conversations/:id/participants",
+        method = "post",
+        operation_id = "addParticipants"
+    )]
     async fn add(
         &self,
         caller: Caller,
@@ -74,15 +82,18 @@ impl ParticipantsApi {
     ) -> Result<Created<AddedParticipants>, ApiError> {
         let AddParticipants { user_ids, role } = body.0;
         let role = role.unwrap_or_default();
-        let participants =
-            participants::add(&self.0, caller.user(), &id.0, user_ids, role).await?;
+        let participants = participants::add(&self.0, caller.user(), &id.0, user_ids, role).await?;
         Ok(Created(AddedParticipants { participants }))
     }
 
     /// Change a member's role
     ///
     /// For owners, and the host. An owner must remain.
-    #[oai(path = "/conversations/:id/participants/:userId", method = "patch", operation_id = "changeParticipant")]
+    #[oai(
+        path = "/conversations/:id/participants/:userId",
+        method = "patch",
+        operation_id = "changeParticipant"
+    )]
     async fn change(
         &self,
         caller: Caller,
@@ -102,7 +113,11 @@ impl ParticipantsApi {
     /// Remove a member
     ///
     /// For owners and admins, and the host; for oneself it is leaving. Only an owner removes an owner or admin.
-    #[oai(path = "/conversations/:id/participants/:userId", method = "delete", operation_id = "removeParticipant")]
+    #[oai(
+        path = "/conversations/:id/participants/:userId",
+        method = "delete",
+        operation_id = "removeParticipant"
+    )]
     async fn remove(
         &self,
         caller: Caller,

@@ -22,11 +22,12 @@ const FORBIDDEN: [&str; 8] = [
 ];
 
 /// Operations that the state of the thing can forbid.
-const CONFLICTING: [&str; 8] = [
+const CONFLICTING: [&str; 9] = [
     "addParticipants",
     "changeParticipant",
     "createConversation",
     "editMessage",
+    "joinConversation",
     "leaveConversation",
     "removeParticipant",
     "sendDirectMessage",
@@ -38,16 +39,76 @@ const OF_THE_CALLER: [&str; 2] = ["getMe", "changeMe"];
 
 /// The refusals: status, name, when, what else is at hand, and an example.
 const REFUSALS: [(&str, &str, &str, Code, &str); 10] = [
-    ("400", "BadRequest", "The request is wrong; `details` names every fault.", Code::ValidationError, ""),
-    ("401", "Unauthorized", "The caller did not prove who they are.", Code::Unauthorized, "The token has expired."),
-    ("403", "Forbidden", "The caller may see the thing, but not do this to it.", Code::Forbidden, "Only an owner or admin of the conversation may do this."),
-    ("404", "NotFound", "There is no such thing for this caller.", Code::NotFound, "There is no such conversation."),
-    ("409", "Conflict", "The thing is in a state in which this cannot be done.", Code::Conflict, "The message was deleted."),
-    ("413", "PayloadTooLarge", "The body is too large.", Code::PayloadTooLarge, "The body is too large; send less at once."),
-    ("415", "UnsupportedMediaType", "The body is not declared as JSON.", Code::UnsupportedMediaType, "The body must be JSON without compression: send it with Content-Type: application/json."),
-    ("429", "RateLimited", "Too many requests.", Code::RateLimited, "Too many requests; try again in a moment."),
-    ("500", "InternalError", "A fault of the service.", Code::InternalError, "Something went wrong in the service; its log has more under the X-Request-Id of this answer."),
-    ("503", "Unavailable", "Something that is needed is away for the moment. What was asked for may or may not have happened; repeating it is safe.", Code::Unavailable, "The store did not answer in time; repeat the request, with the same clientMessageId for a message."),
+    (
+        "400",
+        "BadRequest",
+        "The request is wrong; `details` names every fault.",
+        Code::ValidationError,
+        "",
+    ),
+    (
+        "401",
+        "Unauthorized",
+        "The caller did not prove who they are.",
+        Code::Unauthorized,
+        "The token has expired.",
+    ),
+    (
+        "403",
+        "Forbidden",
+        "The caller may see the thing, but not do this to it.",
+        Code::Forbidden,
+        "Only an owner or admin of the conversation may do this.",
+    ),
+    (
+        "404",
+        "NotFound",
+        "There is no such thing for this caller.",
+        Code::NotFound,
+        "There is no such conversation.",
+    ),
+    (
+        "409",
+        "Conflict",
+        "The thing is in a state in which this cannot be done.",
+        Code::Conflict,
+        "The message was deleted.",
+    ),
+    (
+        "413",
+        "PayloadTooLarge",
+        "The body is too large.",
+        Code::PayloadTooLarge,
+        "The body is too large; send less at once.",
+    ),
+    (
+        "415",
+        "UnsupportedMediaType",
+        "The body is not declared as JSON.",
+        Code::UnsupportedMediaType,
+        "The body must be JSON without compression: send it with Content-Type: application/json.",
+    ),
+    (
+        "429",
+        "RateLimited",
+        "Too many requests.",
+        Code::RateLimited,
+        "Too many requests; try again in a moment.",
+    ),
+    (
+        "500",
+        "InternalError",
+        "A fault of the service.",
+        Code::InternalError,
+        "Something went wrong in the service; its log has more under the X-Request-Id of this answer.",
+    ),
+    (
+        "503",
+        "Unavailable",
+        "Something that is needed is away for the moment. What was asked for may or may not have happened; repeating it is safe.",
+        Code::Unavailable,
+        "The store did not answer in time; repeat the request, with the same clientMessageId for a message.",
+    ),
 ];
 
 /// The parameters of a list, in the order of the document.
@@ -89,7 +150,8 @@ fn add_refusals(path: &str, operation: &mut Value) {
         .map(|(status, name, ..)| (*status, *name))
         .collect();
     for (status, name) in statuses {
-        operation["responses"][status] = json!({ "$ref": format!("#/components/responses/{name}") });
+        operation["responses"][status] =
+            json!({ "$ref": format!("#/components/responses/{name}") });
     }
 }
 
@@ -113,7 +175,7 @@ fn refusals() -> Value {
         let mut response = json!({
             "description": description,
             "content": { "application/json": {
-                "schema": { "$ref": "#/components/schemas/Error" },
+                "schema": { "$ref": "#/components/schemas/ErrorResponse" },
                 "example": error.body(),
             } },
         });

@@ -188,7 +188,10 @@ mod tests {
     fn reads_what_serde_json_reads() {
         let text = r#"{"a":[1,-2,3.5,null,true,"x"],"b":{"c":{}}}"#;
         let (value, faults) = parse(text.as_bytes()).expect("valid JSON");
-        assert_eq!(value, serde_json::from_str::<Value>(text).expect("valid JSON"));
+        assert_eq!(
+            value,
+            serde_json::from_str::<Value>(text).expect("valid JSON")
+        );
         assert!(faults.is_empty());
     }
 
@@ -210,7 +213,13 @@ mod tests {
 
     #[test]
     fn broken_documents_are_not_quoted() {
-        for text in [r#"{"secret":"#, r#"{"secret":1}x"#, "secret", "\"\u{1}secret\"", ""] {
+        for text in [
+            r#"{"secret":"#,
+            r#"{"secret":1}x"#,
+            "secret",
+            "\"\u{1}secret\"",
+            "",
+        ] {
             let found = faults(text);
             assert_eq!(found[0].0, "body", "{text:?}");
             assert!(!found[0].1.contains("secret"), "{text:?}");

@@ -181,7 +181,12 @@ impl UsersApi {
     /// Sync a user
     ///
     /// Makes the user, or overwrites the profile. Repeating it changes nothing.
-    #[oai(path = "/users/sync", method = "post", operation_id = "syncUser", tag = "Tag::UsersInternal")]
+    #[oai(
+        path = "/users/sync",
+        method = "post",
+        operation_id = "syncUser",
+        tag = "Tag::UsersInternal"
+    )]
     async fn sync(
         &self,
         _host: AsHost,
@@ -197,7 +202,12 @@ impl UsersApi {
     /// Sync many users
     ///
     /// At most 1,000 at once. An item that is wrong fails alone; the others are taken.
-    #[oai(path = "/users/sync/batch", method = "post", operation_id = "syncUsers", tag = "Tag::UsersInternal")]
+    #[oai(
+        path = "/users/sync/batch",
+        method = "post",
+        operation_id = "syncUsers",
+        tag = "Tag::UsersInternal"
+    )]
     async fn sync_batch(
         &self,
         _host: AsHost,
@@ -207,7 +217,9 @@ impl UsersApi {
         let valid = items.iter().flatten().cloned().collect();
         let mut synced = users::sync_batch(&self.0, valid).await.into_iter();
         let outcomes = items.into_iter().map(|item| match item {
-            Ok(_) => synced.next().unwrap_or_else(|| Err(DomainError::store_unavailable())),
+            Ok(_) => synced
+                .next()
+                .unwrap_or_else(|| Err(DomainError::store_unavailable())),
             Err(error) => Err(error),
         });
         let results = names.into_iter().zip(outcomes).map(sync_result).collect();
@@ -215,7 +227,12 @@ impl UsersApi {
     }
 
     /// Get oneself
-    #[oai(path = "/users/me", method = "get", operation_id = "getMe", tag = "Tag::Users")]
+    #[oai(
+        path = "/users/me",
+        method = "get",
+        operation_id = "getMe",
+        tag = "Tag::Users"
+    )]
     async fn get_me(&self, caller: AsUser) -> Result<Json<User>, ApiError> {
         Ok(Json(users::get(&self.0, &caller.0).await?))
     }
@@ -223,7 +240,12 @@ impl UsersApi {
     /// Change oneself
     ///
     /// The next sync by the host overwrites what it names.
-    #[oai(path = "/users/me", method = "patch", operation_id = "changeMe", tag = "Tag::Users")]
+    #[oai(
+        path = "/users/me",
+        method = "patch",
+        operation_id = "changeMe",
+        tag = "Tag::Users"
+    )]
     async fn change_me(
         &self,
         caller: AsUser,
@@ -240,7 +262,12 @@ impl UsersApi {
     /// Find users
     ///
     /// By the beginning of the name or id, regardless of case. Shows public fields.
-    #[oai(path = "/users/search", method = "get", operation_id = "searchUsers", tag = "Tag::Users")]
+    #[oai(
+        path = "/users/search",
+        method = "get",
+        operation_id = "searchUsers",
+        tag = "Tag::Users"
+    )]
     async fn search(
         &self,
         _caller: Caller,
@@ -256,7 +283,12 @@ impl UsersApi {
     /// Get a user
     ///
     /// Users see each other's public fields; the host and the user themselves see all of them.
-    #[oai(path = "/users/:id", method = "get", operation_id = "getUser", tag = "Tag::Users")]
+    #[oai(
+        path = "/users/:id",
+        method = "get",
+        operation_id = "getUser",
+        tag = "Tag::Users"
+    )]
     async fn get(
         &self,
         caller: Caller,
@@ -283,7 +315,10 @@ fn public(user: User) -> User {
 fn read_items(batch: SyncBatch) -> (Vec<Option<String>>, Vec<Result<Sync, DomainError>>) {
     let mut seen = HashSet::new();
     let read = batch.users.into_iter().map(|SyncItem(item)| {
-        let name = item.get("externalUserId").and_then(Value::as_str).map(str::to_owned);
+        let name = item
+            .get("externalUserId")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         let sync = json::check::<SyncUser>(item, Vec::new()).map(Sync::from);
         let sync = sync.and_then(|sync| match seen.insert(sync.id.clone()) {
             true => Ok(sync),

@@ -107,7 +107,10 @@ impl Lane {
             let owner = self.nodes.owner_of(self.shard);
             let is_mine = owner.is_none_or(|owner| owner == self.nodes.me);
             if is_mine || !self.bus.is_connected() {
-                local.retain_mut(|done| done.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Empty));
+                local.retain_mut(|done| {
+                    done.try_recv()
+                        .is_err_and(|e| e == oneshot::error::TryRecvError::Empty)
+                });
                 for (request, reply) in batch.drain(..) {
                     let (done, is_done) = oneshot::channel();
                     local.push(is_done);
@@ -166,10 +169,11 @@ impl Lane {
 
     async fn ask(&self, payload: Bytes, count: usize) -> Option<Vec<Result<Outcome>>> {
         let subject = self.bus.subjects.commands(self.shard);
-        let answer = tokio::time::timeout(HAND_OVER_TIMEOUT, self.bus.client.request(subject, payload))
-            .await
-            .ok()?
-            .ok()?;
+        let answer =
+            tokio::time::timeout(HAND_OVER_TIMEOUT, self.bus.client.request(subject, payload))
+                .await
+                .ok()?
+                .ok()?;
         let Results(results) = serde_json::from_slice(&answer.payload).ok()?;
         (results.len() == count).then_some(results)
     }

@@ -37,6 +37,8 @@ pub struct BusOptions {
     pub replicas: usize,
     /// How long the stream keeps an event.
     pub retention: Duration,
+    /// The most bytes that the stream keeps, whatever its age. The server sets them aside.
+    pub max_bytes: i64,
 }
 
 /// Why NATS could not be used.
@@ -155,7 +157,9 @@ async fn connect(
                             connections.send_modify(|count| *count += 1);
                         }
                     }
-                    Event::Disconnected => tracing::warn!(connection = %label, "lost NATS; trying again"),
+                    Event::Disconnected => {
+                        tracing::warn!(connection = %label, "lost NATS; trying again")
+                    }
                     other => tracing::debug!(connection = %label, event = %other, "NATS"),
                 }
             }
@@ -178,5 +182,7 @@ fn login_of(server: &async_nats::ServerAddr) -> Option<(String, Option<String>)>
 }
 
 fn split_urls(urls: &str) -> Vec<async_nats::ServerAddr> {
-    urls.split(',').filter_map(|url| url.trim().parse().ok()).collect()
+    urls.split(',')
+        .filter_map(|url| url.trim().parse().ok())
+        .collect()
 }

@@ -10,8 +10,6 @@ use super::Bus;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// The largest stored message: an encoded event has at most 128 KiB, its headers some more.
 const MAX_MESSAGE_BYTES: i32 = 160 * 1024;
-/// The most bytes that the stream keeps, whatever its age: 4 GiB. The server must allow as much (`max_file_store`).
-const MAX_STREAM_BYTES: i64 = 4 << 30;
 
 /// Why the stream is not there.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +18,9 @@ pub enum StreamError {
     #[error("JetStream: {0}")]
     Api(String),
     /// There is a stream of that name that cannot be made ours.
-    #[error("the stream {name} differs from what this program needs in {fields}; remove or rename it, or choose another NATS_SUBJECT_PREFIX")]
+    #[error(
+        "the stream {name} differs from what this program needs in {fields}; remove or rename it, or choose another NATS_SUBJECT_PREFIX"
+    )]
     Drift {
         /// The stream's name.
         name: String,
@@ -39,7 +39,7 @@ impl Bus {
             discard: DiscardPolicy::Old,
             storage: StorageType::File,
             max_age: self.options.retention,
-            max_bytes: MAX_STREAM_BYTES,
+            max_bytes: self.options.max_bytes,
             max_message_size: MAX_MESSAGE_BYTES,
             num_replicas: self.options.replicas,
             duplicate_window: DUPLICATE_WINDOW,
@@ -80,9 +80,15 @@ impl Bus {
             ("subjects", found.subjects != wanted.subjects),
             ("max_age", found.max_age != wanted.max_age),
             ("max_bytes", found.max_bytes != wanted.max_bytes),
-            ("max_message_size", found.max_message_size != wanted.max_message_size),
+            (
+                "max_message_size",
+                found.max_message_size != wanted.max_message_size,
+            ),
             ("num_replicas", found.num_replicas != wanted.num_replicas),
-            ("duplicate_window", found.duplicate_window != wanted.duplicate_window),
+            (
+                "duplicate_window",
+                found.duplicate_window != wanted.duplicate_window,
+            ),
         ]
         .into_iter()
         .filter_map(|(field, differs)| differs.then_some(field))
@@ -95,7 +101,10 @@ impl Bus {
             .update_stream(wanted)
             .await
             .map_err(|error| api(&error))?;
-        self.jetstream.get_stream(&name).await.map_err(|error| api(&error))
+        self.jetstream
+            .get_stream(&name)
+            .await
+            .map_err(|error| api(&error))
     }
 
     /// The id of the stored message at `sequence`; `None` when there is none (any more). Asked of the stream's leader.

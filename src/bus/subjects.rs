@@ -29,7 +29,10 @@ impl Subjects {
 
     /// What the event stream keeps: events, and the relay's markers, which hosts do not see.
     pub fn stored(&self) -> Vec<String> {
-        vec![format!("{}.events.>", self.prefix), format!("{}.relay.>", self.prefix)]
+        vec![
+            format!("{}.events.>", self.prefix),
+            format!("{}.relay.>", self.prefix),
+        ]
     }
 
     /// Where an event is published.
@@ -44,7 +47,9 @@ impl Subjects {
 
     /// The type of event that a stored subject carries; `None` for a marker and for what this version does not know.
     pub fn kind_of(&self, subject: &str) -> Option<EventType> {
-        let rest = subject.strip_prefix(&self.prefix)?.strip_prefix(".events.s")?;
+        let rest = subject
+            .strip_prefix(&self.prefix)?
+            .strip_prefix(".events.s")?;
         let (_, kind) = rest.split_once('.')?;
         kind.parse().ok()
     }
@@ -72,7 +77,10 @@ mod tests {
             let owner = Owner::from(id.parse::<UserId>().expect("valid"));
             let subject = subjects.event(&owner, EventType::UserSynced);
             assert_eq!(subject.split('.').count(), 5, "{subject}");
-            assert!(subject.is_ascii() && !subject.contains(['*', '>', ' ', '$']), "{subject}");
+            assert!(
+                subject.is_ascii() && !subject.contains(['*', '>', ' ', '$']),
+                "{subject}"
+            );
             assert_eq!(subjects.kind_of(&subject), Some(EventType::UserSynced));
         }
         assert_eq!(subjects.kind_of(&subjects.marker()), None);

@@ -185,7 +185,9 @@ impl Tail {
             let expected = self.watermark.as_ref().map(|mark| mark.sequence + 1);
             // A jump in a running consumer means that the client dropped messages. After a restart it is what expired meanwhile.
             if !is_first && expected.is_some_and(|expected| expected != sequence) {
-                return Err(StreamError::Api("messages were dropped on the way".to_owned()));
+                return Err(StreamError::Api(
+                    "messages were dropped on the way".to_owned(),
+                ));
             }
             is_first = false;
             self.take(&message);

@@ -49,7 +49,7 @@ enum Command {
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
     /// Drive a running service and print what it costs.
-    Bench(bench::BenchArgs),
+    Bench(Box<bench::BenchArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -74,7 +74,7 @@ pub fn run() -> ExitCode {
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Openapi(args) => openapi::run(&args),
         Command::Bench(args) => block_on(async {
-            match bench::run(args).await {
+            match bench::run(*args).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("{error:#}");

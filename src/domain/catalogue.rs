@@ -142,7 +142,11 @@ pub fn message(entry: &Entry, body: &MessageCreated) -> Message {
     }
 }
 
-fn conversation(entry: &Entry, id: &ConversationId, snapshot: &ConversationSnapshot) -> Conversation {
+fn conversation(
+    entry: &Entry,
+    id: &ConversationId,
+    snapshot: &ConversationSnapshot,
+) -> Conversation {
     Conversation {
         id: id.clone(),
         kind: snapshot.kind,

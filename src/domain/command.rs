@@ -81,7 +81,10 @@ pub enum Command {
     /// Delete a conversation.
     DeleteConversation,
     /// Become a member of a public conversation.
-    Join,
+    Join {
+        /// How many members the conversation may have.
+        max_members: u32,
+    },
     /// Cease to be a member.
     Leave,
     /// Make others members.
@@ -219,7 +222,7 @@ pub fn decide(
                 conversations::check_change(state, actor, patch.clone())
             }
             Command::DeleteConversation => conversations::check_delete(state, actor),
-            Command::Join => participants::check_join(state, actor),
+            Command::Join { max_members } => participants::check_join(state, actor, *max_members),
             Command::Leave => participants::check_leave(state, actor),
             Command::AddParticipants {
                 user_ids,

@@ -1,6 +1,6 @@
 //! Conversations: making, finding, changing, deleting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_sdk::{
     Conversation, ConversationId, ConversationType, HistoryVisibility, Metadata, Role, Timestamp,
@@ -55,12 +55,17 @@ pub struct Made {
 pub async fn create(ctx: &Context, actor: &UserId, new: NewConversation) -> Result<Made> {
     let mut faults = Faults::default();
     check_settings(&new.settings, &mut faults);
+    let others: Vec<&UserId> = new
+        .participant_ids
+        .iter()
+        .filter(|id| *id != actor)
+        .collect();
+    let most_others = ctx.limits.max_group_members.saturating_sub(1);
     faults.when(
-        new.participant_ids.len() > ctx.limits.max_group_members as usize,
+        others.iter().collect::<BTreeSet<_>>().len() > most_others as usize,
         "participantIds",
-        format!("must have at most {} items", ctx.limits.max_group_members),
+        format!("must name at most {most_others} users beside the caller"),
     );
-    let others: Vec<&UserId> = new.participant_ids.iter().filter(|id| *id != actor).collect();
     faults.when(
         new.kind == ConversationType::Direct && others.len() != 1,
         "participantIds",
@@ -121,7 +126,8 @@ pub async fn create_direct(
             role: Role::Member,
         })
         .to_vec();
-    let is_new = append_creation(ctx, &id, actor, ConversationType::Direct, settings, members).await?;
+    let is_new =
+        append_creation(ctx, &id, actor, ConversationType::Direct, settings, members).await?;
     Ok(Made {
         conversation: get(ctx, actor, &id).await?,
         is_new,
@@ -151,7 +157,11 @@ async fn append_creation(
 /// The id of the direct conversation of two users: a hash of the pair, whoever comes first.
 pub fn direct_id(one: &UserId, other: &UserId) -> ConversationId {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let (first, second) = if one <= other { (one, other) } else { (other, one) };
+    let (first, second) = if one <= other {
+        (one, other)
+    } else {
+        (other, one)
+    };
     let mut digest = Sha256::new();
     digest.update((first.as_str().len() as u64).to_le_bytes());
     digest.update(first.as_str());
@@ -205,7 +215,9 @@ pub async fn list_public(
     query: Option<&str>,
     request: &PageRequest,
 ) -> Result<Page<Conversation>> {
-    ctx.store.find_public_page(query.unwrap_or_default(), request).await
+    ctx.store
+        .find_public_page(query.unwrap_or_default(), request)
+        .await
 }
 
 /// Changes a conversation's settings.
@@ -280,7 +292,10 @@ pub(super) fn check_create(
     if state.fields.is_some() {
         return Ok(Decision::Nothing);
     }
-    let mut ids: Vec<UserId> = members.iter().map(|member| member.user_id.clone()).collect();
+    let mut ids: Vec<UserId> = members
+        .iter()
+        .map(|member| member.user_id.clone())
+        .collect();
     ids.sort();
     ids.truncate(SHOWN_MEMBERS);
     Ok(Decision::Append(Body::ConversationCreated(
@@ -341,10 +356,7 @@ fn changed(mut settings: Settings, patch: SettingsPatch) -> Settings {
     settings
 }
 
-pub(super) fn check_delete(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-) -> Result<Decision> {
+pub(super) fn check_delete(state: &ConversationState, actor: Option<&UserId>) -> Result<Decision> {
     let (fields, standing) = access::member(state, actor)?;
     if fields.kind == ConversationType::Direct {
         return Err(DomainError::Forbidden(

@@ -171,9 +171,7 @@ fn fold_conversation(state: &mut ConversationState, entry: &Entry) -> Effects {
             let members = created
                 .members
                 .iter()
-                .filter_map(|member| {
-                    join(state, &member.user_id, member.role, entry)
-                })
+                .filter_map(|member| join(state, &member.user_id, member.role, entry))
                 .collect();
             members_changed(state, members, entry.at)
         }

@@ -33,9 +33,16 @@ pub async fn list(
     after: u64,
     limit: u32,
 ) -> Result<Lines> {
-    let audience = ctx.store.find_membership(conversation, actor).await?.audience()?;
+    let audience = ctx
+        .store
+        .find_membership(conversation, actor)
+        .await?
+        .audience()?;
     let end = audience.as_of().unwrap_or(u64::MAX);
-    let mut entries = ctx.store.find_entries(conversation, after, end, limit + 1).await?;
+    let mut entries = ctx
+        .store
+        .find_entries(conversation, after, end, limit + 1)
+        .await?;
     let has_more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
     let lines = entries

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use chat_sdk::{Attachment, ConversationId, Message, MessageId, MessageType, Metadata, Role, UserId};
+use chat_sdk::{
+    Attachment, ConversationId, Message, MessageId, MessageType, Metadata, Role, UserId,
+};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -79,18 +81,25 @@ pub async fn send(
     conversation: &ConversationId,
     draft: Draft,
 ) -> Result<Sent> {
-    let outcome = ctx.append(send_request(ctx, actor, conversation, draft)?).await?;
+    let outcome = ctx
+        .append(send_request(ctx, actor, conversation, draft)?)
+        .await?;
     let is_repeated = outcome.is_repeated;
     let entry = outcome.into_entry()?;
     let message = match (&entry.body, is_repeated) {
         // A repetition answers the message as it is by now.
-        (Body::MessageCreated(_), true) => {
-            ctx.store.find_message(&entry.id.to_message_id()).await?
-                .ok_or_else(DomainError::no_message)?
-                .into_view(None)
-        }
+        (Body::MessageCreated(_), true) => ctx
+            .store
+            .find_message(&entry.id.to_message_id())
+            .await?
+            .ok_or_else(DomainError::no_message)?
+            .into_view(None),
         (Body::MessageCreated(body), false) => super::catalogue::message(&entry, body),
-        _ => return Err(DomainError::Internal("a send left another kind of entry".into())),
+        _ => {
+            return Err(DomainError::Internal(
+                "a send left another kind of entry".into(),
+            ));
+        }
     };
     Ok(Sent {
         message,
@@ -127,7 +136,10 @@ fn send_request(
     draft: Draft,
 ) -> Result<Request> {
     check_draft(ctx, &draft)?;
-    let request_hash = draft.client_message_id.is_some().then(|| request_hash(&draft));
+    let request_hash = draft
+        .client_message_id
+        .is_some()
+        .then(|| request_hash(&draft));
     let message = MessageCreated {
         content: draft.content,
         kind: draft.kind.unwrap_or_default(),
@@ -165,7 +177,8 @@ pub async fn edit(
     let edit = MessageEdit {
         message_id: message.clone(),
         content,
-        metadata,
+        // An edit replaces the one before, so it carries on what that one said.
+        metadata: metadata.or_else(|| stored.edited_metadata()),
     };
     ctx.append(Request::new(
         stored.conversation_id.clone(),
@@ -198,13 +211,21 @@ pub async fn delete(ctx: &Context, actor: &UserId, message: &MessageId) -> Resul
 /// # Errors
 /// [`DomainError::NotFound`] when the caller may not see it.
 pub async fn get(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
-    let stored = ctx.store.find_message(message).await?.ok_or_else(DomainError::no_message)?;
-    let audience = audience(ctx, actor, &stored.conversation_id).await
+    let stored = ctx
+        .store
+        .find_message(message)
+        .await?
+        .ok_or_else(DomainError::no_message)?;
+    let audience = audience(ctx, actor, &stored.conversation_id)
+        .await
         .map_err(as_no_message)?;
     if !audience.sees(stored.seq) {
         return Err(DomainError::no_message());
     }
-    let mut views = ctx.store.views_as_of(vec![stored], audience.as_of()).await?;
+    let mut views = ctx
+        .store
+        .views_as_of(vec![stored], audience.as_of())
+        .await?;
     views.pop().ok_or_else(DomainError::no_message)
 }
 
@@ -219,7 +240,10 @@ pub async fn list(
     request: &PageRequest,
 ) -> Result<Page<Message>> {
     let audience = audience(ctx, actor, conversation).await?;
-    let page = ctx.store.find_message_page(conversation, &audience, request).await?;
+    let page = ctx
+        .store
+        .find_message_page(conversation, &audience, request)
+        .await?;
     Ok(Page {
         items: ctx.store.views_as_of(page.items, audience.as_of()).await?,
         next_cursor: page.next_cursor,
@@ -241,8 +265,13 @@ pub struct Version {
 /// # Errors
 /// [`DomainError::NotFound`] when the caller may not see the message.
 pub async fn history(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Vec<Version>> {
-    let stored = ctx.store.find_message(message).await?.ok_or_else(DomainError::no_message)?;
-    let audience = audience(ctx, actor, &stored.conversation_id).await
+    let stored = ctx
+        .store
+        .find_message(message)
+        .await?
+        .ok_or_else(DomainError::no_message)?;
+    let audience = audience(ctx, actor, &stored.conversation_id)
+        .await
         .map_err(as_no_message)?;
     if !audience.sees(stored.seq) {
         return Err(DomainError::no_message());
@@ -265,8 +294,15 @@ async fn access_message(
     actor: &UserId,
     message: &MessageId,
 ) -> Result<crate::store::StoredMessage> {
-    let stored = ctx.store.find_message(message).await?.ok_or_else(DomainError::no_message)?;
-    let membership = ctx.store.find_membership(&stored.conversation_id, actor).await?;
+    let stored = ctx
+        .store
+        .find_message(message)
+        .await?
+        .ok_or_else(DomainError::no_message)?;
+    let membership = ctx
+        .store
+        .find_membership(&stored.conversation_id, actor)
+        .await?;
     let audience = membership.audience().map_err(as_no_message)?;
     if !audience.sees(stored.seq) {
         return Err(DomainError::no_message());
@@ -397,7 +433,10 @@ fn request_hash(draft: &Draft) -> String {
         part(&serde_json::to_string(metadata).unwrap_or_default());
     }
     let digest = digest.finalize();
-    digest[..12].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest[..12]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 pub(super) fn check_send(
@@ -440,7 +479,8 @@ pub(super) fn check_delete(
     let target = in_conversation(state, target)?;
     if actor != Some(&target.sender) && standing.role() < Role::Admin {
         return Err(DomainError::Forbidden(
-            "Only its sender, or an owner or admin of the conversation, may delete a message.".into(),
+            "Only its sender, or an owner or admin of the conversation, may delete a message."
+                .into(),
         ));
     }
     if target.is_deleted {

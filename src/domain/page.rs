@@ -38,7 +38,10 @@ impl PageRequest {
             "limit",
             "must be between 1 and 100",
         );
-        let directions = [&before, &after, &around].iter().filter(|d| d.is_some()).count();
+        let directions = [&before, &after, &around]
+            .iter()
+            .filter(|d| d.is_some())
+            .count();
         faults.when(
             directions > 1,
             "before",

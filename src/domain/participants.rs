@@ -28,7 +28,10 @@ pub async fn list(
     conversation: &ConversationId,
     request: &PageRequest,
 ) -> Result<Page<Participant>> {
-    ctx.store.find_membership(conversation, actor).await?.active()?;
+    ctx.store
+        .find_membership(conversation, actor)
+        .await?
+        .active()?;
     ctx.store.find_participant_page(conversation, request).await
 }
 
@@ -44,10 +47,19 @@ pub async fn add(
     role: Role,
 ) -> Result<Vec<Participant>> {
     let mut faults = Faults::default();
-    faults.when(user_ids.is_empty(), "userIds", "must name at least one user");
+    faults.when(
+        user_ids.is_empty(),
+        "userIds",
+        "must name at least one user",
+    );
     faults.into_result()?;
     users::check_known(ctx, "userIds", &user_ids).await?;
-    let unique: Vec<UserId> = user_ids.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let unique: Vec<UserId> = user_ids
+        .iter()
+        .cloned()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     for chunk in unique.chunks(USERS_PER_ENTRY) {
         let command = Command::AddParticipants {
             user_ids: chunk.to_vec(),
@@ -63,7 +75,7 @@ pub async fn add(
 /// Makes `actor` a member of a public conversation. Answers the conversation.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when it is not public.
+/// [`DomainError::NotFound`] when it is not public, [`DomainError::Conflict`] when it is full.
 pub async fn join(
     ctx: &Context,
     actor: &UserId,
@@ -72,7 +84,9 @@ pub async fn join(
     ctx.append(Request::new(
         conversation.clone(),
         Some(actor.clone()),
-        Command::Join,
+        Command::Join {
+            max_members: ctx.limits.max_group_members,
+        },
     ))
     .await?;
     conversations::get(ctx, actor, conversation).await
@@ -138,7 +152,11 @@ pub async fn change_role(
         .ok_or_else(no_participant)
 }
 
-pub(super) fn check_join(state: &ConversationState, actor: Option<&UserId>) -> Result<Decision> {
+pub(super) fn check_join(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    max_members: u32,
+) -> Result<Decision> {
     let fields = state.living().ok_or_else(DomainError::no_conversation)?;
     let actor = actor.ok_or_else(DomainError::no_user)?;
     if state.active_member(actor).is_some() {
@@ -147,6 +165,7 @@ pub(super) fn check_join(state: &ConversationState, actor: Option<&UserId>) -> R
     if fields.kind != ConversationType::Public {
         return Err(DomainError::no_conversation());
     }
+    check_room(fields, 1, max_members)?;
     Ok(joined(state, fields, vec![actor.clone()], Role::Member))
 }
 
@@ -177,11 +196,7 @@ pub(super) fn check_add(
     if new.is_empty() {
         return Ok(Decision::Nothing);
     }
-    if fields.participant_count as usize + new.len() > max_members as usize {
-        return Err(DomainError::Conflict(
-            format!("A conversation has at most {max_members} members.").into(),
-        ));
-    }
+    check_room(fields, new.len(), max_members)?;
     Ok(joined(state, fields, new, role))
 }
 
@@ -214,8 +229,9 @@ pub(super) fn check_change_role(
     if member.role == role {
         return Ok(Decision::Nothing);
     }
-    if member.role == Role::Owner {
-        check_owner_remains(state, user)?;
+    // Unlike leaving, this keeps a member, who would be there without an owner.
+    if member.role == Role::Owner && !has_other_owner(state, user) {
+        return Err(no_owner_left());
     }
     Ok(Decision::Append(Body::ParticipantUpdated(RoleChange {
         user_id: user.clone(),
@@ -228,13 +244,31 @@ fn check_owner_remains(state: &ConversationState, without: &UserId) -> Result<()
     let is_owner = state
         .active_member(without)
         .is_some_and(|member| member.role == Role::Owner);
-    let mut others = state.active_members().filter(|(id, _)| *id != without).peekable();
-    if !is_owner || others.peek().is_none() || others.any(|(_, member)| member.role == Role::Owner)
-    {
+    let has_others = state.active_members().any(|(id, _)| id != without);
+    if is_owner && has_others && !has_other_owner(state, without) {
+        return Err(no_owner_left());
+    }
+    Ok(())
+}
+
+fn has_other_owner(state: &ConversationState, than: &UserId) -> bool {
+    state
+        .active_members()
+        .any(|(id, member)| id != than && member.role == Role::Owner)
+}
+
+fn no_owner_left() -> DomainError {
+    DomainError::Conflict(
+        "The conversation would be left without an owner; make another member owner first.".into(),
+    )
+}
+
+fn check_room(fields: &ConversationFields, new: usize, max_members: u32) -> Result<()> {
+    if fields.participant_count as usize + new <= max_members as usize {
         return Ok(());
     }
     Err(DomainError::Conflict(
-        "The conversation would be left without an owner; make another member owner first.".into(),
+        format!("A conversation has at most {max_members} members.").into(),
     ))
 }
 

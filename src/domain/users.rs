@@ -10,7 +10,7 @@ use super::{
     command::{Command, Decision, ProfilePatch, Request},
     conversations::check_url,
     entry::{Body, Profile},
-    error::{DomainError, FieldError, Faults, Result},
+    error::{DomainError, Faults, FieldError, Result},
     messages::check_metadata,
     page::{Page, PageRequest},
     state::UserState,
@@ -99,7 +99,10 @@ pub async fn sync_batch(ctx: &Context, items: Vec<Sync>) -> Vec<Result<(User, Sy
 /// # Errors
 /// [`DomainError::NotFound`].
 pub async fn get(ctx: &Context, user: &UserId) -> Result<User> {
-    ctx.store.find_user(user).await?.ok_or_else(DomainError::no_user)
+    ctx.store
+        .find_user(user)
+        .await?
+        .ok_or_else(DomainError::no_user)
 }
 
 /// Users whose name or id begins with `query`, regardless of case.
@@ -142,7 +145,10 @@ pub async fn change(ctx: &Context, user: &UserId, patch: ProfilePatch) -> Result
 /// # Errors
 /// [`DomainError::Validation`] with `field[index]` for every unknown one (`field` alone for a single `receiverId`).
 pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<()> {
-    let asked: Vec<&UserId> = ids.iter().filter(|id| !ctx.known_users.contains(*id)).collect();
+    let asked: Vec<&UserId> = ids
+        .iter()
+        .filter(|id| !ctx.known_users.contains(id))
+        .collect();
     if asked.is_empty() {
         return Ok(());
     }
@@ -153,7 +159,7 @@ pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<(
     let missing: Vec<FieldError> = ids
         .iter()
         .enumerate()
-        .filter(|(_, id)| !found.contains(*id) && !ctx.known_users.contains(*id))
+        .filter(|(_, id)| !found.contains(*id) && !ctx.known_users.contains(id))
         .map(|(index, _)| {
             let place = if field.ends_with("Ids") {
                 format!("{field}[{index}]")
@@ -175,7 +181,11 @@ fn check_profile(profile: &Profile) -> Result<()> {
     check_text("name", profile.name.as_ref(), &mut faults);
     check_url("avatarUrl", profile.avatar_url.as_ref(), &mut faults);
     check_text("email", profile.email.as_ref(), &mut faults);
-    faults.when(profile.roles.len() > 50, "roles", "must have at most 50 items");
+    faults.when(
+        profile.roles.len() > 50,
+        "roles",
+        "must have at most 50 items",
+    );
     for (index, role) in profile.roles.iter().enumerate() {
         faults.when(
             !(1..=100).contains(&role.chars().count()),
@@ -211,11 +221,7 @@ pub(super) fn check_ensure(
     }
 }
 
-pub(super) fn check_sync(
-    state: &UserState,
-    profile: &Profile,
-    at: Timestamp,
-) -> Result<Decision> {
+pub(super) fn check_sync(state: &UserState, profile: &Profile, at: Timestamp) -> Result<Decision> {
     let created_at = state
         .fields
         .as_ref()
@@ -224,7 +230,10 @@ pub(super) fn check_sync(
         created_at,
         ..profile.clone()
     };
-    if state.living().is_some_and(|fields| fields.profile == profile) {
+    if state
+        .living()
+        .is_some_and(|fields| fields.profile == profile)
+    {
         return Ok(Decision::Nothing);
     }
     Ok(Decision::Append(Body::UserSynced(profile)))

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     Store, bounded,
-    documents::{ConversationDocument, ParticipantDocument, StoredMessage, number},
+    documents::{ConversationDocument, ParticipantDocument, StoredMessage, name_key, number},
 };
 use crate::domain::{
     DomainError, Result,
@@ -139,9 +139,15 @@ impl Store {
         if let Some(position) = parse_activity_cursor(cursor) {
             return Ok(position);
         }
-        let unknown = || DomainError::invalid(field, "is no cursor or conversation id of this list");
+        let unknown =
+            || DomainError::invalid(field, "is no cursor or conversation id of this list");
         let id: ConversationId = cursor.parse().map_err(|_| unknown())?;
-        let found = bounded(self.conversations.find_one(doc! { "_id": id.as_str() }).into_future()).await?;
+        let found = bounded(
+            self.conversations
+                .find_one(doc! { "_id": id.as_str() })
+                .into_future(),
+        )
+        .await?;
         found
             .map(|document| (document.last_activity_at, id))
             .ok_or_else(unknown)
@@ -158,15 +164,18 @@ impl Store {
                 let fields = document.fields();
                 let member = members.get(&document.id)?;
                 let seq = fields.last_message_seq;
-                (seq > 0 && Audience::of(&fields, member).sees(seq)).then(
-                    || doc! { "conversationId": document.id.as_str(), "seq": number(seq) },
-                )
+                (seq > 0 && Audience::of(&fields, member).sees(seq))
+                    .then(|| doc! { "conversationId": document.id.as_str(), "seq": number(seq) })
             })
             .collect();
         let mut messages = HashMap::new();
         if !wanted.is_empty() {
             let found: Vec<_> = bounded(async {
-                self.log.find(doc! { "$or": wanted }).await?.try_collect::<Vec<_>>().await
+                self.log
+                    .find(doc! { "$or": wanted })
+                    .await?
+                    .try_collect::<Vec<_>>()
+                    .await
             })
             .await?;
             for document in found {
@@ -195,18 +204,21 @@ impl Store {
     ) -> Result<Page<Conversation>> {
         #[derive(Deserialize)]
         struct Position(String, String);
-        let prefix = prefix.trim().to_lowercase();
+        let prefix = name_key(prefix);
         let mut filter = doc! {
             "type": "public",
             "isDeleted": false,
             "nameKey": { "$gte": prefix.as_str(), "$lt": format!("{prefix}\u{10ffff}") },
         };
-        if let Some(cursor) = request.after.as_ref().or(request.before.as_ref()) {
+        let cursor = [("after", &request.after), ("before", &request.before)]
+            .into_iter()
+            .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));
+        if let Some((field, cursor)) = cursor {
             let Position(name, id) = BASE64_URL_SAFE_NO_PAD
                 .decode(cursor)
                 .ok()
                 .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-                .ok_or_else(|| DomainError::invalid("after", "is no cursor of this list"))?;
+                .ok_or_else(|| DomainError::invalid(field, "is no cursor of this list"))?;
             filter.insert(
                 "$or",
                 vec![
@@ -227,7 +239,7 @@ impl Store {
         .await?;
         let conversations: Vec<Conversation> = documents.iter().map(noun).collect();
         Ok(Page::cut(conversations, request.limit, |conversation| {
-            let name = conversation.name.as_deref().unwrap_or_default().to_lowercase();
+            let name = name_key(conversation.name.as_deref().unwrap_or_default());
             let position = serde_json::json!([name, conversation.id]);
             BASE64_URL_SAFE_NO_PAD.encode(position.to_string())
         }))

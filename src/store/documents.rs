@@ -196,6 +196,11 @@ fn body(kind: EventType, data: &RawDocument) -> bson::error::Result<Body> {
     })
 }
 
+/// A name as it is searched and sorted by.
+pub fn name_key(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
 /// A conversation's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -233,7 +238,7 @@ impl ConversationDocument {
             applied: 0,
             kind: fields.kind,
             name: fields.settings.name.clone(),
-            name_key: fields.settings.name.as_ref().map(|name| name.to_lowercase()),
+            name_key: fields.settings.name.as_ref().map(|name| name_key(name)),
             avatar_url: fields.settings.avatar_url.clone(),
             metadata: fields.settings.metadata.clone(),
             history_visibility: fields.settings.history_visibility,
@@ -415,6 +420,11 @@ impl StoredMessage {
         &self.created.sender_id
     }
 
+    /// The host's own data of its latest edit, if that named any.
+    pub fn edited_metadata(&self) -> Option<Metadata> {
+        self.edit.as_ref().and_then(|edit| edit.metadata.clone())
+    }
+
     /// Whether it is deleted now.
     pub fn is_deleted(&self) -> bool {
         self.deleted.is_some()
@@ -482,7 +492,11 @@ mod tests {
         };
         let raw = log_document(&entry).expect("encodes");
         let data = raw.get_document("data").expect("has data");
-        assert!(data.get_str("metadata").expect("is text").contains("$where"));
+        assert!(
+            data.get_str("metadata")
+                .expect("is text")
+                .contains("$where")
+        );
         let stored: LogDocument = bson::deserialize_from_slice(raw.as_bytes()).expect("decodes");
         assert_eq!(stored.entry().expect("is readable"), entry);
     }

@@ -27,7 +27,9 @@ struct Meta {
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// It was written by a newer version.
-    #[error("the database has schema version {found}, newer than the {SCHEMA_VERSION} of this program; start a newer version")]
+    #[error(
+        "the database has schema version {found}, newer than the {SCHEMA_VERSION} of this program; start a newer version"
+    )]
     TooNew {
         /// The version found.
         found: i32,
@@ -82,7 +84,11 @@ impl Store {
                 // The sweep reads by cluster time and needs nothing but these fields.
                 index(doc! { "ts": 1, "conversationId": 1, "seq": 1 }, "sweep"),
                 // History: messages alone, however many other entries lie between.
-                partial(doc! { "conversationId": 1, "seq": -1 }, "history", is_message),
+                partial(
+                    doc! { "conversationId": 1, "seq": -1 },
+                    "history",
+                    is_message,
+                ),
                 // The edits of a message.
                 partial(
                     doc! { "data.messageId": 1, "seq": 1 },
@@ -102,8 +108,14 @@ impl Store {
         self.database
             .collection::<Document>("participants")
             .create_indexes([
-                index(doc! { "conversationId": 1, "isActive": 1, "userId": 1 }, "members"),
-                index(doc! { "userId": 1, "isActive": 1, "conversationId": 1 }, "memberships"),
+                index(
+                    doc! { "conversationId": 1, "isActive": 1, "userId": 1 },
+                    "members",
+                ),
+                index(
+                    doc! { "userId": 1, "isActive": 1, "conversationId": 1 },
+                    "memberships",
+                ),
             ])
             .await?;
         self.database

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use mongodb::{
-    bson::{Document, doc},
-    error::ErrorKind,
-};
+use mongodb::bson::{DateTime, Document, doc};
 
 use super::{Store, bounded};
 use crate::domain::Result;
@@ -24,21 +21,23 @@ impl Store {
             "holder": holder,
             "until": { "$add": ["$$NOW", ttl.as_millis() as i64] },
         } }];
-        let outcome = bounded(async {
-            let updated = self
-                .database
-                .collection::<Document>("leases")
-                .update_one(filter, renewal)
-                .upsert(true)
-                .await;
-            match updated {
-                // Somebody else holds it: the filter did not match, and the upsert found the id taken.
-                Err(error) if is_duplicate_key(&error) => Ok(false),
-                other => other.map(|_| true),
+        let leases = self.database.collection::<Document>("leases");
+        let taken = bounded(async {
+            let updated = leases.update_one(filter, renewal).await?;
+            if updated.matched_count == 1 {
+                return Ok(true);
             }
+            // Somebody else holds it, or nobody ever did; then it is there for the next try. Never an upsert above: it may not compare with
+            // the database's clock.
+            let free = doc! { "$setOnInsert": { "holder": "", "until": DateTime::from_millis(0) } };
+            leases
+                .update_one(doc! { "_id": name }, free)
+                .upsert(true)
+                .await?;
+            Ok(false)
         })
         .await?;
-        Ok(outcome)
+        Ok(taken)
     }
 
     /// Gives the lease back.
@@ -54,13 +53,5 @@ impl Store {
         )
         .await?;
         Ok(())
-    }
-}
-
-fn is_duplicate_key(error: &mongodb::error::Error) -> bool {
-    match &*error.kind {
-        ErrorKind::Write(mongodb::error::WriteFailure::WriteError(error)) => error.code == 11000,
-        ErrorKind::Command(error) => error.code == 11000,
-        _ => false,
     }
 }

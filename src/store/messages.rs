@@ -44,20 +44,28 @@ impl Store {
         let limit = request.limit;
         let cursor_of = |message: &StoredMessage| message.id.to_string();
         if let Some(cursor) = &request.around {
-            let seq = self.message_position("around", cursor, conversation, audience).await?;
+            let seq = self
+                .message_position("around", cursor, conversation, audience)
+                .await?;
             return self.find_around(conversation, audience, seq, limit).await;
         }
         let messages = if let Some(cursor) = &request.after {
-            let seq = self.message_position("after", cursor, conversation, audience).await?;
-            self.read_messages(conversation, audience, seq + 1, u64::MAX, 1, limit + 1).await?
+            let seq = self
+                .message_position("after", cursor, conversation, audience)
+                .await?;
+            self.read_messages(conversation, audience, seq + 1, u64::MAX, 1, limit + 1)
+                .await?
         } else {
             let end = match &request.before {
                 None => u64::MAX,
                 Some(cursor) => {
-                    self.message_position("before", cursor, conversation, audience).await? - 1
+                    self.message_position("before", cursor, conversation, audience)
+                        .await?
+                        - 1
                 }
             };
-            self.read_messages(conversation, audience, 1, end, -1, limit + 1).await?
+            self.read_messages(conversation, audience, 1, end, -1, limit + 1)
+                .await?
         };
         Ok(Page::cut(messages, limit, cursor_of))
     }
@@ -72,7 +80,8 @@ impl Store {
     ) -> Result<Page<StoredMessage>> {
         let newer_limit = (limit - 1) / 2;
         let mut messages = if newer_limit > 0 {
-            self.read_messages(conversation, audience, seq + 1, u64::MAX, 1, newer_limit).await?
+            self.read_messages(conversation, audience, seq + 1, u64::MAX, 1, newer_limit)
+                .await?
         } else {
             Vec::new()
         };
@@ -220,9 +229,10 @@ impl Store {
         message: &StoredMessage,
         as_of: Option<u64>,
     ) -> Result<Vec<Version>> {
-        let is_deleted = message.deleted.as_ref().is_some_and(|deleted| {
-            as_of.is_none_or(|as_of| deleted.seq.unsigned_abs() <= as_of)
-        });
+        let is_deleted = message
+            .deleted
+            .as_ref()
+            .is_some_and(|deleted| as_of.is_none_or(|as_of| deleted.seq.unsigned_abs() <= as_of));
         if is_deleted {
             return Ok(Vec::new());
         }

@@ -18,13 +18,16 @@ use std::{future::Future, time::Duration};
 
 use mongodb::{
     Client, Collection, Database,
-    options::{ClientOptions, DatabaseOptions, ReadConcern, SelectionCriteria, ReadPreference, WriteConcern},
+    options::{
+        ClientOptions, DatabaseOptions, ReadConcern, ReadPreference, SelectionCriteria,
+        WriteConcern,
+    },
 };
 
 pub use documents::StoredMessage;
+pub use indexes::PrepareError;
 /// A moment by the clock of the MongoDB cluster.
 pub use mongodb::bson::Timestamp as ClusterTime;
-pub use indexes::PrepareError;
 pub use participants::{Membership, MembershipOf};
 pub use relay::{Marker, RelayState, SweepEntry, seconds_before, wall_time};
 pub use resume::{Missed, MissedEntries};
@@ -56,7 +59,9 @@ impl Store {
     /// For a URI that the driver does not understand, or a name that does not resolve.
     pub async fn connect(uri: &str, name: &str) -> mongodb::error::Result<Self> {
         let mut options = ClientOptions::parse(uri).await?;
-        options.app_name.get_or_insert_with(|| "chat-service".to_owned());
+        options
+            .app_name
+            .get_or_insert_with(|| "chat-service".to_owned());
         options.server_selection_timeout = Some(SERVER_SELECTION_TIMEOUT);
         options.connect_timeout = Some(SERVER_SELECTION_TIMEOUT);
         options.max_pool_size = Some(options.max_pool_size.unwrap_or(MAX_CONNECTIONS));
@@ -65,7 +70,12 @@ impl Store {
             name,
             DatabaseOptions::builder()
                 .read_concern(ReadConcern::majority())
-                .write_concern(WriteConcern::builder().w(mongodb::options::Acknowledgment::Majority).journal(true).build())
+                .write_concern(
+                    WriteConcern::builder()
+                        .w(mongodb::options::Acknowledgment::Majority)
+                        .journal(true)
+                        .build(),
+                )
                 .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
                 .build(),
         );
@@ -83,7 +93,12 @@ impl Store {
     /// # Errors
     /// [`DomainError::Unavailable`] without one.
     pub async fn ping(&self) -> Result<(), DomainError> {
-        bounded(self.database.run_command(mongodb::bson::doc! { "ping": 1 }).into_future()).await?;
+        bounded(
+            self.database
+                .run_command(mongodb::bson::doc! { "ping": 1 })
+                .into_future(),
+        )
+        .await?;
         Ok(())
     }
 

@@ -86,7 +86,11 @@ impl Store {
     ) -> Result<Membership> {
         let id = ParticipantDocument::id(conversation, user);
         let (fields, member) = tokio::try_join!(
-            bounded(self.conversations.find_one(doc! { "_id": conversation.as_str() }).into_future()),
+            bounded(
+                self.conversations
+                    .find_one(doc! { "_id": conversation.as_str() })
+                    .into_future()
+            ),
             bounded(self.participants.find_one(doc! { "_id": id }).into_future()),
         )?;
         Ok(Membership {
@@ -118,7 +122,7 @@ impl Store {
             .collect())
     }
 
-    /// Members of `conversation`, by user id; `before` and `after` take a user id.
+    /// Members of `conversation`, by user id.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
@@ -128,14 +132,16 @@ impl Store {
         request: &PageRequest,
     ) -> Result<Page<Participant>> {
         let mut filter = doc! { "conversationId": conversation.as_str(), "isActive": true };
-        if let Some(cursor) = request.after.as_ref().or(request.around.as_ref()) {
+        // One direction only: whichever parameter carries it, a cursor goes on.
+        let cursor = [&request.after, &request.before, &request.around]
+            .into_iter()
+            .flatten()
+            .next();
+        if let Some(cursor) = cursor {
             filter.insert("userId", doc! { "$gt": cursor.as_str() });
-        } else if let Some(cursor) = &request.before {
-            filter.insert("userId", doc! { "$lt": cursor.as_str() });
         }
-        let is_backwards = request.before.is_some();
         let members = self
-            .read_members(filter, is_backwards, i64::from(request.limit) + 1)
+            .read_members(filter, i64::from(request.limit) + 1)
             .await?;
         let page = Page::cut(members, request.limit, |member| member.user_id.to_string());
         Ok(Page {
@@ -160,21 +166,15 @@ impl Store {
             "isActive": true,
             "userId": { "$in": ids },
         };
-        let members = self.read_members(filter, false, 0).await?;
+        let members = self.read_members(filter, 0).await?;
         self.with_names(members).await
     }
 
-    async fn read_members(
-        &self,
-        filter: Document,
-        is_backwards: bool,
-        limit: i64,
-    ) -> Result<Vec<ParticipantDocument>> {
-        let direction = if is_backwards { -1 } else { 1 };
+    async fn read_members(&self, filter: Document, limit: i64) -> Result<Vec<ParticipantDocument>> {
         Ok(bounded(async {
             self.participants
                 .find(filter)
-                .sort(doc! { "userId": direction })
+                .sort(doc! { "userId": 1 })
                 .limit(limit)
                 .await?
                 .try_collect()
@@ -184,7 +184,10 @@ impl Store {
     }
 
     async fn with_names(&self, members: Vec<ParticipantDocument>) -> Result<Vec<Participant>> {
-        let ids: Vec<&str> = members.iter().map(|member| member.user_id.as_str()).collect();
+        let ids: Vec<&str> = members
+            .iter()
+            .map(|member| member.user_id.as_str())
+            .collect();
         let users: Vec<UserDocument> = bounded(async {
             self.users
                 .find(doc! { "_id": { "$in": ids } })

@@ -188,7 +188,9 @@ impl Store {
         .await?;
         if documents.len() == limit
             && let Some(last) = documents.last().map(|document| document.ts)
-            && documents.first().is_some_and(|document| document.ts != last)
+            && documents
+                .first()
+                .is_some_and(|document| document.ts != last)
         {
             documents.retain(|document| document.ts != last);
         }

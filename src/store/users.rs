@@ -23,7 +23,12 @@ impl Store {
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
     pub async fn find_user(&self, user: &UserId) -> Result<Option<User>> {
-        let found = bounded(self.users.find_one(doc! { "_id": user.as_str() }).into_future()).await?;
+        let found = bounded(
+            self.users
+                .find_one(doc! { "_id": user.as_str() })
+                .into_future(),
+        )
+        .await?;
         Ok(found.as_ref().and_then(noun))
     }
 

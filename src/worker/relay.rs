@@ -24,7 +24,10 @@ use crate::{
     domain::{Result, entry::Owner},
     store::{
         ClusterTime, Marker, RelayState, Store, SweepEntry,
-        log::{Backend, apply, mongo::{INSERT_MAX_TIME, MongoBackend}},
+        log::{
+            Backend, apply,
+            mongo::{INSERT_MAX_TIME, MongoBackend},
+        },
         seconds_before,
     },
 };

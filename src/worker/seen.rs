@@ -99,7 +99,7 @@ impl TailSink for Seen {
             }
         }
         owners.events += 1;
-        if owners.events % FORGET_EVERY == 0 {
+        if owners.events.is_multiple_of(FORGET_EVERY) {
             owners
                 .ranges
                 .retain(|_, known| now - known.touched < MEMORY);

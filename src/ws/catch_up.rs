@@ -28,6 +28,9 @@ pub struct CatchUp {
     pub given: HashMap<ConversationId, u64>,
     /// The cursor that was resumed from.
     pub cursor: Option<Cursor>,
+    /// Where conversations were when the socket came into their rooms, with when something last happened in them (seconds by this machine's clock);
+    /// only those where something did lately. What lies before is no part of what a later resume may bring.
+    pub positions: Vec<(ConversationId, u64, u64)>,
     /// Why the client must reload instead, if it must.
     pub reset: Option<&'static str>,
 }
@@ -39,10 +42,8 @@ pub struct CatchUp {
 pub async fn catch_up(node: &Node, socket: &Arc<Socket>, resume: Option<&str>) -> Result<CatchUp> {
     node.hub.register(socket);
     let memberships = node.ctx.store.find_memberships_of(&socket.user).await?;
-    let mut caught_up = CatchUp {
-        given: join(node, socket, &memberships).await?,
-        ..CatchUp::default()
-    };
+    let mut caught_up = CatchUp::default();
+    join(node, socket, &memberships, &mut caught_up).await?;
     let Some(text) = resume else {
         return Ok(caught_up);
     };
@@ -53,48 +54,81 @@ pub async fn catch_up(node: &Node, socket: &Arc<Socket>, resume: Option<&str>) -
     Ok(caught_up)
 }
 
-/// Joins the socket to the rooms of its user's memberships. Answers up to which number it must hear nothing: where a member joined later than
-/// the room is at.
+/// Joins the socket to the rooms of its user's memberships. Notes where they were, and up to which number it must hear nothing: where a member
+/// joined later than the room is at.
 async fn join(
     node: &Node,
     socket: &Arc<Socket>,
     memberships: &[MembershipOf],
-) -> Result<HashMap<ConversationId, u64>> {
+    caught_up: &mut CatchUp,
+) -> Result<()> {
     let mut unknown = Vec::new();
-    for membership in memberships.iter().filter(|membership| membership.is_active()) {
-        let joined = membership.joined_seq();
-        if node.hub.join(socket, &membership.conversation, joined) == Joined::Unknown {
-            unknown.push(&membership.conversation);
+    let mut positions = Vec::new();
+    for membership in memberships
+        .iter()
+        .filter(|membership| membership.is_active())
+    {
+        let conversation = &membership.conversation;
+        match node.hub.join(socket, conversation, membership.joined_seq()) {
+            Joined::At(seq) => positions.push((conversation.clone(), seq)),
+            Joined::Unknown => unknown.push(conversation),
+            Joined::Before | Joined::Ended => {}
         }
     }
-    begin(node, socket, &unknown).await?;
-    let mut silent = HashMap::new();
-    for membership in memberships.iter().filter(|membership| membership.is_active()) {
+    positions.extend(begin(node, socket, &unknown).await?);
+    caught_up.positions = positions
+        .into_iter()
+        .filter_map(|(conversation, seq)| {
+            let at = node.hub.active_at(&conversation)?;
+            Some((conversation, seq, at))
+        })
+        .collect();
+    for membership in memberships
+        .iter()
+        .filter(|membership| membership.is_active())
+    {
         let before = membership.joined_seq().saturating_sub(1);
         if node
             .hub
             .position(&membership.conversation)
             .is_some_and(|position| position < before)
         {
-            silent.insert(membership.conversation.clone(), before);
-        }
-    }
-    Ok(silent)
-}
-
-/// Tells the hub where conversations are that it does not know.
-///
-/// # Errors
-/// [`crate::domain::DomainError::Unavailable`].
-pub async fn begin(node: &Node, socket: &Socket, unknown: &[&ConversationId]) -> Result<()> {
-    let found = node.ctx.store.find_touched(unknown, None).await?;
-    for conversation in unknown {
-        match found.iter().find(|(id, _)| id == *conversation) {
-            Some((_, applied)) => node.hub.begin(conversation, *applied),
-            None => node.hub.leave(socket, conversation),
+            caught_up
+                .given
+                .insert(membership.conversation.clone(), before);
         }
     }
     Ok(())
+}
+
+/// Tells the hub where conversations are that it does not know. Answers those where this call was the first to tell.
+///
+/// # Errors
+/// [`crate::domain::DomainError::Unavailable`].
+pub async fn begin(
+    node: &Node,
+    socket: &Socket,
+    unknown: &[&ConversationId],
+) -> Result<Vec<(ConversationId, u64)>> {
+    let found: HashMap<ConversationId, u64> = node
+        .ctx
+        .store
+        .find_touched(unknown, None)
+        .await?
+        .into_iter()
+        .collect();
+    let mut begun = Vec::new();
+    for conversation in unknown {
+        match found.get(*conversation) {
+            Some(applied) => {
+                if node.hub.begin(conversation, *applied) {
+                    begun.push(((*conversation).clone(), *applied));
+                }
+            }
+            None => node.hub.leave(socket, conversation),
+        }
+    }
+    Ok(begun)
 }
 
 async fn read_missed(
@@ -123,7 +157,7 @@ async fn read_missed(
             let missed = match positions.get(id) {
                 Some(seq) => Missed::AfterSeq(*seq),
                 // An entry that nobody has applied yet is not in the documents, but it came by here.
-                None if touched.contains_key(id) || node.hub.was_active(id) => {
+                None if touched.contains_key(id) || node.hub.active_at(id).is_some() => {
                     Missed::AfterTime(since)
                 }
                 None => return None,

@@ -102,7 +102,10 @@ fn refusal_of(error: AuthError) -> CloseReason {
 
 fn expiry(claims: &Claims, leeway: Duration) -> Instant {
     let now = Timestamp::now().as_millis() / 1000;
-    let left = claims.expires_at.saturating_sub(now).clamp(0, 10 * 365 * 86_400);
+    let left = claims
+        .expires_at
+        .saturating_sub(now)
+        .clamp(0, 10 * 365 * 86_400);
     Instant::now() + Duration::from_secs(left.unsigned_abs()) + leeway
 }
 
@@ -115,10 +118,8 @@ pub async fn run<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let reason = match open(&node, &mut ws, opening, resume).await {
-        Ok((session, resume, first_ack)) => {
-            serve(&node, &mut ws, session, resume, first_ack).await
-        }
+    let reason = match Box::pin(open(&node, &mut ws, opening, resume)).await {
+        Ok((session, resume, first_ack)) => serve(&node, &mut ws, session, resume, first_ack).await,
         Err(reason) => reason,
     };
     if let Some(reason) = reason {
@@ -176,7 +177,8 @@ where
     if frame.event != "authenticate" {
         return Err(Some(CloseReason::Unauthenticated));
     }
-    let token: Token = command::parse(frame.data_json()).map_err(|_| Some(CloseReason::Protocol))?;
+    let token: Token =
+        command::parse(frame.data_json()).map_err(|_| Some(CloseReason::Protocol))?;
     let session = authenticate(node, &token.token).await.map_err(Some)?;
     Ok((session, token.resume.or(resume), Some(frame.id_json())))
 }
@@ -206,7 +208,7 @@ where
     let (socket, queue) = Socket::new(node.hub.next_socket_id(), session.user.clone());
     // What was delivered before the socket was registered is covered by this watermark.
     let watermark = node.hub.watermark();
-    let caught_up = catch_up::catch_up(node, &socket, resume.as_deref()).await;
+    let caught_up = Box::pin(catch_up::catch_up(node, &socket, resume.as_deref())).await;
     let reason = match caught_up {
         Ok(caught_up) => {
             let connection = Connection {
@@ -240,6 +242,10 @@ struct Tracker {
 /// How long after its delivery an entry may still have a cluster time above the watermark's, because clocks differ.
 const CLOCK_SLACK_SECONDS: u64 = 2;
 
+fn now_seconds() -> u64 {
+    Timestamp::now().as_millis().unsigned_abs() / 1000
+}
+
 impl Tracker {
     fn at(watermark: u64) -> Self {
         Self {
@@ -252,22 +258,53 @@ impl Tracker {
     fn note(&mut self, push: &Push) -> bool {
         self.watermark = self.watermark.max(push.watermark);
         let passed = self.watermark >> 32;
-        let now = Timestamp::now().as_millis().unsigned_abs() / 1000;
+        let now = now_seconds();
         self.positions.retain(|(conversation, _, at)| {
             *conversation != push.conversation && at + CLOCK_SLACK_SECONDS > passed
         });
-        self.positions.push((push.conversation.clone(), push.seq, now));
+        self.positions
+            .push((push.conversation.clone(), push.seq, now));
         if self.positions.len() > MAX_POSITIONS {
             self.positions.remove(0);
         }
         self.positions.len() == 1 && self.watermark == push.watermark
     }
 
+    /// Notes where conversations are without anything being given, as far as the watermark does not say so, those that were active last.
+    fn remember(&mut self, positions: impl IntoIterator<Item = (ConversationId, u64, u64)>) {
+        let passed = self.watermark >> 32;
+        for (conversation, seq, at) in positions {
+            if at.saturating_add(CLOCK_SLACK_SECONDS) <= passed {
+                continue;
+            }
+            match self
+                .positions
+                .iter_mut()
+                .find(|(known, _, _)| *known == conversation)
+            {
+                Some((_, known, known_at)) => {
+                    *known = seq.max(*known);
+                    *known_at = at.max(*known_at);
+                }
+                None => self.positions.push((conversation, seq, at)),
+            }
+        }
+        self.positions.sort_by_key(|(_, _, at)| *at);
+        let superfluous = self.positions.len().saturating_sub(MAX_POSITIONS);
+        self.positions.drain(..superfluous);
+    }
+
     /// The cursor after `push`, with everything that it was made of before; `None` when that no longer fits.
     fn advance(&mut self, push: &Push, seal: &Seal) -> Option<String> {
-        match self.positions.iter_mut().find(|(id, _, _)| *id == push.conversation) {
+        match self
+            .positions
+            .iter_mut()
+            .find(|(id, _, _)| *id == push.conversation)
+        {
             Some((_, seq, _)) => *seq = push.seq,
-            None => self.positions.push((push.conversation.clone(), push.seq, u64::MAX)),
+            None => self
+                .positions
+                .push((push.conversation.clone(), push.seq, u64::MAX)),
         }
         (self.positions.len() <= MAX_POSITIONS).then(|| self.cursor(seal))
     }
@@ -294,7 +331,10 @@ struct Connection<'a, S> {
 /// A command that is done.
 enum Done {
     Answer(Utf8Bytes),
-    Refreshed { id: String, session: Option<Session> },
+    Refreshed {
+        id: String,
+        session: Option<Session>,
+    },
 }
 
 impl<S> Connection<'_, S>
@@ -308,7 +348,7 @@ where
         resume: Option<&str>,
         first_ack: Option<String>,
     ) -> Option<CloseReason> {
-        if let Err(reason) = self.greet(caught_up, resume, first_ack).await {
+        if let Err(reason) = Box::pin(self.greet(caught_up, resume, first_ack)).await {
             return reason;
         }
         let mut pushes: Vec<Arc<Push>> = Vec::new();
@@ -367,20 +407,43 @@ where
             self.feed(WsMessage::Text(frame::ack(&id, ""))).await?;
         }
         if let Some(reason) = caught_up.reset {
-            self.feed(WsMessage::Text(frame::event("sync:reset", &json!({ "reason": reason }))))
-                .await?;
+            self.feed(WsMessage::Text(frame::event(
+                "sync:reset",
+                &json!({ "reason": reason }),
+            )))
+            .await?;
+        }
+        if let Some(cursor) = &caught_up.cursor {
+            // Another node may be further than this one: what it had passed was given, and stays given.
+            self.tracker.watermark = self.tracker.watermark.max(cursor.watermark);
+        }
+        self.tracker.remember(caught_up.positions);
+        if let Some(cursor) = &caught_up.cursor {
+            let now = now_seconds();
+            self.tracker.remember(
+                cursor
+                    .positions
+                    .iter()
+                    .map(|(id, seq)| (id.clone(), *seq, now)),
+            );
         }
         // While it catches up, a client that goes away resumes from its own cursor and what it got since; nothing else of it has moved yet.
         let mut progress = caught_up.cursor.map(|cursor| Tracker {
             watermark: cursor.watermark,
-            positions: cursor.positions.into_iter().map(|(id, seq)| (id, seq, u64::MAX)).collect(),
+            positions: cursor
+                .positions
+                .into_iter()
+                .map(|(id, seq)| (id, seq, u64::MAX))
+                .collect(),
         });
         for push in &caught_up.pushes {
             let cursor = match &mut progress {
                 Some(progress) => progress.advance(push, &self.node.hub.seal),
                 None => None,
             };
-            let cursor = cursor.or_else(|| resume.map(str::to_owned)).unwrap_or_default();
+            let cursor = cursor
+                .or_else(|| resume.map(str::to_owned))
+                .unwrap_or_default();
             let text = push.text(&self.socket.user, &cursor);
             self.feed(WsMessage::Text(text)).await?;
         }
@@ -396,11 +459,15 @@ where
             "cursor": self.tracker.cursor(&self.node.hub.seal),
             "timestamp": Timestamp::now(),
         });
-        self.feed(WsMessage::Text(frame::event("connected", &connected))).await?;
+        self.feed(WsMessage::Text(frame::event("connected", &connected)))
+            .await?;
         self.flush().await
     }
 
-    async fn write_pushes(&mut self, pushes: &mut Vec<Arc<Push>>) -> Result<(), Option<CloseReason>> {
+    async fn write_pushes(
+        &mut self,
+        pushes: &mut Vec<Arc<Push>>,
+    ) -> Result<(), Option<CloseReason>> {
         for push in pushes.drain(..) {
             self.socket.sent(&push);
             if !self.given.is_empty() {
@@ -499,7 +566,10 @@ where
     }
 
     /// Runs a command beside the socket. It is polled once at once, so that commands of one socket enter the log in the order in which they came.
-    async fn start(&mut self, mut command: BoxFuture<'static, Done>) -> Result<(), Option<CloseReason>> {
+    async fn start(
+        &mut self,
+        mut command: BoxFuture<'static, Done>,
+    ) -> Result<(), Option<CloseReason>> {
         match futures_util::poll!(&mut command) {
             std::task::Poll::Ready(done) => self.on_done(done).await,
             std::task::Poll::Pending => {
@@ -517,7 +587,8 @@ where
                     self.expires_at = session.expires_at;
                     let left = session.expires_at - Instant::now();
                     let at = Timestamp::now().as_millis()
-                        + i64::try_from((left - self.node.leeway.min(left)).as_millis()).unwrap_or(0);
+                        + i64::try_from((left - self.node.leeway.min(left)).as_millis())
+                            .unwrap_or(0);
                     let at = Timestamp::from_millis(at / 1000 * 1000);
                     frame::ack(&id, &format!(r#""expiresAt":"{at}""#))
                 }
@@ -576,11 +647,15 @@ async fn join_room(
     room: crate::domain::Result<Room>,
 ) -> command::Answer {
     let conversation = room?.conversation_id;
-    let membership = node.ctx.store.find_membership(&conversation, &socket.user).await?;
+    let membership = node
+        .ctx
+        .store
+        .find_membership(&conversation, &socket.user)
+        .await?;
     let joined = membership.active()?.joined_seq();
     match node.hub.join(socket, &conversation, joined) {
-        Joined::At(_) => {}
-        Joined::Unknown => catch_up::begin(node, socket, &[&conversation]).await?,
+        Joined::At(_) | Joined::Before => {}
+        Joined::Unknown => drop(catch_up::begin(node, socket, &[&conversation]).await?),
         Joined::Ended => return Err(DomainError::no_conversation().into()),
     }
     Ok(String::new())

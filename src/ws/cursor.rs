@@ -48,8 +48,7 @@ impl Seal {
     /// A seal whose key derives from a secret of the deployment. `epoch` is the log's: cursors of another one do not open.
     pub fn new(secret: &[u8], epoch: &str) -> Self {
         let key = digest("chat cursor key", secret);
-        let key = UnboundKey::new(&AES_128_GCM, &key[..16])
-            .expect("16 bytes are a key of AES-128");
+        let key = UnboundKey::new(&AES_128_GCM, &key[..16]).expect("16 bytes are a key of AES-128");
         let epoch = digest("chat log epoch", epoch.as_bytes());
         Self {
             key: LessSafeKey::new(key),

@@ -113,7 +113,13 @@ mod tests {
                 serde_json::from_str(&ack(&frame.id_json(), "\"pong\":true")).expect("is JSON");
             assert_eq!(answer["data"]["pong"], true);
         }
-        for bad in ["", "[]", "{}", r#"{"id":{},"event":"ping"}"#, r#"{"id":[1],"event":"x"}"#] {
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"id":{},"event":"ping"}"#,
+            r#"{"id":[1],"event":"x"}"#,
+        ] {
             assert!(ClientFrame::parse(bad).is_none(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
@@ -48,7 +49,11 @@ type Answer = Response<Full<Bytes>>;
 pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
     if request.method() != Method::GET {
-        return refusal(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Only GET is answered here.");
+        return refusal(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "METHOD_NOT_ALLOWED",
+            "Only GET is answered here.",
+        );
     }
     match path.as_str() {
         "/ws" | "/" => {
@@ -61,8 +66,16 @@ pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>) -> Answer {
         }
         "/health" | "/health/ready" => health(node.probe.is_ready().await),
         "/health/live" => health(true),
-        "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4", node.probe.render_metrics()),
-        _ => refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here; sockets connect at /ws."),
+        "/metrics" => text(
+            StatusCode::OK,
+            "text/plain; version=0.0.4",
+            node.probe.render_metrics(),
+        ),
+        _ => refusal(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            "There is nothing here; sockets connect at /ws.",
+        ),
     }
 }
 
@@ -77,7 +90,9 @@ fn check(node: &Node, request: &Request<Incoming>) -> Result<(), Box<Answer>> {
             "VALIDATION_ERROR",
             "This address takes WebSocket connections only.",
         );
-        answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        answer
+            .headers_mut()
+            .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return Err(Box::new(answer));
     }
     let is_version = headers
@@ -89,14 +104,15 @@ fn check(node: &Node, request: &Request<Incoming>) -> Result<(), Box<Answer>> {
             "VALIDATION_ERROR",
             "Sec-WebSocket-Version must be 13.",
         );
-        answer
-            .headers_mut()
-            .insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        answer.headers_mut().insert(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        );
         return Err(Box::new(answer));
     }
     let has_key = headers
         .get(header::SEC_WEBSOCKET_KEY)
-        .is_some_and(|key| key.len() == 24);
+        .is_some_and(|key| BASE64_STANDARD.decode(key).is_ok_and(|key| key.len() == 16));
     if !has_key {
         return Err(Box::new(refusal(
             StatusCode::BAD_REQUEST,
@@ -107,7 +123,9 @@ fn check(node: &Node, request: &Request<Incoming>) -> Result<(), Box<Answer>> {
     let is_origin_allowed = match headers.get(header::ORIGIN) {
         // Not a browser: there is no foreign page that could connect in a user's name.
         None => true,
-        Some(origin) => origin.to_str().is_ok_and(|origin| node.origins.allows(origin)),
+        Some(origin) => origin
+            .to_str()
+            .is_ok_and(|origin| node.origins.allows(origin)),
     };
     if !is_origin_allowed {
         return Err(Box::new(refusal(
@@ -135,7 +153,11 @@ fn switch(node: Arc<Node>, request: Request<Incoming>, upgrade: upgrade::OnUpgra
     let query: Vec<(String, String)> = request
         .uri()
         .query()
-        .map(|query| url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+        .map(|query| {
+            url::form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect()
+        })
         .unwrap_or_default();
     let parameter = |name: &str| {
         query
@@ -198,7 +220,8 @@ async fn serve(
     .await;
     let opening = match token {
         None => Opening::Anonymous,
-        Some(token) => match connection::authenticate(&node, &token).await {
+        // Boxed, here and below: what is needed once must not stay part of every idle socket.
+        Some(token) => match Box::pin(connection::authenticate(&node, &token)).await {
             Ok(session) => Opening::Session(session),
             Err(reason) => Opening::Refused(reason),
         },
@@ -226,11 +249,15 @@ fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool
 
 fn health(is_ready: bool) -> Answer {
     let (status, word) = if is_ready {
-        (StatusCode::OK, "ok")
+        (StatusCode::OK, "up")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+        (StatusCode::SERVICE_UNAVAILABLE, "down")
     };
-    text(status, "application/json", json!({ "status": word }).to_string())
+    text(
+        status,
+        "application/json",
+        json!({ "status": word }).to_string(),
+    )
 }
 
 fn refusal(status: StatusCode, code: &str, message: &str) -> Answer {

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_sdk::{ConversationId, EventType, UserId};
+use chat_sdk::{ConversationId, EventType, Timestamp, UserId};
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
 
@@ -43,8 +43,10 @@ const GAP_PAGE: u64 = 500;
 /// What [`Hub::join`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Joined {
-    /// The socket hears everything after this number.
+    /// The socket hears everything after this number, and nothing before it.
     At(u64),
+    /// The socket was in already, and may have heard of it.
+    Before,
     /// Nobody has said yet where the conversation is: [`Hub::begin`] must.
     Unknown,
     /// The membership has ended meanwhile; the socket hears nothing.
@@ -108,11 +110,13 @@ impl Departures {
     /// Whether the membership of `user` that began with number `joined` ended.
     fn has_ended(&self, conversation: &ConversationId, user: &UserId, joined: u64) -> bool {
         let ended = self.ended.get(conversation).into_iter().flatten();
-        ended.filter(|(seq, _)| *seq > joined).any(|(_, change)| match change {
-            MembershipChange::Left(users) => users.contains(user),
-            MembershipChange::Closed => true,
-            MembershipChange::None | MembershipChange::Joined(_) => false,
-        })
+        ended
+            .filter(|(seq, _)| *seq > joined)
+            .any(|(_, change)| match change {
+                MembershipChange::Left(users) => users.contains(user),
+                MembershipChange::Closed => true,
+                MembershipChange::None | MembershipChange::Joined(_) => false,
+            })
     }
 }
 
@@ -173,7 +177,10 @@ impl Hub {
     pub fn join(&self, socket: &Arc<Socket>, conversation: &ConversationId, joined: u64) -> Joined {
         let mut state = self.state.lock();
         let state = &mut *state;
-        if state.departures.has_ended(conversation, &socket.user, joined) {
+        if state
+            .departures
+            .has_ended(conversation, &socket.user, joined)
+        {
             return Joined::Ended;
         }
         let room = match state.rooms.get_mut(conversation) {
@@ -183,17 +190,20 @@ impl Hub {
                 state.rooms.entry(conversation.clone()).or_default()
             }
         };
-        if socket.joined(conversation) {
+        let is_new = socket.joined(conversation);
+        if is_new {
             room.sockets.push(Arc::clone(socket));
         }
         match room.next {
+            Some(_) if !is_new => Joined::Before,
             Some(next) => Joined::At(next - 1),
             None => Joined::Unknown,
         }
     }
 
-    /// Says that the documents of `conversation` are at number `applied`, so that everything after it is delivered from now on.
-    pub fn begin(&self, conversation: &ConversationId, applied: u64) {
+    /// Says that the documents of `conversation` are at number `applied`, so that everything after it is delivered from now on. Answers
+    /// false when somebody else has said so before.
+    pub fn begin(&self, conversation: &ConversationId, applied: u64) -> bool {
         let mut state = self.state.lock();
         let state = &mut *state;
         let remembered = state
@@ -203,10 +213,10 @@ impl Hub {
             .and_then(|last| state.memory.range(conversation, applied, last));
         let highest = state.memory.last_seq(conversation).unwrap_or(0);
         let Some(room) = state.rooms.get_mut(conversation) else {
-            return;
+            return false;
         };
         if room.next.is_some() {
-            return;
+            return false;
         }
         room.next = Some(applied + 1);
         room.highest = room.highest.max(highest);
@@ -218,6 +228,7 @@ impl Hub {
             }
         }
         self.deliver(state, conversation);
+        true
     }
 
     /// The last number of `conversation` that was delivered here, where it is known.
@@ -241,9 +252,9 @@ impl Hub {
             .collect()
     }
 
-    /// Whether anything of `conversation` came by in the last minutes.
-    pub fn was_active(&self, conversation: &ConversationId) -> bool {
-        self.state.lock().memory.last_seq(conversation).is_some()
+    /// When anything of `conversation` last came by, in seconds by this machine's clock; `None` when that is minutes ago.
+    pub fn active_at(&self, conversation: &ConversationId) -> Option<u64> {
+        self.state.lock().memory.last_at(conversation)
     }
 
     /// Takes `socket` out of one conversation.
@@ -376,7 +387,12 @@ impl Hub {
             counter!("chat_hub_gaps_total").increment(1);
             let missing = self
                 .store
-                .read_missed(&conversation, Missed::AfterSeq(next - 1), to, GAP_PAGE as usize)
+                .read_missed(
+                    &conversation,
+                    Missed::AfterSeq(next - 1),
+                    to,
+                    GAP_PAGE as usize,
+                )
                 .await;
             pause = GAP_RETRY;
             if let Ok(MissedEntries::All(entries)) = missing {
@@ -384,7 +400,8 @@ impl Hub {
                 let watermark = self.watermark();
                 if let Some(room) = state.rooms.get_mut(&conversation) {
                     for entry in &entries {
-                        if let Some(push) = Push::from_entry(conversation.clone(), entry, watermark) {
+                        if let Some(push) = Push::from_entry(conversation.clone(), entry, watermark)
+                        {
                             room.held.insert(push.seq, Arc::new(push));
                         }
                     }
@@ -478,6 +495,7 @@ impl TailSink for Hub {
                 seq: event.seq,
                 kind: event.kind,
                 payload: event.payload.clone(),
+                at: Timestamp::now().as_millis().unsigned_abs() / 1000,
             },
         );
         let changes_members = matches!(

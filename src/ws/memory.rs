@@ -24,6 +24,8 @@ pub struct Remembered {
     pub kind: EventType,
     /// Its envelope, as JSON.
     pub payload: Bytes,
+    /// When it came by, in seconds by this machine's clock.
+    pub at: u64,
 }
 
 /// The remembered events.
@@ -48,7 +50,10 @@ impl Memory {
             Some(last) if event.seq <= last => return,
             Some(last) if event.seq > last + 1 => {
                 // What is left in `order` for these is dropped one by one without finding them.
-                self.bytes -= events.iter().map(|old| old.payload.len() + OVERHEAD).sum::<usize>();
+                self.bytes -= events
+                    .iter()
+                    .map(|old| old.payload.len() + OVERHEAD)
+                    .sum::<usize>();
                 events.clear();
             }
             _ => {}
@@ -81,18 +86,36 @@ impl Memory {
 
     /// The newest number seen of a conversation.
     pub fn last_seq(&self, conversation: &ConversationId) -> Option<u64> {
-        self.conversations.get(conversation)?.back().map(|event| event.seq)
+        self.conversations
+            .get(conversation)?
+            .back()
+            .map(|event| event.seq)
+    }
+
+    /// When something of a conversation last came by, in seconds by this machine's clock.
+    pub fn last_at(&self, conversation: &ConversationId) -> Option<u64> {
+        self.conversations
+            .get(conversation)?
+            .back()
+            .map(|event| event.at)
     }
 
     /// Everything after number `after` up to `to`, if all of it is remembered.
-    pub fn range(&self, conversation: &ConversationId, after: u64, to: u64) -> Option<Vec<Remembered>> {
+    pub fn range(
+        &self,
+        conversation: &ConversationId,
+        after: u64,
+        to: u64,
+    ) -> Option<Vec<Remembered>> {
         let events = self.conversations.get(conversation)?;
         let first = events.front()?.seq;
         let last = events.back()?.seq;
         if first > after + 1 || last < to {
             return None;
         }
-        let wanted = events.iter().filter(|event| event.seq > after && event.seq <= to);
+        let wanted = events
+            .iter()
+            .filter(|event| event.seq > after && event.seq <= to);
         Some(wanted.cloned().collect())
     }
 }
@@ -106,6 +129,7 @@ mod tests {
             seq,
             kind: EventType::Noop,
             payload: Bytes::from_static(b"{}"),
+            at: 0,
         }
     }
 

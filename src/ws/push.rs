@@ -124,7 +124,12 @@ impl Push {
                 let mut data: serde_json::Map<String, serde_json::Value> =
                     serde_json::from_str(data).ok()?;
                 data.remove("conversation");
-                Frame::new("participant:added", id, seq, &serde_json::to_string(&data).ok()?)
+                Frame::new(
+                    "participant:added",
+                    id,
+                    seq,
+                    &serde_json::to_string(&data).ok()?,
+                )
             }
             EventType::ParticipantRemoved => {
                 let removed: ParticipantsRemoved = serde_json::from_str(data).ok()?;

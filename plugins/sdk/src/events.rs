@@ -4,7 +4,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Conversation, ConversationId, EventId, Message, MessageId, Metadata, Role, Timestamp, User, UserId};
+use crate::{
+    Conversation, ConversationId, EventId, Message, MessageId, Metadata, Role, Timestamp, User,
+    UserId,
+};
 
 /// The version of every event's shape. A change that could break a reader raises it.
 pub const ENVELOPE_VERSION: u32 = 1;

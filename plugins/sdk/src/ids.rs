@@ -226,7 +226,13 @@ mod tests {
         let id = MessageId::generate();
         assert_eq!(id.as_str().parse::<MessageId>().as_ref(), Ok(&id));
         assert_eq!(id.to_event_id().to_message_id(), id);
-        for bad in ["", "msg_", "msg_123", "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6", "msg_01HZX3V7K9Q2M4N6P8R0S2T4V6"] {
+        for bad in [
+            "",
+            "msg_",
+            "msg_123",
+            "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6",
+            "msg_01HZX3V7K9Q2M4N6P8R0S2T4V6",
+        ] {
             assert!(bad.parse::<MessageId>().is_err(), "{bad}");
         }
     }

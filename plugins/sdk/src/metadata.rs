@@ -68,9 +68,10 @@ impl poem_openapi::types::Type for Metadata {
     fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
         let mut schema = poem_openapi::registry::MetaSchema::new("object");
         schema.description = Some("Free JSON of the host, at most 16 KiB.");
-        schema.additional_properties = Some(Box::new(poem_openapi::registry::MetaSchemaRef::Inline(
-            Box::new(poem_openapi::registry::MetaSchema::ANY),
-        )));
+        schema.additional_properties =
+            Some(Box::new(poem_openapi::registry::MetaSchemaRef::Inline(
+                Box::new(poem_openapi::registry::MetaSchema::ANY),
+            )));
         poem_openapi::registry::MetaSchemaRef::Inline(Box::new(schema))
     }
 

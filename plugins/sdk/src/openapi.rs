@@ -39,9 +39,9 @@ macro_rules! openapi_string {
                 value: Option<serde_json::Value>,
             ) -> poem_openapi::types::ParseResult<Self> {
                 match value.unwrap_or_default() {
-                    serde_json::Value::String(text) => {
-                        text.parse().map_err(poem_openapi::types::ParseError::custom)
-                    }
+                    serde_json::Value::String(text) => text
+                        .parse()
+                        .map_err(poem_openapi::types::ParseError::custom),
                     other => Err(poem_openapi::types::ParseError::expected_type(other)),
                 }
             }
@@ -49,7 +49,9 @@ macro_rules! openapi_string {
 
         impl poem_openapi::types::ParseFromParameter for $type {
             fn parse_from_parameter(value: &str) -> poem_openapi::types::ParseResult<Self> {
-                value.parse().map_err(poem_openapi::types::ParseError::custom)
+                value
+                    .parse()
+                    .map_err(poem_openapi::types::ParseError::custom)
             }
         }
 

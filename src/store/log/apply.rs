@@ -76,10 +76,7 @@ async fn fill_hole<B: Backend>(backend: &B, owner: &Owner, seq: u64) {
 ///
 /// # Errors
 /// [`Unavailable`] when the database is.
-pub async fn bring_up_to_date<B: Backend>(
-    backend: &B,
-    owner: &Owner,
-) -> Result<u64, Unavailable> {
+pub async fn bring_up_to_date<B: Backend>(backend: &B, owner: &Owner) -> Result<u64, Unavailable> {
     loop {
         let loaded = load(backend, owner).await?;
         if loaded.run.is_empty() {

@@ -137,8 +137,5 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Writes runs: members and facets first, each guarded by its number; then the owners' documents, each only where it is at the run's `from`.
     /// Answers for each run whether its document was.
-    fn write(
-        &self,
-        runs: &[Run],
-    ) -> impl Future<Output = Result<Vec<bool>, Unavailable>> + Send;
+    fn write(&self, runs: &[Run]) -> impl Future<Output = Result<Vec<bool>, Unavailable>> + Send;
 }

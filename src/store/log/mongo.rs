@@ -9,12 +9,10 @@ use chat_sdk::{EventId, MessageId, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
     Database,
-    bson::{
-        self, Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc,
-    },
+    bson::{self, Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc},
     options::ReadConcern,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::backend::{Backend, Conflict, InsertOutcome, Run, Unavailable};
 use crate::{
@@ -86,7 +84,11 @@ impl MongoBackend {
     ) -> Result<(), Unavailable> {
         for chunk in updates.chunks(MAX_UPDATES) {
             let reply = self.update(collection, chunk.to_vec()).await?;
-            if reply.write_errors.iter().any(|error| error.code != DUPLICATE_KEY) {
+            if reply
+                .write_errors
+                .iter()
+                .any(|error| error.code != DUPLICATE_KEY)
+            {
                 return Err(Unavailable);
             }
         }
@@ -107,12 +109,17 @@ impl MongoBackend {
                 .filter(|index| collection_of(&runs[*index].owner) == collection)
                 .collect();
             for indexes in of_collection.chunks(MAX_UPDATES) {
-                let updates = indexes.iter().map(|index| owner_update(&runs[*index])).collect();
+                let updates = indexes
+                    .iter()
+                    .map(|index| owner_update(&runs[*index]))
+                    .collect();
                 let reply = self.update(collection, updates).await?;
                 let are_all_matched =
-                    reply.write_errors.is_empty() && reply.n as usize == indexes.len();
-                let owners: Vec<Owner> =
-                    indexes.iter().map(|index| runs[*index].owner.clone()).collect();
+                    reply.n_modified as usize + reply.upserted.len() == indexes.len();
+                let owners: Vec<Owner> = indexes
+                    .iter()
+                    .map(|index| runs[*index].owner.clone())
+                    .collect();
                 let applied = if are_all_matched {
                     None
                 } else {
@@ -134,7 +141,9 @@ impl MongoBackend {
 #[serde(rename_all = "camelCase")]
 struct WriteReply {
     #[serde(default)]
-    n: i64,
+    n_modified: i64,
+    #[serde(default)]
+    upserted: Vec<Document>,
     #[serde(default)]
     write_errors: Vec<WriteError>,
     #[serde(default)]
@@ -198,25 +207,40 @@ fn id_of(owner: &Owner) -> &str {
     }
 }
 
+/// The common case: only that something happened. mongod finds a document by its id alone three times as fast as by id and number, so the number
+/// is compared inside the update; no text stands in it that could be taken for an expression. What does not match is left as it is.
+fn activity_update(run: &Run, set: Document) -> Document {
+    let mut set = set;
+    set.insert("applied", number(run.to));
+    set.insert("touchedTs", "$$CLUSTER_TIME");
+    let is_at_start = doc! { "$eq": ["$applied", number(run.from)] };
+    let changed = doc! { "$mergeObjects": ["$$ROOT", set] };
+    doc! {
+        "q": { "_id": id_of(&run.owner) },
+        "u": [{ "$replaceWith": { "$cond": [is_at_start, changed, "$$ROOT"] } }],
+    }
+}
+
 fn owner_update(run: &Run) -> Document {
     let mut set = match &run.document {
-        None => Document::new(),
+        None => return activity_update(run, Document::new()),
         Some(DocumentChange::Activity {
             at,
             last_message_seq,
-        }) => doc! { "lastActivityAt": date(*at), "lastMessageSeq": number(*last_message_seq) },
+        }) => {
+            let set = doc! {
+                "lastActivityAt": date(*at), "lastMessageSeq": number(*last_message_seq),
+            };
+            return activity_update(run, set);
+        }
         Some(DocumentChange::Conversation(fields)) => match &run.owner {
             Owner::Conversation(id) => {
-                bson::serialize_to_document(&ConversationDocument::new(id.clone(), fields))
-                    .unwrap_or_default()
+                stored(&ConversationDocument::new(id.clone(), fields)).unwrap_or_default()
             }
             Owner::User(_) => Document::new(),
         },
         Some(DocumentChange::User(fields)) => match &run.owner {
-            Owner::User(id) => {
-                bson::serialize_to_document(&UserDocument::new(id.clone(), fields))
-                    .unwrap_or_default()
-            }
+            Owner::User(id) => stored(&UserDocument::new(id.clone(), fields)).unwrap_or_default(),
             Owner::Conversation(_) => Document::new(),
         },
     };
@@ -229,6 +253,11 @@ fn owner_update(run: &Run) -> Document {
     }
 }
 
+/// A value as it is stored. By way of raw BSON, because only there types know that they are not being written for people: metadata must become text.
+fn stored(value: &impl Serialize) -> bson::error::Result<Document> {
+    bson::serialize_to_raw_document_buf(value)?.try_into()
+}
+
 fn facet_update(id: &MessageId, facet: &Facet) -> bson::error::Result<Document> {
     let (name, seq, value) = match facet {
         Facet::Edited {
@@ -239,7 +268,7 @@ fn facet_update(id: &MessageId, facet: &Facet) -> bson::error::Result<Document> 
         } => (
             "edit",
             *seq,
-            bson::serialize_to_bson(&EditFacet {
+            stored(&EditFacet {
                 seq: number(*seq),
                 content: content.clone(),
                 metadata: metadata.clone(),
@@ -249,7 +278,7 @@ fn facet_update(id: &MessageId, facet: &Facet) -> bson::error::Result<Document> 
         Facet::Deleted { seq, at, by } => (
             "deleted",
             *seq,
-            bson::serialize_to_bson(&DeletedFacet {
+            stored(&DeletedFacet {
                 seq: number(*seq),
                 at: date(*at),
                 by: by.clone(),
@@ -257,7 +286,10 @@ fn facet_update(id: &MessageId, facet: &Facet) -> bson::error::Result<Document> 
         ),
     };
     let mut filter = doc! { "_id": id.to_event_id().as_str() };
-    filter.insert(format!("{name}.seq"), doc! { "$not": { "$gte": number(seq) } });
+    filter.insert(
+        format!("{name}.seq"),
+        doc! { "$not": { "$gte": number(seq) } },
+    );
     Ok(doc! { "q": filter, "u": { "$set": { name: value } } })
 }
 
@@ -274,7 +306,7 @@ fn member_updates(run: &Run) -> bson::error::Result<Vec<Document>> {
                     "_id": ParticipantDocument::id(conversation, user),
                     "seq": { "$lt": number(member.seq) },
                 },
-                "u": { "$set": bson::serialize_to_document(&document)? },
+                "u": { "$set": stored(&document)? },
                 "upsert": true,
             })
         })
@@ -332,7 +364,10 @@ impl Backend for MongoBackend {
         match owner {
             Owner::User(id) => {
                 let found = bounded(
-                    self.store.users.find_one(doc! { "_id": id.as_str() }).into_future(),
+                    self.store
+                        .users
+                        .find_one(doc! { "_id": id.as_str() })
+                        .into_future(),
                 )
                 .await?;
                 Ok(State::User(match found {

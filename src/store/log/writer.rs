@@ -67,6 +67,7 @@ impl Writer {
             dirty: Vec::new(),
             is_inserting: false,
             is_applying: false,
+            last_batch: 0,
             open_jobs: 0,
             last_drop: Instant::now(),
         };
@@ -120,7 +121,11 @@ struct Pending {
 
 enum Event {
     Loaded(Owner, Result<Loaded, Unavailable>),
-    DoubtsResolved(Owner, Loaded, Result<HashMap<EventId, Arc<Entry>>, Unavailable>),
+    DoubtsResolved(
+        Owner,
+        Loaded,
+        Result<HashMap<EventId, Arc<Entry>>, Unavailable>,
+    ),
     Inserted(Vec<Pending>, InsertOutcome),
     Applied(Vec<(Owner, u64)>, Result<Vec<bool>, Unavailable>),
     Repaired(Owner, Result<u64, Unavailable>),
@@ -144,7 +149,7 @@ enum Lookup {
 /// Someone who waits until an entry is applied.
 enum Waiter {
     Answer(Reply, Outcome),
-    ReadTarget(Job),
+    ReadTarget(Box<Job>),
 }
 
 /// What the actor knows of one owner.
@@ -195,6 +200,8 @@ struct Actor<B> {
     dirty: Vec<Owner>,
     is_inserting: bool,
     is_applying: bool,
+    /// How many entries the last insert had.
+    last_batch: usize,
     /// Tasks that will send an event.
     open_jobs: usize,
     /// When idle owners were last looked for.
@@ -273,6 +280,11 @@ impl<B: Backend> Actor<B> {
         if self.is_inserting || self.ready.is_empty() {
             return;
         }
+        // While the last group is being applied, the next waits until it is as large, so that under load few large groups go instead of many small
+        // ones. An apply under way always ends, so this never waits for more to come; and a lone command follows a lone command at once.
+        if self.is_applying && self.ready.len() < self.last_batch {
+            return;
+        }
         let mut batch: Vec<Pending> = Vec::new();
         let mut deferred = Vec::new();
         let mut is_ordered = false;
@@ -290,6 +302,7 @@ impl<B: Backend> Actor<B> {
             return;
         }
         self.is_inserting = true;
+        self.last_batch = batch.len();
         histogram!("chat_log_batch_entries").record(batch.len() as f64);
         let entries: Vec<Arc<Entry>> = batch.iter().map(|p| Arc::clone(&p.entry)).collect();
         let backend = Arc::clone(&self.backend);
@@ -332,7 +345,7 @@ impl<B: Backend> Actor<B> {
                     if slot.in_batch {
                         deferred.push(job);
                     } else if slot.applied < seq {
-                        slot.waiters.push((seq, Waiter::ReadTarget(job)));
+                        slot.waiters.push((seq, Waiter::ReadTarget(Box::new(job))));
                     } else {
                         self.read_target(job, seq);
                     }
@@ -455,7 +468,8 @@ impl<B: Backend> Actor<B> {
         match (found, lookup) {
             (Some(entry), Lookup::SameMessage) if !is_same_message(&job.request, &entry) => {
                 job.answer(Err(DomainError::Conflict(
-                    "This clientMessageId was used for another message in this conversation.".into(),
+                    "This clientMessageId was used for another message in this conversation."
+                        .into(),
                 )));
             }
             (None, Lookup::Refused) => self.ready.push_front(job),
@@ -467,6 +481,10 @@ impl<B: Backend> Actor<B> {
             (Some(entry), _) => {
                 let owner = entry.owner.clone();
                 let seq = entry.seq;
+                if entry.id == job.request.event_id {
+                    // Whoever inserted it may have died before it told anybody.
+                    self.announcer.announce(std::slice::from_ref(&entry));
+                }
                 let outcome = Outcome {
                     is_repeated: entry.id != job.request.event_id,
                     entry: Some(entry),
@@ -571,7 +589,11 @@ impl<B: Backend> Actor<B> {
         self.spawn(async move {
             let found = try_join_all(ids.iter().map(|id| backend.find_by_id(id))).await;
             let found = found.map(|entries| {
-                entries.into_iter().flatten().map(|entry| (entry.id.clone(), entry)).collect()
+                entries
+                    .into_iter()
+                    .flatten()
+                    .map(|entry| (entry.id.clone(), entry))
+                    .collect()
             });
             Event::DoubtsResolved(owner, loaded, found)
         });
@@ -597,6 +619,7 @@ impl<B: Backend> Actor<B> {
             // More than one may have the same id: a command that was handed over twice.
             if let Some(entry) = found.get(&job.request.event_id).cloned() {
                 let seq = entry.seq;
+                self.announcer.announce(std::slice::from_ref(&entry));
                 let outcome = Outcome {
                     entry: Some(entry),
                     is_repeated: false,
@@ -841,7 +864,7 @@ impl<B: Backend> Actor<B> {
             }
         }
         for (seq, job) in reads {
-            self.read_target(job, seq);
+            self.read_target(*job, seq);
         }
     }
 }
@@ -854,7 +877,9 @@ async fn find_same<B: Backend>(
     if let (Command::SendMessage(message), Some(actor)) = (&request.command, &request.actor)
         && let Some(id) = &message.client_message_id
     {
-        return backend.find_by_client_message_id(&request.owner, actor, id).await;
+        return backend
+            .find_by_client_message_id(&request.owner, actor, id)
+            .await;
     }
     backend.find_by_id(&request.event_id).await
 }

@@ -96,7 +96,9 @@ impl Client {
             ),
             20..36 => edit(&self.some_message(), name),
             36..48 => delete(&self.some_message()),
-            48..60 => Command::Join,
+            48..60 => Command::Join {
+                max_members: 10_000,
+            },
             60..66 => Command::Leave,
             66..76 => Command::AddParticipants {
                 user_ids: vec![other],

@@ -102,10 +102,10 @@ pub fn check(world: &World) -> Vec<String> {
         check_documents(owner, history, &tables, &mut faults);
     }
     for (index, attempt) in attempts.iter().enumerate() {
-        if let Some(history) = histories.get(&attempt.request.owner) {
-            if let Some(fault) = check_answer(attempt, history, &attempts) {
-                faults.push(format!("attempt {index} {fault}: {attempt:?}"));
-            }
+        if let Some(history) = histories.get(&attempt.request.owner)
+            && let Some(fault) = check_answer(attempt, history, &attempts)
+        {
+            faults.push(format!("attempt {index} {fault}: {attempt:?}"));
         }
     }
     for (first, second) in world.in_order.lock().iter() {
@@ -116,8 +116,17 @@ pub fn check(world: &World) -> Vec<String> {
             })) => Some(entry.seq),
             _ => None,
         };
+        // Whoever was no member yet when asking may be overtaken: the first is looked up before it is refused.
+        let Attempt {
+            request, asked_at, ..
+        } = &attempts[*first];
+        let was_right = histories.get(&request.owner).is_some_and(|history| {
+            let at = chat_sdk::Timestamp::from_millis(0);
+            decide(&history.states[*asked_at as usize], request, None, at).is_ok()
+        });
         if let (Some(one), Some(other)) = (number(*first), number(*second))
             && one > other
+            && was_right
         {
             faults.push(format!(
                 "attempts {first} and {second} changed places: {one}, {other}"
@@ -344,7 +353,8 @@ fn check_answer(attempt: &Attempt, history: &History, attempts: &[Attempt]) -> O
                 return Some("was answered with another entry".into());
             }
             let is_own = entry.id == request.event_id;
-            if !is_own && !(*is_repeated && same_message(&entry)) {
+            let is_known = is_own || (*is_repeated && same_message(&entry));
+            if !is_known {
                 return Some("was answered with another's entry".into());
             }
             if *is_repeated && is_own && copies == 1 {

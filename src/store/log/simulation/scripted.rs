@@ -283,10 +283,28 @@ fn a_refusal_rests_on_the_newest_entry() {
     on_own_clock(async {
         let stage = Stage::new(2).await;
         // Process 0 does not know of what process 1 appends.
-        entry(stage.ask(1, 2, Command::Join).await);
+        entry(
+            stage
+                .ask(
+                    1,
+                    2,
+                    Command::Join {
+                        max_members: 10_000,
+                    },
+                )
+                .await,
+        );
         entry(stage.ask(0, 2, message("a member's", None)).await);
         entry(stage.ask(1, 2, Command::Leave).await);
-        let joined = stage.ask(0, 2, Command::Join).await;
+        let joined = stage
+            .ask(
+                0,
+                2,
+                Command::Join {
+                    max_members: 10_000,
+                },
+            )
+            .await;
         assert!(matches!(entry(joined).body, Body::ParticipantAdded(_)));
         stage.end().await;
     });
@@ -411,7 +429,17 @@ fn a_document_that_was_half_written_is_finished() {
             stage.next(Fate::Answered);
             // The members' documents, then the conversation's.
             fates.into_iter().for_each(|fate| stage.next(fate));
-            entry(stage.ask(0, 2, Command::Join).await);
+            entry(
+                stage
+                    .ask(
+                        0,
+                        2,
+                        Command::Join {
+                            max_members: 10_000,
+                        },
+                    )
+                    .await,
+            );
             stage.end().await;
         }
     });

@@ -312,7 +312,7 @@ pub fn is_of(request: &Request, body: &Body) -> bool {
         (Command::CreateConversation { .. }, Body::ConversationCreated(_))
         | (Command::ChangeSettings(_), Body::ConversationUpdated(_))
         | (Command::DeleteConversation, Body::ConversationDeleted)
-        | (Command::Join | Command::AddParticipants { .. }, Body::ParticipantAdded(_))
+        | (Command::Join { .. } | Command::AddParticipants { .. }, Body::ParticipantAdded(_))
         | (Command::Leave | Command::RemoveParticipant { .. }, Body::ParticipantRemoved(_))
         | (Command::ChangeRole { .. }, Body::ParticipantUpdated(_))
         | (Command::EnsureUser(_) | Command::SyncUser(_), Body::UserSynced(_))
