@@ -337,7 +337,7 @@ async fn patiently<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
             Ok(value) => return Ok(value),
             Err(error) if Instant::now() + START_PAUSE >= deadline => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, "{what} is not there yet; trying again");
+                tracing::warn!(error = %brief(&error), "{what} is not there yet; trying again");
                 tokio::time::sleep(START_PAUSE).await;
             }
         }
@@ -350,10 +350,9 @@ async fn patiently<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
 /// [`StartError::Mongo`].
 pub async fn open_store(config: &Config) -> Result<(Arc<Store>, String), StartError> {
     let stores = &config.stores;
-    let mongo = |error: String| StartError::Mongo(error);
     let store = Store::connect(stores.mongodb_uri.expose(), &stores.mongodb_database)
         .await
-        .map_err(|error| mongo(error.kind.to_string()))?;
+        .map_err(|error| StartError::Mongo(brief(&error.kind)))?;
     let epoch = patiently("MongoDB", || async {
         match store.prepare().await {
             // Waiting does not make an older program newer.
@@ -364,8 +363,15 @@ pub async fn open_store(config: &Config) -> Result<(Arc<Store>, String), StartEr
     })
     .await
     .and_then(|prepared| prepared)
-    .map_err(|error| mongo(error.to_string()))?;
+    .map_err(|error| StartError::Mongo(brief(&error)))?;
     Ok((Arc::new(store), epoch))
+}
+
+/// The driver's text without its picture of the whole topology: one line for a person.
+fn brief(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let text = text.split(" Topology:").next().unwrap_or_default();
+    text.trim_start_matches("Kind: ").to_owned()
 }
 
 async fn open_bus(config: &Config) -> Result<Bus, StartError> {

@@ -31,14 +31,6 @@ pub const INTERNAL: &str = "internalSecret";
 pub const SECRET_HEADER: &str = "X-Internal-Secret";
 /// In which header the host's backend names for whom it acts.
 pub const ACTING_HEADER: &str = "X-Acting-User";
-/// The most characters of a token's name that are taken over.
-const MAX_NAME: usize = 320;
-/// The most characters of a role of a token that are taken over.
-const MAX_ROLE: usize = 100;
-/// The most characters of a token's picture that are taken over.
-const MAX_URL: usize = 2048;
-/// The most roles of a token that are taken over.
-const MAX_ROLES: usize = 50;
 
 /// A user, or the host acting for one.
 pub struct AsUser(pub UserId);
@@ -147,43 +139,19 @@ async fn user(state: &ApiState, request: &Request) -> Result<UserId, ApiError> {
     Ok(user)
 }
 
-/// What a token tells of a user whom nobody has synced. What does not fit is left out: a token is no form that its bearer could correct.
 fn profile(claims: Claims) -> Profile {
-    let fits =
-        |text: &String, most| text.chars().count() <= most && !text.chars().any(char::is_control);
-    Profile {
-        name: claims.name.filter(|name| fits(name, MAX_NAME)),
-        avatar_url: claims.avatar_url.filter(|url| fits(url, MAX_URL)),
-        roles: claims
-            .roles
-            .into_iter()
-            .filter(|role| fits(role, MAX_ROLE))
-            .take(MAX_ROLES)
-            .collect(),
+    users::fitting(Profile {
+        name: claims.name,
+        avatar_url: claims.avatar_url,
+        roles: claims.roles,
         ..Profile::default()
-    }
+    })
 }
 
 /// Percent-decodes a header, which may hold visible ASCII only; `None` for what is no UTF-8 then.
 fn percent_decode(text: &[u8]) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        let digits = tail
-            .get(..2)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
+    let decoded = percent_encoding::percent_decode(text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 fn register_bearer(registry: &mut Registry) {

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use super::{
     Context,
     command::{Command, Decision, ProfilePatch, Request},
-    conversations::check_url,
+    conversations::{MAX_URL, check_url},
     entry::{Body, Profile},
     error::{DomainError, Faults, FieldError, Result},
     messages::check_metadata,
@@ -20,6 +20,10 @@ use super::{
 pub const MAX_BATCH: usize = 1000;
 /// The most characters of a name, an e-mail address or a role.
 const MAX_TEXT: usize = 320;
+/// The most characters of a role.
+const MAX_ROLE: usize = 100;
+/// The most roles of a user.
+const MAX_ROLES: usize = 50;
 /// How many users of a batch are written at once: as many as group commit puts together.
 const BATCH_CONCURRENCY: usize = 128;
 
@@ -176,19 +180,36 @@ pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<(
     }
 }
 
+/// What a token tells of a user whom nobody has synced, less what does not fit: a token is no form that its bearer could correct.
+pub fn fitting(profile: Profile) -> Profile {
+    let fits =
+        |text: &String, most| text.chars().count() <= most && !text.chars().any(char::is_control);
+    Profile {
+        name: profile.name.filter(|name| fits(name, MAX_TEXT)),
+        avatar_url: profile.avatar_url.filter(|url| fits(url, MAX_URL)),
+        roles: profile
+            .roles
+            .into_iter()
+            .filter(|role| fits(role, MAX_ROLE))
+            .take(MAX_ROLES)
+            .collect(),
+        ..Profile::default()
+    }
+}
+
 fn check_profile(profile: &Profile) -> Result<()> {
     let mut faults = Faults::default();
     check_text("name", profile.name.as_ref(), &mut faults);
     check_url("avatarUrl", profile.avatar_url.as_ref(), &mut faults);
     check_text("email", profile.email.as_ref(), &mut faults);
     faults.when(
-        profile.roles.len() > 50,
+        profile.roles.len() > MAX_ROLES,
         "roles",
         "must have at most 50 items",
     );
     for (index, role) in profile.roles.iter().enumerate() {
         faults.when(
-            !(1..=100).contains(&role.chars().count()),
+            !(1..=MAX_ROLE).contains(&role.chars().count()),
             format!("roles[{index}]"),
             "must have 1 to 100 characters",
         );

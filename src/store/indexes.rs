@@ -35,7 +35,7 @@ pub enum PrepareError {
         found: i32,
     },
     /// MongoDB refused or was away.
-    #[error("MongoDB: {0}")]
+    #[error("{}", .0.kind)]
     Mongo(#[from] mongodb::error::Error),
 }
 

@@ -80,12 +80,12 @@ pub async fn authenticate(node: &Node, token: &str) -> Result<Session, CloseReas
         .subject
         .parse()
         .map_err(|_| CloseReason::Unauthenticated)?;
-    let profile = Profile {
+    let profile = users::fitting(Profile {
         name: claims.name,
         avatar_url: claims.avatar_url,
         roles: claims.roles,
         ..Profile::default()
-    };
+    });
     match users::ensure(&node.ctx, &user, profile).await {
         Ok(()) => Ok(Session { user, expires_at }),
         Err(_) => Err(CloseReason::Restarting),
@@ -659,4 +659,22 @@ async fn join_room(
         Joined::Ended => return Err(DomainError::no_conversation().into()),
     }
     Ok(String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpStream;
+
+    fn size_of_future<F: Future>(
+        _: impl FnOnce(Arc<Node>, WebSocketStream<TcpStream>, Opening, Option<String>) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_an_idle_socket_is_small() {
+        let size = size_of_future(run::<TcpStream>);
+        assert!(size <= 3 * 1024, "{size} bytes");
+    }
 }

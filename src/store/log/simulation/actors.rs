@@ -7,7 +7,7 @@ use rand::{Rng, seq::IndexedRandom};
 use tokio::time::sleep;
 
 use super::{
-    model::Process,
+    process::Process,
     world::{IMPATIENT, PATIENT, World, conversation, create, delete, edit, message, user},
 };
 use crate::{

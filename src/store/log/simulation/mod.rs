@@ -2,6 +2,7 @@
 //!
 //! # Cast
 //! - `tables`, `model`, `faults`: the database. Its indexes, guards and majorities are MongoDB's; what becomes of a command is drawn from a seed.
+//! - `process`: the way of one process to the database.
 //! - `world`: processes with a [`super::Writer`] each, and a record of every asking and answer.
 //! - `actors`: clients, a sweeper, one who kills processes.
 //! - `watch`, `checks`: what must hold at every moment, and in the end.
@@ -13,6 +14,7 @@ mod actors;
 mod checks;
 mod faults;
 mod model;
+mod process;
 mod scripted;
 mod tables;
 mod watch;

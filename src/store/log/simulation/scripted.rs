@@ -8,8 +8,8 @@ use tokio::time::sleep;
 use super::{
     checks,
     faults::{Fate, Faults},
-    model::Process,
     on_own_clock,
+    process::Process,
     tables::Change,
     world::{PATIENT, World, conversation, create, delete, edit, message, user},
 };

@@ -9,7 +9,8 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     faults::{Faults, Mutant},
-    model::{Database, Process},
+    model::Database,
+    process::Process,
     watch::Listener,
 };
 use crate::{

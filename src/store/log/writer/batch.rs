@@ -1,0 +1,167 @@
+//! From command to batch: each job is checked against the fold of everything before it, and what it appends joins the batch.
+//!
+//! What cannot be decided yet is handed on to where it waits: to loading, to a look into the log, or to the end of the batch on its way.
+
+use std::sync::Arc;
+
+use chat_sdk::Timestamp;
+use metrics::histogram;
+use tokio::time::Instant;
+
+use super::{
+    Actor, Event, MAX_BATCH,
+    slot::{Job, Pending, Waiter},
+};
+use crate::{
+    domain::{
+        DomainError,
+        command::{Decision, Outcome, decide},
+        entry::Entry,
+        fold::fold,
+    },
+    failpoint,
+    store::log::backend::Backend,
+};
+
+impl<B: Backend> Actor<B> {
+    pub(super) fn build_batch(&mut self) {
+        if self.is_inserting || self.ready.is_empty() {
+            return;
+        }
+        // While the last group is being applied, the next waits until it is as large, so that under load few large groups go instead of many small
+        // ones. An apply under way always ends, so this never waits for more to come; and a lone command follows a lone command at once.
+        if self.is_applying && self.ready.len() < self.last_batch {
+            return;
+        }
+        let mut batch: Vec<Pending> = Vec::new();
+        let mut deferred = Vec::new();
+        let mut is_ordered = false;
+        while batch.len() < MAX_BATCH {
+            let Some(job) = self.ready.pop_front() else {
+                break;
+            };
+            self.check(job, &mut batch, &mut deferred, &mut is_ordered);
+        }
+        // Answers that would rest on entries of the batch itself wait for its outcome.
+        for job in deferred.into_iter().rev() {
+            self.ready.push_front(job);
+        }
+        if batch.is_empty() {
+            return;
+        }
+        self.is_inserting = true;
+        self.last_batch = batch.len();
+        histogram!("chat_log_batch_entries").record(batch.len() as f64);
+        let entries: Vec<Arc<Entry>> = batch.iter().map(|p| Arc::clone(&p.entry)).collect();
+        let backend = Arc::clone(&self.backend);
+        self.spawn(async move {
+            failpoint::hit("append.before_insert");
+            let outcome = backend.insert(&entries, is_ordered).await;
+            Event::Inserted(batch, outcome)
+        });
+    }
+
+    fn check(
+        &mut self,
+        mut job: Job,
+        batch: &mut Vec<Pending>,
+        deferred: &mut Vec<Job>,
+        is_ordered: &mut bool,
+    ) {
+        if job.reply.is_closed() {
+            // The caller has given up; nobody would learn of it.
+            return;
+        }
+        let owner = job.request.owner.clone();
+        let slot = self.slot(&owner);
+        slot.last_used = Some(Instant::now());
+        let Some(state) = &mut slot.state else {
+            slot.parked.push_back(job);
+            self.start_load(owner);
+            return;
+        };
+        let target = match job.request.target() {
+            None => None,
+            Some(message) => match &job.target {
+                Some((as_of, target))
+                    if slot.touched.get(message).unwrap_or(&slot.touched_floor) <= as_of =>
+                {
+                    target.as_ref()
+                }
+                _ => {
+                    let seq = state.seq();
+                    if slot.in_batch {
+                        deferred.push(job);
+                    } else if slot.applied < seq {
+                        slot.waiters.push((seq, Waiter::ReadTarget(Box::new(job))));
+                    } else {
+                        self.read_target(job, seq);
+                    }
+                    return;
+                }
+            },
+        };
+        let at = Timestamp::now();
+        match decide(state, &job.request, target, at) {
+            Ok(Decision::Append(body)) => {
+                let entry = Arc::new(Entry {
+                    id: job.request.event_id.clone(),
+                    owner,
+                    seq: state.seq() + 1,
+                    actor: job.request.actor.clone(),
+                    at,
+                    body,
+                });
+                let effects = fold(state, &entry);
+                if let Some((message, _)) = &effects.facet {
+                    slot.touched.insert(message.clone(), entry.seq);
+                }
+                *is_ordered |= slot.in_batch;
+                slot.in_batch = true;
+                batch.push(Pending {
+                    job,
+                    entry,
+                    effects,
+                });
+            }
+            _ if slot.in_batch => deferred.push(job),
+            decision => {
+                let seq = state.seq();
+                match job.seen {
+                    // An append is proven by its number; what appends nothing is proven by reading whether the log went on.
+                    None => self.look_before_refusal(job, seq),
+                    Some(seen) if seen > seq => {
+                        // What is new may be its own entry, from another process.
+                        job.is_doubtful = true;
+                        slot.state = None;
+                        slot.parked.push_back(job);
+                        self.start_load(owner);
+                    }
+                    // An insert on its way may yet write it where this check has not looked.
+                    Some(_) if job.maybe_at > seq => {
+                        job.answer(Err(DomainError::store_unavailable()));
+                    }
+                    Some(_) => self.answer_without_entry(job, seq, decision),
+                }
+            }
+        }
+    }
+
+    fn answer_without_entry(
+        &mut self,
+        job: Job,
+        seq: u64,
+        decision: Result<Decision, DomainError>,
+    ) {
+        match decision {
+            Err(refusal) => job.answer(Err(refusal)),
+            Ok(_) => {
+                let outcome = Outcome {
+                    entry: None,
+                    is_repeated: true,
+                };
+                self.answer_when_applied(&job.request.owner, seq, job.reply, outcome);
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! From batch to committed: what became of an insert, entry by entry, and the announcing of what is in the log.
+//!
+//! Whatever is not known to be in the log goes back: its owner's state is dropped, and the job is checked again or looked up.
+
+use std::sync::Arc;
+
+use metrics::counter;
+
+use super::{
+    Actor, RETRY_PAUSE,
+    lookup::Lookup,
+    slot::{Pending, Waiter},
+};
+use crate::{
+    domain::{command::Outcome, entry::Entry},
+    failpoint,
+    store::log::backend::{Backend, Conflict, InsertOutcome, Run},
+};
+
+impl<B: Backend> Actor<B> {
+    pub(super) fn on_inserted(&mut self, batch: Vec<Pending>, outcome: InsertOutcome) {
+        self.is_inserting = false;
+        for pending in &batch {
+            self.slot(&pending.entry.owner).in_batch = false;
+        }
+        let (conflicts, not_tried_from) = match outcome {
+            InsertOutcome::Decided {
+                conflicts,
+                not_tried_from,
+            } => (conflicts, not_tried_from),
+            InsertOutcome::Unknown => {
+                counter!("chat_log_unknown_outcomes_total").increment(1);
+                self.doubt(batch);
+                return;
+            }
+        };
+        failpoint::hit("append.after_insert");
+        let mut committed = Vec::with_capacity(batch.len());
+        let mut again = Vec::new();
+        let mut conflicts = conflicts.into_iter().peekable();
+        for (index, pending) in batch.into_iter().enumerate() {
+            let conflict = conflicts.next_if(|(at, _)| *at == index).map(|(_, c)| c);
+            if conflict.is_none() && index < not_tried_from {
+                committed.push(pending);
+                continue;
+            }
+            // The state was folded with this entry in it; without it, it is wrong.
+            self.slot(&pending.entry.owner).state = None;
+            let mut job = pending.job;
+            job.target = None;
+            match conflict {
+                Some(Conflict::Seq) => {
+                    counter!("chat_log_append_conflicts_total").increment(1);
+                    again.push(job);
+                }
+                Some(Conflict::Id) => self.look_up(job, Lookup::SameCommand),
+                Some(Conflict::ClientMessageId) => self.look_up(job, Lookup::SameMessage),
+                None => again.push(job),
+            }
+        }
+        for job in again.into_iter().rev() {
+            self.ready.push_front(job);
+        }
+        self.on_committed(committed);
+    }
+
+    /// Puts the jobs of an insert with an unknown outcome back to the head of their queues, in order.
+    fn doubt(&mut self, batch: Vec<Pending>) {
+        for Pending { mut job, entry, .. } in batch.into_iter().rev() {
+            job.attempts += 1;
+            job.maybe_at = job.maybe_at.max(entry.seq);
+            job.is_doubtful = true;
+            job.seen = None;
+            job.target = None;
+            let pause = RETRY_PAUSE * job.attempts;
+            let slot = self.slot(&entry.owner);
+            slot.state = None;
+            slot.parked.push_front(job);
+            self.start_load_after(pause, entry.owner.clone());
+        }
+    }
+
+    fn on_committed(&mut self, committed: Vec<Pending>) {
+        counter!("chat_log_appends_total").increment(committed.len() as u64);
+        let entries: Vec<Arc<Entry>> = committed.iter().map(|p| Arc::clone(&p.entry)).collect();
+        self.announcer.announce(&entries);
+        failpoint::hit("append.after_announce");
+        for pending in committed {
+            let Pending {
+                job,
+                entry,
+                effects,
+            } = pending;
+            let owner = entry.owner.clone();
+            let seq = entry.seq;
+            let slot = self.slot(&owner);
+            if slot.scheduled + 1 == seq {
+                slot.scheduled = seq;
+                if slot.run.is_none() {
+                    self.dirty.push(owner.clone());
+                }
+                let slot = self.slot(&owner);
+                slot.run
+                    .get_or_insert_with(|| Run::at(owner.clone(), seq - 1))
+                    .push(effects);
+            } else {
+                slot.needs_repair = true;
+                self.dirty.push(owner.clone());
+            }
+            let outcome = Outcome {
+                entry: Some(entry),
+                is_repeated: false,
+            };
+            self.slot(&owner)
+                .waiters
+                .push((seq, Waiter::Answer(job.reply, outcome)));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Looks into the log and at messages, for one job: whether its entry is there already, and what the message it is about looks like.
+//!
+//! A job handed over twice finds its own entry here, and is answered with it.
+
+use std::sync::Arc;
+
+use super::{Actor, Event, RETRY_PAUSE, slot::Job};
+use crate::{
+    domain::{
+        DomainError,
+        command::{Command, Outcome, Request},
+        entry::{Body, Entry},
+    },
+    store::log::backend::{Backend, Unavailable},
+};
+
+/// How many entries are looked at to see whether a refusal rests on all of them. With more, the log is read anew anyway.
+const TAIL: usize = 100;
+
+/// Why an entry was looked up.
+#[derive(Clone, Copy)]
+pub(super) enum Lookup {
+    /// Because its id is there.
+    SameCommand,
+    /// Because its `clientMessageId` is there.
+    SameMessage,
+    /// Because the check refuses it, or finds it unnecessary: perhaps by its own effect, when it was handed over twice.
+    Refused,
+}
+
+impl<B: Backend> Actor<B> {
+    pub(super) fn read_target(&mut self, job: Job, as_of: u64) {
+        let Some(id) = job.request.target().cloned() else {
+            self.ready.push_back(job);
+            return;
+        };
+        let backend = Arc::clone(&self.backend);
+        self.spawn(async move {
+            let target = backend.find_message_state(&id).await;
+            Event::TargetRead(job, as_of, target)
+        });
+    }
+
+    pub(super) fn look_up(&mut self, job: Job, lookup: Lookup) {
+        let backend = Arc::clone(&self.backend);
+        self.spawn(async move {
+            let found = match lookup {
+                Lookup::SameMessage => find_same(&*backend, &job.request).await,
+                _ => backend.find_by_id(&job.request.event_id).await,
+            };
+            Event::LookedUp(job, lookup, found)
+        });
+    }
+
+    pub(super) fn look_before_refusal(&mut self, mut job: Job, seq: u64) {
+        let backend = Arc::clone(&self.backend);
+        self.spawn(async move {
+            let (found, tail) = tokio::join!(
+                find_same(&*backend, &job.request),
+                backend.read_log(&job.request.owner, seq, TAIL),
+            );
+            let found = tail.and_then(|tail| {
+                job.seen = Some(tail.last().map_or(seq, |entry| entry.seq));
+                found
+            });
+            Event::LookedUp(job, Lookup::Refused, found)
+        });
+    }
+
+    pub(super) fn on_looked_up(
+        &mut self,
+        job: Job,
+        lookup: Lookup,
+        found: Result<Option<Arc<Entry>>, Unavailable>,
+    ) {
+        let Ok(found) = found else {
+            job.answer(Err(DomainError::store_unavailable()));
+            return;
+        };
+        match (found, lookup) {
+            (Some(entry), Lookup::SameMessage) if !is_same_message(&job.request, &entry) => {
+                job.answer(Err(DomainError::Conflict(
+                    "This clientMessageId was used for another message in this conversation."
+                        .into(),
+                )));
+            }
+            (None, Lookup::Refused) => self.ready.push_front(job),
+            (Some(entry), Lookup::Refused)
+                if entry.id != job.request.event_id && !is_same_message(&job.request, &entry) =>
+            {
+                self.ready.push_front(job);
+            }
+            (Some(entry), _) => {
+                let owner = entry.owner.clone();
+                let seq = entry.seq;
+                if entry.id == job.request.event_id {
+                    // Whoever inserted it may have died before it told anybody.
+                    self.announcer.announce(std::slice::from_ref(&entry));
+                }
+                let outcome = Outcome {
+                    is_repeated: entry.id != job.request.event_id,
+                    entry: Some(entry),
+                };
+                self.answer_when_applied(&owner, seq, job.reply, outcome);
+            }
+            // It is there, but a majority does not have it yet.
+            (None, Lookup::SameCommand | Lookup::SameMessage) => self.retry_later(job),
+        }
+    }
+
+    fn retry_later(&mut self, mut job: Job) {
+        job.attempts += 1;
+        let pause = RETRY_PAUSE * job.attempts;
+        self.spawn(async move {
+            tokio::time::sleep(pause).await;
+            Event::Retry(job)
+        });
+    }
+}
+
+/// The entry that `request` is already: the message under its `clientMessageId`, or else the entry of its id.
+async fn find_same<B: Backend>(
+    backend: &B,
+    request: &Request,
+) -> Result<Option<Arc<Entry>>, Unavailable> {
+    if let (Command::SendMessage(message), Some(actor)) = (&request.command, &request.actor)
+        && let Some(id) = &message.client_message_id
+    {
+        return backend
+            .find_by_client_message_id(&request.owner, actor, id)
+            .await;
+    }
+    backend.find_by_id(&request.event_id).await
+}
+
+fn is_same_message(request: &Request, entry: &Entry) -> bool {
+    match (&request.command, &entry.body) {
+        (Command::SendMessage(asked), Body::MessageCreated(stored)) => {
+            asked.request_hash == stored.request_hash
+        }
+        _ => false,
+    }
+}

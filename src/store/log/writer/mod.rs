@@ -1,0 +1,194 @@
+//! The writer: one actor per process that takes commands to the log.
+//!
+//! A command waits while its owner is loaded, is checked against the fold of everything before it, and joins the batch that is built while the last one
+//! is on its way (group commit: no timer, no wait when idle). After the commit the entry is announced and its effects are applied, both
+//! at once; the caller hears when it is applied. The next insert does not wait for the last apply.
+//!
+//! All state is owned by the actor; reads and writes run as tasks that send an [`Event`] back. So every decision is taken in one place, in one order.
+//!
+//! # Cast
+//! - `slot`: jobs, those who wait, and what is kept of one owner.
+//! - `batch`: from command to batch. `lookup` and `loading`: what a check has to know first, read for it.
+//! - `commit`: from batch to committed. `applying`: from committed to applied.
+
+mod applying;
+mod batch;
+mod commit;
+mod loading;
+mod lookup;
+mod slot;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use chat_sdk::EventId;
+use tokio::{sync::mpsc, time::Instant};
+
+use self::{
+    lookup::Lookup,
+    slot::{Job, Pending, Slot},
+};
+use super::{
+    apply::Loaded,
+    backend::{Backend, InsertOutcome, Unavailable},
+};
+use crate::domain::{
+    DomainError,
+    command::{Announce, Reply, Request, Writers},
+    entry::{Entry, Owner},
+    state::MessageState,
+};
+
+/// The most entries of one insert. Beyond this the gain is small and the wait of the first grows.
+const MAX_BATCH: usize = 256;
+/// The pause before a try after an outcome that nobody learned, times the number of tries.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// The way to this process's writer. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Writer {
+    commands: mpsc::UnboundedSender<Job>,
+}
+
+impl Writer {
+    /// Starts the actor. It ends when every handle is gone and everything taken in has been answered.
+    pub fn start<B: Backend>(backend: Arc<B>, announcer: Arc<dyn Announce>) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (events, event_inbox) = mpsc::unbounded_channel();
+        let actor = Actor {
+            backend,
+            announcer,
+            events,
+            slots: HashMap::new(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            is_inserting: false,
+            is_applying: false,
+            last_batch: 0,
+            open_jobs: 0,
+            last_drop: Instant::now(),
+        };
+        tokio::spawn(actor.run(inbox, event_inbox));
+        Self { commands }
+    }
+}
+
+impl Writers for Writer {
+    fn submit(&self, request: Request, reply: Reply) {
+        // The actor is gone only at the end of the process; the dropped reply then tells the caller.
+        let _ = self.commands.send(Job {
+            request,
+            reply,
+            target: None,
+            attempts: 0,
+            maybe_at: 0,
+            is_doubtful: false,
+            seen: None,
+        });
+    }
+}
+
+enum Event {
+    Loaded(Owner, Result<Loaded, Unavailable>),
+    DoubtsResolved(
+        Owner,
+        Loaded,
+        Result<HashMap<EventId, Arc<Entry>>, Unavailable>,
+    ),
+    Inserted(Vec<Pending>, InsertOutcome),
+    Applied(Vec<(Owner, u64)>, Result<Vec<bool>, Unavailable>),
+    Repaired(Owner, Result<u64, Unavailable>),
+    TargetRead(Job, u64, Result<Option<MessageState>, Unavailable>),
+    LookedUp(Job, Lookup, Result<Option<Arc<Entry>>, Unavailable>),
+    Retry(Job),
+    RetryRepair(Owner),
+}
+
+struct Actor<B> {
+    backend: Arc<B>,
+    announcer: Arc<dyn Announce>,
+    events: mpsc::UnboundedSender<Event>,
+    slots: HashMap<Owner, Slot>,
+    /// Jobs to be checked, in order.
+    ready: VecDeque<Job>,
+    /// Owners with something to apply.
+    dirty: Vec<Owner>,
+    is_inserting: bool,
+    is_applying: bool,
+    /// How many entries the last insert had.
+    last_batch: usize,
+    /// Tasks that will send an event.
+    open_jobs: usize,
+    /// When idle owners were last looked for.
+    last_drop: Instant,
+}
+
+impl<B: Backend> Actor<B> {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Job>,
+        mut events: mpsc::UnboundedReceiver<Event>,
+    ) {
+        let mut jobs = Vec::new();
+        let mut is_open = true;
+        while is_open || self.open_jobs > 0 {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => {
+                    self.open_jobs -= 1;
+                    self.on_event(event);
+                }
+                count = inbox.recv_many(&mut jobs, MAX_BATCH), if is_open => {
+                    is_open = count > 0;
+                    self.ready.extend(jobs.drain(..));
+                }
+            }
+            self.build_batch();
+            self.start_apply();
+        }
+    }
+
+    /// Runs `task` beside the actor; its event comes back.
+    fn spawn(&mut self, task: impl Future<Output = Event> + Send + 'static) {
+        self.open_jobs += 1;
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let _ = events.send(task.await);
+        });
+    }
+
+    fn slot(&mut self, owner: &Owner) -> &mut Slot {
+        if !self.slots.contains_key(owner) {
+            self.slots.insert(owner.clone(), Slot::default());
+        }
+        self.slots.get_mut(owner).expect("inserted just above")
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Loaded(owner, loaded) => self.on_loaded(owner, loaded),
+            Event::DoubtsResolved(owner, loaded, found) => {
+                self.on_doubts_resolved(owner, loaded, found);
+            }
+            Event::Inserted(batch, outcome) => self.on_inserted(batch, outcome),
+            Event::Applied(runs, matched) => self.on_applied(runs, matched),
+            Event::Repaired(owner, applied) => self.on_repaired(owner, applied),
+            Event::TargetRead(mut job, as_of, target) => match target {
+                Ok(target) => {
+                    job.target = Some((as_of, target));
+                    self.ready.push_back(job);
+                }
+                Err(Unavailable) => job.answer(Err(DomainError::store_unavailable())),
+            },
+            Event::LookedUp(job, lookup, found) => self.on_looked_up(job, lookup, found),
+            Event::Retry(job) => self.ready.push_back(job),
+            Event::RetryRepair(owner) => {
+                self.slot(&owner).is_applying = false;
+                self.dirty.push(owner);
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! `GET /api/conversations`: latest activity first.
+
+use serde_json::{Value, json};
+
+use super::super::{column, id, next_cursor, read_all, take};
+use crate::support::{Service, User};
+
+async fn groups(service: &Service, owner: &User, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        ids.push(service.group(owner, &[]).await);
+    }
+    ids
+}
+
+#[tokio::test]
+async fn the_latest_activity_comes_first_with_the_newest_message() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let first = service.group(&alice, &[&bob]).await;
+    let second = service.group(&alice, &[&bob]).await;
+    let list = async |user: &User| {
+        user.get("/api/conversations").await.expect(200)["conversations"].take()
+    };
+
+    assert_eq!(column(&list(&alice).await, "id"), [second.as_str(), &first]);
+    let sent = bob.say(&first, "ping").await;
+    let listed = list(&alice).await;
+    assert_eq!(column(&listed, "id"), [first.as_str(), &second]);
+    assert_eq!(listed[0]["lastMessage"], sent);
+    assert_eq!(listed[0]["lastActivityAt"], sent["createdAt"]);
+    assert_eq!(listed[0]["myRole"], "owner");
+    assert!(listed[1].get("lastMessage").is_none());
+    assert_eq!(list(&bob).await[0]["myRole"], "member");
+
+    // What became of the newest message is seen here too.
+    bob.patch(
+        &format!("/api/messages/{}", id(&sent)),
+        json!({ "content": "pong" }),
+    )
+    .await
+    .expect(200);
+    assert_eq!(list(&alice).await[0]["lastMessage"]["content"], "pong");
+    bob.delete(&format!("/api/messages/{}", id(&sent)))
+        .await
+        .expect(204);
+    let tombstone = &list(&alice).await[0]["lastMessage"];
+    assert_eq!(
+        (&tombstone["isDeleted"], &tombstone["content"]),
+        (&json!(true), &json!(""))
+    );
+}
+
+#[tokio::test]
+async fn one_sees_ones_own_conversations_only() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let shared = service.group(&alice, &[&bob]).await;
+    let left = service.group(&alice, &[&bob]).await;
+    let gone = service.group(&alice, &[&bob]).await;
+    service.group(&alice, &[]).await;
+    bob.post(&format!("/api/conversations/{left}/leave"), Value::Null)
+        .await
+        .expect(204);
+    alice
+        .delete(&format!("/api/conversations/{gone}"))
+        .await
+        .expect(204);
+    let seen = bob.get("/api/conversations").await.expect(200);
+    assert_eq!(column(&seen["conversations"], "id"), [shared]);
+    let stranger = service.user("stranger").await;
+    assert_eq!(
+        stranger.get("/api/conversations").await.expect(200),
+        json!({ "conversations": [], "hasMore": false })
+    );
+}
+
+#[tokio::test]
+async fn pages_hold_every_conversation_once() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let mut ids = groups(&service, &alice, 25).await;
+    ids.reverse();
+    for limit in [1, 4, 25, 100] {
+        let read = read_all(
+            &alice,
+            "/api/conversations",
+            "conversations",
+            "before",
+            limit,
+        )
+        .await;
+        assert_eq!(column(&json!(read), "id"), ids, "in pieces of {limit}");
+    }
+    // An id is as good as a cursor, and after goes the other way.
+    let page = alice
+        .get(&format!("/api/conversations?before={}&limit=3", ids[9]))
+        .await
+        .expect(200);
+    assert_eq!(column(&page["conversations"], "id"), ids[10..13]);
+    let page = alice
+        .get(&format!("/api/conversations?after={}&limit=3", ids[9]))
+        .await
+        .expect(200);
+    let expected: Vec<String> = ids[6..9].iter().rev().cloned().collect();
+    assert_eq!(
+        column(&page["conversations"], "id"),
+        expected,
+        "oldest first"
+    );
+}
+
+#[tokio::test]
+async fn paging_loses_and_repeats_nothing_while_messages_arrive() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let ids = groups(&service, &alice, 30).await;
+    let mut seen: Vec<String> = Vec::new();
+    let mut touched = Vec::new();
+    let mut path = "/api/conversations?limit=7".to_owned();
+    for round in 0.. {
+        let mut page = alice.get(&path).await.expect(200);
+        seen.extend(column(&json!(take(&mut page, "conversations")), "id"));
+        let Some(next) = next_cursor(&page) else {
+            break;
+        };
+        path = format!("/api/conversations?limit=7&before={next}");
+        // One that was read already, and the oldest of all, which jumps over what is being read.
+        alice.say(&ids[29 - round], "again").await;
+        alice.say(&ids[round], "up").await;
+        touched.push(ids[round].clone());
+    }
+    let mut unique = seen.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), seen.len(), "something came twice: {seen:?}");
+    let latest = alice.get("/api/conversations?limit=20").await.expect(200);
+    let latest = column(&latest["conversations"], "id");
+    for id in &ids {
+        // What jumped to the front while the reader was beyond it is where the reader looks next.
+        assert!(
+            seen.contains(id) || touched.contains(id) && latest.contains(id),
+            "{id} was lost"
+        );
+    }
+}
+
+#[tokio::test]
+async fn under_joined_the_newest_message_from_before_is_not_shown() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service
+        .group_with(&alice, &[], json!({ "historyVisibility": "joined" }))
+        .await;
+    alice.say(&group, "before bob").await;
+    alice
+        .post(
+            &format!("/api/conversations/{group}/participants"),
+            json!({ "userIds": [bob.id] }),
+        )
+        .await
+        .expect(201);
+    let listed = bob.get("/api/conversations").await.expect(200);
+    assert!(
+        listed["conversations"][0].get("lastMessage").is_none(),
+        "{listed}"
+    );
+    alice.say(&group, "with bob").await;
+    let listed = bob.get("/api/conversations").await.expect(200);
+    assert_eq!(
+        listed["conversations"][0]["lastMessage"]["content"],
+        "with bob"
+    );
+}

@@ -1,0 +1,9 @@
+//! `/api/conversations`: making, finding, changing, joining, leaving, deleting.
+
+mod create;
+mod direct;
+mod list;
+mod log;
+mod participants;
+mod public;
+mod settings;

@@ -1,0 +1,150 @@
+//! The table: who may do what. One row per operation, one column per caller; the cell is the status.
+//!
+//! `{c}` is the conversation, `{own}` a message of the caller, `{other}` a message of the member `target`, `{self}` the caller. `admin` and `deputy` are
+//! admins, `former` was a member and left. `acting` is the host acting for the plain member, `host` the host in nobody's name. `-`: cannot be.
+
+/// An operation, its body, and a status per caller.
+pub struct Row {
+    /// The method.
+    pub method: &'static str,
+    /// The path after `/api`.
+    pub path: &'static str,
+    /// The body as JSON; empty for none.
+    pub body: &'static str,
+    /// The statuses, in the order of [`CALLERS`]; `None` where the cell cannot be.
+    pub statuses: [Option<u16>; 8],
+}
+
+/// The columns.
+pub const CALLERS: [&str; 8] = [
+    "owner",
+    "admin",
+    "member",
+    "former",
+    "stranger",
+    "anonymous",
+    "acting",
+    "host",
+];
+
+fn row(method: &'static str, path: &'static str, body: &'static str, cells: &'static str) -> Row {
+    let mut statuses = [None; 8];
+    let cells: Vec<&str> = cells.split_whitespace().collect();
+    assert_eq!(
+        cells.len(),
+        8,
+        "{method} {path} has another number of cells"
+    );
+    for (status, cell) in statuses.iter_mut().zip(cells) {
+        *status = cell.parse().ok();
+    }
+    Row {
+        method,
+        path,
+        body,
+        statuses,
+    }
+}
+
+/// In a group.
+#[rustfmt::skip]
+pub fn group() -> Vec<Row> {
+    vec![
+        //                                                                                                owner admin member former stranger anonymous acting host
+        row("GET",    "/conversations/{c}", "",                                                          "200   200   200    404    404      401       200    400"),
+        row("PATCH",  "/conversations/{c}", r#"{"name":"New"}"#,                                         "200   200   403    404    404      401       403    400"),
+        row("DELETE", "/conversations/{c}", "",                                                          "204   403   403    404    404      401       403    400"),
+        row("POST",   "/conversations/{c}/join", "",                                                     "200   200   200    404    404      401       200    400"),
+        row("POST",   "/conversations/{c}/leave", "",                                                    "409   204   204    404    404      401       204    400"),
+        row("GET",    "/conversations/{c}/participants", "",                                             "200   200   200    404    404      401       200    400"),
+        row("POST",   "/conversations/{c}/participants", r#"{"userIds":["newcomer"]}"#,                  "201   201   403    404    404      401       403    201"),
+        row("POST",   "/conversations/{c}/participants", r#"{"userIds":["newcomer"],"role":"admin"}"#,   "201   201   403    404    404      401       403    201"),
+        row("POST",   "/conversations/{c}/participants", r#"{"userIds":["newcomer"],"role":"owner"}"#,   "201   403   403    404    404      401       403    201"),
+        row("PATCH",  "/conversations/{c}/participants/target", r#"{"role":"admin"}"#,                   "200   403   403    404    404      401       403    200"),
+        row("PATCH",  "/conversations/{c}/participants/{self}", r#"{"role":"owner"}"#,                   "200   403   403    404    404      -         403    -"),
+        row("PATCH",  "/conversations/{c}/participants/owner", r#"{"role":"member"}"#,                   "409   403   403    404    404      401       403    409"),
+        row("DELETE", "/conversations/{c}/participants/target", "",                                      "204   204   403    404    404      401       403    204"),
+        row("DELETE", "/conversations/{c}/participants/deputy", "",                                      "204   403   403    404    404      401       403    204"),
+        row("DELETE", "/conversations/{c}/participants/owner", "",                                       "409   403   403    404    404      401       403    409"),
+        row("DELETE", "/conversations/{c}/participants/{self}", "",                                      "409   204   204    404    404      -         204    -"),
+        row("GET",    "/conversations/{c}/messages", "",                                                 "200   200   200    200    404      401       200    400"),
+        row("POST",   "/conversations/{c}/messages", r#"{"content":"hello"}"#,                           "201   201   201    404    404      401       201    400"),
+        row("GET",    "/conversations/{c}/log", "",                                                      "200   200   200    200    404      401       200    400"),
+        row("GET",    "/messages/{other}", "",                                                           "200   200   200    200    404      401       200    400"),
+        row("GET",    "/messages/{other}/history", "",                                                   "200   200   200    200    404      401       200    400"),
+        row("PATCH",  "/messages/{other}", r#"{"content":"changed"}"#,                                   "403   403   403    404    404      401       403    400"),
+        row("PATCH",  "/messages/{own}", r#"{"content":"changed"}"#,                                     "200   200   200    404    -        -         200    -"),
+        row("DELETE", "/messages/{other}", "",                                                           "204   204   403    404    404      401       403    400"),
+        row("DELETE", "/messages/{own}", "",                                                             "204   204   204    404    -        -         204    -"),
+    ]
+}
+
+/// In a public conversation: as in a group, but everybody may join.
+pub fn public() -> Vec<Row> {
+    let mut rows = group();
+    for row in &mut rows {
+        if row.path.ends_with("/join") {
+            row.statuses = [
+                Some(200),
+                Some(200),
+                Some(200),
+                Some(200),
+                Some(200),
+                Some(401),
+                Some(200),
+                Some(400),
+            ];
+        }
+    }
+    rows
+}
+
+/// In a direct conversation: two plain members, who stay.
+#[rustfmt::skip]
+pub fn direct() -> Vec<Row> {
+    vec![
+        //                                                                                                owner admin member former stranger anonymous acting host
+        row("GET",    "/conversations/{c}", "",                                                          "-     -     200    -      404      401       200    400"),
+        row("PATCH",  "/conversations/{c}", r#"{"metadata":{"topic":"tea"}}"#,                           "-     -     200    -      404      401       200    400"),
+        row("PATCH",  "/conversations/{c}", r#"{"name":"New"}"#,                                         "-     -     403    -      404      401       403    400"),
+        row("DELETE", "/conversations/{c}", "",                                                          "-     -     403    -      404      401       403    400"),
+        row("POST",   "/conversations/{c}/join", "",                                                     "-     -     200    -      404      401       200    400"),
+        row("POST",   "/conversations/{c}/leave", "",                                                    "-     -     403    -      404      401       403    400"),
+        row("GET",    "/conversations/{c}/participants", "",                                             "-     -     200    -      404      401       200    400"),
+        row("POST",   "/conversations/{c}/participants", r#"{"userIds":["newcomer"]}"#,                  "-     -     403    -      404      401       403    403"),
+        row("PATCH",  "/conversations/{c}/participants/target", r#"{"role":"admin"}"#,                   "-     -     403    -      404      401       403    403"),
+        row("DELETE", "/conversations/{c}/participants/target", "",                                      "-     -     403    -      404      401       403    403"),
+        row("DELETE", "/conversations/{c}/participants/{self}", "",                                      "-     -     403    -      404      -         403    -"),
+        row("GET",    "/conversations/{c}/messages", "",                                                 "-     -     200    -      404      401       200    400"),
+        row("POST",   "/conversations/{c}/messages", r#"{"content":"hello"}"#,                           "-     -     201    -      404      401       201    400"),
+        row("GET",    "/conversations/{c}/log", "",                                                      "-     -     200    -      404      401       200    400"),
+        row("GET",    "/messages/{other}", "",                                                           "-     -     200    -      404      401       200    400"),
+        row("GET",    "/messages/{other}/history", "",                                                   "-     -     200    -      404      401       200    400"),
+        row("PATCH",  "/messages/{other}", r#"{"content":"changed"}"#,                                   "-     -     403    -      404      401       403    400"),
+        row("PATCH",  "/messages/{own}", r#"{"content":"changed"}"#,                                     "-     -     200    -      -        -         200    -"),
+        row("DELETE", "/messages/{other}", "",                                                           "-     -     403    -      404      401       403    400"),
+        row("DELETE", "/messages/{own}", "",                                                             "-     -     204    -      -        -         204    -"),
+    ]
+}
+
+/// What belongs to no conversation: `stranger` stands for any user, and `acting` for the host in one's name.
+#[rustfmt::skip]
+pub fn elsewhere() -> Vec<Row> {
+    vec![
+        //                                                                                                owner admin member former stranger anonymous acting host
+        row("GET",    "/health", "",                                                                     "-     -     -      -      200      200       200    200"),
+        row("GET",    "/status", "",                                                                     "-     -     -      -      401      401       200    200"),
+        row("GET",    "/metrics", "",                                                                    "-     -     -      -      401      401       200    200"),
+        row("POST",   "/users/sync", r#"{"externalUserId":"target","name":"target"}"#,                   "-     -     -      -      401      401       200    200"),
+        row("POST",   "/users/sync/batch", r#"{"users":[]}"#,                                            "-     -     -      -      401      401       200    200"),
+        row("GET",    "/users/me", "",                                                                   "-     -     -      -      200      401       200    400"),
+        row("PATCH",  "/users/me", "{}",                                                                 "-     -     -      -      200      401       200    400"),
+        row("GET",    "/users/search?q=t", "",                                                           "-     -     -      -      200      401       200    200"),
+        row("GET",    "/users/target", "",                                                               "-     -     -      -      200      401       200    200"),
+        row("GET",    "/users/ghost", "",                                                                "-     -     -      -      404      401       404    404"),
+        row("GET",    "/conversations", "",                                                              "-     -     -      -      200      401       200    400"),
+        row("GET",    "/conversations/public", "",                                                       "-     -     -      -      200      401       200    400"),
+        row("POST",   "/conversations", r#"{"type":"group","participantIds":["target"]}"#,               "-     -     -      -      201      401       201    400"),
+        row("POST",   "/messages", r#"{"receiverId":"target","content":"hello"}"#,                       "-     -     -      -      201      401       201    400"),
+    ]
+}

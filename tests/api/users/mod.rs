@@ -1,0 +1,5 @@
+//! `/api/users`: what the host tells of users, what they tell of themselves, and who sees it.
+
+mod profile;
+mod search;
+mod sync;

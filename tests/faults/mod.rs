@@ -1,0 +1,8 @@
+//! What stays true whatever dies: services killed at the worst moments, NATS and MongoDB stopped, frozen, and robbed of data.
+
+mod crash;
+mod mongodb;
+mod nats;
+mod nodes;
+mod sweep;
+mod traffic;

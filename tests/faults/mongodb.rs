@@ -1,0 +1,137 @@
+//! MongoDB away or frozen. Promise 7: a send answers 503 within two seconds, and what is repeated under its id is never there twice.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::traffic::{Listener, Traffic, check_history};
+use crate::support::{Answer, Mongod, Service, User, eventually_within};
+
+/// Two seconds by the contract, and a little for the way there and back on a busy machine.
+const LIMIT: Duration = Duration::from_millis(2300);
+
+async fn timed_send(user: &User, conversation: &str, key: &str) -> (Answer, Duration) {
+    let path = format!("/api/conversations/{conversation}/messages");
+    let started = Instant::now();
+    let answer = user
+        .post(&path, json!({ "content": key, "clientMessageId": key }))
+        .await;
+    (answer, started.elapsed())
+}
+
+fn check_refused(answer: Answer, took: Duration) {
+    assert!(took < LIMIT, "it took {took:?}: {answer}");
+    let retry_after: u64 = answer.header("retry-after").parse().unwrap_or_default();
+    assert!(
+        (1..=30).contains(&retry_after),
+        "Retry-After is {retry_after}: {answer}"
+    );
+    answer.expect_error(503, "UNAVAILABLE");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_mongodb_frozen_sends_answer_503_in_time_and_are_never_there_twice() {
+    let mongod = Mongod::start().await;
+    let service = Service::builder().mongod(&mongod).start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let conversation = service.group(&alice, &[&bob]).await;
+    let mut socket = alice.connect().await;
+    let mut b = bob.connect().await;
+    alice.say(&conversation, "before").await;
+    b.next("message:new").await;
+
+    mongod.freeze();
+    let keys: Vec<String> = (0..10).map(|n| format!("k{n}")).collect();
+    let sends = keys
+        .iter()
+        .map(|key| timed_send(&alice, &conversation, key));
+    for (answer, took) in futures_util::future::join_all(sends).await {
+        check_refused(answer, took);
+    }
+    // One that comes while others wait is not slower.
+    let (answer, took) = timed_send(&alice, &conversation, &keys[0]).await;
+    check_refused(answer, took);
+    let started = Instant::now();
+    let body = json!({ "conversationId": conversation, "content": "k0", "clientMessageId": "k0" });
+    let error = socket.refused("message:send", body).await;
+    assert_eq!(error["code"], "UNAVAILABLE");
+    assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
+    // What needs no database still works.
+    socket.ok("ping", json!({})).await;
+    service.anonymous().get("/health/live").await.expect(200);
+    assert_eq!(service.anonymous().get("/health/ready").await.status, 503);
+
+    mongod.thaw();
+    let mut sent = Vec::new();
+    for key in &keys {
+        let message = eventually_within(
+            Duration::from_secs(15),
+            "the repeated send succeeds",
+            || async {
+                let (answer, _) = timed_send(&alice, &conversation, key).await;
+                matches!(answer.status, 200 | 201).then_some(answer.json)
+            },
+        )
+        .await;
+        sent.push(message["id"].clone());
+    }
+    let history = bob.history(&conversation).await;
+    for (key, id) in keys.iter().zip(&sent) {
+        let found: Vec<_> = history
+            .iter()
+            .filter(|message| message["clientMessageId"] == key.as_str())
+            .collect();
+        assert_eq!(found.len(), 1, "{key} is there once");
+        assert_eq!(found[0]["id"], *id);
+    }
+    let last = service.place().log(&conversation).await.len() as u64;
+    let mut seen = crate::support::Seen::default();
+    while seen.last(&conversation) < last {
+        seen.note([b
+            .find_within(Duration::from_secs(15), "what was sent", |frame| {
+                frame["seq"].is_u64()
+            })
+            .await]);
+    }
+    seen.assert_complete(&conversation, 3, last);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mongodb_killed_under_load_loses_and_repeats_nothing() {
+    let mut mongod = Mongod::start().await;
+    let service = Service::builder().mongod(&mongod).start().await;
+    let listener = service.user("listener").await;
+    let mut senders = Vec::new();
+    for n in 0..8 {
+        senders.push(service.user(&format!("s{n}")).await);
+    }
+    let others: Vec<&User> = senders.iter().collect();
+    let conversations = [
+        service.group(&listener, &others).await,
+        service.group(&listener, &others).await,
+    ];
+    let listening = Listener::start(vec![listener.clone()]).await;
+    let traffic = Traffic::start(&senders, &conversations);
+    traffic.go_on(100).await;
+    mongod.kill();
+    let (answer, took) = timed_send(&listener, &conversations[0], "during").await;
+    check_refused(answer, took);
+    mongod.restart().await;
+    traffic.go_on(100).await;
+    mongod.freeze();
+    let (answer, took) = timed_send(&listener, &conversations[0], "during").await;
+    check_refused(answer, took);
+    mongod.thaw();
+    traffic.go_on(100).await;
+    let outcome = traffic.finish().await;
+    assert!(outcome.refusals > 0, "the outage was noticed");
+    check_history(
+        service.place(),
+        &listener,
+        &conversations,
+        &outcome.promises,
+    )
+    .await;
+    listening.check(service.place(), &conversations).await;
+}

@@ -1,0 +1,314 @@
+//! NATS away, empty, or thrown back in time. Promise 7: sends succeed, and delivery catches up.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+
+use super::traffic::{Listener, Outcome, Traffic, check_history};
+use crate::support::{Nats, Seen, Service, User, eventually_within};
+
+struct Scene {
+    nats: Nats,
+    service: Service,
+    senders: Vec<User>,
+    listener: User,
+    /// Away from the beginning to the end.
+    sleeper: User,
+    asleep_at: String,
+    conversations: Vec<String>,
+    listening: Listener,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let nats = Nats::start().await;
+        let service = Service::builder().nats(&nats).start().await;
+        let mut senders = Vec::new();
+        for n in 0..6 {
+            senders.push(service.user(&format!("s{n}")).await);
+        }
+        let listener = service.user("listener").await;
+        let sleeper = service.user("sleeper").await;
+        let mut others: Vec<&User> = senders.iter().collect();
+        others.push(&sleeper);
+        let mut conversations = Vec::new();
+        for _ in 0..3 {
+            conversations.push(service.group(&listener, &others).await);
+        }
+        let asleep_at = sleeper.connect().await.cursor();
+        let listening = Listener::start(vec![listener.clone()]).await;
+        Self {
+            nats,
+            service,
+            senders,
+            listener,
+            sleeper,
+            asleep_at,
+            conversations,
+            listening,
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::start(&self.senders, &self.conversations)
+    }
+
+    /// Everything is where it should be, for who listened all the time, for who comes back now, and on a node that starts now.
+    async fn check(self, outcome: Outcome) {
+        let place = Arc::clone(self.service.place());
+        check_history(
+            &place,
+            &self.listener,
+            &self.conversations,
+            &outcome.promises,
+        )
+        .await;
+        self.listening.check(&place, &self.conversations).await;
+        let second = Service::builder().database(&self.service).start().await;
+        for node in [&self.service, &second] {
+            let mut socket = self.sleeper.at(node).resume(&self.asleep_at).await;
+            assert_eq!(socket.connected["resumed"], true);
+            let mut seen = Seen::default();
+            for conversation in &self.conversations {
+                let last = place.log(conversation).await.len() as u64;
+                seen.follow(&mut socket, conversation, last).await;
+            }
+            for conversation in &self.conversations {
+                let last = place.log(conversation).await.len() as u64;
+                seen.assert_dense(conversation);
+                assert_eq!(seen.last(conversation), last);
+                assert!(seen.numbers(conversation).contains(&2));
+            }
+        }
+        // And it goes on.
+        let mut socket = self.listener.connect().await;
+        self.senders[0]
+            .at(&second)
+            .say(&self.conversations[0], "still here")
+            .await;
+        socket
+            .find("a live message", |frame| {
+                frame["data"]["content"] == "still here"
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_nats_away_sends_succeed_and_everything_is_delivered_after_its_return() {
+    let mut scene = Scene::set().await;
+    let traffic = scene.traffic();
+    traffic.go_on(50).await;
+    scene.nats.kill();
+    traffic.go_on(300).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    traffic.go_on(50).await;
+    scene.nats.restart().await;
+    traffic.go_on(50).await;
+    let outcome = traffic.finish().await;
+    assert_eq!(
+        (outcome.refusals, outcome.broken),
+        (0, 0),
+        "no send noticed anything"
+    );
+    assert!(
+        outcome.slowest < Duration::from_secs(2),
+        "{:?}",
+        outcome.slowest
+    );
+    scene.check(outcome).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_nats_frozen_sends_succeed_and_everything_is_delivered_afterwards() {
+    let scene = Scene::set().await;
+    let traffic = scene.traffic();
+    traffic.go_on(50).await;
+    scene.nats.freeze();
+    traffic.go_on(300).await;
+    scene.nats.thaw();
+    traffic.go_on(50).await;
+    let outcome = traffic.finish().await;
+    assert_eq!(
+        (outcome.refusals, outcome.broken),
+        (0, 0),
+        "no send noticed anything"
+    );
+    scene.check(outcome).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nats_that_comes_back_empty_is_filled_again_from_the_log() {
+    let mut scene = Scene::set().await;
+    let traffic = scene.traffic();
+    traffic.go_on(100).await;
+    scene.nats.kill();
+    scene.nats.lose_everything();
+    traffic.go_on(100).await;
+    scene.nats.restart().await;
+    traffic.go_on(100).await;
+    let outcome = traffic.finish().await;
+    let place = Arc::clone(scene.service.place());
+    let logged: usize = {
+        let mut count = 0;
+        for conversation in &scene.conversations {
+            count += place.log(conversation).await.len();
+        }
+        count
+    };
+    // Hosts and plugins read the stream: every entry is in it again, under its own id.
+    let jetstream = place.jetstream().await;
+    let stream = place.stream();
+    let ids = eventually_within(
+        Duration::from_secs(30),
+        "the stream has every entry again",
+        || async {
+            let ids = event_ids(&jetstream, &stream, &scene.conversations).await?;
+            (ids.len() >= logged).then_some(ids)
+        },
+    )
+    .await;
+    assert_eq!(ids.len(), logged);
+    scene.check(outcome).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nats_that_is_thrown_back_in_time_is_filled_again_from_the_log() {
+    let mut scene = Scene::set().await;
+    let traffic = scene.traffic();
+    traffic.go_on(100).await;
+    scene.nats.kill();
+    scene.nats.keep_copy();
+    scene.nats.restart().await;
+    traffic.go_on(200).await;
+    // Long enough for the relay to have stored a marker that the copy does not have.
+    let relay = scene.service.place().collection("relay").await;
+    let markers = || async {
+        let state = relay.find_one(mongodb::bson::doc! {}).await.ok()??;
+        state
+            .get_array("markers")
+            .ok()
+            .and_then(|markers| markers.last().cloned())
+    };
+    let before = markers().await;
+    eventually_within(
+        Duration::from_secs(20),
+        "the relay stores another marker",
+        || async {
+            let now = markers().await;
+            (now.is_some() && now != before).then_some(())
+        },
+    )
+    .await;
+    scene.nats.kill();
+    scene.nats.rewind();
+    traffic.go_on(100).await;
+    scene.nats.restart().await;
+    traffic.go_on(100).await;
+    let outcome = traffic.finish().await;
+    let place = Arc::clone(scene.service.place());
+    let mut logged = 0;
+    for conversation in &scene.conversations {
+        logged += place.log(conversation).await.len();
+    }
+    let jetstream = place.jetstream().await;
+    let stream = place.stream();
+    eventually_within(
+        Duration::from_secs(30),
+        "the stream has every entry again",
+        || async {
+            let ids = event_ids(&jetstream, &stream, &scene.conversations).await?;
+            (ids.len() >= logged).then_some(())
+        },
+    )
+    .await;
+    scene.check(outcome).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_deleted_under_load_is_made_again_and_nothing_is_missed() {
+    let scene = Scene::set().await;
+    let traffic = scene.traffic();
+    let place = Arc::clone(scene.service.place());
+    let jetstream = place.jetstream().await;
+    for _ in 0..2 {
+        traffic.go_on(100).await;
+        jetstream
+            .delete_stream(place.stream())
+            .await
+            .expect("is deleted");
+        traffic.go_on(100).await;
+        eventually_within(
+            Duration::from_secs(20),
+            "the stream is there again",
+            || async { jetstream.get_stream(place.stream()).await.ok().map(drop) },
+        )
+        .await;
+    }
+    let outcome = traffic.finish().await;
+    assert_eq!(
+        (outcome.refusals, outcome.broken),
+        (0, 0),
+        "no send noticed anything"
+    );
+    scene.check(outcome).await;
+}
+
+#[tokio::test]
+async fn a_socket_can_connect_while_nats_is_away_and_hears_later_what_it_missed() {
+    let mut scene = Scene::set().await;
+    scene.nats.kill();
+    let conversation = scene.conversations[0].clone();
+    scene.senders[0].say(&conversation, "unheard as yet").await;
+    let mut socket = scene.sleeper.resume(&scene.asleep_at).await;
+    let message = scene.senders[1].say(&conversation, "nor this").await;
+    scene.nats.restart().await;
+    let last = message["seq"].as_u64().expect("a number");
+    let mut seen = Seen::default();
+    while seen.last(&conversation) < last {
+        let what = format!("number {last}, after {:?}", seen.numbers(&conversation));
+        let frame = socket
+            .find_within(Duration::from_secs(30), &what, |frame| {
+                frame["seq"].is_u64()
+            })
+            .await;
+        seen.note([frame]);
+    }
+    seen.assert_dense(&conversation);
+}
+
+/// The ids of the entries of `conversations` that lie in the stream.
+async fn event_ids(
+    jetstream: &async_nats::jetstream::Context,
+    stream: &str,
+    conversations: &[String],
+) -> Option<std::collections::BTreeSet<String>> {
+    use async_nats::jetstream::consumer::{AckPolicy, pull};
+    use futures_util::StreamExt;
+    let stream = jetstream.get_stream(stream).await.ok()?;
+    let consumer = stream
+        .create_consumer(pull::Config {
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            inactive_threshold: Duration::from_secs(10),
+            ..pull::Config::default()
+        })
+        .await
+        .ok()?;
+    let mut ids = std::collections::BTreeSet::new();
+    let mut messages = consumer
+        .fetch()
+        .max_messages(20_000)
+        .messages()
+        .await
+        .ok()?;
+    while let Some(Ok(message)) = messages.next().await {
+        let payload: serde_json::Value =
+            serde_json::from_slice(&message.payload).unwrap_or(json!(null));
+        let conversation = payload["conversationId"].as_str().unwrap_or_default();
+        if conversations.iter().any(|known| known == conversation) {
+            ids.insert(payload["id"].as_str()?.to_owned());
+        }
+    }
+    Some(ids)
+}

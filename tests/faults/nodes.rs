@@ -1,0 +1,150 @@
+//! Several processes: users on different nodes talk, and the loss of one of each role is survived by the others.
+
+use std::sync::Arc;
+
+use super::traffic::{Listener, Traffic, check_history};
+use crate::support::{Seen, Service, User};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_on_different_nodes_talk_and_the_loss_of_nodes_loses_nothing() {
+    let api_one = Service::builder().roles("api").spawn().await;
+    let mut api_two = Service::builder()
+        .roles("api")
+        .database(&api_one)
+        .spawn()
+        .await;
+    let ws_one = Service::builder()
+        .roles("ws")
+        .database(&api_one)
+        .spawn()
+        .await;
+    let mut ws_two = Service::builder()
+        .roles("ws")
+        .database(&api_one)
+        .spawn()
+        .await;
+    let place = Arc::clone(api_one.place());
+
+    let alice = api_one.user("alice").await.between(&api_one, &ws_one);
+    let bob = api_one.user("bob").await.between(&api_two, &ws_two);
+    let conversation = api_one.group(&alice, &[&bob]).await;
+    let mut a = alice.connect().await;
+    let mut b = bob.connect().await;
+    // Over sockets of different nodes and over both REST nodes, all at the same time.
+    let mut ids = Vec::new();
+    for n in 0..40 {
+        let body = |text: &str| serde_json::json!({ "conversationId": conversation, "content": format!("{text}{n}") });
+        ids.push((
+            a.post("message:send", body("a")),
+            b.post("message:send", body("b")),
+        ));
+        if n % 4 == 0 {
+            tokio::join!(alice.say(&conversation, "x"), bob.say(&conversation, "y"));
+        }
+    }
+    for (of_a, of_b) in &ids {
+        assert_eq!(a.ack(of_a).await["success"], true);
+        assert_eq!(b.ack(of_b).await["success"], true);
+    }
+    let last = place.log(&conversation).await.len() as u64;
+    assert_eq!(last, 1 + 80 + 20);
+    for socket in [&mut a, &mut b] {
+        let mut seen = Seen::default();
+        while seen.last(&conversation) < last {
+            seen.note([socket.next("message:new").await]);
+        }
+        seen.assert_complete(&conversation, 2, last);
+        for of in ["a", "b"] {
+            let own: Vec<u32> = seen
+                .frames(&conversation)
+                .iter()
+                .filter_map(|frame| {
+                    frame["data"]["content"]
+                        .as_str()?
+                        .strip_prefix(of)?
+                        .parse()
+                        .ok()
+                })
+                .collect();
+            assert_eq!(
+                own,
+                (0..40).collect::<Vec<u32>>(),
+                "one socket's messages keep their order"
+            );
+        }
+    }
+
+    // One of each role goes without a word while everybody talks.
+    let listener = api_one.user("listener").await;
+    let mut senders: Vec<User> = Vec::new();
+    for n in 0..6 {
+        let user = api_one.user(&format!("s{n}")).await;
+        senders.push(if n % 2 == 0 {
+            user.between(&api_one, &ws_one)
+        } else {
+            user.between(&api_two, &ws_two)
+        });
+    }
+    let others: Vec<&User> = senders.iter().collect();
+    let conversations = [
+        api_one.group(&listener, &others).await,
+        api_one.group(&listener, &others).await,
+    ];
+    let listening = Listener::start(vec![
+        listener.between(&api_one, &ws_two),
+        listener.between(&api_one, &ws_one),
+    ])
+    .await;
+    let traffic = Traffic::start(&senders, &conversations);
+    traffic.go_on(150).await;
+    ws_two.kill();
+    traffic.go_on(100).await;
+    api_two.kill();
+    // Those of the first node go on, though half of the shards had their writer in the second.
+    let before = traffic.count();
+    traffic.go_on(50).await;
+    assert!(traffic.count() > before);
+    api_two.restart().await;
+    ws_two.restart().await;
+    traffic.go_on(100).await;
+    let outcome = traffic.finish().await;
+    check_history(
+        &place,
+        &listener.between(&api_one, &ws_one),
+        &conversations,
+        &outcome.promises,
+    )
+    .await;
+    listening.check(&place, &conversations).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_dies_after_its_insert_is_finished_by_another_node() {
+    let survivor = Service::start().await;
+    let mut victim = Service::builder()
+        .roles("api")
+        .database(&survivor)
+        .env("CHAT_FAILPOINT", "append.after_insert:30")
+        .spawn()
+        .await;
+    let alice = survivor.user("alice").await;
+    let bob = survivor.user("bob").await;
+    let mut conversations = Vec::new();
+    // Many, so that both processes write for some of them.
+    for _ in 0..16 {
+        conversations.push(survivor.group(&alice, &[&bob]).await);
+    }
+    let listening = Listener::start(vec![bob.clone()]).await;
+    let senders = [
+        alice.at(&survivor),
+        alice.between(&victim, &survivor),
+        bob.at(&survivor),
+    ];
+    let traffic = Traffic::start(&senders, &conversations);
+    victim.ended().await;
+    traffic.go_on(20).await;
+    victim.restart().await;
+    let outcome = traffic.finish().await;
+    check_history(survivor.place(), &bob, &conversations, &outcome.promises).await;
+    listening.check(survivor.place(), &conversations).await;
+}

@@ -1,0 +1,227 @@
+//! The rooms of `src/` and who may know whom. The layout is only worth something while it is true.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A source file, by its path under `src/`.
+struct File {
+    path: String,
+    /// Without comments and texts, so that a name there counts for nothing.
+    code: String,
+    text: String,
+}
+
+impl File {
+    /// The room: the first part of the path.
+    fn room(&self) -> &str {
+        let first = self.path.split('/').next().unwrap_or_default();
+        first.trim_end_matches(".rs")
+    }
+
+    /// Whether the code names the path `name`, at the start of a path or after `crate::`.
+    fn names(&self, name: &str) -> bool {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        self.code.match_indices(name).any(|(at, _)| {
+            let before = &self.code[..at];
+            let after = self.code[at + name.len()..].chars().next();
+            let starts = before
+                .chars()
+                .next_back()
+                .is_none_or(|c| !is_word(c) && c != ':' && c != '.');
+            starts && after.is_none_or(|c| !is_word(c))
+        })
+    }
+
+    /// Whether the code uses the crate `name`.
+    fn uses_crate(&self, name: &str) -> bool {
+        self.code.contains(&format!("{name}::")) && self.names(name)
+            || self.code.contains(&format!("use {name};"))
+    }
+
+    /// Whether the code reaches into the room `room` of this crate: `crate::room`, or inside a `use crate::{…}`.
+    fn enters(&self, room: &str) -> bool {
+        if self.names(&format!("crate::{room}")) {
+            return true;
+        }
+        self.code.split("use ").skip(1).any(|statement| {
+            let statement = statement.split(';').next().unwrap_or_default();
+            let compact: String = statement.chars().filter(|c| !c.is_whitespace()).collect();
+            compact
+                .strip_prefix("crate::{")
+                .is_some_and(|list| top_level_items(list).iter().any(|item| item == room))
+        })
+    }
+}
+
+/// The first names of the items of a `use` list, not those of nested lists.
+fn top_level_items(list: &str) -> Vec<String> {
+    let mut items = Vec::new();
+    let (mut depth, mut item) = (0_i32, String::new());
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => items.push(std::mem::take(&mut item)),
+            _ if depth == 0 => item.push(c),
+            _ => {}
+        }
+    }
+    items.push(item);
+    items
+        .iter()
+        .map(|item| {
+            item.split("::")
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        })
+        .collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("src can be read") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn without_comments_and_texts(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    for line in text.lines() {
+        let line = line.split("//").next().unwrap_or_default();
+        // Between quotes lies text: every second piece.
+        let pieces: Vec<&str> = line.split('"').step_by(2).collect();
+        code.push_str(&pieces.join("\"\""));
+        code.push('\n');
+    }
+    code
+}
+
+fn files() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    collect(&root, &mut paths);
+    assert!(paths.len() > 50, "the sources are here");
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a source file");
+            File {
+                path: path
+                    .strip_prefix(&root)
+                    .expect("inside")
+                    .display()
+                    .to_string(),
+                code: without_comments_and_texts(&text),
+                text,
+            }
+        })
+        .collect()
+}
+
+/// Fails with every file for which `is_wrong`.
+fn no_file(rule: &str, is_wrong: impl Fn(&File) -> bool) {
+    let wrong: Vec<String> = files()
+        .into_iter()
+        .filter(|file| is_wrong(file))
+        .map(|file| file.path)
+        .collect();
+    assert!(wrong.is_empty(), "{rule}: {wrong:?}");
+}
+
+#[test]
+fn api_ws_and_worker_never_know_one_another() {
+    for (room, others) in [
+        ("api", ["ws", "worker"]),
+        ("ws", ["api", "worker"]),
+        ("worker", ["api", "ws"]),
+    ] {
+        for other in others {
+            no_file(&format!("{room} may not know {other}"), |file| {
+                file.room() == room && file.enters(other)
+            });
+        }
+    }
+}
+
+#[test]
+fn store_and_bus_never_know_one_another() {
+    no_file("store may not know bus", |file| {
+        file.room() == "store" && file.enters("bus")
+    });
+    no_file("bus may not know store", |file| {
+        file.room() == "bus" && file.enters("store")
+    });
+}
+
+#[test]
+fn the_domain_knows_no_http_no_socket_and_no_driver() {
+    for name in [
+        "poem",
+        "poem_openapi",
+        "hyper",
+        "tokio_tungstenite",
+        "mongodb",
+        "bson",
+        "async_nats",
+    ] {
+        no_file(&format!("domain may not use {name}"), |file| {
+            file.room() == "domain" && file.uses_crate(name)
+        });
+    }
+    for room in ["api", "ws", "bus", "worker"] {
+        no_file(&format!("domain may not know {room}"), |file| {
+            file.room() == "domain" && file.enters(room)
+        });
+    }
+}
+
+#[test]
+fn each_outside_library_has_one_room() {
+    for (name, room) in [
+        ("mongodb", "store"),
+        ("bson", "store"),
+        ("async_nats", "bus"),
+        ("poem", "api"),
+        ("poem_openapi", "api"),
+        ("tokio_tungstenite", "ws"),
+    ] {
+        no_file(&format!("only {room} uses {name}"), |file| {
+            // The benchmark is a client: it speaks what clients speak.
+            let is_client = file.path.starts_with("cli/bench");
+            file.room() != room && !is_client && file.uses_crate(name)
+        });
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    no_file("a file begins with //!", |file| {
+        !file.text.trim_start().starts_with("//!")
+    });
+}
+
+#[test]
+fn these_checks_see_what_they_should() {
+    let file = |text: &str| File {
+        path: "api/x.rs".to_owned(),
+        code: without_comments_and_texts(text),
+        text: text.to_owned(),
+    };
+    assert!(file("use crate::ws::Hub;").enters("ws"));
+    assert!(file("use crate::{\n    auth::{self, Claims},\n    ws::{Hub, Node},\n};").enters("ws"));
+    assert!(file("let hub = crate::ws::Hub::new();").enters("ws"));
+    assert!(!file("use crate::{auth::{ws, Claims}, wsx::Y};").enters("ws"));
+    assert!(!file("// crate::ws::Hub").enters("ws"));
+    assert!(file("use mongodb::bson::doc;").uses_crate("mongodb"));
+    assert!(file("let x = mongodb::Client::new();").uses_crate("mongodb"));
+    assert!(!file("let x = store::mongodb::Client;").uses_crate("mongodb"));
+    assert!(!file("name(\"mongodb::x\", MONGODB_URI)").uses_crate("mongodb"));
+}

@@ -1,0 +1,21 @@
+//! What the tests stand on: services in this process or as the real binary, users, sockets, and servers that may be hurt.
+//!
+//! Nothing here sleeps to let something happen: [`eventually`] asks until a condition holds or its time is over.
+
+mod check;
+mod client;
+mod node;
+mod place;
+mod process;
+mod servers;
+mod service;
+mod socket;
+mod token;
+
+pub use check::{Seen, eventually, eventually_within, random_seed};
+pub use client::{Answer, Client, User};
+pub use node::Node;
+pub use place::{INTERNAL_SECRET, Place};
+pub use servers::{Mongod, Nats};
+pub use service::Service;
+pub use socket::{Connect, Refusal, Socket, TokenBy, switch};

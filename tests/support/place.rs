@@ -1,0 +1,187 @@
+//! A database and a subject prefix of one test's own, removed at its end.
+
+use std::{sync::Arc, time::Duration};
+
+use mongodb::{
+    Client, Collection,
+    bson::{Document, doc},
+    options::{ClientOptions, ReadConcern},
+};
+
+/// What the hosts of all tests sign with.
+pub const JWT_SECRET: &str = "0d4a1be1c60c6bb2a1f3d95b6e7c8f90a1b2c3d4e5f60718";
+/// What the backends of all hosts show.
+pub const INTERNAL_SECRET: &str = "f3b5c7d9e1a2047685949ab0c1d2e3f4a5b6c7d8e9f00112";
+
+/// Where one deployment keeps its data. Several services may share it; the last one cleans up.
+pub struct Place {
+    /// The address of MongoDB.
+    pub mongodb_uri: String,
+    /// The address of NATS, with its login.
+    pub nats_url: String,
+    /// The database.
+    pub database: String,
+    /// What the subjects begin with.
+    pub prefix: String,
+    /// Whether the servers live on after this test.
+    is_shared: bool,
+}
+
+fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: these tests need a MongoDB and a NATS. Run them with ./dev test")
+    })
+}
+
+/// The path of a program that `./dev test` found.
+pub fn program(name: &str) -> String {
+    setting(name)
+}
+
+impl Place {
+    /// A new one on the servers of `./dev test`.
+    pub fn new() -> Arc<Self> {
+        Self::on(
+            &setting("TEST_MONGODB_URI"),
+            &setting("TEST_NATS_URL"),
+            true,
+        )
+    }
+
+    /// A new one on the given servers, a missing one taken from `./dev test`.
+    pub fn on_own(mongodb_uri: Option<String>, nats_url: Option<String>) -> Arc<Self> {
+        let is_shared = mongodb_uri.is_none() || nats_url.is_none();
+        let mongodb_uri = mongodb_uri.unwrap_or_else(|| setting("TEST_MONGODB_URI"));
+        let nats_url = nats_url.unwrap_or_else(|| setting("TEST_NATS_URL"));
+        Self::on(&mongodb_uri, &nats_url, is_shared)
+    }
+
+    fn on(mongodb_uri: &str, nats_url: &str, is_shared: bool) -> Arc<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let name = format!("t{}", ulid::Ulid::generate().to_string().to_lowercase());
+        Arc::new(Self {
+            mongodb_uri: mongodb_uri.to_owned(),
+            nats_url: nats_url.to_owned(),
+            database: name.clone(),
+            prefix: name,
+            is_shared,
+        })
+    }
+
+    /// The name of the event stream.
+    pub fn stream(&self) -> String {
+        format!("{}_EVENTS", self.prefix.to_uppercase())
+    }
+
+    /// The database's own view, past the service.
+    pub async fn collection(&self, name: &str) -> Collection<Document> {
+        let mut options = ClientOptions::parse(&self.mongodb_uri)
+            .await
+            .expect("an address");
+        options.server_selection_timeout = Some(Duration::from_secs(5));
+        options.read_concern = Some(ReadConcern::majority());
+        let client = Client::with_options(options).expect("a client");
+        client.database(&self.database).collection(name)
+    }
+
+    /// The broker's own view, past the service.
+    pub async fn jetstream(&self) -> async_nats::jetstream::Context {
+        let client = connect_nats(&self.nats_url).await.expect("NATS answers");
+        async_nats::jetstream::new(client)
+    }
+
+    /// The numbers and types of a conversation's entries, in order.
+    pub async fn log(&self, conversation: &str) -> Vec<(u64, String)> {
+        use futures_util::TryStreamExt;
+        let log = self.collection("log").await;
+        let found: Vec<Document> = log
+            .find(doc! { "conversationId": conversation })
+            .sort(doc! { "seq": 1 })
+            .await
+            .expect("the log can be read")
+            .try_collect()
+            .await
+            .expect("the log can be read");
+        found
+            .iter()
+            .map(|entry| {
+                let seq = entry.get_i64("seq").expect("a number").unsigned_abs();
+                (seq, entry.get_str("type").expect("a type").to_owned())
+            })
+            .collect()
+    }
+
+    /// The settings of a service at this place.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        [
+            ("MONGODB_URI", self.mongodb_uri.as_str()),
+            ("MONGODB_DATABASE", &self.database),
+            ("NATS_URL", &self.nats_url),
+            ("NATS_SUBJECT_PREFIX", &self.prefix),
+            ("AUTH_JWT_SECRET", JWT_SECRET),
+            ("INTERNAL_API_SECRET", INTERNAL_SECRET),
+            ("APP_ENV", "test"),
+            ("PORT", "0"),
+            ("WS_PORT", "0"),
+            ("SHUTDOWN_GRACE_SECONDS", "3"),
+            ("RATE_LIMIT_API", "off"),
+            ("RATE_LIMIT_AUTH", "off"),
+            ("RATE_LIMIT_MESSAGES", "off"),
+            ("RATE_LIMIT_TYPING", "off"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+}
+
+/// Connects with the login of the address, which the crate does not read itself.
+async fn connect_nats(url: &str) -> Result<async_nats::Client, async_nats::ConnectError> {
+    let address: async_nats::ServerAddr = url.parse().expect("an address");
+    let options = match (address.username(), address.password()) {
+        (Some(user), Some(password)) => {
+            async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
+        _ => async_nats::ConnectOptions::new(),
+    };
+    options.connect(address).await
+}
+
+/// Removes a database and a stream.
+async fn remove(mongodb_uri: String, nats_url: String, database: String, stream: String) {
+    if let Ok(options) = ClientOptions::parse(&mongodb_uri).await
+        && let Ok(client) = Client::with_options(options)
+    {
+        let _ = client.database(&database).drop().await;
+    }
+    if let Ok(client) = connect_nats(&nats_url).await {
+        let _ = async_nats::jetstream::new(client)
+            .delete_stream(stream)
+            .await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.is_shared {
+            return;
+        }
+        let removal = remove(
+            self.mongodb_uri.clone(),
+            self.nats_url.clone(),
+            self.database.clone(),
+            self.stream(),
+        );
+        // A runtime of its own, because the test's may be ending or may be the one that waits here.
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            if let Ok(runtime) = runtime {
+                let _ = runtime.block_on(async {
+                    tokio::time::timeout(Duration::from_secs(10), removal).await
+                });
+            }
+        });
+        let _ = thread.join();
+    }
+}

@@ -1,0 +1,412 @@
+//! A client's socket. A task of its own reads whatever comes, as a good client does.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, sync::mpsc, time::Instant};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error as WsError, Message,
+        client::IntoClientRequest,
+        handshake::client::{Request, Response},
+        http::HeaderValue,
+    },
+};
+
+/// How long anything that must come may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How a client shows its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TokenBy {
+    /// `Authorization: Bearer`.
+    #[default]
+    Header,
+    /// `Sec-WebSocket-Protocol: chat.v1, bearer.<jwt>`.
+    Protocol,
+    /// `?token=`.
+    Query,
+    /// The first frame.
+    FirstFrame,
+    /// Not at all.
+    Nothing,
+}
+
+/// How a client connects.
+#[derive(Debug, Clone, Default)]
+pub struct Connect {
+    /// Where the token stands.
+    pub token_by: TokenBy,
+    /// The token; the user's own when none is given.
+    pub token: Option<String>,
+    /// The cursor to resume after.
+    pub resume: Option<String>,
+    /// The page that connects.
+    pub origin: Option<String>,
+}
+
+/// How a connection was refused.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// By the status of the switch.
+    Status(u16, Value),
+    /// By a close code after it.
+    Closed(u16),
+    /// Nobody was there, or the connection broke.
+    Broken,
+}
+
+/// A socket, or what is left of it.
+pub struct Socket {
+    /// The `data` of the event `connected`.
+    pub connected: Value,
+    /// What the switch was answered.
+    pub subprotocol: Option<String>,
+    out: mpsc::UnboundedSender<Message>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    waiting: VecDeque<Value>,
+    cursor: Option<String>,
+    code: Option<u16>,
+    next_id: u64,
+    task: tokio::task::JoinHandle<()>,
+    /// Everything that ever came, for the report of a failure.
+    past: Arc<Mutex<Vec<Value>>>,
+}
+
+enum Arrival {
+    Frame(Value),
+    Closed(u16),
+}
+
+/// The request of a switch.
+pub fn request(url: &str, how: &Connect) -> Request {
+    let mut url = url::Url::parse(url).expect("an address");
+    let token = how.token.clone().unwrap_or_default();
+    if how.token_by == TokenBy::Query {
+        url.query_pairs_mut().append_pair("token", &token);
+    }
+    if let Some(resume) = how
+        .resume
+        .as_ref()
+        .filter(|_| how.token_by != TokenBy::FirstFrame)
+    {
+        url.query_pairs_mut().append_pair("resume", resume);
+    }
+    let mut request = url.as_str().into_client_request().expect("a request");
+    let headers = request.headers_mut();
+    let value = |text: &str| HeaderValue::from_str(text).expect("a header");
+    if how.token_by == TokenBy::Header {
+        headers.insert("Authorization", value(&format!("Bearer {token}")));
+    }
+    let protocols = match how.token_by {
+        TokenBy::Protocol => format!("chat.v1, bearer.{token}"),
+        _ => "chat.v1".to_owned(),
+    };
+    headers.insert("Sec-WebSocket-Protocol", value(&protocols));
+    if let Some(origin) = &how.origin {
+        headers.insert("Origin", value(origin));
+    }
+    request
+}
+
+/// Switches a connection. Nothing is read from it.
+///
+/// # Errors
+/// [`Refusal::Status`] or [`Refusal::Broken`].
+pub async fn switch(
+    url: &str,
+    how: &Connect,
+) -> Result<(WebSocketStream<TcpStream>, Response), Refusal> {
+    let request = request(url, how);
+    let authority = request.uri().authority().expect("an address").to_string();
+    let stream = TcpStream::connect(authority)
+        .await
+        .map_err(|_| Refusal::Broken)?;
+    stream.set_nodelay(true).expect("an option");
+    match tokio_tungstenite::client_async(request, stream).await {
+        Ok(switched) => Ok(switched),
+        Err(WsError::Http(response)) => {
+            let body = response.body().clone().unwrap_or_default();
+            let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            Err(Refusal::Status(response.status().as_u16(), body))
+        }
+        Err(_) => Err(Refusal::Broken),
+    }
+}
+
+impl Socket {
+    /// Connects, and waits for `connected`. What came before it (what was missed) waits to be taken.
+    ///
+    /// # Errors
+    /// How it was refused.
+    pub async fn connect(url: &str, how: Connect) -> Result<Self, Refusal> {
+        let mut socket = Self::open(url, &how).await?;
+        if how.token_by == TokenBy::FirstFrame {
+            let mut data = json!({ "token": how.token });
+            if let Some(resume) = how.resume {
+                data["resume"] = json!(resume);
+            }
+            socket.post("authenticate", data);
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            match tokio::time::timeout_at(deadline, socket.arrivals.recv()).await {
+                Ok(Some(Arrival::Frame(frame))) if frame["event"] == "connected" => {
+                    socket.connected = frame["data"].clone();
+                    socket.note_cursor(&frame["data"]["cursor"]);
+                    return Ok(socket);
+                }
+                Ok(Some(Arrival::Frame(frame))) => {
+                    socket.note_cursor(&frame["cursor"]);
+                    socket.waiting.push_back(frame);
+                }
+                Ok(Some(Arrival::Closed(code))) => return Err(Refusal::Closed(code)),
+                Ok(None) => return Err(Refusal::Broken),
+                Err(_) => panic!("neither connected nor refused: {}", socket.report()),
+            }
+        }
+    }
+
+    /// Switches, and waits for nothing.
+    ///
+    /// # Errors
+    /// How it was refused.
+    pub async fn open(url: &str, how: &Connect) -> Result<Self, Refusal> {
+        let (ws, response) = switch(url, how).await?;
+        let (out, outbox) = mpsc::unbounded_channel();
+        let (arrived, arrivals) = mpsc::unbounded_channel();
+        let past = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn(serve(ws, outbox, arrived, Arc::clone(&past)));
+        let subprotocol = response.headers().get("Sec-WebSocket-Protocol");
+        Ok(Self {
+            connected: Value::Null,
+            subprotocol: subprotocol
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
+            out,
+            arrivals,
+            waiting: VecDeque::new(),
+            cursor: None,
+            code: None,
+            next_id: 1,
+            task,
+            past,
+        })
+    }
+
+    fn note_cursor(&mut self, cursor: &Value) {
+        if let Some(cursor) = cursor.as_str().filter(|cursor| !cursor.is_empty()) {
+            self.cursor = Some(cursor.to_owned());
+        }
+    }
+
+    /// Sends a command and answers the `data` of its ack.
+    pub async fn send(&mut self, event: &str, data: Value) -> Value {
+        let id = self.post(event, data);
+        self.ack(&id).await
+    }
+
+    /// Sends a command that must succeed. Answers the `data` of its ack.
+    pub async fn ok(&mut self, event: &str, data: Value) -> Value {
+        let ack = self.send(event, data).await;
+        assert_eq!(ack["success"], true, "{event} was refused: {ack}");
+        ack
+    }
+
+    /// Sends a command that must be refused. Answers the error.
+    pub async fn refused(&mut self, event: &str, data: Value) -> Value {
+        let ack = self.send(event, data).await;
+        assert_eq!(ack["success"], false, "{event} was not refused: {ack}");
+        assert!(
+            ack["error"]["message"].is_string(),
+            "an error has a message: {ack}"
+        );
+        ack["error"].clone()
+    }
+
+    /// Sends a command and answers its id, without waiting.
+    pub fn post(&mut self, event: &str, data: Value) -> String {
+        let id = self.next_id.to_string();
+        self.next_id += 1;
+        self.raw(Message::text(
+            json!({ "id": id, "event": event, "data": data }).to_string(),
+        ));
+        id
+    }
+
+    /// Sends any frame.
+    pub fn raw(&self, message: Message) {
+        let _ = self.out.send(message);
+    }
+
+    /// Waits for the ack of the command `id`. Answers its `data`.
+    pub async fn ack(&mut self, id: &str) -> Value {
+        let what = format!("the answer to command {id}");
+        let frame = self
+            .find(&what, |frame| frame["event"] == "ack" && frame["id"] == *id)
+            .await;
+        frame["data"].clone()
+    }
+
+    /// The next frame of `event`, whole. Others that come meanwhile wait to be taken.
+    pub async fn next(&mut self, event: &str) -> Value {
+        self.find(event, |frame| frame["event"] == *event).await
+    }
+
+    /// The next frame that `is_wanted` says yes to.
+    pub async fn find(&mut self, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        self.find_within(LIMIT, what, is_wanted).await
+    }
+
+    /// The next frame that `is_wanted` says yes to, within `limit`.
+    pub async fn find_within(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        is_wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let deadline = Instant::now() + limit;
+        let mut looked_at = 0;
+        loop {
+            while looked_at < self.waiting.len() {
+                if is_wanted(&self.waiting[looked_at]) {
+                    return self.waiting.remove(looked_at).expect("is there");
+                }
+                looked_at += 1;
+            }
+            match tokio::time::timeout_at(deadline, self.arrivals.recv()).await {
+                Ok(Some(arrival)) => self.take(arrival),
+                Ok(None) => panic!(
+                    "closed with {:?} before {what} came: {}",
+                    self.code,
+                    self.report()
+                ),
+                Err(_) => panic!("{what} did not come within {limit:?}: {}", self.report()),
+            }
+        }
+    }
+
+    fn take(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Frame(frame) => {
+                self.note_cursor(&frame["cursor"]);
+                self.waiting.push_back(frame);
+            }
+            Arrival::Closed(code) => self.code = Some(code),
+        }
+    }
+
+    /// The next frame of any kind; `None` when the socket is closed and nothing is left.
+    pub async fn any(&mut self) -> Option<Value> {
+        loop {
+            if let Some(frame) = self.waiting.pop_front() {
+                return Some(frame);
+            }
+            let arrival = self.arrivals.recv().await?;
+            self.take(arrival);
+        }
+    }
+
+    /// Takes everything that has come, also what the node had queued when this was called.
+    pub async fn drain(&mut self) -> Vec<Value> {
+        let id = self.post("ping", json!({}));
+        self.ack(&id).await;
+        self.waiting.drain(..).collect()
+    }
+
+    /// Takes what has come, without asking the node.
+    pub fn take_arrived(&mut self) -> Vec<Value> {
+        while let Ok(arrival) = self.arrivals.try_recv() {
+            self.take(arrival);
+        }
+        self.waiting.drain(..).collect()
+    }
+
+    /// The newest cursor.
+    #[track_caller]
+    pub fn cursor(&self) -> String {
+        self.cursor.clone().expect("a cursor")
+    }
+
+    /// Waits until the socket is closed. Answers the code; 1006 when there was none.
+    pub async fn closed(&mut self) -> u16 {
+        self.closed_within(LIMIT).await
+    }
+
+    /// Waits until the socket is closed, at most for `limit`.
+    pub async fn closed_within(&mut self, limit: Duration) -> u16 {
+        let deadline = Instant::now() + limit;
+        loop {
+            match tokio::time::timeout_at(deadline, self.arrivals.recv()).await {
+                Ok(Some(arrival)) => self.take(arrival),
+                Ok(None) => return self.code.unwrap_or(1006),
+                Err(_) => panic!("was not closed within {limit:?}: {}", self.report()),
+            }
+        }
+    }
+
+    /// Goes away without a word, as a client does whose network is gone. Answers what had come.
+    pub fn vanish(mut self) -> Vec<Value> {
+        self.task.abort();
+        self.take_arrived()
+    }
+
+    fn report(&self) -> String {
+        let past = self.past.lock();
+        let lines: Vec<String> = past
+            .iter()
+            .rev()
+            .take(30)
+            .rev()
+            .map(|frame| {
+                let mut line = frame.to_string();
+                line.truncate(line.floor_char_boundary(300));
+                line
+            })
+            .collect();
+        format!(
+            "{} frames came, the last ones:\n{}",
+            past.len(),
+            lines.join("\n")
+        )
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    mut ws: WebSocketStream<TcpStream>,
+    mut outbox: mpsc::UnboundedReceiver<Message>,
+    arrived: mpsc::UnboundedSender<Arrival>,
+    past: Arc<Mutex<Vec<Value>>>,
+) {
+    loop {
+        tokio::select! {
+            message = ws.next() => match message {
+                Some(Ok(Message::Text(text))) => {
+                    let frame: Value = serde_json::from_str(&text).expect("every frame is JSON");
+                    past.lock().push(frame.clone());
+                    let _ = arrived.send(Arrival::Frame(frame));
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    let code = frame.map_or(1005, |frame| u16::from(frame.code));
+                    let _ = arrived.send(Arrival::Closed(code));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+            Some(message) = outbox.recv() => {
+                if ws.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

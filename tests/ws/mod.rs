@@ -1,0 +1,10 @@
+//! Sockets: connecting, commands, who hears of what, and how they end.
+
+mod commands;
+mod connecting;
+mod ending;
+mod events;
+mod limits;
+mod messages;
+mod protocol;
+mod tokens;
