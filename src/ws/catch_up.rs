@@ -35,12 +35,11 @@ pub struct CatchUp {
     pub reset: Option<&'static str>,
 }
 
-/// Puts `socket` into the rooms of its user's conversations and reads what was missed since `cursor`. `resume` is the text that the client gave.
+/// Puts `socket`, which is registered, into the rooms of its user's conversations and reads what was missed since `cursor`. `resume` is the text that the client gave.
 ///
 /// # Errors
 /// [`crate::domain::DomainError::Unavailable`] when the store is away; the socket is then closed, and the client comes again.
 pub async fn catch_up(node: &Node, socket: &Arc<Socket>, resume: Option<&str>) -> Result<CatchUp> {
-    node.hub.register(socket);
     let memberships = node.ctx.store.find_memberships_of(&socket.user).await?;
     let mut caught_up = CatchUp::default();
     join(node, socket, &memberships, &mut caught_up).await?;

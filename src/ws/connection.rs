@@ -21,11 +21,11 @@ use super::{
     catch_up::{self, CatchUp},
     close::CloseReason,
     command::{self, Room, Token},
-    cursor::{MAX_POSITIONS, Seal},
     frame::{self, ClientFrame, FrameError},
     hub::Joined,
     push::Push,
     socket::Socket,
+    tracker::{Tracker, now_seconds},
 };
 use crate::{
     auth::{AuthError, Claims},
@@ -202,12 +202,12 @@ async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    if node.hub.socket_count(&session.user) >= node.max_sockets_per_user {
-        return Some(CloseReason::TooMany);
-    }
     let (socket, queue) = Socket::new(node.hub.next_socket_id(), session.user.clone());
     // What was delivered before the socket was registered is covered by this watermark.
     let watermark = node.hub.watermark();
+    if !node.hub.register(&socket, node.max_sockets_per_user) {
+        return Some(CloseReason::TooMany);
+    }
     let caught_up = Box::pin(catch_up::catch_up(node, &socket, resume.as_deref())).await;
     let reason = match caught_up {
         Ok(caught_up) => {
@@ -230,89 +230,6 @@ where
     };
     node.hub.unregister(&socket);
     reason
-}
-
-/// What a socket was given, for its cursors.
-struct Tracker {
-    watermark: u64,
-    /// Conversations with the last number given, and when (seconds by this machine's clock).
-    positions: Vec<(ConversationId, u64, u64)>,
-}
-
-/// How long after its delivery an entry may still have a cluster time above the watermark's, because clocks differ.
-const CLOCK_SLACK_SECONDS: u64 = 2;
-
-fn now_seconds() -> u64 {
-    Timestamp::now().as_millis().unsigned_abs() / 1000
-}
-
-impl Tracker {
-    fn at(watermark: u64) -> Self {
-        Self {
-            watermark,
-            positions: Vec::new(),
-        }
-    }
-
-    /// Notes that `push` is given. Answers whether nothing else needs to be remembered.
-    fn note(&mut self, push: &Push) -> bool {
-        self.watermark = self.watermark.max(push.watermark);
-        let passed = self.watermark >> 32;
-        let now = now_seconds();
-        self.positions.retain(|(conversation, _, at)| {
-            *conversation != push.conversation && at + CLOCK_SLACK_SECONDS > passed
-        });
-        self.positions
-            .push((push.conversation.clone(), push.seq, now));
-        if self.positions.len() > MAX_POSITIONS {
-            self.positions.remove(0);
-        }
-        self.positions.len() == 1 && self.watermark == push.watermark
-    }
-
-    /// Notes where conversations are without anything being given, as far as the watermark does not say so, those that were active last.
-    fn remember(&mut self, positions: impl IntoIterator<Item = (ConversationId, u64, u64)>) {
-        let passed = self.watermark >> 32;
-        for (conversation, seq, at) in positions {
-            if at.saturating_add(CLOCK_SLACK_SECONDS) <= passed {
-                continue;
-            }
-            match self
-                .positions
-                .iter_mut()
-                .find(|(known, _, _)| *known == conversation)
-            {
-                Some((_, known, known_at)) => {
-                    *known = seq.max(*known);
-                    *known_at = at.max(*known_at);
-                }
-                None => self.positions.push((conversation, seq, at)),
-            }
-        }
-        self.positions.sort_by_key(|(_, _, at)| *at);
-        let superfluous = self.positions.len().saturating_sub(MAX_POSITIONS);
-        self.positions.drain(..superfluous);
-    }
-
-    /// The cursor after `push`, with everything that it was made of before; `None` when that no longer fits.
-    fn advance(&mut self, push: &Push, seal: &Seal) -> Option<String> {
-        match self
-            .positions
-            .iter_mut()
-            .find(|(id, _, _)| *id == push.conversation)
-        {
-            Some((_, seq, _)) => *seq = push.seq,
-            None => self
-                .positions
-                .push((push.conversation.clone(), push.seq, u64::MAX)),
-        }
-        (self.positions.len() <= MAX_POSITIONS).then(|| self.cursor(seal))
-    }
-
-    fn cursor(&self, seal: &Seal) -> String {
-        let positions = self.positions.iter().map(|(id, seq, _)| (id, *seq));
-        seal.seal(self.watermark, positions)
-    }
 }
 
 struct Connection<'a, S> {

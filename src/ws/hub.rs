@@ -157,20 +157,17 @@ impl Hub {
         self.watermark.load(Ordering::Acquire)
     }
 
-    /// How many sockets `user` has here.
-    pub fn socket_count(&self, user: &UserId) -> usize {
-        self.state.lock().users.get(user).map_or(0, Vec::len)
-    }
-
     /// Lets `socket` hear of its user's memberships from now on. Must come before memberships are read, so that none is missed between.
-    pub fn register(&self, socket: &Arc<Socket>) {
+    /// Refuses with false when the user has `most` sockets here already.
+    pub fn register(&self, socket: &Arc<Socket>, most: usize) -> bool {
         let mut state = self.state.lock();
-        state
-            .users
-            .entry(socket.user.clone())
-            .or_default()
-            .push(Arc::clone(socket));
+        let sockets = state.users.entry(socket.user.clone()).or_default();
+        if sockets.len() >= most {
+            return false;
+        }
+        sockets.push(Arc::clone(socket));
         gauge!("chat_ws_sockets").increment(1.0);
+        true
     }
 
     /// Lets `socket` hear of a conversation in which its user's membership began with number `joined`, unless the hub saw that membership end.

@@ -28,6 +28,7 @@ pub mod hub;
 mod memory;
 pub mod push;
 mod socket;
+mod tracker;
 
 use std::{sync::Arc, time::Duration};
 
