@@ -1,0 +1,95 @@
+//! What a socket was given, as far as its cursors must say.
+
+use chat_sdk::{ConversationId, Timestamp};
+
+use super::{
+    cursor::{MAX_POSITIONS, Seal},
+    push::Push,
+};
+
+/// What a socket was given, for its cursors.
+pub struct Tracker {
+    /// The marker that was passed with nothing held back, as a cluster time.
+    pub watermark: u64,
+    /// Conversations with the last number given, and when (seconds by this machine's clock).
+    pub positions: Vec<(ConversationId, u64, u64)>,
+}
+
+/// How long after its delivery an entry may still have a cluster time above the watermark's, because clocks differ.
+const CLOCK_SLACK_SECONDS: u64 = 2;
+
+/// Seconds since 1970 by this machine's clock.
+pub fn now_seconds() -> u64 {
+    Timestamp::now().as_millis().unsigned_abs() / 1000
+}
+
+impl Tracker {
+    /// A socket that was given everything up to `watermark`.
+    pub fn at(watermark: u64) -> Self {
+        Self {
+            watermark,
+            positions: Vec::new(),
+        }
+    }
+
+    /// Notes that `push` is given. Answers whether nothing else needs to be remembered.
+    pub fn note(&mut self, push: &Push) -> bool {
+        self.watermark = self.watermark.max(push.watermark);
+        let passed = self.watermark >> 32;
+        let now = now_seconds();
+        self.positions.retain(|(conversation, _, at)| {
+            *conversation != push.conversation && at + CLOCK_SLACK_SECONDS > passed
+        });
+        self.positions
+            .push((push.conversation.clone(), push.seq, now));
+        if self.positions.len() > MAX_POSITIONS {
+            self.positions.remove(0);
+        }
+        self.positions.len() == 1 && self.watermark == push.watermark
+    }
+
+    /// Notes where conversations are without anything being given, as far as the watermark does not say so, those that were active last.
+    pub fn remember(&mut self, positions: impl IntoIterator<Item = (ConversationId, u64, u64)>) {
+        let passed = self.watermark >> 32;
+        for (conversation, seq, at) in positions {
+            if at.saturating_add(CLOCK_SLACK_SECONDS) <= passed {
+                continue;
+            }
+            match self
+                .positions
+                .iter_mut()
+                .find(|(known, _, _)| *known == conversation)
+            {
+                Some((_, known, known_at)) => {
+                    *known = seq.max(*known);
+                    *known_at = at.max(*known_at);
+                }
+                None => self.positions.push((conversation, seq, at)),
+            }
+        }
+        self.positions.sort_by_key(|(_, _, at)| *at);
+        let superfluous = self.positions.len().saturating_sub(MAX_POSITIONS);
+        self.positions.drain(..superfluous);
+    }
+
+    /// The cursor after `push`, with everything that it was made of before; `None` when that no longer fits.
+    pub fn advance(&mut self, push: &Push, seal: &Seal) -> Option<String> {
+        match self
+            .positions
+            .iter_mut()
+            .find(|(id, _, _)| *id == push.conversation)
+        {
+            Some((_, seq, _)) => *seq = push.seq,
+            None => self
+                .positions
+                .push((push.conversation.clone(), push.seq, u64::MAX)),
+        }
+        (self.positions.len() <= MAX_POSITIONS).then(|| self.cursor(seal))
+    }
+
+    /// The cursor of this moment.
+    pub fn cursor(&self, seal: &Seal) -> String {
+        let positions = self.positions.iter().map(|(id, seq, _)| (id, *seq));
+        seal.seal(self.watermark, positions)
+    }
+}
