@@ -438,7 +438,7 @@ impl StoredMessage {
     }
 
     /// The message as the contract shows it; with `as_of`, as it was at that number of the log. The caller has replaced a later edit by then
-    /// (see [`Self::needs_older_text`]).
+    /// (see `needs_older_text`).
     pub fn into_view(self, as_of: Option<u64>) -> chat_sdk::Message {
         let is_known = |seq: i64| as_of.is_none_or(|as_of| seq.unsigned_abs() <= as_of);
         let mut message = self.created;

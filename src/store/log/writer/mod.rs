@@ -4,7 +4,7 @@
 //! is on its way (group commit: no timer, no wait when idle). After the commit the entry is announced and its effects are applied, both
 //! at once; the caller hears when it is applied. The next insert does not wait for the last apply.
 //!
-//! All state is owned by the actor; reads and writes run as tasks that send an [`Event`] back. So every decision is taken in one place, in one order.
+//! All state is owned by the actor; reads and writes run as tasks that send an `Event` back. So every decision is taken in one place, in one order.
 //!
 //! # Cast
 //! - `slot`: jobs, those who wait, and what is kept of one owner.
