@@ -29,7 +29,7 @@ pub use indexes::PrepareError;
 /// A moment by the clock of the MongoDB cluster.
 pub use mongodb::bson::Timestamp as ClusterTime;
 pub use participants::{Membership, MembershipOf};
-pub use relay::{Marker, RelayState, SweepEntry, seconds_before, wall_time};
+pub use relay::{Marker, RelayState, SweepEntry, seconds_before};
 pub use resume::{Missed, MissedEntries};
 
 use crate::domain::DomainError;
@@ -100,14 +100,6 @@ impl Store {
         )
         .await?;
         Ok(())
-    }
-
-    /// Removes the whole database. For tests.
-    ///
-    /// # Errors
-    /// When MongoDB refuses.
-    pub async fn drop_database(&self) -> mongodb::error::Result<()> {
-        self.database.drop().await
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the relay keeps and reads: its watermark, its markers, and the log in the order in which mongod took it in.
 
-use chat_sdk::Timestamp as Moment;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, Timestamp as ClusterTime, doc};
 use serde::{Deserialize, Serialize};
@@ -205,23 +204,6 @@ impl Store {
             })
             .collect())
     }
-
-    /// Whether anything was taken in after `ts`.
-    ///
-    /// # Errors
-    /// [`DomainError::Unavailable`].
-    pub async fn has_entries_after(&self, ts: ClusterTime) -> Result<bool> {
-        let found = bounded(
-            self.log
-                .clone_with_type::<Document>()
-                .find_one(doc! { "ts": { "$gt": ts } })
-                .projection(doc! { "_id": 0, "ts": 1 })
-                .sort(doc! { "ts": 1 })
-                .into_future(),
-        )
-        .await?;
-        Ok(found.is_some())
-    }
 }
 
 /// The same cluster time, `seconds` earlier, at the end of that second.
@@ -230,9 +212,4 @@ pub fn seconds_before(time: ClusterTime, seconds: u32) -> ClusterTime {
         time: time.time.saturating_sub(seconds),
         increment: u32::MAX,
     }
-}
-
-/// The wall time of a cluster time.
-pub fn wall_time(time: ClusterTime) -> Moment {
-    Moment::from_millis(i64::from(time.time) * 1000)
 }

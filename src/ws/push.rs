@@ -166,13 +166,8 @@ impl Push {
     }
 
     /// About how many bytes a socket is sent.
-    pub fn len(&self) -> usize {
+    pub fn wire_len(&self) -> usize {
         self.frame.head.len() + 128
-    }
-
-    /// Whether there is nothing to send; there always is.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     fn frame_for(&self, user: &UserId) -> &Frame {

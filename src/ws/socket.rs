@@ -51,7 +51,9 @@ impl Socket {
 
     /// Queues a push. At the bound the socket is ended instead; nobody waits.
     pub fn push(&self, push: &Arc<Push>) {
-        let queued = self.queued_bytes.fetch_add(push.len(), Ordering::Relaxed);
+        let queued = self
+            .queued_bytes
+            .fetch_add(push.wire_len(), Ordering::Relaxed);
         let is_full = queued > MAX_QUEUED_BYTES || self.queue.try_send(Arc::clone(push)).is_err();
         if is_full && self.end(CloseReason::TooSlow) {
             counter!("chat_ws_slow_readers_total").increment(1);
@@ -80,7 +82,8 @@ impl Socket {
 
     /// Notes that `push` left the queue.
     pub fn sent(&self, push: &Push) {
-        self.queued_bytes.fetch_sub(push.len(), Ordering::Relaxed);
+        self.queued_bytes
+            .fetch_sub(push.wire_len(), Ordering::Relaxed);
     }
 
     /// Ends the socket for `reason`, unless it is ending. Answers whether this was the first time.

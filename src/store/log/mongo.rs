@@ -9,7 +9,7 @@ use chat_sdk::{EventId, MessageId, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
     Database,
-    bson::{self, Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc},
+    bson::{self, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc},
     options::ReadConcern,
 };
 use serde::{Deserialize, Serialize};
@@ -535,9 +535,4 @@ impl Backend for MongoBackend {
         }
         self.write_owners(runs).await
     }
-}
-
-/// A cluster time as a BSON value.
-pub fn cluster_time(time: bson::Timestamp) -> Bson {
-    Bson::Timestamp(time)
 }
