@@ -19,6 +19,7 @@ use super::{
     state::{ConversationState, MessageState},
     users,
 };
+use crate::store::{Membership, StoredMessage};
 
 /// The most attachments of a message.
 pub const MAX_ATTACHMENTS: usize = 20;
@@ -211,17 +212,7 @@ pub async fn delete(ctx: &Context, actor: &UserId, message: &MessageId) -> Resul
 /// # Errors
 /// [`DomainError::NotFound`] when the caller may not see it.
 pub async fn get(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
-    let stored = ctx
-        .store
-        .find_message(message)
-        .await?
-        .ok_or_else(DomainError::no_message)?;
-    let audience = audience(ctx, actor, &stored.conversation_id)
-        .await
-        .map_err(as_no_message)?;
-    if !audience.sees(stored.seq) {
-        return Err(DomainError::no_message());
-    }
+    let (stored, _, audience) = visible_message(ctx, actor, message).await?;
     let mut views = ctx
         .store
         .views_as_of(vec![stored], audience.as_of())
@@ -265,18 +256,33 @@ pub struct Version {
 /// # Errors
 /// [`DomainError::NotFound`] when the caller may not see the message.
 pub async fn history(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Vec<Version>> {
+    let (stored, _, audience) = visible_message(ctx, actor, message).await?;
+    ctx.store.find_versions(&stored, audience.as_of()).await
+}
+
+/// A stored message that `actor` may see, as a member or former member, with what says so.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for everybody else: the answer for a missing message.
+async fn visible_message(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+) -> Result<(StoredMessage, Membership, Audience)> {
     let stored = ctx
         .store
         .find_message(message)
         .await?
         .ok_or_else(DomainError::no_message)?;
-    let audience = audience(ctx, actor, &stored.conversation_id)
-        .await
-        .map_err(as_no_message)?;
+    let membership = ctx
+        .store
+        .find_membership(&stored.conversation_id, actor)
+        .await?;
+    let audience = membership.audience().map_err(as_no_message)?;
     if !audience.sees(stored.seq) {
         return Err(DomainError::no_message());
     }
-    ctx.store.find_versions(&stored, audience.as_of()).await
+    Ok((stored, membership, audience))
 }
 
 async fn audience(
@@ -293,20 +299,8 @@ async fn access_message(
     ctx: &Context,
     actor: &UserId,
     message: &MessageId,
-) -> Result<crate::store::StoredMessage> {
-    let stored = ctx
-        .store
-        .find_message(message)
-        .await?
-        .ok_or_else(DomainError::no_message)?;
-    let membership = ctx
-        .store
-        .find_membership(&stored.conversation_id, actor)
-        .await?;
-    let audience = membership.audience().map_err(as_no_message)?;
-    if !audience.sees(stored.seq) {
-        return Err(DomainError::no_message());
-    }
+) -> Result<StoredMessage> {
+    let (stored, membership, _) = visible_message(ctx, actor, message).await?;
     membership.active().map_err(as_no_message)?;
     Ok(stored)
 }
