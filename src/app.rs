@@ -213,7 +213,10 @@ pub async fn run(
     let known_users = Arc::new(KnownUsers::default());
     let backend = Arc::new(MongoBackend::new(Arc::clone(&store)));
     let announcer = Announcer::start(bus.clone());
-    let local: Arc<dyn Writers> = Arc::new(Writer::start(Arc::clone(&backend), announcer));
+    let local: Arc<dyn Writers> = Arc::new(Writer::start(
+        Arc::clone(&backend),
+        Arc::clone(&announcer) as _,
+    ));
     // What serves clients ends first; what it works with ends after it.
     let end = CancellationToken::new();
     let nodes = nodes::start(&bus, roles.api, end.clone());
@@ -230,6 +233,7 @@ pub async fn run(
     let ctx = Context {
         store: Arc::clone(&store),
         writers: Arc::new(commands::Router::new(bus.clone(), local, nodes)),
+        latest: announcer,
         limits: Limits {
             max_message_bytes: config.limits.max_message_bytes,
             max_group_members: u32::try_from(config.limits.max_group_members).unwrap_or(u32::MAX),

@@ -1,7 +1,7 @@
 //! Conversations over HTTP.
 
 use chat_sdk::{
-    Conversation, ConversationId, ConversationType, HistoryVisibility, Metadata, UserId,
+    Conversation, ConversationId, ConversationType, Features, HistoryVisibility, Metadata, UserId,
 };
 use poem_openapi::{Object, OpenApi, param::Query};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::domain::{
     Context,
-    command::SettingsPatch,
+    command::{FeaturesPatch, SettingsPatch},
     conversations::{self, NewConversation},
     entry::Settings,
     participants,
@@ -45,6 +45,11 @@ pub struct CreateConversation {
     pub metadata: Option<Metadata>,
     /// What a member who joins sees of the time before; `full` where it is left out.
     pub history_visibility: Option<HistoryVisibility>,
+    /// What it allows; what is left out is on.
+    pub features: Option<FeatureChange>,
+    /// How long messages stay, in seconds: a minute to ten years. For ever where it is left out.
+    #[oai(validator(minimum(value = "60"), maximum(value = "315360000")))]
+    pub retention_seconds: Option<u32>,
 }
 
 impl From<CreateConversation> for NewConversation {
@@ -57,6 +62,9 @@ impl From<CreateConversation> for NewConversation {
                 avatar_url: body.avatar_url,
                 metadata: body.metadata,
                 history_visibility: body.history_visibility.unwrap_or_default(),
+                features: FeaturesPatch::from(body.features.unwrap_or_default())
+                    .apply(Features::default()),
+                retention_seconds: body.retention_seconds,
             },
         }
     }
@@ -80,6 +88,38 @@ pub struct ConversationChange {
     pub metadata: Patch<Metadata>,
     /// What a member who joins sees of the time before.
     pub history_visibility: Option<HistoryVisibility>,
+    /// What it allows; what is left out stays.
+    pub features: Option<FeatureChange>,
+    /// How long messages stay, in seconds: a minute to ten years. `null`: for ever.
+    #[serde(default)]
+    #[oai(validator(minimum(value = "60"), maximum(value = "315360000")))]
+    pub retention_seconds: Patch<u32>,
+}
+
+/// A change of what a conversation allows.
+#[derive(Debug, Default, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct FeatureChange {
+    /// Whether members see who is typing or recording.
+    pub typing: Option<bool>,
+    /// Whether members see who read and got what.
+    pub reads: Option<bool>,
+    /// Whether members may react to messages.
+    pub reactions: Option<bool>,
+    /// Whether members may reply in threads.
+    pub threads: Option<bool>,
+}
+
+impl From<FeatureChange> for FeaturesPatch {
+    fn from(body: FeatureChange) -> Self {
+        Self {
+            typing: body.typing,
+            reads: body.reads,
+            reactions: body.reactions,
+            threads: body.threads,
+        }
+    }
 }
 
 /// The operations on conversations.
@@ -176,6 +216,8 @@ impl ConversationsApi {
             avatar_url: body.0.avatar_url,
             metadata: body.0.metadata,
             history_visibility: body.0.history_visibility,
+            features: body.0.features.map(FeaturesPatch::from),
+            retention_seconds: body.0.retention_seconds,
         };
         let changed = conversations::change(&self.0, &caller.0, &id.0, patch).await?;
         Ok(Json(changed))

@@ -60,7 +60,7 @@ impl From<Line> for LogEntry {
                 data: None,
             },
             Line::Seen(event) => Self {
-                seq: event.seq,
+                seq: event.seq.unwrap_or_default(),
                 kind: event.kind.to_string(),
                 id: Some(event.id),
                 version: Some(event.version),

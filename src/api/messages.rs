@@ -46,6 +46,11 @@ pub struct SendMessage {
     /// Makes the send repeatable: the same id in the same conversation is the same message.
     #[oai(validator(min_length = 1, max_length = 128))]
     pub client_message_id: Option<String>,
+    /// Whether it notifies nobody and counts as unread for nobody.
+    pub silent: Option<bool>,
+    /// After how many seconds it is gone, at most a year.
+    #[oai(validator(minimum(value = "1"), maximum(value = "31622400")))]
+    pub ttl_seconds: Option<u32>,
 }
 
 impl From<SendMessage> for Draft {
@@ -59,6 +64,9 @@ impl From<SendMessage> for Draft {
             mentions: body.mentions.unwrap_or_default(),
             metadata: body.metadata,
             client_message_id: body.client_message_id,
+            silent: body.silent.unwrap_or_default(),
+            ttl_seconds: body.ttl_seconds,
+            forwarded_from: None,
         }
     }
 }

@@ -14,7 +14,14 @@ use metrics::counter;
 use tokio::sync::mpsc;
 
 use super::{Bus, BusError};
-use crate::domain::{catalogue, command::Announce, entry::Entry};
+use chat_sdk::UserId;
+
+use crate::domain::{
+    catalogue,
+    command::Announce,
+    entry::{Entry, Owner},
+    latest::{LatestValue, PublishLatest},
+};
 
 /// The header with the owner of an event: a conversation's id, or `user:` and a user's.
 pub const OWNER_HEADER: &str = "Chat-Conversation-Id";
@@ -22,6 +29,9 @@ pub const OWNER_HEADER: &str = "Chat-Conversation-Id";
 pub const SEQ_HEADER: &str = "Chat-Seq";
 /// The header with who did it.
 pub const ACTOR_HEADER: &str = "Chat-Actor-Id";
+
+/// The header with the users who alone are told of a latest value; absent where all who may see it are.
+pub const ONLY_HEADER: &str = "Chat-Only";
 
 /// How many events may wait for the server. Beyond it they are left to the sweep.
 const MAX_WAITING: usize = 20_000;
@@ -34,7 +44,13 @@ const SWEEP_PIPELINE: usize = 256;
 
 /// Publishes the entries that this process committed.
 pub struct Announcer {
-    entries: mpsc::Sender<Arc<Entry>>,
+    entries: mpsc::Sender<Work>,
+}
+
+/// What waits to be published.
+enum Work {
+    Entry(Arc<Entry>),
+    Latest(Box<LatestValue>),
 }
 
 impl Announcer {
@@ -49,14 +65,27 @@ impl Announcer {
 impl Announce for Announcer {
     fn announce(&self, entries: &[Arc<Entry>]) {
         for entry in entries {
-            if self.entries.try_send(Arc::clone(entry)).is_err() {
+            let work = Work::Entry(Arc::clone(entry));
+            if self.entries.try_send(work).is_err() {
                 counter!("chat_publish_left_to_sweep_total").increment(1);
             }
         }
     }
 }
 
-async fn run(bus: Bus, mut inbox: mpsc::Receiver<Arc<Entry>>) {
+impl PublishLatest for Announcer {
+    fn publish(&self, value: LatestValue) {
+        if self
+            .entries
+            .try_send(Work::Latest(Box::new(value)))
+            .is_err()
+        {
+            counter!("chat_latest_values_lost_total").increment(1);
+        }
+    }
+}
+
+async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
     let mut acks = FuturesUnordered::new();
     let mut batch = Vec::new();
     let mut is_open = true;
@@ -68,10 +97,19 @@ async fn run(bus: Bus, mut inbox: mpsc::Receiver<Arc<Entry>>) {
             }
             count = inbox.recv_many(&mut batch, 256), if is_open => {
                 is_open = count > 0;
-                for entry in batch.drain(..) {
-                    match bus.send(&entry).await {
-                        Ok(ack) => acks.push(acknowledged(ack)),
-                        Err(_) => counter!("chat_publish_left_to_sweep_total").increment(1),
+                for work in batch.drain(..) {
+                    let sent = match &work {
+                        Work::Entry(entry) => bus.send(entry).await,
+                        Work::Latest(value) => bus.send_latest(value).await,
+                    };
+                    match (sent, work) {
+                        (Ok(ack), _) => acks.push(acknowledged(ack)),
+                        (Err(_), Work::Entry(_)) => {
+                            counter!("chat_publish_left_to_sweep_total").increment(1);
+                        }
+                        (Err(_), Work::Latest(_)) => {
+                            counter!("chat_latest_values_lost_total").increment(1);
+                        }
                     }
                 }
             }
@@ -96,6 +134,26 @@ impl Bus {
             headers.insert(ACTOR_HEADER, header_text(actor.as_str()));
         }
         let subject = self.subjects.event(&entry.owner, entry.body.kind());
+        self.send_message(subject, headers, payload).await
+    }
+
+    /// Hands a latest value to the connection. Refuses while the server is away: whoever needs the value then reads it.
+    async fn send_latest(&self, value: &LatestValue) -> Result<PublishAckFuture, BusError> {
+        let envelope = &value.envelope;
+        let payload =
+            serde_json::to_vec(envelope).map_err(|error| BusError::Publish(error.to_string()))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, envelope.id.as_str());
+        headers.insert(OWNER_HEADER, header_text(&value.owner.key()));
+        if let Some(actor) = &envelope.actor_id {
+            headers.insert(ACTOR_HEADER, header_text(actor.as_str()));
+        }
+        if let Some(only) = &value.only {
+            let users = serde_json::to_string(only)
+                .map_err(|error| BusError::Publish(error.to_string()))?;
+            headers.insert(ONLY_HEADER, header_text(&users));
+        }
+        let subject = self.subjects.event(&value.owner, envelope.kind);
         self.send_message(subject, headers, payload).await
     }
 
@@ -166,13 +224,20 @@ fn header_text(text: &str) -> String {
 }
 
 /// The owner that [`OWNER_HEADER`] names.
-pub fn parse_owner(text: &str) -> Option<crate::domain::entry::Owner> {
-    use crate::domain::entry::Owner;
+pub fn parse_owner(text: &str) -> Option<Owner> {
     if !text.contains(['%', '+']) {
         return Owner::from_key(text);
     }
-    let decoded = url::form_urlencoded::parse(format!("k={text}").as_bytes())
+    Owner::from_key(&decoded(text)?)
+}
+
+/// The users whom [`ONLY_HEADER`] names.
+pub fn parse_only(text: &str) -> Option<Vec<UserId>> {
+    serde_json::from_str(&decoded(text)?).ok()
+}
+
+fn decoded(text: &str) -> Option<String> {
+    url::form_urlencoded::parse(format!("k={text}").as_bytes())
         .next()
-        .map(|(_, value)| value.into_owned())?;
-    Owner::from_key(&decoded)
+        .map(|(_, value)| value.into_owned())
 }

@@ -21,7 +21,7 @@ use async_nats::jetstream::{
     stream::Stream,
 };
 use bytes::Bytes;
-use chat_sdk::EventType;
+use chat_sdk::{EventType, UserId};
 use futures_util::StreamExt;
 use metrics::{counter, gauge};
 use time::OffsetDateTime;
@@ -40,6 +40,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const PULL_EXPIRES: Duration = Duration::from_secs(20);
 /// How many messages are asked for at once.
 const PULL_BATCH: usize = 2000;
+/// Latest values that are older are not told: they would come after what replaced them.
+const LATEST_MAX_AGE: Duration = Duration::from_secs(10);
 /// The pause before a consumer is made anew.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,10 +58,25 @@ pub struct TailEvent {
     pub payload: Bytes,
 }
 
+/// A latest value as it came out of the stream: no entry of a log, without a number.
+#[derive(Debug, Clone)]
+pub struct Latest {
+    /// Of what.
+    pub owner: Owner,
+    /// What it is.
+    pub kind: EventType,
+    /// The users who alone are told; `None` for all who may see it.
+    pub only: Option<Vec<UserId>>,
+    /// Its envelope, as JSON.
+    pub payload: Bytes,
+}
+
 /// Who listens to the tail. Called in the order of the stream by one task; must not block.
 pub trait TailSink: Send + Sync {
     /// An event. It may be a repetition, and earlier ones may be missing.
     fn on_event(&self, event: &TailEvent);
+    /// A latest value. Earlier ones of the same kind no longer matter.
+    fn on_latest(&self, _latest: &Latest) {}
     /// Everything that mongod took in until cluster time `watermark` lay before this point of the stream.
     fn on_marker(&self, watermark: u64);
     /// The broker lost data: nothing that was seen counts as stored any more.
@@ -271,6 +288,10 @@ impl Tail {
             return;
         };
         let owner = header(message, publish::OWNER_HEADER).and_then(publish::parse_owner);
+        if !kind.is_logged() {
+            self.take_latest(message, kind, owner);
+            return;
+        }
         let seq = header(message, publish::SEQ_HEADER).and_then(|text| text.parse().ok());
         let (Some(owner), Some(seq)) = (owner, seq) else {
             counter!("chat_tail_unreadable_total").increment(1);
@@ -286,6 +307,35 @@ impl Tail {
             sink.on_event(&event);
         }
     }
+
+    fn take_latest(&self, message: &jetstream::Message, kind: EventType, owner: Option<Owner>) {
+        let age = message
+            .info()
+            .map_or(Duration::MAX, |info| age_of(info.published));
+        if age > LATEST_MAX_AGE {
+            // A tail that looks back brings values that others have replaced since.
+            return;
+        }
+        let Some(owner) = owner else {
+            counter!("chat_tail_unreadable_total").increment(1);
+            return;
+        };
+        let latest = Latest {
+            owner,
+            kind,
+            only: header(message, publish::ONLY_HEADER).and_then(publish::parse_only),
+            payload: message.payload.clone(),
+        };
+        for sink in &self.sinks {
+            sink.on_latest(&latest);
+        }
+    }
+}
+
+fn age_of(published: OffsetDateTime) -> Duration {
+    (OffsetDateTime::now_utc() - published)
+        .try_into()
+        .unwrap_or_default()
 }
 
 fn header<'a>(message: &'a jetstream::Message, name: &str) -> Option<&'a str> {

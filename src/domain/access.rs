@@ -1,6 +1,6 @@
 //! Load and authorise: what every verb asks before it looks at anything.
 
-use chat_sdk::{Role, UserId};
+use chat_sdk::{ConversationType, Role, UserId};
 
 use super::{
     error::{DomainError, Result},
@@ -34,13 +34,39 @@ pub fn member<'a>(
     }
 }
 
+/// Refuses whom the other one of a direct conversation blocks. The answer is that for a user who is gone, so that nobody can tell.
+///
+/// # Errors
+/// [`DomainError::Forbidden`].
+pub fn not_blocked(state: &ConversationState, actor: Option<&UserId>) -> Result<()> {
+    let Some(fields) = state.living() else {
+        return Ok(());
+    };
+    let is_blocked = fields.kind == ConversationType::Direct
+        && state
+            .members
+            .iter()
+            .any(|(user, member)| member.is_blocking && Some(user) != actor);
+    if is_blocked {
+        return Err(DomainError::Forbidden(
+            "This user cannot be written to.".into(),
+        ));
+    }
+    Ok(())
+}
+
 /// How the caller stands to a conversation.
 #[derive(Debug, Clone, Copy)]
 pub struct Standing<'a> {
     member: Option<&'a Member>,
 }
 
-impl Standing<'_> {
+impl<'a> Standing<'a> {
+    /// The caller's membership; `None` for the host.
+    pub fn member(&self) -> Option<&'a Member> {
+        self.member
+    }
+
     /// The caller's role; the host's is owner.
     pub fn role(&self) -> Role {
         self.member.map_or(Role::Owner, |member| member.role)

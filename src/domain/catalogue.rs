@@ -3,8 +3,9 @@
 use chat_sdk::{
     Conversation, ConversationId, Envelope, Message, Timestamp, User, UserId,
     events::{
-        ConversationDeleted, ENVELOPE_VERSION, EventData, MessageDeleted, MessageUpdated, Noop,
-        ParticipantUpdated, ParticipantsAdded, ParticipantsRemoved, UserDeleted,
+        ConversationDeleted, ENVELOPE_VERSION, EventData, MessageDeleted, MessagePin,
+        MessageRestored, MessageUpdated, Noop, ParticipantUpdated, ParticipantsAdded,
+        ParticipantsRemoved, ReactionChanged, UserBlock, UserDeleted, UserDisconnected,
     },
 };
 
@@ -21,7 +22,7 @@ pub fn envelope(entry: &Entry) -> Envelope<EventData> {
         kind: entry.body.kind(),
         version: ENVELOPE_VERSION,
         timestamp: entry.at,
-        seq: entry.seq,
+        seq: Some(entry.seq),
         actor_id: entry.actor.clone(),
         data: match &entry.owner {
             Owner::Conversation(id) => conversation_data(entry, id),
@@ -43,11 +44,39 @@ fn conversation_data(entry: &Entry, id: &ConversationId) -> EventData {
             updated_at: entry.at,
             metadata: edit.metadata.clone(),
         }),
-        Body::MessageDeleted(target) => EventData::MessageDeleted(MessageDeleted {
-            message_id: target.message_id.clone(),
+        Body::MessageDeleted(removal) => EventData::MessageDeleted(MessageDeleted {
+            message_id: removal.message_id.clone(),
             conversation_id: id.clone(),
             deleted_at: entry.at,
+            is_expired: removal.is_expired,
         }),
+        Body::MessageRestored(restored) => EventData::MessageRestored(Box::new(MessageRestored {
+            message_id: restored.message_id.clone(),
+            conversation_id: id.clone(),
+            content: restored.content.clone(),
+            attachments: restored.attachments.clone(),
+            mentions: restored.mentions.clone(),
+            metadata: restored.metadata.clone(),
+            updated_at: entry.at,
+        })),
+        Body::MessagePinned(target) | Body::MessageUnpinned(target) => {
+            EventData::MessagePin(MessagePin {
+                message_id: target.message_id.clone(),
+                conversation_id: id.clone(),
+                user_id: entry.actor.clone(),
+                timestamp: entry.at,
+            })
+        }
+        Body::ReactionAdded(reaction) | Body::ReactionRemoved(reaction) => {
+            EventData::ReactionChanged(ReactionChanged {
+                message_id: reaction.message_id.clone(),
+                conversation_id: id.clone(),
+                emoji: reaction.emoji.clone(),
+                user_id: reaction.user_id.clone(),
+                total_count: reaction.total_count,
+                timestamp: entry.at,
+            })
+        }
         Body::ConversationCreated(created) => {
             let mut conversation = conversation(entry, id, &created.conversation);
             // Readers of the stream learn everybody who is in from the start.
@@ -89,11 +118,16 @@ fn conversation_data(entry: &Entry, id: &ConversationId) -> EventData {
             conversation_id: id.clone(),
             user_id: change.user_id.clone(),
             role: change.role,
+            preferences: change.preferences.clone(),
             timestamp: entry.at,
         }),
-        Body::UserSynced(_) | Body::UserUpdated(_) | Body::UserDeleted | Body::Noop => {
-            EventData::Noop(Noop {})
-        }
+        Body::UserSynced(_)
+        | Body::UserUpdated(_)
+        | Body::UserDeleted
+        | Body::UserBlocked(_)
+        | Body::UserUnblocked(_)
+        | Body::UserDisconnected(_)
+        | Body::Noop => EventData::Noop(Noop {}),
     }
 }
 
@@ -104,6 +138,16 @@ fn user_data(entry: &Entry, id: &UserId) -> EventData {
         }
         Body::UserDeleted => EventData::UserDeleted(UserDeleted {
             external_user_id: id.clone(),
+            timestamp: entry.at,
+        }),
+        Body::UserBlocked(block) | Body::UserUnblocked(block) => EventData::UserBlock(UserBlock {
+            external_user_id: id.clone(),
+            blocked_user_id: block.user_id.clone(),
+            timestamp: entry.at,
+        }),
+        Body::UserDisconnected(disconnection) => EventData::UserDisconnected(UserDisconnected {
+            external_user_id: id.clone(),
+            tokens_valid_from: Timestamp::from_millis(disconnection.tokens_valid_from),
             timestamp: entry.at,
         }),
         _ => EventData::Noop(Noop {}),
@@ -131,8 +175,14 @@ pub fn message(entry: &Entry, body: &MessageCreated) -> Message {
         reply_to: body.reply_to.clone(),
         thread_id: body.thread_id.clone(),
         reply_count: 0,
+        last_reply_at: None,
         mentions: body.mentions.clone(),
         metadata: body.metadata.clone(),
+        forwarded_from: body.forwarded_from.clone(),
+        silent: body.silent,
+        expires_at: body.expires_at.map(Timestamp::from_millis),
+        pinned_at: None,
+        pinned_by: None,
         client_message_id: body.client_message_id.clone(),
         reactions: Vec::new(),
         is_edited: false,
@@ -154,6 +204,8 @@ fn conversation(
         avatar_url: snapshot.settings.avatar_url.clone(),
         metadata: snapshot.settings.metadata.clone(),
         history_visibility: snapshot.settings.history_visibility,
+        features: snapshot.settings.features,
+        retention_seconds: snapshot.settings.retention_seconds,
         created_by: snapshot.created_by.clone(),
         created_at: Timestamp::from_millis(snapshot.created_at),
         updated_at: entry.at,
@@ -163,6 +215,10 @@ fn conversation(
         seq: entry.seq,
         last_message: None,
         my_role: None,
+        preferences: None,
+        unread_count: None,
+        mention_count: None,
+        draft: None,
     }
 }
 

@@ -10,15 +10,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{
-    conversations,
+    blocks, conversations,
     entry::{
-        Body, Entry, MessageCreated, MessageEdit, MessageTarget, NewMember, Owner, Profile,
-        Settings,
+        Block, Body, Disconnection, Entry, MessageCreated, MessageEdit, MessageRemoval,
+        MessageRestored, MessageTarget, NewMember, Owner, Profile, Settings,
     },
     error::{DomainError, Result},
     messages, participants,
     patch::Patch,
-    state::{MessageState, State},
+    pins, reactions,
+    state::{State, Target, TargetState},
     users,
 };
 
@@ -46,13 +47,26 @@ impl Request {
         }
     }
 
-    /// The message that the check needs to see, if it needs one.
-    pub fn target(&self) -> Option<&chat_sdk::MessageId> {
-        match &self.command {
-            Command::EditMessage(edit) => Some(&edit.message_id),
-            Command::DeleteMessage(target) => Some(&target.message_id),
-            _ => None,
-        }
+    /// What the check needs to see beside the log's owner, if anything.
+    pub fn target(&self) -> Option<Target> {
+        let (message, reaction) = match &self.command {
+            Command::SendMessage(message) => (message.thread_id.as_ref()?, None),
+            Command::EditMessage(edit) => (&edit.message_id, None),
+            Command::DeleteMessage(removal) => (&removal.message_id, None),
+            Command::RestoreMessage(restored) => (&restored.message_id, None),
+            Command::PinMessage(target) | Command::UnpinMessage(target) => {
+                (&target.message_id, None)
+            }
+            Command::AddReaction(reaction) | Command::RemoveReaction(reaction) => (
+                &reaction.message_id,
+                Some((reaction.emoji.clone(), self.actor.clone()?)),
+            ),
+            _ => return None,
+        };
+        Some(Target {
+            message: message.clone(),
+            reaction,
+        })
     }
 }
 
@@ -64,7 +78,17 @@ pub enum Command {
     /// Change a message's text.
     EditMessage(MessageEdit),
     /// Delete a message.
-    DeleteMessage(MessageTarget),
+    DeleteMessage(MessageRemoval),
+    /// Bring a deleted message back.
+    RestoreMessage(Box<MessageRestored>),
+    /// Pin a message.
+    PinMessage(MessageTarget),
+    /// Pin a message no more.
+    UnpinMessage(MessageTarget),
+    /// React to a message.
+    AddReaction(WantedReaction),
+    /// Take a reaction back.
+    RemoveReaction(WantedReaction),
     /// Make a conversation; does nothing when it exists.
     CreateConversation {
         /// What kind.
@@ -108,6 +132,10 @@ pub enum Command {
         /// To what.
         role: Role,
     },
+    /// Change what a member has set for themselves.
+    ChangePreferences(PreferencesPatch),
+    /// Block the other one of a direct conversation from writing, or no more.
+    SetBlocking(bool),
     /// Make a user of the profile unless there is one.
     EnsureUser(Profile),
     /// Make or overwrite a user, as the host says.
@@ -116,6 +144,41 @@ pub enum Command {
     ChangeProfile(ProfilePatch),
     /// Delete a user's profile.
     DeleteUser,
+    /// Block another user.
+    BlockUser(Block),
+    /// Block another user no more.
+    UnblockUser(Block),
+    /// Refuse tokens that were issued before.
+    DisconnectUser(Disconnection),
+}
+
+/// A reaction to give or take back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WantedReaction {
+    /// To which message.
+    pub message_id: chat_sdk::MessageId,
+    /// One emoji, or a `:shortcode:`, in its one spelling.
+    pub emoji: String,
+}
+
+/// A change of a member's own settings.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreferencesPatch {
+    /// Whether the member wants no notifications.
+    pub muted: Option<bool>,
+    /// Until when, if not for ever.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub muted_until: Patch<Timestamp>,
+    /// Whether it is put away.
+    pub archived: Option<bool>,
+    /// Whether it is pinned to the top.
+    pub pinned: Option<bool>,
+    /// Whether it is left out of lists until the next message.
+    pub hidden: Option<bool>,
+    /// Of what the member wants to be notified.
+    pub notification_level: Option<chat_sdk::NotificationLevel>,
 }
 
 /// A change of a conversation's settings.
@@ -133,6 +196,38 @@ pub struct SettingsPatch {
     /// What a member who joins sees of the time before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_visibility: Option<chat_sdk::HistoryVisibility>,
+    /// What it allows; each switch is left alone where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<FeaturesPatch>,
+    /// How long messages stay, in seconds.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub retention_seconds: Patch<u32>,
+}
+
+/// A change of what a conversation allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FeaturesPatch {
+    /// Whether members see who is typing or recording.
+    pub typing: Option<bool>,
+    /// Whether members see who read and got what.
+    pub reads: Option<bool>,
+    /// Whether members may react to messages.
+    pub reactions: Option<bool>,
+    /// Whether members may reply in threads.
+    pub threads: Option<bool>,
+}
+
+impl FeaturesPatch {
+    /// `features` with this change.
+    pub fn apply(self, features: chat_sdk::Features) -> chat_sdk::Features {
+        chat_sdk::Features {
+            typing: self.typing.unwrap_or(features.typing),
+            reads: self.reads.unwrap_or(features.reads),
+            reactions: self.reactions.unwrap_or(features.reactions),
+            threads: self.threads.unwrap_or(features.threads),
+        }
+    }
 }
 
 /// A user's change of their own profile.
@@ -196,22 +291,37 @@ pub trait Announce: Send + Sync {
 
 /// Checks `request` against `state`, the fold of everything before the entry that it would become, and says what to append.
 ///
-/// `target` is the message that [`Request::target`] asked for, `None` where there is none. `at` is the moment the entry would carry.
+/// `target` is what [`Request::target`] asked for. `at` is the moment the entry would carry.
 ///
 /// # Errors
 /// The refusal. A caller who may not know of the thing gets [`DomainError::NotFound`].
 pub fn decide(
     state: &State,
     request: &Request,
-    target: Option<&MessageState>,
+    target: Option<&TargetState>,
     at: Timestamp,
 ) -> Result<Decision> {
     let actor = request.actor.as_ref();
+    let message = target.and_then(|target| target.message.as_ref());
+    let has_reacted = target.is_some_and(|target| target.has_reacted);
     match state {
         State::Conversation(state) => match &request.command {
-            Command::SendMessage(message) => messages::check_send(state, actor, message),
-            Command::EditMessage(edit) => messages::check_edit(state, actor, target, edit),
-            Command::DeleteMessage(id) => messages::check_delete(state, actor, target, id),
+            Command::SendMessage(draft) => messages::check_send(state, actor, message, draft),
+            Command::EditMessage(edit) => messages::check_edit(state, actor, message, edit),
+            Command::DeleteMessage(removal) => {
+                messages::check_delete(state, actor, message, removal)
+            }
+            Command::RestoreMessage(restored) => {
+                messages::check_restore(state, actor, message, restored)
+            }
+            Command::PinMessage(target) => pins::check_pin(state, actor, message, target),
+            Command::UnpinMessage(target) => pins::check_unpin(state, actor, message, target),
+            Command::AddReaction(wanted) => {
+                reactions::check_add(state, actor, message, has_reacted, wanted)
+            }
+            Command::RemoveReaction(wanted) => {
+                reactions::check_remove(state, actor, message, has_reacted, wanted)
+            }
             Command::CreateConversation {
                 kind,
                 settings,
@@ -235,16 +345,26 @@ pub fn decide(
             Command::ChangeRole { user_id, role } => {
                 participants::check_change_role(state, actor, user_id, *role)
             }
+            Command::ChangePreferences(patch) => {
+                participants::check_preferences(state, actor, patch)
+            }
+            Command::SetBlocking(is_blocking) => blocks::check_blocking(state, actor, *is_blocking),
             Command::EnsureUser(_)
             | Command::SyncUser(_)
             | Command::ChangeProfile(_)
-            | Command::DeleteUser => Err(misplaced()),
+            | Command::DeleteUser
+            | Command::BlockUser(_)
+            | Command::UnblockUser(_)
+            | Command::DisconnectUser(_) => Err(misplaced()),
         },
         State::User(state) => match &request.command {
             Command::EnsureUser(profile) => users::check_ensure(state, profile, at),
             Command::SyncUser(profile) => users::check_sync(state, profile, at),
             Command::ChangeProfile(patch) => users::check_change(state, patch.clone()),
             Command::DeleteUser => users::check_delete(state),
+            Command::BlockUser(block) => blocks::check_block(state, block),
+            Command::UnblockUser(block) => blocks::check_unblock(state, block),
+            Command::DisconnectUser(disconnection) => users::check_disconnect(state, disconnection),
             _ => Err(misplaced()),
         },
     }

@@ -9,7 +9,7 @@ use chat_sdk::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    Context, access,
+    Context, access, blocks,
     command::{Command, Decision, Request, SettingsPatch},
     entry::{Body, ConversationCreated, ConversationSnapshot, NewMember, Settings},
     error::{DomainError, Faults, Result},
@@ -74,7 +74,18 @@ pub async fn create(ctx: &Context, actor: &UserId, new: NewConversation) -> Resu
     faults.into_result()?;
     users::check_known(ctx, "participantIds", &new.participant_ids).await?;
     if new.kind == ConversationType::Direct {
-        return create_direct(ctx, actor, others[0], new.settings).await;
+        let other = others[0];
+        let index = new.participant_ids.iter().position(|id| id == other);
+        let field = format!("participantIds[{}]", index.unwrap_or_default());
+        if ctx
+            .store
+            .find_conversation(&direct_id(actor, other))
+            .await?
+            .is_none()
+        {
+            blocks::check_may_start(ctx, actor, other, &field).await?;
+        }
+        return create_direct(ctx, actor, other, new.settings).await;
     }
     let mut members: BTreeMap<UserId, Role> = new
         .participant_ids
@@ -128,6 +139,10 @@ pub async fn create_direct(
         .to_vec();
     let is_new =
         append_creation(ctx, &id, actor, ConversationType::Direct, settings, members).await?;
+    if is_new && ctx.store.is_blocked(actor, other).await? {
+        // The conversation is younger than the block, so it has to be told.
+        blocks::block(ctx, actor, other).await?;
+    }
     Ok(Made {
         conversation: get(ctx, actor, &id).await?,
         is_new,
@@ -184,13 +199,15 @@ pub fn direct_id(one: &UserId, other: &UserId) -> ConversationId {
 /// [`DomainError::NotFound`] for who is no member.
 pub async fn get(ctx: &Context, actor: &UserId, id: &ConversationId) -> Result<Conversation> {
     let membership = ctx.store.find_membership(id, actor).await?;
-    let role = membership.active()?.role;
+    let member = membership.active()?;
+    let (role, preferences) = (member.role, member.preferences.clone());
     let mut conversation = ctx
         .store
         .find_conversation(id)
         .await?
         .ok_or_else(DomainError::no_conversation)?;
     conversation.my_role = Some(role);
+    conversation.preferences = Some(preferences);
     Ok(conversation)
 }
 
@@ -346,6 +363,8 @@ fn changed(mut settings: Settings, patch: SettingsPatch) -> Settings {
         avatar_url,
         metadata,
         history_visibility,
+        features,
+        retention_seconds,
     } = patch;
     name.apply(&mut settings.name);
     avatar_url.apply(&mut settings.avatar_url);
@@ -353,6 +372,10 @@ fn changed(mut settings: Settings, patch: SettingsPatch) -> Settings {
     if let Some(visibility) = history_visibility {
         settings.history_visibility = visibility;
     }
+    if let Some(features) = features {
+        settings.features = features.apply(settings.features);
+    }
+    retention_seconds.apply(&mut settings.retention_seconds);
     settings
 }
 

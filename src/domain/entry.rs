@@ -5,8 +5,8 @@
 use std::fmt;
 
 use chat_sdk::{
-    Attachment, ConversationId, ConversationType, EventId, EventType, HistoryVisibility, MessageId,
-    MessageType, Metadata, Role, Timestamp, UserId,
+    Attachment, ConversationId, ConversationType, EventId, EventType, Features, ForwardedFrom,
+    HistoryVisibility, MessageId, MessageType, Metadata, Preferences, Role, Timestamp, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -101,8 +101,18 @@ pub enum Body {
     MessageCreated(Box<MessageCreated>),
     /// A message's text was changed.
     MessageUpdated(MessageEdit),
-    /// A message was deleted.
-    MessageDeleted(MessageTarget),
+    /// A message was deleted, or its time was over.
+    MessageDeleted(MessageRemoval),
+    /// A deleted message is back.
+    MessageRestored(Box<MessageRestored>),
+    /// A message was pinned.
+    MessagePinned(MessageTarget),
+    /// A message is pinned no more.
+    MessageUnpinned(MessageTarget),
+    /// A user reacted to a message.
+    ReactionAdded(Reaction),
+    /// A user took a reaction back.
+    ReactionRemoved(Reaction),
     /// A conversation was made.
     ConversationCreated(ConversationCreated),
     /// A conversation's settings were changed.
@@ -113,14 +123,20 @@ pub enum Body {
     ParticipantAdded(ParticipantsJoined),
     /// Users ceased to be members.
     ParticipantRemoved(ParticipantsLeft),
-    /// A member's role was changed.
-    ParticipantUpdated(RoleChange),
+    /// A member's role was changed, or what is the member's own.
+    ParticipantUpdated(ParticipantChange),
     /// The host told of a user.
     UserSynced(Profile),
     /// A user changed their profile.
     UserUpdated(Profile),
     /// A user was deleted.
     UserDeleted,
+    /// A user blocked another.
+    UserBlocked(Block),
+    /// A user blocks another no more.
+    UserUnblocked(Block),
+    /// The host ended a user's sockets and refuses older tokens.
+    UserDisconnected(Disconnection),
     /// The number stays empty.
     Noop,
 }
@@ -132,6 +148,11 @@ impl Body {
             Self::MessageCreated(_) => EventType::MessageCreated,
             Self::MessageUpdated(_) => EventType::MessageUpdated,
             Self::MessageDeleted(_) => EventType::MessageDeleted,
+            Self::MessageRestored(_) => EventType::MessageRestored,
+            Self::MessagePinned(_) => EventType::MessagePinned,
+            Self::MessageUnpinned(_) => EventType::MessageUnpinned,
+            Self::ReactionAdded(_) => EventType::ReactionAdded,
+            Self::ReactionRemoved(_) => EventType::ReactionRemoved,
             Self::ConversationCreated(_) => EventType::ConversationCreated,
             Self::ConversationUpdated(_) => EventType::ConversationUpdated,
             Self::ConversationDeleted => EventType::ConversationDeleted,
@@ -141,7 +162,18 @@ impl Body {
             Self::UserSynced(_) => EventType::UserSynced,
             Self::UserUpdated(_) => EventType::UserUpdated,
             Self::UserDeleted => EventType::UserDeleted,
+            Self::UserBlocked(_) => EventType::UserBlocked,
+            Self::UserUnblocked(_) => EventType::UserUnblocked,
+            Self::UserDisconnected(_) => EventType::UserDisconnected,
             Self::Noop => EventType::Noop,
+        }
+    }
+
+    /// The one member who may be told of it; `None` when all may.
+    pub fn told_only_to(&self) -> Option<&UserId> {
+        match self {
+            Self::ParticipantUpdated(change) if change.role.is_none() => Some(&change.user_id),
+            _ => None,
         }
     }
 }
@@ -176,6 +208,69 @@ pub struct MessageCreated {
     /// Tells a repetition from another message under the same `client_message_id`; there only with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_hash: Option<String>,
+    /// How many replies its thread has with it; there only in a thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_reply_count: Option<u32>,
+    /// Those who were online when it mentioned `@here`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub here: Vec<UserId>,
+    /// Whether it notifies nobody and counts as unread for nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
+    /// Where it was forwarded from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_from: Option<ForwardedFrom>,
+    /// When its time is over (milliseconds since 1970).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+}
+
+/// A message's removal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageRemoval {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// Whether its time was over: then no tombstone stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_expired: bool,
+}
+
+/// A message that is back, as it was before it was deleted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageRestored {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// The entry that last changed its text before; 0 when none did. Another by now means that this content is not the one that was deleted.
+    pub edit_seq: u64,
+    /// Its text.
+    pub content: String,
+    /// The files it carries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// Who is mentioned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<UserId>,
+    /// The host's own data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+}
+
+/// A reaction to a message, given or taken back, with what the message's reactions are then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reaction {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// One emoji, or a `:shortcode:`.
+    pub emoji: String,
+    /// Who.
+    pub user_id: UserId,
+    /// How many users have reacted with it then.
+    pub total_count: u32,
+    /// The first of them.
+    pub user_ids: Vec<UserId>,
 }
 
 /// Which message.
@@ -215,6 +310,12 @@ pub struct Settings {
     /// What a member who joins sees of the time before.
     #[serde(default)]
     pub history_visibility: HistoryVisibility,
+    /// What it allows.
+    #[serde(default)]
+    pub features: Features,
+    /// How long messages stay, in seconds; `None` for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_seconds: Option<u32>,
 }
 
 /// A conversation as it is right after an entry: what readers of the stream need to show it.
@@ -276,14 +377,49 @@ pub struct ParticipantsLeft {
     pub user_ids: Vec<UserId>,
 }
 
-/// A member's new role.
+/// A change of one member. With a role everybody is told; without, it is the member's own affair.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RoleChange {
+pub struct ParticipantChange {
     /// Who.
     pub user_id: UserId,
     /// The role from now on.
-    pub role: Role,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The member's own settings from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<Preferences>,
+    /// Whether the member blocks the other one of a direct conversation from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_blocking: Option<bool>,
+}
+
+impl ParticipantChange {
+    /// A change of nothing.
+    pub fn of(user_id: UserId) -> Self {
+        Self {
+            user_id,
+            role: None,
+            preferences: None,
+            is_blocking: None,
+        }
+    }
+}
+
+/// Whom a user blocks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Block {
+    /// Who is blocked.
+    pub user_id: UserId,
+}
+
+/// From when on a user's tokens count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disconnection {
+    /// Tokens issued before are refused (milliseconds since 1970).
+    pub tokens_valid_from: i64,
 }
 
 /// What a host tells of a user.

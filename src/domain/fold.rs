@@ -19,6 +19,10 @@ pub struct Effects {
     pub members: Vec<(UserId, Member)>,
     /// The message whose document changed.
     pub facet: Option<(MessageId, Facet)>,
+    /// The reaction whose document changed.
+    pub reaction: Option<ReactionChange>,
+    /// The block whose document changed.
+    pub block: Option<BlockChange>,
     /// The owner's document.
     pub document: Option<DocumentChange>,
 }
@@ -45,7 +49,104 @@ pub enum Facet {
         at: Timestamp,
         /// By whom.
         by: Option<UserId>,
+        /// Whether its time was over.
+        is_expired: bool,
     },
+    /// That it is back.
+    Restored {
+        /// The entry that brought it back.
+        seq: u64,
+        /// When.
+        at: Timestamp,
+    },
+    /// Whether it is pinned.
+    Pinned {
+        /// The entry that said so.
+        seq: u64,
+        /// When.
+        at: Timestamp,
+        /// By whom.
+        by: Option<UserId>,
+        /// Whether it is.
+        is_pinned: bool,
+    },
+    /// Its thread.
+    Replies {
+        /// The newest reply.
+        seq: u64,
+        /// When it came.
+        at: Timestamp,
+        /// How many there are with it.
+        count: u32,
+    },
+    /// Reactions to it with one emoji.
+    Reactions {
+        /// The entry that changed them.
+        seq: u64,
+        /// The emoji.
+        emoji: String,
+        /// How many users.
+        count: u32,
+        /// The first of them.
+        user_ids: Vec<UserId>,
+    },
+}
+
+impl Facet {
+    /// The entry that wrote it.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::Edited { seq, .. }
+            | Self::Deleted { seq, .. }
+            | Self::Restored { seq, .. }
+            | Self::Pinned { seq, .. }
+            | Self::Replies { seq, .. }
+            | Self::Reactions { seq, .. } => *seq,
+        }
+    }
+
+    /// What is overwritten as a whole: of two changes with the same key and message the later one counts.
+    pub fn key(&self) -> (u8, &str) {
+        match self {
+            Self::Edited { .. } => (0, ""),
+            Self::Deleted { .. } | Self::Restored { .. } => (1, ""),
+            Self::Pinned { .. } => (2, ""),
+            Self::Replies { .. } => (3, ""),
+            Self::Reactions { emoji, .. } => (4, emoji),
+        }
+    }
+}
+
+/// A user's reaction to a message, or that it was taken back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReactionChange {
+    /// The message.
+    pub message: MessageId,
+    /// The emoji.
+    pub emoji: String,
+    /// Who.
+    pub user: UserId,
+    /// The entry that changed it.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it is there.
+    pub is_active: bool,
+}
+
+/// That a user blocks another, or no more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockChange {
+    /// Who blocks.
+    pub user: UserId,
+    /// Whom.
+    pub blocked: UserId,
+    /// The entry that changed it.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Whether they do.
+    pub is_active: bool,
 }
 
 /// What changes in the owner's document beside its number.
@@ -53,10 +154,10 @@ pub enum Facet {
 pub enum DocumentChange {
     /// Only that something happened; the common case, and the cheapest.
     Activity {
-        /// When.
-        at: Timestamp,
-        /// The number of the newest message.
-        last_message_seq: u64,
+        /// When a message came, and its number.
+        message: Option<(Timestamp, u64)>,
+        /// The entry by which a message went or came back.
+        removal: Option<u64>,
     },
     /// Everything, for a conversation.
     Conversation(Box<ConversationFields>),
@@ -68,17 +169,26 @@ impl DocumentChange {
     /// This change with a later one laid over it.
     pub fn then(self, later: Self) -> Self {
         match (self, later) {
-            (
-                Self::Conversation(mut fields),
-                Self::Activity {
-                    at,
-                    last_message_seq,
-                },
-            ) => {
-                fields.last_activity_at = at;
-                fields.last_message_seq = last_message_seq;
+            (Self::Conversation(mut fields), Self::Activity { message, removal }) => {
+                if let Some((at, seq)) = message {
+                    fields.last_activity_at = at;
+                    fields.last_message_seq = seq;
+                }
+                if let Some(seq) = removal {
+                    fields.last_removal_seq = seq;
+                }
                 Self::Conversation(fields)
             }
+            (
+                Self::Activity { message, removal },
+                Self::Activity {
+                    message: later_message,
+                    removal: later_removal,
+                },
+            ) => Self::Activity {
+                message: later_message.or(message),
+                removal: later_removal.or(removal),
+            },
             (_, later) => later,
         }
     }
@@ -94,12 +204,17 @@ pub fn fold(state: &mut State, entry: &Entry) -> Effects {
 
 fn fold_user(state: &mut UserState, entry: &Entry) -> Effects {
     state.seq = entry.seq;
+    let mut effects = Effects::default();
     match &entry.body {
         Body::UserSynced(profile) | Body::UserUpdated(profile) => {
             state.fields = Some(UserFields {
                 profile: profile.clone(),
                 updated_at: entry.at,
                 is_deleted: false,
+                tokens_valid_from: state
+                    .fields
+                    .as_ref()
+                    .map_or(0, |fields| fields.tokens_valid_from),
             });
         }
         Body::UserDeleted => {
@@ -110,17 +225,31 @@ fn fold_user(state: &mut UserState, entry: &Entry) -> Effects {
                 };
                 fields.updated_at = entry.at;
                 fields.is_deleted = true;
+                fields.tokens_valid_from = entry.at.as_millis();
             }
         }
-        _ => return Effects::default(),
+        Body::UserDisconnected(disconnection) => {
+            if let Some(fields) = &mut state.fields {
+                fields.tokens_valid_from = disconnection.tokens_valid_from;
+            }
+        }
+        Body::UserBlocked(block) | Body::UserUnblocked(block) => {
+            effects.block = Some(BlockChange {
+                user: state.id.clone(),
+                blocked: block.user_id.clone(),
+                seq: entry.seq,
+                at: entry.at,
+                is_active: matches!(entry.body, Body::UserBlocked(_)),
+            });
+            return effects;
+        }
+        _ => return effects,
     }
-    Effects {
-        document: state
-            .fields
-            .clone()
-            .map(|fields| DocumentChange::User(Box::new(fields))),
-        ..Effects::default()
-    }
+    effects.document = state
+        .fields
+        .clone()
+        .map(|fields| DocumentChange::User(Box::new(fields)));
+    effects
 }
 
 fn fold_conversation(state: &mut ConversationState, entry: &Entry) -> Effects {
@@ -133,34 +262,41 @@ fn fold_conversation(state: &mut ConversationState, entry: &Entry) -> Effects {
             fields.last_activity_at = entry.at;
             fields.last_message_seq = entry.seq;
             Effects {
+                facet: facet_of(entry),
                 document: Some(DocumentChange::Activity {
-                    at: entry.at,
-                    last_message_seq: entry.seq,
+                    message: Some((entry.at, entry.seq)),
+                    removal: None,
                 }),
                 ..Effects::default()
             }
         }
-        Body::MessageUpdated(edit) => Effects {
-            facet: Some((
-                edit.message_id.clone(),
-                Facet::Edited {
-                    seq: entry.seq,
-                    content: edit.content.clone(),
-                    metadata: edit.metadata.clone(),
-                    at: entry.at,
-                },
-            )),
+        Body::MessageDeleted(_) | Body::MessageRestored(_) => {
+            if let Some(fields) = &mut state.fields {
+                fields.last_removal_seq = entry.seq;
+            }
+            Effects {
+                facet: facet_of(entry),
+                document: state.fields.is_some().then_some(DocumentChange::Activity {
+                    message: None,
+                    removal: Some(entry.seq),
+                }),
+                ..Effects::default()
+            }
+        }
+        Body::MessageUpdated(_) | Body::MessagePinned(_) | Body::MessageUnpinned(_) => Effects {
+            facet: facet_of(entry),
             ..Effects::default()
         },
-        Body::MessageDeleted(target) => Effects {
-            facet: Some((
-                target.message_id.clone(),
-                Facet::Deleted {
-                    seq: entry.seq,
-                    at: entry.at,
-                    by: entry.actor.clone(),
-                },
-            )),
+        Body::ReactionAdded(reaction) | Body::ReactionRemoved(reaction) => Effects {
+            facet: facet_of(entry),
+            reaction: Some(ReactionChange {
+                message: reaction.message_id.clone(),
+                emoji: reaction.emoji.clone(),
+                user: reaction.user_id.clone(),
+                seq: entry.seq,
+                at: entry.at,
+                is_active: matches!(entry.body, Body::ReactionAdded(_)),
+            }),
             ..Effects::default()
         },
         Body::ConversationCreated(created) => {
@@ -214,19 +350,95 @@ fn fold_conversation(state: &mut ConversationState, entry: &Entry) -> Effects {
                 && member.is_active()
                 && member.seq < entry.seq
             {
-                member.role = change.role;
+                if let Some(role) = change.role {
+                    member.role = role;
+                }
+                if let Some(preferences) = &change.preferences {
+                    if preferences.hidden {
+                        member.hidden_at = entry.seq;
+                    }
+                    member.preferences = preferences.clone();
+                }
+                if let Some(is_blocking) = change.is_blocking {
+                    member.is_blocking = is_blocking;
+                }
                 member.seq = entry.seq;
                 members.push((change.user_id.clone(), member.clone()));
+            }
+            if change.role.is_none() {
+                // A member's own affair is nothing that happened in the conversation.
+                return Effects {
+                    members,
+                    ..Effects::default()
+                };
             }
             Effects {
                 members,
                 ..document_changed(state, entry.at)
             }
         }
-        Body::UserSynced(_) | Body::UserUpdated(_) | Body::UserDeleted | Body::Noop => {
-            Effects::default()
-        }
+        Body::UserSynced(_)
+        | Body::UserUpdated(_)
+        | Body::UserDeleted
+        | Body::UserBlocked(_)
+        | Body::UserUnblocked(_)
+        | Body::UserDisconnected(_)
+        | Body::Noop => Effects::default(),
     }
+}
+
+/// The message that `entry` changes, and what of it.
+pub fn facet_of(entry: &Entry) -> Option<(MessageId, Facet)> {
+    let (seq, at) = (entry.seq, entry.at);
+    let (message, facet) = match &entry.body {
+        Body::MessageCreated(message) => (
+            message.thread_id.as_ref()?,
+            Facet::Replies {
+                seq,
+                at,
+                count: message.thread_reply_count?,
+            },
+        ),
+        Body::MessageUpdated(edit) => (
+            &edit.message_id,
+            Facet::Edited {
+                seq,
+                content: edit.content.clone(),
+                metadata: edit.metadata.clone(),
+                at,
+            },
+        ),
+        Body::MessageDeleted(removal) => (
+            &removal.message_id,
+            Facet::Deleted {
+                seq,
+                at,
+                by: entry.actor.clone(),
+                is_expired: removal.is_expired,
+            },
+        ),
+        Body::MessageRestored(restored) => (&restored.message_id, Facet::Restored { seq, at }),
+        Body::MessagePinned(target) | Body::MessageUnpinned(target) => (
+            &target.message_id,
+            Facet::Pinned {
+                seq,
+                at,
+                by: entry.actor.clone(),
+                is_pinned: matches!(entry.body, Body::MessagePinned(_)),
+            },
+        ),
+        Body::ReactionAdded(reaction) | Body::ReactionRemoved(reaction) => (
+            &reaction.message_id,
+            Facet::Reactions {
+                seq,
+                emoji: reaction.emoji.clone(),
+                count: reaction.total_count,
+                user_ids: reaction.user_ids.clone(),
+            },
+        ),
+        _ => return None,
+    };
+    Some((message.clone(), facet))
 }
 
 /// Opens an interval for `user`. A member document may already be ahead of the conversation's (it is written first): then it stays.
@@ -240,6 +452,9 @@ fn join(
         role,
         intervals: Vec::new(),
         joined_at: entry.at,
+        preferences: Default::default(),
+        hidden_at: 0,
+        is_blocking: false,
         seq: 0,
     });
     if member.seq >= entry.seq || member.is_active() {
@@ -248,6 +463,8 @@ fn join(
     member.role = role;
     member.intervals.push((entry.seq, None));
     member.joined_at = entry.at;
+    // Who comes again begins anew.
+    member.preferences = Default::default();
     member.seq = entry.seq;
     Some((user.clone(), member.clone()))
 }
@@ -312,5 +529,6 @@ fn fields_of(snapshot: &ConversationSnapshot, at: Timestamp) -> ConversationFiel
         participant_ids: snapshot.participant_ids.clone(),
         last_activity_at: at,
         last_message_seq: 0,
+        last_removal_seq: 0,
     }
 }

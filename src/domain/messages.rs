@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use chat_sdk::{
-    Attachment, ConversationId, Message, MessageId, MessageType, Metadata, Role, UserId,
+    Attachment, ConversationId, ForwardedFrom, Message, MessageId, MessageType, Metadata, Role,
+    Timestamp, UserId,
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -11,9 +12,10 @@ use sha2::{Digest, Sha256};
 use super::{
     Context, access,
     audience::Audience,
-    command::{Command, Decision, Request},
+    blocks,
+    command::{Command, Decision, Outcome, Request},
     conversations,
-    entry::{Body, MessageCreated, MessageEdit, MessageTarget},
+    entry::{Body, MessageCreated, MessageEdit, MessageRemoval, MessageRestored},
     error::{DomainError, Faults, Result},
     page::{Page, PageRequest},
     state::{ConversationState, MessageState},
@@ -23,6 +25,14 @@ use crate::store::{Membership, StoredMessage};
 
 /// The most attachments of a message.
 pub const MAX_ATTACHMENTS: usize = 20;
+/// The longest `ttlSeconds`: a year.
+pub const MAX_TTL_SECONDS: u32 = 366 * 86_400;
+/// The most conversations that a message is forwarded to at once.
+pub const MAX_FORWARDS: usize = 20;
+/// Mentions every member.
+pub const MENTION_ALL: &str = "@all";
+/// Mentions everybody who is online.
+pub const MENTION_HERE: &str = "@here";
 /// The most users that a message mentions.
 pub const MAX_MENTIONS: usize = 100;
 /// The most characters of a `clientMessageId`.
@@ -58,6 +68,15 @@ pub struct Draft {
     /// Makes the send repeatable: the same id in the same conversation is the same message.
     #[serde(default)]
     pub client_message_id: Option<String>,
+    /// Whether it notifies nobody and counts as unread for nobody.
+    #[serde(default)]
+    pub silent: bool,
+    /// After how many seconds it is gone.
+    #[serde(default)]
+    pub ttl_seconds: Option<u32>,
+    /// Where it was forwarded from; never given by a client.
+    #[serde(skip)]
+    pub forwarded_from: Option<ForwardedFrom>,
 }
 
 /// A sent message, and whether it was there already.
@@ -82,19 +101,39 @@ pub async fn send(
     conversation: &ConversationId,
     draft: Draft,
 ) -> Result<Sent> {
-    let outcome = ctx
-        .append(send_request(ctx, actor, conversation, draft)?)
-        .await?;
+    if draft.reply_to.is_some() {
+        check_quote(ctx, actor, conversation, &draft).await?;
+    }
+    let request = send_request(ctx, Some(actor), conversation, draft)?;
+    sent(ctx, ctx.append(request).await?).await
+}
+
+/// Sends a message in no user's name, as the host: its sender is `system`.
+///
+/// # Errors
+/// As [`send`].
+pub async fn send_as_host(
+    ctx: &Context,
+    conversation: &ConversationId,
+    draft: Draft,
+) -> Result<Sent> {
+    let request = send_request(ctx, None, conversation, draft)?;
+    sent(ctx, ctx.append(request).await?).await
+}
+
+async fn sent(ctx: &Context, outcome: Outcome) -> Result<Sent> {
     let is_repeated = outcome.is_repeated;
     let entry = outcome.into_entry()?;
     let message = match (&entry.body, is_repeated) {
         // A repetition answers the message as it is by now.
-        (Body::MessageCreated(_), true) => ctx
-            .store
-            .find_message(&entry.id.to_message_id())
-            .await?
-            .ok_or_else(DomainError::no_message)?
-            .into_view(None),
+        (Body::MessageCreated(_), true) => {
+            let stored = ctx
+                .store
+                .find_message(&entry.id.to_message_id())
+                .await?
+                .ok_or_else(DomainError::no_message)?;
+            view(ctx, stored, None, entry.actor.as_ref()).await?
+        }
         (Body::MessageCreated(body), false) => super::catalogue::message(&entry, body),
         _ => {
             return Err(DomainError::Internal(
@@ -108,6 +147,32 @@ pub async fn send(
     })
 }
 
+/// Refuses to quote what the caller does not see in this conversation.
+async fn check_quote(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+    draft: &Draft,
+) -> Result<()> {
+    check_draft(ctx, Some(actor), draft)?;
+    let Some(quoted) = &draft.reply_to else {
+        return Ok(());
+    };
+    ctx.store
+        .find_membership(conversation, actor)
+        .await?
+        .active()?;
+    match visible_message(ctx, actor, quoted).await {
+        Ok((stored, _, _)) if stored.conversation_id == *conversation => Ok(()),
+        Ok(_) | Err(DomainError::NotFound(_)) => Err(not_of_conversation("replyTo")),
+        Err(error) => Err(error),
+    }
+}
+
+fn not_of_conversation(field: &str) -> DomainError {
+    DomainError::invalid(field, "is no message of this conversation")
+}
+
 /// Sends a message to another user, in the direct conversation of the two, which is made on the way.
 ///
 /// # Errors
@@ -118,11 +183,12 @@ pub async fn send_direct(
     receiver: &UserId,
     draft: Draft,
 ) -> Result<Sent> {
-    check_draft(ctx, &draft)?;
+    check_draft(ctx, Some(actor), &draft)?;
     let conversation = conversations::direct_id(actor, receiver);
     match send(ctx, actor, &conversation, draft.clone()).await {
         Err(DomainError::NotFound(_)) => {
             users::check_known(ctx, "receiverId", std::slice::from_ref(receiver)).await?;
+            blocks::check_may_start(ctx, actor, receiver, "receiverId").await?;
             conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
             send(ctx, actor, &conversation, draft).await
         }
@@ -132,11 +198,11 @@ pub async fn send_direct(
 
 fn send_request(
     ctx: &Context,
-    actor: &UserId,
+    actor: Option<&UserId>,
     conversation: &ConversationId,
     draft: Draft,
 ) -> Result<Request> {
-    check_draft(ctx, &draft)?;
+    check_draft(ctx, actor, &draft)?;
     let request_hash = draft
         .client_message_id
         .is_some()
@@ -151,10 +217,17 @@ fn send_request(
         metadata: draft.metadata,
         client_message_id: draft.client_message_id,
         request_hash,
+        thread_reply_count: None,
+        here: Vec::new(),
+        silent: draft.silent,
+        forwarded_from: draft.forwarded_from,
+        expires_at: draft
+            .ttl_seconds
+            .map(|seconds| Timestamp::now().as_millis() + i64::from(seconds) * 1000),
     };
     Ok(Request::new(
         conversation.clone(),
-        Some(actor.clone()),
+        actor.cloned(),
         Command::SendMessage(Box::new(message)),
     ))
 }
@@ -199,12 +272,109 @@ pub async fn delete(ctx: &Context, actor: &UserId, message: &MessageId) -> Resul
     ctx.append(Request::new(
         stored.conversation_id.clone(),
         Some(actor.clone()),
-        Command::DeleteMessage(MessageTarget {
+        Command::DeleteMessage(MessageRemoval {
             message_id: message.clone(),
+            is_expired: false,
         }),
     ))
     .await?;
     Ok(())
+}
+
+/// Brings a deleted message back, as it was. An admin or owner may.
+///
+/// # Errors
+/// [`DomainError::NotFound`], [`DomainError::Forbidden`], [`DomainError::Conflict`] when its time is over or its content was erased.
+pub async fn restore(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
+    let stored = access_message(ctx, actor, message).await?;
+    if stored.is_erased() {
+        return Err(DomainError::Conflict(
+            "The content of the message was erased; it cannot come back.".into(),
+        ));
+    }
+    let restored = stored.clone().into_restored();
+    ctx.append(Request::new(
+        stored.conversation_id.clone(),
+        Some(actor.clone()),
+        Command::RestoreMessage(Box::new(restored)),
+    ))
+    .await?;
+    get(ctx, actor, message).await
+}
+
+/// Sends a message on to other conversations, at most [`MAX_FORWARDS`], with its text, files and metadata. With `client_message_id` it can be
+/// repeated safely.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for a message that the caller does not see, [`DomainError::Conflict`] for a deleted one,
+/// [`DomainError::Validation`] naming every conversation that the caller cannot send to; then nothing is sent.
+pub async fn forward(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    conversations: &[ConversationId],
+    client_message_id: Option<String>,
+) -> Result<Vec<Message>> {
+    let mut faults = Faults::default();
+    faults.when(
+        !(1..=MAX_FORWARDS).contains(&conversations.len()),
+        "conversationIds",
+        format!("must name 1 to {MAX_FORWARDS} conversations"),
+    );
+    faults.into_result()?;
+    let shown = get(ctx, actor, message).await?;
+    if shown.is_deleted {
+        return Err(deleted());
+    }
+    let mut faults = Faults::default();
+    for (index, conversation) in conversations.iter().enumerate() {
+        let membership = ctx.store.find_membership(conversation, actor).await?;
+        faults.when(
+            membership.active().is_err(),
+            format!("conversationIds[{index}]"),
+            "is no conversation of the caller",
+        );
+    }
+    faults.into_result()?;
+    let draft = Draft {
+        content: shown.content,
+        kind: Some(match shown.kind {
+            MessageType::Custom => MessageType::Custom,
+            MessageType::Text | MessageType::System => MessageType::Text,
+        }),
+        attachments: shown.attachments,
+        metadata: shown.metadata,
+        client_message_id,
+        forwarded_from: Some(shown.forwarded_from.unwrap_or(ForwardedFrom {
+            message_id: shown.id,
+            sender_id: shown.sender_id,
+        })),
+        ..Draft::default()
+    };
+    let mut messages = Vec::with_capacity(conversations.len());
+    for conversation in conversations {
+        let sent = send(ctx, actor, conversation, draft.clone()).await?;
+        messages.push(sent.message);
+    }
+    Ok(messages)
+}
+
+/// The replies in a message's thread, oldest first with `after`, else newest first.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when the caller may not see the message, [`DomainError::Validation`] for an unknown cursor.
+pub async fn replies(
+    ctx: &Context,
+    actor: &UserId,
+    root: &MessageId,
+    request: &PageRequest,
+) -> Result<Page<Message>> {
+    let (stored, _, audience) = visible_message(ctx, actor, root).await?;
+    let page = ctx
+        .store
+        .find_reply_page(&stored, &audience, request)
+        .await?;
+    views(ctx, page, &audience, actor).await
 }
 
 /// One message.
@@ -213,11 +383,33 @@ pub async fn delete(ctx: &Context, actor: &UserId, message: &MessageId) -> Resul
 /// [`DomainError::NotFound`] when the caller may not see it.
 pub async fn get(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
     let (stored, _, audience) = visible_message(ctx, actor, message).await?;
-    let mut views = ctx
-        .store
-        .views_as_of(vec![stored], audience.as_of())
-        .await?;
+    view(ctx, stored, audience.as_of(), Some(actor)).await
+}
+
+async fn view(
+    ctx: &Context,
+    stored: StoredMessage,
+    as_of: Option<u64>,
+    viewer: Option<&UserId>,
+) -> Result<Message> {
+    let mut views = ctx.store.views(vec![stored], as_of, viewer).await?;
     views.pop().ok_or_else(DomainError::no_message)
+}
+
+async fn views(
+    ctx: &Context,
+    page: Page<StoredMessage>,
+    audience: &Audience,
+    viewer: &UserId,
+) -> Result<Page<Message>> {
+    Ok(Page {
+        items: ctx
+            .store
+            .views(page.items, audience.as_of(), Some(viewer))
+            .await?,
+        next_cursor: page.next_cursor,
+        has_more: page.has_more,
+    })
 }
 
 /// A piece of a conversation's history: newest first, with `after` oldest first.
@@ -235,11 +427,7 @@ pub async fn list(
         .store
         .find_message_page(conversation, &audience, request)
         .await?;
-    Ok(Page {
-        items: ctx.store.views_as_of(page.items, audience.as_of()).await?,
-        next_cursor: page.next_cursor,
-        has_more: page.has_more,
-    })
+    views(ctx, page, &audience, actor).await
 }
 
 /// One version of a message's text.
@@ -264,7 +452,7 @@ pub async fn history(ctx: &Context, actor: &UserId, message: &MessageId) -> Resu
 ///
 /// # Errors
 /// [`DomainError::NotFound`] for everybody else: the answer for a missing message.
-async fn visible_message(
+pub(super) async fn visible_message(
     ctx: &Context,
     actor: &UserId,
     message: &MessageId,
@@ -279,7 +467,7 @@ async fn visible_message(
         .find_membership(&stored.conversation_id, actor)
         .await?;
     let audience = membership.audience().map_err(as_no_message)?;
-    if !audience.sees(stored.seq) {
+    if !audience.sees(stored.seq) || stored.is_gone(Timestamp::now()) {
         return Err(DomainError::no_message());
     }
     Ok((stored, membership, audience))
@@ -295,7 +483,7 @@ async fn audience(
 }
 
 /// The stored message, for a member of its conversation who may see it.
-async fn access_message(
+pub(super) async fn access_message(
     ctx: &Context,
     actor: &UserId,
     message: &MessageId,
@@ -306,19 +494,26 @@ async fn access_message(
 }
 
 /// Whoever may not know of the conversation gets the answer for a missing message.
-fn as_no_message(error: DomainError) -> DomainError {
+pub(super) fn as_no_message(error: DomainError) -> DomainError {
     match error {
         DomainError::NotFound(_) => DomainError::no_message(),
         other => other,
     }
 }
 
-fn check_draft(ctx: &Context, draft: &Draft) -> Result<()> {
+fn check_draft(ctx: &Context, actor: Option<&UserId>, draft: &Draft) -> Result<()> {
     let mut faults = Faults::default();
     let may_be_empty = !draft.attachments.is_empty() || draft.kind == Some(MessageType::Custom);
+    faults.when(
+        draft
+            .ttl_seconds
+            .is_some_and(|seconds| !(1..=MAX_TTL_SECONDS).contains(&seconds)),
+        "ttlSeconds",
+        "must be between 1 and 31622400, which is a year",
+    );
     check_content(ctx, &draft.content, may_be_empty, &mut faults);
     faults.when(
-        draft.kind == Some(MessageType::System),
+        draft.kind == Some(MessageType::System) && actor.is_some(),
         "type",
         "must be text or custom; system messages are the service's and the host's own",
     );
@@ -423,6 +618,10 @@ fn request_hash(draft: &Draft) -> String {
     for user in &draft.mentions {
         part(user.as_str());
     }
+    if draft.silent || draft.ttl_seconds.is_some() || draft.forwarded_from.is_some() {
+        part(&format!("{} {:?}", draft.silent, draft.ttl_seconds));
+        part(&format!("{:?}", draft.forwarded_from));
+    }
     if let Some(metadata) = &draft.metadata {
         part(&serde_json::to_string(metadata).unwrap_or_default());
     }
@@ -436,12 +635,43 @@ fn request_hash(draft: &Draft) -> String {
 pub(super) fn check_send(
     state: &ConversationState,
     actor: Option<&UserId>,
+    root: Option<&MessageState>,
     message: &MessageCreated,
 ) -> Result<Decision> {
-    access::member(state, actor)?;
-    Ok(Decision::Append(Body::MessageCreated(Box::new(
-        message.clone(),
-    ))))
+    let (fields, standing) = access::member(state, actor)?;
+    access::not_blocked(state, actor)?;
+    let mut message = message.clone();
+    if message.thread_id.is_some() {
+        if !fields.settings.features.threads {
+            return Err(DomainError::Forbidden(
+                "Threads are off in this conversation.".into(),
+            ));
+        }
+        let sees = |seq| {
+            standing
+                .member()
+                .is_none_or(|member| Audience::of(fields, member).sees(seq))
+        };
+        let root = in_conversation(state, root)
+            .ok()
+            .filter(|root| sees(root.seq) && !root.is_expired)
+            .ok_or_else(|| not_of_conversation("threadId"))?;
+        if root.thread_id.is_some() {
+            return Err(DomainError::invalid(
+                "threadId",
+                "is itself a reply; name the message that its thread began with",
+            ));
+        }
+        if root.is_deleted {
+            return Err(deleted());
+        }
+        message.thread_reply_count = Some(root.reply_count + 1);
+    }
+    Ok(Decision::Append(Body::MessageCreated(Box::new(message))))
+}
+
+fn deleted() -> DomainError {
+    DomainError::Conflict("The message was deleted.".into())
 }
 
 pub(super) fn check_edit(
@@ -458,8 +688,9 @@ pub(super) fn check_edit(
         ));
     }
     if target.is_deleted {
-        return Err(DomainError::Conflict("The message was deleted.".into()));
+        return Err(deleted());
     }
+    access::not_blocked(state, actor)?;
     Ok(Decision::Append(Body::MessageUpdated(edit.clone())))
 }
 
@@ -467,7 +698,7 @@ pub(super) fn check_delete(
     state: &ConversationState,
     actor: Option<&UserId>,
     target: Option<&MessageState>,
-    id: &MessageTarget,
+    removal: &MessageRemoval,
 ) -> Result<Decision> {
     let (_, standing) = access::member(state, actor).map_err(as_no_message)?;
     let target = in_conversation(state, target)?;
@@ -477,13 +708,38 @@ pub(super) fn check_delete(
                 .into(),
         ));
     }
-    if target.is_deleted {
+    if target.is_expired || (target.is_deleted && !removal.is_expired) {
         return Ok(Decision::Nothing);
     }
-    Ok(Decision::Append(Body::MessageDeleted(id.clone())))
+    Ok(Decision::Append(Body::MessageDeleted(removal.clone())))
 }
 
-fn in_conversation<'a>(
+pub(super) fn check_restore(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    target: Option<&MessageState>,
+    restored: &MessageRestored,
+) -> Result<Decision> {
+    let (_, standing) = access::member(state, actor).map_err(as_no_message)?;
+    let target = in_conversation(state, target)?;
+    standing.require(Role::Admin)?;
+    if !target.is_deleted {
+        return Ok(Decision::Nothing);
+    }
+    if target.is_expired {
+        return Err(DomainError::no_message());
+    }
+    if target.edit_seq != restored.edit_seq {
+        return Err(DomainError::Conflict(
+            "The message was changed meanwhile; try again.".into(),
+        ));
+    }
+    Ok(Decision::Append(Body::MessageRestored(Box::new(
+        restored.clone(),
+    ))))
+}
+
+pub(super) fn in_conversation<'a>(
     state: &ConversationState,
     target: Option<&'a MessageState>,
 ) -> Result<&'a MessageState> {

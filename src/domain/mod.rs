@@ -8,17 +8,21 @@
 
 pub mod access;
 pub mod audience;
+pub mod blocks;
 pub mod catalogue;
 pub mod command;
 pub mod conversations;
 pub mod entry;
 pub mod error;
 pub mod fold;
+pub mod latest;
 pub mod log;
 pub mod messages;
 pub mod page;
 pub mod participants;
 pub mod patch;
+pub mod pins;
+pub mod reactions;
 pub mod state;
 pub mod users;
 
@@ -53,6 +57,8 @@ pub struct Context {
     pub store: Arc<crate::store::Store>,
     /// Who takes changes to the log.
     pub writers: Arc<dyn Writers>,
+    /// Who tells the world of what is in no log.
+    pub latest: Arc<dyn latest::PublishLatest>,
     /// The configured limits.
     pub limits: Limits,
     /// Users that this process knows to exist.

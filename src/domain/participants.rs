@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use chat_sdk::{ConversationId, ConversationType, Participant, Role, UserId};
+use chat_sdk::{ConversationId, ConversationType, Participant, Preferences, Role, UserId};
 
 use super::{
     Context, access,
-    command::{Command, Decision, Request},
+    command::{Command, Decision, PreferencesPatch, Request},
     conversations,
-    entry::{Body, ConversationSnapshot, ParticipantsJoined, ParticipantsLeft, RoleChange},
+    entry::{Body, ConversationSnapshot, ParticipantChange, ParticipantsJoined, ParticipantsLeft},
     error::{DomainError, Faults, Result},
     page::{Page, PageRequest},
     state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
@@ -233,10 +233,85 @@ pub(super) fn check_change_role(
     if member.role == Role::Owner && !has_other_owner(state, user) {
         return Err(no_owner_left());
     }
-    Ok(Decision::Append(Body::ParticipantUpdated(RoleChange {
-        user_id: user.clone(),
-        role,
-    })))
+    Ok(Decision::Append(Body::ParticipantUpdated(
+        ParticipantChange {
+            role: Some(role),
+            ..ParticipantChange::of(user.clone())
+        },
+    )))
+}
+
+/// Changes what the caller has set for themselves in a conversation. Answers the settings.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for who is no member.
+pub async fn change_preferences(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+    patch: PreferencesPatch,
+) -> Result<Preferences> {
+    let command = Command::ChangePreferences(patch);
+    ctx.append(Request::new(
+        conversation.clone(),
+        Some(actor.clone()),
+        command,
+    ))
+    .await?;
+    let membership = ctx.store.find_membership(conversation, actor).await?;
+    Ok(membership.active()?.preferences.clone())
+}
+
+pub(super) fn check_preferences(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    patch: &PreferencesPatch,
+) -> Result<Decision> {
+    let (fields, _) = access::member(state, actor)?;
+    let actor = actor.ok_or_else(DomainError::no_user)?;
+    let member = state
+        .active_member(actor)
+        .ok_or_else(DomainError::no_conversation)?;
+    let is_shown_again = member.preferences.hidden && !member.hides(fields.last_message_seq);
+    let before = Preferences {
+        hidden: member.preferences.hidden && !is_shown_again,
+        ..member.preferences.clone()
+    };
+    let after = changed(before.clone(), patch.clone());
+    if after == before {
+        return Ok(Decision::Nothing);
+    }
+    Ok(Decision::Append(Body::ParticipantUpdated(
+        ParticipantChange {
+            preferences: Some(after),
+            ..ParticipantChange::of(actor.clone())
+        },
+    )))
+}
+
+fn changed(mut preferences: Preferences, patch: PreferencesPatch) -> Preferences {
+    let PreferencesPatch {
+        muted,
+        muted_until,
+        archived,
+        pinned,
+        hidden,
+        notification_level,
+    } = patch;
+    let set = |field: &mut bool, value: Option<bool>| *field = value.unwrap_or(*field);
+    set(&mut preferences.muted, muted);
+    set(&mut preferences.archived, archived);
+    set(&mut preferences.pinned, pinned);
+    set(&mut preferences.hidden, hidden);
+    if muted_until.value().is_some() {
+        preferences.muted = true;
+    }
+    muted_until.apply(&mut preferences.muted_until);
+    if !preferences.muted {
+        preferences.muted_until = None;
+    }
+    preferences.notification_level = notification_level.unwrap_or(preferences.notification_level);
+    preferences
 }
 
 /// Refuses what would leave members without an owner. The last member of all may go.

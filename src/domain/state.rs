@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chat_sdk::{ConversationId, ConversationType, Role, Timestamp, UserId};
+use chat_sdk::{ConversationId, ConversationType, MessageId, Preferences, Role, Timestamp, UserId};
 
-use super::entry::{ConversationSnapshot, Owner, Profile, Settings};
+use super::entry::{Body, ConversationSnapshot, Entry, Owner, Profile, Settings};
 
 /// How many members a conversation shows without being asked for all.
 pub const SHOWN_MEMBERS: usize = 20;
@@ -72,6 +72,8 @@ pub struct ConversationFields {
     pub last_activity_at: Timestamp,
     /// The number of its newest message; 0 without one.
     pub last_message_seq: u64,
+    /// The number of the newest entry by which a message went or came back; 0 without one. Counts of messages that are older than it do not hold.
+    pub last_removal_seq: u64,
 }
 
 /// A user's membership in a conversation, past and present.
@@ -83,6 +85,12 @@ pub struct Member {
     pub intervals: Vec<(u64, Option<u64>)>,
     /// When they joined last.
     pub joined_at: Timestamp,
+    /// Their own settings.
+    pub preferences: Preferences,
+    /// The entry with which they hid the conversation last; 0 when they never did. A later message shows it again.
+    pub hidden_at: u64,
+    /// Whether they block the other one of a direct conversation.
+    pub is_blocking: bool,
     /// The entry that last changed this.
     pub seq: u64,
 }
@@ -91,6 +99,11 @@ impl Member {
     /// The number with which the newest membership began.
     pub fn joined_seq(&self) -> u64 {
         self.intervals.last().map_or(0, |(joined, _)| *joined)
+    }
+
+    /// Whether the conversation is left out of the member's lists, when its newest message is number `last_message_seq`.
+    pub fn hides(&self, last_message_seq: u64) -> bool {
+        self.preferences.hidden && last_message_seq <= self.hidden_at
     }
 
     /// Whether this is a member now.
@@ -162,6 +175,8 @@ pub struct UserFields {
     pub updated_at: Timestamp,
     /// Whether the user was deleted.
     pub is_deleted: bool,
+    /// Tokens that were issued before are refused (milliseconds since 1970); 0 when none is.
+    pub tokens_valid_from: i64,
 }
 
 impl UserState {
@@ -180,15 +195,96 @@ impl UserState {
     }
 }
 
-/// A message as it is now, as far as a check needs it.
+/// How many users of a reaction a message shows.
+pub const SHOWN_REACTORS: usize = 20;
+
+/// A message at one number of its conversation's log, as far as a check needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessageState {
+    /// Its id.
+    pub id: MessageId,
     /// Who sent it.
     pub sender: UserId,
     /// In which conversation.
     pub conversation: ConversationId,
     /// Its number.
     pub seq: u64,
-    /// Whether it was deleted.
+    /// The root of its thread, when it is a reply.
+    pub thread_id: Option<MessageId>,
+    /// Whether it is deleted.
     pub is_deleted: bool,
+    /// Whether its time was over; then it does not come back.
+    pub is_expired: bool,
+    /// The entry that last changed its text; 0 when none did.
+    pub edit_seq: u64,
+    /// How many replies its thread has.
+    pub reply_count: u32,
+    /// Whether it is pinned.
+    pub is_pinned: bool,
+    /// How many users reacted, and the first of them, by emoji.
+    pub reactions: BTreeMap<String, Reactors>,
+}
+
+/// How many users reacted with one emoji, and who.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reactors {
+    /// How many.
+    pub count: u32,
+    /// The first of them, at most [`SHOWN_REACTORS`].
+    pub user_ids: Vec<UserId>,
+}
+
+impl MessageState {
+    /// Lays `entry`, a later one of the same conversation, over it.
+    pub fn fold(&mut self, entry: &Entry) {
+        match &entry.body {
+            Body::MessageCreated(reply) if reply.thread_id.as_ref() == Some(&self.id) => {
+                if let Some(count) = reply.thread_reply_count {
+                    self.reply_count = count;
+                }
+            }
+            Body::MessageUpdated(edit) if edit.message_id == self.id => self.edit_seq = entry.seq,
+            Body::MessageDeleted(removal) if removal.message_id == self.id => {
+                self.is_deleted = true;
+                self.is_expired |= removal.is_expired;
+            }
+            Body::MessageRestored(restored) if restored.message_id == self.id => {
+                self.is_deleted = false;
+            }
+            Body::MessagePinned(target) if target.message_id == self.id => self.is_pinned = true,
+            Body::MessageUnpinned(target) if target.message_id == self.id => {
+                self.is_pinned = false;
+            }
+            Body::ReactionAdded(reaction) | Body::ReactionRemoved(reaction)
+                if reaction.message_id == self.id =>
+            {
+                self.reactions.insert(
+                    reaction.emoji.clone(),
+                    Reactors {
+                        count: reaction.total_count,
+                        user_ids: reaction.user_ids.clone(),
+                    },
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a command is about, beside its log's owner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// A message.
+    pub message: MessageId,
+    /// A user's reaction to it with one emoji.
+    pub reaction: Option<(String, UserId)>,
+}
+
+/// What a check is told of its [`Target`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetState {
+    /// The message; `None` where there is none.
+    pub message: Option<MessageState>,
+    /// Whether the user has reacted.
+    pub has_reacted: bool,
 }

@@ -9,7 +9,7 @@ use super::{
     Context,
     command::{Command, Decision, ProfilePatch, Request},
     conversations::{MAX_URL, check_url},
-    entry::{Body, Profile},
+    entry::{Body, Disconnection, Profile},
     error::{DomainError, Faults, FieldError, Result},
     messages::check_metadata,
     page::{Page, PageRequest},
@@ -170,7 +170,7 @@ pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<(
             } else {
                 field.to_owned()
             };
-            FieldError::new(place, "is not a known user; sync the user first")
+            FieldError::new(place, UNKNOWN)
         })
         .collect();
     if missing.is_empty() {
@@ -178,6 +178,13 @@ pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<(
     } else {
         Err(DomainError::Validation(missing))
     }
+}
+
+const UNKNOWN: &str = "is not a known user; sync the user first";
+
+/// The refusal of one user of whom nobody has heard.
+pub(super) fn unknown(field: &str) -> DomainError {
+    DomainError::invalid(field, UNKNOWN)
 }
 
 /// What a token tells of a user whom nobody has synced, less what does not fit: a token is no form that its bearer could correct.
@@ -277,4 +284,14 @@ pub(super) fn check_delete(state: &UserState) -> Result<Decision> {
         Some(_) => Ok(Decision::Append(Body::UserDeleted)),
         None => Ok(Decision::Nothing),
     }
+}
+
+pub(super) fn check_disconnect(
+    state: &UserState,
+    disconnection: &Disconnection,
+) -> Result<Decision> {
+    state.living().ok_or_else(DomainError::no_user)?;
+    Ok(Decision::Append(Body::UserDisconnected(
+        disconnection.clone(),
+    )))
 }

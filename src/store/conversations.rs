@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::{
     Store, bounded,
-    documents::{ConversationDocument, ParticipantDocument, StoredMessage, name_key, number},
+    documents::{ConversationDocument, ParticipantDocument, name_key, number},
+    facets::StoredMessage,
 };
 use crate::domain::{
     DomainError, Result,
@@ -28,6 +29,8 @@ fn noun(document: &ConversationDocument) -> Conversation {
         avatar_url: fields.settings.avatar_url,
         metadata: fields.settings.metadata,
         history_visibility: fields.settings.history_visibility,
+        features: fields.settings.features,
+        retention_seconds: fields.settings.retention_seconds,
         created_by: fields.created_by,
         created_at: fields.created_at,
         updated_at: fields.updated_at,
@@ -37,6 +40,10 @@ fn noun(document: &ConversationDocument) -> Conversation {
         seq: document.applied.unsigned_abs(),
         last_message: None,
         my_role: None,
+        preferences: None,
+        unread_count: None,
+        mention_count: None,
+        draft: None,
     }
 }
 
@@ -179,7 +186,7 @@ impl Store {
             })
             .await?;
             for document in found {
-                let message = StoredMessage::new(document)?.into_view(None);
+                let message = StoredMessage::new(document)?.into_view();
                 messages.insert(message.conversation_id.clone(), message);
             }
         }
@@ -188,6 +195,9 @@ impl Store {
             .map(|document| Conversation {
                 last_message: messages.remove(&document.id).map(Box::new),
                 my_role: members.get(&document.id).map(|member| member.role),
+                preferences: members
+                    .get(&document.id)
+                    .map(|member| member.preferences.clone()),
                 ..noun(document)
             })
             .collect())

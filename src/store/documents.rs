@@ -1,9 +1,9 @@
 //! What the collections hold, and how it becomes the domain's types. Field names are those of the contract.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chat_sdk::{
-    ConversationId, ConversationType, EventId, EventType, HistoryVisibility, MessageId, Metadata,
+    ConversationId, ConversationType, EventId, EventType, Features, HistoryVisibility, Preferences,
     Role, Timestamp, UserId,
 };
 use mongodb::bson::{
@@ -11,6 +11,7 @@ use mongodb::bson::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::facets::{DeletedFacet, EditFacet, Facets, PinnedFacet, ReactionsFacet, RepliesFacet};
 use crate::domain::{
     DomainError,
     entry::{Body, Entry, Owner, Profile, Settings},
@@ -28,7 +29,8 @@ pub fn date(at: Timestamp) -> DateTime {
     DateTime::from_millis(at.as_millis())
 }
 
-fn moment(at: DateTime) -> Timestamp {
+/// A stored moment.
+pub fn moment(at: DateTime) -> Timestamp {
     Timestamp::from_millis(at.timestamp_millis())
 }
 
@@ -60,6 +62,17 @@ pub fn log_document(entry: &Entry) -> bson::error::Result<RawDocumentBuf> {
         Body::MessageCreated(body) => bson::serialize_to_raw_document_buf(body)?,
         Body::MessageUpdated(body) => bson::serialize_to_raw_document_buf(body)?,
         Body::MessageDeleted(body) => bson::serialize_to_raw_document_buf(body)?,
+        Body::MessageRestored(body) => bson::serialize_to_raw_document_buf(body)?,
+        Body::MessagePinned(body) | Body::MessageUnpinned(body) => {
+            bson::serialize_to_raw_document_buf(body)?
+        }
+        Body::ReactionAdded(body) | Body::ReactionRemoved(body) => {
+            bson::serialize_to_raw_document_buf(body)?
+        }
+        Body::UserBlocked(body) | Body::UserUnblocked(body) => {
+            bson::serialize_to_raw_document_buf(body)?
+        }
+        Body::UserDisconnected(body) => bson::serialize_to_raw_document_buf(body)?,
         Body::ConversationCreated(body) => bson::serialize_to_raw_document_buf(body)?,
         Body::ConversationUpdated(body) => bson::serialize_to_raw_document_buf(body)?,
         Body::ParticipantAdded(body) => bson::serialize_to_raw_document_buf(body)?,
@@ -108,38 +121,19 @@ pub struct LogDocument {
     actor_id: Option<UserId>,
     at: DateTime,
     data: RawDocumentBuf,
-    /// The text it has now.
+    // The facets of a message, see [`Facets`]; one by one, because flattening would copy every document on its way.
     #[serde(default)]
-    pub edit: Option<EditFacet>,
-    /// Its deletion.
+    edit: Option<EditFacet>,
     #[serde(default)]
-    pub deleted: Option<DeletedFacet>,
-}
-
-/// A message's changed text.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EditFacet {
-    /// The entry that changed it.
-    pub seq: i64,
-    /// The text.
-    pub content: String,
-    /// The host's own data, where an edit changed it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
-    /// When.
-    pub at: DateTime,
-}
-
-/// A message's deletion.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeletedFacet {
-    /// The entry that deleted it.
-    pub seq: i64,
-    /// When.
-    pub at: DateTime,
-    /// By whom.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<UserId>,
+    deleted: Option<DeletedFacet>,
+    #[serde(default)]
+    pinned: Option<PinnedFacet>,
+    #[serde(default)]
+    replies: Option<RepliesFacet>,
+    #[serde(default)]
+    reactions: BTreeMap<String, ReactionsFacet>,
+    #[serde(default)]
+    is_erased: bool,
 }
 
 impl LogDocument {
@@ -160,6 +154,18 @@ impl LogDocument {
         })
     }
 
+    /// What became of it, when it is a message.
+    pub fn into_facets(self) -> Facets {
+        Facets {
+            edit: self.edit,
+            deleted: self.deleted,
+            pinned: self.pinned,
+            replies: self.replies,
+            reactions: self.reactions,
+            is_erased: self.is_erased,
+        }
+    }
+
     /// The entry, shared.
     ///
     /// # Errors
@@ -175,6 +181,11 @@ fn body(kind: EventType, data: &RawDocument) -> bson::error::Result<Body> {
         EventType::MessageCreated => Body::MessageCreated(bson::deserialize_from_slice(data)?),
         EventType::MessageUpdated => Body::MessageUpdated(bson::deserialize_from_slice(data)?),
         EventType::MessageDeleted => Body::MessageDeleted(bson::deserialize_from_slice(data)?),
+        EventType::MessageRestored => Body::MessageRestored(bson::deserialize_from_slice(data)?),
+        EventType::MessagePinned => Body::MessagePinned(bson::deserialize_from_slice(data)?),
+        EventType::MessageUnpinned => Body::MessageUnpinned(bson::deserialize_from_slice(data)?),
+        EventType::ReactionAdded => Body::ReactionAdded(bson::deserialize_from_slice(data)?),
+        EventType::ReactionRemoved => Body::ReactionRemoved(bson::deserialize_from_slice(data)?),
         EventType::ConversationCreated => {
             Body::ConversationCreated(bson::deserialize_from_slice(data)?)
         }
@@ -192,7 +203,18 @@ fn body(kind: EventType, data: &RawDocument) -> bson::error::Result<Body> {
         EventType::UserSynced => Body::UserSynced(bson::deserialize_from_slice(data)?),
         EventType::UserUpdated => Body::UserUpdated(bson::deserialize_from_slice(data)?),
         EventType::UserDeleted => Body::UserDeleted,
+        EventType::UserBlocked => Body::UserBlocked(bson::deserialize_from_slice(data)?),
+        EventType::UserUnblocked => Body::UserUnblocked(bson::deserialize_from_slice(data)?),
+        EventType::UserDisconnected => Body::UserDisconnected(bson::deserialize_from_slice(data)?),
         EventType::Noop => Body::Noop,
+        EventType::MessageRead
+        | EventType::MessageDelivered
+        | EventType::ConversationRead
+        | EventType::UserOnline
+        | EventType::UserAway
+        | EventType::UserOffline => {
+            return Err(serde::de::Error::custom("latest values are in no log"));
+        }
     })
 }
 
@@ -217,8 +239,12 @@ pub struct ConversationDocument {
     /// The name in lower case, for finding public conversations by it.
     name_key: Option<String>,
     avatar_url: Option<String>,
-    metadata: Option<Metadata>,
+    metadata: Option<chat_sdk::Metadata>,
     history_visibility: HistoryVisibility,
+    #[serde(default)]
+    features: Features,
+    #[serde(default)]
+    retention_seconds: Option<i64>,
     created_by: UserId,
     created_at: DateTime,
     updated_at: DateTime,
@@ -228,6 +254,8 @@ pub struct ConversationDocument {
     /// When something last happened; conversations are listed by it.
     pub last_activity_at: DateTime,
     last_message_seq: i64,
+    #[serde(default)]
+    last_removal_seq: i64,
 }
 
 impl ConversationDocument {
@@ -242,6 +270,8 @@ impl ConversationDocument {
             avatar_url: fields.settings.avatar_url.clone(),
             metadata: fields.settings.metadata.clone(),
             history_visibility: fields.settings.history_visibility,
+            features: fields.settings.features,
+            retention_seconds: fields.settings.retention_seconds.map(i64::from),
             created_by: fields.created_by.clone(),
             created_at: date(fields.created_at),
             updated_at: date(fields.updated_at),
@@ -250,6 +280,7 @@ impl ConversationDocument {
             participant_ids: fields.participant_ids.clone(),
             last_activity_at: date(fields.last_activity_at),
             last_message_seq: number(fields.last_message_seq),
+            last_removal_seq: number(fields.last_removal_seq),
         }
     }
 
@@ -262,6 +293,10 @@ impl ConversationDocument {
                 avatar_url: self.avatar_url.clone(),
                 metadata: self.metadata.clone(),
                 history_visibility: self.history_visibility,
+                features: self.features,
+                retention_seconds: self
+                    .retention_seconds
+                    .and_then(|seconds| u32::try_from(seconds).ok()),
             },
             created_by: self.created_by.clone(),
             created_at: moment(self.created_at),
@@ -271,6 +306,7 @@ impl ConversationDocument {
             participant_ids: self.participant_ids.clone(),
             last_activity_at: moment(self.last_activity_at),
             last_message_seq: self.last_message_seq.unsigned_abs(),
+            last_removal_seq: self.last_removal_seq.unsigned_abs(),
         }
     }
 }
@@ -288,6 +324,12 @@ pub struct ParticipantDocument {
     intervals: Vec<(i64, Option<i64>)>,
     is_active: bool,
     joined_at: DateTime,
+    #[serde(default)]
+    preferences: Preferences,
+    #[serde(default)]
+    hidden_at: i64,
+    #[serde(default)]
+    is_blocking: bool,
     seq: i64,
 }
 
@@ -305,6 +347,9 @@ impl ParticipantDocument {
                 .collect(),
             is_active: member.is_active(),
             joined_at: date(member.joined_at),
+            preferences: member.preferences.clone(),
+            hidden_at: number(member.hidden_at),
+            is_blocking: member.is_blocking,
             seq: number(member.seq),
         }
     }
@@ -324,6 +369,9 @@ impl ParticipantDocument {
                 .map(|(joined, left)| (joined.unsigned_abs(), left.map(i64::unsigned_abs)))
                 .collect(),
             joined_at: moment(self.joined_at),
+            preferences: self.preferences.clone(),
+            hidden_at: self.hidden_at.unsigned_abs(),
+            is_blocking: self.is_blocking,
             seq: self.seq.unsigned_abs(),
         }
     }
@@ -344,6 +392,9 @@ pub struct UserDocument {
     search_keys: Vec<String>,
     updated_at: DateTime,
     is_deleted: bool,
+    /// Tokens issued before are refused (milliseconds since 1970).
+    #[serde(default)]
+    tokens_valid_from: i64,
 }
 
 impl UserDocument {
@@ -367,6 +418,7 @@ impl UserDocument {
             search_keys,
             updated_at: date(fields.updated_at),
             is_deleted: fields.is_deleted,
+            tokens_valid_from: fields.tokens_valid_from,
         }
     }
 
@@ -376,89 +428,8 @@ impl UserDocument {
             profile: self.profile.clone(),
             updated_at: moment(self.updated_at),
             is_deleted: self.is_deleted,
+            tokens_valid_from: self.tokens_valid_from,
         }
-    }
-}
-
-/// A message with what became of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredMessage {
-    /// Where it stands.
-    pub conversation_id: ConversationId,
-    /// Its number.
-    pub seq: u64,
-    /// Its id.
-    pub id: MessageId,
-    pub(super) created: chat_sdk::Message,
-    pub(super) edit: Option<EditFacet>,
-    pub(super) deleted: Option<DeletedFacet>,
-}
-
-impl StoredMessage {
-    /// The message of a log document.
-    ///
-    /// # Errors
-    /// [`DomainError::Internal`] when it is none.
-    pub fn new(document: LogDocument) -> Result<Self, DomainError> {
-        let entry = document.entry()?;
-        let Body::MessageCreated(body) = &entry.body else {
-            return Err(unreadable("message"));
-        };
-        let created = crate::domain::catalogue::message(&entry, body);
-        Ok(Self {
-            conversation_id: created.conversation_id.clone(),
-            seq: entry.seq,
-            id: created.id.clone(),
-            created,
-            edit: document.edit,
-            deleted: document.deleted,
-        })
-    }
-
-    /// Who sent it.
-    pub fn sender(&self) -> &UserId {
-        &self.created.sender_id
-    }
-
-    /// The host's own data of its latest edit, if that named any.
-    pub fn edited_metadata(&self) -> Option<Metadata> {
-        self.edit.as_ref().and_then(|edit| edit.metadata.clone())
-    }
-
-    /// Whether it is deleted now.
-    pub fn is_deleted(&self) -> bool {
-        self.deleted.is_some()
-    }
-
-    /// Whether an edit later than number `as_of` hides the text that was there then.
-    pub(super) fn needs_older_text(&self, as_of: u64) -> bool {
-        self.edit
-            .as_ref()
-            .is_some_and(|edit| edit.seq.unsigned_abs() > as_of)
-    }
-
-    /// The message as the contract shows it; with `as_of`, as it was at that number of the log. The caller has replaced a later edit by then
-    /// (see `needs_older_text`).
-    pub fn into_view(self, as_of: Option<u64>) -> chat_sdk::Message {
-        let is_known = |seq: i64| as_of.is_none_or(|as_of| seq.unsigned_abs() <= as_of);
-        let mut message = self.created;
-        if let Some(edit) = self.edit.filter(|edit| is_known(edit.seq)) {
-            message.content = edit.content;
-            if edit.metadata.is_some() {
-                message.metadata = edit.metadata;
-            }
-            message.is_edited = true;
-            message.updated_at = moment(edit.at);
-        }
-        if let Some(deleted) = self.deleted.filter(|deleted| is_known(deleted.seq)) {
-            message.content = String::new();
-            message.attachments = Vec::new();
-            message.metadata = None;
-            message.mentions = Vec::new();
-            message.is_deleted = true;
-            message.updated_at = moment(deleted.at);
-        }
-        message
     }
 }
 
@@ -488,6 +459,11 @@ mod tests {
                 metadata: Some(metadata.into()),
                 client_message_id: Some("c1".to_owned()),
                 request_hash: None,
+                thread_reply_count: None,
+                here: Vec::new(),
+                silent: false,
+                forwarded_from: None,
+                expires_at: None,
             })),
         };
         let raw = log_document(&entry).expect("encodes");

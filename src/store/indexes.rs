@@ -89,11 +89,23 @@ impl Store {
                     "history",
                     is_message,
                 ),
-                // The edits of a message.
+                // What became of a message.
                 partial(
                     doc! { "data.messageId": 1, "seq": 1 },
-                    "edits",
-                    doc! { "type": "message.updated" },
+                    "changes",
+                    doc! { "data.messageId": { "$exists": true } },
+                ),
+                // The replies of a thread.
+                partial(
+                    doc! { "data.threadId": 1, "seq": 1 },
+                    "threads",
+                    doc! { "data.threadId": { "$exists": true } },
+                ),
+                // Pinned messages.
+                partial(
+                    doc! { "conversationId": 1, "pinned.seq": -1 },
+                    "pins",
+                    doc! { "pinned.isPinned": true },
                 ),
             ])
             .await?;
@@ -121,6 +133,23 @@ impl Store {
         self.database
             .collection::<Document>("users")
             .create_indexes([index(doc! { "searchKeys": 1, "_id": 1 }, "search")])
+            .await?;
+        self.database
+            .collection::<Document>("reactions")
+            .create_indexes([
+                index(doc! { "messageId": 1, "isActive": 1, "seq": 1 }, "reactors"),
+                index(doc! { "userId": 1, "isActive": 1 }, "of_user"),
+            ])
+            .await?;
+        self.database
+            .collection::<Document>("blocks")
+            .create_indexes([
+                index(
+                    doc! { "userId": 1, "isActive": 1, "blockedUserId": 1 },
+                    "blocked",
+                ),
+                index(doc! { "blockedUserId": 1, "isActive": 1 }, "blockers"),
+            ])
             .await?;
         self.epoch().await
     }

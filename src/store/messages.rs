@@ -1,17 +1,19 @@
 //! Messages, read from the log.
 
-use chat_sdk::{ConversationId, Message, MessageId};
+use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 
 use super::{
     Store, bounded,
-    documents::{EditFacet, LogDocument, StoredMessage, date, number},
+    documents::{LogDocument, number},
+    facets::{Facets, StoredMessage},
 };
 use crate::domain::{
     DomainError, Result,
     audience::Audience,
-    entry::Body,
+    entry::{Body, Entry},
+    fold::facet_of,
     messages::Version,
     page::{Page, PageRequest},
 };
@@ -137,6 +139,9 @@ impl Store {
         let mut filter = doc! {
             "conversationId": conversation.as_str(),
             "type": "message.created",
+            // Whose time is over is gone, whether the timer has come by or not.
+            "deleted.isExpired": { "$ne": true },
+            "data.expiresAt": { "$not": { "$lte": Timestamp::now().as_millis() } },
         };
         match ranges.len() {
             0 => return Ok(Vec::new()),
@@ -159,65 +164,194 @@ impl Store {
         documents.into_iter().map(StoredMessage::new).collect()
     }
 
-    /// Messages as the contract shows them; with `as_of`, as they were at that number of their conversation's log.
+    /// The replies to `root`, as far as `audience` sees them: newest first, with `after` oldest first.
+    ///
+    /// # Errors
+    /// [`DomainError::Validation`] for a cursor that is no message of the conversation.
+    pub async fn find_reply_page(
+        &self,
+        root: &StoredMessage,
+        audience: &Audience,
+        request: &PageRequest,
+    ) -> Result<Page<StoredMessage>> {
+        let conversation = &root.conversation_id;
+        let (mut from, mut to, mut direction) = (root.seq + 1, u64::MAX, -1);
+        if let Some(cursor) = &request.after {
+            from = self
+                .message_position("after", cursor, conversation, audience)
+                .await?
+                + 1;
+            direction = 1;
+        } else if let Some(cursor) = &request.before {
+            to = self
+                .message_position("before", cursor, conversation, audience)
+                .await?
+                - 1;
+        }
+        let of_thread = doc! { "data.threadId": root.id.as_str() };
+        self.find_listed(of_thread, "seq", audience, (from, to), direction, request)
+            .await
+    }
+
+    /// The pinned messages of `conversation` that `audience` sees, newest pin first.
+    ///
+    /// # Errors
+    /// [`DomainError::Validation`] for a cursor that is no pinned message of the conversation.
+    pub async fn find_pinned_page(
+        &self,
+        conversation: &ConversationId,
+        audience: &Audience,
+        request: &PageRequest,
+    ) -> Result<Page<StoredMessage>> {
+        let mut to = u64::MAX;
+        // One direction only: whichever parameter carries it, a cursor goes on.
+        let cursor = [("before", &request.before), ("after", &request.after)]
+            .into_iter()
+            .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));
+        if let Some((field, cursor)) = cursor {
+            let unknown =
+                || DomainError::invalid(field, "is no pinned message of this conversation");
+            let id: MessageId = cursor.parse().map_err(|_| unknown())?;
+            let found = self.find_message(&id).await?;
+            let pinned = found
+                .filter(|message| message.conversation_id == *conversation)
+                .and_then(|message| message.facets.pinned)
+                .ok_or_else(unknown)?;
+            to = pinned.seq.unsigned_abs() - 1;
+        }
+        let pinned = doc! {
+            "conversationId": conversation.as_str(),
+            "pinned.isPinned": true,
+            "$or": [{ "deleted": { "$exists": false } }, { "deleted.isRestored": true }],
+        };
+        self.find_listed(pinned, "pinned.seq", audience, (1, to), -1, request)
+            .await
+    }
+
+    /// Messages of `filter` whose number `order` lies in `range`, by that number, less those that `audience` does not see or whose time is over.
+    async fn find_listed(
+        &self,
+        mut filter: Document,
+        order: &str,
+        audience: &Audience,
+        range: (u64, u64),
+        direction: i32,
+        request: &PageRequest,
+    ) -> Result<Page<StoredMessage>> {
+        filter.insert(
+            order,
+            doc! { "$gte": number(range.0), "$lte": number(range.1) },
+        );
+        filter.insert("type", "message.created");
+        filter.insert("deleted.isExpired", doc! { "$ne": true });
+        filter.insert(
+            "data.expiresAt",
+            doc! { "$not": { "$lte": Timestamp::now().as_millis() } },
+        );
+        let seen: Vec<Document> = audience
+            .ranges()
+            .iter()
+            .map(|(from, to)| doc! { "seq": { "$gte": number(*from), "$lte": number(*to) } })
+            .collect();
+        let documents: Vec<LogDocument> = bounded(async {
+            self.log
+                .find(doc! { "$and": [filter, { "$or": seen }] })
+                .sort(doc! { order: direction })
+                .limit(i64::from(request.limit) + 1)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        let messages = documents
+            .into_iter()
+            .map(StoredMessage::new)
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Page::cut(messages, request.limit, |message| {
+            message.id.to_string()
+        }))
+    }
+
+    /// Messages as the contract shows them to `viewer`; with `as_of`, as they were at that number of their conversation's log.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
-    pub async fn views_as_of(
+    pub async fn views(
         &self,
         messages: Vec<StoredMessage>,
         as_of: Option<u64>,
+        viewer: Option<&UserId>,
     ) -> Result<Vec<Message>> {
         let mut views = Vec::with_capacity(messages.len());
         for mut message in messages {
             if let Some(seq) = as_of
-                && message.needs_older_text(seq)
+                && message.changed_after(seq)
             {
-                message.edit = self.find_edit(&message.id, seq).await?;
+                message.facets = self.read_facets(&message.id, seq).await?;
             }
-            views.push(message.into_view(as_of));
+            views.push(message.into_view());
+        }
+        if let Some(viewer) = viewer {
+            self.mark_own_reactions(&mut views, viewer).await?;
         }
         Ok(views)
     }
 
-    async fn find_edit(&self, id: &MessageId, as_of: u64) -> Result<Option<EditFacet>> {
-        Ok(self
-            .read_edits(id, Some(as_of))
-            .await?
-            .into_iter()
-            .next_back())
+    async fn mark_own_reactions(&self, views: &mut [Message], viewer: &UserId) -> Result<()> {
+        let mut asked = Vec::new();
+        for message in views.iter_mut() {
+            for reaction in &mut message.reactions {
+                reaction.reacted_by_me = reaction.user_ids.contains(viewer);
+                // Only where not all are shown, the others have to be asked for.
+                if !reaction.reacted_by_me && (reaction.user_ids.len() as u32) < reaction.count {
+                    asked.push((message.id.clone(), reaction.emoji.clone()));
+                }
+            }
+        }
+        let own = self.find_own_reactions(viewer, &asked).await?;
+        if own.is_empty() {
+            return Ok(());
+        }
+        for message in views.iter_mut() {
+            for reaction in &mut message.reactions {
+                reaction.reacted_by_me |=
+                    own.contains(&(message.id.clone(), reaction.emoji.clone()));
+            }
+        }
+        Ok(())
     }
 
-    async fn read_edits(&self, id: &MessageId, as_of: Option<u64>) -> Result<Vec<EditFacet>> {
-        let mut filter = doc! { "data.messageId": id.as_str(), "type": "message.updated" };
+    /// What became of a message up to number `as_of`, made anew from the entries that changed it.
+    async fn read_facets(&self, id: &MessageId, as_of: u64) -> Result<Facets> {
+        let mut facets = Facets::default();
+        for filter in [
+            doc! { "data.messageId": id.as_str() },
+            doc! { "data.threadId": id.as_str() },
+        ] {
+            for entry in self.read_changes(filter, Some(as_of)).await? {
+                if let Some((_, facet)) = facet_of(&entry) {
+                    facets.apply(facet);
+                }
+            }
+        }
+        Ok(facets)
+    }
+
+    /// The entries of `filter` up to number `as_of`, ascending.
+    async fn read_changes(&self, mut filter: Document, as_of: Option<u64>) -> Result<Vec<Entry>> {
         if let Some(as_of) = as_of {
             filter.insert("seq", doc! { "$lte": number(as_of) });
         }
         let documents: Vec<LogDocument> = bounded(async {
             self.log
                 .find(filter)
-                .sort(doc! { "data.messageId": 1, "seq": 1 })
-                .limit(1000)
+                .sort(doc! { "seq": 1 })
                 .await?
                 .try_collect()
                 .await
         })
         .await?;
-        documents
-            .iter()
-            .map(|document| {
-                let entry = document.entry()?;
-                match entry.body {
-                    Body::MessageUpdated(edit) => Ok(EditFacet {
-                        seq: number(entry.seq),
-                        content: edit.content,
-                        metadata: edit.metadata,
-                        at: date(entry.at),
-                    }),
-                    _ => Err(super::documents::unreadable("edit")),
-                }
-            })
-            .collect()
+        documents.iter().map(LogDocument::entry).collect()
     }
 
     /// Every text of `message`, oldest first, as far as number `as_of` knows; none for one that is deleted by then.
@@ -229,22 +363,27 @@ impl Store {
         message: &StoredMessage,
         as_of: Option<u64>,
     ) -> Result<Vec<Version>> {
-        let is_deleted = message
-            .deleted
-            .as_ref()
-            .is_some_and(|deleted| as_of.is_none_or(|as_of| deleted.seq.unsigned_abs() <= as_of));
-        if is_deleted {
+        let facets = match as_of {
+            Some(as_of) if message.changed_after(as_of) => {
+                self.read_facets(&message.id, as_of).await?
+            }
+            _ => message.facets.clone(),
+        };
+        if facets.deleted.is_some_and(|deleted| !deleted.is_restored) {
             return Ok(Vec::new());
         }
         let mut versions = vec![Version {
             content: message.created.content.clone(),
             at: message.created.created_at,
         }];
-        for edit in self.read_edits(&message.id, as_of).await? {
-            versions.push(Version {
-                at: chat_sdk::Timestamp::from_millis(edit.at.timestamp_millis()),
-                content: edit.content,
-            });
+        let edits = doc! { "data.messageId": message.id.as_str(), "type": "message.updated" };
+        for entry in self.read_changes(edits, as_of).await? {
+            if let Body::MessageUpdated(edit) = entry.body {
+                versions.push(Version {
+                    at: entry.at,
+                    content: edit.content,
+                });
+            }
         }
         Ok(versions)
     }

@@ -3,13 +3,16 @@
 //! Every read sees only what a majority has committed, on the primary. Nothing outside [`log`] writes what the log's fold says.
 //! This room knows the domain's types and rules of state, and no HTTP, socket or broker.
 
+mod blocks;
 mod conversations;
 mod documents;
+mod facets;
 mod indexes;
 mod leases;
 pub mod log;
 mod messages;
 mod participants;
+mod reactions;
 mod relay;
 mod resume;
 mod users;
@@ -24,7 +27,7 @@ use mongodb::{
     },
 };
 
-pub use documents::StoredMessage;
+pub use facets::StoredMessage;
 pub use indexes::PrepareError;
 /// A moment by the clock of the MongoDB cluster.
 pub use mongodb::bson::Timestamp as ClusterTime;
@@ -33,8 +36,10 @@ pub use relay::{Marker, RelayState, SweepEntry, seconds_before};
 pub use resume::{Missed, MissedEntries};
 
 use crate::domain::DomainError;
+use blocks::BlockDocument;
 use documents::{ConversationDocument, LogDocument, ParticipantDocument, UserDocument};
 use log::Unavailable;
+use reactions::ReactionDocument;
 
 /// How long a read may take before its caller hears that the store is away.
 const READ_TIMEOUT: Duration = Duration::from_millis(1600);
@@ -50,6 +55,8 @@ pub struct Store {
     conversations: Collection<ConversationDocument>,
     participants: Collection<ParticipantDocument>,
     users: Collection<UserDocument>,
+    reactions: Collection<ReactionDocument>,
+    blocks: Collection<BlockDocument>,
 }
 
 impl Store {
@@ -84,6 +91,8 @@ impl Store {
             conversations: database.collection("conversations"),
             participants: database.collection("participants"),
             users: database.collection("users"),
+            reactions: database.collection("reactions"),
+            blocks: database.collection("blocks"),
             database,
         })
     }

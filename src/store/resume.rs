@@ -182,7 +182,7 @@ impl Store {
         }
         let found: Vec<LogDocument> = bounded(async {
             self.log
-                .find(doc! { "_id": { "$in": ids }, "deleted.seq": { "$lte": number(to) } })
+                .find(doc! { "_id": { "$in": ids }, "deleted.seq": { "$lte": number(to) }, "deleted.isRestored": { "$ne": true } })
                 .await?
                 .try_collect()
                 .await
@@ -200,6 +200,7 @@ fn told_message(entry: &Entry) -> Option<MessageId> {
     match &entry.body {
         Body::MessageCreated(_) => Some(entry.id.to_message_id()),
         Body::MessageUpdated(edit) => Some(edit.message_id.clone()),
+        Body::MessageRestored(restored) => Some(restored.message_id.clone()),
         _ => None,
     }
 }
@@ -215,6 +216,12 @@ fn forget_text(body: &mut Body) {
         Body::MessageUpdated(edit) => {
             edit.content.clear();
             edit.metadata = None;
+        }
+        Body::MessageRestored(restored) => {
+            restored.content.clear();
+            restored.attachments.clear();
+            restored.mentions.clear();
+            restored.metadata = None;
         }
         _ => {}
     }

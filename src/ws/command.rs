@@ -32,6 +32,9 @@ struct Send {
     mentions: Vec<UserId>,
     metadata: Option<Metadata>,
     client_message_id: Option<String>,
+    #[serde(default)]
+    silent: bool,
+    ttl_seconds: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -127,6 +130,9 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
                 mentions: send.mentions,
                 metadata: send.metadata,
                 client_message_id: send.client_message_id,
+                silent: send.silent,
+                ttl_seconds: send.ttl_seconds,
+                forwarded_from: None,
             };
             let sent = match (send.conversation_id, send.receiver_id) {
                 (Some(conversation), None) => {

@@ -23,8 +23,7 @@ use super::{
     command::{self, Room, Token},
     frame::{self, ClientFrame, FrameError},
     hub::Joined,
-    push::Push,
-    socket::Socket,
+    socket::{Outgoing, Socket},
     tracker::{Tracker, now_seconds},
 };
 use crate::{
@@ -260,7 +259,7 @@ where
 {
     async fn run(
         mut self,
-        mut queue: mpsc::Receiver<Arc<Push>>,
+        mut queue: mpsc::Receiver<Outgoing>,
         caught_up: CatchUp,
         resume: Option<&str>,
         first_ack: Option<String>,
@@ -268,7 +267,7 @@ where
         if let Err(reason) = Box::pin(self.greet(caught_up, resume, first_ack)).await {
             return reason;
         }
-        let mut pushes: Vec<Arc<Push>> = Vec::new();
+        let mut pushes: Vec<Outgoing> = Vec::new();
         let mut next_ping = Instant::now() + PING_PERIOD.mul_f64(0.5 + rand::random::<f64>() / 2.0);
         // One timer for both, set anew only when it fires or the token is refreshed: a timer per turn would cost more than the turn.
         let mut timer = std::pin::pin!(tokio::time::sleep_until(next_ping.min(self.expires_at)));
@@ -383,10 +382,17 @@ where
 
     async fn write_pushes(
         &mut self,
-        pushes: &mut Vec<Arc<Push>>,
+        pushes: &mut Vec<Outgoing>,
     ) -> Result<(), Option<CloseReason>> {
-        for push in pushes.drain(..) {
-            self.socket.sent(&push);
+        for outgoing in pushes.drain(..) {
+            self.socket.sent(&outgoing);
+            let push = match outgoing {
+                Outgoing::Logged(push) => push,
+                Outgoing::Live(text) => {
+                    self.feed(WsMessage::Text(text)).await?;
+                    continue;
+                }
+            };
             if !self.given.is_empty() {
                 match self.given.get(&push.conversation) {
                     Some(given) if push.seq <= *given => continue,

@@ -15,16 +15,17 @@ use std::{
 use chat_sdk::{ConversationId, EventType, Timestamp, UserId};
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     close::CloseReason,
     cursor::Seal,
     memory::{Memory, Remembered},
-    push::{MembershipChange, Push},
-    socket::Socket,
+    push::{MembershipChange, Push, live_frame},
+    socket::{Outgoing, Socket},
 };
 use crate::{
-    bus::tail::{TailEvent, TailSink},
+    bus::tail::{Latest, TailEvent, TailSink},
     domain::entry::Owner,
     store::{Missed, MissedEntries, Store},
 };
@@ -275,6 +276,38 @@ impl Hub {
         gauge!("chat_ws_sockets").decrement(1.0);
     }
 
+    /// Gives `text`, which is in no log, to every socket that hears of `conversation`, but not to those of `except`.
+    pub fn tell_room(
+        &self,
+        conversation: &ConversationId,
+        text: &Utf8Bytes,
+        except: Option<&UserId>,
+    ) {
+        let state = self.state.lock();
+        let sockets = state.rooms.get(conversation).map(|room| &room.sockets);
+        for socket in sockets.into_iter().flatten() {
+            if Some(&socket.user) != except {
+                socket.push(Outgoing::Live(text.clone()));
+            }
+        }
+    }
+
+    /// Gives `text`, which is in no log, to every socket of `user` on this node.
+    pub fn tell_user(&self, user: &UserId, text: &Utf8Bytes) {
+        let state = self.state.lock();
+        for socket in state.users.get(user).into_iter().flatten() {
+            socket.push(Outgoing::Live(text.clone()));
+        }
+    }
+
+    /// Ends every socket of `user` on this node.
+    pub fn end_user(&self, user: &UserId, reason: CloseReason) {
+        let state = self.state.lock();
+        for socket in state.users.get(user).into_iter().flatten() {
+            socket.end(reason);
+        }
+    }
+
     /// Ends every socket.
     pub fn end_all(&self, reason: CloseReason) {
         let state = self.state.lock();
@@ -443,7 +476,7 @@ fn send(state: &mut State, conversation: &ConversationId, push: &Arc<Push>) {
         }
     }
     for socket in &room.sockets {
-        socket.push(push);
+        socket.push(Outgoing::Logged(Arc::clone(push)));
     }
     match push.change() {
         MembershipChange::Left(left) => {
@@ -523,6 +556,31 @@ impl TailSink for Hub {
                 self.ingest(&mut state, push);
             }
             None => counter!("chat_tail_unreadable_total").increment(1),
+        }
+    }
+
+    fn on_latest(&self, latest: &Latest) {
+        let name = match latest.kind {
+            EventType::MessageRead => "message:read",
+            EventType::MessageDelivered => "message:delivered",
+            EventType::ConversationRead => "conversation:read",
+            // Presence is told to those who share a conversation, which is not for the hub to know.
+            _ => return,
+        };
+        let Owner::Conversation(conversation) = &latest.owner else {
+            return;
+        };
+        let Some(text) = live_frame(name, &latest.payload) else {
+            counter!("chat_tail_unreadable_total").increment(1);
+            return;
+        };
+        match &latest.only {
+            Some(users) => {
+                for user in users {
+                    self.tell_user(user, &text);
+                }
+            }
+            None => self.tell_room(conversation, &text, None),
         }
     }
 

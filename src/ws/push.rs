@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use chat_sdk::{
     ConversationId, EventType, UserId,
-    events::{ParticipantsAdded, ParticipantsRemoved},
+    events::{ParticipantUpdated, ParticipantsAdded, ParticipantsRemoved},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -26,6 +26,8 @@ pub struct Push {
     frame: Frame,
     /// What those see whom it makes members, or whose membership it ends.
     own_frame: Option<Frame>,
+    /// The one member who may be told; the others get the number alone.
+    only: Option<UserId>,
     change: MembershipChange,
 }
 
@@ -87,6 +89,13 @@ struct EnvelopeParts<'a> {
     data: &'a RawValue,
 }
 
+/// The frame of an event that is in no log; `None` for a payload that is no envelope.
+pub fn live_frame(event: &str, payload: &[u8]) -> Option<Utf8Bytes> {
+    let envelope: EnvelopeParts<'_> = serde_json::from_slice(payload).ok()?;
+    let (id, data) = (envelope.id, envelope.data.get());
+    Some(format!(r#"{{"event":"{event}","id":"{id}","data":{data}}}"#).into())
+}
+
 impl Push {
     /// The push of an event of the stream; `None` for a payload that is no envelope.
     pub fn from_envelope(
@@ -100,6 +109,7 @@ impl Push {
         let (id, data) = (envelope.id, envelope.data.get());
         let skip = || format!(r#"{{"conversationId":"{conversation}"}}"#);
         let mut own_frame = None;
+        let mut only = None;
         let mut change = MembershipChange::None;
         let frame = match kind {
             EventType::MessageCreated => Frame::new("message:new", id, seq, data),
@@ -137,11 +147,38 @@ impl Push {
                 own_frame = Some(Frame::new("conversation:removed", id, seq, &skip()));
                 Frame::new("participant:removed", id, seq, data)
             }
-            EventType::ParticipantUpdated => Frame::new("participant:updated", id, seq, data),
+            EventType::ParticipantUpdated => {
+                let updated: ParticipantUpdated = serde_json::from_str(data).ok()?;
+                if updated.is_private() {
+                    let own = match updated.preferences {
+                        Some(_) => Frame::new("participant:updated", id, seq, data),
+                        None => Frame::new("seq:skip", id, seq, &skip()),
+                    };
+                    own_frame = Some(own);
+                    only = Some(updated.user_id);
+                    Frame::new("seq:skip", id, seq, &skip())
+                } else {
+                    Frame::new("participant:updated", id, seq, data)
+                }
+            }
+            EventType::MessageRestored => Frame::new("message:restored", id, seq, data),
+            EventType::MessagePinned => Frame::new("message:pinned", id, seq, data),
+            EventType::MessageUnpinned => Frame::new("message:unpinned", id, seq, data),
+            EventType::ReactionAdded => Frame::new("reaction:added", id, seq, data),
+            EventType::ReactionRemoved => Frame::new("reaction:removed", id, seq, data),
             EventType::Noop
             | EventType::UserSynced
             | EventType::UserUpdated
-            | EventType::UserDeleted => Frame::new("seq:skip", id, seq, &skip()),
+            | EventType::UserDeleted
+            | EventType::UserBlocked
+            | EventType::UserUnblocked
+            | EventType::UserDisconnected => Frame::new("seq:skip", id, seq, &skip()),
+            EventType::MessageRead
+            | EventType::MessageDelivered
+            | EventType::ConversationRead
+            | EventType::UserOnline
+            | EventType::UserAway
+            | EventType::UserOffline => return None,
         };
         Some(Self {
             conversation,
@@ -149,6 +186,7 @@ impl Push {
             watermark,
             frame,
             own_frame,
+            only,
             change,
         })
     }
@@ -173,7 +211,7 @@ impl Push {
     fn frame_for(&self, user: &UserId) -> &Frame {
         let is_own = match &self.change {
             MembershipChange::Joined(users) | MembershipChange::Left(users) => users.contains(user),
-            MembershipChange::None | MembershipChange::Closed => false,
+            MembershipChange::None | MembershipChange::Closed => self.only.as_ref() == Some(user),
         };
         match &self.own_frame {
             Some(own) if is_own => own,

@@ -11,11 +11,30 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use super::{close::CloseReason, push::Push};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// The most pushes that may wait for a slow reader.
 const MAX_QUEUED: usize = 1024;
 /// The most bytes that may wait for a slow reader: 512 KiB. One large event may exceed it alone.
 const MAX_QUEUED_BYTES: usize = 512 * 1024;
+
+/// What waits to be written to a socket.
+#[derive(Debug, Clone)]
+pub enum Outgoing {
+    /// An entry of a log: numbered, with a cursor.
+    Logged(Arc<Push>),
+    /// Something that is in no log: a frame as it is written.
+    Live(Utf8Bytes),
+}
+
+impl Outgoing {
+    fn wire_len(&self) -> usize {
+        match self {
+            Self::Logged(push) => push.wire_len(),
+            Self::Live(text) => text.len(),
+        }
+    }
+}
 
 /// The hub's end of a socket.
 #[derive(Debug)]
@@ -24,7 +43,7 @@ pub struct Socket {
     pub id: u64,
     /// Whose it is.
     pub user: UserId,
-    queue: mpsc::Sender<Arc<Push>>,
+    queue: mpsc::Sender<Outgoing>,
     queued_bytes: AtomicUsize,
     /// The conversations that it hears of. Changed by the hub alone, together with its rooms.
     rooms: Mutex<Vec<ConversationId>>,
@@ -35,7 +54,7 @@ pub struct Socket {
 
 impl Socket {
     /// A socket and its end of the queue.
-    pub fn new(id: u64, user: UserId) -> (Arc<Self>, mpsc::Receiver<Arc<Push>>) {
+    pub fn new(id: u64, user: UserId) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (queue, inbox) = mpsc::channel(MAX_QUEUED);
         let socket = Self {
             id,
@@ -49,12 +68,12 @@ impl Socket {
         (Arc::new(socket), inbox)
     }
 
-    /// Queues a push. At the bound the socket is ended instead; nobody waits.
-    pub fn push(&self, push: &Arc<Push>) {
+    /// Queues something. At the bound the socket is ended instead; nobody waits.
+    pub fn push(&self, outgoing: Outgoing) {
         let queued = self
             .queued_bytes
-            .fetch_add(push.wire_len(), Ordering::Relaxed);
-        let is_full = queued > MAX_QUEUED_BYTES || self.queue.try_send(Arc::clone(push)).is_err();
+            .fetch_add(outgoing.wire_len(), Ordering::Relaxed);
+        let is_full = queued > MAX_QUEUED_BYTES || self.queue.try_send(outgoing).is_err();
         if is_full && self.end(CloseReason::TooSlow) {
             counter!("chat_ws_slow_readers_total").increment(1);
         }
@@ -80,10 +99,10 @@ impl Socket {
         self.rooms.lock().clone()
     }
 
-    /// Notes that `push` left the queue.
-    pub fn sent(&self, push: &Push) {
+    /// Notes that `outgoing` left the queue.
+    pub fn sent(&self, outgoing: &Outgoing) {
         self.queued_bytes
-            .fetch_sub(push.wire_len(), Ordering::Relaxed);
+            .fetch_sub(outgoing.wire_len(), Ordering::Relaxed);
     }
 
     /// Ends the socket for `reason`, unless it is ending. Answers whether this was the first time.

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Conversation, ConversationId, EventId, Message, MessageId, Metadata, Role, Timestamp, User,
-    UserId,
+    Attachment, Conversation, ConversationId, EventId, Message, MessageId, Metadata, Preferences,
+    PresenceStatus, Role, Timestamp, User, UserId,
 };
 
 /// The version of every event's shape. A change that could break a reader raises it.
@@ -45,6 +45,16 @@ event_types! {
     MessageUpdated = "message.updated",
     /// A message was deleted; `data` is [`MessageDeleted`].
     MessageDeleted = "message.deleted",
+    /// A deleted message is back; `data` is [`MessageRestored`].
+    MessageRestored = "message.restored",
+    /// A message was pinned; `data` is [`MessagePin`].
+    MessagePinned = "message.pinned",
+    /// A message is pinned no more; `data` is [`MessagePin`].
+    MessageUnpinned = "message.unpinned",
+    /// A user reacted to a message; `data` is [`ReactionChanged`].
+    ReactionAdded = "reaction.added",
+    /// A user took a reaction back; `data` is [`ReactionChanged`].
+    ReactionRemoved = "reaction.removed",
     /// A conversation was made; `data` is the conversation.
     ConversationCreated = "conversation.created",
     /// A conversation's settings were changed; `data` is the conversation.
@@ -55,7 +65,7 @@ event_types! {
     ParticipantAdded = "participant.added",
     /// Users ceased to be members; `data` is [`ParticipantsRemoved`].
     ParticipantRemoved = "participant.removed",
-    /// A member's role was changed; `data` is [`ParticipantUpdated`].
+    /// A member's role was changed, or a member's own settings; `data` is [`ParticipantUpdated`]. Own settings are told to that member alone.
     ParticipantUpdated = "participant.updated",
     /// The host told of a user for the first time or again; `data` is the user.
     UserSynced = "user.synced",
@@ -63,8 +73,41 @@ event_types! {
     UserUpdated = "user.updated",
     /// A user was deleted; `data` is [`UserDeleted`].
     UserDeleted = "user.deleted",
+    /// A user blocked another; `data` is [`UserBlock`]. Never told to the other.
+    UserBlocked = "user.blocked",
+    /// A user blocks another no more; `data` is [`UserBlock`]. Never told to the other.
+    UserUnblocked = "user.unblocked",
+    /// The host ended a user's sockets and refuses tokens that were issued before; `data` is [`UserDisconnected`].
+    UserDisconnected = "user.disconnected",
+    /// A member read up to a message; `data` is [`MessageRead`]. A latest value, not in the log.
+    MessageRead = "message.read",
+    /// A member's device got everything up to a message; `data` is [`MessageDelivered`]. A latest value, not in the log.
+    MessageDelivered = "message.delivered",
+    /// A member read a conversation, or marked it unread; `data` is [`ConversationRead`]. A latest value, not in the log.
+    ConversationRead = "conversation.read",
+    /// A user came online, or is busy; `data` is [`UserPresence`]. A latest value, not in the log.
+    UserOnline = "user.online",
+    /// A user is away; `data` is [`UserPresence`]. A latest value, not in the log.
+    UserAway = "user.away",
+    /// A user is offline, or looks so; `data` is [`UserPresence`]. A latest value, not in the log.
+    UserOffline = "user.offline",
     /// A number of the log that stayed empty; `data` is `{}`. It lets readers prove completeness.
     Noop = "noop",
+}
+
+impl EventType {
+    /// Whether events of this type are entries of a log, with a number. The others are latest values: one may be lost when the next is there.
+    pub const fn is_logged(self) -> bool {
+        !matches!(
+            self,
+            Self::MessageRead
+                | Self::MessageDelivered
+                | Self::ConversationRead
+                | Self::UserOnline
+                | Self::UserAway
+                | Self::UserOffline
+        )
+    }
 }
 
 /// A text that names no event of the catalogue.
@@ -117,8 +160,9 @@ pub struct Envelope<D> {
     /// The user in whose log it stands; absent for events of a conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// Its dense number in that log, from 1.
-    pub seq: u64,
+    /// Its dense number in that log, from 1; absent for latest values, which are in no log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// Who did it; absent when the host did it in no user's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<UserId>,
@@ -136,6 +180,24 @@ pub enum EventData {
     MessageUpdated(MessageUpdated),
     /// `message.deleted`
     MessageDeleted(MessageDeleted),
+    /// `message.restored`
+    MessageRestored(Box<MessageRestored>),
+    /// `message.pinned`, `message.unpinned`
+    MessagePin(MessagePin),
+    /// `reaction.added`, `reaction.removed`
+    ReactionChanged(ReactionChanged),
+    /// `message.read`
+    MessageRead(MessageRead),
+    /// `message.delivered`
+    MessageDelivered(MessageDelivered),
+    /// `conversation.read`
+    ConversationRead(ConversationRead),
+    /// `user.online`, `user.away`, `user.offline`
+    UserPresence(UserPresence),
+    /// `user.blocked`, `user.unblocked`
+    UserBlock(UserBlock),
+    /// `user.disconnected`
+    UserDisconnected(UserDisconnected),
     /// `conversation.created`, `conversation.updated`
     Conversation(Box<Conversation>),
     /// `conversation.deleted`
@@ -183,6 +245,155 @@ pub struct MessageDeleted {
     pub conversation_id: ConversationId,
     /// When it was deleted.
     pub deleted_at: Timestamp,
+    /// Whether its time was over; then no tombstone stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_expired: bool,
+}
+
+/// Which message is back, and what it says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageRestored {
+    /// Which message.
+    pub message_id: MessageId,
+    /// Where it stands.
+    pub conversation_id: ConversationId,
+    /// Its text, as it was before it was deleted.
+    pub content: String,
+    /// The files it carries.
+    pub attachments: Vec<Attachment>,
+    /// Who is mentioned in it.
+    pub mentions: Vec<UserId>,
+    /// The host's own data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// When it came back.
+    pub updated_at: Timestamp,
+}
+
+/// Which message is pinned, or no more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagePin {
+    /// Which message.
+    pub message_id: MessageId,
+    /// Where it stands.
+    pub conversation_id: ConversationId,
+    /// Who did it; absent for the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// Who reacted, or did no more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactionChanged {
+    /// To which message.
+    pub message_id: MessageId,
+    /// Where it stands.
+    pub conversation_id: ConversationId,
+    /// With what: one emoji or a `:shortcode:`.
+    pub emoji: String,
+    /// Who.
+    pub user_id: UserId,
+    /// How many users have reacted with it now.
+    pub total_count: u32,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// Up to which message a member read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageRead {
+    /// The newest message that is read; all before it are too.
+    pub message_id: MessageId,
+    /// Where it stands.
+    pub conversation_id: ConversationId,
+    /// Who read.
+    pub user_id: UserId,
+    /// When.
+    pub read_at: Timestamp,
+}
+
+/// Up to which message a member's device got everything.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageDelivered {
+    /// The newest message that arrived; all before it did too.
+    pub message_id: MessageId,
+    /// Where it stands.
+    pub conversation_id: ConversationId,
+    /// Whose device.
+    pub user_id: UserId,
+    /// When.
+    pub delivered_at: Timestamp,
+}
+
+/// Where a member is in a conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationRead {
+    /// Which conversation.
+    pub conversation_id: ConversationId,
+    /// Who.
+    pub user_id: UserId,
+    /// The newest message that is read; absent when none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up_to_message_id: Option<MessageId>,
+    /// How many messages are unread now.
+    pub unread_count: u64,
+    /// How many of them mention the member.
+    pub mention_count: u64,
+    /// When.
+    pub read_at: Timestamp,
+}
+
+/// Whether a user is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserPresence {
+    /// Who.
+    pub user_id: UserId,
+    /// A conversation that the reader shares with them; only on sockets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<ConversationId>,
+    /// How they are.
+    pub status: PresenceStatus,
+    /// What they say about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// When they were last there; absent while they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    /// When this became so.
+    pub timestamp: Timestamp,
+}
+
+/// Whom a user blocks, or no more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserBlock {
+    /// Who blocks.
+    pub external_user_id: UserId,
+    /// Whom.
+    pub blocked_user_id: UserId,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// Whose sockets the host ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserDisconnected {
+    /// Whose.
+    pub external_user_id: UserId,
+    /// Tokens that were issued before this moment are refused.
+    pub tokens_valid_from: Timestamp,
+    /// When.
+    pub timestamp: Timestamp,
 }
 
 /// Which conversation is gone.
@@ -227,7 +438,7 @@ pub struct ParticipantsRemoved {
     pub timestamp: Timestamp,
 }
 
-/// Whose role changed.
+/// Whose role or own settings changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParticipantUpdated {
@@ -235,10 +446,21 @@ pub struct ParticipantUpdated {
     pub conversation_id: ConversationId,
     /// Whose.
     pub user_id: UserId,
-    /// The role from now on.
-    pub role: Role,
+    /// The role from now on, where it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The member's own settings from now on, where they changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<Preferences>,
     /// When.
     pub timestamp: Timestamp,
+}
+
+impl ParticipantUpdated {
+    /// Whether only the member may be told.
+    pub fn is_private(&self) -> bool {
+        self.role.is_none()
+    }
 }
 
 /// Which user is gone.

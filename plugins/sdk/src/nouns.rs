@@ -62,6 +62,93 @@ pub enum MessageType {
     Custom,
 }
 
+/// How a user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum PresenceStatus {
+    /// There.
+    Online,
+    /// There, but nothing was heard of them for a while.
+    Away,
+    /// There, and does not want to be disturbed.
+    Busy,
+    /// Not there, or invisible.
+    #[default]
+    Offline,
+}
+
+/// Of what in a conversation a member wants to be notified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum NotificationLevel {
+    /// Every message.
+    #[default]
+    All,
+    /// Only messages that mention the member.
+    Mentions,
+    /// Nothing.
+    None,
+}
+
+/// What a conversation allows. Everything is on where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase", default)]
+#[oai(rename_all = "camelCase", default)]
+pub struct Features {
+    /// Whether members see who is typing or recording.
+    pub typing: bool,
+    /// Whether members see who read and got what. Unread counts go on without.
+    pub reads: bool,
+    /// Whether members may react to messages.
+    pub reactions: bool,
+    /// Whether members may reply in threads.
+    pub threads: bool,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self {
+            typing: true,
+            reads: true,
+            reactions: true,
+            threads: true,
+        }
+    }
+}
+
+/// A member's own settings in a conversation; nobody else sees them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase", default)]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, default)]
+pub struct Preferences {
+    /// Whether the member wants no notifications.
+    pub muted: bool,
+    /// Until when, if not for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub muted_until: Option<Timestamp>,
+    /// Whether it is put away; it is then listed only with `archived=true`.
+    pub archived: bool,
+    /// Whether it is pinned to the top.
+    pub pinned: bool,
+    /// Whether it is left out of lists until the next message.
+    pub hidden: bool,
+    /// Of what the member wants to be notified.
+    pub notification_level: NotificationLevel,
+}
+
+/// Where a forwarded message comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct ForwardedFrom {
+    /// The first message.
+    pub message_id: MessageId,
+    /// Who wrote it.
+    pub sender_id: UserId,
+}
+
 /// A file that a message carries; the service stores the link, not the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -132,11 +219,29 @@ pub struct Message {
     pub thread_id: Option<MessageId>,
     /// How many replies its thread has.
     pub reply_count: u32,
-    /// Who is mentioned in it.
+    /// When its thread was last replied to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reply_at: Option<Timestamp>,
+    /// Who is mentioned in it; `@all` is every member, `@here` everybody who was online.
     pub mentions: Vec<UserId>,
     /// The host's own data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
+    /// Where it was forwarded from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded_from: Option<ForwardedFrom>,
+    /// Whether it notifies nobody and counts as unread for nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
+    /// When it will be gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it was pinned; absent while it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_at: Option<Timestamp>,
+    /// Who pinned it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_by: Option<UserId>,
     /// The id under which the sender made sending it repeatable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<String>,
@@ -174,6 +279,11 @@ pub struct Conversation {
     pub metadata: Option<Metadata>,
     /// What a member who joins sees of the time before.
     pub history_visibility: HistoryVisibility,
+    /// What it allows.
+    pub features: Features,
+    /// How long messages stay, in seconds; for ever where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_seconds: Option<u32>,
     /// Who made it.
     pub created_by: UserId,
     /// When it was made.
@@ -194,6 +304,18 @@ pub struct Conversation {
     /// The caller's role in it; only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub my_role: Option<Role>,
+    /// The caller's own settings in it; only in answers to a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<Preferences>,
+    /// How many messages the caller has not read; only in answers to a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread_count: Option<u64>,
+    /// How many of them mention the caller; only in answers to a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mention_count: Option<u64>,
+    /// What the caller has begun to write; only in answers to a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draft: Option<String>,
 }
 
 /// A user's membership in a conversation.

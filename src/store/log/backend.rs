@@ -6,8 +6,8 @@ use chat_sdk::{EventId, MessageId, UserId};
 
 use crate::domain::{
     entry::{Entry, Owner},
-    fold::{DocumentChange, Effects, Facet},
-    state::{Member, MessageState, State},
+    fold::{BlockChange, DocumentChange, Effects, Facet, ReactionChange},
+    state::{Member, State, Target, TargetState},
 };
 
 /// The database could not be asked, or did not answer in time. A write may or may not have happened.
@@ -50,8 +50,12 @@ pub struct Run {
     pub to: u64,
     /// Members whose document changes, oldest state first; each is guarded by its number.
     pub members: Vec<(UserId, Member)>,
-    /// Messages whose document changes.
+    /// Messages whose document changes; each facet of each message once, as it is at the end.
     pub facets: Vec<(MessageId, Facet)>,
+    /// Reactions whose document changes, oldest first; each is guarded by its number.
+    pub reactions: Vec<ReactionChange>,
+    /// Blocks whose document changes, oldest first; each is guarded by its number.
+    pub blocks: Vec<BlockChange>,
     /// What changes in the owner's document; `None` when only the number does.
     pub document: Option<DocumentChange>,
 }
@@ -65,6 +69,8 @@ impl Run {
             to: from,
             members: Vec::new(),
             facets: Vec::new(),
+            reactions: Vec::new(),
+            blocks: Vec::new(),
             document: None,
         }
     }
@@ -73,7 +79,18 @@ impl Run {
     pub fn push(&mut self, effects: Effects) {
         self.to += 1;
         self.members.extend(effects.members);
-        self.facets.extend(effects.facet);
+        if let Some((message, facet)) = effects.facet {
+            let same = self
+                .facets
+                .iter_mut()
+                .find(|(id, earlier)| *id == message && earlier.key() == facet.key());
+            match same {
+                Some((_, earlier)) => *earlier = facet,
+                None => self.facets.push((message, facet)),
+            }
+        }
+        self.reactions.extend(effects.reaction);
+        self.blocks.extend(effects.block);
         self.document = match (self.document.take(), effects.document) {
             (Some(earlier), Some(later)) => Some(earlier.then(later)),
             (earlier, later) => later.or(earlier),
@@ -129,11 +146,11 @@ pub trait Backend: Send + Sync + 'static {
         client_message_id: &str,
     ) -> impl Future<Output = Result<Option<Arc<Entry>>, Unavailable>> + Send;
 
-    /// A message as its document says.
-    fn find_message_state(
+    /// What a command is about, as its documents say.
+    fn find_target(
         &self,
-        id: &MessageId,
-    ) -> impl Future<Output = Result<Option<MessageState>, Unavailable>> + Send;
+        target: &Target,
+    ) -> impl Future<Output = Result<TargetState, Unavailable>> + Send;
 
     /// Writes runs: members and facets first, each guarded by its number; then the owners' documents, each only where it is at the run's `from`.
     /// Answers for each run whether its document was.

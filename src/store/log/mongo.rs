@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use chat_sdk::{EventId, MessageId, UserId};
+use chat_sdk::{EventId, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
     Database,
@@ -18,15 +18,19 @@ use super::backend::{Backend, Conflict, InsertOutcome, Run, Unavailable};
 use crate::{
     domain::{
         entry::{Entry, Owner},
-        fold::{DocumentChange, Facet},
-        state::{ConversationState, MessageState, State, UserState},
+        fold::DocumentChange,
+        state::{ConversationState, State, Target, TargetState, UserState},
     },
     store::{
-        Store, bounded,
+        Store,
+        blocks::block_update,
+        bounded,
         documents::{
-            ConversationDocument, DeletedFacet, EditFacet, LogDocument, ParticipantDocument,
-            StoredMessage, UserDocument, date, log_document, number,
+            ConversationDocument, LogDocument, ParticipantDocument, UserDocument, date,
+            log_document, number,
         },
+        facets::{StoredMessage, facet_update},
+        reactions::reaction_update,
     },
 };
 
@@ -224,13 +228,15 @@ fn activity_update(run: &Run, set: Document) -> Document {
 fn owner_update(run: &Run) -> Document {
     let mut set = match &run.document {
         None => return activity_update(run, Document::new()),
-        Some(DocumentChange::Activity {
-            at,
-            last_message_seq,
-        }) => {
-            let set = doc! {
-                "lastActivityAt": date(*at), "lastMessageSeq": number(*last_message_seq),
-            };
+        Some(DocumentChange::Activity { message, removal }) => {
+            let mut set = Document::new();
+            if let Some((at, seq)) = message {
+                set.insert("lastActivityAt", date(*at));
+                set.insert("lastMessageSeq", number(*seq));
+            }
+            if let Some(seq) = removal {
+                set.insert("lastRemovalSeq", number(*seq));
+            }
             return activity_update(run, set);
         }
         Some(DocumentChange::Conversation(fields)) => match &run.owner {
@@ -256,41 +262,6 @@ fn owner_update(run: &Run) -> Document {
 /// A value as it is stored. By way of raw BSON, because only there types know that they are not being written for people: metadata must become text.
 fn stored(value: &impl Serialize) -> bson::error::Result<Document> {
     bson::serialize_to_raw_document_buf(value)?.try_into()
-}
-
-fn facet_update(id: &MessageId, facet: &Facet) -> bson::error::Result<Document> {
-    let (name, seq, value) = match facet {
-        Facet::Edited {
-            seq,
-            content,
-            metadata,
-            at,
-        } => (
-            "edit",
-            *seq,
-            stored(&EditFacet {
-                seq: number(*seq),
-                content: content.clone(),
-                metadata: metadata.clone(),
-                at: date(*at),
-            })?,
-        ),
-        Facet::Deleted { seq, at, by } => (
-            "deleted",
-            *seq,
-            stored(&DeletedFacet {
-                seq: number(*seq),
-                at: date(*at),
-                by: by.clone(),
-            })?,
-        ),
-    };
-    let mut filter = doc! { "_id": id.to_event_id().as_str() };
-    filter.insert(
-        format!("{name}.seq"),
-        doc! { "$not": { "$gte": number(seq) } },
-    );
-    Ok(doc! { "q": filter, "u": { "$set": { name: value } } })
 }
 
 fn member_updates(run: &Run) -> bson::error::Result<Vec<Document>> {
@@ -494,44 +465,59 @@ impl Backend for MongoBackend {
         .await
     }
 
-    async fn find_message_state(
-        &self,
-        id: &MessageId,
-    ) -> Result<Option<MessageState>, Unavailable> {
-        let found = bounded(
-            self.store
-                .log
-                .find_one(doc! { "_id": id.to_event_id().as_str(), "type": "message.created" })
-                .into_future(),
-        )
-        .await?;
-        found
-            .map(|document| {
-                let message = StoredMessage::new(document).map_err(|_| Unavailable)?;
-                Ok(MessageState {
-                    sender: message.sender().clone(),
-                    conversation: message.conversation_id.clone(),
-                    seq: message.seq,
-                    is_deleted: message.is_deleted(),
-                })
-            })
-            .transpose()
+    async fn find_target(&self, target: &Target) -> Result<TargetState, Unavailable> {
+        let id = target.message.to_event_id();
+        let message = async {
+            let filter = doc! { "_id": id.as_str(), "type": "message.created" };
+            let found = bounded(self.store.log.find_one(filter).into_future()).await?;
+            found
+                .map(|document| StoredMessage::new(document).map_err(|_| Unavailable))
+                .transpose()
+        };
+        let has_reacted = async {
+            match &target.reaction {
+                None => Ok(false),
+                Some((emoji, user)) => self
+                    .store
+                    .has_reacted(&target.message, emoji, user)
+                    .await
+                    .map_err(|_| Unavailable),
+            }
+        };
+        let (message, has_reacted) = tokio::try_join!(message, has_reacted)?;
+        Ok(TargetState {
+            message: message.map(StoredMessage::into_state),
+            has_reacted,
+        })
     }
 
     async fn write(&self, runs: &[Run]) -> Result<Vec<bool>, Unavailable> {
         let mut members = Vec::new();
         let mut facets = Vec::new();
+        let mut reactions = Vec::new();
+        let mut blocks = Vec::new();
         for run in runs {
             members.extend(member_updates(run).map_err(|_| Unavailable)?);
             for (id, facet) in &run.facets {
                 facets.push(facet_update(id, facet).map_err(|_| Unavailable)?);
             }
+            if let Owner::Conversation(conversation) = &run.owner {
+                let changes = run.reactions.iter();
+                reactions.extend(changes.map(|change| reaction_update(conversation, change)));
+            }
+            blocks.extend(run.blocks.iter().map(block_update));
         }
         if !members.is_empty() {
             self.update_guarded("participants", members).await?;
         }
         if !facets.is_empty() {
             self.update_guarded("log", facets).await?;
+        }
+        if !reactions.is_empty() {
+            self.update_guarded("reactions", reactions).await?;
+        }
+        if !blocks.is_empty() {
+            self.update_guarded("blocks", blocks).await?;
         }
         self.write_owners(runs).await
     }

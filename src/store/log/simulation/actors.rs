@@ -8,7 +8,10 @@ use tokio::time::sleep;
 
 use super::{
     process::Process,
-    world::{IMPATIENT, PATIENT, World, conversation, create, delete, edit, message, user},
+    world::{
+        IMPATIENT, PATIENT, World, conversation, create, delete, edit, message, pin, react, reply,
+        user,
+    },
 };
 use crate::{
     domain::{
@@ -94,8 +97,14 @@ impl Client {
                 kind,
                 &[(self.user.clone(), Role::Owner), (user(USERS), Role::Admin)],
             ),
-            20..36 => edit(&self.some_message(), name),
-            36..48 => delete(&self.some_message()),
+            20..26 => edit(&self.some_message(), name),
+            26..32 => delete(&self.some_message()),
+            32..44 => {
+                let is_given = self.world.random(|rng| rng.random_bool(0.6));
+                react(&self.some_message(), "👍", is_given)
+            }
+            44..46 => pin(&self.some_message(), name.len().is_multiple_of(2)),
+            46..48 => reply(name, &self.some_message()),
             48..60 => Command::Join {
                 max_members: 10_000,
             },

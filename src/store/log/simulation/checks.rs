@@ -8,15 +8,15 @@ use std::{
 use chat_sdk::{EventId, MessageId, Role, UserId};
 
 use super::{
-    tables::{Facets, Fields, Tables, client_key},
+    tables::{Facets, Fields, Tables, client_key, key_of},
     world::{Attempt, World, is_of},
 };
 use crate::domain::{
     DomainError,
     command::{Command, Decision, Outcome, Request, decide},
     entry::{Body, Entry, Owner},
-    fold::fold,
-    state::{MessageState, State},
+    fold::{Facet, fold},
+    state::{MessageState, State, Target, TargetState},
 };
 
 /// The whole log of one owner, folded at every number.
@@ -35,14 +35,46 @@ impl History {
         let Owner::Conversation(conversation) = &created.owner else {
             return None;
         };
-        Some(MessageState {
+        let mut state = MessageState {
+            id: id.clone(),
             sender: created.actor.clone()?,
             conversation: conversation.clone(),
             seq: created.seq,
-            is_deleted: before.iter().any(
-                |entry| matches!(&entry.body, Body::MessageDeleted(target) if target.message_id == *id),
-            ),
-        })
+            thread_id: match &created.body {
+                Body::MessageCreated(message) => message.thread_id.clone(),
+                _ => None,
+            },
+            is_deleted: false,
+            is_expired: false,
+            edit_seq: 0,
+            reply_count: 0,
+            is_pinned: false,
+            reactions: BTreeMap::new(),
+        };
+        for entry in before {
+            state.fold(entry);
+        }
+        Some(state)
+    }
+
+    /// What a command is about, as it was after number `seq`.
+    fn target(&self, target: &Target, seq: u64) -> TargetState {
+        let mut has_reacted = false;
+        for entry in &self.entries[..seq as usize] {
+            let (reaction, is_given) = match &entry.body {
+                Body::ReactionAdded(reaction) => (reaction, true),
+                Body::ReactionRemoved(reaction) => (reaction, false),
+                _ => continue,
+            };
+            let key = (reaction.emoji.clone(), reaction.user_id.clone());
+            if reaction.message_id == target.message && target.reaction.as_ref() == Some(&key) {
+                has_reacted = is_given;
+            }
+        }
+        TargetState {
+            message: self.message(&target.message, seq),
+            has_reacted,
+        }
     }
 
     /// Whether `answer` is right at some moment between the numbers `from` and `to`.
@@ -58,7 +90,7 @@ impl History {
             let state = &self.states[seq as usize];
             // The message may be read a little later than the rest.
             (seq..=to).any(|read| {
-                let target = request.target().and_then(|id| self.message(id, read));
+                let target = request.target().map(|target| self.target(&target, read));
                 decide(state, request, target.as_ref(), at) == *answer
             })
         })
@@ -169,7 +201,9 @@ fn check_preconditions(history: &History, attempts: &[Attempt], faults: &mut Vec
             continue;
         };
         let before = entry.seq - 1;
-        let target = request.target().and_then(|id| history.message(id, before));
+        let target = request
+            .target()
+            .map(|target| history.target(&target, before));
         let decision = decide(
             &history.states[before as usize],
             request,
@@ -226,6 +260,18 @@ fn check_rules(history: &History, faults: &mut Vec<String>) {
                     && (sender == entry.actor.as_ref() || role >= Some(Role::Admin))
                     && deleted.insert(target.message_id.clone())
             }
+            Body::MessageRestored(restored) => {
+                role >= Some(Role::Admin) && deleted.remove(&restored.message_id)
+            }
+            Body::MessagePinned(target) | Body::MessageUnpinned(target) => {
+                role >= Some(Role::Admin) && senders.contains_key(&target.message_id)
+            }
+            Body::ReactionAdded(reaction) | Body::ReactionRemoved(reaction) => {
+                role.is_some()
+                    && entry.actor.as_ref() == Some(&reaction.user_id)
+                    && senders.contains_key(&reaction.message_id)
+                    && !deleted.contains(&reaction.message_id)
+            }
             Body::ConversationUpdated(_) => role >= Some(Role::Admin),
             Body::ConversationDeleted => {
                 roles.clear();
@@ -244,7 +290,9 @@ fn check_rules(history: &History, faults: &mut Vec<String>) {
                 is_there && role.is_some() && (has_owner || role < Some(Role::Owner))
             }
             Body::ParticipantUpdated(change) => {
-                roles.insert(change.user_id.clone(), change.role).is_some()
+                change
+                    .role
+                    .is_some_and(|role| roles.insert(change.user_id.clone(), role).is_some())
                     && role == Some(Role::Owner)
                     && roles.values().any(|role| *role == Role::Owner)
             }
@@ -254,7 +302,11 @@ fn check_rules(history: &History, faults: &mut Vec<String>) {
             }
             Body::UserUpdated(_) => entry.seq > 1 && !is_over,
             Body::UserDeleted => !std::mem::replace(&mut is_over, true) && entry.seq > 1,
-            Body::Noop => false,
+            // No actor here blocks or disconnects.
+            Body::UserBlocked(_)
+            | Body::UserUnblocked(_)
+            | Body::UserDisconnected(_)
+            | Body::Noop => false,
         };
         if !is_right {
             faults.push(format!("number {} breaks a rule: {entry:?}", entry.seq));
@@ -298,12 +350,10 @@ fn check_documents(owner: &Owner, history: &History, tables: &Tables, faults: &m
         let Some((id, facet)) = fold(&mut state, entry).facet else {
             continue;
         };
-        let facets = facets.entry(id).or_default();
-        match entry.body {
-            Body::MessageDeleted(_) => facets.deleted = Some(facet),
-            _ => facets.edited = Some(facet),
-        }
+        let facets: &mut Facets = facets.entry(id).or_default();
+        facets.insert(key_of(&facet), facet);
     }
+    check_counts(owner, history, &facets, faults);
     for entry in &history.entries {
         let id = entry.id.to_message_id();
         if facets.get(&id) != tables.facets.get(&id) {
@@ -311,6 +361,63 @@ fn check_documents(owner: &Owner, history: &History, tables: &Tables, faults: &m
                 "message {} of {owner} is not the fold of its log",
                 entry.seq
             ));
+        }
+    }
+}
+
+/// Whether what a message says of its reactions and replies is what a count of them says.
+fn check_counts(
+    owner: &Owner,
+    history: &History,
+    facets: &BTreeMap<MessageId, Facets>,
+    faults: &mut Vec<String>,
+) {
+    let mut reactors: BTreeMap<(MessageId, String), BTreeSet<UserId>> = BTreeMap::new();
+    let mut replies: BTreeMap<MessageId, u32> = BTreeMap::new();
+    for entry in &history.entries {
+        match &entry.body {
+            Body::ReactionAdded(reaction) => {
+                let key = (reaction.message_id.clone(), reaction.emoji.clone());
+                if !reactors
+                    .entry(key)
+                    .or_default()
+                    .insert(reaction.user_id.clone())
+                {
+                    faults.push(format!("{owner} has a reaction twice at {}", entry.seq));
+                }
+            }
+            Body::ReactionRemoved(reaction) => {
+                let key = (reaction.message_id.clone(), reaction.emoji.clone());
+                if !reactors.entry(key).or_default().remove(&reaction.user_id) {
+                    faults.push(format!("{owner} takes back nothing at {}", entry.seq));
+                }
+            }
+            Body::MessageCreated(message) => {
+                if let Some(root) = &message.thread_id {
+                    *replies.entry(root.clone()).or_default() += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    for (message, facets) in facets {
+        for facet in facets.values() {
+            let (said, counted) = match facet {
+                Facet::Reactions { emoji, count, .. } => {
+                    let key = (message.clone(), emoji.clone());
+                    let counted = reactors.get(&key).map_or(0, BTreeSet::len) as u32;
+                    (*count, counted)
+                }
+                Facet::Replies { count, .. } => {
+                    (*count, replies.get(message).copied().unwrap_or(0))
+                }
+                _ => continue,
+            };
+            if said != counted {
+                faults.push(format!(
+                    "{message} of {owner} says {said} instead of {counted}"
+                ));
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chat_sdk::{EventId, MessageId, UserId};
+use chat_sdk::{EventId, UserId};
 use rand::Rng;
 use tokio::{
     sync::oneshot,
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     domain::{
         entry::{Entry, Owner},
-        state::{MessageState, State},
+        state::{State, Target, TargetState},
     },
     store::log::backend::{Backend, InsertOutcome, Run, Unavailable},
 };
@@ -206,16 +206,14 @@ impl Backend for Process {
         .await
     }
 
-    async fn find_message_state(
-        &self,
-        id: &MessageId,
-    ) -> Result<Option<MessageState>, Unavailable> {
-        self.read(|tables| tables.message_state(id)).await
+    async fn find_target(&self, target: &Target) -> Result<TargetState, Unavailable> {
+        self.read(|tables| tables.target_state(target)).await
     }
 
     async fn write(&self, runs: &[Run]) -> Result<Vec<bool>, Unavailable> {
         let mut members = Vec::new();
         let mut facets = Vec::new();
+        let mut reactions = Vec::new();
         for run in runs {
             for (user, member) in &run.members {
                 members.push(Statement::Member(
@@ -227,9 +225,11 @@ impl Backend for Process {
             for (id, facet) in &run.facets {
                 facets.push(Statement::Facet(id.clone(), facet.clone()));
             }
+            reactions.extend(run.reactions.iter().cloned().map(Statement::Reaction));
         }
         self.update(members).await?;
         self.update(facets).await?;
+        self.update(reactions).await?;
         let mut written = vec![false; runs.len()];
         for is_user in [false, true] {
             let part: Vec<usize> = (0..runs.len())

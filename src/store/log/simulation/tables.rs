@@ -11,10 +11,10 @@ use super::faults::Mutant;
 use crate::{
     domain::{
         entry::{Body, Entry, Owner},
-        fold::{DocumentChange, Facet},
+        fold::{DocumentChange, Facet, ReactionChange},
         state::{
-            ConversationFields, ConversationState, Member, MessageState, State, UserFields,
-            UserState,
+            ConversationFields, ConversationState, Member, MessageState, Reactors, State, Target,
+            TargetState, UserFields, UserState,
         },
     },
     store::log::backend::{Conflict, Run},
@@ -33,17 +33,25 @@ pub enum Fields {
     User(Option<UserFields>),
 }
 
-/// What happened to a message since it was sent.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Facets {
-    pub edited: Option<Facet>,
-    pub deleted: Option<Facet>,
+/// What happened to a message since it was sent, by what is overwritten as a whole.
+pub type Facets = BTreeMap<(u8, String), Facet>;
+
+/// The place of a facet.
+pub fn key_of(facet: &Facet) -> (u8, String) {
+    let (kind, part) = facet.key();
+    (kind, part.to_owned())
 }
 
-fn seq_of(facet: &Facet) -> u64 {
-    match facet {
-        Facet::Edited { seq, .. } | Facet::Deleted { seq, .. } => *seq,
-    }
+/// Which reaction.
+type ReactionKey = (MessageId, String, UserId);
+
+/// The place of a reaction.
+pub fn reaction_key(change: &ReactionChange) -> ReactionKey {
+    (
+        change.message.clone(),
+        change.emoji.clone(),
+        change.user.clone(),
+    )
 }
 
 /// One change of a table, as a replica gets it.
@@ -52,6 +60,7 @@ pub enum Change {
     Entry(Arc<Entry>),
     Member(Owner, UserId, Member),
     Facet(MessageId, Facet),
+    Reaction(ReactionChange),
     Owner(Owner, OwnerDocument),
 }
 
@@ -61,6 +70,7 @@ pub enum Statement {
     Insert(Arc<Entry>),
     Member(Owner, UserId, Member),
     Facet(MessageId, Facet),
+    Reaction(ReactionChange),
     Owner(Box<Run>),
 }
 
@@ -80,6 +90,7 @@ pub struct Tables {
     pub owners: BTreeMap<Owner, OwnerDocument>,
     pub members: BTreeMap<(Owner, UserId), Member>,
     pub facets: BTreeMap<MessageId, Facets>,
+    pub reactions: BTreeMap<ReactionKey, ReactionChange>,
 }
 
 fn first_id() -> EventId {
@@ -172,22 +183,60 @@ impl Tables {
             .collect()
     }
 
-    pub fn message_state(&self, id: &MessageId) -> Option<MessageState> {
+    pub fn target_state(&self, target: &Target) -> TargetState {
+        let has_reacted = target.reaction.as_ref().is_some_and(|(emoji, user)| {
+            let key = (target.message.clone(), emoji.clone(), user.clone());
+            self.reactions
+                .get(&key)
+                .is_some_and(|reaction| reaction.is_active)
+        });
+        TargetState {
+            message: self.message_state(&target.message),
+            has_reacted,
+        }
+    }
+
+    fn message_state(&self, id: &MessageId) -> Option<MessageState> {
         let entry = self.find_by_id(&id.to_event_id())?;
-        let (Body::MessageCreated(_), Owner::Conversation(conversation), Some(sender)) =
+        let (Body::MessageCreated(body), Owner::Conversation(conversation), Some(sender)) =
             (&entry.body, &entry.owner, &entry.actor)
         else {
             return None;
         };
-        Some(MessageState {
+        let mut state = MessageState {
+            id: id.clone(),
             sender: sender.clone(),
             conversation: conversation.clone(),
             seq: entry.seq,
-            is_deleted: self
-                .facets
-                .get(id)
-                .is_some_and(|facets| facets.deleted.is_some()),
-        })
+            thread_id: body.thread_id.clone(),
+            is_deleted: false,
+            is_expired: false,
+            edit_seq: 0,
+            reply_count: 0,
+            is_pinned: false,
+            reactions: BTreeMap::new(),
+        };
+        for facet in self.facets.get(id).into_iter().flat_map(Facets::values) {
+            match facet.clone() {
+                Facet::Edited { seq, .. } => state.edit_seq = seq,
+                Facet::Deleted { is_expired, .. } => {
+                    state.is_deleted = true;
+                    state.is_expired = is_expired;
+                }
+                Facet::Restored { .. } => {}
+                Facet::Pinned { is_pinned, .. } => state.is_pinned = is_pinned,
+                Facet::Replies { count, .. } => state.reply_count = count,
+                Facet::Reactions {
+                    emoji,
+                    count,
+                    user_ids,
+                    ..
+                } => {
+                    state.reactions.insert(emoji, Reactors { count, user_ids });
+                }
+            }
+        }
+        Some(state)
     }
 
     /// What `statement` does here, with guards and indexes judged as mongod judges them. `seq_first` is the order of the two other indexes.
@@ -227,16 +276,20 @@ impl Tables {
             }
             Statement::Facet(id, facet) => {
                 let facets = self.facets.get(id);
-                let stored = facets.and_then(|facets| match facet {
-                    Facet::Edited { .. } => facets.edited.as_ref(),
-                    Facet::Deleted { .. } => facets.deleted.as_ref(),
-                });
+                let stored = facets.and_then(|facets| facets.get(&key_of(facet)));
                 if !self.ids.contains_key(&id.to_event_id())
-                    || stored.is_some_and(|stored| seq_of(stored) >= seq_of(facet))
+                    || stored.is_some_and(|stored| stored.seq() >= facet.seq())
                 {
                     return Effect::NoMatch;
                 }
                 Effect::Done(Change::Facet(id.clone(), facet.clone()))
+            }
+            Statement::Reaction(change) => {
+                let stored = self.reactions.get(&reaction_key(change));
+                if stored.is_some_and(|stored| stored.seq >= change.seq) {
+                    return Effect::NoMatch;
+                }
+                Effect::Done(Change::Reaction(change.clone()))
             }
             Statement::Owner(run) => {
                 let stored = self.owners.get(&run.owner);
@@ -252,14 +305,14 @@ impl Tables {
                 match (&run.document, &mut fields) {
                     (None, _) => {}
                     (
-                        Some(DocumentChange::Activity {
-                            at,
-                            last_message_seq,
-                        }),
+                        Some(DocumentChange::Activity { message, removal }),
                         Fields::Conversation(Some(fields)),
                     ) => {
-                        fields.last_activity_at = *at;
-                        fields.last_message_seq = *last_message_seq;
+                        if let Some((at, seq)) = message {
+                            fields.last_activity_at = *at;
+                            fields.last_message_seq = *seq;
+                        }
+                        fields.last_removal_seq = removal.unwrap_or(fields.last_removal_seq);
                     }
                     (Some(DocumentChange::Conversation(new)), Fields::Conversation(fields)) => {
                         *fields = Some(ConversationFields::clone(new));
@@ -297,10 +350,10 @@ impl Tables {
             }
             Change::Facet(id, facet) => {
                 let facets = self.facets.entry(id.clone()).or_default();
-                match facet {
-                    Facet::Edited { .. } => facets.edited = Some(facet.clone()),
-                    Facet::Deleted { .. } => facets.deleted = Some(facet.clone()),
-                }
+                facets.insert(key_of(facet), facet.clone());
+            }
+            Change::Reaction(change) => {
+                self.reactions.insert(reaction_key(change), change.clone());
             }
             Change::Owner(owner, document) => {
                 self.owners.insert(owner.clone(), document.clone());

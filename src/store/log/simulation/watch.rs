@@ -59,7 +59,7 @@ impl Watch {
                 && majority
                     .facets
                     .get(&target.message_id)
-                    .is_none_or(|facets| facets.deleted.is_none())
+                    .is_none_or(|facets| !facets.contains_key(&(1, String::new())))
             {
                 self.faults.push(format!(
                     "{owner} is applied to {to} without the deletion at {}",

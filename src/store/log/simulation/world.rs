@@ -16,8 +16,11 @@ use super::{
 use crate::{
     domain::{
         DomainError,
-        command::{Command, Outcome, Request, Writers},
-        entry::{Body, MessageCreated, MessageEdit, MessageTarget, NewMember, Owner, Settings},
+        command::{Command, Outcome, Request, WantedReaction, Writers},
+        entry::{
+            Body, MessageCreated, MessageEdit, MessageRemoval, MessageTarget, NewMember, Owner,
+            Settings,
+        },
     },
     store::log::{apply, writer::Writer},
 };
@@ -287,7 +290,43 @@ pub fn message(content: &str, client_message_id: Option<&str>) -> Command {
         metadata: None,
         client_message_id: client_message_id.map(str::to_owned),
         request_hash: client_message_id.map(|_| content.to_owned()),
+        thread_reply_count: None,
+        here: Vec::new(),
+        silent: false,
+        forwarded_from: None,
+        expires_at: None,
     }))
+}
+
+pub fn reply(content: &str, root: &MessageId) -> Command {
+    match message(content, None) {
+        Command::SendMessage(mut draft) => {
+            draft.thread_id = Some(root.clone());
+            Command::SendMessage(draft)
+        }
+        other => other,
+    }
+}
+
+pub fn react(message_id: &MessageId, emoji: &str, is_given: bool) -> Command {
+    let wanted = WantedReaction {
+        message_id: message_id.clone(),
+        emoji: emoji.to_owned(),
+    };
+    match is_given {
+        true => Command::AddReaction(wanted),
+        false => Command::RemoveReaction(wanted),
+    }
+}
+
+pub fn pin(message_id: &MessageId, is_pinned: bool) -> Command {
+    let target = MessageTarget {
+        message_id: message_id.clone(),
+    };
+    match is_pinned {
+        true => Command::PinMessage(target),
+        false => Command::UnpinMessage(target),
+    }
 }
 
 pub fn edit(message_id: &MessageId, content: &str) -> Command {
@@ -299,15 +338,29 @@ pub fn edit(message_id: &MessageId, content: &str) -> Command {
 }
 
 pub fn delete(message_id: &MessageId) -> Command {
-    Command::DeleteMessage(MessageTarget {
+    Command::DeleteMessage(MessageRemoval {
         message_id: message_id.clone(),
+        is_expired: false,
     })
 }
 
 /// Whether `entry` is what `request` asks for, as far as the two can be compared.
 pub fn is_of(request: &Request, body: &Body) -> bool {
     match (&request.command, body) {
-        (Command::SendMessage(asked), Body::MessageCreated(stored)) => asked == stored,
+        (Command::SendMessage(asked), Body::MessageCreated(stored)) => {
+            // Only the writer knows how many replies there are.
+            let numbered = MessageCreated {
+                thread_reply_count: stored.thread_reply_count,
+                ..MessageCreated::clone(asked)
+            };
+            numbered == **stored
+        }
+        (Command::AddReaction(asked), Body::ReactionAdded(stored))
+        | (Command::RemoveReaction(asked), Body::ReactionRemoved(stored)) => {
+            asked.message_id == stored.message_id && asked.emoji == stored.emoji
+        }
+        (Command::PinMessage(asked), Body::MessagePinned(stored))
+        | (Command::UnpinMessage(asked), Body::MessageUnpinned(stored)) => asked == stored,
         (Command::EditMessage(asked), Body::MessageUpdated(stored)) => asked == stored,
         (Command::DeleteMessage(asked), Body::MessageDeleted(stored)) => asked == stored,
         (Command::CreateConversation { .. }, Body::ConversationCreated(_))

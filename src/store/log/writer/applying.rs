@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use metrics::counter;
 
-use super::{Actor, Event, RETRY_PAUSE, slot::Waiter};
+use super::{
+    Actor, Event, RETRY_PAUSE,
+    slot::{Job, Waiter},
+};
 use crate::{
     domain::{
         command::{Outcome, Reply},
@@ -151,7 +154,7 @@ impl<B: Backend> Actor<B> {
             slot.touched.retain(|_, seq| *seq > applied);
             slot.touched_floor = applied;
         }
-        let mut reads = Vec::new();
+        let mut reads: Vec<Job> = Vec::new();
         let mut index = 0;
         while index < slot.waiters.len() {
             if slot.waiters[index].0 > applied {
@@ -162,11 +165,10 @@ impl<B: Backend> Actor<B> {
                 (_, Waiter::Answer(reply, outcome)) => {
                     let _ = reply.send(Ok(outcome));
                 }
-                (seq, Waiter::ReadTarget(job)) => reads.push((seq, job)),
+                (_, Waiter::ReadTarget(job)) => reads.push(*job),
             }
         }
-        for (seq, job) in reads {
-            self.read_target(*job, seq);
-        }
+        // Checked again, they find that what they ask for can be read.
+        self.ready.extend(reads);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     Actor, Event, MAX_BATCH,
-    slot::{Job, Pending, Waiter},
+    slot::{Job, Known, Pending, Waiter},
 };
 use crate::{
     domain::{
@@ -77,34 +77,35 @@ impl<B: Backend> Actor<B> {
         let owner = job.request.owner.clone();
         let slot = self.slot(&owner);
         slot.last_used = Some(Instant::now());
-        let Some(state) = &mut slot.state else {
+        let Some(state) = &slot.state else {
             slot.parked.push_back(job);
             self.start_load(owner);
             return;
         };
+        let seq = state.seq();
         let target = match job.request.target() {
             None => None,
-            Some(message) => match &job.target {
-                Some((as_of, target))
-                    if slot.touched.get(message).unwrap_or(&slot.touched_floor) <= as_of =>
-                {
-                    target.as_ref()
-                }
-                _ => {
-                    let seq = state.seq();
-                    if slot.in_batch {
+            Some(target) => match slot.know(&target, job.target.as_ref()) {
+                Known::State(known) => Some(known),
+                Known::ToRead(after) => {
+                    let applied = slot.applied;
+                    if after <= applied {
+                        self.read_target(job, target, applied);
+                    } else if slot.in_batch {
                         deferred.push(job);
-                    } else if slot.applied < seq {
-                        slot.waiters.push((seq, Waiter::ReadTarget(Box::new(job))));
                     } else {
-                        self.read_target(job, seq);
+                        slot.waiters
+                            .push((after.min(seq), Waiter::ReadTarget(Box::new(job))));
                     }
                     return;
                 }
             },
         };
+        let Some(state) = &mut slot.state else {
+            return;
+        };
         let at = Timestamp::now();
-        match decide(state, &job.request, target, at) {
+        match decide(state, &job.request, target.as_ref(), at) {
             Ok(Decision::Append(body)) => {
                 let entry = Arc::new(Entry {
                     id: job.request.event_id.clone(),
@@ -115,9 +116,7 @@ impl<B: Backend> Actor<B> {
                     body,
                 });
                 let effects = fold(state, &entry);
-                if let Some((message, _)) = &effects.facet {
-                    slot.touched.insert(message.clone(), entry.seq);
-                }
+                slot.touch(&entry, &effects);
                 *is_ordered |= slot.in_batch;
                 slot.in_batch = true;
                 batch.push(Pending {

@@ -82,8 +82,7 @@ impl<B: Backend> Actor<B> {
                 slot.applied = slot.applied.max(loaded.run.from);
                 slot.scheduled = loaded.run.to;
                 // Others may have written since a message was read for a waiting check.
-                slot.touched.clear();
-                slot.touched_floor = loaded.run.to;
+                slot.forget_targets(loaded.run.to);
                 slot.state = Some(loaded.state);
                 // What the documents lack is somebody's unfinished work: repair reads it again and finishes it.
                 slot.run = None;

@@ -10,6 +10,7 @@ use crate::{
         DomainError,
         command::{Command, Outcome, Request},
         entry::{Body, Entry},
+        state::Target,
     },
     store::log::backend::{Backend, Unavailable},
 };
@@ -29,15 +30,11 @@ pub(super) enum Lookup {
 }
 
 impl<B: Backend> Actor<B> {
-    pub(super) fn read_target(&mut self, job: Job, as_of: u64) {
-        let Some(id) = job.request.target().cloned() else {
-            self.ready.push_back(job);
-            return;
-        };
+    pub(super) fn read_target(&mut self, job: Job, target: Target, as_of: u64) {
         let backend = Arc::clone(&self.backend);
         self.spawn(async move {
-            let target = backend.find_message_state(&id).await;
-            Event::TargetRead(job, as_of, target)
+            let state = backend.find_target(&target).await;
+            Event::TargetRead(job, as_of, state)
         });
     }
 

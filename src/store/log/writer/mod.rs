@@ -39,7 +39,7 @@ use crate::domain::{
     DomainError,
     command::{Announce, Reply, Request, Writers},
     entry::{Entry, Owner},
-    state::MessageState,
+    state::TargetState,
 };
 
 /// The most entries of one insert. Beyond this the gain is small and the wait of the first grows.
@@ -101,7 +101,7 @@ enum Event {
     Inserted(Vec<Pending>, InsertOutcome),
     Applied(Vec<(Owner, u64)>, Result<Vec<bool>, Unavailable>),
     Repaired(Owner, Result<u64, Unavailable>),
-    TargetRead(Job, u64, Result<Option<MessageState>, Unavailable>),
+    TargetRead(Job, u64, Result<TargetState, Unavailable>),
     LookedUp(Job, Lookup, Result<Option<Arc<Entry>>, Unavailable>),
     Retry(Job),
     RetryRepair(Owner),

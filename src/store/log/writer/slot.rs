@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use chat_sdk::MessageId;
+use chat_sdk::{MessageId, UserId};
 use tokio::time::Instant;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         command::{Outcome, Reply, Request},
         entry::Entry,
         fold::Effects,
-        state::{MessageState, State},
+        state::{MessageState, State, Target, TargetState},
     },
     store::log::backend::Run,
 };
@@ -25,8 +25,8 @@ use crate::{
 pub(super) struct Job {
     pub(super) request: Request,
     pub(super) reply: Reply,
-    /// The message that the check needs, and the number of the log as of which it was read.
-    pub(super) target: Option<(u64, Option<MessageState>)>,
+    /// What the check needs beside the state, and the number of the log as of which it was read.
+    pub(super) target: Option<(u64, TargetState)>,
     pub(super) attempts: u32,
     /// The highest number under which an insert with an unknown outcome may have written it, or may yet; 0 without one.
     pub(super) maybe_at: u64,
@@ -55,6 +55,24 @@ pub(super) enum Waiter {
     ReadTarget(Box<Job>),
 }
 
+/// How many messages an owner keeps for checks.
+const MAX_MESSAGES: usize = 64;
+
+/// Something that an entry changed and a check may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Touched {
+    Message(MessageId),
+    Reaction(MessageId, String, UserId),
+}
+
+/// What a check may be told of its target.
+pub(super) enum Known {
+    /// This.
+    State(TargetState),
+    /// Nothing yet: it has to be read, once everything up to this number is applied.
+    ToRead(u64),
+}
+
 /// What the actor knows of one owner.
 #[derive(Default)]
 pub(super) struct Slot {
@@ -65,8 +83,10 @@ pub(super) struct Slot {
     pub(super) parked: VecDeque<Job>,
     /// Whether the batch that is built or on its way has an entry of this owner.
     pub(super) in_batch: bool,
-    /// Messages touched by entries, and by which number at last.
-    pub(super) touched: HashMap<MessageId, u64>,
+    /// Messages as they are at `state`, for checks that come one after another.
+    pub(super) messages: HashMap<MessageId, MessageState>,
+    /// Messages and reactions touched by entries, and by which number at last.
+    pub(super) touched: HashMap<Touched, u64>,
     /// What `touched` has forgotten is not above this number.
     pub(super) touched_floor: u64,
     /// What is committed and not applied.
@@ -81,6 +101,73 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// What is known of `target`: kept, or `read` for the job, as far as nothing has changed it since.
+    pub(super) fn know(&mut self, target: &Target, read: Option<&(u64, TargetState)>) -> Known {
+        let last_change = |key: &Touched| *self.touched.get(key).unwrap_or(&self.touched_floor);
+        let of_message = match self.messages.contains_key(&target.message) {
+            true => 0,
+            false => last_change(&Touched::Message(target.message.clone())),
+        };
+        let of_reaction = target.reaction.as_ref().map(|(emoji, user)| {
+            last_change(&Touched::Reaction(
+                target.message.clone(),
+                emoji.clone(),
+                user.clone(),
+            ))
+        });
+        let last_change = of_message.max(of_reaction.unwrap_or(0));
+        let is_kept = of_message == 0 && self.messages.contains_key(&target.message);
+        let read = read.filter(|(as_of, _)| last_change <= *as_of);
+        if read.is_none() && !(is_kept && of_reaction.is_none()) {
+            return Known::ToRead(last_change);
+        }
+        if !is_kept
+            && let Some((
+                _,
+                TargetState {
+                    message: Some(message),
+                    ..
+                },
+            )) = read
+        {
+            if self.messages.len() >= MAX_MESSAGES {
+                self.messages.clear();
+            }
+            self.messages
+                .insert(target.message.clone(), message.clone());
+        }
+        Known::State(TargetState {
+            message: self.messages.get(&target.message).cloned(),
+            has_reacted: read.is_some_and(|(_, state)| state.has_reacted),
+        })
+    }
+
+    /// Notes what `entry`, which `state` has in it now, changes beside the state.
+    pub(super) fn touch(&mut self, entry: &Entry, effects: &Effects) {
+        if let Some((message, _)) = &effects.facet {
+            if let Some(kept) = self.messages.get_mut(message) {
+                kept.fold(entry);
+            }
+            self.touched
+                .insert(Touched::Message(message.clone()), entry.seq);
+        }
+        if let Some(reaction) = &effects.reaction {
+            let key = Touched::Reaction(
+                reaction.message.clone(),
+                reaction.emoji.clone(),
+                reaction.user.clone(),
+            );
+            self.touched.insert(key, entry.seq);
+        }
+    }
+
+    /// Forgets what followed from a state that no longer holds; everything up to number `to` may have been changed by others.
+    pub(super) fn forget_targets(&mut self, to: u64) {
+        self.messages.clear();
+        self.touched.clear();
+        self.touched_floor = to;
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         !self.is_loading
             && self.parked.is_empty()

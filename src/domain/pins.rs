@@ -1,0 +1,118 @@
+//! Pinned messages: what a conversation wants to keep in sight.
+
+use chat_sdk::{ConversationId, ConversationType, Message, MessageId, Role, UserId};
+
+use super::{
+    Context, access,
+    command::{Command, Decision, Request},
+    entry::{Body, MessageTarget},
+    error::{DomainError, Result},
+    messages::{self, as_no_message, in_conversation},
+    page::{Page, PageRequest},
+    state::{ConversationState, MessageState},
+};
+
+/// Pins a message; one that is pinned stays so. Answers it.
+///
+/// # Errors
+/// [`DomainError::NotFound`], [`DomainError::Forbidden`] for a plain member of a group, [`DomainError::Conflict`] for a deleted message.
+pub async fn pin(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
+    change(ctx, actor, message, Command::PinMessage).await?;
+    messages::get(ctx, actor, message).await
+}
+
+/// Pins a message no more.
+///
+/// # Errors
+/// As [`pin`].
+pub async fn unpin(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<()> {
+    change(ctx, actor, message, Command::UnpinMessage).await
+}
+
+async fn change(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    command: impl FnOnce(MessageTarget) -> Command,
+) -> Result<()> {
+    let stored = messages::access_message(ctx, actor, message).await?;
+    let target = MessageTarget {
+        message_id: message.clone(),
+    };
+    ctx.append(Request::new(
+        stored.conversation_id.clone(),
+        Some(actor.clone()),
+        command(target),
+    ))
+    .await?;
+    Ok(())
+}
+
+/// The pinned messages of a conversation that the caller sees, newest pin first.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for who is no member.
+pub async fn list(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+    request: &PageRequest,
+) -> Result<Page<Message>> {
+    let membership = ctx.store.find_membership(conversation, actor).await?;
+    membership.active()?;
+    let audience = membership.audience()?;
+    let page = ctx
+        .store
+        .find_pinned_page(conversation, &audience, request)
+        .await?;
+    Ok(Page {
+        items: ctx.store.views(page.items, None, Some(actor)).await?,
+        next_cursor: page.next_cursor,
+        has_more: page.has_more,
+    })
+}
+
+pub(super) fn check_pin(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    message: Option<&MessageState>,
+    target: &MessageTarget,
+) -> Result<Decision> {
+    let message = check(state, actor, message)?;
+    if message.is_deleted {
+        return Err(DomainError::Conflict("The message was deleted.".into()));
+    }
+    Ok(if message.is_pinned {
+        Decision::Nothing
+    } else {
+        Decision::Append(Body::MessagePinned(target.clone()))
+    })
+}
+
+pub(super) fn check_unpin(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    message: Option<&MessageState>,
+    target: &MessageTarget,
+) -> Result<Decision> {
+    let message = check(state, actor, message)?;
+    Ok(if message.is_pinned {
+        Decision::Append(Body::MessageUnpinned(target.clone()))
+    } else {
+        Decision::Nothing
+    })
+}
+
+fn check<'a>(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    message: Option<&'a MessageState>,
+) -> Result<&'a MessageState> {
+    let (fields, standing) = access::member(state, actor).map_err(as_no_message)?;
+    let message = in_conversation(state, message)?;
+    access::not_blocked(state, actor)?;
+    if fields.kind != ConversationType::Direct {
+        standing.require(Role::Admin)?;
+    }
+    Ok(message)
+}

@@ -1,0 +1,241 @@
+//! Reactions to messages: giving, taking back, reading.
+
+use chat_sdk::{MessageId, ReactionSummary, UserId};
+
+use super::{
+    Context, access,
+    command::{Command, Decision, Request, WantedReaction},
+    entry::{Body, Reaction},
+    error::{DomainError, Result},
+    messages::{self, as_no_message, in_conversation},
+    page::{Page, PageRequest},
+    state::{ConversationState, MessageState, Reactors, SHOWN_REACTORS},
+};
+
+/// The most different emoji on one message.
+pub const MAX_EMOJI: usize = 50;
+/// The most characters of a shortcode, its colons included.
+const MAX_SHORTCODE: usize = 66;
+
+/// One user's reaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reacted {
+    /// With what.
+    pub emoji: String,
+    /// Who.
+    pub user: UserId,
+    /// When.
+    pub at: chat_sdk::Timestamp,
+    /// The entry that says so.
+    pub seq: u64,
+}
+
+/// Reacts to a message. To react again with the same emoji changes nothing. Answers all reactions to it.
+///
+/// # Errors
+/// [`DomainError::Validation`] for what is no emoji, [`DomainError::NotFound`], [`DomainError::Forbidden`] where reactions are off,
+/// [`DomainError::Conflict`] for a deleted message or one with too many different emoji.
+pub async fn add(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    emoji: &str,
+) -> Result<Vec<ReactionSummary>> {
+    change(ctx, actor, message, emoji, Command::AddReaction).await
+}
+
+/// Takes a reaction back. Without one nothing changes. Answers all reactions to the message.
+///
+/// # Errors
+/// As [`add`].
+pub async fn remove(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    emoji: &str,
+) -> Result<Vec<ReactionSummary>> {
+    change(ctx, actor, message, emoji, Command::RemoveReaction).await
+}
+
+async fn change(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    emoji: &str,
+    command: impl FnOnce(WantedReaction) -> Command,
+) -> Result<Vec<ReactionSummary>> {
+    let emoji = canonical(emoji)?;
+    let stored = messages::access_message(ctx, actor, message).await?;
+    let wanted = WantedReaction {
+        message_id: message.clone(),
+        emoji,
+    };
+    ctx.append(Request::new(
+        stored.conversation_id.clone(),
+        Some(actor.clone()),
+        command(wanted),
+    ))
+    .await?;
+    Ok(messages::get(ctx, actor, message).await?.reactions)
+}
+
+/// Who reacted to a message, and with what, in the order in which they did; with `emoji` only those who did with it.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when the caller may not see the message.
+pub async fn list(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    emoji: Option<&str>,
+    request: &PageRequest,
+) -> Result<(Vec<ReactionSummary>, Page<Reacted>)> {
+    let emoji = emoji.map(canonical).transpose()?;
+    let shown = messages::get(ctx, actor, message).await?;
+    let page = ctx
+        .store
+        .find_reaction_page(message, emoji.as_deref(), request)
+        .await?;
+    Ok((shown.reactions, page))
+}
+
+/// The one spelling of an emoji: with or without the variation selector it is the same. A shortcode is taken as it is.
+///
+/// # Errors
+/// [`DomainError::Validation`] for a text that is neither.
+pub fn canonical(text: &str) -> Result<String> {
+    if let Some(emoji) = emojis::get(text) {
+        return Ok(emoji.as_str().to_owned());
+    }
+    let name = text
+        .strip_prefix(':')
+        .and_then(|text| text.strip_suffix(':'));
+    let is_shortcode = name.is_some_and(|name| {
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+'))
+    });
+    if is_shortcode && text.len() <= MAX_SHORTCODE {
+        return Ok(text.to_owned());
+    }
+    Err(DomainError::invalid(
+        "emoji",
+        "must be one emoji, or a :shortcode: of at most 64 letters, digits, _, - and +",
+    ))
+}
+
+pub(super) fn check_add(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    message: Option<&MessageState>,
+    has_reacted: bool,
+    wanted: &WantedReaction,
+) -> Result<Decision> {
+    let (actor, message) = check(state, actor, message)?;
+    if has_reacted {
+        return Ok(Decision::Nothing);
+    }
+    let used = message
+        .reactions
+        .values()
+        .filter(|reactors| reactors.count > 0)
+        .count();
+    let mut reactors = message
+        .reactions
+        .get(&wanted.emoji)
+        .cloned()
+        .unwrap_or_default();
+    if reactors.count == 0 && used >= MAX_EMOJI {
+        return Err(DomainError::Conflict(
+            format!("A message has at most {MAX_EMOJI} different reactions.").into(),
+        ));
+    }
+    reactors.count += 1;
+    if reactors.user_ids.len() < SHOWN_REACTORS {
+        reactors.user_ids.push(actor.clone());
+    }
+    Ok(Decision::Append(Body::ReactionAdded(reaction(
+        wanted, actor, reactors,
+    ))))
+}
+
+pub(super) fn check_remove(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    message: Option<&MessageState>,
+    has_reacted: bool,
+    wanted: &WantedReaction,
+) -> Result<Decision> {
+    let (actor, message) = check(state, actor, message)?;
+    if !has_reacted {
+        return Ok(Decision::Nothing);
+    }
+    let mut reactors = message
+        .reactions
+        .get(&wanted.emoji)
+        .cloned()
+        .unwrap_or_default();
+    reactors.count = reactors.count.saturating_sub(1);
+    reactors.user_ids.retain(|user| user != actor);
+    Ok(Decision::Append(Body::ReactionRemoved(reaction(
+        wanted, actor, reactors,
+    ))))
+}
+
+fn check<'a>(
+    state: &ConversationState,
+    actor: Option<&'a UserId>,
+    message: Option<&'a MessageState>,
+) -> Result<(&'a UserId, &'a MessageState)> {
+    let (fields, _) = access::member(state, actor).map_err(as_no_message)?;
+    let actor = actor.ok_or_else(DomainError::no_user)?;
+    let message = in_conversation(state, message)?;
+    if !fields.settings.features.reactions {
+        return Err(DomainError::Forbidden(
+            "Reactions are off in this conversation.".into(),
+        ));
+    }
+    access::not_blocked(state, Some(actor))?;
+    if message.is_deleted {
+        return Err(DomainError::Conflict("The message was deleted.".into()));
+    }
+    Ok((actor, message))
+}
+
+fn reaction(wanted: &WantedReaction, actor: &UserId, reactors: Reactors) -> Reaction {
+    Reaction {
+        message_id: wanted.message_id.clone(),
+        emoji: wanted.emoji.clone(),
+        user_id: actor.clone(),
+        total_count: reactors.count,
+        user_ids: reactors.user_ids,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emoji_has_one_spelling() {
+        assert_eq!(
+            canonical("\u{2764}").ok(),
+            canonical("\u{2764}\u{fe0f}").ok()
+        );
+        for good in ["👍", "👍🏽", "👨‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪", ":party_parrot:", ":+1:"]
+        {
+            assert!(canonical(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_emoji_is_refused() {
+        for bad in [
+            "", "a", "1", "👍👍", "👍 ", "::", ":a b:", ":$where:", ":a.b:", "🇩", "<b>",
+        ] {
+            assert!(canonical(bad).is_err(), "{bad}");
+        }
+        assert!(canonical(&format!(":{}:", "x".repeat(65))).is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! Who blocks whom: one document per pair. What was taken back stays as a tombstone with its number.
+
+use std::collections::HashSet;
+
+use chat_sdk::UserId;
+use futures_util::TryStreamExt;
+use mongodb::bson::{DateTime, Document, doc};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Store, bounded,
+    documents::{date, moment, number},
+};
+use crate::domain::{
+    Result,
+    blocks::Blocked,
+    fold::BlockChange,
+    page::{Page, PageRequest},
+};
+
+/// That a user blocks another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockDocument {
+    user_id: UserId,
+    blocked_user_id: UserId,
+    at: DateTime,
+}
+
+/// The length of the first part keeps the two from being confused.
+fn id_of(user: &UserId, blocked: &UserId) -> String {
+    format!("{}:{user}:{blocked}", user.as_str().len())
+}
+
+/// The update that writes a block, unless a newer change of it is there.
+pub fn block_update(change: &BlockChange) -> Document {
+    doc! {
+        "q": {
+            "_id": id_of(&change.user, &change.blocked),
+            "seq": { "$lt": number(change.seq) },
+        },
+        "u": { "$set": {
+            "userId": change.user.as_str(),
+            "blockedUserId": change.blocked.as_str(),
+            "seq": number(change.seq),
+            "at": date(change.at),
+            "isActive": change.is_active,
+        } },
+        "upsert": true,
+    }
+}
+
+impl Store {
+    /// Whether `user` blocks `other`.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn is_blocked(&self, user: &UserId, other: &UserId) -> Result<bool> {
+        let filter = doc! { "_id": id_of(user, other), "isActive": true };
+        Ok(bounded(self.blocks.find_one(filter).into_future())
+            .await?
+            .is_some())
+    }
+
+    /// Those of `users` who block `other`.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_blockers(&self, users: &[UserId], other: &UserId) -> Result<HashSet<UserId>> {
+        let ids: Vec<String> = users.iter().map(|user| id_of(user, other)).collect();
+        let filter = doc! { "_id": { "$in": ids }, "isActive": true };
+        Ok(self
+            .read_blocks(filter, 0)
+            .await?
+            .into_iter()
+            .map(|block| block.user_id)
+            .collect())
+    }
+
+    /// Whom `user` blocks, by user id.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_block_page(
+        &self,
+        user: &UserId,
+        request: &PageRequest,
+    ) -> Result<Page<Blocked>> {
+        let mut filter = doc! { "userId": user.as_str(), "isActive": true };
+        if let Some(cursor) = request.after.as_ref().or(request.before.as_ref()) {
+            filter.insert("blockedUserId", doc! { "$gt": cursor.as_str() });
+        }
+        let blocks = self
+            .read_blocks(filter, i64::from(request.limit) + 1)
+            .await?
+            .into_iter()
+            .map(|block| Blocked {
+                user: block.blocked_user_id,
+                at: moment(block.at),
+            })
+            .collect();
+        Ok(Page::cut(blocks, request.limit, |block| {
+            block.user.to_string()
+        }))
+    }
+
+    async fn read_blocks(&self, filter: Document, limit: i64) -> Result<Vec<BlockDocument>> {
+        Ok(bounded(async {
+            self.blocks
+                .find(filter)
+                .sort(doc! { "blockedUserId": 1 })
+                .limit(limit)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?)
+    }
+}

@@ -1,0 +1,423 @@
+//! What became of a message since it was sent. Each facet lies beside the message in the log, with the number of the entry that wrote it last.
+
+use std::collections::BTreeMap;
+
+use chat_sdk::{ConversationId, MessageId, Metadata, ReactionSummary, Timestamp, UserId};
+use mongodb::bson::{self, DateTime, Document, doc};
+use serde::{Deserialize, Serialize};
+
+use super::documents::{LogDocument, date, moment, number, unreadable};
+use crate::domain::{
+    DomainError,
+    entry::{Body, MessageRestored},
+    fold::Facet,
+    state::{MessageState, Reactors},
+};
+
+/// The facets of a message.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facets {
+    /// The text it has now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<EditFacet>,
+    /// Its deletion, or its return.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<DeletedFacet>,
+    /// Its pin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<PinnedFacet>,
+    /// Its thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replies: Option<RepliesFacet>,
+    /// Reactions to it, by emoji.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reactions: BTreeMap<String, ReactionsFacet>,
+    /// Whether its content was erased, with the person's data or because its time was over.
+    #[serde(
+        default,
+        rename = "isErased",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub is_erased: bool,
+}
+
+/// A message's changed text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EditFacet {
+    /// The entry that changed it.
+    pub seq: i64,
+    /// The text.
+    pub content: String,
+    /// The host's own data, where an edit changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// When.
+    pub at: DateTime,
+}
+
+/// A message's deletion, or that it is back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletedFacet {
+    /// The entry that said so.
+    pub seq: i64,
+    /// When.
+    pub at: DateTime,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<UserId>,
+    /// Whether its time was over.
+    #[serde(default)]
+    pub is_expired: bool,
+    /// Whether it is back.
+    #[serde(default)]
+    pub is_restored: bool,
+}
+
+/// Whether a message is pinned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PinnedFacet {
+    /// The entry that said so.
+    pub seq: i64,
+    /// When.
+    pub at: DateTime,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<UserId>,
+    /// Whether it is.
+    pub is_pinned: bool,
+}
+
+/// A message's thread.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RepliesFacet {
+    /// The newest reply.
+    pub seq: i64,
+    /// When it came.
+    pub at: DateTime,
+    /// How many there are.
+    pub count: i64,
+}
+
+/// Reactions to a message with one emoji.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactionsFacet {
+    /// The entry that changed them.
+    pub seq: i64,
+    /// How many users.
+    pub count: i64,
+    /// The first of them.
+    pub user_ids: Vec<UserId>,
+}
+
+impl Facets {
+    /// Lays a change over them.
+    pub fn apply(&mut self, facet: Facet) {
+        match facet {
+            Facet::Edited {
+                seq,
+                content,
+                metadata,
+                at,
+            } => {
+                self.edit = Some(EditFacet {
+                    seq: number(seq),
+                    content,
+                    metadata,
+                    at: date(at),
+                });
+            }
+            Facet::Deleted {
+                seq,
+                at,
+                by,
+                is_expired,
+            } => {
+                self.deleted = Some(DeletedFacet {
+                    seq: number(seq),
+                    at: date(at),
+                    by,
+                    is_expired,
+                    is_restored: false,
+                });
+            }
+            Facet::Restored { seq, at } => {
+                self.deleted = Some(DeletedFacet {
+                    seq: number(seq),
+                    at: date(at),
+                    by: None,
+                    is_expired: false,
+                    is_restored: true,
+                });
+            }
+            Facet::Pinned {
+                seq,
+                at,
+                by,
+                is_pinned,
+            } => {
+                self.pinned = Some(PinnedFacet {
+                    seq: number(seq),
+                    at: date(at),
+                    by,
+                    is_pinned,
+                });
+            }
+            Facet::Replies { seq, at, count } => {
+                self.replies = Some(RepliesFacet {
+                    seq: number(seq),
+                    at: date(at),
+                    count: i64::from(count),
+                });
+            }
+            Facet::Reactions {
+                seq,
+                emoji,
+                count,
+                user_ids,
+            } => {
+                let reactions = ReactionsFacet {
+                    seq: number(seq),
+                    count: i64::from(count),
+                    user_ids,
+                };
+                self.reactions.insert(emoji, reactions);
+            }
+        }
+    }
+
+    /// The number of the entry that changed the message last; 0 when none did.
+    fn newest_seq(&self) -> u64 {
+        let single = [
+            self.edit.as_ref().map(|facet| facet.seq),
+            self.deleted.as_ref().map(|facet| facet.seq),
+            self.pinned.as_ref().map(|facet| facet.seq),
+            self.replies.as_ref().map(|facet| facet.seq),
+        ];
+        let reactions = self.reactions.values().map(|facet| facet.seq);
+        single
+            .into_iter()
+            .flatten()
+            .chain(reactions)
+            .max()
+            .unwrap_or(0)
+            .unsigned_abs()
+    }
+
+    fn deletion(&self) -> Option<&DeletedFacet> {
+        self.deleted.as_ref().filter(|deleted| !deleted.is_restored)
+    }
+}
+
+/// The update that writes `facet`, unless a newer one is there.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn facet_update(id: &MessageId, facet: &Facet) -> bson::error::Result<Document> {
+    let mut facets = Facets::default();
+    facets.apply(facet.clone());
+    // By way of raw BSON, because only there metadata becomes text.
+    let written: Document = bson::serialize_to_raw_document_buf(&facets)?.try_into()?;
+    let mut filter = doc! { "_id": id.to_event_id().as_str() };
+    let mut set = Document::new();
+    for (name, value) in written {
+        let (path, value) = match (name.as_str(), value) {
+            ("reactions", bson::Bson::Document(by_emoji)) => {
+                let Some((emoji, value)) = by_emoji.into_iter().next() else {
+                    continue;
+                };
+                // No emoji and no shortcode contains a dot or begins with a dollar sign.
+                (format!("reactions.{emoji}"), value)
+            }
+            (_, value) => (name, value),
+        };
+        let seq = value
+            .as_document()
+            .and_then(|value| value.get_i64("seq").ok())
+            .unwrap_or_default();
+        filter.insert(format!("{path}.seq"), doc! { "$not": { "$gte": seq } });
+        set.insert(path, value);
+    }
+    Ok(doc! { "q": filter, "u": { "$set": set } })
+}
+
+/// A message with what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredMessage {
+    /// Where it stands.
+    pub conversation_id: ConversationId,
+    /// Its number.
+    pub seq: u64,
+    /// Its id.
+    pub id: MessageId,
+    pub(super) created: chat_sdk::Message,
+    pub(super) facets: Facets,
+}
+
+impl StoredMessage {
+    /// The message of a log document.
+    ///
+    /// # Errors
+    /// [`DomainError::Internal`] when it is none.
+    pub fn new(document: LogDocument) -> Result<Self, DomainError> {
+        let entry = document.entry()?;
+        let Body::MessageCreated(body) = &entry.body else {
+            return Err(unreadable("message"));
+        };
+        let created = crate::domain::catalogue::message(&entry, body);
+        Ok(Self {
+            conversation_id: created.conversation_id.clone(),
+            seq: entry.seq,
+            id: created.id.clone(),
+            created,
+            facets: document.into_facets(),
+        })
+    }
+
+    /// Who sent it.
+    pub fn sender(&self) -> &UserId {
+        &self.created.sender_id
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> chat_sdk::MessageType {
+        self.created.kind
+    }
+
+    /// The root of its thread, when it is a reply.
+    pub fn thread_id(&self) -> Option<&MessageId> {
+        self.created.thread_id.as_ref()
+    }
+
+    /// The host's own data of its latest edit, if that named any.
+    pub fn edited_metadata(&self) -> Option<Metadata> {
+        let edit = self.facets.edit.as_ref();
+        edit.and_then(|edit| edit.metadata.clone())
+    }
+
+    /// Whether it is deleted now.
+    pub fn is_deleted(&self) -> bool {
+        self.facets.deletion().is_some()
+    }
+
+    /// Whether its content was erased.
+    pub fn is_erased(&self) -> bool {
+        self.facets.is_erased
+    }
+
+    /// Whether its time is over at `now`: then there is no such message, whether it was removed already or not.
+    pub fn is_gone(&self, now: Timestamp) -> bool {
+        self.created.expires_at.is_some_and(|at| at <= now)
+            || self
+                .facets
+                .deletion()
+                .is_some_and(|deleted| deleted.is_expired)
+    }
+
+    /// Whether something became of it after number `as_of`.
+    pub(super) fn changed_after(&self, as_of: u64) -> bool {
+        self.facets.newest_seq() > as_of
+    }
+
+    /// What brings it back when it is deleted.
+    pub fn into_restored(self) -> MessageRestored {
+        let edit_seq = self.facets.edit.as_ref().map_or(0, |edit| edit.seq);
+        let message = Self {
+            facets: Facets {
+                edit: self.facets.edit,
+                ..Facets::default()
+            },
+            ..self
+        }
+        .into_view();
+        MessageRestored {
+            message_id: message.id,
+            edit_seq: edit_seq.unsigned_abs(),
+            content: message.content,
+            attachments: message.attachments,
+            mentions: message.mentions,
+            metadata: message.metadata,
+        }
+    }
+
+    /// What a check needs of it.
+    pub fn into_state(self) -> MessageState {
+        let facets = self.facets;
+        let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+        MessageState {
+            is_deleted: facets.deletion().is_some(),
+            is_expired: facets.deletion().is_some_and(|facet| facet.is_expired),
+            edit_seq: facets.edit.map_or(0, |edit| edit.seq.unsigned_abs()),
+            reply_count: facets.replies.map_or(0, |replies| count(replies.count)),
+            is_pinned: facets.pinned.is_some_and(|pinned| pinned.is_pinned),
+            reactions: facets
+                .reactions
+                .into_iter()
+                .map(|(emoji, facet)| {
+                    let reactors = Reactors {
+                        count: count(facet.count),
+                        user_ids: facet.user_ids,
+                    };
+                    (emoji, reactors)
+                })
+                .collect(),
+            thread_id: self.created.thread_id,
+            id: self.id,
+            sender: self.created.sender_id,
+            conversation: self.conversation_id,
+            seq: self.seq,
+        }
+    }
+
+    /// The message as the contract shows it. Whether the reader has reacted is left open.
+    pub fn into_view(self) -> chat_sdk::Message {
+        let mut message = self.created;
+        let facets = self.facets;
+        if let Some(replies) = facets.replies {
+            message.reply_count = u32::try_from(replies.count).unwrap_or(u32::MAX);
+            message.last_reply_at = Some(moment(replies.at));
+        }
+        if let Some(pinned) = facets.pinned.filter(|pinned| pinned.is_pinned) {
+            message.pinned_at = Some(moment(pinned.at));
+            message.pinned_by = pinned.by;
+        }
+        let mut reactions: Vec<(i64, ReactionSummary)> = facets
+            .reactions
+            .into_iter()
+            .filter(|(_, facet)| facet.count > 0)
+            .map(|(emoji, facet)| {
+                let summary = ReactionSummary {
+                    emoji,
+                    count: u32::try_from(facet.count).unwrap_or(u32::MAX),
+                    user_ids: facet.user_ids,
+                    reacted_by_me: false,
+                };
+                (facet.count, summary)
+            })
+            .collect();
+        // The most used first; of equals in the order of the emoji.
+        reactions.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        message.reactions = reactions.into_iter().map(|(_, summary)| summary).collect();
+        if let Some(edit) = facets.edit {
+            message.content = edit.content;
+            if edit.metadata.is_some() {
+                message.metadata = edit.metadata;
+            }
+            message.is_edited = true;
+            message.updated_at = moment(edit.at);
+        }
+        if let Some(deleted) = facets.deleted {
+            message.updated_at = moment(deleted.at);
+            if !deleted.is_restored {
+                message.content = String::new();
+                message.attachments = Vec::new();
+                message.metadata = None;
+                message.mentions = Vec::new();
+                message.is_deleted = true;
+            }
+        }
+        message
+    }
+}
