@@ -127,9 +127,13 @@ fn participant(user: &str, role: &str) -> Value {
 fn conversation() -> Value {
     json!({
         "id": CONVERSATION, "type": "group", "name": "Order 4711", "metadata": { "orderId": "4711" },
-        "historyVisibility": "full", "createdBy": "alice", "createdAt": TIME, "updatedAt": TIME,
-        "lastActivityAt": TIME, "participantCount": 2, "participantIds": ["alice", "bob"], "seq": 42,
+        "historyVisibility": "full",
+        "features": { "typing": true, "reads": true, "reactions": true, "threads": true },
+        "createdBy": "alice", "createdAt": TIME, "updatedAt": TIME, "lastActivityAt": TIME, "participantCount": 2, "participantIds": ["alice", "bob"], "seq": 42,
         "lastMessage": message(), "myRole": "owner",
+        "preferences": {
+            "muted": false, "archived": false, "pinned": false, "hidden": false, "notificationLevel": "all",
+        },
     })
 }
 

@@ -179,7 +179,7 @@ pub fn message(entry: &Entry, body: &MessageCreated) -> Message {
         mentions: body.mentions.clone(),
         metadata: body.metadata.clone(),
         forwarded_from: body.forwarded_from.clone(),
-        silent: body.silent,
+        silent: body.silent.then_some(true),
         expires_at: body.expires_at.map(Timestamp::from_millis),
         pinned_at: None,
         pinned_by: None,

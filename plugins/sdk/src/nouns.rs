@@ -230,9 +230,9 @@ pub struct Message {
     /// Where it was forwarded from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwarded_from: Option<ForwardedFrom>,
-    /// Whether it notifies nobody and counts as unread for nobody.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub silent: bool,
+    /// True when it notifies nobody and counts as unread for nobody; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent: Option<bool>,
     /// When it will be gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
