@@ -14,12 +14,14 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    address::TrustedProxies,
     api::{self, ApiState},
     auth::{SetupError, Verifier},
     bus::{Bus, BusOptions, commands, nodes, publish::Announcer, tail},
     config::{AppEnv, Config},
     domain::{Context, KnownUsers, Limits, command::Writers},
     health::Probe,
+    limits::{EVICTION_PERIOD, RateLimits},
     listener,
     store::{
         PrepareError, Store,
@@ -269,6 +271,9 @@ pub async fn run(
         };
         tasks.spawn(relay.run(end.clone()));
     }
+    let rates = Arc::new(RateLimits::new(&config.limits));
+    tasks.spawn(evict_idle(Arc::clone(&rates), end.clone()));
+    let proxies = Arc::new(TrustedProxies::new(config.server.trusted_proxies.clone()));
     let probe = Arc::new(Probe::new(store, bus, status, metrics, roles.names()));
 
     let servers = TaskTracker::new();
@@ -278,18 +283,28 @@ pub async fn run(
             ctx: ctx.clone(),
             verifier: verifier.clone(),
             internal_secret: config.auth.internal_secret.clone(),
+            limits: Arc::clone(&rates),
             origins: config.cors.allowed_origins.clone(),
             health: Arc::clone(&probe),
             max_body_bytes: MAX_BODY_BYTES,
         }));
         log_address("REST", &listener);
-        let answer = move |request, peer| api::answer(Arc::clone(&endpoint), request, peer);
-        servers.spawn(listener::serve(listener, answer, stop.clone(), grace));
+        let answer = move |request, client| api::answer(Arc::clone(&endpoint), request, client);
+        let proxies = Arc::clone(&proxies);
+        servers.spawn(listener::serve(
+            listener,
+            proxies,
+            answer,
+            stop.clone(),
+            grace,
+        ));
     }
     if let Some(listener) = listeners.ws {
         let node = Arc::new(Node {
             ctx,
             verifier,
+            internal_secret: config.auth.internal_secret.clone(),
+            limits: rates,
             origins: config.cors.allowed_origins.clone(),
             max_sockets_per_user: config.limits.max_sockets_per_user,
             leeway: config.auth.leeway,
@@ -297,8 +312,14 @@ pub async fn run(
             probe: Arc::clone(&probe),
         });
         log_address("WebSocket", &listener);
-        let answer = move |request, _peer| ws::answer(Arc::clone(&node), request);
-        servers.spawn(listener::serve(listener, answer, stop.clone(), grace));
+        let answer = move |request, client| ws::answer(Arc::clone(&node), request, client);
+        servers.spawn(listener::serve(
+            listener,
+            proxies,
+            answer,
+            stop.clone(),
+            grace,
+        ));
     }
     tracing::info!(roles = ?probe.roles, version = env!("CARGO_PKG_VERSION"), "chat service is running");
 
@@ -322,6 +343,17 @@ pub async fn run(
     let _ = tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Lets the limits forget who was quiet, until `end`.
+async fn evict_idle(rates: Arc<RateLimits>, end: CancellationToken) {
+    while end
+        .run_until_cancelled(tokio::time::sleep(EVICTION_PERIOD))
+        .await
+        .is_some()
+    {
+        rates.evict_idle();
+    }
 }
 
 fn log_address(what: &'static str, listener: &TcpListener) {

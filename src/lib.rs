@@ -11,6 +11,7 @@
 //! - `domain` knows no HTTP, no socket, no broker and no database driver;
 //! - `store` and `bus` never import each other.
 
+pub mod address;
 pub mod api;
 pub mod app;
 pub mod auth;
@@ -20,6 +21,7 @@ pub mod config;
 pub mod domain;
 pub mod failpoint;
 pub mod health;
+pub mod limits;
 pub mod listener;
 pub mod store;
 pub mod worker;

@@ -2,12 +2,16 @@
 //!
 //! Not poem's own server: that has no time limit for headers, leaves Nagle's algorithm on, and spins when no more files can be opened.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    HeaderMap, Request, Response, body::Incoming, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::address::TrustedProxies;
 
 /// How long a client may take for the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,14 +22,16 @@ const MAX_HEADERS: usize = 64;
 /// The pause after a failed accept, for example without a free file.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `listener` with `answer` until `stop`; then takes no more connections and gives those that are open `grace` to finish.
+/// Serves `listener` with `answer`, which hears the address of each request's client, until `stop`; then takes no more connections and gives those
+/// that are open `grace` to finish.
 pub async fn serve<F, Fut, B>(
     listener: TcpListener,
+    proxies: Arc<TrustedProxies>,
     answer: F,
     stop: CancellationToken,
     grace: Duration,
 ) where
-    F: Fn(Request<Incoming>, SocketAddr) -> Fut + Send + Sync + 'static,
+    F: Fn(Request<Incoming>, IpAddr) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Response<B>> + Send + 'static,
     B: hyper::body::Body + Send + 'static,
     B::Data: Send,
@@ -49,8 +55,10 @@ pub async fn serve<F, Fut, B>(
         // A chat sends small packets; each must leave at once.
         let _ = stream.set_nodelay(true);
         let answer = Arc::clone(&answer);
-        let service = service_fn(move |request| {
-            let response = answer(request, peer);
+        let proxies = Arc::clone(&proxies);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let client = client(&proxies, peer.ip(), request.headers());
+            let response = answer(request, client);
             async move { Ok::<_, Infallible>(response.await) }
         });
         let connection = http1::Builder::new()
@@ -78,4 +86,15 @@ pub async fn serve<F, Fut, B>(
     drop(listener);
     connections.close();
     let _ = tokio::time::timeout(grace, connections.wait()).await;
+}
+
+/// From whom a request comes. Each proxy adds the address that it saw at the end of the list.
+fn client(proxies: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let hops = headers
+        .get_all("x-forwarded-for")
+        .into_iter()
+        .rev()
+        .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+    let real = headers.get("x-real-ip").map(|value| value.as_bytes());
+    proxies.client(peer, hops, real)
 }

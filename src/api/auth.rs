@@ -17,6 +17,7 @@ use poem_openapi::{
 use super::{
     ApiState,
     error::{ApiError, Code},
+    limits::{self, Counted},
 };
 use crate::{
     auth::{AuthError, Claims, internal_secret_matches},
@@ -35,6 +36,9 @@ pub const ACTING_HEADER: &str = "X-Acting-User";
 /// A user, or the host acting for one.
 pub struct AsUser(pub UserId);
 
+/// A user, or the host acting for one, who sends a message: it counts against the limit of messages instead of that of requests.
+pub struct AsSender(pub UserId);
+
 /// The host's backend, acting for nobody.
 pub struct AsHost;
 
@@ -48,40 +52,46 @@ pub enum Caller {
 
 impl AsUser {
     async fn find(request: &Request) -> Result<Self, ApiError> {
-        match Caller::find(request).await? {
-            Caller::User(user) => Ok(Self(user)),
-            Caller::Host => {
-                let problem = "is required here: name the user for whom you act";
-                Err(DomainError::invalid(ACTING_HEADER, problem).into())
-            }
-        }
+        required(Caller::find(request).await?).map(Self)
+    }
+}
+
+impl AsSender {
+    async fn find(request: &Request) -> Result<Self, ApiError> {
+        required(Caller::find_for(request, Counted::Message).await?).map(Self)
     }
 }
 
 impl AsHost {
     /// A user's token does not open what is the host's own.
     async fn find(request: &Request) -> Result<Self, ApiError> {
-        let secret = request.headers().get(SECRET_HEADER).ok_or_else(|| {
-            ApiError::new(
+        let state = state(request)?;
+        let Some(secret) = request.headers().get(SECRET_HEADER) else {
+            limits::count_stranger(state, request)?;
+            return Err(ApiError::new(
                 Code::Unauthorized,
                 "This is for the host's backend only, with X-Internal-Secret.",
-            )
-        })?;
-        check_secret(state(request)?, secret)?;
+            ));
+        };
+        check_secret(state, request, secret)?;
         Ok(Self)
     }
 }
 
 impl Caller {
-    /// A secret that is shown must be right, whatever else is shown beside it.
     async fn find(request: &Request) -> Result<Self, ApiError> {
+        Self::find_for(request, Counted::Request).await
+    }
+
+    /// A secret that is shown must be right, whatever else is shown beside it. The host is not counted, not even where it acts for a user.
+    async fn find_for(request: &Request, what: Counted) -> Result<Self, ApiError> {
         let state = state(request)?;
         match request.headers().get(SECRET_HEADER) {
             Some(secret) => {
-                check_secret(state, secret)?;
+                check_secret(state, request, secret)?;
                 acting_user(state, request).await
             }
-            None => user(state, request).await.map(Self::User),
+            None => user(state, request, what).await.map(Self::User),
         }
     }
 
@@ -104,10 +114,21 @@ pub fn state(request: &Request) -> Result<&Arc<ApiState>, ApiError> {
         .ok_or_else(|| ApiError::internal("the state is not attached to the request"))
 }
 
-fn check_secret(state: &ApiState, given: &HeaderValue) -> Result<(), ApiError> {
+fn required(caller: Caller) -> Result<UserId, ApiError> {
+    match caller {
+        Caller::User(user) => Ok(user),
+        Caller::Host => {
+            let problem = "is required here: name the user for whom you act";
+            Err(DomainError::invalid(ACTING_HEADER, problem).into())
+        }
+    }
+}
+
+fn check_secret(state: &ApiState, request: &Request, given: &HeaderValue) -> Result<(), ApiError> {
     if internal_secret_matches(state.internal_secret.expose(), given.as_bytes()) {
         return Ok(());
     }
+    limits::failed_proof(state, request)?;
     Err(ApiError::new(
         Code::Unauthorized,
         "X-Internal-Secret is not the internal secret of this service.",
@@ -126,7 +147,16 @@ async fn acting_user(state: &ApiState, request: &Request) -> Result<Caller, ApiE
     Ok(Caller::User(user))
 }
 
-async fn user(state: &ApiState, request: &Request) -> Result<UserId, ApiError> {
+async fn user(state: &ApiState, request: &Request, what: Counted) -> Result<UserId, ApiError> {
+    let (user, claims) = proven(state, request)
+        .await
+        .map_err(|error| limits::refuse_token(state, request, error))?;
+    limits::count(state, request, &user, what)?;
+    users::ensure(&state.ctx, &user, profile(claims)).await?;
+    Ok(user)
+}
+
+async fn proven(state: &ApiState, request: &Request) -> Result<(UserId, Claims), AuthError> {
     let token = request
         .header(header::AUTHORIZATION)
         .and_then(|value| value.split_once(' '))
@@ -134,9 +164,8 @@ async fn user(state: &ApiState, request: &Request) -> Result<UserId, ApiError> {
         .map(|(_, token)| token.trim())
         .ok_or(AuthError::Missing)?;
     let claims = state.verifier.verify(token).await?;
-    let user: UserId = claims.subject.parse().map_err(|_| AuthError::BadSubject)?;
-    users::ensure(&state.ctx, &user, profile(claims)).await?;
-    Ok(user)
+    let user = claims.subject.parse().map_err(|_| AuthError::BadSubject)?;
+    Ok((user, claims))
 }
 
 fn profile(claims: Claims) -> Profile {
@@ -216,6 +245,7 @@ macro_rules! guard {
 }
 
 guard!(AsUser, [register_bearer: BEARER, register_internal: INTERNAL]);
+guard!(AsSender, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(Caller, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(AsHost, [register_internal: INTERNAL]);
 

@@ -13,7 +13,7 @@ const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, Content-Type, X-Request-Id, Last-Event-ID");
 /// What a page may read.
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static(
-    "X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, RateLimit",
+    "X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset",
 );
 /// How long a browser may remember the answer to a preflight, in seconds: the most that browsers honour.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

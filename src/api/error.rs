@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a caller should wait before repeating what could not be done, in seconds.
-const RETRY_AFTER_SECONDS: u32 = 2;
+const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// What went wrong, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
@@ -110,6 +110,7 @@ pub struct ApiError {
     message: Cow<'static, str>,
     details: Vec<FieldError>,
     allow: Option<String>,
+    retry_after: u64,
 }
 
 impl ApiError {
@@ -120,6 +121,15 @@ impl ApiError {
             message: message.into(),
             details: Vec::new(),
             allow: None,
+            retry_after: RETRY_AFTER_SECONDS,
+        }
+    }
+
+    /// The same with the seconds after which the caller may try again.
+    pub fn with_retry_after(self, retry_after: u64) -> Self {
+        Self {
+            retry_after,
+            ..self
         }
     }
 
@@ -227,7 +237,7 @@ impl ResponseError for ApiError {
             response = response.header(header::WWW_AUTHENTICATE, "Bearer");
         }
         if matches!(self.code, Code::Unavailable | Code::RateLimited) {
-            response = response.header(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+            response = response.header(header::RETRY_AFTER, self.retry_after);
         }
         if let Some(allow) = &self.allow {
             response = response.header(header::ALLOW, allow);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Tag,
-    auth::AsUser,
+    auth::{AsSender, AsUser},
     error::ApiError,
     json::ValidJson,
     page::{MessagePage, PageQuery},
@@ -137,7 +137,7 @@ impl MessagesApi {
     )]
     async fn send(
         &self,
-        caller: AsUser,
+        caller: AsSender,
         /// The conversation's id.
         id: Path<ConversationId>,
         body: ValidJson<SendMessage>,
@@ -156,7 +156,7 @@ impl MessagesApi {
     )]
     async fn send_direct(
         &self,
-        caller: AsUser,
+        caller: AsSender,
         body: ValidJson<SendDirectMessage>,
     ) -> Result<Upserted<Message>, ApiError> {
         let SendDirectMessage {

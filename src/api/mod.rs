@@ -18,6 +18,7 @@ mod faults;
 mod fixup;
 mod health;
 mod json;
+mod limits;
 mod log;
 mod messages;
 mod page;
@@ -53,6 +54,7 @@ use crate::{
     config::{Origins, Secret},
     domain::Context,
     health::Probe,
+    limits::RateLimits,
 };
 
 /// The groups of operations in the document.
@@ -79,6 +81,8 @@ pub struct ApiState {
     pub verifier: Verifier,
     /// What the host's backend shows.
     pub internal_secret: Secret,
+    /// How much each caller may ask for.
+    pub limits: Arc<RateLimits>,
     /// Which pages may call from a browser.
     pub origins: Origins,
     /// How the process is.
@@ -127,7 +131,7 @@ pub fn endpoint(state: ApiState) -> BoxEndpoint<'static, Response> {
     .boxed()
 }
 
-/// What surrounds every operation. From the outside in: request id, log and metrics, CORS, errors and panics.
+/// What surrounds every operation. From the outside in: request id, log and metrics, CORS, rate limits' headers, errors and panics.
 struct Edge<E> {
     inner: E,
     origins: Origins,
@@ -136,7 +140,8 @@ struct Edge<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let meter = limits::Meter::attach(&mut request);
         let id = request_id::of(&request);
         let span = tracing::info_span!("request", id);
         let origin = request.headers().get(header::ORIGIN).cloned();
@@ -153,6 +158,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         .await;
         let headers = response.headers_mut();
         cors::permit(&self.origins, origin.as_ref(), headers);
+        meter.tell(headers);
         headers.insert(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),

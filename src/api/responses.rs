@@ -91,9 +91,9 @@ const REFUSALS: [(&str, &str, &str, Code, &str); 10] = [
     (
         "429",
         "RateLimited",
-        "Too many requests.",
+        "The caller asks for more than the limits allow; the request was not carried out.",
         Code::RateLimited,
-        "Too many requests; try again in a moment.",
+        "Too many requests: at most 600 in 60 s. Try again in 1 s.",
     ),
     (
         "500",
@@ -192,7 +192,25 @@ fn headers(status: &str) -> Option<Value> {
         "401" => Some(json!({ "WWW-Authenticate": {
             "description": "What to prove oneself with.", "schema": { "type": "string" },
         } })),
-        "429" | "503" => Some(json!({ "Retry-After": {
+        "429" => Some(json!({
+            "Retry-After": {
+                "description": "How many seconds to wait until the next request is let through.",
+                "schema": { "type": "integer", "minimum": 1 },
+            },
+            "RateLimit-Limit": {
+                "description": "How many the limit allows in its time.",
+                "schema": { "type": "integer", "minimum": 1 },
+            },
+            "RateLimit-Remaining": {
+                "description": "How many are left now.",
+                "schema": { "type": "integer", "minimum": 0 },
+            },
+            "RateLimit-Reset": {
+                "description": "After how many seconds the whole limit is free again.",
+                "schema": { "type": "integer", "minimum": 0 },
+            },
+        })),
+        "503" => Some(json!({ "Retry-After": {
             "description": "How many seconds to wait.", "schema": { "type": "integer" },
         } })),
         _ => None,

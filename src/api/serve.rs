@@ -1,6 +1,9 @@
 //! From hyper's requests to poem's, on our own listener.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -12,13 +15,14 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 
-/// Answers one request.
+/// Answers one request of the client at that address.
 pub async fn answer(
     endpoint: Arc<BoxEndpoint<'static, poem::Response>>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    client: IpAddr,
 ) -> Response<BoxBody<Bytes, std::io::Error>> {
-    let from = RemoteAddr(Addr::from(peer));
+    // The port is that of a connection, which may be a proxy's.
+    let from = RemoteAddr(Addr::from(SocketAddr::new(client, 0)));
     let request: poem::Request = (request, LocalAddr::default(), from, Scheme::HTTP).into();
     endpoint.get_response(request).await.into()
 }

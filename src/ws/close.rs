@@ -24,7 +24,7 @@ pub enum CloseReason {
     Forbidden,
     /// The client reads slower than events come (4408).
     TooSlow,
-    /// Too many sockets or commands (4429).
+    /// Too many sockets, bad tokens from one address, or commands that went on being refused (4429).
     TooMany,
     /// What came is no frame of this protocol (4400).
     Protocol,
@@ -57,7 +57,9 @@ impl CloseReason {
             Self::Unauthenticated => "authenticate with a valid token",
             Self::Forbidden => "you may not connect here",
             Self::TooSlow => "you read too slowly; connect again and resume",
-            Self::TooMany => "too many connections; wait before you connect again",
+            Self::TooMany => {
+                "too many connections, failed proofs or refused commands; wait before you connect again"
+            }
         }
     }
 

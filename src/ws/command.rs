@@ -6,10 +6,13 @@ use chat_sdk::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Node, frame::FrameError};
-use crate::domain::{
-    DomainError, Result,
-    messages::{self, Draft},
-    page::{Page, PageRequest},
+use crate::{
+    domain::{
+        DomainError, Result,
+        messages::{self, Draft},
+        page::{Page, PageRequest},
+    },
+    limits::{RateLimits, Verdict},
 };
 
 /// What a command did, as the fields of its ack; see [`super::frame::ack`].
@@ -115,6 +118,20 @@ fn explain(error: &serde_json::Error) -> String {
     text.replace('`', "")
 }
 
+/// Counts a command of `user` against the limit that governs it.
+///
+/// # Errors
+/// The refusal.
+pub fn count(limits: &RateLimits, user: &UserId, event: &str) -> Verdict {
+    match event {
+        "message:send" => limits.messages(user),
+        "typing:start" | "typing:stop" | "recording:start" | "recording:stop" => {
+            limits.typing(user)
+        }
+        _ => limits.api(user),
+    }
+}
+
 /// The commands that need nothing of the socket but its user.
 pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer {
     let ctx = &node.ctx;
@@ -182,9 +199,8 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
 /// The refusal of an event that this version does not know.
 pub fn unknown() -> FrameError {
     FrameError {
-        code: "VALIDATION_ERROR",
-        message: "This event is not known.".to_owned(),
         details: vec![crate::domain::FieldError::new("event", "is not known")],
+        ..FrameError::new("VALIDATION_ERROR", "This event is not known.")
     }
 }
 

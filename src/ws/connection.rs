@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Node,
+    Node, Peer,
     catch_up::{self, CatchUp},
     close::CloseReason,
     command::{self, Room, Token},
@@ -29,6 +29,7 @@ use super::{
 use crate::{
     auth::{AuthError, Claims},
     domain::{DomainError, entry::Profile, users},
+    limits::Refused,
 };
 
 /// How long a client without a token may take to send one.
@@ -45,6 +46,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_COMMANDS: usize = 64;
 /// How many pushes are written together.
 const WRITE_BATCH: usize = 64;
+/// How many commands in a row are refused by rate before the socket is closed.
+const MAX_REFUSALS: u32 = 200;
 /// How many frames that are none are borne before the socket is closed.
 const MAX_FAULTS: u32 = 10;
 /// The spread of the pause that clients are asked to make before they come back to a restarted node.
@@ -68,17 +71,18 @@ pub enum Opening {
     Refused(CloseReason),
 }
 
-/// Checks a token and makes sure that its user exists.
+/// Checks a token of `peer` and makes sure that its user exists.
 ///
 /// # Errors
 /// The reason for which the socket is closed.
-pub async fn authenticate(node: &Node, token: &str) -> Result<Session, CloseReason> {
-    let claims = node.verifier.verify(token).await.map_err(refusal_of)?;
+pub async fn authenticate(node: &Node, peer: Peer, token: &str) -> Result<Session, CloseReason> {
+    let refused = |error| refusal_of(node, peer, error);
+    let claims = node.verifier.verify(token).await.map_err(refused)?;
     let expires_at = expiry(&claims, node.leeway);
     let user: UserId = claims
         .subject
         .parse()
-        .map_err(|_| CloseReason::Unauthenticated)?;
+        .map_err(|_| refused(AuthError::BadSubject))?;
     let profile = users::fitting(Profile {
         name: claims.name,
         avatar_url: claims.avatar_url,
@@ -91,11 +95,18 @@ pub async fn authenticate(node: &Node, token: &str) -> Result<Session, CloseReas
     }
 }
 
-fn refusal_of(error: AuthError) -> CloseReason {
-    if error.is_unavailable() {
-        CloseReason::Restarting
-    } else {
-        CloseReason::Unauthenticated
+/// Why the socket of a bad token is closed. One that is missing, or ours and expired, is no attempt to be somebody else: its client must hear that it
+/// needs a new one, whatever others behind its address do.
+fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> CloseReason {
+    let counted = match error {
+        AuthError::KeysUnavailable => return CloseReason::Restarting,
+        AuthError::Missing | AuthError::Expired => Ok(None),
+        _ if peer.is_host => Ok(None),
+        _ => node.limits.failed_proof(peer.address),
+    };
+    match counted {
+        Ok(_) => CloseReason::Unauthenticated,
+        Err(_) => CloseReason::TooMany,
     }
 }
 
@@ -112,13 +123,15 @@ fn expiry(claims: &Claims, leeway: Duration) -> Instant {
 pub async fn run<S>(
     node: Arc<Node>,
     mut ws: WebSocketStream<S>,
-    opening: Opening,
+    (peer, opening): (Peer, Opening),
     resume: Option<String>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let reason = match Box::pin(open(&node, &mut ws, opening, resume)).await {
-        Ok((session, resume, first_ack)) => serve(&node, &mut ws, session, resume, first_ack).await,
+    let reason = match Box::pin(open(&node, &mut ws, (peer, opening), resume)).await {
+        Ok((session, resume, first_ack)) => {
+            serve(&node, &mut ws, (peer, session), resume, first_ack).await
+        }
         Err(reason) => reason,
     };
     if let Some(reason) = reason {
@@ -147,7 +160,7 @@ fn reconnect_event() -> Utf8Bytes {
 async fn open<S>(
     node: &Node,
     ws: &mut WebSocketStream<S>,
-    opening: Opening,
+    (peer, opening): (Peer, Opening),
     resume: Option<String>,
 ) -> Result<(Session, Option<String>, Option<String>), Option<CloseReason>>
 where
@@ -178,7 +191,7 @@ where
     }
     let token: Token =
         command::parse(frame.data_json()).map_err(|_| Some(CloseReason::Protocol))?;
-    let session = authenticate(node, &token.token).await.map_err(Some)?;
+    let session = authenticate(node, peer, &token.token).await.map_err(Some)?;
     Ok((session, token.resume.or(resume), Some(frame.id_json())))
 }
 
@@ -194,7 +207,7 @@ fn reason_of(error: &WsError) -> Option<CloseReason> {
 async fn serve<S>(
     node: &Arc<Node>,
     ws: &mut WebSocketStream<S>,
-    session: Session,
+    (peer, session): (Peer, Session),
     resume: Option<String>,
     first_ack: Option<String>,
 ) -> Option<CloseReason>
@@ -213,6 +226,7 @@ where
             let connection = Connection {
                 node,
                 ws,
+                peer,
                 socket: Arc::clone(&socket),
                 expires_at: session.expires_at,
                 given: HashMap::new(),
@@ -220,6 +234,7 @@ where
                 commands: FuturesUnordered::new(),
                 last_heard: Instant::now(),
                 faults: 0,
+                refusals: 0,
             };
             connection
                 .run(queue, caught_up, resume.as_deref(), first_ack)
@@ -234,6 +249,7 @@ where
 struct Connection<'a, S> {
     node: &'a Arc<Node>,
     ws: &'a mut WebSocketStream<S>,
+    peer: Peer,
     socket: Arc<Socket>,
     expires_at: Instant,
     /// What the queue may repeat; see [`CatchUp::given`].
@@ -242,6 +258,8 @@ struct Connection<'a, S> {
     commands: FuturesUnordered<BoxFuture<'static, Done>>,
     last_heard: Instant,
     faults: u32,
+    /// Commands refused by rate since one was let through.
+    refusals: u32,
 }
 
 /// A command that is done.
@@ -437,15 +455,25 @@ where
             if self.faults > MAX_FAULTS {
                 return Err(Some(CloseReason::Protocol));
             }
-            let error = FrameError {
-                code: "VALIDATION_ERROR",
-                message: "A frame is a JSON object with id, event and data.".to_owned(),
-                details: Vec::new(),
-            };
+            let error = FrameError::new(
+                "VALIDATION_ERROR",
+                "A frame is a JSON object with id, event and data.",
+            );
             return self.feed(WsMessage::Text(frame::error_event(&error))).await;
         };
         counter!("chat_ws_commands_total").increment(1);
         let id = frame.id_json();
+        if let Err(refused) = self.count(frame.event) {
+            self.refusals += 1;
+            if self.refusals > MAX_REFUSALS {
+                return Err(Some(CloseReason::TooMany));
+            }
+            return self
+                .feed(WsMessage::Text(frame::refusal(&id, &refused.into())))
+                .await;
+        }
+        self.refusals = 0;
+        let peer = self.peer;
         let node = Arc::clone(self.node);
         let socket = Arc::clone(&self.socket);
         let command: BoxFuture<'static, Done> = match frame.event {
@@ -468,7 +496,7 @@ where
                         Err(error) => answer(&id, Err(error.into())),
                         Ok(token) => Done::Refreshed {
                             id,
-                            session: authenticate(&node, &token.token).await.ok(),
+                            session: authenticate(&node, peer, &token.token).await.ok(),
                         },
                     }
                 }
@@ -486,6 +514,14 @@ where
             .boxed(),
         };
         self.start(command).await
+    }
+
+    /// Counts a command, unless the host itself is at the other end.
+    fn count(&self, event: &str) -> Result<(), Refused> {
+        if self.peer.is_host {
+            return Ok(());
+        }
+        command::count(&self.node.limits, &self.socket.user, event).map(drop)
     }
 
     /// Runs a command beside the socket. It is polled once at once, so that commands of one socket enter the log in the order in which they came.
@@ -517,11 +553,10 @@ where
                 }
                 _ => frame::refusal(
                     &id,
-                    &FrameError {
-                        code: "UNAUTHORIZED",
-                        message: "This is no valid token of the user of this socket.".to_owned(),
-                        details: Vec::new(),
-                    },
+                    &FrameError::new(
+                        "UNAUTHORIZED",
+                        "This is no valid token of the user of this socket.",
+                    ),
                 ),
             },
         };
@@ -590,7 +625,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     fn size_of_future<F: Future>(
-        _: impl FnOnce(Arc<Node>, WebSocketStream<TcpStream>, Opening, Option<String>) -> F,
+        _: impl FnOnce(Arc<Node>, WebSocketStream<TcpStream>, (Peer, Opening), Option<String>) -> F,
     ) -> usize {
         size_of::<F>()
     }

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::domain::{DomainError, FieldError};
+use crate::{
+    domain::{DomainError, FieldError},
+    limits::Refused,
+};
 
 /// The longest `id` of a client's frame, in bytes.
 const MAX_ID: usize = 128;
@@ -53,6 +56,30 @@ pub struct FrameError {
     /// Every fault of the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<FieldError>,
+    /// With `RATE_LIMITED`: after how many milliseconds the next one is let through.
+    #[serde(rename = "retryAfterMs", skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl FrameError {
+    /// An error of `code` with a sentence for a person.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            retry_after_ms: None,
+        }
+    }
+}
+
+impl From<Refused> for FrameError {
+    fn from(refused: Refused) -> Self {
+        Self {
+            retry_after_ms: Some(refused.retry_after_millis()),
+            ..Self::new("RATE_LIMITED", refused.to_string())
+        }
+    }
 }
 
 impl From<DomainError> for FrameError {
@@ -61,12 +88,11 @@ impl From<DomainError> for FrameError {
             tracing::error!(%text, "a command failed inside the service");
         }
         Self {
-            code: error.code(),
-            message: error.public_message(),
-            details: match error {
-                DomainError::Validation(faults) => faults,
+            details: match &error {
+                DomainError::Validation(faults) => faults.clone(),
                 _ => Vec::new(),
             },
+            ..Self::new(error.code(), error.public_message())
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! hyper reads the request, so that a token can be checked before the switch and half a request does not stay open; tungstenite takes over after it.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -26,12 +26,15 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Node,
+    Node, Peer,
     connection::{self, Opening},
 };
+use crate::auth::internal_secret_matches;
 
 /// The protocol that this node speaks.
 const SUBPROTOCOL: &str = "chat.v1";
+/// In which header the host's own clients show the internal secret.
+const SECRET_HEADER: &str = "x-internal-secret";
 /// What a subprotocol begins with that is a token.
 const BEARER_PREFIX: &str = "bearer.";
 /// The read buffer of a socket. Tungstenite's own default would cost 128 KiB for each.
@@ -45,8 +48,8 @@ const MAX_FRAME: usize = 192 * 1024;
 
 type Answer = Response<Full<Bytes>>;
 
-/// Answers a request to the node's port.
-pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>) -> Answer {
+/// Answers a request to the node's port, from the client at that address.
+pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>, client: IpAddr) -> Answer {
     let path = request.uri().path().to_owned();
     if request.method() != Method::GET {
         return refusal(
@@ -57,12 +60,17 @@ pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>) -> Answer {
     }
     match path.as_str() {
         "/ws" | "/" => {
-            if let Err(refused) = check(&node, &request) {
-                counter!("chat_ws_handshakes_refused_total").increment(1);
-                return *refused;
-            }
+            let checked =
+                check(&node, &request).and_then(|()| identify(&node, request.headers(), client));
+            let peer = match checked {
+                Ok(peer) => peer,
+                Err(refused) => {
+                    counter!("chat_ws_handshakes_refused_total").increment(1);
+                    return *refused;
+                }
+            };
             let upgrade = upgrade::on(&mut request);
-            switch(node, request, upgrade)
+            switch(node, peer, request, upgrade)
         }
         "/health" | "/health/ready" => health(node.probe.is_ready().await),
         "/health/live" => health(true),
@@ -137,7 +145,47 @@ fn check(node: &Node, request: &Request<Incoming>) -> Result<(), Box<Answer>> {
     Ok(())
 }
 
-fn switch(node: Arc<Node>, request: Request<Incoming>, upgrade: upgrade::OnUpgrade) -> Answer {
+/// Whether it is the host's own client, which shows the internal secret. A secret that is shown must be right, as over REST.
+fn identify(node: &Node, headers: &HeaderMap, address: IpAddr) -> Result<Peer, Box<Answer>> {
+    let Some(given) = headers.get(SECRET_HEADER) else {
+        return Ok(Peer {
+            address,
+            is_host: false,
+        });
+    };
+    if internal_secret_matches(node.internal_secret.expose(), given.as_bytes()) {
+        return Ok(Peer {
+            address,
+            is_host: true,
+        });
+    }
+    Err(Box::new(match node.limits.failed_proof(address) {
+        Ok(_) => refusal(
+            StatusCode::UNAUTHORIZED,
+            "UNAUTHORIZED",
+            "X-Internal-Secret is not the internal secret of this service.",
+        ),
+        Err(refused) => {
+            let mut answer = refusal(
+                StatusCode::TOO_MANY_REQUESTS,
+                "RATE_LIMITED",
+                &refused.to_string(),
+            );
+            let seconds = refused.retry_after_seconds();
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            answer
+        }
+    }))
+}
+
+fn switch(
+    node: Arc<Node>,
+    peer: Peer,
+    request: Request<Incoming>,
+    upgrade: upgrade::OnUpgrade,
+) -> Answer {
     let headers = request.headers();
     let accept = headers
         .get(header::SEC_WEBSOCKET_KEY)
@@ -188,13 +236,14 @@ fn switch(node: Arc<Node>, request: Request<Incoming>, upgrade: upgrade::OnUpgra
             HeaderValue::from_static(SUBPROTOCOL),
         );
     }
-    tokio::spawn(serve(node, upgrade, token, resume));
+    tokio::spawn(serve(node, peer, upgrade, token, resume));
     response
 }
 
 /// Takes the socket over from hyper and serves it. A bad token is told by a close code, because a page cannot see the status of a refused switch.
 async fn serve(
     node: Arc<Node>,
+    peer: Peer,
     upgrade: upgrade::OnUpgrade,
     token: Option<String>,
     resume: Option<String>,
@@ -221,13 +270,13 @@ async fn serve(
     let opening = match token {
         None => Opening::Anonymous,
         // Boxed, here and below: what is needed once must not stay part of every idle socket.
-        Some(token) => match Box::pin(connection::authenticate(&node, &token)).await {
+        Some(token) => match Box::pin(connection::authenticate(&node, peer, &token)).await {
             Ok(session) => Opening::Session(session),
             Err(reason) => Opening::Refused(reason),
         },
     };
     // Boxed: the task of an idle socket is kept as small as what it holds at rest.
-    Box::pin(connection::run(node, ws, opening, resume)).await;
+    Box::pin(connection::run(node, ws, (peer, opening), resume)).await;
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {

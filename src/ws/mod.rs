@@ -30,9 +30,15 @@ pub mod push;
 mod socket;
 mod tracker;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use crate::{auth::Verifier, config::Origins, domain::Context, health::Probe};
+use crate::{
+    auth::Verifier,
+    config::{Origins, Secret},
+    domain::Context,
+    health::Probe,
+    limits::RateLimits,
+};
 
 pub use handshake::answer;
 pub use hub::Hub;
@@ -43,6 +49,10 @@ pub struct Node {
     pub ctx: Context,
     /// Who checks tokens.
     pub verifier: Verifier,
+    /// What the host's backend shows.
+    pub internal_secret: Secret,
+    /// How much each caller may ask for.
+    pub limits: Arc<RateLimits>,
     /// Which pages may connect.
     pub origins: Origins,
     /// How many sockets one user may have here (`MAX_SOCKETS_PER_USER`).
@@ -53,4 +63,13 @@ pub struct Node {
     pub hub: Arc<Hub>,
     /// What the port answers to health checks.
     pub probe: Arc<Probe>,
+}
+
+/// Who is at the other end of a socket, as far as its request tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The client's address.
+    pub address: IpAddr,
+    /// Whether it showed the internal secret: then nothing of it is counted.
+    pub is_host: bool,
 }

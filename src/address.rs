@@ -1,0 +1,125 @@
+//! Whose request it is: the address of the client behind the proxies that are believed (`TRUSTED_PROXIES`).
+//!
+//! It knows addresses only: what the headers are called is the listener's affair.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// The proxies whose word about clients' addresses counts.
+#[derive(Debug, Clone)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Those of the configuration; an empty list believes nobody.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The address of the client.
+    ///
+    /// It is the peer's own, unless the peer is a trusted proxy. Then it is the nearest address of `forwarded`, which has the nearest hop first,
+    /// that is no trusted proxy itself: everything beyond it is only what that client claims. Where all hops are trusted it is the farthest; where
+    /// there are none it is `real`. What is no address ends the search at the hop before it.
+    pub fn client<'a>(
+        &self,
+        peer: IpAddr,
+        forwarded: impl Iterator<Item = &'a [u8]>,
+        real: Option<&[u8]>,
+    ) -> IpAddr {
+        let peer = peer.to_canonical();
+        if !self.trusts(peer) {
+            return peer;
+        }
+        let mut client = None;
+        for hop in forwarded {
+            let Some(address) = parse(hop) else {
+                return client.unwrap_or(peer);
+            };
+            client = Some(address);
+            if !self.trusts(address) {
+                break;
+            }
+        }
+        client.or_else(|| parse(real?)).unwrap_or(peer)
+    }
+}
+
+/// An address, with a port or without.
+fn parse(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse::<IpAddr>()
+        .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()))
+        .ok()
+        .map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, header: &str, real: Option<&str>) -> String {
+        let networks = ["127.0.0.0/8", "10.0.0.0/8", "fd00::/8"];
+        let trusted =
+            TrustedProxies::new(networks.map(|one| one.parse().expect("a network")).to_vec());
+        let hops = header.split(',').rev().filter(|hop| !hop.is_empty());
+        let peer = peer.parse().expect("an address");
+        trusted
+            .client(peer, hops.map(str::as_bytes), real.map(str::as_bytes))
+            .to_string()
+    }
+
+    #[test]
+    fn a_stranger_is_who_the_connection_says() {
+        assert_eq!(client("9.9.9.9", "1.1.1.1", Some("2.2.2.2")), "9.9.9.9");
+        assert_eq!(client("::ffff:9.9.9.9", "1.1.1.1", None), "9.9.9.9");
+    }
+
+    #[test]
+    fn a_trusted_proxy_names_the_client() {
+        assert_eq!(client("127.0.0.1", "1.1.1.1", None), "1.1.1.1");
+        assert_eq!(client("::ffff:127.0.0.1", "1.1.1.1", None), "1.1.1.1");
+        assert_eq!(client("fd00::1", " 2001:db8::7 ", None), "2001:db8::7");
+        assert_eq!(client("10.0.0.2", "1.1.1.1:5050", None), "1.1.1.1");
+        assert_eq!(client("10.0.0.2", "[2001:db8::7]:80", None), "2001:db8::7");
+        assert_eq!(client("10.0.0.2", "[2001:db8::7]", None), "2001:db8::7");
+    }
+
+    #[test]
+    fn what_the_client_claims_beyond_the_last_stranger_counts_for_nothing() {
+        assert_eq!(
+            client("127.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.7", None),
+            "1.1.1.1"
+        );
+        assert_eq!(client("127.0.0.1", "10.0.0.1, 1.1.1.1", None), "1.1.1.1");
+    }
+
+    #[test]
+    fn inside_a_trusted_network_the_farthest_is_the_client() {
+        assert_eq!(client("127.0.0.1", "10.0.0.9, 10.0.0.7", None), "10.0.0.9");
+    }
+
+    #[test]
+    fn without_a_list_the_other_header_counts() {
+        assert_eq!(client("127.0.0.1", "", Some("2.2.2.2")), "2.2.2.2");
+        assert_eq!(client("127.0.0.1", "", Some("nobody")), "127.0.0.1");
+        assert_eq!(client("127.0.0.1", "", None), "127.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_search() {
+        assert_eq!(client("127.0.0.1", "1.1.1.1, unknown", None), "127.0.0.1");
+        assert_eq!(
+            client("127.0.0.1", "1.1.1.1, unknown, 10.0.0.7", None),
+            "10.0.0.7"
+        );
+    }
+}

@@ -1,0 +1,426 @@
+//! How much each caller may ask for in a time: the four rate limits, counted in this process.
+//!
+//! Cast: [`RateLimits`] has a limiter per tier; each answers with the caller's [`Standing`], or with [`Refused`].
+//!
+//! - A limit of 600/60s lets 600 through at once, and one more every 100 ms (GCRA): there is no border between two minutes at which twice as much
+//!   passes.
+//! - What was refused is not counted: who stops asking too often is served at the announced moment.
+//! - A check costs one look-up and one compare-and-swap; it waits for nobody and keeps no lock.
+//! - Only those are remembered who asked lately: [`RateLimits::evict_idle`] forgets whose whole limit is free again.
+//!
+//! It knows users and addresses, and nothing of HTTP or sockets.
+
+use std::{
+    fmt,
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    time::Duration,
+};
+
+use chat_sdk::UserId;
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, MonotonicClock},
+    middleware::StateInformationMiddleware,
+    state::keyed::DashMapStateStore,
+};
+use metrics::counter;
+
+use crate::config;
+
+/// How often [`RateLimits::evict_idle`] should be called.
+pub const EVICTION_PERIOD: Duration = Duration::from_secs(10);
+
+/// The first bits of an IPv6 address that tell one network from another. The rest a client may choose.
+const IPV6_NETWORK: u128 = !0 << 64;
+
+/// Which limit it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// `RATE_LIMIT_API`.
+    Api,
+    /// `RATE_LIMIT_AUTH`.
+    Auth,
+    /// `RATE_LIMIT_MESSAGES`.
+    Messages,
+    /// `RATE_LIMIT_TYPING`.
+    Typing,
+}
+
+impl Tier {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Auth => "auth",
+            Self::Messages => "messages",
+            Self::Typing => "typing",
+        }
+    }
+
+    /// What is counted, in the plural.
+    fn things(self) -> &'static str {
+        match self {
+            Self::Api => "requests",
+            Self::Auth => "failed proofs of identity from this address",
+            Self::Messages => "messages",
+            Self::Typing => "typing signals",
+        }
+    }
+}
+
+/// Where a caller stands after a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// How many in the time of the limit.
+    pub limit: u32,
+    /// How many at once from now on.
+    pub remaining: u32,
+    /// After which time the whole limit is free again.
+    pub reset: Duration,
+}
+
+/// A refusal by rate. Its `Display` is a sentence for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// By which limit.
+    pub tier: Tier,
+    /// Where the caller stands.
+    pub standing: Standing,
+    /// The time of the limit.
+    pub per: Duration,
+    /// After which time the next one is let through; never zero.
+    pub retry_after: Duration,
+}
+
+impl Refused {
+    /// [`Refused::retry_after`] in whole seconds, rounded up: at least 1.
+    pub fn retry_after_seconds(&self) -> u64 {
+        whole_seconds(self.retry_after).max(1)
+    }
+
+    /// [`Refused::retry_after`] in whole milliseconds, rounded up: at least 1.
+    pub fn retry_after_millis(&self) -> u64 {
+        let millis = self.retry_after.as_nanos().div_ceil(1_000_000);
+        u64::try_from(millis).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Too many {}: at most {} in {} s. Try again in {} s.",
+            self.tier.things(),
+            self.standing.limit,
+            self.per.as_secs(),
+            self.retry_after_seconds(),
+        )
+    }
+}
+
+/// Seconds, rounded up.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// The caller's standing, `None` where there is no limit; or the refusal.
+pub type Verdict = Result<Option<Standing>, Refused>;
+
+type Keyed<K, C> = RateLimiter<K, DashMapStateStore<K>, C, StateInformationMiddleware>;
+
+/// One limit, counted for each key by itself.
+struct Limiter<K: Hash + Eq + Clone, C: Clock> {
+    tier: Tier,
+    count: NonZeroU32,
+    per: Duration,
+    /// After how long one more is free.
+    step: Duration,
+    keyed: Keyed<K, C>,
+    clock: C,
+}
+
+impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
+    /// `None` where there is no limit.
+    fn new(tier: Tier, limit: Option<config::RateLimit>, clock: &C) -> Option<Self> {
+        let limit = limit?;
+        let count = NonZeroU32::new(limit.count)?;
+        let step = limit.per / limit.count;
+        let quota = Quota::with_period(step)?.allow_burst(count);
+        let keyed = RateLimiter::dashmap_with_clock(quota, clock.clone()).with_middleware();
+        Some(Self {
+            tier,
+            count,
+            per: limit.per,
+            step,
+            keyed,
+            clock: clock.clone(),
+        })
+    }
+
+    fn check(&self, key: &K) -> Verdict {
+        let limit = self.count.get();
+        match self.keyed.check_key(key) {
+            Ok(state) => {
+                let remaining = state.remaining_burst_capacity().min(limit);
+                Ok(Some(Standing {
+                    limit,
+                    remaining,
+                    reset: self.step * (limit - remaining),
+                }))
+            }
+            Err(until) => {
+                counter!("chat_rate_limited_total", "tier" => self.tier.name()).increment(1);
+                let wait = until.wait_time_from(self.clock.now());
+                let retry_after = wait.max(Duration::from_millis(1));
+                Err(Refused {
+                    tier: self.tier,
+                    standing: Standing {
+                        limit,
+                        remaining: 0,
+                        reset: retry_after + self.step * (limit - 1),
+                    },
+                    per: self.per,
+                    retry_after,
+                })
+            }
+        }
+    }
+
+    fn evict_idle(&self) {
+        self.keyed.retain_recent();
+        self.keyed.shrink_to_fit();
+    }
+}
+
+fn check<K: Hash + Eq + Clone, C: Clock + Clone>(
+    limiter: &Option<Limiter<K, C>>,
+    key: &K,
+) -> Verdict {
+    limiter
+        .as_ref()
+        .map_or(Ok(None), |limiter| limiter.check(key))
+}
+
+/// The rate limits of this process.
+pub struct RateLimits<C: Clock = MonotonicClock> {
+    api: Option<Limiter<UserId, C>>,
+    api_from: Option<Limiter<IpAddr, C>>,
+    auth: Option<Limiter<IpAddr, C>>,
+    messages: Option<Limiter<UserId, C>>,
+    typing: Option<Limiter<UserId, C>>,
+}
+
+impl RateLimits {
+    /// Those of the configuration.
+    pub fn new(limits: &config::Limits) -> Self {
+        Self::with_clock(limits, &MonotonicClock)
+    }
+}
+
+impl<C: Clock + Clone> RateLimits<C> {
+    fn with_clock(limits: &config::Limits, clock: &C) -> Self {
+        Self {
+            api: Limiter::new(Tier::Api, limits.api, clock),
+            api_from: Limiter::new(Tier::Api, limits.api, clock),
+            auth: Limiter::new(Tier::Auth, limits.auth, clock),
+            messages: Limiter::new(Tier::Messages, limits.messages, clock),
+            typing: Limiter::new(Tier::Typing, limits.typing, clock),
+        }
+    }
+
+    /// A request or command of `user` that no other limit governs.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn api(&self, user: &UserId) -> Verdict {
+        check(&self.api, user)
+    }
+
+    /// A request from `address` of nobody in particular.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn api_from(&self, address: IpAddr) -> Verdict {
+        check(&self.api_from, &network(address))
+    }
+
+    /// A failed proof of identity from `address`. Successful ones are not counted and never refused: whoever else is behind the address, a valid
+    /// proof opens. What cannot be guessed (a signature, a long secret) needs no more protection than that.
+    ///
+    /// # Errors
+    /// [`Refused`], instead of what is wrong with the proof.
+    pub fn failed_proof(&self, address: IpAddr) -> Verdict {
+        check(&self.auth, &network(address))
+    }
+
+    /// A message that `user` sends, on whatever way.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn messages(&self, user: &UserId) -> Verdict {
+        check(&self.messages, user)
+    }
+
+    /// A sign of `user` that they type or record, or no longer do.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn typing(&self, user: &UserId) -> Verdict {
+        check(&self.typing, user)
+    }
+
+    /// Forgets everybody whose whole limit is free again.
+    pub fn evict_idle(&self) {
+        for limiter in [&self.api, &self.messages, &self.typing]
+            .into_iter()
+            .flatten()
+        {
+            limiter.evict_idle();
+        }
+        for limiter in [&self.api_from, &self.auth].into_iter().flatten() {
+            limiter.evict_idle();
+        }
+    }
+}
+
+/// What one client can hold: an IPv4 address, or the /64 of an IPv6 address.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    fn limits(count: u32, per: u64) -> (RateLimits<FakeRelativeClock>, FakeRelativeClock) {
+        let limit = Some(config::RateLimit {
+            count,
+            per: Duration::from_secs(per),
+        });
+        let clock = FakeRelativeClock::default();
+        let settings = config::Limits {
+            api: limit,
+            auth: limit,
+            messages: limit,
+            typing: None,
+            max_message_bytes: 1,
+            max_sockets_per_user: 1,
+            max_group_members: 2,
+        };
+        (RateLimits::with_clock(&settings, &clock), clock)
+    }
+
+    fn user(id: &str) -> UserId {
+        id.parse().expect("an id")
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn so_many_pass_at_once_and_then_one_after_another() {
+        let (limits, clock) = limits(3, 60);
+        let alice = user("alice");
+        let left = [2, 1, 0].map(|remaining| {
+            let standing = limits.api(&alice).expect("passes").expect("a limit");
+            assert_eq!((standing.limit, standing.remaining), (3, remaining));
+            standing.reset.as_secs()
+        });
+        assert_eq!(left, [20, 40, 60]);
+        clock.advance(Duration::from_secs(5));
+        let refused = limits.api(&alice).expect_err("is refused");
+        assert_eq!(refused.retry_after, Duration::from_secs(15));
+        assert_eq!(refused.standing.reset, Duration::from_secs(55));
+        assert_eq!(
+            refused.to_string(),
+            "Too many requests: at most 3 in 60 s. Try again in 15 s."
+        );
+        clock.advance(Duration::from_secs(15));
+        assert!(limits.api(&alice).is_ok());
+        assert!(limits.api(&alice).is_err());
+    }
+
+    #[test]
+    fn asking_too_early_does_not_move_the_moment() {
+        let (limits, clock) = limits(1, 10);
+        let alice = user("alice");
+        assert!(limits.messages(&alice).is_ok());
+        for _ in 0..1_000 {
+            assert!(limits.messages(&alice).is_err());
+        }
+        clock.advance(Duration::from_secs(10));
+        assert!(limits.messages(&alice).is_ok());
+    }
+
+    #[test]
+    fn users_and_tiers_do_not_touch_one_another() {
+        let (limits, _) = limits(1, 60);
+        let (alice, bob) = (user("alice"), user("bob"));
+        assert!(limits.api(&alice).is_ok() && limits.api(&alice).is_err());
+        assert!(limits.messages(&alice).is_ok());
+        assert!(limits.api(&bob).is_ok());
+        assert!(limits.api_from(address("1.1.1.1")).is_ok());
+        assert!(limits.failed_proof(address("1.1.1.1")).is_ok());
+    }
+
+    #[test]
+    fn no_limit_lets_everything_through() {
+        let (limits, _) = limits(1, 60);
+        for _ in 0..1_000 {
+            assert_eq!(limits.typing(&user("alice")), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_choose_another_address_within_its_network() {
+        let (limits, _) = limits(1, 60);
+        assert!(limits.failed_proof(address("2001:db8::1")).is_ok());
+        assert!(limits.failed_proof(address("2001:db8::ffff:2")).is_err());
+        assert!(limits.failed_proof(address("2001:db8:0:1::1")).is_ok());
+        assert!(limits.failed_proof(address("9.9.9.9")).is_ok());
+        assert!(limits.failed_proof(address("::ffff:9.9.9.9")).is_err());
+        assert!(limits.failed_proof(address("9.9.9.8")).is_ok());
+    }
+
+    #[test]
+    fn who_was_quiet_is_forgotten_and_who_was_not_is_not() {
+        let (limits, clock) = limits(1, 60);
+        let remembered = || limits.api.as_ref().map_or(0, |limiter| limiter.keyed.len());
+        for n in 0..1_000 {
+            assert!(limits.api(&user(&format!("user-{n}"))).is_ok());
+        }
+        clock.advance(Duration::from_secs(119));
+        let late = user("late");
+        assert!(limits.api(&late).is_ok());
+        limits.evict_idle();
+        // The others' limit was free long ago.
+        clock.advance(Duration::from_secs(2));
+        limits.evict_idle();
+        assert_eq!(remembered(), 1);
+        assert!(limits.api(&late).is_err());
+    }
+
+    #[test]
+    fn waiting_times_are_rounded_up_and_never_zero() {
+        let refused = |millis| Refused {
+            tier: Tier::Messages,
+            standing: Standing {
+                limit: 1,
+                remaining: 0,
+                reset: Duration::ZERO,
+            },
+            per: Duration::from_secs(1),
+            retry_after: Duration::from_millis(millis),
+        };
+        let seconds = |millis| refused(millis).retry_after_seconds();
+        assert_eq!([seconds(1), seconds(1_000), seconds(1_001)], [1, 1, 2]);
+        assert_eq!(refused(1_500).retry_after_millis(), 1_500);
+    }
+}
