@@ -8,6 +8,7 @@ mod guards;
 mod headers;
 mod health;
 mod injection;
+mod limits;
 mod messages;
 mod paging;
 mod users;

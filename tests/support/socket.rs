@@ -46,6 +46,8 @@ pub struct Connect {
     pub resume: Option<String>,
     /// The page that connects.
     pub origin: Option<String>,
+    /// What the host's own client shows beside it.
+    pub internal_secret: Option<String>,
 }
 
 /// How a connection was refused.
@@ -108,6 +110,9 @@ pub fn request(url: &str, how: &Connect) -> Request {
     headers.insert("Sec-WebSocket-Protocol", value(&protocols));
     if let Some(origin) = &how.origin {
         headers.insert("Origin", value(origin));
+    }
+    if let Some(secret) = &how.internal_secret {
+        headers.insert("X-Internal-Secret", value(secret));
     }
     request
 }

@@ -7,4 +7,5 @@ mod events;
 mod limits;
 mod messages;
 mod protocol;
+mod rates;
 mod tokens;
