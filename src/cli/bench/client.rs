@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::cpu::open_files_limit;
+use super::report::say;
 use super::run::Run;
 use super::socket::{Dial, Journal, Order, serve};
 use super::{TargetArgs, Via};
@@ -25,8 +26,8 @@ pub(super) const BOUND: usize = 64;
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 
 /// What to do about a refusal by rate.
-pub(super) const RATE_HINT: &str = "the service limits the rate per user: start it with \
-    RATE_LIMIT_API, RATE_LIMIT_AUTH and RATE_LIMIT_MESSAGES at 1000000/60s for the time of the bench";
+pub(super) const RATE_HINT: &str = "the service lifts its limits for the internal secret, so this one is nginx's, \
+    which limits addresses other than loopback, or that of a service of an older version";
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -106,6 +107,15 @@ impl Host {
         self.ws[n % self.ws.len()].clone()
     }
 
+    /// The secret that lifts the rate limits, and says so.
+    pub fn lift_limits(&self) -> String {
+        say(
+            "rate limits",
+            "lifted for the benchmark's users by the internal secret",
+        );
+        self.internal_secret.clone()
+    }
+
     /// Addresses in use, for the report.
     pub fn addresses(&self) -> String {
         format!("{} and {}", self.api.join(" "), self.ws.join(" "))
@@ -162,7 +172,8 @@ impl Host {
         let request = self
             .http
             .post(self.url(n, "/api/conversations"))
-            .bearer_auth(self.token(creator)?)
+            .header("X-Internal-Secret", &self.internal_secret)
+            .header("X-Acting-User", creator)
             .json(&json!({ "type": "group", "participantIds": members, "name": format!("bench {n}") }));
         let conversation = answer(request, "create a conversation").await?;
         match conversation["id"].as_str() {
@@ -182,9 +193,19 @@ impl Host {
         let request = self
             .http
             .post(self.url(0, &path))
-            .bearer_auth(self.token(creator)?)
+            .header("X-Internal-Secret", &self.internal_secret)
+            .header("X-Acting-User", creator)
             .json(&json!({ "userIds": members }));
         answer(request, "add participants").await.map(drop)
+    }
+
+    /// The request of a user that sends a message, limited as every user's is.
+    pub fn send_request(&self, token: &str, conversation: &str, content: &str) -> RequestBuilder {
+        let path = format!("/api/conversations/{conversation}/messages");
+        self.http
+            .post(self.url(0, &path))
+            .bearer_auth(token)
+            .json(&json!({ "content": content }))
     }
 
     /// What the service says its version is, when it says so.

@@ -73,6 +73,7 @@ pub(super) async fn run(args: FanoutArgs) -> anyhow::Result<bool> {
     let probe = Probe::new(&args.target.pids)?;
     let environment = Environment::read(&host, &probe).await;
     environment.print();
+    let secret = host.lift_limits();
     say(
         "scene",
         &format!(
@@ -99,6 +100,7 @@ pub(super) async fn run(args: FanoutArgs) -> anyhow::Result<bool> {
         dials.push(Dial {
             url: host.ws_url(n),
             token: host.token(user)?,
+            internal_secret: Some(secret.clone()),
             conversation: Some(conversation.clone()),
         });
     }

@@ -62,6 +62,7 @@ pub(super) async fn run(args: IdleArgs) -> anyhow::Result<bool> {
     let probe = Probe::new(&args.target.pids)?;
     let environment = Environment::read(&host, &probe).await;
     environment.print();
+    let secret = host.lift_limits();
     let services: Vec<Process> = nodes(&probe);
     for service in &services {
         warn_of_limit(service, count / services.len());
@@ -85,6 +86,7 @@ pub(super) async fn run(args: IdleArgs) -> anyhow::Result<bool> {
         dials.push(Dial {
             url: host.ws_url(n),
             token: host.token(user)?,
+            internal_secret: Some(secret.clone()),
             conversation: None,
         });
     }

@@ -1,8 +1,8 @@
 //! `chat-service bench`: drives a running service from outside, as its clients would.
 //!
 //! Cast: `client` makes users, tokens and conversations and opens sockets; `socket` is one connected user and `frame`
-//! what it hears; `run` is what they share; `load` sends at a pace and measures a window; `send`, `fanout`, `idle` are
-//! the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and `report` print.
+//! what it hears; `run` is what they share; `load` sends at a pace and measures a window; `send`, `fanout`, `idle`,
+//! `limits` are the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and `report` print.
 //!
 //! Invariants: nothing here imports the rest of the crate, so that a fault of the service cannot hide itself. While
 //! the load runs a socket only notes numbers and times; all counting comes afterwards, because the driver shares the
@@ -19,6 +19,7 @@ mod environment;
 mod fanout;
 mod frame;
 mod idle;
+mod limits;
 mod load;
 mod report;
 mod run;
@@ -45,6 +46,8 @@ enum BenchCommand {
     Fanout(fanout::FanoutArgs),
     /// Open many sockets that do nothing; measure the memory of a connection.
     Idle(idle::IdleArgs),
+    /// Let one user flood above the rate limits; measure what the others feel of it.
+    Limits(limits::LimitsArgs),
     /// Run `send` with more and more sends under way and print a table.
     Max(send::MaxArgs),
 }
@@ -95,7 +98,7 @@ pub(crate) struct TargetArgs {
     /// The audience to name in tokens, when the service asks for one.
     #[arg(long, env = "AUTH_JWT_AUDIENCE")]
     jwt_audience: Option<String>,
-    /// The secret of the internal operations, to sync the users.
+    /// The secret of the internal operations: it syncs the users, and lifts the rate limits for them.
     #[arg(long, env = "INTERNAL_API_SECRET", hide_env_values = true)]
     internal_secret: Option<String>,
     /// The server processes to measure, as `name=pid,name=pid`.
@@ -117,6 +120,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
         BenchCommand::Send(args) => send::run(args).await?,
         BenchCommand::Fanout(args) => fanout::run(args).await?,
         BenchCommand::Idle(args) => idle::run(args).await?,
+        BenchCommand::Limits(args) => limits::run(args).await?,
         BenchCommand::Max(args) => send::run_max(args).await?,
     };
     if !passed {

@@ -149,6 +149,7 @@ async fn run_all(
     let probe = Probe::new(&scene.target.pids)?;
     let environment = Environment::read(&host, &probe).await;
     environment.print();
+    let secret = host.lift_limits();
     say(
         "scene",
         &format!(
@@ -166,7 +167,7 @@ async fn run_all(
             "run",
             &format!("{how}, {} s after {} s", scene.secs, scene.warmup),
         );
-        runs.push(run_once(scene, *pace, &host, &probe).await?);
+        runs.push(run_once(scene, *pace, (&host, &secret), &probe).await?);
     }
     let figures: Vec<Figures> = runs.iter().map(Figures::of).collect();
     let results = Results {
@@ -187,7 +188,7 @@ async fn run_all(
 async fn run_once(
     scene: &SceneArgs,
     pace: Pace,
-    host: &Host,
+    (host, secret): (&Host, &str),
     probe: &Probe,
 ) -> anyhow::Result<Measured> {
     let run = Run::new(scene.size);
@@ -208,6 +209,7 @@ async fn run_once(
         dials.push(Dial {
             url: host.ws_url(n),
             token: host.token(user)?,
+            internal_secret: Some(secret.to_owned()),
             conversation: Some(conversations[n / members].clone()),
         });
     }

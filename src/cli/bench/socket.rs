@@ -31,6 +31,8 @@ pub(super) struct Dial {
     pub url: String,
     /// The user's token.
     pub token: String,
+    /// What lifts the rate limits, where they are to be lifted.
+    pub internal_secret: Option<String>,
     /// The only conversation of this user, if there is one.
     pub conversation: Option<String>,
 }
@@ -97,11 +99,18 @@ pub(super) struct Journal {
     pub closed: Option<String>,
 }
 
-async fn connect(dial: &Dial) -> anyhow::Result<Stream> {
+/// Opens the socket of a dial.
+///
+/// # Errors
+/// When it is refused, or nobody answers.
+pub(super) async fn connect(dial: &Dial) -> anyhow::Result<Stream> {
     let mut request = dial.url.as_str().into_client_request()?;
     let headers = request.headers_mut();
     let bearer = format!("Bearer {}", dial.token);
     headers.insert("Authorization", HeaderValue::from_str(&bearer)?);
+    if let Some(secret) = &dial.internal_secret {
+        headers.insert("X-Internal-Secret", HeaderValue::from_str(secret)?);
+    }
     headers.insert(
         "Sec-WebSocket-Protocol",
         HeaderValue::from_static("chat.v1"),
