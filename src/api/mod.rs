@@ -8,6 +8,7 @@
 
 mod access_log;
 mod auth;
+pub mod catalogue;
 mod conversations;
 mod cors;
 mod docs;

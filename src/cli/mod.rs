@@ -6,6 +6,7 @@
     reason = "a command line speaks to a person"
 )]
 
+pub mod asyncapi;
 pub mod bench;
 pub mod config;
 pub mod healthcheck;
@@ -48,6 +49,8 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
+    /// Print the AsyncAPI document of events, or write their JSON Schemas.
+    Asyncapi(asyncapi::AsyncapiArgs),
     /// Drive a running service and print what it costs.
     Bench(Box<bench::BenchArgs>),
 }
@@ -73,6 +76,7 @@ pub fn run() -> ExitCode {
         Command::Migrate => migrate::run(&sources),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Asyncapi(args) => asyncapi::run(&args),
         Command::Bench(args) => block_on(async {
             match bench::run(*args).await {
                 Ok(()) => ExitCode::SUCCESS,

@@ -295,6 +295,9 @@ impl Socket {
     }
 
     fn take(&mut self, arrival: Arrival) {
+        if let Arrival::Frame(frame) = &arrival {
+            crate::ws::check_frame(frame);
+        }
         match arrival {
             Arrival::Frame(frame) => {
                 self.note_cursor(&frame["cursor"]);

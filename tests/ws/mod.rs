@@ -2,6 +2,7 @@
 
 mod commands;
 mod connecting;
+mod contract;
 mod ending;
 mod events;
 mod limits;
@@ -9,3 +10,5 @@ mod messages;
 mod protocol;
 mod rates;
 mod tokens;
+
+pub use contract::check_frame;

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,10 +14,10 @@ use crate::{
 pub const ENVELOPE_VERSION: u32 = 1;
 
 macro_rules! event_types {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal: $data:ident,)*) => {
         /// The type of an event, for example `message.created`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum EventType { $($(#[$doc])* $variant,)* }
+        pub enum EventType { $($(#[doc = $doc])* $variant,)* }
 
         impl EventType {
             /// Every type, in the order of the catalogue.
@@ -25,6 +26,18 @@ macro_rules! event_types {
             /// The type as text.
             pub const fn as_str(self) -> &'static str {
                 match self { $(EventType::$variant => $name,)* }
+            }
+
+            /// The name of the type of its data.
+            pub const fn data_name(self) -> &'static str {
+                match self { $(EventType::$variant => stringify!($data),)* }
+            }
+
+            /// What it tells, for people.
+            pub fn about(self) -> &'static str {
+                let text = match self { $(EventType::$variant => concat!($($doc,)*),)* };
+                // The rest is for readers of this code.
+                text.split("; `data`").next().unwrap_or_default().trim()
             }
         }
 
@@ -40,59 +53,59 @@ macro_rules! event_types {
 
 event_types! {
     /// A message was sent; `data` is the message.
-    MessageCreated = "message.created",
+    MessageCreated = "message.created": Message,
     /// A message's text was changed; `data` is [`MessageUpdated`].
-    MessageUpdated = "message.updated",
+    MessageUpdated = "message.updated": MessageUpdated,
     /// A message was deleted; `data` is [`MessageDeleted`].
-    MessageDeleted = "message.deleted",
+    MessageDeleted = "message.deleted": MessageDeleted,
     /// A deleted message is back; `data` is [`MessageRestored`].
-    MessageRestored = "message.restored",
+    MessageRestored = "message.restored": MessageRestored,
     /// A message was pinned; `data` is [`MessagePin`].
-    MessagePinned = "message.pinned",
+    MessagePinned = "message.pinned": MessagePin,
     /// A message is pinned no more; `data` is [`MessagePin`].
-    MessageUnpinned = "message.unpinned",
+    MessageUnpinned = "message.unpinned": MessagePin,
     /// A user reacted to a message; `data` is [`ReactionChanged`].
-    ReactionAdded = "reaction.added",
+    ReactionAdded = "reaction.added": ReactionChanged,
     /// A user took a reaction back; `data` is [`ReactionChanged`].
-    ReactionRemoved = "reaction.removed",
+    ReactionRemoved = "reaction.removed": ReactionChanged,
     /// A conversation was made; `data` is the conversation.
-    ConversationCreated = "conversation.created",
+    ConversationCreated = "conversation.created": Conversation,
     /// A conversation's settings were changed; `data` is the conversation.
-    ConversationUpdated = "conversation.updated",
+    ConversationUpdated = "conversation.updated": Conversation,
     /// A conversation was deleted; `data` is [`ConversationDeleted`].
-    ConversationDeleted = "conversation.deleted",
+    ConversationDeleted = "conversation.deleted": ConversationDeleted,
     /// Users became members; `data` is [`ParticipantsAdded`].
-    ParticipantAdded = "participant.added",
+    ParticipantAdded = "participant.added": ParticipantsAdded,
     /// Users ceased to be members; `data` is [`ParticipantsRemoved`].
-    ParticipantRemoved = "participant.removed",
+    ParticipantRemoved = "participant.removed": ParticipantsRemoved,
     /// A member's role was changed, or a member's own settings; `data` is [`ParticipantUpdated`]. Own settings are told to that member alone.
-    ParticipantUpdated = "participant.updated",
+    ParticipantUpdated = "participant.updated": ParticipantUpdated,
     /// The host told of a user for the first time or again; `data` is the user.
-    UserSynced = "user.synced",
+    UserSynced = "user.synced": User,
     /// A user changed their profile; `data` is the user.
-    UserUpdated = "user.updated",
+    UserUpdated = "user.updated": User,
     /// A user was deleted; `data` is [`UserDeleted`].
-    UserDeleted = "user.deleted",
+    UserDeleted = "user.deleted": UserDeleted,
     /// A user blocked another; `data` is [`UserBlock`]. Never told to the other.
-    UserBlocked = "user.blocked",
+    UserBlocked = "user.blocked": UserBlock,
     /// A user blocks another no more; `data` is [`UserBlock`]. Never told to the other.
-    UserUnblocked = "user.unblocked",
+    UserUnblocked = "user.unblocked": UserBlock,
     /// The host ended a user's sockets and refuses tokens that were issued before; `data` is [`UserDisconnected`].
-    UserDisconnected = "user.disconnected",
+    UserDisconnected = "user.disconnected": UserDisconnected,
     /// A member read up to a message; `data` is [`MessageRead`]. A latest value, not in the log.
-    MessageRead = "message.read",
+    MessageRead = "message.read": MessageRead,
     /// A member's device got everything up to a message; `data` is [`MessageDelivered`]. A latest value, not in the log.
-    MessageDelivered = "message.delivered",
+    MessageDelivered = "message.delivered": MessageDelivered,
     /// A member read a conversation, or marked it unread; `data` is [`ConversationRead`]. A latest value, not in the log.
-    ConversationRead = "conversation.read",
+    ConversationRead = "conversation.read": ConversationRead,
     /// A user came online, or is busy; `data` is [`UserPresence`]. A latest value, not in the log.
-    UserOnline = "user.online",
+    UserOnline = "user.online": UserPresence,
     /// A user is away; `data` is [`UserPresence`]. A latest value, not in the log.
-    UserAway = "user.away",
+    UserAway = "user.away": UserPresence,
     /// A user is offline, or looks so; `data` is [`UserPresence`]. A latest value, not in the log.
-    UserOffline = "user.offline",
+    UserOffline = "user.offline": UserPresence,
     /// A number of the log that stayed empty; `data` is `{}`. It lets readers prove completeness.
-    Noop = "noop",
+    Noop = "noop": Noop,
 }
 
 impl EventType {
@@ -217,8 +230,9 @@ pub enum EventData {
 }
 
 /// The new text of a message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageUpdated {
     /// Which message.
     pub message_id: MessageId,
@@ -236,8 +250,9 @@ pub struct MessageUpdated {
 }
 
 /// Which message is gone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageDeleted {
     /// Which message.
     pub message_id: MessageId,
@@ -247,12 +262,14 @@ pub struct MessageDeleted {
     pub deleted_at: Timestamp,
     /// Whether its time was over; then no tombstone stays.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[oai(default)]
     pub is_expired: bool,
 }
 
 /// Which message is back, and what it says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageRestored {
     /// Which message.
     pub message_id: MessageId,
@@ -271,9 +288,36 @@ pub struct MessageRestored {
     pub updated_at: Timestamp,
 }
 
+/// The shape of every event's data, each once: what schemas are made from. Never sent.
+#[derive(Debug, Default, Object)]
+#[oai(rename_all = "camelCase")]
+pub struct EventShapes {
+    message: Option<Message>,
+    message_updated: Option<MessageUpdated>,
+    message_deleted: Option<MessageDeleted>,
+    message_restored: Option<MessageRestored>,
+    message_pin: Option<MessagePin>,
+    reaction_changed: Option<ReactionChanged>,
+    message_read: Option<MessageRead>,
+    message_delivered: Option<MessageDelivered>,
+    conversation: Option<Conversation>,
+    conversation_deleted: Option<ConversationDeleted>,
+    conversation_read: Option<ConversationRead>,
+    participants_added: Option<ParticipantsAdded>,
+    participants_removed: Option<ParticipantsRemoved>,
+    participant_updated: Option<ParticipantUpdated>,
+    user: Option<User>,
+    user_presence: Option<UserPresence>,
+    user_block: Option<UserBlock>,
+    user_deleted: Option<UserDeleted>,
+    user_disconnected: Option<UserDisconnected>,
+    noop: Option<Noop>,
+}
+
 /// Which message is pinned, or no more.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessagePin {
     /// Which message.
     pub message_id: MessageId,
@@ -287,8 +331,9 @@ pub struct MessagePin {
 }
 
 /// Who reacted, or did no more.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ReactionChanged {
     /// To which message.
     pub message_id: MessageId,
@@ -305,8 +350,9 @@ pub struct ReactionChanged {
 }
 
 /// Up to which message a member read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageRead {
     /// The newest message that is read; all before it are too.
     pub message_id: MessageId,
@@ -319,8 +365,9 @@ pub struct MessageRead {
 }
 
 /// Up to which message a member's device got everything.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageDelivered {
     /// The newest message that arrived; all before it did too.
     pub message_id: MessageId,
@@ -333,8 +380,9 @@ pub struct MessageDelivered {
 }
 
 /// Where a member is in a conversation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ConversationRead {
     /// Which conversation.
     pub conversation_id: ConversationId,
@@ -352,8 +400,9 @@ pub struct ConversationRead {
 }
 
 /// Whether a user is there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct UserPresence {
     /// Who.
     pub user_id: UserId,
@@ -373,8 +422,9 @@ pub struct UserPresence {
 }
 
 /// Whom a user blocks, or no more.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct UserBlock {
     /// Who blocks.
     pub external_user_id: UserId,
@@ -385,8 +435,9 @@ pub struct UserBlock {
 }
 
 /// Whose sockets the host ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct UserDisconnected {
     /// Whose.
     pub external_user_id: UserId,
@@ -397,8 +448,9 @@ pub struct UserDisconnected {
 }
 
 /// Which conversation is gone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ConversationDeleted {
     /// Which conversation.
     pub conversation_id: ConversationId,
@@ -407,8 +459,9 @@ pub struct ConversationDeleted {
 }
 
 /// Who became a member.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ParticipantsAdded {
     /// Of which conversation.
     pub conversation_id: ConversationId,
@@ -425,8 +478,9 @@ pub struct ParticipantsAdded {
 }
 
 /// Who ceased to be a member.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ParticipantsRemoved {
     /// Of which conversation.
     pub conversation_id: ConversationId,
@@ -439,8 +493,9 @@ pub struct ParticipantsRemoved {
 }
 
 /// Whose role or own settings changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ParticipantUpdated {
     /// In which conversation.
     pub conversation_id: ConversationId,
@@ -464,8 +519,9 @@ impl ParticipantUpdated {
 }
 
 /// Which user is gone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct UserDeleted {
     /// Which user.
     pub external_user_id: UserId,
@@ -474,7 +530,7 @@ pub struct UserDeleted {
 }
 
 /// Nothing happened at this number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 pub struct Noop {}
 
 #[cfg(test)]

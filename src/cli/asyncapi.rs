@@ -1,0 +1,65 @@
+//! `asyncapi`: prints the AsyncAPI document, writes the JSON Schemas of events, or prints their table. Needs no configuration and no server.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, ValueEnum};
+
+use crate::api::catalogue;
+
+/// What to print.
+#[derive(Debug, Args)]
+pub struct AsyncapiArgs {
+    /// How it is written.
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+    /// Write the JSON Schema of each event into this folder instead.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "table")]
+    schemas: Option<PathBuf>,
+    /// Print the table of events for the documents instead.
+    #[arg(long)]
+    table: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Yaml,
+}
+
+/// Prints or writes. The exit code is 1 when a file cannot be written.
+pub fn run(args: &AsyncapiArgs) -> ExitCode {
+    if let Some(folder) = &args.schemas {
+        return match write_schemas(folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{} cannot be written: {error}", folder.display());
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let documents = catalogue::documents();
+    let text = match (args.table, args.format) {
+        (true, _) => catalogue::table(),
+        (false, Format::Json) => documents.json,
+        (false, Format::Yaml) => documents.yaml,
+    };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that closed the pipe early is no failure of ours.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn write_schemas(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for (name, text) in catalogue::schema_files() {
+        fs::write(folder.join(name), text)?;
+    }
+    Ok(())
+}
