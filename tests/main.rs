@@ -5,6 +5,7 @@
 
 mod api;
 mod faults;
+mod front;
 mod layers;
 mod resume;
 mod support;

@@ -12,7 +12,7 @@ mod limits;
 mod messages;
 mod paging;
 mod users;
-mod wire;
+pub mod wire;
 
 pub use contract::check as check_contract;
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::contract;
-use crate::support::Service;
+use crate::support::Node;
 
 /// How long any answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ impl Raw {
 
 /// Sends a request with exactly these headers (beside `Host`, `Connection` and `Content-Length`) and this body.
 pub async fn send(
-    service: &Service,
+    service: &Node,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
@@ -88,7 +88,7 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
 }
 
 /// Writes the pieces and reads the answer. Who refuses early may close before everything was written.
-pub async fn exchange(service: &Service, pieces: &[&[u8]]) -> Raw {
+pub async fn exchange(service: &Node, pieces: &[&[u8]]) -> Raw {
     let talk = async {
         let stream = TcpStream::connect(service.api_url().trim_start_matches("http://"))
             .await

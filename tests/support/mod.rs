@@ -4,6 +4,7 @@
 
 mod check;
 mod client;
+mod front;
 mod node;
 mod place;
 mod process;
@@ -14,6 +15,7 @@ mod token;
 
 pub use check::{Seen, eventually, eventually_within, random_seed};
 pub use client::{Answer, Client, User};
+pub use front::Front;
 pub use node::Node;
 pub use place::{INTERNAL_SECRET, Place};
 pub use servers::{Mongod, Nats};

@@ -39,10 +39,15 @@ pub fn free_port() -> u16 {
 
 /// A command that dies with the test process, where the system can arrange that.
 pub fn mortal(program: &str) -> Command {
+    mortal_by("KILL", program)
+}
+
+/// A command that gets `signal` when the test process dies, where the system can arrange that.
+pub fn mortal_by(signal: &str, program: &str) -> Command {
     let setpriv = std::path::Path::new("/usr/bin/setpriv");
     if setpriv.exists() {
         let mut command = Command::new(setpriv);
-        command.args(["--pdeathsig", "KILL", program]);
+        command.args(["--pdeathsig", signal, program]);
         command
     } else {
         Command::new(program)

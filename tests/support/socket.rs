@@ -325,6 +325,24 @@ impl Socket {
         self.waiting.drain(..).collect()
     }
 
+    /// Whether the node still answers; false when the connection is gone. What comes meanwhile waits to be taken.
+    pub async fn is_alive(&mut self) -> bool {
+        let id = self.post("ping", json!({}));
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match tokio::time::timeout_at(deadline, self.arrivals.recv()).await {
+                Ok(Some(Arrival::Frame(frame)))
+                    if frame["event"] == "ack" && frame["id"] == *id =>
+                {
+                    return true;
+                }
+                Ok(Some(arrival)) => self.take(arrival),
+                Ok(None) => return false,
+                Err(_) => panic!("neither answered nor closed: {}", self.report()),
+            }
+        }
+    }
+
     /// Takes what has come, without asking the node.
     pub fn take_arrived(&mut self) -> Vec<Value> {
         while let Ok(arrival) = self.arrivals.try_recv() {
