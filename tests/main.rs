@@ -4,6 +4,7 @@
 //! hurt a server start their own.
 
 mod api;
+mod complete;
 mod faults;
 mod front;
 mod layers;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chat_sdk::{Conversation, ConversationId, UserId};
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
@@ -19,6 +19,9 @@ use crate::domain::{
     page::{Page, PageRequest},
     state::Member,
 };
+
+/// How many conversations are looked at at once.
+const CONCURRENCY: usize = 8;
 
 fn noun(document: &ConversationDocument) -> Conversation {
     let fields = document.fields();
@@ -165,16 +168,22 @@ impl Store {
         documents: Vec<ConversationDocument>,
         members: &HashMap<ConversationId, Member>,
     ) -> Result<Vec<Conversation>> {
-        let wanted: Vec<Document> = documents
-            .iter()
-            .filter_map(|document| {
-                let fields = document.fields();
-                let member = members.get(&document.id)?;
-                let seq = fields.last_message_seq;
-                (seq > 0 && Audience::of(&fields, member).sees(seq))
-                    .then(|| doc! { "conversationId": document.id.as_str(), "seq": number(seq) })
-            })
-            .collect();
+        let mut wanted: Vec<Document> = Vec::new();
+        // The newest message may lie outside of what a member sees who left and joined again.
+        let mut hidden: Vec<(ConversationId, Audience)> = Vec::new();
+        for document in &documents {
+            let fields = document.fields();
+            let Some(member) = members.get(&document.id) else {
+                continue;
+            };
+            let seq = fields.last_message_seq;
+            let audience = Audience::of(&fields, member);
+            if audience.sees(seq) {
+                wanted.push(doc! { "conversationId": document.id.as_str(), "seq": number(seq) });
+            } else if seq > 0 {
+                hidden.push((document.id.clone(), audience));
+            }
+        }
         let mut messages = HashMap::new();
         if !wanted.is_empty() {
             let found: Vec<_> = bounded(async {
@@ -187,6 +196,17 @@ impl Store {
             .await?;
             for document in found {
                 let message = StoredMessage::new(document)?.into_view();
+                messages.insert(message.conversation_id.clone(), message);
+            }
+        }
+        let mut newest = stream::iter(hidden)
+            .map(|(id, audience)| async move {
+                self.read_messages(&id, &audience, 1, u64::MAX, -1, 1).await
+            })
+            .buffered(CONCURRENCY);
+        while let Some(found) = newest.try_next().await? {
+            for message in found {
+                let message = message.into_view(None);
                 messages.insert(message.conversation_id.clone(), message);
             }
         }

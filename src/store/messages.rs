@@ -114,7 +114,8 @@ impl Store {
             .ok_or_else(unknown)
     }
 
-    async fn read_messages(
+    /// Messages whose number is from `from` to `to`, as far as `audience` sees them; `direction` is 1 for oldest first, -1 for newest first.
+    pub(super) async fn read_messages(
         &self,
         conversation: &ConversationId,
         audience: &Audience,

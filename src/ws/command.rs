@@ -15,6 +15,20 @@ use crate::{
     limits::{RateLimits, Verdict},
 };
 
+/// Every event that a client may send. One that is not here is refused before anything looks at it.
+pub const COMMANDS: &[&str] = &[
+    "authenticate",
+    "message:delete",
+    "message:edit",
+    "message:send",
+    "messages:list",
+    "messages:sync",
+    "ping",
+    "room:join",
+    "room:leave",
+    "token:refresh",
+];
+
 /// What a command did, as the fields of its ack; see [`super::frame::ack`].
 pub type Answer = std::result::Result<String, FrameError>;
 

@@ -477,6 +477,9 @@ where
         let node = Arc::clone(self.node);
         let socket = Arc::clone(&self.socket);
         let command: BoxFuture<'static, Done> = match frame.event {
+            event if !command::COMMANDS.contains(&event) => {
+                async move { answer(&id, Err(command::unknown())) }.boxed()
+            }
             "room:join" => {
                 let room = command::parse(frame.data_json());
                 async move { answer(&id, join_room(&node, &socket, room).await) }.boxed()

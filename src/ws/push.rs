@@ -126,7 +126,9 @@ impl Push {
                 Frame::new("conversation:removed", id, seq, data)
             }
             EventType::ParticipantAdded => {
-                let added: ParticipantsAdded = serde_json::from_str(data).ok()?;
+                let mut added: ParticipantsAdded = serde_json::from_str(data).ok()?;
+                // It goes to those alone who join with it, all with the same rights.
+                added.conversation.my_role = Some(added.role);
                 let joined = serde_json::to_string(&added.conversation).ok()?;
                 own_frame = Some(Frame::new("conversation:joined", id, seq, &joined));
                 change = MembershipChange::Joined(added.user_ids);

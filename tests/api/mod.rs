@@ -1,6 +1,6 @@
 //! REST, as the host's engineers call it. Folders and files mirror the URL tree; every test reads as the promise that it checks.
 
-mod contract;
+pub mod contract;
 mod conversations;
 mod docs;
 mod errors;

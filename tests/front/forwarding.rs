@@ -11,7 +11,7 @@ use tokio::{
 use super::start;
 use crate::{
     api::wire,
-    support::{Front, Place},
+    support::{Front, Place, eventually},
 };
 
 /// Something that answers every request with 200 and remembers its head.
@@ -124,8 +124,12 @@ async fn a_request_has_one_id_for_client_node_and_log() {
         let id = answer.header("x-request-id").expect("an id").to_owned();
         assert_eq!(given == Some(id.as_str()), is_kept, "{given:?}: {id}");
         assert_eq!(recorder.said("/health/three", "x-request-id"), [id.clone()]);
-        let logged = front.access_log();
-        assert!(logged.iter().any(|line| line["request_id"] == *id), "{id}");
+        eventually("the request is in the log under that id", || async {
+            let lines = front.access_log();
+            let is_there = lines.iter().any(|line| line["request_id"] == *id);
+            is_there.then_some(())
+        })
+        .await;
     }
 }
 

@@ -8,6 +8,7 @@ mod front;
 mod node;
 mod place;
 mod process;
+pub mod replica;
 mod servers;
 mod service;
 mod socket;

@@ -86,8 +86,12 @@ impl Place {
 
     /// The broker's own view, past the service.
     pub async fn jetstream(&self) -> async_nats::jetstream::Context {
-        let client = connect_nats(&self.nats_url).await.expect("NATS answers");
-        async_nats::jetstream::new(client)
+        async_nats::jetstream::new(self.nats().await)
+    }
+
+    /// A connection to the broker, past the service.
+    pub async fn nats(&self) -> async_nats::Client {
+        connect_nats(&self.nats_url).await.expect("NATS answers")
     }
 
     /// The numbers and types of a conversation's entries, in order.

@@ -1,0 +1,268 @@
+//! Where a row of the table is played: two nodes behind nginx, a conversation, and five people with a socket each.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use chat_sdk::EventType;
+use futures_util::{StreamExt, future::join_all};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::table::{Pushed, Setting};
+use crate::support::{
+    Client, Front, Service, User,
+    replica::{Watcher, hear_all},
+};
+
+/// How many users a crowd has: more than one entry of a log may name.
+pub const CROWD: usize = 230;
+
+/// Two nodes with all roles behind nginx, and an ear at NATS.
+pub struct Deployment {
+    /// nginx.
+    pub front: Arc<Front>,
+    events: Arc<Mutex<Vec<Value>>>,
+    scenes: AtomicU32,
+    // They end after nginx.
+    _nodes: [Service; 2],
+}
+
+/// The people and the conversation of one row.
+pub struct Scene {
+    /// nginx.
+    pub front: Arc<Front>,
+    /// Who made the conversation.
+    pub owner: Watcher,
+    /// An admin of it, who connected when it was there already.
+    pub admin: Watcher,
+    /// A plain member.
+    pub member: Watcher,
+    /// Who was a member and left.
+    pub former: Watcher,
+    /// Who never was one.
+    pub stranger: Watcher,
+    /// The conversation.
+    pub conversation: String,
+    /// A message of the member.
+    pub message: String,
+    /// Every conversation that is compared; what an act makes must be entered here.
+    pub ids: Vec<String>,
+    events: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Deployment {
+    /// Starts everything.
+    pub async fn start() -> Self {
+        let one = Service::start().await;
+        let two = Service::builder().database(&one).start().await;
+        let front = Front::before(&[&one, &two], &[&one, &two]).await;
+        let place = front.place();
+        let events: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let nats = place.nats().await;
+        let subject = format!("{}.events.>", place.prefix);
+        let mut heard = nats.subscribe(subject).await.expect("a subscription");
+        nats.flush().await.expect("NATS answers");
+        let known = Arc::clone(&events);
+        tokio::spawn(async move {
+            let _nats = nats;
+            while let Some(message) = heard.next().await {
+                let event: Value = serde_json::from_slice(&message.payload).expect("an envelope");
+                let mut known = known.lock();
+                // What is published twice is one event.
+                if !known.iter().any(|other| other["id"] == event["id"]) {
+                    known.push(event);
+                }
+            }
+        });
+        Self {
+            front: Arc::new(front),
+            events,
+            scenes: AtomicU32::new(0),
+            _nodes: [one, two],
+        }
+    }
+
+    /// A new conversation with new people, everything of it known to everybody's replica.
+    pub async fn scene(&self, setting: Setting) -> Scene {
+        let number = self.scenes.fetch_add(1, Ordering::Relaxed);
+        let front = Arc::clone(&self.front);
+        let roles = ["owner", "admin", "member", "former", "stranger"];
+        let ids = roles.map(|role| format!("{role}{number}"));
+        let users = join_all(ids.iter().map(|id| front.user(id))).await;
+        let [owner, admin, member, former, stranger] = &users[..] else {
+            unreachable!("five users");
+        };
+        let (kind, visibility) = match setting {
+            Setting::Group => ("group", "full"),
+            Setting::JoinedGroup => ("group", "joined"),
+            Setting::Public => ("public", "full"),
+            Setting::JoinedPublic => ("public", "joined"),
+        };
+        let early = [owner, member, former, stranger].map(Watcher::connect);
+        let mut watching: BTreeMap<String, Watcher> = join_all(early)
+            .await
+            .into_iter()
+            .map(|watcher| (watcher.user.id.clone(), watcher))
+            .collect();
+        let body = json!({
+            "type": kind, "historyVisibility": visibility, "name": format!("scene {number}"),
+            "participantIds": [admin.id, member.id, former.id],
+        });
+        let made = owner.post("/api/conversations", body).await.expect(201);
+        let conversation = made["id"].as_str().expect("an id").to_owned();
+        let path = format!("/api/conversations/{conversation}");
+        let make_admin = json!({ "role": "admin" });
+        let of_admin = format!("{path}/participants/{}", admin.id);
+        owner.patch(&of_admin, make_admin).await.expect(200);
+        former.say(&conversation, "I was here").await;
+        let message = member.say(&conversation, "hello").await;
+        let leave = format!("{path}/leave");
+        former.post(&leave, json!({})).await.expect(204);
+        // Somebody whose replica begins in the middle.
+        watching.insert(admin.id.clone(), Watcher::connect(admin).await);
+        let mut take = |user: &User| watching.remove(&user.id).expect("watches");
+        let mut scene = Scene {
+            owner: take(owner),
+            admin: take(admin),
+            member: take(member),
+            former: take(former),
+            stranger: take(stranger),
+            message: message["id"].as_str().expect("an id").to_owned(),
+            ids: vec![conversation.clone()],
+            conversation,
+            events: Arc::clone(&self.events),
+            front,
+        };
+        scene.have(None).await;
+        scene
+    }
+}
+
+impl Scene {
+    /// The five.
+    pub fn everybody(&mut self) -> [&mut Watcher; 5] {
+        [
+            &mut self.owner,
+            &mut self.admin,
+            &mut self.member,
+            &mut self.former,
+            &mut self.stranger,
+        ]
+    }
+
+    /// The path of the conversation, with more after it.
+    pub fn path(&self, rest: &str) -> String {
+        format!("/api/conversations/{}{rest}", self.conversation)
+    }
+
+    /// The path of the member's message.
+    pub fn message_path(&self) -> String {
+        format!("/api/messages/{}", self.message)
+    }
+
+    /// The host's backend.
+    pub fn host(&self) -> Client {
+        self.front.internal()
+    }
+
+    /// Lets something happen before what the row is about, and waits until everybody knows it.
+    pub async fn have(&mut self, id: Option<&Value>) {
+        if let Some(id) = id {
+            self.ids.push(id.as_str().expect("an id").to_owned());
+        }
+        hear_all(&mut self.everybody()).await;
+        self.forget_what_came();
+    }
+
+    /// Many users whom the host tells of now. Answers their ids.
+    pub async fn crowd(&mut self) -> Vec<String> {
+        let ids: Vec<String> = (0..CROWD).map(|n| format!("crowd{n:03}")).collect();
+        let users = ids
+            .iter()
+            .map(|id| json!({ "externalUserId": id, "name": id }));
+        let body = json!({ "users": users.collect::<Vec<_>>() });
+        self.host()
+            .post("/api/users/sync/batch", body)
+            .await
+            .expect(200);
+        self.have(None).await;
+        ids
+    }
+
+    /// What came so far is not looked at.
+    pub fn forget_what_came(&mut self) {
+        for watcher in self.everybody() {
+            watcher.came.clear();
+        }
+        self.events.lock().clear();
+    }
+
+    /// Waits until NATS showed exactly these events since.
+    ///
+    /// # Errors
+    /// What it showed instead.
+    pub async fn expect_events(&mut self, expected: &[EventType]) -> Result<(), String> {
+        let expected: Vec<&str> = expected.iter().map(|kind| kind.as_str()).collect();
+        let notebooks: Vec<String> = self
+            .everybody()
+            .map(|watcher| watcher.notebook().to_owned())
+            .to_vec();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let kinds: Vec<String> = {
+                let events = self.events.lock();
+                let of_row = events.iter().filter(|event| {
+                    !notebooks
+                        .iter()
+                        .any(|notebook| event["conversationId"] == **notebook)
+                });
+                of_row
+                    .map(|event| event["type"].as_str().expect("a type").to_owned())
+                    .collect()
+            };
+            if kinds == expected {
+                return Ok(());
+            }
+            if kinds.len() > expected.len() || Instant::now() > deadline {
+                return Err(format!("NATS showed {kinds:?} instead of {expected:?}"));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whether the sockets got exactly this since.
+    ///
+    /// # Errors
+    /// Who got something else.
+    pub fn expect_pushed(&self, expected: &Pushed) -> Result<(), String> {
+        let mut report = String::new();
+        for (watcher, expected) in [
+            (&self.owner, expected.owner),
+            (&self.admin, expected.admin),
+            (&self.member, expected.member),
+            (&self.former, expected.former),
+            (&self.stranger, expected.stranger),
+        ] {
+            let came: Vec<&str> = watcher
+                .came
+                .iter()
+                .map(|frame| frame["event"].as_str().expect("a name"))
+                .collect();
+            if came != expected {
+                let who = &watcher.user.id;
+                report.push_str(&format!("{who} got {came:?} instead of {expected:?}\n"));
+            }
+        }
+        if report.is_empty() {
+            Ok(())
+        } else {
+            Err(report)
+        }
+    }
+}

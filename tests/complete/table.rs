@@ -1,0 +1,259 @@
+//! Every operation that changes something: how to provoke it, the events that it makes, and which of them each role gets.
+//!
+//! The rows stand in a file per noun; [`NOUNS`] names them. `ROW=<part of a name> ./dev test complete::table` runs some.
+
+use std::collections::BTreeSet;
+
+use chat_sdk::EventType;
+use chat_service::ws::command::COMMANDS;
+use futures_util::future::BoxFuture;
+use serde_json::json;
+
+use super::{
+    conversations, messages, participants,
+    scene::{Deployment, Scene},
+    users,
+};
+use crate::{api::contract, support::replica::settle};
+
+/// The rows, by noun.
+const NOUNS: &[&[Row]] = &[
+    conversations::ROWS,
+    participants::ROWS,
+    messages::ROWS,
+    users::ROWS,
+];
+
+/// Operations of the OpenAPI document, other than GET, that are in no row: `operationId`, reason.
+const OPERATIONS_LEFT_OUT: &[(&str, &str)] = &[];
+
+/// Commands of sockets that are in no row, with the reason.
+const COMMANDS_LEFT_OUT: &[(&str, &str)] = &[
+    ("authenticate", "changes nothing but its own socket"),
+    ("messages:list", "reads"),
+    ("messages:sync", "reads"),
+    ("ping", "changes nothing"),
+    (
+        "room:join",
+        "changes only what its own socket hears; tests/ws/events.rs",
+    ),
+    ("room:leave", "as room:join"),
+    ("token:refresh", "changes nothing but its own socket"),
+];
+
+/// Event types that no row provokes, with the reason.
+const EVENTS_LEFT_OUT: &[(EventType, &str)] = &[
+    (
+        EventType::Noop,
+        "stands where an append failed; tests/faults and the simulation make it",
+    ),
+    (
+        EventType::UserDeleted,
+        "no operation of this version deletes a user",
+    ),
+];
+
+/// What an operation does, and who is told.
+pub struct Row {
+    /// What is done, as a sentence.
+    pub name: &'static str,
+    /// What stands on the scene before.
+    pub scene: Setting,
+    /// The ways to do it; each is tried on a scene of its own.
+    pub ways: &'static [Way],
+    /// The events that it makes, in their order, as NATS shows them.
+    pub events: &'static [EventType],
+    /// What sockets get.
+    pub pushed: Pushed,
+}
+
+/// The kind of conversation on the scene; see [`Scene`] for who is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// A group whose history everybody in it sees.
+    Group,
+    /// A group in which one sees what came after joining.
+    JoinedGroup,
+    /// A public conversation.
+    Public,
+    /// A public conversation in which one sees what came after joining.
+    JoinedPublic,
+}
+
+/// One way to do it.
+pub struct Way {
+    by: By,
+    act: Act,
+}
+
+/// Does it, and leaves what came about in the scene.
+pub type Act = for<'a> fn(&'a mut Scene) -> BoxFuture<'a, ()>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Operation(&'static str),
+    Command(&'static str),
+}
+
+/// By the REST operation with this `operationId`.
+pub const fn rest(operation: &'static str, act: Act) -> Way {
+    Way {
+        by: By::Operation(operation),
+        act,
+    }
+}
+
+/// By this command of a socket.
+pub const fn socket(command: &'static str, act: Act) -> Way {
+    Way {
+        by: By::Command(command),
+        act,
+    }
+}
+
+/// The events that the socket of each role gets, in their order.
+#[derive(Debug, Clone, Copy)]
+pub struct Pushed {
+    /// Who made the conversation.
+    pub owner: &'static [&'static str],
+    /// An admin of it.
+    pub admin: &'static [&'static str],
+    /// A plain member.
+    pub member: &'static [&'static str],
+    /// Who was a member and left.
+    pub former: &'static [&'static str],
+    /// Who never was one.
+    pub stranger: &'static [&'static str],
+}
+
+/// Nothing to anybody.
+pub const NOBODY: Pushed = members(&[]);
+
+/// The same to everybody who is in, and nothing to others.
+pub const fn members(events: &'static [&'static str]) -> Pushed {
+    Pushed {
+        owner: events,
+        admin: events,
+        member: events,
+        former: &[],
+        stranger: &[],
+    }
+}
+
+fn rows() -> impl Iterator<Item = &'static Row> {
+    NOUNS.iter().copied().flatten()
+}
+
+/// Plays one row in one way. Answers what went wrong.
+async fn play(deployment: &Deployment, row: &Row, way: &Way) -> Result<(), String> {
+    let mut scene = deployment.scene(row.scene).await;
+    (way.act)(&mut scene).await;
+    let ids = scene.ids.clone();
+    settle(&mut scene.everybody(), &ids)
+        .await
+        .map_err(|report| format!("the replicas differ:\n{report}"))?;
+    scene.expect_events(row.events).await?;
+    scene.expect_pushed(&row.pushed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_every_operation_what_came_over_the_socket_is_what_rest_answers() {
+    let wanted = std::env::var("ROW").unwrap_or_default();
+    let deployment = Deployment::start().await;
+    let mut failures = Vec::new();
+    for row in rows().filter(|row| row.name.contains(&wanted)) {
+        for way in row.ways {
+            if let Err(report) = play(&deployment, row, way).await {
+                failures.push(format!("{} ({:?}): {report}", row.name, way.by));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// Fails unless every one of `all` is either in `known` or left out with a reason, and not both.
+#[track_caller]
+fn assert_covered<'a>(
+    what: &str,
+    all: impl IntoIterator<Item = &'a str>,
+    known: &BTreeSet<&'a str>,
+    left_out: &BTreeSet<&'a str>,
+) {
+    let all: BTreeSet<&str> = all.into_iter().collect();
+    for name in &all {
+        assert!(
+            known.contains(name) != left_out.contains(name),
+            "the {what} {name} must be in a row of tests/complete, or else be left out with a reason in tests/complete/table.rs, and not both"
+        );
+    }
+    for name in known.union(left_out) {
+        assert!(
+            all.contains(name),
+            "tests/complete knows the {what} {name}, which there is not"
+        );
+    }
+}
+
+fn ways(pick: fn(By) -> Option<&'static str>) -> BTreeSet<&'static str> {
+    let ways = rows().flat_map(|row| row.ways);
+    ways.filter_map(|way| pick(way.by)).collect()
+}
+
+#[tokio::test]
+async fn every_operation_that_is_no_get_is_in_the_table() {
+    // The document that a service serves is the committed one: tests/api/docs.rs.
+    let operations = contract::operations();
+    let ids = operations
+        .iter()
+        .filter(|operation| operation.method != "GET")
+        .map(|operation| {
+            operation.says["operationId"]
+                .as_str()
+                .unwrap_or(&operation.path)
+        });
+    let known = ways(|by| match by {
+        By::Operation(id) => Some(id),
+        By::Command(_) => None,
+    });
+    let left_out = OPERATIONS_LEFT_OUT.iter().map(|(id, _)| *id).collect();
+    assert_covered("operation", ids, &known, &left_out);
+}
+
+#[tokio::test]
+async fn every_command_that_changes_something_is_in_the_table() {
+    let known = ways(|by| match by {
+        By::Operation(_) => None,
+        By::Command(name) => Some(name),
+    });
+    let left_out = COMMANDS_LEFT_OUT.iter().map(|(name, _)| *name).collect();
+    assert_covered("command", COMMANDS.iter().copied(), &known, &left_out);
+}
+
+#[tokio::test]
+async fn every_command_of_the_list_is_known_to_a_socket_and_no_other() {
+    let deployment = Deployment::start().await;
+    let mut socket = deployment.front.user("somebody").await.connect().await;
+    for command in COMMANDS {
+        let ack = socket.send(command, json!({ "nonsense": 1 })).await;
+        let text = ack.to_string();
+        assert!(!text.contains("not known\"}]"), "{command}: {text}");
+    }
+    for unknown in ["", "message:explode", "MESSAGE:SEND", "connected"] {
+        let error = socket.refused(unknown, json!({})).await;
+        assert_eq!(error["details"][0]["field"], "event", "{unknown}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn every_type_of_event_is_provoked_by_a_row() {
+    let known = rows()
+        .flat_map(|row| row.events)
+        .map(|kind| kind.as_str())
+        .collect();
+    let left_out = EVENTS_LEFT_OUT
+        .iter()
+        .map(|(kind, _)| kind.as_str())
+        .collect();
+    let all = EventType::ALL.iter().map(|kind| kind.as_str());
+    assert_covered("event type", all, &known, &left_out);
+}

@@ -1,0 +1,319 @@
+//! A client-side model of what one user sees: REST once, at connecting, then nothing but what sockets push.
+//!
+//! The proof of completeness is `apply(events, old state) == fresh state`: [`Replica::show`] must equal what [`fresh`] reads by REST, for every user.
+//!
+//! # To add a noun or an event
+//! - An event that changes something which is shown already (a message, a member, a conversation): an arm in `apply` of that noun's file.
+//! - Something with a list or an answer of its own: a file with a [`Noun`] (per conversation) or an [`Overview`] (per user), entered in [`NOUNS`] or [`OVERVIEWS`].
+//! - An event that no file knows fails the test that saw it. What cannot be compared stands in [`left_out`], with its reason.
+
+mod conversations;
+mod differences;
+pub mod left_out;
+mod members;
+mod messages;
+mod watcher;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+
+use super::client::User;
+
+pub use differences::differences;
+pub use watcher::{Watcher, hear_all, settle};
+
+/// What there is per conversation, in the order in which an event is laid over it: the conversation itself last, so that the others see it as it was.
+const NOUNS: &[Noun] = &[messages::NOUN, members::NOUN, conversations::NOUN];
+/// What there is per user, over all conversations.
+const OVERVIEWS: &[Overview] = &[conversations::LIST];
+/// Frames about the socket itself.
+const OF_THE_SOCKET: &[&str] = &["ack", "connected", "error", "reconnect"];
+
+/// Something that a conversation has and REST answers.
+pub struct Noun {
+    /// Its name in a view.
+    pub name: &'static str,
+    /// Reads it by REST; null where the answer is 404.
+    pub load: for<'a> fn(&'a User, &'a str) -> BoxFuture<'a, Value>,
+    /// Takes in what `load` read.
+    pub store: fn(&mut Room, Value),
+    /// What `load` would read now, as far as the events tell.
+    pub show: fn(&Room) -> Value,
+    /// Lays an event over the room. Answers whether this noun knows it.
+    pub apply: fn(&mut Room, &Frame) -> bool,
+}
+
+/// Something that a user has over all conversations.
+pub struct Overview {
+    /// Its name in a view.
+    pub name: &'static str,
+    /// Reads it by REST.
+    pub load: for<'a> fn(&'a User) -> BoxFuture<'a, Value>,
+    /// What `load` would read now, as far as the events tell.
+    pub show: fn(&Replica) -> Value,
+}
+
+/// A pushed event.
+pub struct Frame<'a> {
+    /// Its name.
+    pub event: &'a str,
+    /// Its number in the conversation's log; `None` for what is in no log.
+    pub seq: Option<u64>,
+    /// Its data.
+    pub data: &'a Value,
+}
+
+impl Frame<'_> {
+    /// A text of the data.
+    #[track_caller]
+    pub fn text(&self, field: &str) -> &str {
+        self.data[field]
+            .as_str()
+            .unwrap_or_else(|| panic!("{} has no {field}: {}", self.event, self.data))
+    }
+
+    /// Copies fields of the data to `noun`; a field that the data lacks stays.
+    pub fn copy(&self, noun: &mut Value, fields: &[&str]) {
+        for field in fields {
+            if let Some(value) = self.data.get(field) {
+                noun[*field] = value.clone();
+            }
+        }
+    }
+
+    /// The texts of a list in the data.
+    pub fn texts(&self, field: &str) -> Vec<String> {
+        let items = self.data[field].as_array().into_iter().flatten();
+        items
+            .filter_map(|item| item.as_str().map(str::to_owned))
+            .collect()
+    }
+}
+
+/// One conversation, as the user of the replica sees it.
+#[derive(Default)]
+pub struct Room {
+    /// The user of the replica.
+    pub me: String,
+    /// The conversation's id.
+    pub id: String,
+    /// Whether the user is a member.
+    pub is_member: bool,
+    /// Whether the conversation was deleted while the user was a member.
+    pub is_deleted: bool,
+    /// The newest number that is taken in.
+    pub seq: u64,
+    /// The conversation itself.
+    pub conversation: Value,
+    /// The members by user id.
+    pub members: BTreeMap<String, Value>,
+    /// The messages by number.
+    pub messages: BTreeMap<u64, Value>,
+    /// Nouns that a client has to read anew now, by their names: those that an event tells of without carrying them.
+    pub stale: BTreeSet<&'static str>,
+    /// The number that REST answered at connecting; up to it events are part of what was read.
+    loaded: u64,
+    /// The id of each event that came.
+    events: BTreeMap<u64, String>,
+}
+
+/// What one user sees.
+#[derive(Default)]
+pub struct Replica {
+    user: String,
+    rooms: BTreeMap<String, Room>,
+    /// How many numbered events came again.
+    pub repeats: usize,
+}
+
+impl Replica {
+    /// What REST answers to `user` now.
+    pub async fn load(user: &User) -> Self {
+        let mut replica = Self {
+            user: user.id.clone(),
+            ..Self::default()
+        };
+        for id in conversations::positions(user).await.into_keys() {
+            let room = replica.room(&id);
+            room.is_member = true;
+            for noun in NOUNS {
+                (noun.store)(room, (noun.load)(user, &id).await);
+            }
+            room.loaded = room.seq;
+        }
+        replica
+    }
+
+    fn room(&mut self, id: &str) -> &mut Room {
+        let me = &self.user;
+        self.rooms.entry(id.to_owned()).or_insert_with(|| Room {
+            me: me.clone(),
+            id: id.to_owned(),
+            ..Room::default()
+        })
+    }
+
+    /// The conversations of which this user is a member, and those that they left.
+    pub fn rooms(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.values()
+    }
+
+    /// Takes in a frame.
+    ///
+    /// # Panics
+    /// For what may not come: a gap, another event under a number that was given, anything of a conversation in which the user is no member, an event
+    /// that no noun knows.
+    #[track_caller]
+    pub fn apply(&mut self, frame: &Value) {
+        let event = frame["event"].as_str().expect("a frame has a name");
+        if OF_THE_SOCKET.contains(&event) {
+            return;
+        }
+        let user = self.user.clone();
+        let data = &frame["data"];
+        let id = data["conversationId"].as_str().or(data["id"].as_str());
+        let id = id.unwrap_or_else(|| panic!("{user}: {event} names no conversation: {frame}"));
+        let seq = frame["seq"].as_u64();
+        let begins = matches!(event, "conversation:new" | "conversation:joined");
+        let room = match self.rooms.get_mut(id) {
+            Some(room) => room,
+            None if begins => self.room(id),
+            None => panic!("{user} got what they may not see: {frame}"),
+        };
+        if let Some(seq) = seq {
+            let event_id = frame["id"].as_str().expect("a numbered event has an id");
+            if seq <= room.seq {
+                match room.events.get(&seq) {
+                    Some(known) => assert_eq!(known, event_id, "{user}: {seq} is two events"),
+                    None => assert!(seq <= room.loaded, "{user}: {seq} came too late: {frame}"),
+                }
+                self.repeats += 1;
+                return;
+            }
+            assert!(
+                seq == room.seq + 1 || begins && !room.is_member,
+                "{user}: after number {} of {id} came {frame}",
+                room.seq
+            );
+            room.events.insert(seq, event_id.to_owned());
+            room.seq = seq;
+        }
+        assert!(
+            room.is_member != begins,
+            "{user} got what they may not see: {frame}"
+        );
+        let frame = Frame { event, seq, data };
+        let known = NOUNS.iter().filter(|noun| (noun.apply)(room, &frame));
+        assert!(
+            known.count() > 0 || event == "seq:skip",
+            "{user}: nothing in tests/support/replica knows {event}: {data}"
+        );
+    }
+
+    /// Reads anew what events told of without carrying it, as a client would.
+    pub async fn refresh(&mut self, user: &User) {
+        for room in self.rooms.values_mut() {
+            for name in std::mem::take(&mut room.stale) {
+                let noun = NOUNS.iter().find(|noun| noun.name == name);
+                let noun = noun.unwrap_or_else(|| panic!("there is no noun {name}"));
+                (noun.store)(room, (noun.load)(user, &room.id).await);
+            }
+        }
+    }
+
+    /// Everything that the user sees, of their own conversations and of `others`.
+    pub fn show(&self, others: &[String]) -> Value {
+        let mut view = Map::new();
+        for overview in OVERVIEWS {
+            view.insert(overview.name.to_owned(), (overview.show)(self));
+        }
+        for id in self.ids_with(others) {
+            let nothing = Room::default();
+            let room = self.rooms.get(&id).unwrap_or(&nothing);
+            let parts = NOUNS
+                .iter()
+                .map(|noun| (noun.name.to_owned(), (noun.show)(room)));
+            view.insert(id, Value::Object(parts.collect()));
+        }
+        Value::Object(view)
+    }
+
+    fn ids_with(&self, others: &[String]) -> BTreeSet<String> {
+        self.rooms.keys().chain(others).cloned().collect()
+    }
+
+    /// The conversations of which the user has still to hear something, by the list that REST answers.
+    async fn missing(&self, user: &User) -> Vec<String> {
+        let mut positions = conversations::positions(user).await;
+        let mut missing: Vec<String> = Vec::new();
+        for room in self.rooms.values() {
+            let position = positions.remove(&room.id);
+            let knows_all = match position {
+                Some(seq) => room.is_member && room.seq >= seq,
+                None => !room.is_member,
+            };
+            if !knows_all {
+                missing.push(room.id.clone());
+            }
+        }
+        missing.extend(positions.into_keys());
+        missing
+    }
+
+    /// What differs between this and what REST answers now, of the user's conversations and of `others`.
+    pub async fn compare(&self, user: &User, others: &[String]) -> Vec<String> {
+        let mut fresh = fresh(user, &self.ids_with(others)).await;
+        let mut own = self.show(others);
+        left_out::strip(self, &mut own, &mut fresh);
+        differences(&own, &fresh)
+    }
+}
+
+/// Everything that REST answers to `user`, of these conversations.
+async fn fresh(user: &User, ids: &BTreeSet<String>) -> Value {
+    let mut view = Map::new();
+    for overview in OVERVIEWS {
+        view.insert(overview.name.to_owned(), (overview.load)(user).await);
+    }
+    for id in ids {
+        let mut parts = Map::new();
+        for noun in NOUNS {
+            parts.insert(noun.name.to_owned(), (noun.load)(user, id).await);
+        }
+        view.insert(id.clone(), Value::Object(parts));
+    }
+    Value::Object(view)
+}
+
+/// A list in pieces, whole; null where the answer is 404.
+async fn read_list(user: &User, path: &str, items: &str, cursor: &str) -> Value {
+    let mut all = Vec::new();
+    let mut at = format!("{path}?limit=100");
+    loop {
+        let answer = user.get(&at).await;
+        if answer.status == 404 {
+            return Value::Null;
+        }
+        let mut page = answer.expect(200);
+        match page[items].take() {
+            Value::Array(found) => all.extend(found),
+            other => panic!("{path} answers no {items} but {other}"),
+        }
+        if page["hasMore"] != true {
+            return Value::Array(all);
+        }
+        let next = page["nextCursor"].as_str().expect("a cursor");
+        at = format!("{path}?limit=100&{cursor}={next}");
+    }
+}
+
+/// One object; null where the answer is 404.
+async fn read_one(user: &User, path: &str) -> Value {
+    let answer = user.get(path).await;
+    match answer.status {
+        404 => Value::Null,
+        _ => answer.expect(200),
+    }
+}

@@ -1,0 +1,165 @@
+//! A user with a socket and a replica that follows it.
+
+use std::{
+    ops::Deref,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::Replica;
+use crate::support::{client::User, socket::Socket};
+
+/// How long a socket may take to get what it must.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A user who watches.
+pub struct Watcher {
+    /// Who; their REST.
+    pub user: User,
+    /// Their socket.
+    pub socket: Socket,
+    /// What they see by it.
+    pub replica: Replica,
+    /// What came since it was last taken out, without what is about the socket itself.
+    pub came: Vec<Value>,
+    /// A conversation of this user alone: what is said there comes after everything that was under way before.
+    notebook: String,
+    cursor: String,
+}
+
+impl Deref for Watcher {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        &self.user
+    }
+}
+
+impl Watcher {
+    /// Connects, then reads everything by REST.
+    pub async fn connect(user: &User) -> Self {
+        let body = json!({ "type": "group", "participantIds": [], "name": "notebook" });
+        let notebook = user.post("/api/conversations", body).await.expect(201);
+        let socket = user.connect().await;
+        Self {
+            user: user.clone(),
+            cursor: socket.cursor(),
+            socket,
+            replica: Replica::load(user).await,
+            came: Vec::new(),
+            notebook: notebook["id"].as_str().expect("an id").to_owned(),
+        }
+    }
+
+    /// The conversation of this user alone.
+    pub fn notebook(&self) -> &str {
+        &self.notebook
+    }
+
+    /// Takes in what has come so far.
+    pub async fn follow(&mut self) {
+        let frames = self.socket.take_arrived();
+        self.take(frames).await;
+    }
+
+    async fn take(&mut self, frames: Vec<Value>) {
+        for frame in frames {
+            self.replica.apply(&frame);
+            if let Some(cursor) = frame["cursor"].as_str() {
+                self.cursor = cursor.to_owned();
+            }
+            if frame["data"]["conversationId"] != *self.notebook && frame["event"] != "ack" {
+                self.came.push(frame);
+            }
+        }
+        self.replica.refresh(&self.user).await;
+    }
+
+    /// Takes in what has come and what was under way: says something to itself and waits until it hears it.
+    pub async fn catch_up(&mut self) {
+        let said = self.user.say(&self.notebook, "until here").await;
+        let is_it = |frame: &Value| frame["data"]["id"] == said["id"];
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let frame = match tokio::time::timeout(rest, self.socket.any()).await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => panic!("the socket of {} is closed", self.user.id),
+                Err(_) => panic!("{} does not hear themselves", self.user.id),
+            };
+            let is_last = is_it(&frame);
+            self.take(vec![frame]).await;
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Goes away without a word after having taken in the first `share` (0 to 1) of what has come, and comes back from there.
+    pub async fn resume_after(&mut self, share: f64) {
+        let mut frames = self.socket.take_arrived();
+        frames.truncate((frames.len() as f64 * share).ceil() as usize);
+        self.take(frames).await;
+        self.socket = self.user.resume(&self.cursor).await;
+        assert_eq!(
+            self.socket.connected["resumed"], true,
+            "{} was told to reload",
+            self.user.id
+        );
+    }
+
+    async fn hear_all(&mut self) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            self.follow().await;
+            let missing = self.replica.missing(&self.user).await;
+            if missing.is_empty() {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} does not hear of {missing:?}",
+                self.user.id
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What differs between what came by events and what REST answers now, of the user's conversations and of `others`.
+    pub async fn compare(&self, others: &[String]) -> Vec<String> {
+        self.replica.compare(&self.user, others).await
+    }
+}
+
+/// Waits until every watcher's replica equals what REST answers, also of the conversations `ids`, whoever is in them.
+///
+/// # Errors
+/// Where they still differ after ten seconds, one line per place.
+pub async fn settle(watchers: &mut [&mut Watcher], ids: &[String]) -> Result<(), String> {
+    let deadline = Instant::now() + LIMIT;
+    join_all(watchers.iter_mut().map(|watcher| watcher.catch_up())).await;
+    loop {
+        let reports = watchers.iter_mut().map(|watcher| async {
+            watcher.follow().await;
+            let lines = watcher.compare(ids).await.into_iter();
+            lines
+                .map(|line| format!("{}: {line}\n", watcher.user.id))
+                .collect::<String>()
+        });
+        let report = join_all(reports).await.concat();
+        if report.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(report);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until every watcher has heard of everything that stands in the logs of their conversations. Cheaper than [`settle`], and proves less.
+pub async fn hear_all(watchers: &mut [&mut Watcher]) {
+    join_all(watchers.iter_mut().map(|watcher| watcher.hear_all())).await;
+}
