@@ -40,7 +40,8 @@ pub struct CatchUp {
 /// # Errors
 /// [`crate::domain::DomainError::Unavailable`] when the store is away; the socket is then closed, and the client comes again.
 pub async fn catch_up(node: &Node, socket: &Arc<Socket>, resume: Option<&str>) -> Result<CatchUp> {
-    let memberships = node.ctx.store.find_memberships_of(&socket.user).await?;
+    let mut memberships = node.ctx.store.find_memberships_of(&socket.user).await?;
+    node.hub.amend(&socket.user, &mut memberships);
     let mut caught_up = CatchUp::default();
     join(node, socket, &memberships, &mut caught_up).await?;
     let Some(text) = resume else {
@@ -124,7 +125,15 @@ pub async fn begin(
                     begun.push(((*conversation).clone(), *applied));
                 }
             }
-            None => node.hub.leave(socket, conversation),
+            // Not in the documents yet, but its beginning came by here: from there on the node remembers it.
+            None => match node.hub.arrival(&socket.user, conversation) {
+                Some(seq) => {
+                    if node.hub.begin(conversation, seq - 1) {
+                        begun.push(((*conversation).clone(), seq - 1));
+                    }
+                }
+                None => node.hub.leave(socket, conversation),
+            },
         }
     }
     Ok(begun)

@@ -4,12 +4,12 @@
 //! moment, then is read from the log. Membership follows the entries themselves: who is added hears from that entry on, who is removed up to it.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chat_sdk::{ConversationId, EventType, Timestamp, UserId};
@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::{
     close::CloseReason,
     cursor::Seal,
+    lately::Lately,
     memory::{Memory, Remembered},
     push::{MembershipChange, Push, live_frame},
     socket::{Outgoing, Socket},
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     bus::tail::{Latest, TailEvent, TailSink},
     domain::entry::Owner,
-    store::{Missed, MissedEntries, Store},
+    store::{MembershipOf, Missed, MissedEntries, Store},
 };
 
 /// How long a gap may close by itself before the log is asked.
@@ -36,8 +37,6 @@ const GAP_PATIENCE: Duration = Duration::from_millis(30);
 const GAP_RETRY: Duration = Duration::from_millis(200);
 /// How many entries that came too early are kept per conversation; more are read again.
 const MAX_HELD: usize = 512;
-/// How long a departure is remembered: longer than the relay lets documents lag behind the log.
-const DEPARTURE_MEMORY: Duration = Duration::from_secs(300);
 /// How many missing entries are read at once.
 const GAP_PAGE: u64 = 500;
 
@@ -76,49 +75,8 @@ struct State {
     waits: u64,
     /// Rooms of which nobody has said yet where they are. While there is one, markers are not passed.
     unknown: usize,
-    /// Who ceased to be a member in the last minutes, and by which number.
-    departures: Departures,
-}
-
-/// Memberships that ended lately. A departure is published before it is applied, so documents may still call somebody a member whom the hub saw go.
-#[derive(Default)]
-struct Departures {
-    ended: HashMap<ConversationId, Vec<(u64, MembershipChange)>>,
-    order: VecDeque<(Instant, ConversationId)>,
-}
-
-impl Departures {
-    fn note(&mut self, push: &Push) {
-        let now = Instant::now();
-        self.ended
-            .entry(push.conversation.clone())
-            .or_default()
-            .push((push.seq, push.change().clone()));
-        self.order.push_back((now, push.conversation.clone()));
-        while let Some((at, conversation)) = self.order.front()
-            && now - *at > DEPARTURE_MEMORY
-        {
-            if let Some(ended) = self.ended.get_mut(conversation) {
-                ended.remove(0);
-                if ended.is_empty() {
-                    self.ended.remove(conversation);
-                }
-            }
-            self.order.pop_front();
-        }
-    }
-
-    /// Whether the membership of `user` that began with number `joined` ended.
-    fn has_ended(&self, conversation: &ConversationId, user: &UserId, joined: u64) -> bool {
-        let ended = self.ended.get(conversation).into_iter().flatten();
-        ended
-            .filter(|(seq, _)| *seq > joined)
-            .any(|(_, change)| match change {
-                MembershipChange::Left(users) => users.contains(user),
-                MembershipChange::Closed => true,
-                MembershipChange::None | MembershipChange::Joined(_) => false,
-            })
-    }
+    /// Whose membership began or ended in the last minutes, and by which number.
+    lately: Lately,
 }
 
 /// A conversation with sockets on this node.
@@ -171,13 +129,24 @@ impl Hub {
         true
     }
 
+    /// Brings the memberships of `user`, as the documents say them, to what came by here. The socket must be registered: what comes from then on comes to it.
+    pub fn amend(&self, user: &UserId, memberships: &mut Vec<MembershipOf>) {
+        self.state.lock().lately.amend(user, memberships);
+    }
+
+    /// The number with which `user` became a member of `conversation`, if that came by here lately.
+    pub fn arrival(&self, user: &UserId, conversation: &ConversationId) -> Option<u64> {
+        self.state.lock().lately.began(conversation, user)
+    }
+
     /// Lets `socket` hear of a conversation in which its user's membership began with number `joined`, unless the hub saw that membership end.
     pub fn join(&self, socket: &Arc<Socket>, conversation: &ConversationId, joined: u64) -> Joined {
         let mut state = self.state.lock();
         let state = &mut *state;
         if state
-            .departures
-            .has_ended(conversation, &socket.user, joined)
+            .lately
+            .ended(conversation, &socket.user, joined)
+            .is_some()
         {
             return Joined::Ended;
         }
@@ -547,12 +516,7 @@ impl TailSink for Hub {
         );
         match push {
             Some(push) => {
-                if matches!(
-                    push.change(),
-                    MembershipChange::Left(_) | MembershipChange::Closed
-                ) {
-                    state.departures.note(&push);
-                }
+                state.lately.note(&push);
                 self.ingest(&mut state, push);
             }
             None => counter!("chat_tail_unreadable_total").increment(1),

@@ -5,6 +5,7 @@
 //! - [`connection`]: one task per socket: reads frames, runs commands, writes answers and pushes.
 //! - [`command`]: what a client may ask; each is one verb of the domain.
 //! - [`hub`]: which sockets hear of which conversation, and in which order. It follows the tail.
+//! - [`lately`]: memberships that began or ended so lately that the documents may not know it.
 //! - [`catch_up`]: what a socket is given before live events.
 //! - [`cursor`]: where to resume, sealed.
 //! - [`close`]: why sockets are closed, and what the client then owes.
@@ -25,6 +26,7 @@ pub mod cursor;
 pub mod frame;
 pub mod handshake;
 pub mod hub;
+mod lately;
 mod memory;
 pub mod push;
 mod socket;

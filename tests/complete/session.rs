@@ -1,1 +1,547 @@
-//! later
+//! A random session: several users do thousands of things at once, right and wrong ones, over REST and sockets, through nginx, and come and go meanwhile.
+//!
+//! Afterwards, and now and then, everybody's replica equals what REST answers, and every socket got exactly the entries inside its user's memberships.
+//! `SEED` and `SESSION_OPERATIONS` repeat and lengthen it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::{TryStreamExt, future::join_all};
+use mongodb::bson::{Document, doc};
+use parking_lot::Mutex;
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Place, random_seed,
+    replica::{Watcher, settle},
+};
+
+use super::scene::Deployment;
+
+/// How many operations a session has, unless `SESSION_OPERATIONS` says otherwise.
+const OPERATIONS: usize = 2_400;
+/// After how many pieces of the session everybody is compared.
+const PIECES: usize = 3;
+/// Who takes part. The last one does nothing but listen, and is in nothing.
+const USERS: [&str; 6] = ["ann", "ben", "cat", "dan", "eve", "nobody"];
+
+/// What the participants know of one another's doings.
+#[derive(Default)]
+struct Pool {
+    conversations: Vec<String>,
+    messages: Vec<String>,
+}
+
+/// One who takes part.
+struct Player {
+    watcher: Watcher,
+    random: StdRng,
+    pool: Arc<Mutex<Pool>>,
+    done: usize,
+}
+
+impl Player {
+    fn one_in(&mut self, of: u32) -> bool {
+        self.random.random_ratio(1, of)
+    }
+
+    fn somebody(&mut self) -> String {
+        let name = match self.one_in(25) {
+            true => "unknown",
+            // The last one stays outside.
+            false => USERS[..USERS.len() - 1]
+                .choose(&mut self.random)
+                .expect("users"),
+        };
+        name.to_owned()
+    }
+
+    fn conversation(&mut self) -> String {
+        let ghost = || "cnv_00000000000000000000000000".to_owned();
+        let pool = self.pool.lock();
+        match self.random.random_range(0..40) {
+            0 => ghost(),
+            1 => "nonsense".to_owned(),
+            _ => pool
+                .conversations
+                .choose(&mut self.random)
+                .cloned()
+                .unwrap_or_else(ghost),
+        }
+    }
+
+    fn message(&mut self) -> String {
+        let pool = self.pool.lock();
+        let recent = pool.messages.len().saturating_sub(60);
+        let from = match self.random.random_ratio(3, 4) {
+            true => recent,
+            false => 0,
+        };
+        match self.random.random_range(0..40) {
+            0 => "msg_00000000000000000000000000".to_owned(),
+            1 => "nonsense".to_owned(),
+            _ => pool.messages[from..]
+                .choose(&mut self.random)
+                .cloned()
+                .unwrap_or_default(),
+        }
+    }
+
+    fn role(&mut self) -> &'static str {
+        ["member", "admin", "owner", "god"]
+            .choose_weighted(&mut self.random, |role| if *role == "god" { 1 } else { 8 })
+            .expect("roles")
+    }
+
+    fn content(&mut self) -> String {
+        match self.random.random_range(0..30) {
+            0 => String::new(),
+            1 => "x".repeat(17_000),
+            2 => "\u{0}".to_owned(),
+            3 => "z".repeat(9_000),
+            4 => "\"quoted\" \\ \u{1f980} \u{202e} <b>".to_owned(),
+            _ => format!("text {}", self.random.random::<u32>()),
+        }
+    }
+
+    fn metadata(&mut self) -> Value {
+        match self.random.random_range(0..6) {
+            0 => json!({ "n": self.random.random::<u32>(), "list": [1, null, "a"] }),
+            1 => json!({}),
+            2 => json!("no object"),
+            _ => Value::Null,
+        }
+    }
+
+    fn draft(&mut self) -> Value {
+        let mut draft = json!({ "content": self.content() });
+        let metadata = self.metadata();
+        if !metadata.is_null() {
+            draft["metadata"] = metadata;
+        }
+        if self.one_in(4) {
+            // Few enough that some are used twice.
+            draft["clientMessageId"] = json!(format!("c{}", self.random.random_range(0..40)));
+        }
+        if self.one_in(6) {
+            draft["replyTo"] = json!(self.message());
+        }
+        if self.one_in(6) {
+            draft["mentions"] = json!([self.somebody()]);
+        }
+        if self.one_in(8) {
+            draft["attachments"] = json!([{ "url": "https://files.example/1", "size": 1 }]);
+        }
+        if self.one_in(40) {
+            draft["colour"] = json!("red");
+        }
+        draft
+    }
+
+    /// A request. Fails for an answer that no request may get.
+    async fn ask(&mut self, method: Method, path: &str, body: Option<Value>) -> Option<Value> {
+        let answer = self.watcher.user.request(method, path, body).await;
+        assert!(
+            answer.status < 500 && answer.status != 429 && answer.status != 401,
+            "{answer}"
+        );
+        (answer.status < 300).then_some(answer.json)
+    }
+
+    /// A command. Fails for an answer that no command may get.
+    async fn command(&mut self, event: &str, data: Value) -> Option<Value> {
+        let ack = self.watcher.socket.send(event, data).await;
+        let code = ack["error"]["code"].as_str().unwrap_or_default();
+        assert!(
+            !matches!(
+                code,
+                "INTERNAL_ERROR" | "UNAVAILABLE" | "RATE_LIMITED" | "UNAUTHORIZED"
+            ),
+            "{event}: {ack}"
+        );
+        (ack["success"] == true).then_some(ack)
+    }
+
+    fn remember_message(&self, message: &Value) {
+        if let Some(id) = message["id"].as_str() {
+            self.pool.lock().messages.push(id.to_owned());
+        }
+        self.remember_conversation(&message["conversationId"]);
+    }
+
+    fn remember_conversation(&self, id: &Value) {
+        let mut pool = self.pool.lock();
+        if let Some(id) = id.as_str()
+            && !pool.conversations.iter().any(|known| known == id)
+        {
+            pool.conversations.push(id.to_owned());
+        }
+    }
+
+    /// Does one thing at random.
+    async fn play(&mut self) {
+        self.done += 1;
+        match self.random.random_range(0..100) {
+            0..22 => self.send_by_rest().await,
+            22..46 => self.send_by_socket().await,
+            46..60 => self.change_message().await,
+            60..66 => self.delete_message().await,
+            66..70 => self.make_conversation().await,
+            70..75 => self.change_conversation().await,
+            75..90 => self.change_members().await,
+            90..94 => self.read().await,
+            94..96 => self.do_nonsense().await,
+            96..99 => {
+                let share = self.random.random_range(0.0..=1.0);
+                self.watcher.resume_after(share).await;
+            }
+            _ => self.delete_conversation().await,
+        }
+        if self.one_in(3) {
+            self.watcher.follow().await;
+        }
+    }
+
+    async fn send_by_rest(&mut self) {
+        let mut draft = self.draft();
+        let sent = match self.one_in(12) {
+            true => {
+                draft["receiverId"] = json!(self.somebody());
+                self.ask(Method::POST, "/api/messages", Some(draft)).await
+            }
+            false => {
+                let path = format!("/api/conversations/{}/messages", self.conversation());
+                self.ask(Method::POST, &path, Some(draft)).await
+            }
+        };
+        if let Some(message) = sent {
+            self.remember_message(&message);
+        }
+    }
+
+    async fn send_by_socket(&mut self) {
+        let mut draft = self.draft();
+        if self.one_in(12) {
+            draft["receiverId"] = json!(self.somebody());
+        } else {
+            draft["conversationId"] = json!(self.conversation());
+        }
+        if let Some(ack) = self.command("message:send", draft).await {
+            self.remember_message(&ack["message"]);
+        }
+    }
+
+    async fn change_message(&mut self) {
+        let id = self.message();
+        let mut body = json!({ "content": self.content() });
+        let metadata = self.metadata();
+        if !metadata.is_null() {
+            body["metadata"] = metadata;
+        }
+        if self.one_in(2) {
+            body["messageId"] = json!(id);
+            self.command("message:edit", body).await;
+        } else {
+            let path = format!("/api/messages/{id}");
+            self.ask(Method::PATCH, &path, Some(body)).await;
+        }
+    }
+
+    async fn delete_message(&mut self) {
+        let id = self.message();
+        if self.one_in(2) {
+            let body = json!({ "messageId": id });
+            self.command("message:delete", body).await;
+        } else {
+            let path = format!("/api/messages/{id}");
+            self.ask(Method::DELETE, &path, None).await;
+        }
+    }
+
+    async fn make_conversation(&mut self) {
+        let kind = ["direct", "group", "public", "party"]
+            .choose_weighted(
+                &mut self.random,
+                |kind| if *kind == "party" { 1 } else { 6 },
+            )
+            .expect("kinds");
+        let count = match *kind {
+            "direct" => 1,
+            _ => self.random.random_range(0..4),
+        };
+        let others: Vec<String> = (0..count).map(|_| self.somebody()).collect();
+        let mut body = json!({ "type": kind, "participantIds": others });
+        if *kind != "direct" && self.one_in(2) {
+            body["historyVisibility"] = json!("joined");
+        }
+        // Ever more conversations would each see less.
+        if self.pool.lock().conversations.len() > 14 && *kind != "direct" {
+            body["participantIds"] = json!([7]);
+        }
+        let made = self
+            .ask(Method::POST, "/api/conversations", Some(body))
+            .await;
+        if let Some(made) = made {
+            self.remember_conversation(&made["id"]);
+        }
+    }
+
+    async fn change_conversation(&mut self) {
+        let path = format!("/api/conversations/{}", self.conversation());
+        let mut body = json!({});
+        if self.one_in(2) {
+            body["name"] = json!(format!("name {}", self.random.random_range(0..4)));
+        }
+        if self.one_in(2) {
+            body["metadata"] = self.metadata();
+        }
+        if self.one_in(4) {
+            body["avatarUrl"] = Value::Null;
+        }
+        self.ask(Method::PATCH, &path, Some(body)).await;
+    }
+
+    async fn change_members(&mut self) {
+        let path = format!("/api/conversations/{}", self.conversation());
+        let who = self.somebody();
+        match self.random.random_range(0..10) {
+            0..4 => {
+                let path = format!("{path}/participants");
+                let body = json!({ "userIds": [who, self.somebody()], "role": self.role() });
+                self.ask(Method::POST, &path, Some(body)).await;
+            }
+            4 => {
+                let path = format!("{path}/participants/{who}");
+                self.ask(Method::DELETE, &path, None).await;
+            }
+            5 => {
+                let path = format!("{path}/participants/{who}");
+                let body = json!({ "role": self.role() });
+                self.ask(Method::PATCH, &path, Some(body)).await;
+            }
+            6 => {
+                let path = format!("{path}/leave");
+                self.ask(Method::POST, &path, None).await;
+            }
+            _ => {
+                let path = format!("{path}/join");
+                self.ask(Method::POST, &path, None).await;
+            }
+        }
+    }
+
+    async fn delete_conversation(&mut self) {
+        if self.one_in(2) {
+            let path = format!("/api/conversations/{}", self.conversation());
+            self.ask(Method::DELETE, &path, None).await;
+        }
+    }
+
+    async fn read(&mut self) {
+        let conversation = self.conversation();
+        match self.random.random_range(0..6) {
+            0 => {
+                let data = json!({ "conversationId": conversation, "limit": 3 });
+                self.command("messages:list", data).await;
+            }
+            1 => {
+                let last = self.message();
+                let data = json!({ "conversationId": conversation, "lastMessageId": last });
+                self.command("messages:sync", data).await;
+            }
+            2 => {
+                let around = self.message();
+                let path =
+                    format!("/api/conversations/{conversation}/messages?limit=5&around={around}");
+                self.ask(Method::GET, &path, None).await;
+            }
+            3 => {
+                let path = format!("/api/conversations/{conversation}/log?limit=7");
+                self.ask(Method::GET, &path, None).await;
+            }
+            4 => {
+                let path = format!("/api/messages/{}/history", self.message());
+                self.ask(Method::GET, &path, None).await;
+            }
+            _ => {
+                self.ask(Method::GET, "/api/conversations?limit=2", None)
+                    .await;
+            }
+        }
+    }
+
+    async fn do_nonsense(&mut self) {
+        let conversation = self.conversation();
+        match self.random.random_range(0..5) {
+            0 => drop(self.command("message:explode", json!({})).await),
+            1 => {
+                let data =
+                    json!({ "conversationId": conversation, "receiverId": "ann", "content": "x" });
+                self.command("message:send", data).await;
+            }
+            2 => {
+                let path = format!("/api/conversations/{conversation}/messages");
+                self.ask(Method::PUT, &path, Some(json!({}))).await;
+            }
+            3 => {
+                let path = format!("/api/conversations/{conversation}/messages");
+                self.ask(Method::POST, &path, Some(json!([1, 2]))).await;
+            }
+            _ => {
+                self.ask(Method::DELETE, "/api/nothing", None).await;
+            }
+        }
+    }
+}
+
+/// Every number of a conversation, and in which of them each user is a member, read past the service.
+#[derive(Default)]
+struct Truth {
+    last: u64,
+    /// By user: `[joined, left]`, both inclusive.
+    intervals: BTreeMap<String, Vec<(u64, u64)>>,
+}
+
+async fn read_truth(place: &Place) -> BTreeMap<String, Truth> {
+    let log = place.collection("log").await;
+    let order = doc! { "conversationId": 1, "seq": 1 };
+    let found = log.find(doc! {}).sort(order).await;
+    let entries: Vec<Document> = match found {
+        Ok(cursor) => cursor.try_collect().await.expect("the log can be read"),
+        Err(error) => panic!("the log can be read: {error}"),
+    };
+    let mut truths: BTreeMap<String, Truth> = BTreeMap::new();
+    for entry in entries {
+        let owner = entry.get_str("conversationId").expect("an owner");
+        let seq = entry.get_i64("seq").expect("a number").unsigned_abs();
+        let truth = truths.entry(owner.to_owned()).or_default();
+        assert_eq!(seq, truth.last + 1, "the log of {owner} is dense");
+        truth.last = seq;
+        let data = entry.get_document("data").cloned().unwrap_or_default();
+        let list = |field: &str| data.get_array(field).cloned().unwrap_or_default();
+        let users: Vec<String> = list("userIds")
+            .iter()
+            .filter_map(|id| id.as_str().map(str::to_owned))
+            .chain(list("members").iter().filter_map(|member| {
+                let member = member.as_document()?;
+                member.get_str("userId").ok().map(str::to_owned)
+            }))
+            .collect();
+        match entry.get_str("type").expect("a type") {
+            "conversation.created" | "participant.added" => {
+                for user in users {
+                    let intervals = truth.intervals.entry(user).or_default();
+                    intervals.push((seq, u64::MAX));
+                }
+            }
+            "participant.removed" => {
+                for user in users {
+                    let intervals = truth.intervals.entry(user).or_default();
+                    intervals.last_mut().expect("was a member").1 = seq;
+                }
+            }
+            "conversation.deleted" => {
+                for (_, left) in truth.intervals.values_mut().flat_map(|of| of.last_mut()) {
+                    *left = (*left).min(seq);
+                }
+            }
+            _ => {}
+        }
+    }
+    truths
+}
+
+/// Fails unless `player` got exactly the numbers inside their memberships, in order.
+fn check_what_came(player: &Player, truths: &BTreeMap<String, Truth>, seed: u64) {
+    let who = &player.watcher.user.id;
+    let mut came: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for frame in &player.watcher.came {
+        let data = &frame["data"];
+        let id = data["conversationId"].as_str().or(data["id"].as_str());
+        let numbers = came.entry(id.unwrap_or_default()).or_default();
+        let seq = frame["seq"].as_u64().expect("a number");
+        // What came again after a resume was checked when it came.
+        if numbers.last().is_none_or(|last| *last < seq) {
+            numbers.push(seq);
+        }
+    }
+    for (conversation, truth) in truths {
+        if conversation == player.watcher.notebook() {
+            continue;
+        }
+        let intervals = truth.intervals.get(who).map_or(&[][..], Vec::as_slice);
+        let expected: Vec<u64> = (1..=truth.last)
+            .filter(|seq| {
+                intervals
+                    .iter()
+                    .any(|(joined, left)| (*joined..=*left).contains(seq))
+            })
+            .collect();
+        let came = came.remove(conversation.as_str()).unwrap_or_default();
+        assert_eq!(came, expected, "seed {seed}: {who} in {conversation}");
+    }
+    assert!(came.is_empty(), "seed {seed}: {who} got {came:?}");
+}
+
+async fn play_session(seed: u64, operations: usize) {
+    let deployment = Deployment::start().await;
+    let front = &deployment.front;
+    let pool = Arc::new(Mutex::new(Pool::default()));
+    let mut players = Vec::new();
+    for (number, name) in USERS.iter().enumerate() {
+        let user = front.user(name).await;
+        players.push(Player {
+            watcher: Watcher::connect(&user).await,
+            random: StdRng::seed_from_u64(seed ^ ((number as u64 + 1) << 32)),
+            pool: Arc::clone(&pool),
+            done: 0,
+        });
+    }
+    let share = operations / (USERS.len() - 1) / PIECES;
+    for _ in 0..PIECES {
+        let (listener, active) = players.split_last_mut().expect("players");
+        join_all(active.iter_mut().map(|player| async move {
+            for _ in 0..share {
+                player.play().await;
+            }
+        }))
+        .await;
+        listener.watcher.follow().await;
+        let ids = pool.lock().conversations.clone();
+        let mut watchers: Vec<&mut Watcher> = players.iter_mut().map(|p| &mut p.watcher).collect();
+        if let Err(report) = settle(&mut watchers, &ids).await {
+            panic!("the replicas differ from what REST answers:\n{report}");
+        }
+    }
+    let truths = read_truth(front.place()).await;
+    for player in &players {
+        check_what_came(player, &truths, seed);
+    }
+    let came = |name: &str| {
+        let player = players.iter().find(|player| player.watcher.user.id == name);
+        player.map_or(0, |player| player.watcher.came.len())
+    };
+    assert_eq!(came("nobody"), 0, "who is in nothing hears nothing");
+    let pool = pool.lock();
+    assert!(
+        pool.messages.len() * 10 > operations && pool.conversations.len() > 4 && came("ann") > 20,
+        "little happened: {} messages in {} conversations",
+        pool.messages.len(),
+        pool.conversations.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_random_session_everybody_sees_what_rest_answers_and_nothing_else() {
+    let seed = random_seed();
+    let operations = std::env::var("SESSION_OPERATIONS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(OPERATIONS);
+    // In a task, so that whatever fails is told with its seed.
+    let session = tokio::spawn(play_session(seed, operations));
+    if let Err(error) = session.await {
+        panic!("SEED={seed} SESSION_OPERATIONS={operations}: {error}");
+    }
+}
