@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use chat_sdk::EventType;
 use chat_service::ws::command::COMMANDS;
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, future::BoxFuture, stream};
 use serde_json::json;
 
 use super::{
@@ -23,6 +23,9 @@ const NOUNS: &[&[Row]] = &[
     messages::ROWS,
     users::ROWS,
 ];
+
+/// How many rows are played at once, each on a scene of its own.
+const AT_ONCE: usize = 6;
 
 /// Operations of the OpenAPI document, other than GET, that are in no row: `operationId`, reason.
 const OPERATIONS_LEFT_OUT: &[(&str, &str)] = &[];
@@ -160,14 +163,21 @@ async fn play(deployment: &Deployment, row: &Row, way: &Way) -> Result<(), Strin
 async fn after_every_operation_what_came_over_the_socket_is_what_rest_answers() {
     let wanted = std::env::var("ROW").unwrap_or_default();
     let deployment = Deployment::start().await;
-    let mut failures = Vec::new();
-    for row in rows().filter(|row| row.name.contains(&wanted)) {
-        for way in row.ways {
-            if let Err(report) = play(&deployment, row, way).await {
-                failures.push(format!("{} ({:?}): {report}", row.name, way.by));
+    let plays = rows()
+        .filter(|row| row.name.contains(&wanted))
+        .flat_map(|row| row.ways.iter().map(move |way| (row, way)));
+    let failures: Vec<String> = stream::iter(plays)
+        .map(|(row, way)| {
+            let deployment = &deployment;
+            async move {
+                let report = play(deployment, row, way).await.err()?;
+                Some(format!("{} ({:?}): {report}", row.name, way.by))
             }
-        }
-    }
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(|failure| async { failure })
+        .collect()
+        .await;
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 

@@ -43,6 +43,12 @@ pub async fn positions(user: &User) -> BTreeMap<String, u64> {
     .collect()
 }
 
+/// The newest number that REST knows of a conversation; 0 where the answer is 404.
+pub async fn position(user: &User, id: &str) -> u64 {
+    let conversation = (NOUN.load)(user, id).await;
+    conversation["seq"].as_u64().unwrap_or(0)
+}
+
 fn show(room: &Room) -> Value {
     if !room.is_member {
         return Value::Null;

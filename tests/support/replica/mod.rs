@@ -212,10 +212,23 @@ impl Replica {
         );
     }
 
-    /// Reads anew what events told of without carrying it, as a client would.
+    /// Reads anew what events told of without carrying it, as a client would: once the conversation itself is as far as the events are, because an event
+    /// may come a moment before REST knows of it. What cannot be read yet stays stale.
     pub async fn refresh(&mut self, user: &User) {
         for room in self.rooms.values_mut() {
-            for name in std::mem::take(&mut room.stale) {
+            if room.stale.is_empty() {
+                continue;
+            }
+            let position = conversations::position(user, &room.id).await;
+            if room.is_member && position < room.seq {
+                continue;
+            }
+            let names = room.stale.clone();
+            if room.is_member {
+                room.stale.clear();
+            }
+            // Who left cannot ask how far it is, so what they keep is read again with the next look.
+            for name in names {
                 let noun = NOUNS.iter().find(|noun| noun.name == name);
                 let noun = noun.unwrap_or_else(|| panic!("there is no noun {name}"));
                 (noun.store)(room, (noun.load)(user, &room.id).await);

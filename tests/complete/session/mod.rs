@@ -1,0 +1,91 @@
+//! A random session: several users do thousands of things at once, right and wrong ones, over REST and sockets, through nginx, and come and go meanwhile.
+//!
+//! Afterwards, and now and then, everybody's replica equals what REST answers, and every socket got exactly the entries inside its user's memberships.
+//! `SEED` and `SESSION_OPERATIONS` repeat and lengthen it.
+
+mod player;
+mod truth;
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use rand::{SeedableRng, rngs::StdRng};
+
+use self::{
+    player::{Player, Pool},
+    truth::{check_what_came, read_truth},
+};
+use super::scene::Deployment;
+use crate::support::{
+    random_seed,
+    replica::{Watcher, settle},
+};
+
+/// How many operations a session has, unless `SESSION_OPERATIONS` says otherwise.
+const OPERATIONS: usize = 2_400;
+/// After how many pieces of the session everybody is compared.
+const PIECES: usize = 3;
+/// Who takes part. The last one does nothing but listen, and is in nothing.
+const USERS: [&str; 6] = ["ann", "ben", "cat", "dan", "eve", "nobody"];
+
+async fn play_session(seed: u64, operations: usize) {
+    let deployment = Deployment::start().await;
+    let front = &deployment.front;
+    let pool = Arc::new(Mutex::new(Pool::default()));
+    let mut players = Vec::new();
+    for (number, name) in USERS.iter().enumerate() {
+        let user = front.user(name).await;
+        players.push(Player {
+            watcher: Watcher::connect(&user).await,
+            random: StdRng::seed_from_u64(seed ^ ((number as u64 + 1) << 32)),
+            pool: Arc::clone(&pool),
+        });
+    }
+    let share = operations / (USERS.len() - 1) / PIECES;
+    for _ in 0..PIECES {
+        let (listener, active) = players.split_last_mut().expect("players");
+        join_all(active.iter_mut().map(|player| async move {
+            for _ in 0..share {
+                player.play().await;
+            }
+        }))
+        .await;
+        listener.watcher.follow().await;
+        let ids = pool.lock().conversations.clone();
+        let mut watchers: Vec<&mut Watcher> = players.iter_mut().map(|p| &mut p.watcher).collect();
+        if let Err(report) = settle(&mut watchers, &ids).await {
+            panic!("the replicas differ from what REST answers:\n{report}");
+        }
+    }
+    let truths = read_truth(front.place()).await;
+    for player in &players {
+        check_what_came(player, &truths, seed);
+    }
+    let came = |name: &str| {
+        let player = players.iter().find(|player| player.watcher.user.id == name);
+        player.map_or(0, |player| player.watcher.came.len())
+    };
+    assert_eq!(came("nobody"), 0, "who is in nothing hears nothing");
+    let pool = pool.lock();
+    assert!(
+        pool.messages.len() * 10 > operations && pool.conversations.len() > 4 && came("ann") > 20,
+        "little happened: {} messages in {} conversations",
+        pool.messages.len(),
+        pool.conversations.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_random_session_everybody_sees_what_rest_answers_and_nothing_else() {
+    let seed = random_seed();
+    let operations = std::env::var("SESSION_OPERATIONS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(OPERATIONS);
+    // In a task, so that whatever fails is told with its seed.
+    let session = tokio::spawn(play_session(seed, operations));
+    if let Err(error) = session.await {
+        panic!("SEED={seed} SESSION_OPERATIONS={operations}: {error}");
+    }
+}

@@ -1,0 +1,99 @@
+//! What a session came to, read past the service, and what each socket should have got of it.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+
+use super::player::Player;
+use crate::support::Place;
+
+/// Every number of a conversation, and in which of them each user is a member, read past the service.
+#[derive(Default)]
+pub struct Truth {
+    last: u64,
+    /// By user: `[joined, left]`, both inclusive.
+    intervals: BTreeMap<String, Vec<(u64, u64)>>,
+}
+
+/// The truth of every log, by its owner.
+pub async fn read_truth(place: &Place) -> BTreeMap<String, Truth> {
+    let log = place.collection("log").await;
+    let order = doc! { "conversationId": 1, "seq": 1 };
+    let found = log.find(doc! {}).sort(order).await;
+    let entries: Vec<Document> = match found {
+        Ok(cursor) => cursor.try_collect().await.expect("the log can be read"),
+        Err(error) => panic!("the log can be read: {error}"),
+    };
+    let mut truths: BTreeMap<String, Truth> = BTreeMap::new();
+    for entry in entries {
+        let owner = entry.get_str("conversationId").expect("an owner");
+        let seq = entry.get_i64("seq").expect("a number").unsigned_abs();
+        let truth = truths.entry(owner.to_owned()).or_default();
+        assert_eq!(seq, truth.last + 1, "the log of {owner} is dense");
+        truth.last = seq;
+        let data = entry.get_document("data").cloned().unwrap_or_default();
+        let list = |field: &str| data.get_array(field).cloned().unwrap_or_default();
+        let users: Vec<String> = list("userIds")
+            .iter()
+            .filter_map(|id| id.as_str().map(str::to_owned))
+            .chain(list("members").iter().filter_map(|member| {
+                let member = member.as_document()?;
+                member.get_str("userId").ok().map(str::to_owned)
+            }))
+            .collect();
+        match entry.get_str("type").expect("a type") {
+            "conversation.created" | "participant.added" => {
+                for user in users {
+                    let intervals = truth.intervals.entry(user).or_default();
+                    intervals.push((seq, u64::MAX));
+                }
+            }
+            "participant.removed" => {
+                for user in users {
+                    let intervals = truth.intervals.entry(user).or_default();
+                    intervals.last_mut().expect("was a member").1 = seq;
+                }
+            }
+            "conversation.deleted" => {
+                for (_, left) in truth.intervals.values_mut().flat_map(|of| of.last_mut()) {
+                    *left = (*left).min(seq);
+                }
+            }
+            _ => {}
+        }
+    }
+    truths
+}
+
+/// Fails unless `player` got exactly the numbers inside their memberships, in order.
+pub fn check_what_came(player: &Player, truths: &BTreeMap<String, Truth>, seed: u64) {
+    let who = &player.watcher.user.id;
+    let mut came: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for frame in &player.watcher.came {
+        let data = &frame["data"];
+        let id = data["conversationId"].as_str().or(data["id"].as_str());
+        let numbers = came.entry(id.unwrap_or_default()).or_default();
+        let seq = frame["seq"].as_u64().expect("a number");
+        // What came again after a resume was checked when it came.
+        if numbers.last().is_none_or(|last| *last < seq) {
+            numbers.push(seq);
+        }
+    }
+    for (conversation, truth) in truths {
+        if conversation == player.watcher.notebook() {
+            continue;
+        }
+        let intervals = truth.intervals.get(who).map_or(&[][..], Vec::as_slice);
+        let expected: Vec<u64> = (1..=truth.last)
+            .filter(|seq| {
+                intervals
+                    .iter()
+                    .any(|(joined, left)| (*joined..=*left).contains(seq))
+            })
+            .collect();
+        let came = came.remove(conversation.as_str()).unwrap_or_default();
+        assert_eq!(came, expected, "seed {seed}: {who} in {conversation}");
+    }
+    assert!(came.is_empty(), "seed {seed}: {who} got {came:?}");
+}
