@@ -206,7 +206,7 @@ impl Store {
             .buffered(CONCURRENCY);
         while let Some(found) = newest.try_next().await? {
             for message in found {
-                let message = message.into_view(None);
+                let message = message.into_view();
                 messages.insert(message.conversation_id.clone(), message);
             }
         }
