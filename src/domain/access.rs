@@ -34,25 +34,38 @@ pub fn member<'a>(
     }
 }
 
-/// Refuses whom the other one of a direct conversation blocks. The answer is that for a user who is gone, so that nobody can tell.
+/// Refuses whom the other one of a direct conversation blocks, and who blocks the other one: nothing new passes either way. The host is
+/// never blocked.
 ///
 /// # Errors
-/// [`DomainError::Forbidden`].
+/// [`DomainError::Forbidden`]. Who is blocked hears what would be said of a user who is gone.
 pub fn not_blocked(state: &ConversationState, actor: Option<&UserId>) -> Result<()> {
-    let Some(fields) = state.living() else {
+    let (Some(fields), Some(actor)) = (state.living(), actor) else {
         return Ok(());
     };
-    let is_blocked = fields.kind == ConversationType::Direct
-        && state
-            .members
-            .iter()
-            .any(|(user, member)| member.is_blocking && Some(user) != actor);
-    if is_blocked {
-        return Err(DomainError::Forbidden(
-            "This user cannot be written to.".into(),
-        ));
+    if fields.kind != ConversationType::Direct {
+        return Ok(());
     }
-    Ok(())
+    let mut blockers = state
+        .members
+        .iter()
+        .filter(|(_, member)| member.is_blocking)
+        .map(|(user, _)| user);
+    match (blockers.clone().any(|user| user == actor), blockers.next()) {
+        (true, _) => Err(blocking()),
+        (false, Some(_)) => Err(blocked()),
+        (false, None) => Ok(()),
+    }
+}
+
+/// The refusal of who is blocked.
+pub fn blocked() -> DomainError {
+    DomainError::Forbidden("This user cannot be written to.".into())
+}
+
+/// The refusal of who blocks.
+pub fn blocking() -> DomainError {
+    DomainError::Forbidden("You block this user; unblock them first.".into())
 }
 
 /// How the caller stands to a conversation.

@@ -1,7 +1,7 @@
 //! Blocks: a user who wants to hear nothing of another.
 //!
 //! Who is blocked cannot tell: starting a direct conversation answers as for an unknown user, writing in one as to a user who is gone, and
-//! presence as for somebody who is offline. The block stands in the blocker's own log, and, so that the writer of a direct conversation sees
+//! presence as for somebody who is offline. Who blocks cannot write either, so that nobody talks to somebody who cannot answer. The block stands in the blocker's own log, and, so that the writer of a direct conversation sees
 //! it without asking anybody, in that conversation's log as an entry that only the blocker is told of.
 
 use chat_sdk::{ConversationType, Timestamp, UserId};
@@ -34,11 +34,9 @@ pub async fn block(ctx: &Context, actor: &UserId, other: &UserId) -> Result<()> 
     if actor == other {
         return Err(DomainError::invalid("userId", "must be another user"));
     }
-    if users::check_known(ctx, "userId", std::slice::from_ref(other))
-        .await
-        .is_err()
-    {
-        return Err(DomainError::no_user());
+    match users::check_known(ctx, "userId", std::slice::from_ref(other)).await {
+        Err(DomainError::Validation(_)) => return Err(DomainError::no_user()),
+        known => known?,
     }
     let block = Block {
         user_id: other.clone(),
@@ -70,6 +68,16 @@ async fn set(ctx: &Context, actor: &UserId, command: Command) -> Result<()> {
     Ok(())
 }
 
+/// Tells a direct conversation that was made just now of the blocks between the two: one may have come while it was made.
+pub(super) async fn carry_over(ctx: &Context, one: &UserId, other: &UserId) -> Result<()> {
+    for (blocker, blocked) in [(one, other), (other, one)] {
+        if ctx.store.is_blocked(blocker, blocked).await? {
+            set_blocking(ctx, blocker, blocked, true).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Says in the direct conversation of the two, where there is one, whether `actor` blocks `other`.
 async fn set_blocking(
     ctx: &Context,
@@ -97,10 +105,10 @@ pub async fn list(ctx: &Context, actor: &UserId, request: &PageRequest) -> Resul
     ctx.store.find_block_page(actor, request).await
 }
 
-/// Refuses to start a direct conversation with somebody who blocks `actor`, as if they were unknown.
+/// Refuses to start a direct conversation with somebody who blocks `actor`, as if they were unknown, and with somebody whom `actor` blocks.
 ///
 /// # Errors
-/// [`DomainError::Validation`] of `field`.
+/// [`DomainError::Validation`] of `field`; [`DomainError::Forbidden`] for who blocks.
 pub(super) async fn check_may_start(
     ctx: &Context,
     actor: &UserId,
@@ -109,6 +117,9 @@ pub(super) async fn check_may_start(
 ) -> Result<()> {
     if ctx.store.is_blocked(other, actor).await? {
         return Err(users::unknown(field));
+    }
+    if ctx.store.is_blocked(actor, other).await? {
+        return Err(access::blocking());
     }
     Ok(())
 }

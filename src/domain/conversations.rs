@@ -139,9 +139,8 @@ pub async fn create_direct(
         .to_vec();
     let is_new =
         append_creation(ctx, &id, actor, ConversationType::Direct, settings, members).await?;
-    if is_new && ctx.store.is_blocked(actor, other).await? {
-        // The conversation is younger than the block, so it has to be told.
-        blocks::block(ctx, actor, other).await?;
+    if is_new {
+        blocks::carry_over(ctx, actor, other).await?;
     }
     Ok(Made {
         conversation: get(ctx, actor, &id).await?,
@@ -199,8 +198,8 @@ pub fn direct_id(one: &UserId, other: &UserId) -> ConversationId {
 /// [`DomainError::NotFound`] for who is no member.
 pub async fn get(ctx: &Context, actor: &UserId, id: &ConversationId) -> Result<Conversation> {
     let membership = ctx.store.find_membership(id, actor).await?;
-    let member = membership.active()?;
-    let (role, preferences) = (member.role, member.preferences.clone());
+    let role = membership.active()?.role;
+    let preferences = membership.preferences()?;
     let mut conversation = ctx
         .store
         .find_conversation(id)

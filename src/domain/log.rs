@@ -2,7 +2,11 @@
 
 use chat_sdk::{ConversationId, Envelope, UserId, events::EventData};
 
-use super::{Context, catalogue, error::Result};
+use super::{
+    Context, catalogue,
+    entry::{Body, Entry},
+    error::Result,
+};
 
 /// One number of a log.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,10 +51,23 @@ pub async fn list(
     entries.truncate(limit as usize);
     let lines = entries
         .iter()
-        .map(|entry| match audience.sees(entry.seq) {
-            true => Line::Seen(Box::new(catalogue::envelope(entry))),
-            false => Line::Skipped(entry.seq),
-        })
+        .map(
+            |entry| match audience.sees(entry.seq) && is_told(entry, actor) {
+                true => Line::Seen(Box::new(catalogue::envelope(entry))),
+                false => Line::Skipped(entry.seq),
+            },
+        )
         .collect();
     Ok(Lines { lines, has_more })
+}
+
+/// Whether `user` is told more of `entry` than its number. What a member set for themselves is for them alone; a block is told by no log.
+fn is_told(entry: &Entry, user: &UserId) -> bool {
+    match (entry.body.told_only_to(), &entry.body) {
+        (None, _) => true,
+        (Some(only), Body::ParticipantUpdated(change)) => {
+            only == user && change.preferences.is_some()
+        }
+        (Some(only), _) => only == user,
+    }
 }

@@ -117,6 +117,16 @@ pub async fn send_as_host(
     conversation: &ConversationId,
     draft: Draft,
 ) -> Result<Sent> {
+    if let Some(quoted) = &draft.reply_to {
+        check_draft(ctx, None, &draft)?;
+        ctx.store
+            .find_message(quoted)
+            .await?
+            .filter(|message| {
+                message.conversation_id == *conversation && !message.is_gone(Timestamp::now())
+            })
+            .ok_or_else(|| not_of_conversation("replyTo"))?;
+    }
     let request = send_request(ctx, None, conversation, draft)?;
     sent(ctx, ctx.append(request).await?).await
 }
@@ -327,13 +337,20 @@ pub async fn forward(
         return Err(deleted());
     }
     let mut faults = Faults::default();
+    let mut seen = HashSet::new();
     for (index, conversation) in conversations.iter().enumerate() {
+        let field = format!("conversationIds[{index}]");
         let membership = ctx.store.find_membership(conversation, actor).await?;
-        faults.when(
-            membership.active().is_err(),
-            format!("conversationIds[{index}]"),
-            "is no conversation of the caller",
-        );
+        let is_blocked =
+            membership.is_direct() && !ctx.store.find_blocking(conversation).await?.is_empty();
+        if membership.active().is_err() {
+            faults.when(true, field, "is no conversation of the caller");
+        } else if is_blocked {
+            faults.when(true, field, "is with a user who cannot be written to");
+        } else {
+            let is_repeated = !seen.insert(conversation);
+            faults.when(is_repeated, field, "repeats an earlier item");
+        }
     }
     faults.into_result()?;
     let draft = Draft {
@@ -386,7 +403,8 @@ pub async fn get(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<M
     view(ctx, stored, audience.as_of(), Some(actor)).await
 }
 
-async fn view(
+/// A message as `viewer` sees it; with `as_of`, as it was then.
+pub(super) async fn view(
     ctx: &Context,
     stored: StoredMessage,
     as_of: Option<u64>,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use chat_sdk::{ConversationId, ConversationType, Participant, Preferences, Role, UserId};
+use chat_sdk::{
+    ConversationId, ConversationType, Participant, Preferences, Role, Timestamp, UserId,
+};
 
 use super::{
     Context, access,
@@ -244,13 +246,21 @@ pub(super) fn check_change_role(
 /// Changes what the caller has set for themselves in a conversation. Answers the settings.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who is no member.
+/// [`DomainError::NotFound`] for who is no member, [`DomainError::Validation`] for a `mutedUntil` in the past.
 pub async fn change_preferences(
     ctx: &Context,
     actor: &UserId,
     conversation: &ConversationId,
     patch: PreferencesPatch,
 ) -> Result<Preferences> {
+    let mut faults = Faults::default();
+    let now = Timestamp::now();
+    faults.when(
+        patch.muted_until.value().is_some_and(|until| *until <= now),
+        "mutedUntil",
+        "must lie in the future",
+    );
+    faults.into_result()?;
     let command = Command::ChangePreferences(patch);
     ctx.append(Request::new(
         conversation.clone(),
@@ -259,7 +269,7 @@ pub async fn change_preferences(
     ))
     .await?;
     let membership = ctx.store.find_membership(conversation, actor).await?;
-    Ok(membership.active()?.preferences.clone())
+    membership.preferences()
 }
 
 pub(super) fn check_preferences(
@@ -272,11 +282,7 @@ pub(super) fn check_preferences(
     let member = state
         .active_member(actor)
         .ok_or_else(DomainError::no_conversation)?;
-    let is_shown_again = member.preferences.hidden && !member.hides(fields.last_message_seq);
-    let before = Preferences {
-        hidden: member.preferences.hidden && !is_shown_again,
-        ..member.preferences.clone()
-    };
+    let before = member.shown_preferences(fields.last_message_seq);
     let after = changed(before.clone(), patch.clone());
     if after == before {
         return Ok(Decision::Nothing);

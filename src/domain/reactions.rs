@@ -91,11 +91,17 @@ pub async fn list(
     request: &PageRequest,
 ) -> Result<(Vec<ReactionSummary>, Page<Reacted>)> {
     let emoji = emoji.map(canonical).transpose()?;
-    let shown = messages::get(ctx, actor, message).await?;
-    let page = ctx
-        .store
-        .find_reaction_page(message, emoji.as_deref(), request)
-        .await?;
+    let (stored, _, audience) = messages::visible_message(ctx, actor, message).await?;
+    let as_of = audience.as_of();
+    let shown = messages::view(ctx, stored.clone(), as_of, Some(actor)).await?;
+    // A tombstone shows none.
+    let page = if shown.is_deleted {
+        Page::cut(Vec::new(), request.limit, |_: &Reacted| String::new())
+    } else {
+        ctx.store
+            .find_reaction_page(&stored, emoji.as_deref(), as_of, request)
+            .await?
+    };
     Ok((shown.reactions, page))
 }
 

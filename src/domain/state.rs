@@ -106,6 +106,14 @@ impl Member {
         self.preferences.hidden && last_message_seq <= self.hidden_at
     }
 
+    /// The member's own settings as they are shown: hidden only as long as that has an effect.
+    pub fn shown_preferences(&self, last_message_seq: u64) -> Preferences {
+        Preferences {
+            hidden: self.hides(last_message_seq),
+            ..self.preferences.clone()
+        }
+    }
+
     /// Whether this is a member now.
     pub fn is_active(&self) -> bool {
         matches!(self.intervals.last(), Some((_, None)))

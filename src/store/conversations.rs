@@ -217,7 +217,7 @@ impl Store {
                 my_role: members.get(&document.id).map(|member| member.role),
                 preferences: members
                     .get(&document.id)
-                    .map(|member| member.preferences.clone()),
+                    .map(|member| member.shown_preferences(document.fields().last_message_seq)),
                 ..noun(document)
             })
             .collect())

@@ -375,18 +375,22 @@ impl StoredMessage {
     pub fn into_view(self) -> chat_sdk::Message {
         let mut message = self.created;
         let facets = self.facets;
+        let is_deleted = facets.deletion().is_some();
         if let Some(replies) = facets.replies {
             message.reply_count = u32::try_from(replies.count).unwrap_or(u32::MAX);
             message.last_reply_at = Some(moment(replies.at));
         }
-        if let Some(pinned) = facets.pinned.filter(|pinned| pinned.is_pinned) {
+        if let Some(pinned) = facets
+            .pinned
+            .filter(|pinned| pinned.is_pinned && !is_deleted)
+        {
             message.pinned_at = Some(moment(pinned.at));
             message.pinned_by = pinned.by;
         }
         let mut reactions: Vec<(i64, ReactionSummary)> = facets
             .reactions
             .into_iter()
-            .filter(|(_, facet)| facet.count > 0)
+            .filter(|(_, facet)| facet.count > 0 && !is_deleted)
             .map(|(emoji, facet)| {
                 let summary = ReactionSummary {
                     emoji,
@@ -409,12 +413,13 @@ impl StoredMessage {
             message.updated_at = moment(edit.at);
         }
         if let Some(deleted) = facets.deleted {
-            message.updated_at = moment(deleted.at);
-            if !deleted.is_restored {
+            message.updated_at = message.updated_at.max(moment(deleted.at));
+            if is_deleted {
                 message.content = String::new();
                 message.attachments = Vec::new();
                 message.metadata = None;
                 message.mentions = Vec::new();
+                message.forwarded_from = None;
                 message.is_deleted = true;
             }
         }

@@ -190,8 +190,13 @@ impl Store {
                 - 1;
         }
         let of_thread = doc! { "data.threadId": root.id.as_str() };
-        self.find_listed(of_thread, "seq", audience, (from, to), direction, request)
-            .await
+        let range = (from, to);
+        let found = self
+            .find_listed(of_thread, "seq", audience, range, direction, request.limit)
+            .await?;
+        Ok(Page::cut(found, request.limit, |message| {
+            message.id.to_string()
+        }))
     }
 
     /// The pinned messages of `conversation` that `audience` sees, newest pin first.
@@ -210,26 +215,46 @@ impl Store {
             .into_iter()
             .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));
         if let Some((field, cursor)) = cursor {
-            let unknown =
-                || DomainError::invalid(field, "is no pinned message of this conversation");
-            let id: MessageId = cursor.parse().map_err(|_| unknown())?;
-            let found = self.find_message(&id).await?;
-            let pinned = found
-                .filter(|message| message.conversation_id == *conversation)
-                .and_then(|message| message.facets.pinned)
-                .ok_or_else(unknown)?;
-            to = pinned.seq.unsigned_abs() - 1;
+            to = self.pin_position(field, cursor, conversation).await? - 1;
         }
         let pinned = doc! {
             "conversationId": conversation.as_str(),
             "pinned.isPinned": true,
             "$or": [{ "deleted": { "$exists": false } }, { "deleted.isRestored": true }],
         };
-        self.find_listed(pinned, "pinned.seq", audience, (1, to), -1, request)
-            .await
+        let position = |message: &StoredMessage| {
+            let pinned = message.facets.pinned.as_ref();
+            pinned.map_or(0, |pinned| pinned.seq).to_string()
+        };
+        let found = self
+            .find_listed(pinned, "pinned.seq", audience, (1, to), -1, request.limit)
+            .await?;
+        Ok(Page::cut(found, request.limit, position))
     }
 
-    /// Messages of `filter` whose number `order` lies in `range`, by that number, less those that `audience` does not see or whose time is over.
+    /// The number of the entry that pinned what `cursor` names: a message, or that number itself, which holds also when the pin is gone since.
+    async fn pin_position(
+        &self,
+        field: &'static str,
+        cursor: &str,
+        conversation: &ConversationId,
+    ) -> Result<u64> {
+        let unknown = || DomainError::invalid(field, "is no pinned message of this conversation");
+        if let Ok(seq) = cursor.parse::<u64>() {
+            return Some(seq).filter(|seq| *seq > 0).ok_or_else(unknown);
+        }
+        let id: MessageId = cursor.parse().map_err(|_| unknown())?;
+        let found = self.find_message(&id).await?;
+        found
+            .filter(|message| message.conversation_id == *conversation)
+            .and_then(|message| message.facets.pinned)
+            .filter(|pinned| pinned.is_pinned)
+            .map(|pinned| pinned.seq.unsigned_abs())
+            .ok_or_else(unknown)
+    }
+
+    /// Messages of `filter` whose number `order` lies in `range`, by that number, less those that `audience` does not see or whose time is over;
+    /// one more than `limit` if there are.
     async fn find_listed(
         &self,
         mut filter: Document,
@@ -237,8 +262,8 @@ impl Store {
         audience: &Audience,
         range: (u64, u64),
         direction: i32,
-        request: &PageRequest,
-    ) -> Result<Page<StoredMessage>> {
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>> {
         filter.insert(
             order,
             doc! { "$gte": number(range.0), "$lte": number(range.1) },
@@ -258,19 +283,13 @@ impl Store {
             self.log
                 .find(doc! { "$and": [filter, { "$or": seen }] })
                 .sort(doc! { order: direction })
-                .limit(i64::from(request.limit) + 1)
+                .limit(i64::from(limit) + 1)
                 .await?
                 .try_collect()
                 .await
         })
         .await?;
-        let messages = documents
-            .into_iter()
-            .map(StoredMessage::new)
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Page::cut(messages, request.limit, |message| {
-            message.id.to_string()
-        }))
+        documents.into_iter().map(StoredMessage::new).collect()
     }
 
     /// Messages as the contract shows them to `viewer`; with `as_of`, as they were at that number of their conversation's log.
@@ -339,7 +358,11 @@ impl Store {
     }
 
     /// The entries of `filter` up to number `as_of`, ascending.
-    async fn read_changes(&self, mut filter: Document, as_of: Option<u64>) -> Result<Vec<Entry>> {
+    pub(super) async fn read_changes(
+        &self,
+        mut filter: Document,
+        as_of: Option<u64>,
+    ) -> Result<Vec<Entry>> {
         if let Some(as_of) = as_of {
             filter.insert("seq", doc! { "$lte": number(as_of) });
         }

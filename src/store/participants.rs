@@ -1,6 +1,6 @@
 //! Memberships, read.
 
-use chat_sdk::{ConversationId, Participant, UserId};
+use chat_sdk::{ConversationId, ConversationType, Participant, Preferences, UserId};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 
@@ -41,6 +41,22 @@ impl Membership {
         } else {
             Err(DomainError::no_conversation())
         }
+    }
+
+    /// The own settings of the member, who is one now. A message since it was hidden shows a conversation again.
+    ///
+    /// # Errors
+    /// [`DomainError::NotFound`] for everybody else.
+    pub fn preferences(&self) -> Result<Preferences> {
+        let member = self.active()?;
+        let (fields, _) = self.living()?;
+        Ok(member.shown_preferences(fields.last_message_seq))
+    }
+
+    /// Whether the conversation is a direct one.
+    pub fn is_direct(&self) -> bool {
+        let kind = self.fields.as_ref().map(|fields| fields.kind);
+        kind == Some(ConversationType::Direct)
     }
 
     /// What the user may read, as a member or former member.
@@ -168,6 +184,18 @@ impl Store {
         };
         let members = self.read_members(filter, 0).await?;
         self.with_names(members).await
+    }
+
+    /// Those members of a direct conversation who block the other one.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_blocking(&self, conversation: &ConversationId) -> Result<Vec<UserId>> {
+        let filter = doc! {
+            "conversationId": conversation.as_str(), "isActive": true, "isBlocking": true,
+        };
+        let members = self.read_members(filter, 0).await?;
+        Ok(members.into_iter().map(|member| member.user_id).collect())
     }
 
     async fn read_members(&self, filter: Document, limit: i64) -> Result<Vec<ParticipantDocument>> {

@@ -1,6 +1,6 @@
 //! Who reacted to which message: one document per message, emoji and user. What was taken back stays as a tombstone with its number.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chat_sdk::{ConversationId, MessageId, UserId};
 use futures_util::TryStreamExt;
@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     Store, bounded,
     documents::{date, moment, number},
+    facets::StoredMessage,
 };
 use crate::domain::{
     DomainError, Result,
+    entry::Body,
     fold::ReactionChange,
     page::{Page, PageRequest},
     reactions::Reacted,
@@ -105,41 +107,91 @@ impl Store {
             .collect())
     }
 
-    /// Who reacted to `message`, with `emoji` or with any, in the order in which they did.
+    /// Who reacted to `message`, with `emoji` or with any, in the order in which they did; with `as_of`, as it was at that number of the log.
     ///
     /// # Errors
     /// [`DomainError::Validation`] for an unknown cursor.
     pub async fn find_reaction_page(
         &self,
-        message: &MessageId,
+        message: &StoredMessage,
         emoji: Option<&str>,
+        as_of: Option<u64>,
         request: &PageRequest,
     ) -> Result<Page<Reacted>> {
+        let after = position(request)?;
+        let reactions = match as_of {
+            Some(as_of) if message.changed_after(as_of) => {
+                let mut then = self.read_reactions_then(&message.id, as_of).await?;
+                then.retain(|reaction| {
+                    reaction.seq > after && emoji.is_none_or(|emoji| reaction.emoji == emoji)
+                });
+                then
+            }
+            _ => {
+                self.read_reactions(&message.id, emoji, after, i64::from(request.limit) + 1)
+                    .await?
+            }
+        };
+        Ok(Page::cut(reactions, request.limit, |reaction| {
+            reaction.seq.to_string()
+        }))
+    }
+
+    /// The reactions to `message` as they were at number `as_of`, made anew from the entries.
+    async fn read_reactions_then(&self, message: &MessageId, as_of: u64) -> Result<Vec<Reacted>> {
+        let changes = doc! {
+            "data.messageId": message.as_str(),
+            "type": { "$in": ["reaction.added", "reaction.removed"] },
+        };
+        let mut active: HashMap<(String, UserId), Reacted> = HashMap::new();
+        for entry in self.read_changes(changes, Some(as_of)).await? {
+            let (reaction, is_added) = match entry.body {
+                Body::ReactionAdded(reaction) => (reaction, true),
+                Body::ReactionRemoved(reaction) => (reaction, false),
+                _ => continue,
+            };
+            let key = (reaction.emoji.clone(), reaction.user_id.clone());
+            if is_added {
+                let reacted = Reacted {
+                    emoji: reaction.emoji,
+                    user: reaction.user_id,
+                    at: entry.at,
+                    seq: entry.seq,
+                };
+                active.insert(key, reacted);
+            } else {
+                active.remove(&key);
+            }
+        }
+        let mut reactions: Vec<Reacted> = active.into_values().collect();
+        reactions.sort_by_key(|reaction| reaction.seq);
+        Ok(reactions)
+    }
+
+    /// At most `limit` reactions to `message` after number `after`.
+    async fn read_reactions(
+        &self,
+        message: &MessageId,
+        emoji: Option<&str>,
+        after: u64,
+        limit: i64,
+    ) -> Result<Vec<Reacted>> {
         let mut filter = doc! { "messageId": message.as_str(), "isActive": true };
         if let Some(emoji) = emoji {
             filter.insert("emoji", emoji);
         }
-        // One direction only: whichever parameter carries it, a cursor goes on.
-        let cursor = [("after", &request.after), ("before", &request.before)]
-            .into_iter()
-            .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));
-        if let Some((field, cursor)) = cursor {
-            let seq: u64 = cursor
-                .parse()
-                .map_err(|_| DomainError::invalid(field, "is no cursor of this list"))?;
-            filter.insert("seq", doc! { "$gt": number(seq) });
-        }
+        filter.insert("seq", doc! { "$gt": number(after) });
         let found: Vec<ReactionDocument> = bounded(async {
             self.reactions
                 .find(filter)
                 .sort(doc! { "seq": 1 })
-                .limit(i64::from(request.limit) + 1)
+                .limit(limit)
                 .await?
                 .try_collect()
                 .await
         })
         .await?;
-        let reactions: Vec<Reacted> = found
+        Ok(found
             .into_iter()
             .map(|document| Reacted {
                 emoji: document.emoji,
@@ -147,9 +199,19 @@ impl Store {
                 at: moment(document.at),
                 seq: document.seq.unsigned_abs(),
             })
-            .collect();
-        Ok(Page::cut(reactions, request.limit, |reaction| {
-            reaction.seq.to_string()
-        }))
+            .collect())
+    }
+}
+
+/// The number after which a list goes on. One direction only: whichever parameter carries it, a cursor goes on.
+fn position(request: &PageRequest) -> Result<u64> {
+    let cursor = [("after", &request.after), ("before", &request.before)]
+        .into_iter()
+        .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));
+    match cursor {
+        None => Ok(0),
+        Some((field, cursor)) => cursor
+            .parse()
+            .map_err(|_| DomainError::invalid(field, "is no cursor of this list")),
     }
 }

@@ -138,11 +138,11 @@ pub trait Backend: Send + Sync + 'static {
         id: &EventId,
     ) -> impl Future<Output = Result<Option<Arc<Entry>>, Unavailable>> + Send;
 
-    /// The message that `actor` sent to `owner` under `client_message_id`.
+    /// The message that `actor` (`None`: the host) sent to `owner` under `client_message_id`.
     fn find_by_client_message_id(
         &self,
         owner: &Owner,
-        actor: &UserId,
+        actor: Option<&UserId>,
         client_message_id: &str,
     ) -> impl Future<Output = Result<Option<Arc<Entry>>, Unavailable>> + Send;
 

@@ -454,12 +454,13 @@ impl Backend for MongoBackend {
     async fn find_by_client_message_id(
         &self,
         owner: &Owner,
-        actor: &UserId,
+        actor: Option<&UserId>,
         client_message_id: &str,
     ) -> Result<Option<Arc<Entry>>, Unavailable> {
         self.find_entry(doc! {
             "conversationId": owner.key(),
-            "actorId": actor.as_str(),
+            // Null finds what has none: the host's.
+            "actorId": actor.map(UserId::as_str),
             "data.clientMessageId": client_message_id,
         })
         .await

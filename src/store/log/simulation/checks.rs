@@ -444,7 +444,7 @@ fn check_answer(attempt: &Attempt, history: &History, attempts: &[Attempt]) -> O
         };
         asked.client_message_id.is_some()
             && client_key(entry).is_some_and(|(_, actor, id)| {
-                Some(actor) == request.actor && Some(id) == asked.client_message_id
+                actor == request.actor && Some(id) == asked.client_message_id
             })
     };
     let earlier = history.entries.iter().find(same_message);

@@ -195,7 +195,7 @@ impl Backend for Process {
     async fn find_by_client_message_id(
         &self,
         owner: &Owner,
-        actor: &UserId,
+        actor: Option<&UserId>,
         client_message_id: &str,
     ) -> Result<Option<Arc<Entry>>, Unavailable> {
         self.read(|tables| {

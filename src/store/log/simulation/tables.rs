@@ -86,7 +86,7 @@ pub enum Effect {
 pub struct Tables {
     pub log: BTreeMap<(Owner, u64, EventId), Arc<Entry>>,
     ids: HashMap<EventId, u64>,
-    client_message_ids: HashMap<(Owner, UserId, String), Arc<Entry>>,
+    client_message_ids: HashMap<ClientKey, Arc<Entry>>,
     pub owners: BTreeMap<Owner, OwnerDocument>,
     pub members: BTreeMap<(Owner, UserId), Member>,
     pub facets: BTreeMap<MessageId, Facets>,
@@ -99,14 +99,16 @@ fn first_id() -> EventId {
         .expect("a valid id")
 }
 
+/// A log, the sender (`None`: the host), and the sender's own id of a message.
+pub type ClientKey = (Owner, Option<UserId>, String);
+
 /// The key under which a message is found again by its sender.
-pub fn client_key(entry: &Entry) -> Option<(Owner, UserId, String)> {
+pub fn client_key(entry: &Entry) -> Option<ClientKey> {
     let Body::MessageCreated(message) = &entry.body else {
         return None;
     };
-    let actor = entry.actor.clone()?;
     let id = message.client_message_id.clone()?;
-    Some((entry.owner.clone(), actor, id))
+    Some((entry.owner.clone(), entry.actor.clone(), id))
 }
 
 impl Tables {
@@ -141,11 +143,11 @@ impl Tables {
     pub fn find_by_client_message_id(
         &self,
         owner: &Owner,
-        actor: &UserId,
+        actor: Option<&UserId>,
         id: &str,
     ) -> Option<&Arc<Entry>> {
         self.client_message_ids
-            .get(&(owner.clone(), actor.clone(), id.to_owned()))
+            .get(&(owner.clone(), actor.cloned(), id.to_owned()))
     }
 
     pub fn applied(&self, owner: &Owner) -> u64 {

@@ -120,11 +120,11 @@ async fn find_same<B: Backend>(
     backend: &B,
     request: &Request,
 ) -> Result<Option<Arc<Entry>>, Unavailable> {
-    if let (Command::SendMessage(message), Some(actor)) = (&request.command, &request.actor)
+    if let Command::SendMessage(message) = &request.command
         && let Some(id) = &message.client_message_id
     {
         return backend
-            .find_by_client_message_id(&request.owner, actor, id)
+            .find_by_client_message_id(&request.owner, request.actor.as_ref(), id)
             .await;
     }
     backend.find_by_id(&request.event_id).await
