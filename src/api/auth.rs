@@ -39,6 +39,9 @@ pub struct AsUser(pub UserId);
 /// A user, or the host acting for one, who sends a message: it counts against the limit of messages instead of that of requests.
 pub struct AsSender(pub UserId);
 
+/// Either: who sends a message, or the host itself in nobody's name.
+pub struct SenderOrHost(pub Caller);
+
 /// The host's backend, acting for nobody.
 pub struct AsHost;
 
@@ -59,6 +62,12 @@ impl AsUser {
 impl AsSender {
     async fn find(request: &Request) -> Result<Self, ApiError> {
         required(Caller::find_for(request, Counted::Message).await?).map(Self)
+    }
+}
+
+impl SenderOrHost {
+    async fn find(request: &Request) -> Result<Self, ApiError> {
+        Caller::find_for(request, Counted::Message).await.map(Self)
     }
 }
 
@@ -246,6 +255,7 @@ macro_rules! guard {
 
 guard!(AsUser, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(AsSender, [register_bearer: BEARER, register_internal: INTERNAL]);
+guard!(SenderOrHost, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(Caller, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(AsHost, [register_internal: INTERNAL]);
 

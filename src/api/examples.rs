@@ -69,6 +69,24 @@ fn example(schema: &str) -> Option<Value> {
             body["receiverId"] = json!("bob");
             body
         }
+        "ForwardMessage" => {
+            json!({ "conversationIds": [CONVERSATION], "clientMessageId": "9b2f0c1e-2" })
+        }
+        "ForwardedMessages" => json!({ "messages": [forwarded()] }),
+        "AddReaction" => json!({ "emoji": "👍" }),
+        "Reactions" => json!({ "reactions": [reaction()] }),
+        "ReactionPage" => json!({
+            "reactions": [reaction()],
+            "users": [{ "emoji": "👍", "userId": "bob", "createdAt": TIME }], "hasMore": false,
+        }),
+        "PreferencesChange" => json!({ "mutedUntil": "2026-01-16T08:00:00.000Z", "pinned": true }),
+        "Preferences" => json!({
+            "muted": true, "mutedUntil": "2026-01-16T08:00:00.000Z", "archived": false, "pinned": true,
+            "hidden": false, "notificationLevel": "all",
+        }),
+        "BlockPage" => json!({
+            "users": [{ "userId": "mallory", "createdAt": TIME }], "hasMore": false,
+        }),
         "EditMessage" => json!({ "content": "Where is my parcel now?" }),
         "Message" => message(),
         "MessagePage" => json!({ "messages": [message()], "nextCursor": MESSAGE, "hasMore": true }),
@@ -145,12 +163,25 @@ fn send_message() -> Value {
     })
 }
 
+fn reaction() -> Value {
+    json!({ "emoji": "👍", "count": 1, "userIds": ["bob"], "reactedByMe": false })
+}
+
+fn forwarded() -> Value {
+    let mut message = message();
+    message["clientMessageId"] = json!("9b2f0c1e-2");
+    message["mentions"] = json!([]);
+    message["forwardedFrom"] = json!({ "messageId": MESSAGE, "senderId": "alice" });
+    message
+}
+
 fn message() -> Value {
     json!({
         "id": MESSAGE, "conversationId": CONVERSATION, "seq": 42, "senderId": "alice",
         "content": "Where is my parcel?", "type": "text",
         "attachments": [{ "url": "https://shop.example/label.png", "mimeType": "image/png", "size": 20480 }],
-        "replyCount": 0, "mentions": ["bob"], "clientMessageId": "9b2f0c1e-1", "reactions": [],
+        "replyCount": 0, "mentions": ["bob"], "silent": false, "clientMessageId": "9b2f0c1e-1",
+        "reactions": [],
         "isEdited": false, "isDeleted": false, "createdAt": TIME, "updatedAt": TIME,
     })
 }

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Tag,
-    auth::{AsSender, AsUser},
+    auth::{AsSender, AsUser, Caller, SenderOrHost},
     error::ApiError,
     json::ValidJson,
     page::{MessagePage, PageQuery},
     path::Path,
-    reply::{Json, NoContent, Upserted},
+    reply::{Created, Json, NoContent, Upserted},
 };
 use crate::domain::{
     Context,
@@ -27,7 +27,7 @@ use crate::domain::{
 pub struct SendMessage {
     /// Its text, at most 16,384 bytes unless configured otherwise; may be left out with attachments or for a custom message.
     pub content: Option<String>,
-    /// What it is: `text` where it is left out, or `custom`.
+    /// What it is: `text` where it is left out, or `custom`; from the host in nobody's name also `system`.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: Option<MessageType>,
@@ -38,7 +38,7 @@ pub struct SendMessage {
     pub reply_to: Option<MessageId>,
     /// The root of the thread that it goes to.
     pub thread_id: Option<MessageId>,
-    /// Who is mentioned in it.
+    /// Who is mentioned in it: user ids, `@all` for every member, `@here` for everybody who is online.
     #[oai(validator(max_items = 100, unique_items))]
     pub mentions: Option<Vec<UserId>>,
     /// The host's own data.
@@ -94,6 +94,26 @@ pub struct EditMessage {
     pub metadata: Option<Metadata>,
 }
 
+/// Where to send a message on to.
+#[derive(Debug, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct ForwardMessage {
+    /// The conversations.
+    #[oai(validator(min_items = 1, max_items = 20, unique_items))]
+    pub conversation_ids: Vec<ConversationId>,
+    /// Makes it repeatable: the same id in the same conversation is the same message.
+    #[oai(validator(min_length = 1, max_length = 128))]
+    pub client_message_id: Option<String>,
+}
+
+/// The messages that a forwarded one became, in the order of the conversations asked for.
+#[derive(Debug, Serialize, Object)]
+pub struct ForwardedMessages {
+    /// The messages.
+    pub messages: Vec<Message>,
+}
+
 /// One version of a message's text.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
@@ -129,7 +149,7 @@ impl MessagesApi {
     /// Send a message
     ///
     /// With a `clientMessageId` it can be repeated safely: the repetition answers 200 with the message that is there, or 409 when its content
-    /// differs. An answer 503 means that the outcome is unknown: repeat it.
+    /// differs. An answer 503 means that the outcome is unknown: repeat it. The host in nobody's name sends as `system`.
     #[oai(
         path = "/conversations/:id/messages",
         method = "post",
@@ -137,12 +157,16 @@ impl MessagesApi {
     )]
     async fn send(
         &self,
-        caller: AsSender,
+        caller: SenderOrHost,
         /// The conversation's id.
         id: Path<ConversationId>,
         body: ValidJson<SendMessage>,
     ) -> Result<Upserted<Message>, ApiError> {
-        let sent = messages::send(&self.0, &caller.0, &id.0, body.0.into()).await?;
+        let draft = body.0.into();
+        let sent = match caller.0 {
+            Caller::User(user) => messages::send(&self.0, &user, &id.0, draft).await?,
+            Caller::Host => messages::send_as_host(&self.0, &id.0, draft).await?,
+        };
         Ok(sent.into())
     }
 
@@ -229,6 +253,72 @@ impl MessagesApi {
     ) -> Result<NoContent, ApiError> {
         messages::delete(&self.0, &caller.0, &id.0).await?;
         Ok(NoContent)
+    }
+
+    /// Restore a deleted message
+    ///
+    /// As it was, with its reactions. For owners and admins of the conversation.
+    #[oai(
+        path = "/messages/:id/restore",
+        method = "post",
+        operation_id = "restoreMessage"
+    )]
+    async fn restore(
+        &self,
+        caller: AsUser,
+        /// The message's id.
+        id: Path<MessageId>,
+    ) -> Result<Json<Message>, ApiError> {
+        Ok(Json(messages::restore(&self.0, &caller.0, &id.0).await?))
+    }
+
+    /// Forward a message
+    ///
+    /// Text, files and metadata go to other conversations of the caller. When one of them is none, nothing is sent.
+    #[oai(
+        path = "/messages/:id/forward",
+        method = "post",
+        operation_id = "forwardMessage"
+    )]
+    async fn forward(
+        &self,
+        caller: AsUser,
+        /// The message's id.
+        id: Path<MessageId>,
+        body: ValidJson<ForwardMessage>,
+    ) -> Result<Created<ForwardedMessages>, ApiError> {
+        let ForwardMessage {
+            conversation_ids,
+            client_message_id,
+        } = body.0;
+        let messages = messages::forward(
+            &self.0,
+            &caller.0,
+            &id.0,
+            &conversation_ids,
+            client_message_id,
+        )
+        .await?;
+        Ok(Created(ForwardedMessages { messages }))
+    }
+
+    /// Read a thread
+    ///
+    /// The replies to a message, newest first; with `after` oldest first.
+    #[oai(
+        path = "/messages/:id/replies",
+        method = "get",
+        operation_id = "listReplies"
+    )]
+    async fn replies(
+        &self,
+        caller: AsUser,
+        /// The id of the message that the thread began with.
+        id: Path<MessageId>,
+        page: PageQuery,
+    ) -> Result<Json<MessagePage>, ApiError> {
+        let page = messages::replies(&self.0, &caller.0, &id.0, &page.0).await?;
+        Ok(Json(page.into()))
     }
 
     /// Read a message's versions

@@ -9,6 +9,7 @@
 mod access_log;
 mod auth;
 pub mod catalogue;
+mod blocks;
 mod conversations;
 mod cors;
 mod docs;
@@ -26,6 +27,8 @@ mod page;
 mod participants;
 mod patch;
 mod path;
+mod pins;
+mod reactions;
 mod reply;
 mod request_id;
 mod responses;
@@ -72,6 +75,8 @@ enum Tag {
     Conversations,
     /// What they write.
     Messages,
+    /// What others make of it.
+    Reactions,
 }
 
 /// What the surface works with.
@@ -99,6 +104,9 @@ type Operations = (
     conversations::ConversationsApi,
     participants::ParticipantsApi,
     messages::MessagesApi,
+    reactions::ReactionsApi,
+    pins::PinsApi,
+    blocks::BlocksApi,
     log::LogApi,
 );
 
@@ -110,6 +118,9 @@ fn operations(state: &ApiState) -> Operations {
         conversations::ConversationsApi(ctx()),
         participants::ParticipantsApi(ctx()),
         messages::MessagesApi(ctx()),
+        reactions::ReactionsApi(ctx()),
+        pins::PinsApi(ctx()),
+        blocks::BlocksApi(ctx()),
         log::LogApi(ctx()),
     )
 }

@@ -1,6 +1,8 @@
 //! Members of conversations over HTTP.
 
-use chat_sdk::{ConversationId, Participant, Role, UserId};
+use chat_sdk::{
+    ConversationId, NotificationLevel, Participant, Preferences, Role, Timestamp, UserId,
+};
 use poem_openapi::{Object, OpenApi};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ use super::{
     path::Path,
     reply::{Created, Json, NoContent},
 };
-use crate::domain::{Context, participants};
+use crate::domain::{Context, command::PreferencesPatch, participants, patch::Patch};
 
 /// Users to add.
 #[derive(Debug, Deserialize, Object)]
@@ -39,6 +41,39 @@ pub struct AddedParticipants {
 pub struct ParticipantChange {
     /// The rights from now on.
     pub role: Role,
+}
+
+/// A change of one's own settings in a conversation. What is left out stays.
+#[derive(Debug, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct PreferencesChange {
+    /// Whether one wants no notifications.
+    pub muted: Option<bool>,
+    /// Until when, which mutes. `null`: for as long as `muted` says.
+    #[serde(default)]
+    pub muted_until: Patch<Timestamp>,
+    /// Whether it is put away.
+    pub archived: Option<bool>,
+    /// Whether it is pinned to the top.
+    pub pinned: Option<bool>,
+    /// Whether it is left out of lists until the next message.
+    pub hidden: Option<bool>,
+    /// Of what one wants to be notified.
+    pub notification_level: Option<NotificationLevel>,
+}
+
+impl From<PreferencesChange> for PreferencesPatch {
+    fn from(body: PreferencesChange) -> Self {
+        Self {
+            muted: body.muted,
+            muted_until: body.muted_until,
+            archived: body.archived,
+            pinned: body.pinned,
+            hidden: body.hidden,
+            notification_level: body.notification_level,
+        }
+    }
 }
 
 /// The operations on members.
@@ -108,6 +143,26 @@ impl ParticipantsApi {
             participants::change_role(&self.0, caller.user(), &id.0, &user_id.0, body.0.role)
                 .await?;
         Ok(Json(changed))
+    }
+
+    /// Change one's own settings
+    ///
+    /// Muting, archive, pin, hiding, notifications: nobody else sees them.
+    #[oai(
+        path = "/conversations/:id/me",
+        method = "patch",
+        operation_id = "changePreferences"
+    )]
+    async fn change_preferences(
+        &self,
+        caller: AsUser,
+        /// The conversation's id.
+        id: Path<ConversationId>,
+        body: ValidJson<PreferencesChange>,
+    ) -> Result<Json<Preferences>, ApiError> {
+        let preferences =
+            participants::change_preferences(&self.0, &caller.0, &id.0, body.0.into()).await?;
+        Ok(Json(preferences))
     }
 
     /// Remove a member

@@ -35,6 +35,13 @@ impl PathId for UserId {
     }
 }
 
+/// A text that is no id: an emoji.
+impl PathId for String {
+    fn missing() -> DomainError {
+        DomainError::invalid("emoji", "must be UTF-8, percent-encoded")
+    }
+}
+
 /// An id out of the path, percent-decoded. poem-openapi's macro knows a path parameter by this type's name.
 pub struct Path<T>(pub T);
 

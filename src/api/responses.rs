@@ -10,26 +10,40 @@ use super::{
 use crate::domain::{FieldError, page::PageRequest};
 
 /// Operations that a member may not be allowed to do.
-const FORBIDDEN: [&str; 8] = [
+const FORBIDDEN: [&str; 17] = [
     "addParticipants",
+    "addReaction",
     "changeConversation",
     "changeParticipant",
+    "createConversation",
     "deleteConversation",
     "deleteMessage",
     "editMessage",
+    "forwardMessage",
     "leaveConversation",
+    "pinMessage",
     "removeParticipant",
+    "removeReaction",
+    "restoreMessage",
+    "sendDirectMessage",
+    "sendMessage",
+    "unpinMessage",
 ];
 
 /// Operations that the state of the thing can forbid.
-const CONFLICTING: [&str; 9] = [
+const CONFLICTING: [&str; 14] = [
     "addParticipants",
+    "addReaction",
     "changeParticipant",
     "createConversation",
     "editMessage",
+    "forwardMessage",
     "joinConversation",
     "leaveConversation",
+    "pinMessage",
     "removeParticipant",
+    "removeReaction",
+    "restoreMessage",
     "sendDirectMessage",
     "sendMessage",
 ];

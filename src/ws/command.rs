@@ -11,6 +11,7 @@ use crate::{
         DomainError, Result,
         messages::{self, Draft},
         page::{Page, PageRequest},
+        reactions,
     },
     limits::{RateLimits, Verdict},
 };
@@ -66,6 +67,13 @@ struct Edit {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Delete {
     message_id: MessageId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct React {
+    message_id: MessageId,
+    emoji: String,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +200,16 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
             let delete: Delete = parse(data)?;
             messages::delete(ctx, user, &delete.message_id).await?;
             Ok(String::new())
+        }
+        "reaction:add" => {
+            let react: React = parse(data)?;
+            let reactions = reactions::add(ctx, user, &react.message_id, &react.emoji).await?;
+            Ok(format!(r#""reactions":{}"#, json(&reactions)?))
+        }
+        "reaction:remove" => {
+            let react: React = parse(data)?;
+            let reactions = reactions::remove(ctx, user, &react.message_id, &react.emoji).await?;
+            Ok(format!(r#""reactions":{}"#, json(&reactions)?))
         }
         "messages:sync" => {
             let sync: Sync = parse(data)?;

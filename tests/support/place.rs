@@ -115,6 +115,24 @@ impl Place {
             .collect()
     }
 
+    /// Counts from now on how often `collection` is read.
+    pub async fn count_reads(&self, collection: &str) -> Reads {
+        let found = self.collection(collection).await;
+        let database = found.client().database(&self.database);
+        for level in [0, 2] {
+            let profile = doc! { "profile": level };
+            database.run_command(profile).await.expect("can profile");
+            if level == 0 {
+                let past = database.collection::<Document>("system.profile");
+                past.drop().await.expect("can forget the past");
+            }
+        }
+        Reads {
+            database,
+            namespace: format!("{}.{collection}", self.database),
+        }
+    }
+
     /// The settings of a service at this place.
     pub fn settings(&self) -> Vec<(String, String)> {
         [
@@ -135,6 +153,26 @@ impl Place {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
+    }
+}
+
+/// Reads of one collection, as the database noted them.
+pub struct Reads {
+    database: mongodb::Database,
+    namespace: String,
+}
+
+impl Reads {
+    /// How many there were. Ends the counting.
+    pub async fn count(self) -> u64 {
+        let profile = self.database.collection::<Document>("system.profile");
+        let reads = doc! {
+            "ns": self.namespace, "op": { "$in": ["query", "command", "getmore"] },
+        };
+        let count = profile.count_documents(reads).await.expect("a count");
+        let end = doc! { "profile": 0 };
+        self.database.run_command(end).await.expect("can end");
+        count
     }
 }
 

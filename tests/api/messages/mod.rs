@@ -3,6 +3,7 @@
 mod change;
 mod former_members;
 mod history;
+mod reactions;
 mod repeat;
 mod send;
 mod to_a_user;
