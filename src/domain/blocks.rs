@@ -102,6 +102,7 @@ async fn set_blocking(
 /// # Errors
 /// [`DomainError::Unavailable`].
 pub async fn list(ctx: &Context, actor: &UserId, request: &PageRequest) -> Result<Page<Blocked>> {
+    request.check_one_way()?;
     ctx.store.find_block_page(actor, request).await
 }
 

@@ -347,6 +347,7 @@ pub(super) fn check_change(
     if fields.kind != ConversationType::Direct {
         standing.require(Role::Admin)?;
     }
+    access::not_blocked(state, actor)?;
     let settings = changed(fields.settings.clone(), patch);
     if settings == fields.settings {
         return Ok(Decision::Nothing);

@@ -386,6 +386,7 @@ pub async fn replies(
     root: &MessageId,
     request: &PageRequest,
 ) -> Result<Page<Message>> {
+    request.check_one_way()?;
     let (stored, _, audience) = visible_message(ctx, actor, root).await?;
     let page = ctx
         .store

@@ -57,6 +57,18 @@ impl PageRequest {
     }
 }
 
+impl PageRequest {
+    /// Refuses `around`, for lists that go one way.
+    ///
+    /// # Errors
+    /// [`super::DomainError::Validation`].
+    pub fn check_one_way(&self) -> Result<()> {
+        let mut faults = Faults::default();
+        faults.when(self.around.is_some(), "around", "is not for this list");
+        faults.into_result()
+    }
+}
+
 /// A piece of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {

@@ -58,6 +58,7 @@ pub async fn list(
     conversation: &ConversationId,
     request: &PageRequest,
 ) -> Result<Page<Message>> {
+    request.check_one_way()?;
     let membership = ctx.store.find_membership(conversation, actor).await?;
     membership.active()?;
     let audience = membership.audience()?;

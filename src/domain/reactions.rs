@@ -90,6 +90,7 @@ pub async fn list(
     emoji: Option<&str>,
     request: &PageRequest,
 ) -> Result<(Vec<ReactionSummary>, Page<Reacted>)> {
+    request.check_one_way()?;
     let emoji = emoji.map(canonical).transpose()?;
     let (stored, _, audience) = messages::visible_message(ctx, actor, message).await?;
     let as_of = audience.as_of();

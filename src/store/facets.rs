@@ -206,7 +206,17 @@ impl Facets {
             .unsigned_abs()
     }
 
-    fn deletion(&self) -> Option<&DeletedFacet> {
+    /// Whether the message was deleted as of number `as_of`; `None` when these facets are from later and do not tell.
+    pub(super) fn deleted_by(&self, as_of: u64) -> Option<bool> {
+        match &self.deleted {
+            None => Some(false),
+            Some(deleted) if deleted.seq <= number(as_of) => Some(!deleted.is_restored),
+            Some(_) => None,
+        }
+    }
+
+    /// Its deletion, if it is deleted.
+    pub(super) fn deletion(&self) -> Option<&DeletedFacet> {
         self.deleted.as_ref().filter(|deleted| !deleted.is_restored)
     }
 }

@@ -342,7 +342,7 @@ impl Store {
     }
 
     /// What became of a message up to number `as_of`, made anew from the entries that changed it.
-    async fn read_facets(&self, id: &MessageId, as_of: u64) -> Result<Facets> {
+    pub(super) async fn read_facets(&self, id: &MessageId, as_of: u64) -> Result<Facets> {
         let mut facets = Facets::default();
         for filter in [
             doc! { "data.messageId": id.as_str() },

@@ -182,16 +182,26 @@ impl Store {
         }
         let found: Vec<LogDocument> = bounded(async {
             self.log
-                .find(doc! { "_id": { "$in": ids }, "deleted.seq": { "$lte": number(to) }, "deleted.isRestored": { "$ne": true } })
+                .find(doc! { "_id": { "$in": ids }, "deleted": { "$exists": true } })
                 .await?
                 .try_collect()
                 .await
         })
         .await?;
-        found
-            .iter()
-            .map(|document| Ok(document.entry()?.id.to_message_id()))
-            .collect()
+        let mut deleted = HashSet::new();
+        for document in found {
+            let id = document.entry()?.id.to_message_id();
+            let now = document.into_facets();
+            let is_known = now.deleted_by(to);
+            let is_deleted = match is_known {
+                Some(is_deleted) => is_deleted,
+                None => self.read_facets(&id, to).await?.deletion().is_some(),
+            };
+            if is_deleted {
+                deleted.insert(id);
+            }
+        }
+        Ok(deleted)
     }
 }
 

@@ -65,6 +65,21 @@ fn bodies(conversation: &str, message: &str) -> Vec<(&'static str, String, Value
             json!({ "content": "changed", "metadata": {} }),
         ),
         (
+            "POST",
+            format!("/api/messages/{message}/reactions"),
+            json!({ "emoji": "👍" }),
+        ),
+        (
+            "POST",
+            format!("/api/messages/{message}/forward"),
+            json!({ "conversationIds": [conversation], "clientMessageId": "c2" }),
+        ),
+        (
+            "PATCH",
+            format!("/api/conversations/{conversation}/me"),
+            json!({ "mutedUntil": "2099-01-01T00:00:00.000Z", "notificationLevel": "all" }),
+        ),
+        (
             "PATCH",
             "/api/users/me".to_owned(),
             json!({ "name": "n", "avatarUrl": "https://a.example/b", "metadata": {} }),

@@ -8,12 +8,17 @@ async fn a_page_is_asked_for_rightly_or_refused_by_field() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let conversation = service.group(&alice, &[]).await;
+    let message = super::id(&alice.say(&conversation, "hello").await);
     let lists = [
         "/api/conversations".to_owned(),
         "/api/conversations/public".to_owned(),
         "/api/users/search?q=a".to_owned(),
         format!("/api/conversations/{conversation}/messages"),
         format!("/api/conversations/{conversation}/participants"),
+        format!("/api/conversations/{conversation}/pins"),
+        format!("/api/messages/{message}/replies"),
+        format!("/api/messages/{message}/reactions"),
+        "/api/users/me/blocks".to_owned(),
     ];
     for list in &lists {
         for limit in [

@@ -9,6 +9,7 @@ mod limits;
 mod messages;
 mod protocol;
 mod rates;
+mod social;
 mod tokens;
 
 pub use contract::check_frame;

@@ -5,5 +5,6 @@ mod direct;
 mod list;
 mod log;
 mod participants;
+mod preferences;
 mod public;
 mod settings;

@@ -71,6 +71,8 @@ struct Stage {
     conversation: String,
     own: String,
     other: String,
+    /// Whom the target blocks: somebody new in every cell, because two users have one direct conversation.
+    blocked: Option<User>,
 }
 
 impl Stage {
@@ -80,7 +82,25 @@ impl Stage {
             conversation: GHOST_CONVERSATION.to_owned(),
             own: GHOST_MESSAGE.to_owned(),
             other: GHOST_MESSAGE.to_owned(),
+            blocked: None,
         }
+    }
+
+    /// A direct conversation with the target, who then blocks the caller.
+    async fn set_blocked(service: &Service, cast: &Cast) -> Self {
+        let id = format!("blocked-{}", ulid::Ulid::generate());
+        let blocked = service.user(&id).await;
+        let conversation = service.direct(&blocked, &cast.target).await;
+        let stage = Self {
+            own: super::super::id(&blocked.say(&conversation, "from the caller").await),
+            other: super::super::id(&cast.target.say(&conversation, "from the target").await),
+            conversation,
+            blocked: Some(blocked),
+        };
+        let block = format!("/api/users/me/blocks/{id}");
+        let answer = super::super::ask(&cast.target, "PUT", &block, None).await;
+        answer.expect(204);
+        stage
     }
 
     async fn set(cast: &Cast, kind: &str, caller: &str) -> Self {
@@ -117,33 +137,43 @@ impl Stage {
             conversation,
             own,
             other,
+            blocked: None,
         }
     }
 
     async fn play(&self, cast: &Cast, row: &Row, caller: &str) -> Answer {
-        let myself = if caller == "acting" { "member" } else { caller };
+        let myself = match &self.blocked {
+            Some(blocked) => &blocked.id,
+            None if caller == "acting" => "member",
+            None => caller,
+        };
+        let client = match &self.blocked {
+            Some(blocked) => (**blocked).clone(),
+            None => cast.client(caller),
+        };
         let path = row
             .path
             .replace("{c}", &self.conversation)
             .replace("{own}", &self.own)
             .replace("{other}", &self.other)
             .replace("{self}", myself);
-        let body = (!row.body.is_empty()).then(|| serde_json::from_str(row.body).expect("JSON"));
-        super::super::ask(
-            &cast.client(caller),
-            row.method,
-            &format!("/api{path}"),
-            body,
-        )
-        .await
+        let body = row.body.replace("{c}", &self.conversation);
+        let body = (!body.is_empty()).then(|| serde_json::from_str(&body).expect("JSON"));
+        super::super::ask(&client, row.method, &format!("/api{path}"), body).await
     }
 }
 
 /// Plays one cell. Answers what is wrong with it.
-async fn cell(cast: &Cast, kind: &str, row: &Row, caller: &str, expected: u16) -> Option<String> {
+async fn cell(
+    service: &Service,
+    cast: &Cast,
+    kind: &str,
+    (row, caller, expected): (&Row, &str, u16),
+) -> Option<String> {
     let at = format!("{kind}: {caller}: {} {} {}", row.method, row.path, row.body);
     let stage = match kind {
         "elsewhere" => Stage::ghost(),
+        _ if caller == "blocked" => Stage::set_blocked(service, cast).await,
         _ => Stage::set(cast, kind, caller).await,
     };
     let answer = stage.play(cast, row, caller).await;
@@ -176,7 +206,7 @@ async fn play_all(kind: &str, rows: Vec<Row>) {
     });
     let cells: Vec<_> = cells.collect();
     let wrong: Vec<String> = stream::iter(&cells)
-        .map(|(row, caller, status)| cell(&cast, kind, row, caller, *status))
+        .map(|(row, caller, status)| cell(&service, &cast, kind, (row, caller, *status)))
         .buffer_unordered(AT_ONCE)
         .filter_map(async |wrong| wrong)
         .collect()

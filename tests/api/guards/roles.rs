@@ -1,7 +1,8 @@
 //! The table: who may do what. One row per operation, one column per caller; the cell is the status.
 //!
 //! `{c}` is the conversation, `{own}` a message of the caller, `{other}` a message of the member `target`, `{self}` the caller. `admin` and `deputy` are
-//! admins, `former` was a member and left. `acting` is the host acting for the plain member, `host` the host in nobody's name. `-`: cannot be.
+//! admins, `former` was a member and left. `acting` is the host acting for the plain member, `host` the host in nobody's name. `blocked` is a
+//! member of a direct conversation whom `target`, the other one, blocks. `-`: cannot be.
 
 /// An operation, its body, and a status per caller.
 pub struct Row {
@@ -12,11 +13,11 @@ pub struct Row {
     /// The body as JSON; empty for none.
     pub body: &'static str,
     /// The statuses, in the order of [`CALLERS`]; `None` where the cell cannot be.
-    pub statuses: [Option<u16>; 8],
+    pub statuses: [Option<u16>; 9],
 }
 
 /// The columns.
-pub const CALLERS: [&str; 8] = [
+pub const CALLERS: [&str; 9] = [
     "owner",
     "admin",
     "member",
@@ -25,14 +26,15 @@ pub const CALLERS: [&str; 8] = [
     "anonymous",
     "acting",
     "host",
+    "blocked",
 ];
 
 fn row(method: &'static str, path: &'static str, body: &'static str, cells: &'static str) -> Row {
-    let mut statuses = [None; 8];
+    let mut statuses = [None; 9];
     let cells: Vec<&str> = cells.split_whitespace().collect();
-    assert_eq!(
-        cells.len(),
-        8,
+    // Only a direct conversation has a column for `blocked`.
+    assert!(
+        matches!(cells.len(), 8 | 9),
         "{method} {path} has another number of cells"
     );
     for (status, cell) in statuses.iter_mut().zip(cells) {
@@ -68,7 +70,7 @@ pub fn group() -> Vec<Row> {
         row("DELETE", "/conversations/{c}/participants/owner", "",                                       "409   403   403    404    404      401       403    409"),
         row("DELETE", "/conversations/{c}/participants/{self}", "",                                      "409   204   204    404    404      -         204    -"),
         row("GET",    "/conversations/{c}/messages", "",                                                 "200   200   200    200    404      401       200    400"),
-        row("POST",   "/conversations/{c}/messages", r#"{"content":"hello"}"#,                           "201   201   201    404    404      401       201    400"),
+        row("POST",   "/conversations/{c}/messages", r#"{"content":"hello"}"#,                           "201   201   201    404    404      401       201    201"),
         row("GET",    "/conversations/{c}/log", "",                                                      "200   200   200    200    404      401       200    400"),
         row("GET",    "/messages/{other}", "",                                                           "200   200   200    200    404      401       200    400"),
         row("GET",    "/messages/{other}/history", "",                                                   "200   200   200    200    404      401       200    400"),
@@ -76,6 +78,16 @@ pub fn group() -> Vec<Row> {
         row("PATCH",  "/messages/{own}", r#"{"content":"changed"}"#,                                     "200   200   200    404    -        -         200    -"),
         row("DELETE", "/messages/{other}", "",                                                           "204   204   403    404    404      401       403    400"),
         row("DELETE", "/messages/{own}", "",                                                             "204   204   204    404    -        -         204    -"),
+        row("POST",   "/messages/{other}/reactions", r#"{"emoji":"👍"}"#,                                 "200   200   200    404    404      401       200    400"),
+        row("DELETE", "/messages/{other}/reactions/:tada:", "",                                          "200   200   200    404    404      401       200    400"),
+        row("GET",    "/messages/{other}/reactions", "",                                                 "200   200   200    200    404      401       200    400"),
+        row("PUT",    "/messages/{other}/pin", "",                                                       "200   200   403    404    404      401       403    400"),
+        row("DELETE", "/messages/{other}/pin", "",                                                       "204   204   403    404    404      401       403    400"),
+        row("GET",    "/conversations/{c}/pins", "",                                                     "200   200   200    404    404      401       200    400"),
+        row("GET",    "/messages/{other}/replies", "",                                                   "200   200   200    200    404      401       200    400"),
+        row("POST",   "/messages/{other}/restore", "",                                                   "200   200   403    404    404      401       403    400"),
+        row("POST",   "/messages/{other}/forward", r#"{"conversationIds":["{c}"]}"#,                     "201   201   201    400    404      401       201    400"),
+        row("PATCH",  "/conversations/{c}/me", r#"{"muted":true}"#,                                      "200   200   200    404    404      401       200    400"),
     ]
 }
 
@@ -93,6 +105,7 @@ pub fn public() -> Vec<Row> {
                 Some(401),
                 Some(200),
                 Some(400),
+                None,
             ];
         }
     }
@@ -103,27 +116,37 @@ pub fn public() -> Vec<Row> {
 #[rustfmt::skip]
 pub fn direct() -> Vec<Row> {
     vec![
-        //                                                                                                owner admin member former stranger anonymous acting host
-        row("GET",    "/conversations/{c}", "",                                                          "-     -     200    -      404      401       200    400"),
-        row("PATCH",  "/conversations/{c}", r#"{"metadata":{"topic":"tea"}}"#,                           "-     -     200    -      404      401       200    400"),
-        row("PATCH",  "/conversations/{c}", r#"{"name":"New"}"#,                                         "-     -     403    -      404      401       403    400"),
-        row("DELETE", "/conversations/{c}", "",                                                          "-     -     403    -      404      401       403    400"),
-        row("POST",   "/conversations/{c}/join", "",                                                     "-     -     200    -      404      401       200    400"),
-        row("POST",   "/conversations/{c}/leave", "",                                                    "-     -     403    -      404      401       403    400"),
-        row("GET",    "/conversations/{c}/participants", "",                                             "-     -     200    -      404      401       200    400"),
-        row("POST",   "/conversations/{c}/participants", r#"{"userIds":["newcomer"]}"#,                  "-     -     403    -      404      401       403    403"),
-        row("PATCH",  "/conversations/{c}/participants/target", r#"{"role":"admin"}"#,                   "-     -     403    -      404      401       403    403"),
-        row("DELETE", "/conversations/{c}/participants/target", "",                                      "-     -     403    -      404      401       403    403"),
-        row("DELETE", "/conversations/{c}/participants/{self}", "",                                      "-     -     403    -      404      -         403    -"),
-        row("GET",    "/conversations/{c}/messages", "",                                                 "-     -     200    -      404      401       200    400"),
-        row("POST",   "/conversations/{c}/messages", r#"{"content":"hello"}"#,                           "-     -     201    -      404      401       201    400"),
-        row("GET",    "/conversations/{c}/log", "",                                                      "-     -     200    -      404      401       200    400"),
-        row("GET",    "/messages/{other}", "",                                                           "-     -     200    -      404      401       200    400"),
-        row("GET",    "/messages/{other}/history", "",                                                   "-     -     200    -      404      401       200    400"),
-        row("PATCH",  "/messages/{other}", r#"{"content":"changed"}"#,                                   "-     -     403    -      404      401       403    400"),
-        row("PATCH",  "/messages/{own}", r#"{"content":"changed"}"#,                                     "-     -     200    -      -        -         200    -"),
-        row("DELETE", "/messages/{other}", "",                                                           "-     -     403    -      404      401       403    400"),
-        row("DELETE", "/messages/{own}", "",                                                             "-     -     204    -      -        -         204    -"),
+        //                                                                                                owner admin member former stranger anonymous acting host blocked
+        row("GET",    "/conversations/{c}", "",                                                          "-     -     200    -      404      401       200    400  200"),
+        row("PATCH",  "/conversations/{c}", r#"{"metadata":{"topic":"tea"}}"#,                           "-     -     200    -      404      401       200    400  403"),
+        row("PATCH",  "/conversations/{c}", r#"{"name":"New"}"#,                                         "-     -     403    -      404      401       403    400  403"),
+        row("DELETE", "/conversations/{c}", "",                                                          "-     -     403    -      404      401       403    400  403"),
+        row("POST",   "/conversations/{c}/join", "",                                                     "-     -     200    -      404      401       200    400  200"),
+        row("POST",   "/conversations/{c}/leave", "",                                                    "-     -     403    -      404      401       403    400  403"),
+        row("GET",    "/conversations/{c}/participants", "",                                             "-     -     200    -      404      401       200    400  200"),
+        row("POST",   "/conversations/{c}/participants", r#"{"userIds":["newcomer"]}"#,                  "-     -     403    -      404      401       403    403  403"),
+        row("PATCH",  "/conversations/{c}/participants/target", r#"{"role":"admin"}"#,                   "-     -     403    -      404      401       403    403  403"),
+        row("DELETE", "/conversations/{c}/participants/target", "",                                      "-     -     403    -      404      401       403    403  403"),
+        row("DELETE", "/conversations/{c}/participants/{self}", "",                                      "-     -     403    -      404      -         403    -    403"),
+        row("GET",    "/conversations/{c}/messages", "",                                                 "-     -     200    -      404      401       200    400  200"),
+        row("POST",   "/conversations/{c}/messages", r#"{"content":"hello"}"#,                           "-     -     201    -      404      401       201    201  403"),
+        row("GET",    "/conversations/{c}/log", "",                                                      "-     -     200    -      404      401       200    400  200"),
+        row("GET",    "/messages/{other}", "",                                                           "-     -     200    -      404      401       200    400  200"),
+        row("GET",    "/messages/{other}/history", "",                                                   "-     -     200    -      404      401       200    400  200"),
+        row("PATCH",  "/messages/{other}", r#"{"content":"changed"}"#,                                   "-     -     403    -      404      401       403    400  403"),
+        row("PATCH",  "/messages/{own}", r#"{"content":"changed"}"#,                                     "-     -     200    -      -        -         200    -    403"),
+        row("DELETE", "/messages/{other}", "",                                                           "-     -     403    -      404      401       403    400  403"),
+        row("DELETE", "/messages/{own}", "",                                                             "-     -     204    -      -        -         204    -    204"),
+        row("POST",   "/messages/{other}/reactions", r#"{"emoji":"👍"}"#,                                 "-     -     200    -      404      401       200    400  403"),
+        row("DELETE", "/messages/{other}/reactions/:tada:", "",                                          "-     -     200    -      404      401       200    400  403"),
+        row("GET",    "/messages/{other}/reactions", "",                                                 "-     -     200    -      404      401       200    400  200"),
+        row("PUT",    "/messages/{other}/pin", "",                                                       "-     -     200    -      404      401       200    400  403"),
+        row("DELETE", "/messages/{other}/pin", "",                                                       "-     -     204    -      404      401       204    400  403"),
+        row("GET",    "/conversations/{c}/pins", "",                                                     "-     -     200    -      404      401       200    400  200"),
+        row("GET",    "/messages/{other}/replies", "",                                                   "-     -     200    -      404      401       200    400  200"),
+        row("POST",   "/messages/{other}/restore", "",                                                   "-     -     403    -      404      401       403    400  403"),
+        row("POST",   "/messages/{other}/forward", r#"{"conversationIds":["{c}"]}"#,                     "-     -     201    -      404      401       201    400  400"),
+        row("PATCH",  "/conversations/{c}/me", r#"{"muted":true}"#,                                      "-     -     200    -      404      401       200    400  200"),
     ]
 }
 
@@ -146,5 +169,9 @@ pub fn elsewhere() -> Vec<Row> {
         row("GET",    "/conversations/public", "",                                                       "-     -     -      -      200      401       200    400"),
         row("POST",   "/conversations", r#"{"type":"group","participantIds":["target"]}"#,               "-     -     -      -      201      401       201    400"),
         row("POST",   "/messages", r#"{"receiverId":"target","content":"hello"}"#,                       "-     -     -      -      201      401       201    400"),
+        row("PUT",    "/users/me/blocks/newcomer", "",                                                   "-     -     -      -      204      401       204    400"),
+        row("PUT",    "/users/me/blocks/ghost", "",                                                      "-     -     -      -      404      401       404    400"),
+        row("DELETE", "/users/me/blocks/newcomer", "",                                                   "-     -     -      -      204      401       204    400"),
+        row("GET",    "/users/me/blocks", "",                                                            "-     -     -      -      200      401       200    400"),
     ]
 }

@@ -2,10 +2,15 @@
 
 mod change;
 mod former_members;
+mod forward;
 mod history;
+mod kinds;
+mod pins;
 mod reactions;
 mod repeat;
+mod restore;
 mod send;
+mod threads;
 mod to_a_user;
 
 use crate::support::{Service, User};

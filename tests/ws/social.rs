@@ -1,0 +1,210 @@
+//! What members make of messages, over sockets: reactions as commands, and everything that is told live and after a resume.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Seen, Service, Socket, User};
+
+struct Group {
+    service: Service,
+    alice: User,
+    bob: User,
+    id: String,
+}
+
+impl Group {
+    async fn new() -> Self {
+        let service = Service::start().await;
+        let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+        let id = service.group(&alice, &[&bob]).await;
+        Self {
+            service,
+            alice,
+            bob,
+            id,
+        }
+    }
+
+    async fn message(&self) -> String {
+        let sent = self.alice.say(&self.id, "hello").await;
+        sent["id"].as_str().expect("an id").to_owned()
+    }
+}
+
+#[tokio::test]
+async fn reactions_are_given_and_taken_back_over_a_socket() {
+    let group = Group::new().await;
+    let message = group.message().await;
+    let mut a = group.alice.connect().await;
+    let mut b = group.bob.connect().await;
+    let data = json!({ "messageId": message, "emoji": "\u{2764}" });
+    let ack = b.ok("reaction:add", data.clone()).await;
+    let heart = "\u{2764}\u{fe0f}";
+    assert_eq!(
+        ack["reactions"],
+        json!([{ "emoji": heart, "count": 1, "userIds": ["bob"], "reactedByMe": true }])
+    );
+    let added = a.next("reaction:added").await;
+    let data_of = |frame: &Value| {
+        let mut data = frame["data"].clone();
+        assert!(data["timestamp"].is_string());
+        data.as_object_mut().expect("an object").remove("timestamp");
+        data
+    };
+    let expected = |count: u32| {
+        json!({
+            "messageId": message, "conversationId": group.id, "emoji": heart, "userId": "bob",
+            "totalCount": count,
+        })
+    };
+    assert_eq!(data_of(&added), expected(1));
+    assert_eq!(added["seq"], 3);
+    b.ok("reaction:add", data.clone()).await;
+    let ack = b.ok("reaction:remove", data).await;
+    assert_eq!(ack["reactions"], json!([]));
+    let removed = a.next("reaction:removed").await;
+    assert_eq!(data_of(&removed), expected(0));
+    assert_eq!(removed["seq"], 4, "reacting twice was no entry");
+}
+
+#[tokio::test]
+async fn a_reaction_over_a_socket_is_refused_as_over_rest() {
+    let group = Group::new().await;
+    let message = group.message().await;
+    let mallory = group.service.user("mallory").await;
+    let mut b = group.bob.connect().await;
+    let mut m = mallory.connect().await;
+    for event in ["reaction:add", "reaction:remove"] {
+        for (data, field) in [
+            (json!({ "messageId": message, "emoji": "a" }), "emoji"),
+            (json!({ "messageId": message, "emoji": 7 }), "emoji"),
+            (json!({ "messageId": "x", "emoji": "👍" }), "messageId"),
+            (json!({ "messageId": message, "emoji": "👍", "x": 1 }), "x"),
+        ] {
+            let error = b.refused(event, data.clone()).await;
+            assert_eq!(error["code"], "VALIDATION_ERROR", "{event} {data}");
+            assert_eq!(error["details"][0]["field"], field, "{event} {data}");
+        }
+        let data = json!({ "messageId": message, "emoji": "👍" });
+        assert_eq!(m.refused(event, data).await["code"], "NOT_FOUND");
+    }
+    let off = json!({ "features": { "reactions": false } });
+    let path = format!("/api/conversations/{}", group.id);
+    group.alice.patch(&path, off).await.expect(200);
+    let data = json!({ "messageId": message, "emoji": "👍" });
+    assert_eq!(
+        b.refused("reaction:add", data.clone()).await["code"],
+        "FORBIDDEN"
+    );
+    group
+        .alice
+        .patch(&path, json!({ "features": { "reactions": true } }))
+        .await
+        .expect(200);
+    group
+        .alice
+        .delete(&format!("/api/messages/{message}"))
+        .await
+        .expect(204);
+    assert_eq!(b.refused("reaction:add", data).await["code"], "CONFLICT");
+}
+
+/// Does one of everything. Answers the events that bob is told of, in order.
+async fn one_of_everything(group: &Group) -> Vec<&'static str> {
+    let message = group.message().await;
+    let path = format!("/api/messages/{message}");
+    let (alice, bob) = (&group.alice, &group.bob);
+    let thumb = json!({ "emoji": "👍" });
+    alice
+        .post(&format!("{path}/reactions"), thumb)
+        .await
+        .expect(200);
+    alice
+        .request(Method::PUT, &format!("{path}/pin"), None)
+        .await
+        .expect(200);
+    alice.delete(&format!("{path}/pin")).await.expect(204);
+    let me = format!("/api/conversations/{}/me", group.id);
+    alice.patch(&me, json!({ "muted": true })).await.expect(200);
+    bob.patch(&me, json!({ "pinned": true })).await.expect(200);
+    alice
+        .delete(&format!("{path}/reactions/%F0%9F%91%8D"))
+        .await
+        .expect(200);
+    alice.delete(&path).await.expect(204);
+    alice
+        .post(&format!("{path}/restore"), Value::Null)
+        .await
+        .expect(200);
+    vec![
+        "message:new",
+        "reaction:added",
+        "message:pinned",
+        "message:unpinned",
+        "seq:skip",
+        "participant:updated",
+        "reaction:removed",
+        "message:deleted",
+        "message:restored",
+    ]
+}
+
+async fn take(socket: &mut Socket, count: usize) -> Vec<Value> {
+    let mut frames = Vec::new();
+    while frames.len() < count {
+        let frame = socket.find("an entry", |frame| frame["seq"].is_u64()).await;
+        frames.push(frame);
+    }
+    frames
+}
+
+fn names(frames: &[Value]) -> Vec<&str> {
+    frames
+        .iter()
+        .filter_map(|frame| frame["event"].as_str())
+        .collect()
+}
+
+fn check(group: &Group, frames: &[Value]) {
+    let mut seen = Seen::default();
+    seen.note(frames.to_vec());
+    seen.assert_complete(&group.id, 2, 10);
+    let conversation = json!(group.id);
+    for frame in &frames[1..] {
+        assert_eq!(frame["data"]["conversationId"], conversation, "{frame}");
+    }
+    assert_eq!(frames[2]["data"]["userId"], "alice");
+    assert!(frames[3]["data"]["timestamp"].is_string());
+    assert_eq!(frames[4]["data"], json!({ "conversationId": group.id }));
+    assert_eq!(frames[5]["data"]["preferences"]["pinned"], true);
+    assert_eq!(frames[5]["data"]["userId"], "bob");
+    assert_eq!(frames[6]["data"]["totalCount"], 0);
+    assert_eq!(frames[8]["data"]["content"], "hello");
+}
+
+#[tokio::test]
+async fn everything_that_happens_to_a_message_is_told_live() {
+    let group = Group::new().await;
+    let mut socket = group.bob.connect().await;
+    let expected = one_of_everything(&group).await;
+    let frames = take(&mut socket, expected.len()).await;
+    assert_eq!(names(&frames), expected);
+    check(&group, &frames);
+}
+
+#[tokio::test]
+async fn everything_that_happened_to_a_message_is_told_after_a_resume() {
+    let group = Group::new().await;
+    let socket = group.bob.connect().await;
+    let cursor = socket.cursor();
+    socket.vanish();
+    let expected = one_of_everything(&group).await;
+    // From the node's memory, and by a node that remembers nothing from the log.
+    let fresh = Service::builder().database(&group.service).start().await;
+    for bob in [group.bob.clone(), group.bob.at(&fresh)] {
+        let mut socket = bob.resume(&cursor).await;
+        let frames = take(&mut socket, expected.len()).await;
+        assert_eq!(names(&frames), expected);
+        check(&group, &frames);
+    }
+}
