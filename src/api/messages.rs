@@ -282,7 +282,7 @@ impl MessagesApi {
     )]
     async fn forward(
         &self,
-        caller: AsUser,
+        caller: AsSender,
         /// The message's id.
         id: Path<MessageId>,
         body: ValidJson<ForwardMessage>,

@@ -25,6 +25,8 @@ pub const COMMANDS: &[&str] = &[
     "messages:list",
     "messages:sync",
     "ping",
+    "reaction:add",
+    "reaction:remove",
     "room:join",
     "room:leave",
     "token:refresh",
