@@ -27,7 +27,7 @@ use crate::{
         PrepareError, Store,
         log::{Writer, mongo::MongoBackend},
     },
-    worker::{Seen, relay::Relay},
+    worker::{Seen, relay::Relay, timers::Timers},
     ws::{self, Hub, Node, close::CloseReason, cursor::Seal},
 };
 
@@ -232,6 +232,7 @@ pub async fn run(
         ));
     }
     let holder = nodes.me.to_string();
+    let timer = holder.clone();
     let ctx = Context {
         store: Arc::clone(&store),
         writers: Arc::new(commands::Router::new(bus.clone(), local, nodes)),
@@ -270,6 +271,8 @@ pub async fn run(
             retention: Duration::from_secs(u64::from(config.stores.event_retention_days) * 86_400),
         };
         tasks.spawn(relay.run(end.clone()));
+        let ctx = ctx.clone();
+        tasks.spawn(Timers { ctx, holder: timer }.run(end.clone()));
     }
     let rates = Arc::new(RateLimits::new(&config.limits));
     tasks.spawn(evict_idle(Arc::clone(&rates), end.clone()));

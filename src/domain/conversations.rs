@@ -6,13 +6,13 @@ use chat_sdk::{
     Conversation, ConversationId, ConversationType, HistoryVisibility, Metadata, Role, Timestamp,
     UserId,
 };
-use sha2::{Digest, Sha256};
 
 use super::{
     Context, access, blocks,
     command::{Command, Decision, Request, SettingsPatch},
     entry::{Body, ConversationCreated, ConversationSnapshot, NewMember, Settings},
     error::{DomainError, Faults, Result},
+    hashed,
     messages::check_metadata,
     page::{Page, PageRequest},
     participants::{self, USERS_PER_ENTRY},
@@ -25,6 +25,9 @@ use super::{
 pub const MAX_NAME: usize = 200;
 /// The most characters of a link.
 pub const MAX_URL: usize = 2048;
+
+/// The shortest and the longest `retentionSeconds`: a minute and ten years.
+const RETENTION_SECONDS: std::ops::RangeInclusive<u32> = 60..=315_360_000;
 
 /// A conversation to make.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,25 +173,12 @@ async fn append_creation(
 
 /// The id of the direct conversation of two users: a hash of the pair, whoever comes first.
 pub fn direct_id(one: &UserId, other: &UserId) -> ConversationId {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let (first, second) = if one <= other {
         (one, other)
     } else {
         (other, one)
     };
-    let mut digest = Sha256::new();
-    digest.update((first.as_str().len() as u64).to_le_bytes());
-    digest.update(first.as_str());
-    digest.update(second.as_str());
-    let digest = digest.finalize();
-    // 26 characters of 5 bits: 130 bits of the digest.
-    let suffix: String = (0..26)
-        .map(|index| {
-            let bit = index * 5;
-            let pair = u16::from_be_bytes([digest[bit / 8], digest[bit / 8 + 1]]);
-            ALPHABET[usize::from((pair >> (11 - bit % 8)) & 31)] as char
-        })
-        .collect();
+    let suffix = hashed::suffix(first.as_str(), second.as_str());
     ConversationId::from_hash(&suffix).expect("26 characters of the alphabet are an id")
 }
 
@@ -250,6 +240,7 @@ pub async fn change(
     check_name(patch.name.value(), &mut faults);
     check_url("avatarUrl", patch.avatar_url.value(), &mut faults);
     check_metadata(patch.metadata.value(), &mut faults);
+    check_retention(patch.retention_seconds.value(), &mut faults);
     faults.into_result()?;
     ctx.append(Request::new(
         id.clone(),
@@ -278,6 +269,15 @@ fn check_settings(settings: &Settings, faults: &mut Faults) {
     check_name(settings.name.as_ref(), faults);
     check_url("avatarUrl", settings.avatar_url.as_ref(), faults);
     check_metadata(settings.metadata.as_ref(), faults);
+    check_retention(settings.retention_seconds.as_ref(), faults);
+}
+
+fn check_retention(seconds: Option<&u32>, faults: &mut Faults) {
+    faults.when(
+        seconds.is_some_and(|seconds| !RETENTION_SECONDS.contains(seconds)),
+        "retentionSeconds",
+        "must be between 60, which is a minute, and 315360000, which is ten years",
+    );
 }
 
 fn check_name(name: Option<&String>, faults: &mut Faults) {

@@ -55,6 +55,11 @@ impl DomainError {
         Self::NotFound("There is no such message.".into())
     }
 
+    /// No scheduled message of this caller.
+    pub fn no_scheduled() -> Self {
+        Self::NotFound("There is no such scheduled message.".into())
+    }
+
     /// No user of that id.
     pub fn no_user() -> Self {
         Self::NotFound("There is no such user.".into())

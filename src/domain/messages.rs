@@ -6,7 +6,7 @@ use chat_sdk::{
     Attachment, ConversationId, ForwardedFrom, Message, MessageId, MessageType, Metadata, Role,
     Timestamp, UserId,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -41,7 +41,7 @@ pub const MAX_CLIENT_MESSAGE_ID: usize = 128;
 const MAX_ENCODED_BYTES: usize = 120 * 1024;
 
 /// A message to send, as REST, sockets and hosts give it.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Draft {
     /// Its text; may be empty only with attachments or for a custom message.
@@ -158,7 +158,7 @@ async fn sent(ctx: &Context, outcome: Outcome) -> Result<Sent> {
 }
 
 /// Refuses to quote what the caller does not see in this conversation.
-async fn check_quote(
+pub(super) async fn check_quote(
     ctx: &Context,
     actor: &UserId,
     conversation: &ConversationId,
@@ -179,7 +179,7 @@ async fn check_quote(
     }
 }
 
-fn not_of_conversation(field: &str) -> DomainError {
+pub(super) fn not_of_conversation(field: &str) -> DomainError {
     DomainError::invalid(field, "is no message of this conversation")
 }
 
@@ -217,7 +217,17 @@ fn send_request(
         .client_message_id
         .is_some()
         .then(|| request_hash(&draft));
-    let message = MessageCreated {
+    let message = created(draft, request_hash);
+    Ok(Request::new(
+        conversation.clone(),
+        actor.cloned(),
+        Command::SendMessage(Box::new(message)),
+    ))
+}
+
+/// The message of a draft that is sent now.
+pub(super) fn created(draft: Draft, request_hash: Option<String>) -> MessageCreated {
+    MessageCreated {
         content: draft.content,
         kind: draft.kind.unwrap_or_default(),
         attachments: draft.attachments,
@@ -234,12 +244,7 @@ fn send_request(
         expires_at: draft
             .ttl_seconds
             .map(|seconds| Timestamp::now().as_millis() + i64::from(seconds) * 1000),
-    };
-    Ok(Request::new(
-        conversation.clone(),
-        actor.cloned(),
-        Command::SendMessage(Box::new(message)),
-    ))
+    }
 }
 
 /// Changes a message's text. Only its sender may.
@@ -520,7 +525,7 @@ pub(super) fn as_no_message(error: DomainError) -> DomainError {
     }
 }
 
-fn check_draft(ctx: &Context, actor: Option<&UserId>, draft: &Draft) -> Result<()> {
+pub(super) fn check_draft(ctx: &Context, actor: Option<&UserId>, draft: &Draft) -> Result<()> {
     let mut faults = Faults::default();
     let may_be_empty = !draft.attachments.is_empty() || draft.kind == Some(MessageType::Custom);
     faults.when(
@@ -621,7 +626,7 @@ pub(super) fn check_metadata(metadata: Option<&Metadata>, faults: &mut Faults) {
 }
 
 /// A short digest of everything that makes two drafts the same message.
-fn request_hash(draft: &Draft) -> String {
+pub(super) fn request_hash(draft: &Draft) -> String {
     let mut digest = Sha256::new();
     let mut part = |text: &str| {
         digest.update((text.len() as u64).to_le_bytes());

@@ -14,7 +14,9 @@ pub mod command;
 pub mod conversations;
 pub mod entry;
 pub mod error;
+pub mod expiry;
 pub mod fold;
+pub mod hashed;
 pub mod latest;
 pub mod log;
 pub mod messages;
@@ -23,6 +25,7 @@ pub mod participants;
 pub mod patch;
 pub mod pins;
 pub mod reactions;
+pub mod scheduled;
 pub mod state;
 pub mod users;
 

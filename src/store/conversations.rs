@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chat_sdk::{Conversation, ConversationId, UserId};
+use chat_sdk::{Conversation, ConversationId, Timestamp, UserId};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
@@ -194,9 +194,15 @@ impl Store {
                     .await
             })
             .await?;
+            let now = Timestamp::now();
             for document in found {
-                let message = StoredMessage::new(document)?.into_view();
-                messages.insert(message.conversation_id.clone(), message);
+                let mut message = Some(StoredMessage::new(document)?);
+                if let Some(gone) = message.take_if(|message| message.is_gone(now)) {
+                    message = self.find_before(&gone, &documents, members).await?;
+                }
+                if let Some(message) = message {
+                    messages.insert(message.conversation_id.clone(), message.into_view());
+                }
             }
         }
         let mut newest = stream::iter(hidden)
@@ -221,6 +227,25 @@ impl Store {
                 ..noun(document)
             })
             .collect())
+    }
+
+    /// The newest message before `gone`, whose time is over, that the member sees.
+    async fn find_before(
+        &self,
+        gone: &StoredMessage,
+        documents: &[ConversationDocument],
+        members: &HashMap<ConversationId, Member>,
+    ) -> Result<Option<StoredMessage>> {
+        let id = &gone.conversation_id;
+        let document = documents.iter().find(|document| document.id == *id);
+        let Some((document, member)) = document.zip(members.get(id)) else {
+            return Ok(None);
+        };
+        let audience = Audience::of(&document.fields(), member);
+        let found = self
+            .read_messages(id, &audience, 1, gone.seq - 1, -1, 1)
+            .await?;
+        Ok(found.into_iter().next())
     }
 
     /// Public conversations whose name begins with `prefix`, regardless of case, by name.

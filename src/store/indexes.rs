@@ -107,15 +107,54 @@ impl Store {
                     "pins",
                     doc! { "pinned.isPinned": true },
                 ),
+                // Messages with a time of their own that was not ended yet.
+                partial(
+                    doc! { "data.expiresAt": 1 },
+                    "expiring",
+                    doc! { "data.expiresAt": { "$exists": true } },
+                ),
             ])
             .await?;
         self.database
             .collection::<Document>("conversations")
+            .create_indexes([
+                partial(
+                    doc! { "nameKey": 1, "_id": 1 },
+                    "public_names",
+                    doc! { "type": "public", "isDeleted": false },
+                ),
+                // Those that keep messages for a limited time, read from the index alone.
+                partial(
+                    doc! { "retentionSeconds": 1, "_id": 1 },
+                    "retention",
+                    doc! { "retentionSeconds": { "$gt": 0 } },
+                ),
+            ])
+            .await?;
+        self.database
+            .collection::<Document>("retention")
             .create_indexes([partial(
-                doc! { "nameKey": 1, "_id": 1 },
-                "public_names",
-                doc! { "type": "public", "isDeleted": false },
+                doc! { "nextAt": 1 },
+                "due",
+                doc! { "nextAt": { "$exists": true } },
             )])
+            .await?;
+        self.database
+            .collection::<Document>("scheduled")
+            .create_indexes([
+                partial(
+                    doc! { "dueAt": 1 },
+                    "due",
+                    doc! { "dueAt": { "$exists": true } },
+                ),
+                index(doc! { "senderId": 1, "sendAt": 1, "_id": 1 }, "of_sender"),
+                // Makes scheduling repeatable.
+                unique(
+                    doc! { "conversationId": 1, "senderId": 1, "draft.clientMessageId": 1 },
+                    "client_message_id",
+                    Some(doc! { "draft.clientMessageId": { "$type": "string" } }),
+                ),
+            ])
             .await?;
         self.database
             .collection::<Document>("participants")

@@ -6,6 +6,7 @@
 mod blocks;
 mod conversations;
 mod documents;
+mod expiry;
 mod facets;
 mod indexes;
 mod leases;
@@ -15,6 +16,8 @@ mod participants;
 mod reactions;
 mod relay;
 mod resume;
+mod retention;
+mod scheduled;
 mod users;
 
 use std::{future::Future, time::Duration};
@@ -27,6 +30,7 @@ use mongodb::{
     },
 };
 
+pub use expiry::Expiring;
 pub use facets::StoredMessage;
 pub use indexes::PrepareError;
 /// A moment by the clock of the MongoDB cluster.
@@ -34,6 +38,8 @@ pub use mongodb::bson::Timestamp as ClusterTime;
 pub use participants::{Membership, MembershipOf};
 pub use relay::{Marker, RelayState, SweepEntry, seconds_before};
 pub use resume::{Missed, MissedEntries};
+pub use retention::{Aging, Cleared};
+pub use scheduled::InsertedScheduled;
 
 use crate::domain::DomainError;
 use blocks::BlockDocument;

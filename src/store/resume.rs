@@ -2,14 +2,15 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use chat_sdk::{ConversationId, MessageId};
+use chat_sdk::{ConversationId, MessageId, Timestamp};
 use futures_util::TryStreamExt;
-use mongodb::bson::{Timestamp as ClusterTime, doc};
+use mongodb::bson::{Document, Timestamp as ClusterTime, doc};
 use serde::Deserialize;
 
 use super::{
     Store, bounded,
     documents::{LogDocument, number},
+    facets::StoredMessage,
 };
 use crate::domain::{
     Result,
@@ -76,7 +77,8 @@ impl Store {
             .collect())
     }
 
-    /// Entries of `conversation` from `missed` on, up to number `to` (all with `u64::MAX`), at most `limit`.
+    /// Entries of `conversation` from `missed` on, up to number `to` (all with `u64::MAX`), at most `limit`. Of a message whose time is over, no
+    /// entry has its text.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
@@ -115,7 +117,7 @@ impl Store {
                     && document.ts <= time
                 {
                     entries.reverse();
-                    return Ok(MissedEntries::All(entries));
+                    return self.without_gone(entries).await;
                 }
                 let entry = document.shared_entry()?;
                 below = entry.seq;
@@ -126,10 +128,37 @@ impl Store {
             }
             if is_last {
                 entries.reverse();
-                return Ok(MissedEntries::All(entries));
+                return self.without_gone(entries).await;
             }
             page = (page * 4).min(2000);
         }
+    }
+
+    /// `entries` without the text of messages whose time is over. What was ended is erased; this is for the moments before.
+    async fn without_gone(&self, mut entries: Vec<Arc<Entry>>) -> Result<MissedEntries> {
+        let now = Timestamp::now().as_millis();
+        // Most know it from themselves; only those that change a message have to ask.
+        let changes: Vec<MessageId> = entries
+            .iter()
+            .filter(|entry| !matches!(entry.body, Body::MessageCreated(_)))
+            .filter_map(|entry| told_message(entry))
+            .collect();
+        let gone: HashSet<MessageId> = self
+            .find_of(&changes, doc! { "data.expiresAt": { "$lte": now } })
+            .await?
+            .into_iter()
+            .map(|message| message.id)
+            .collect();
+        for entry in &mut entries {
+            let is_gone = match &entry.body {
+                Body::MessageCreated(message) => message.expires_at.is_some_and(|at| at <= now),
+                _ => told_message(entry).is_some_and(|id| gone.contains(&id)),
+            };
+            if is_gone {
+                forget_text(&mut Arc::make_mut(entry).body);
+            }
+        }
+        Ok(MissedEntries::All(entries))
     }
 
     /// Entries of `conversation` after number `after`, up to number `to`, ascending, at most `limit`. Of a message that was deleted by `to`, no
@@ -170,38 +199,40 @@ impl Store {
         Ok(entries)
     }
 
-    /// Those messages that `entries` tell the text of, and that were deleted by number `to`.
+    /// Those messages that `entries` tell the text of, and that were deleted by number `to` or whose time is over.
     async fn find_deleted(&self, entries: &[Entry], to: u64) -> Result<HashSet<MessageId>> {
-        let ids: Vec<String> = entries
-            .iter()
-            .filter_map(told_message)
-            .map(|id| id.to_event_id().to_string())
-            .collect();
-        if ids.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let found: Vec<LogDocument> = bounded(async {
-            self.log
-                .find(doc! { "_id": { "$in": ids }, "deleted": { "$exists": true } })
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
+        let ids: Vec<MessageId> = entries.iter().filter_map(told_message).collect();
+        let changed = doc! { "$or": [
+            { "deleted": { "$exists": true } },
+            { "data.expiresAt": { "$lte": Timestamp::now().as_millis() } },
+        ] };
         let mut deleted = HashSet::new();
-        for document in found {
-            let id = document.entry()?.id.to_message_id();
-            let now = document.into_facets();
-            let is_known = now.deleted_by(to);
-            let is_deleted = match is_known {
+        for message in self.find_of(&ids, changed).await? {
+            let is_deleted = match message.facets.deleted_by(to) {
+                _ if message.is_gone(Timestamp::now()) => true,
                 Some(is_deleted) => is_deleted,
-                None => self.read_facets(&id, to).await?.deletion().is_some(),
+                None => {
+                    let then = self.read_facets(&message.id, to).await?;
+                    then.deletion().is_some()
+                }
             };
             if is_deleted {
-                deleted.insert(id);
+                deleted.insert(message.id);
             }
         }
         Ok(deleted)
+    }
+
+    /// Those of the messages `ids` of which `filter` is true.
+    async fn find_of(&self, ids: &[MessageId], mut filter: Document) -> Result<Vec<StoredMessage>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<String> = ids.iter().map(|id| id.to_event_id().to_string()).collect();
+        filter.insert("_id", doc! { "$in": ids });
+        let found: Vec<LogDocument> =
+            bounded(async { self.log.find(filter).await?.try_collect().await }).await?;
+        found.into_iter().map(StoredMessage::new).collect()
     }
 }
 

@@ -204,14 +204,20 @@ impl Hub {
         state.rooms.get(conversation)?.next.map(|next| next - 1)
     }
 
-    /// What this node remembers of `conversation` after number `after` up to `to`, if it remembers all of it.
+    /// What this node remembers of `conversation` after number `after` up to `to`, if it remembers all of it and none of it has an end.
     pub fn remembered(
         &self,
         conversation: &ConversationId,
         after: u64,
         to: u64,
     ) -> Option<Vec<Push>> {
-        let events = self.state.lock().memory.range(conversation, after, to)?;
+        let events = {
+            let memory = &self.state.lock().memory;
+            if !memory.may_retell(conversation, after) {
+                return None;
+            }
+            memory.range(conversation, after, to)?
+        };
         let watermark = self.watermark();
         events
             .iter()

@@ -28,10 +28,25 @@ pub struct Remembered {
     pub at: u64,
 }
 
+impl Remembered {
+    /// The first number that may still be told to who missed it, when this event says that something before will be, or is, gone for good.
+    fn closes(&self) -> Option<u64> {
+        let has = |field: &[u8]| self.payload.windows(field.len()).any(|part| part == field);
+        match self.kind {
+            // A message with an end: by the time somebody asks, it may have come. A key of the host's own of that name costs a read, no more.
+            EventType::MessageCreated if has(b"\"expiresAt\":") => Some(self.seq + 1),
+            EventType::MessageDeleted if has(b"\"isExpired\":true") => Some(self.seq),
+            _ => None,
+        }
+    }
+}
+
 /// The remembered events.
 #[derive(Debug, Default)]
 pub struct Memory {
     conversations: HashMap<ConversationId, VecDeque<Remembered>>,
+    /// From which number on a conversation's events may be told again; where nothing is said, all may.
+    open_from: HashMap<ConversationId, u64>,
     /// Whose oldest event is the oldest of all, in order.
     order: VecDeque<(ConversationId, Instant, usize)>,
     bytes: usize,
@@ -58,6 +73,9 @@ impl Memory {
             }
             _ => {}
         }
+        if let Some(from) = event.closes() {
+            self.open_from.insert(conversation.clone(), from);
+        }
         events.push_back(event);
         self.bytes += bytes;
         self.order.push_back((conversation.clone(), now, bytes));
@@ -80,6 +98,7 @@ impl Memory {
             }
             if events.is_empty() {
                 self.conversations.remove(&conversation);
+                self.open_from.remove(&conversation);
             }
         }
     }
@@ -98,6 +117,13 @@ impl Memory {
             .get(conversation)?
             .back()
             .map(|event| event.at)
+    }
+
+    /// Whether what came after number `after` may be told to who missed it. What has an end may not: the log knows whether it is over.
+    pub fn may_retell(&self, conversation: &ConversationId, after: u64) -> bool {
+        self.open_from
+            .get(conversation)
+            .is_none_or(|from| after + 1 >= *from)
     }
 
     /// Everything after number `after` up to `to`, if all of it is remembered.
@@ -151,5 +177,30 @@ mod tests {
         memory.note(&conversation, event(8));
         assert_eq!(range(&memory, 4, 8), None);
         assert_eq!(range(&memory, 7, 8), Some(vec![8]));
+    }
+
+    #[test]
+    fn what_has_an_end_is_not_told_again() {
+        let mut memory = Memory::default();
+        let conversation = ConversationId::generate();
+        let told = |seq, kind, payload: &'static [u8]| Remembered {
+            kind,
+            payload: Bytes::from_static(payload),
+            ..event(seq)
+        };
+        memory.note(&conversation, event(1));
+        assert!(memory.may_retell(&conversation, 0));
+        let expiring = br#"{"data":{"content":"x","expiresAt":"2026-01-15T10:30:00.000Z"}}"#;
+        memory.note(&conversation, told(2, EventType::MessageCreated, expiring));
+        assert!(!memory.may_retell(&conversation, 1));
+        assert!(memory.may_retell(&conversation, 2));
+        memory.note(
+            &conversation,
+            told(3, EventType::MessageCreated, br#"{"data":{"content":"y"}}"#),
+        );
+        let expired = br#"{"data":{"messageId":"m","isExpired":true}}"#;
+        memory.note(&conversation, told(4, EventType::MessageDeleted, expired));
+        assert!(!memory.may_retell(&conversation, 2));
+        assert!(memory.may_retell(&conversation, 3));
     }
 }

@@ -136,6 +136,12 @@ prefixed_id!(
     "must be an event id: evt_ and 26 lower-case letters or digits"
 );
 
+prefixed_id!(
+    /// A scheduled message's id. The message that is sent at its time has an id that derives from it.
+    ScheduledId, "sch_", "scheduled-id", "sch_01hzx3v7k9q2m4n6p8r0s2t4v6", "Id of a scheduled message.",
+    "must be the id of a scheduled message: sch_ and 26 lower-case letters or digits"
+);
+
 impl ConversationId {
     /// The id that belongs to a hash: 26 characters of `0-9a-z`.
     ///
@@ -151,6 +157,18 @@ impl ConversationId {
 }
 
 impl EventId {
+    /// The id of an event that has a cause: 26 characters that belong to the cause, so that what is done twice is one event.
+    ///
+    /// # Errors
+    /// When `suffix` is not 26 characters of `0-9a-z`.
+    pub fn from_hash(suffix: &str) -> Result<Self, IdError> {
+        if is_ulid_text(suffix) {
+            Ok(Self::from_suffix(suffix))
+        } else {
+            Err(IdError("must be 26 lower-case letters or digits"))
+        }
+    }
+
     /// The id of the message that this event created.
     pub fn to_message_id(&self) -> MessageId {
         MessageId::from_suffix(self.suffix())

@@ -9,10 +9,12 @@ pub mod ids;
 mod metadata;
 pub mod nouns;
 mod openapi;
+pub mod scheduled;
 mod time;
 
 pub use events::{Envelope, EventType};
-pub use ids::{ConversationId, EventId, IdError, MessageId, UserId};
+pub use ids::{ConversationId, EventId, IdError, MessageId, ScheduledId, UserId};
 pub use metadata::Metadata;
 pub use nouns::*;
+pub use scheduled::{ScheduledFailure, ScheduledMessage, ScheduledStatus};
 pub use time::Timestamp;

@@ -1,0 +1,275 @@
+//! How far conversations that keep messages for a limited time have been cleared: a document for each, with the number up to which every message is
+//! ended, and when to look again.
+
+use chat_sdk::{ConversationId, EventId, MessageId, Timestamp};
+use futures_util::TryStreamExt;
+use mongodb::{
+    Collection,
+    bson::{DateTime, Document, doc},
+    options::Hint,
+};
+use serde::Deserialize;
+
+use super::{
+    Store, bounded,
+    documents::{date, moment, number},
+};
+use crate::domain::Result;
+
+/// The most conversations that one command notes.
+const MAX_NOTED: usize = 1000;
+
+/// How far a conversation has been cleared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cleared {
+    /// Which.
+    pub conversation: ConversationId,
+    /// Every message up to this number is ended.
+    pub through: u64,
+    /// The setting under which it was noted, in seconds.
+    pub noted_seconds: i64,
+}
+
+/// A message that will be too old.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aging {
+    /// The message.
+    pub message: MessageId,
+    /// Its number.
+    pub seq: u64,
+    /// When it was sent.
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RetentionDocument {
+    #[serde(rename = "_id")]
+    id: ConversationId,
+    #[serde(default)]
+    through: i64,
+    seconds: i64,
+    next_at: DateTime,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SettingDocument {
+    #[serde(rename = "_id")]
+    id: ConversationId,
+    retention_seconds: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct AgingDocument {
+    #[serde(rename = "_id")]
+    id: EventId,
+    seq: i64,
+    at: DateTime,
+}
+
+impl Store {
+    fn retention(&self) -> Collection<RetentionDocument> {
+        self.database.collection("retention")
+    }
+
+    /// Every conversation that keeps messages for a limited time, with that time in seconds. Deleted ones too: their content goes as well.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_retention_settings(&self) -> Result<Vec<(ConversationId, u32)>> {
+        // From the index alone.
+        let settings: Vec<SettingDocument> = bounded(async {
+            self.conversations
+                .clone_with_type::<SettingDocument>()
+                .find(doc! { "retentionSeconds": { "$gt": 0 } })
+                .projection(doc! { "retentionSeconds": 1 })
+                .hint(Hint::Name("retention".to_owned()))
+                .batch_size(10_000)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(settings.into_iter().filter_map(seconds_of).collect())
+    }
+
+    /// The settings that are noted, each as it was when it was looked at.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_noted_retentions(&self) -> Result<Vec<(ConversationId, u32)>> {
+        let collection = self.retention();
+        let noted: Vec<RetentionDocument> = bounded(async {
+            collection
+                .find(doc! { "nextAt": { "$exists": true } })
+                .batch_size(10_000)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(noted
+            .into_iter()
+            .filter_map(|noted| Some((noted.id, u32::try_from(noted.seconds).ok()?)))
+            .collect())
+    }
+
+    /// Notes conversations whose setting is new, to be looked at from `now` on.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn note_retentions(
+        &self,
+        settings: &[(ConversationId, u32)],
+        now: Timestamp,
+    ) -> Result<()> {
+        for some in settings.chunks(MAX_NOTED) {
+            let updates: Vec<Document> = some
+                .iter()
+                .map(|(conversation, seconds)| {
+                    doc! {
+                        "q": { "_id": conversation.as_str() },
+                        "u": { "$set": { "seconds": i64::from(*seconds), "nextAt": date(now) } },
+                        "upsert": true,
+                    }
+                })
+                .collect();
+            let command = doc! {
+                "update": "retention", "updates": updates, "ordered": false,
+                "writeConcern": { "w": "majority", "j": true },
+            };
+            bounded(self.database.run_command(command).into_future()).await?;
+        }
+        Ok(())
+    }
+
+    /// Conversations to look at, at `now`, the longest due first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_due_retentions(&self, now: Timestamp, limit: i64) -> Result<Vec<Cleared>> {
+        let collection = self.retention();
+        let due: Vec<RetentionDocument> = bounded(async {
+            collection
+                .find(doc! { "nextAt": { "$lte": date(now) } })
+                .sort(doc! { "nextAt": 1 })
+                .limit(limit)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(due
+            .into_iter()
+            .map(|due| Cleared {
+                conversation: due.id,
+                through: due.through.unsigned_abs(),
+                noted_seconds: due.seconds,
+            })
+            .collect())
+    }
+
+    /// When the next conversation is to be looked at.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn next_retention(&self) -> Result<Option<Timestamp>> {
+        let next = bounded(
+            self.retention()
+                .find_one(doc! { "nextAt": { "$exists": true } })
+                .sort(doc! { "nextAt": 1 })
+                .into_future(),
+        )
+        .await?;
+        Ok(next.map(|next| moment(next.next_at)))
+    }
+
+    /// How long `conversation` keeps messages, in seconds; `None` for ever.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_retention_of(&self, conversation: &ConversationId) -> Result<Option<u32>> {
+        let found = bounded(
+            self.conversations
+                .clone_with_type::<SettingDocument>()
+                .find_one(doc! { "_id": conversation.as_str() })
+                .projection(doc! { "retentionSeconds": 1 })
+                .into_future(),
+        )
+        .await?;
+        Ok(found.and_then(seconds_of).map(|(_, seconds)| seconds))
+    }
+
+    /// Messages of `conversation` after number `after`, ascending, at most `limit`, ended ones too.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_aging(
+        &self,
+        conversation: &ConversationId,
+        after: u64,
+        limit: i64,
+    ) -> Result<Vec<Aging>> {
+        let documents: Vec<AgingDocument> = bounded(async {
+            self.log
+                .clone_with_type::<AgingDocument>()
+                .find(doc! {
+                    "conversationId": conversation.as_str(),
+                    "type": "message.created",
+                    "seq": { "$gt": number(after) },
+                })
+                .sort(doc! { "conversationId": 1, "seq": 1 })
+                .hint(Hint::Name("history".to_owned()))
+                .projection(doc! { "seq": 1, "at": 1 })
+                .limit(limit)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(documents
+            .into_iter()
+            .map(|document| Aging {
+                message: document.id.to_message_id(),
+                seq: document.seq.unsigned_abs(),
+                at: moment(document.at),
+            })
+            .collect())
+    }
+
+    /// Notes that every message up to `cleared.through` is ended, and when to look again; `None` when there is no need to. Does nothing when the
+    /// setting was noted anew since.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn advance_retention(
+        &self,
+        cleared: &Cleared,
+        next_at: Option<Timestamp>,
+    ) -> Result<()> {
+        let mut update = doc! { "$max": { "through": number(cleared.through) } };
+        match next_at {
+            Some(at) => update.insert("$set", doc! { "nextAt": date(at) }),
+            None => update.insert("$unset", doc! { "nextAt": "" }),
+        };
+        bounded(
+            self.retention()
+                .update_one(
+                    doc! {
+                        "_id": cleared.conversation.as_str(),
+                        "seconds": cleared.noted_seconds,
+                    },
+                    update,
+                )
+                .into_future(),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+fn seconds_of(setting: SettingDocument) -> Option<(ConversationId, u32)> {
+    let seconds = u32::try_from(setting.retention_seconds?).ok()?;
+    Some((setting.id, seconds))
+}
