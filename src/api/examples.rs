@@ -87,6 +87,9 @@ fn example(schema: &str) -> Option<Value> {
         "BlockPage" => json!({
             "users": [{ "userId": "mallory", "createdAt": TIME }], "hasMore": false,
         }),
+        "ScheduledMessage" => scheduled_message(),
+        "ScheduledPage" => json!({ "scheduled": [scheduled_message()], "hasMore": false }),
+        "ScheduledChange" => json!({ "sendAt": "2026-01-16T09:00:00.000Z", "metadata": null }),
         "EditMessage" => json!({ "content": "Where is my parcel now?" }),
         "Message" => message(),
         "MessagePage" => json!({ "messages": [message()], "nextCursor": MESSAGE, "hasMore": true }),
@@ -183,6 +186,14 @@ fn message() -> Value {
         "replyCount": 0, "mentions": ["bob"], "silent": false, "clientMessageId": "9b2f0c1e-1",
         "reactions": [],
         "isEdited": false, "isDeleted": false, "createdAt": TIME, "updatedAt": TIME,
+    })
+}
+
+fn scheduled_message() -> Value {
+    json!({
+        "id": "sch_01hzx3v7k9q2m4n6p8r0s2t4v6", "conversationId": CONVERSATION, "senderId": "alice",
+        "content": "Good morning!", "type": "text", "attachments": [], "mentions": [],
+        "sendAt": "2026-01-16T08:00:00.000Z", "status": "pending", "createdAt": TIME, "updatedAt": TIME,
     })
 }
 

@@ -1,6 +1,6 @@
 //! From what a JSON Schema does not allow to sentences for the person who sent it. The content that was sent is never quoted.
 
-use chat_sdk::{ConversationId, EventId, IdError, MessageId, UserId};
+use chat_sdk::{ConversationId, EventId, IdError, MessageId, ScheduledId, UserId};
 use jsonschema::{
     ValidationError, Validator,
     error::{TypeKind, ValidationErrorKind as Kind},
@@ -18,16 +18,18 @@ pub fn id_fault(format: &str, text: &str) -> Option<IdError> {
         "conversation-id" => text.parse::<ConversationId>().err(),
         "message-id" => text.parse::<MessageId>().err(),
         "event-id" => text.parse::<EventId>().err(),
+        "scheduled-id" => text.parse::<ScheduledId>().err(),
         _ => None,
     }
 }
 
 /// The kinds of id that [`id_fault`] knows, as the `format` of a schema, each with the pattern that says the same to other programs.
-pub const ID_FORMATS: [(&str, &str); 4] = [
+pub const ID_FORMATS: [(&str, &str); 5] = [
     ("user-id", r"^[^\u0000-\u001F\u007F-\u009F]{1,128}$"),
     ("conversation-id", "^cnv_[0-9a-z]{26}$"),
     ("message-id", "^msg_[0-9a-z]{26}$"),
     ("event-id", "^evt_[0-9a-z]{26}$"),
+    ("scheduled-id", "^sch_[0-9a-z]{26}$"),
 ];
 
 const NUL: &str = "must not contain the character U+0000";

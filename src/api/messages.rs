@@ -13,11 +13,13 @@ use super::{
     json::ValidJson,
     page::{MessagePage, PageQuery},
     path::Path,
-    reply::{Created, Json, NoContent, Upserted},
+    reply::{Created, Json, NoContent},
+    scheduled::SendAnswer,
 };
 use crate::domain::{
     Context,
     messages::{self, Draft, Sent},
+    scheduled,
 };
 
 /// A message to send.
@@ -51,6 +53,8 @@ pub struct SendMessage {
     /// After how many seconds it is gone, at most a year.
     #[oai(validator(minimum(value = "1"), maximum(value = "31622400")))]
     pub ttl_seconds: Option<u32>,
+    /// When to send it, within the next 366 days; at once where it is left out.
+    pub send_at: Option<Timestamp>,
 }
 
 impl From<SendMessage> for Draft {
@@ -150,6 +154,8 @@ impl MessagesApi {
     ///
     /// With a `clientMessageId` it can be repeated safely: the repetition answers 200 with the message that is there, or 409 when its content
     /// differs. An answer 503 means that the outcome is unknown: repeat it. The host in nobody's name sends as `system`.
+    ///
+    /// With `sendAt` it waits for its time: 202 with the scheduled message, and again 202 for a repetition, or 200 with the message once it is sent.
     #[oai(
         path = "/conversations/:id/messages",
         method = "post",
@@ -161,18 +167,22 @@ impl MessagesApi {
         /// The conversation's id.
         id: Path<ConversationId>,
         body: ValidJson<SendMessage>,
-    ) -> Result<Upserted<Message>, ApiError> {
+    ) -> Result<SendAnswer, ApiError> {
+        let (ctx, at) = (&self.0, body.0.send_at);
         let draft = body.0.into();
-        let sent = match caller.0 {
-            Caller::User(user) => messages::send(&self.0, &user, &id.0, draft).await?,
-            Caller::Host => messages::send_as_host(&self.0, &id.0, draft).await?,
-        };
-        Ok(sent.into())
+        Ok(match (caller.0, at) {
+            (Caller::User(user), Some(at)) => scheduled::schedule(ctx, &user, &id.0, draft, at)
+                .await?
+                .into(),
+            (Caller::User(user), None) => messages::send(ctx, &user, &id.0, draft).await?.into(),
+            (Caller::Host, None) => messages::send_as_host(ctx, &id.0, draft).await?.into(),
+            (Caller::Host, Some(_)) => return Err(scheduled::needs_a_user().into()),
+        })
     }
 
     /// Send a message to a user
     ///
-    /// Into the direct conversation of the two, which is made on the way.
+    /// Into the direct conversation of the two, which is made on the way; with `sendAt` not before the message is sent.
     #[oai(
         path = "/messages",
         method = "post",
@@ -182,13 +192,20 @@ impl MessagesApi {
         &self,
         caller: AsSender,
         body: ValidJson<SendDirectMessage>,
-    ) -> Result<Upserted<Message>, ApiError> {
+    ) -> Result<SendAnswer, ApiError> {
+        let (ctx, user) = (&self.0, &caller.0);
         let SendDirectMessage {
-            receiver_id,
+            receiver_id: receiver,
             message,
         } = body.0;
-        let sent = messages::send_direct(&self.0, &caller.0, &receiver_id, message.into()).await?;
-        Ok(sent.into())
+        Ok(match message.send_at {
+            Some(at) => scheduled::schedule_direct(ctx, user, &receiver, message.into(), at)
+                .await?
+                .into(),
+            None => messages::send_direct(ctx, user, &receiver, message.into())
+                .await?
+                .into(),
+        })
     }
 
     /// Read the history

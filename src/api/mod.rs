@@ -32,6 +32,7 @@ mod reactions;
 mod reply;
 mod request_id;
 mod responses;
+mod scheduled;
 mod serve;
 mod strict;
 mod users;
@@ -107,6 +108,7 @@ type Operations = (
     reactions::ReactionsApi,
     pins::PinsApi,
     blocks::BlocksApi,
+    scheduled::ScheduledApi,
     log::LogApi,
 );
 
@@ -121,6 +123,7 @@ fn operations(state: &ApiState) -> Operations {
         reactions::ReactionsApi(ctx()),
         pins::PinsApi(ctx()),
         blocks::BlocksApi(ctx()),
+        scheduled::ScheduledApi(ctx()),
         log::LogApi(ctx()),
     )
 }

@@ -1,6 +1,6 @@
 //! Lists in pieces: the query that asks for one, and the answers.
 
-use chat_sdk::{Conversation, Message, Participant, User};
+use chat_sdk::{Conversation, Message, Participant, ScheduledMessage, User};
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, Object,
@@ -122,6 +122,8 @@ pages! {
     ParticipantPage { participants: Participant }
     /// A piece of a conversation's history.
     MessagePage { messages: Message }
+    /// A piece of a list of scheduled messages, soonest first.
+    ScheduledPage { scheduled: ScheduledMessage }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Ids in paths. One that cannot be an id answers as a missing thing does, so that nobody can tell the two apart.
 
-use chat_sdk::{ConversationId, MessageId, UserId};
+use chat_sdk::{ConversationId, MessageId, ScheduledId, UserId};
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -26,6 +26,12 @@ impl PathId for ConversationId {
 impl PathId for MessageId {
     fn missing() -> DomainError {
         DomainError::no_message()
+    }
+}
+
+impl PathId for ScheduledId {
+    fn missing() -> DomainError {
+        DomainError::no_scheduled()
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Upserted<T> {
 /// 204: done, and there is nothing to say about it.
 pub struct NoContent;
 
-fn respond(status: StatusCode, body: &impl Serialize) -> Response {
+pub(super) fn respond(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(json) => Response::builder()
             .status(status)
@@ -37,7 +37,7 @@ fn respond(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
-fn described<T: Type>(status: StatusCode, description: &'static str) -> MetaResponse {
+pub(super) fn described<T: Type>(status: StatusCode, description: &'static str) -> MetaResponse {
     MetaResponse {
         description,
         status: Some(status.as_u16()),

@@ -91,7 +91,7 @@ impl Scheduled {
             mentions: self.draft.mentions,
             metadata: self.draft.metadata,
             client_message_id: self.draft.client_message_id,
-            silent: self.draft.silent,
+            silent: self.draft.silent.then_some(true),
             ttl_seconds: self.draft.ttl_seconds,
             send_at: self.send_at,
             status: match self.stage {
@@ -131,6 +131,14 @@ pub struct Change {
     pub ttl_seconds: Patch<u32>,
     /// When it is sent; one that failed waits again.
     pub send_at: Option<Timestamp>,
+}
+
+/// The refusal of a schedule in no user's name: nobody could list or cancel it.
+pub fn needs_a_user() -> DomainError {
+    DomainError::invalid(
+        "sendAt",
+        "needs a user whose message it is; the host names one with X-Acting-User",
+    )
 }
 
 /// Schedules a message for a conversation. With a `clientMessageId` it can be repeated safely.

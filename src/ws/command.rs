@@ -12,6 +12,7 @@ use crate::{
         messages::{self, Draft},
         page::{Page, PageRequest},
         reactions,
+        scheduled::{self, Placed},
     },
     limits::{RateLimits, Verdict},
 };
@@ -55,6 +56,7 @@ struct Send {
     #[serde(default)]
     silent: bool,
     ttl_seconds: Option<u32>,
+    send_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -175,12 +177,21 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
                 ttl_seconds: send.ttl_seconds,
                 forwarded_from: None,
             };
-            let sent = match (send.conversation_id, send.receiver_id) {
-                (Some(conversation), None) => {
+            let sent = match (send.conversation_id, send.receiver_id, send.send_at) {
+                (Some(conversation), None, None) => {
                     messages::send(ctx, user, &conversation, draft).await?
                 }
-                (None, Some(receiver)) => {
+                (None, Some(receiver), None) => {
                     messages::send_direct(ctx, user, &receiver, draft).await?
+                }
+                (Some(conversation), None, Some(at)) => {
+                    let placed = scheduled::schedule(ctx, user, &conversation, draft, at).await?;
+                    return placed_fields(placed);
+                }
+                (None, Some(receiver), Some(at)) => {
+                    let placed =
+                        scheduled::schedule_direct(ctx, user, &receiver, draft, at).await?;
+                    return placed_fields(placed);
                 }
                 _ => {
                     return Err(DomainError::invalid(
@@ -245,6 +256,13 @@ fn json<T: serde::Serialize>(value: &T) -> std::result::Result<String, FrameErro
 
 fn message_fields(message: &Message) -> Answer {
     Ok(format!(r#""message":{}"#, json(message)?))
+}
+
+fn placed_fields(placed: Placed) -> Answer {
+    match placed {
+        Placed::Waiting(scheduled) => Ok(format!(r#""scheduled":{}"#, json(&scheduled)?)),
+        Placed::Sent(sent) => message_fields(&sent.message),
+    }
 }
 
 fn page_fields(page: &Page<Message>) -> Answer {

@@ -61,9 +61,9 @@ pub struct ScheduledMessage {
     /// The id under which the sender made sending it repeatable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<String>,
-    /// Whether it will notify nobody and count as unread for nobody.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub silent: bool,
+    /// True when it will notify nobody and count as unread for nobody; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent: Option<bool>,
     /// How many seconds after it was sent it is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u32>,
