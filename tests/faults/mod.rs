@@ -5,4 +5,5 @@ mod mongodb;
 mod nats;
 mod nodes;
 mod sweep;
+mod timers;
 mod traffic;

@@ -7,4 +7,5 @@ mod log;
 mod participants;
 mod preferences;
 mod public;
+mod retention;
 mod settings;

@@ -1,6 +1,7 @@
 //! `/api/messages` and `/api/conversations/{id}/messages`.
 
 mod change;
+mod expiring;
 mod former_members;
 mod forward;
 mod history;
@@ -9,6 +10,7 @@ mod pins;
 mod reactions;
 mod repeat;
 mod restore;
+mod scheduled;
 mod send;
 mod threads;
 mod to_a_user;
