@@ -246,7 +246,19 @@ async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed
         .store
         .find_scheduled_under(&wanted.conversation, &wanted.sender, id)
         .await?;
-    if let Some(found) = waiting {
+    // One that somebody is sending may be in the log already.
+    let being_sent = waiting
+        .as_ref()
+        .is_some_and(|found| found.stage == Stage::Sending);
+    let sent = match waiting.is_none() || being_sent {
+        true => {
+            ctx.store
+                .find_message_under(&wanted.conversation, &wanted.sender, id)
+                .await?
+        }
+        false => None,
+    };
+    if let (Some(found), None) = (waiting, &sent) {
         let is_same = found.request_hash == wanted.request_hash
             && found.first_send_at == wanted.first_send_at;
         return match is_same {
@@ -254,10 +266,6 @@ async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed
             false => Err(other()),
         };
     }
-    let sent = ctx
-        .store
-        .find_message_under(&wanted.conversation, &wanted.sender, id)
-        .await?;
     let Some((stored, request_hash)) = sent else {
         return Ok(None);
     };

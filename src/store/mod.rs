@@ -39,7 +39,7 @@ pub use participants::{Membership, MembershipOf};
 pub use relay::{Marker, RelayState, SweepEntry, seconds_before};
 pub use resume::{Missed, MissedEntries};
 pub use retention::{Aging, Cleared};
-pub use scheduled::InsertedScheduled;
+pub use scheduled::{DueScheduled, InsertedScheduled};
 
 use crate::domain::DomainError;
 use blocks::BlockDocument;

@@ -34,6 +34,17 @@ const FIRST_CLAIM: Duration = Duration::from_secs(2);
 /// The same, however often it was tried.
 const LONGEST_CLAIM: Duration = Duration::from_secs(10);
 
+/// A scheduled message for which somebody has to do something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DueScheduled {
+    /// Which.
+    pub id: ScheduledId,
+    /// Where it goes.
+    pub conversation: ConversationId,
+    /// Since when it is due.
+    pub at: Timestamp,
+}
+
 /// What became of an insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InsertedScheduled {
@@ -362,7 +373,7 @@ impl Store {
         Ok(removed.deleted_count == 1)
     }
 
-    /// Those that are due at `now`, the longest overdue first, each with its time.
+    /// Those that are due at `now`, the longest overdue first.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
@@ -370,7 +381,7 @@ impl Store {
         &self,
         now: Timestamp,
         limit: i64,
-    ) -> Result<Vec<(ScheduledId, Timestamp)>> {
+    ) -> Result<Vec<DueScheduled>> {
         self.read_due(doc! { "dueAt": { "$lte": date(now) } }, limit)
             .await
     }
@@ -381,19 +392,16 @@ impl Store {
     /// [`DomainError::Unavailable`].
     pub async fn next_scheduled(&self) -> Result<Option<Timestamp>> {
         let next = self.read_due(doc! { "dueAt": { "$exists": true } }, 1);
-        Ok(next.await?.first().map(|(_, at)| *at))
+        Ok(next.await?.first().map(|due| due.at))
     }
 
-    async fn read_due(
-        &self,
-        filter: Document,
-        limit: i64,
-    ) -> Result<Vec<(ScheduledId, Timestamp)>> {
+    async fn read_due(&self, filter: Document, limit: i64) -> Result<Vec<DueScheduled>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Due {
             #[serde(rename = "_id")]
             id: ScheduledId,
+            conversation_id: ConversationId,
             due_at: DateTime,
         }
         let collection = self.scheduled().clone_with_type::<Due>();
@@ -401,7 +409,7 @@ impl Store {
             collection
                 .find(filter)
                 .sort(doc! { "dueAt": 1 })
-                .projection(doc! { "dueAt": 1 })
+                .projection(doc! { "conversationId": 1, "dueAt": 1 })
                 .limit(limit)
                 .await?
                 .try_collect()
@@ -410,7 +418,11 @@ impl Store {
         .await?;
         Ok(due
             .into_iter()
-            .map(|due| (due.id, moment(due.due_at)))
+            .map(|due| DueScheduled {
+                id: due.id,
+                conversation: due.conversation_id,
+                at: moment(due.due_at),
+            })
             .collect())
     }
 

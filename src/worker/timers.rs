@@ -12,16 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_sdk::{MessageId, ScheduledId, Timestamp};
+use chat_sdk::{ConversationId, MessageId, ScheduledId, Timestamp};
 use futures_util::{StreamExt, stream};
 use metrics::{counter, gauge, histogram};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::retention::Retention;
-use crate::domain::{
-    Context, Result, expiry,
-    scheduled::{self, Delivery},
+use crate::{
+    domain::{
+        Context, Result, expiry,
+        scheduled::{self, Delivery},
+    },
+    store::DueScheduled,
 };
 
 /// How long a duty sleeps at most while this process holds the lease.
@@ -166,8 +169,21 @@ impl Duty for Sending {
             .find_due_scheduled(Timestamp::now(), BATCH)
             .await?;
         let is_full = due.len() as i64 == BATCH;
-        stream::iter(due)
-            .for_each_concurrent(AT_ONCE, |(id, at)| async move { send(ctx, &id, at).await })
+        // In the order of their times within a conversation, many conversations at once.
+        let mut by_conversation: HashMap<ConversationId, Vec<DueScheduled>> = HashMap::new();
+        for one in due {
+            let of_conversation = by_conversation.entry(one.conversation.clone());
+            of_conversation.or_default().push(one);
+        }
+        stream::iter(by_conversation.into_values())
+            .for_each_concurrent(AT_ONCE, |due| async move {
+                for one in due {
+                    if !send(ctx, &one.id, one.at).await {
+                        // What stands in its way stands in that of the others there; they are due still.
+                        break;
+                    }
+                }
+            })
             .await;
         match is_full {
             true => Ok(Next::Now),
@@ -176,7 +192,8 @@ impl Duty for Sending {
     }
 }
 
-async fn send(ctx: &Context, id: &ScheduledId, due: Timestamp) {
+/// Sends one scheduled message. Answers whether it is done with, one way or the other.
+async fn send(ctx: &Context, id: &ScheduledId, due: Timestamp) -> bool {
     match scheduled::deliver(ctx, id).await {
         Ok(Delivery::Sent) => {
             note_lateness(Sending::NAME, due);
@@ -190,8 +207,10 @@ async fn send(ctx: &Context, id: &ScheduledId, due: Timestamp) {
         // The claim says when it is due again.
         Err(error) => {
             tracing::warn!(%id, %error, "a scheduled message could not be sent; it is tried again");
+            return false;
         }
     }
+    true
 }
 
 /// Ends messages whose own time is over.
@@ -272,7 +291,7 @@ impl Duty for Ending {
 pub(super) async fn end(
     ctx: &Context,
     duty: &'static str,
-    conversation: &chat_sdk::ConversationId,
+    conversation: &ConversationId,
     message: &MessageId,
     due: Timestamp,
 ) -> bool {

@@ -10,7 +10,7 @@ use super::super::{column, faults, id};
 use crate::support::{Service, User, eventually_within};
 
 /// How long a change of the setting may take to count.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(40);
 
 /// Makes a message older than it is, past the service: nobody waits for a minute here.
 async fn make_older(service: &Service, message: &Value, seconds: i64) {
