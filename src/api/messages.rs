@@ -13,7 +13,7 @@ use super::{
     json::ValidJson,
     page::{MessagePage, PageQuery},
     path::Path,
-    reply::{Created, Json, NoContent},
+    reply::{Created, Json, NoContent, Upserted},
     scheduled::SendAnswer,
 };
 use crate::domain::{
