@@ -19,7 +19,7 @@ use crate::{
     auth::{SetupError, Verifier},
     bus::{Bus, BusOptions, commands, nodes, publish::Announcer, tail},
     config::{AppEnv, Config},
-    domain::{Context, KnownUsers, Limits, command::Writers},
+    domain::{Context, KnownUsers, Limits, command::Writers, presence::Roster},
     health::Probe,
     limits::{EVICTION_PERIOD, RateLimits},
     listener,
@@ -27,7 +27,7 @@ use crate::{
         PrepareError, Store,
         log::{Writer, mongo::MongoBackend},
     },
-    worker::{Seen, relay::Relay, timers::Timers},
+    worker::{Seen, presence, relay::Relay, timers::Timers},
     ws::{self, Hub, Node, close::CloseReason, cursor::Seal},
 };
 
@@ -237,6 +237,7 @@ pub async fn run(
         store: Arc::clone(&store),
         writers: Arc::new(commands::Router::new(bus.clone(), local, nodes)),
         latest: announcer,
+        presence: Roster::new(config.presence.away_threshold),
         limits: Limits {
             max_message_bytes: config.limits.max_message_bytes,
             max_group_members: u32::try_from(config.limits.max_group_members).unwrap_or(u32::MAX),
@@ -250,9 +251,25 @@ pub async fn run(
         Seal::new(config.auth.internal_secret.expose(), &epoch),
     );
     let status = Arc::new(tail::TailStatus::default());
-    let mut sinks: Vec<Arc<dyn tail::TailSink>> = vec![Arc::clone(&seen) as _];
+    let told = presence::Told(Arc::clone(&ctx.presence));
+    let mut sinks: Vec<Arc<dyn tail::TailSink>> = vec![Arc::clone(&seen) as _, Arc::new(told)];
+    let typing = ws::Typing::new(&bus, Arc::clone(&hub), &config.presence);
+    let (watchers, changes) = ws::Watchers::new(Arc::clone(&hub), ctx.clone());
     if roles.ws {
+        // Who wrote is told to type no more before the message comes; what is news is known before it is noted.
+        sinks.insert(0, Arc::clone(&typing) as _);
+        sinks.insert(0, Arc::clone(&watchers) as _);
         sinks.push(Arc::clone(&hub) as _);
+        tasks.spawn(ws::typing::run(
+            bus.clone(),
+            Arc::clone(&typing),
+            end.clone(),
+        ));
+        tasks.spawn(ws::presence::run(
+            Arc::clone(&watchers),
+            changes,
+            end.clone(),
+        ));
     }
     tasks.spawn(tail::run(
         bus.clone(),
@@ -260,6 +277,7 @@ pub async fn run(
         Arc::clone(&status),
         end.clone(),
     ));
+    tasks.spawn(presence::run(bus.clone(), ctx.clone(), end.clone()));
     if roles.api {
         let relay = Relay {
             store: Arc::clone(&store),
@@ -312,6 +330,8 @@ pub async fn run(
             max_sockets_per_user: config.limits.max_sockets_per_user,
             leeway: config.auth.leeway,
             hub: Arc::clone(&hub),
+            watchers,
+            typing,
             probe: Arc::clone(&probe),
         });
         log_address("WebSocket", &listener);

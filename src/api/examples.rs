@@ -63,6 +63,11 @@ fn example(schema: &str) -> Option<Value> {
             "participants": [participant("alice", "owner"), participant("bob", "member")], "hasMore": false,
         }),
         "ParticipantChange" => json!({ "role": "admin" }),
+        "StatusChange" | "OwnStatus" => json!({ "status": "busy", "text": "On the phone" }),
+        "Presence" => presence(),
+        "PresenceQuestion" => json!({ "userIds": ["alice", "bob"] }),
+        "PresenceAnswer" => json!({ "presence": [presence(), absence()] }),
+        "PresencePage" => json!({ "presence": [presence(), absence()], "hasMore": false }),
         "SendMessage" => send_message(),
         "SendDirectMessage" => {
             let mut body = send_message();
@@ -120,6 +125,14 @@ fn example(schema: &str) -> Option<Value> {
 const TIME: &str = "2026-01-15T10:30:00.000Z";
 const CONVERSATION: &str = "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const MESSAGE: &str = "msg_01hzx3v7k9q2m4n6p8r0s2t4v6";
+
+fn presence() -> Value {
+    json!({ "userId": "alice", "status": "busy", "text": "On the phone" })
+}
+
+fn absence() -> Value {
+    json!({ "userId": "bob", "status": "offline", "lastSeen": TIME })
+}
 
 fn sync_user() -> Value {
     json!({

@@ -29,6 +29,7 @@ mod patch;
 mod path;
 mod pins;
 mod reactions;
+mod presence;
 mod reply;
 mod request_id;
 mod responses;
@@ -78,6 +79,8 @@ enum Tag {
     Messages,
     /// What others make of it.
     Reactions,
+    /// Whether they are there.
+    Presence,
 }
 
 /// What the surface works with.
@@ -110,6 +113,7 @@ type Operations = (
     blocks::BlocksApi,
     scheduled::ScheduledApi,
     log::LogApi,
+    presence::PresenceApi,
 );
 
 fn operations(state: &ApiState) -> Operations {
@@ -125,6 +129,7 @@ fn operations(state: &ApiState) -> Operations {
         blocks::BlocksApi(ctx()),
         scheduled::ScheduledApi(ctx()),
         log::LogApi(ctx()),
+        presence::PresenceApi(ctx()),
     )
 }
 

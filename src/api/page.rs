@@ -1,6 +1,6 @@
 //! Lists in pieces: the query that asks for one, and the answers.
 
-use chat_sdk::{Conversation, Message, Participant, ScheduledMessage, User};
+use chat_sdk::{Conversation, Message, Participant, Presence, ScheduledMessage, User};
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, Object,
@@ -120,6 +120,8 @@ pages! {
     ConversationPage { conversations: Conversation }
     /// A piece of a list of members.
     ParticipantPage { participants: Participant }
+    /// How a piece of a list of members is.
+    PresencePage { presence: Presence }
     /// A piece of a conversation's history.
     MessagePage { messages: Message }
     /// A piece of a list of scheduled messages, soonest first.

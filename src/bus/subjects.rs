@@ -63,6 +63,16 @@ impl Subjects {
     pub fn nodes(&self) -> String {
         format!("{}.eph.nodes", self.prefix)
     }
+
+    /// Where processes tell one another which users they have.
+    pub fn presence(&self) -> String {
+        format!("{}.eph.presence", self.prefix)
+    }
+
+    /// Where nodes tell one another who is typing or recording.
+    pub fn typing(&self) -> String {
+        format!("{}.eph.typing", self.prefix)
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub mod page;
 pub mod participants;
 pub mod patch;
 pub mod pins;
+pub mod presence;
 pub mod reactions;
 pub mod scheduled;
 pub mod state;
@@ -62,6 +63,8 @@ pub struct Context {
     pub writers: Arc<dyn Writers>,
     /// Who tells the world of what is in no log.
     pub latest: Arc<dyn latest::PublishLatest>,
+    /// Who is there.
+    pub presence: Arc<presence::Roster>,
     /// The configured limits.
     pub limits: Limits,
     /// Users that this process knows to exist.

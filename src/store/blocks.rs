@@ -1,6 +1,6 @@
 //! Who blocks whom: one document per pair. What was taken back stays as a tombstone with its number.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chat_sdk::UserId;
 use futures_util::TryStreamExt;
@@ -75,6 +75,24 @@ impl Store {
             .into_iter()
             .map(|block| block.user_id)
             .collect())
+    }
+
+    /// Whom each of `users` blocks.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_blocked_by(
+        &self,
+        users: &[UserId],
+    ) -> Result<HashMap<UserId, HashSet<UserId>>> {
+        let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
+        let filter = doc! { "userId": { "$in": ids }, "isActive": true };
+        let mut blocked: HashMap<UserId, HashSet<UserId>> = HashMap::new();
+        for block in self.read_blocks(filter, 0).await? {
+            let of_user = blocked.entry(block.user_id).or_default();
+            of_user.insert(block.blocked_user_id);
+        }
+        Ok(blocked)
     }
 
     /// Whom `user` blocks, by user id.

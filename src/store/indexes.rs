@@ -190,6 +190,19 @@ impl Store {
                 index(doc! { "blockedUserId": 1, "isActive": 1 }, "blockers"),
             ])
             .await?;
+        self.database
+            .collection::<Document>("presence")
+            .create_indexes([
+                // What was chosen since a node last looked.
+                index(doc! { "chosenAt": 1 }, "choices"),
+                // Of whom the world was told that they are there.
+                partial(
+                    doc! { "_id": 1, "isOnline": 1 },
+                    "online",
+                    doc! { "isOnline": true },
+                ),
+            ])
+            .await?;
         self.epoch().await
     }
 

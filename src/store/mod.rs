@@ -13,6 +13,7 @@ mod leases;
 pub mod log;
 mod messages;
 mod participants;
+mod presence;
 mod reactions;
 mod relay;
 mod resume;
@@ -35,7 +36,8 @@ pub use facets::StoredMessage;
 pub use indexes::PrepareError;
 /// A moment by the clock of the MongoDB cluster.
 pub use mongodb::bson::Timestamp as ClusterTime;
-pub use participants::{Membership, MembershipOf};
+pub use participants::{Membership, MembershipOf, TypingRules};
+pub use presence::LeftOnline;
 pub use relay::{Marker, RelayState, SweepEntry, seconds_before};
 pub use resume::{Missed, MissedEntries};
 pub use retention::{Aging, Cleared};
@@ -45,6 +47,7 @@ use crate::domain::DomainError;
 use blocks::BlockDocument;
 use documents::{ConversationDocument, LogDocument, ParticipantDocument, UserDocument};
 use log::Unavailable;
+use presence::PresenceDocument;
 use reactions::ReactionDocument;
 
 /// How long a read may take before its caller hears that the store is away.
@@ -63,6 +66,7 @@ pub struct Store {
     users: Collection<UserDocument>,
     reactions: Collection<ReactionDocument>,
     blocks: Collection<BlockDocument>,
+    presence: Collection<PresenceDocument>,
 }
 
 impl Store {
@@ -99,6 +103,7 @@ impl Store {
             users: database.collection("users"),
             reactions: database.collection("reactions"),
             blocks: database.collection("blocks"),
+            presence: database.collection("presence"),
             database,
         })
     }

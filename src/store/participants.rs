@@ -1,5 +1,7 @@
 //! Memberships, read.
 
+use std::collections::HashSet;
+
 use chat_sdk::{ConversationId, ConversationType, Participant, Preferences, UserId};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
@@ -67,6 +69,17 @@ impl Membership {
         let (fields, member) = self.living()?;
         Ok(Audience::of(fields, member))
     }
+}
+
+/// What is to be known of a conversation before anybody is told who is typing in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypingRules {
+    /// Whether the conversation's settings allow it.
+    pub is_allowed: bool,
+    /// How many members it has.
+    pub participant_count: u32,
+    /// Those of a direct conversation who block the other one.
+    pub blockers: Vec<UserId>,
 }
 
 /// A membership of one user, as a socket needs it.
@@ -164,6 +177,119 @@ impl Store {
             items: self.with_names(page.items).await?,
             next_cursor: page.next_cursor,
             has_more: page.has_more,
+        })
+    }
+
+    /// The ids of the members of `conversation`, in order.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_member_page(
+        &self,
+        conversation: &ConversationId,
+        request: &PageRequest,
+    ) -> Result<Page<UserId>> {
+        let mut filter = doc! { "conversationId": conversation.as_str(), "isActive": true };
+        let cursor = [&request.after, &request.before, &request.around];
+        if let Some(cursor) = cursor.into_iter().flatten().next() {
+            filter.insert("userId", doc! { "$gt": cursor.as_str() });
+        }
+        let members = self
+            .read_members(filter, i64::from(request.limit) + 1)
+            .await?;
+        let ids = members.into_iter().map(|member| member.user_id).collect();
+        Ok(Page::cut(ids, request.limit, UserId::to_string))
+    }
+
+    /// The conversations of which each of `users` is a member now.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_conversations_of(
+        &self,
+        users: &[UserId],
+    ) -> Result<Vec<(UserId, ConversationId)>> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Pair {
+            user_id: UserId,
+            conversation_id: ConversationId,
+        }
+        let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
+        let pairs: Vec<Pair> = bounded(async {
+            self.participants
+                .clone_with_type::<Pair>()
+                .find(doc! { "userId": { "$in": ids }, "isActive": true })
+                .projection(doc! { "_id": 0, "userId": 1, "conversationId": 1 })
+                .batch_size(1000)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(pairs
+            .into_iter()
+            .map(|pair| (pair.user_id, pair.conversation_id))
+            .collect())
+    }
+
+    /// Those of `conversations` that have at least `members` members.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_large_conversations(
+        &self,
+        conversations: &[&ConversationId],
+        members: u32,
+    ) -> Result<HashSet<ConversationId>> {
+        #[derive(serde::Deserialize)]
+        struct Id {
+            #[serde(rename = "_id")]
+            id: ConversationId,
+        }
+        let ids: Vec<&str> = conversations.iter().map(|id| id.as_str()).collect();
+        let filter = doc! {
+            "_id": { "$in": ids },
+            "participantCount": { "$gte": i64::from(members) },
+        };
+        let found: Vec<Id> = bounded(async {
+            self.conversations
+                .clone_with_type::<Id>()
+                .find(filter)
+                .projection(doc! { "_id": 1 })
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(found.into_iter().map(|found| found.id).collect())
+    }
+
+    /// What a typing signal in `conversation` needs to know.
+    ///
+    /// # Errors
+    /// [`DomainError::NotFound`] when there is none, [`DomainError::Unavailable`].
+    pub async fn find_typing_rules(&self, conversation: &ConversationId) -> Result<TypingRules> {
+        let found = bounded(
+            self.conversations
+                .find_one(doc! { "_id": conversation.as_str(), "isDeleted": false })
+                .into_future(),
+        )
+        .await?;
+        let fields = found.ok_or_else(DomainError::no_conversation)?.fields();
+        let mut blockers = Vec::new();
+        if fields.kind == ConversationType::Direct {
+            let filter = doc! { "conversationId": conversation.as_str(), "isActive": true };
+            let members = self.read_members(filter, 2).await?;
+            let blocking = members
+                .into_iter()
+                .filter(|member| member.member().is_blocking);
+            blockers = blocking.map(|member| member.user_id).collect();
+        }
+        Ok(TypingRules {
+            is_allowed: fields.settings.features.typing,
+            participant_count: fields.participant_count,
+            blockers,
         })
     }
 

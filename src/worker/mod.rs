@@ -1,7 +1,8 @@
-//! What runs beside requests and sockets: the relay, and the timers.
+//! What runs beside requests and sockets: the relay, the timers, and presence between processes.
 //!
-//! Every task here may run in any number of processes; a lease lets one of them work.
+//! Every task here may run in any number of processes; of the relay, a lease lets one work.
 
+pub mod presence;
 pub mod relay;
 mod retention;
 mod seen;

@@ -23,12 +23,14 @@ use super::{
     command::{self, Room, Token},
     frame::{self, ClientFrame, FrameError},
     hub::Joined,
+    presence,
     socket::{Outgoing, Socket},
     tracker::{Tracker, now_seconds},
+    typing::{self, Signal},
 };
 use crate::{
     auth::{AuthError, Claims},
-    domain::{DomainError, entry::Profile, users},
+    domain::{DomainError, entry::Profile, presence::Activity, users},
     limits::Refused,
 };
 
@@ -220,6 +222,7 @@ where
     if !node.hub.register(&socket, node.max_sockets_per_user) {
         return Some(CloseReason::TooMany);
     }
+    let activity = node.ctx.presence.connect(&session.user);
     let caught_up = Box::pin(catch_up::catch_up(node, &socket, resume.as_deref())).await;
     let reason = match caught_up {
         Ok(caught_up) => {
@@ -228,6 +231,7 @@ where
                 ws,
                 peer,
                 socket: Arc::clone(&socket),
+                activity,
                 expires_at: session.expires_at,
                 given: HashMap::new(),
                 tracker: Tracker::at(watermark),
@@ -243,6 +247,9 @@ where
         Err(_) => Some(CloseReason::Restarting),
     };
     node.hub.unregister(&socket);
+    node.watchers.forget(&socket);
+    node.typing.forget(&socket);
+    node.ctx.presence.disconnect(&socket.user);
     reason
 }
 
@@ -251,6 +258,7 @@ struct Connection<'a, S> {
     ws: &'a mut WebSocketStream<S>,
     peer: Peer,
     socket: Arc<Socket>,
+    activity: Arc<Activity>,
     expires_at: Instant,
     /// What the queue may repeat; see [`CatchUp::given`].
     given: HashMap<ConversationId, u64>,
@@ -441,7 +449,13 @@ where
         };
         self.last_heard = Instant::now();
         match message {
-            WsMessage::Text(text) => self.on_text(text).await,
+            WsMessage::Text(text) => {
+                self.node
+                    .ctx
+                    .presence
+                    .touch(&self.socket.user, &self.activity);
+                self.on_text(text).await
+            }
             // Tungstenite has queued the answer; the flush sends it.
             WsMessage::Ping(_) | WsMessage::Pong(_) => Ok(()),
             WsMessage::Close(_) => Err(None),
@@ -492,6 +506,23 @@ where
                     .map_err(FrameError::from);
                 async move { answer(&id, left) }.boxed()
             }
+            "presence:subscribe" => {
+                let users = command::parse(frame.data_json());
+                async move { answer(&id, presence::subscribe(&node, &socket, users).await) }.boxed()
+            }
+            "presence:unsubscribe" => {
+                let users = command::parse(frame.data_json());
+                let done = presence::unsubscribe(&node, &socket, users);
+                async move { answer(&id, done) }.boxed()
+            }
+            "typing:start" | "typing:stop" | "recording:start" | "recording:stop" => {
+                let signal = Signal::of(frame.event);
+                let room = command::parse(frame.data_json());
+                async move { answer(&id, typing::signal(&node, &socket, signal, room).await) }
+                    .boxed()
+            }
+            // Whatever a client sends keeps it active, this alone.
+            "activity:ping" => async move { answer(&id, Ok(String::new())) }.boxed(),
             "token:refresh" | "authenticate" => {
                 let token: crate::domain::Result<Token> = command::parse(frame.data_json());
                 async move {

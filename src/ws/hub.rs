@@ -275,6 +275,18 @@ impl Hub {
         }
     }
 
+    /// The sockets that hear of `conversation`.
+    pub fn sockets_of(&self, conversation: &ConversationId) -> Vec<Arc<Socket>> {
+        let state = self.state.lock();
+        let room = state.rooms.get(conversation);
+        room.map(|room| room.sockets.clone()).unwrap_or_default()
+    }
+
+    /// Whether a socket on this node hears of `conversation`.
+    pub fn has_room(&self, conversation: &ConversationId) -> bool {
+        self.state.lock().rooms.contains_key(conversation)
+    }
+
     /// Ends every socket of `user` on this node.
     pub fn end_user(&self, user: &UserId, reason: CloseReason) {
         let state = self.state.lock();
@@ -534,7 +546,7 @@ impl TailSink for Hub {
             EventType::MessageRead => "message:read",
             EventType::MessageDelivered => "message:delivered",
             EventType::ConversationRead => "conversation:read",
-            // Presence is told to those who share a conversation, which is not for the hub to know.
+            // Presence is told to those who share a conversation: see `super::presence`.
             _ => return,
         };
         let Owner::Conversation(conversation) = &latest.owner else {

@@ -8,6 +8,7 @@
 //! - [`lately`]: memberships that began or ended so lately that the documents may not know it.
 //! - [`catch_up`]: what a socket is given before live events.
 //! - [`cursor`]: where to resume, sealed.
+//! - [`presence`], [`typing`]: who is told who is there, and who is writing.
 //! - [`close`]: why sockets are closed, and what the client then owes.
 //!
 //! # Invariants
@@ -28,9 +29,11 @@ pub mod handshake;
 pub mod hub;
 mod lately;
 mod memory;
+pub mod presence;
 pub mod push;
 mod socket;
 mod tracker;
+pub mod typing;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -44,6 +47,8 @@ use crate::{
 
 pub use handshake::answer;
 pub use hub::Hub;
+pub use presence::Watchers;
+pub use typing::Typing;
 
 /// What every socket of this node works with.
 pub struct Node {
@@ -63,6 +68,10 @@ pub struct Node {
     pub leeway: Duration,
     /// Who hears of what.
     pub hub: Arc<Hub>,
+    /// Who hears of whose presence.
+    pub watchers: Arc<Watchers>,
+    /// Who is typing or recording.
+    pub typing: Arc<Typing>,
     /// What the port answers to health checks.
     pub probe: Arc<Probe>,
 }

@@ -94,6 +94,11 @@ impl Socket {
         self.rooms.lock().retain(|room| room != conversation);
     }
 
+    /// Whether it hears of `conversation`.
+    pub fn hears_of(&self, conversation: &ConversationId) -> bool {
+        self.rooms.lock().contains(conversation)
+    }
+
     /// The conversations that it hears of.
     pub fn rooms(&self) -> Vec<ConversationId> {
         self.rooms.lock().clone()

@@ -78,6 +78,39 @@ pub enum PresenceStatus {
     Offline,
 }
 
+/// How a user wants to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum ChosenStatus {
+    /// As they are.
+    #[default]
+    Online,
+    /// Away while there.
+    Away,
+    /// Busy while there.
+    Busy,
+    /// Offline for everybody but themselves.
+    Invisible,
+}
+
+/// How a user is at this moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct Presence {
+    /// Who.
+    pub user_id: UserId,
+    /// How they are.
+    pub status: PresenceStatus,
+    /// What they say about it; absent while they are offline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// When they were last there; absent while they are, and where nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+}
+
 /// Of what in a conversation a member wants to be notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,293 @@
+//! Presence: who is there, as others see it.
+//!
+//! Sockets make a user present, and every process knows of every node's users from what the nodes tell one another: a user is there while any living
+//! node has a socket of theirs. What a user chose to look like, and when they were last there, is kept in the store. The [`board`] is what the nodes
+//! said, and who tells the world of a change; the [`roster`] is what this process itself has to say.
+
+pub mod board;
+pub mod roster;
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use chat_sdk::{
+    ChosenStatus, ConversationId, EventType, Presence, PresenceStatus, Timestamp, UserId,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Context,
+    error::{DomainError, Faults, Result},
+    page::{Page, PageRequest},
+};
+
+pub use board::{Board, Entry, Note, Transition, Word};
+pub use roster::{Activity, Roster};
+
+/// How often a process says that it lives, and how far what it said goes.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long the users of a silent process count as there.
+pub const LEASE: Duration = Duration::from_secs(7);
+/// How long a user without a socket counts as there: a quick return is no departure.
+pub const GRACE: Duration = Duration::from_secs(3);
+/// The most characters of what a user says about their status.
+pub const MAX_TEXT: usize = 200;
+/// The most users of one question.
+pub const MAX_BATCH: usize = 1000;
+/// From so many members on, a conversation is too large for its members to be told of one another's presence and typing.
+pub const LARGE_CONVERSATION: u32 = 1000;
+
+/// What a user chose to look like.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chosen {
+    /// How.
+    pub status: ChosenStatus,
+    /// What they say about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// When they chose it, in milliseconds since 1970; 0 when they never did.
+    pub at: i64,
+}
+
+/// How a user looks to others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// The status.
+    pub status: PresenceStatus,
+    /// What they say about it; `None` while offline.
+    pub text: Option<String>,
+}
+
+impl Shown {
+    /// Whether the user looks offline.
+    pub fn is_offline(&self) -> bool {
+        self.status == PresenceStatus::Offline
+    }
+
+    /// The event that tells of it.
+    pub fn kind(&self) -> EventType {
+        match self.status {
+            PresenceStatus::Online | PresenceStatus::Busy => EventType::UserOnline,
+            PresenceStatus::Away => EventType::UserAway,
+            PresenceStatus::Offline => EventType::UserOffline,
+        }
+    }
+}
+
+/// Who looks at a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eye {
+    /// Somebody else, for whom invisible users are offline.
+    Other,
+    /// The user.
+    Own,
+}
+
+/// How a user looks who has `entries` on the living nodes. The newest choice counts; of several devices, one that is in use is enough.
+pub fn shown<'a>(entries: impl Iterator<Item = &'a Entry>, eye: Eye) -> Shown {
+    let mut chosen: Option<&Chosen> = None;
+    let mut is_active = false;
+    for entry in entries {
+        is_active |= entry.is_active;
+        if chosen.is_none_or(|newest| entry.chosen.at > newest.at) {
+            chosen = Some(&entry.chosen);
+        }
+    }
+    let Some(chosen) = chosen else {
+        return Shown::default();
+    };
+    let status = match chosen.status {
+        ChosenStatus::Invisible if eye == Eye::Other => return Shown::default(),
+        ChosenStatus::Busy => PresenceStatus::Busy,
+        ChosenStatus::Away => PresenceStatus::Away,
+        ChosenStatus::Online | ChosenStatus::Invisible if is_active => PresenceStatus::Online,
+        ChosenStatus::Online | ChosenStatus::Invisible => PresenceStatus::Away,
+    };
+    Shown {
+        status,
+        text: chosen.text.clone(),
+    }
+}
+
+/// Sets what `user` looks like from now on.
+///
+/// # Errors
+/// [`DomainError::Validation`] for a text that is too long.
+pub async fn set_status(
+    ctx: &Context,
+    user: &UserId,
+    status: ChosenStatus,
+    text: Option<String>,
+) -> Result<Chosen> {
+    let text = text.filter(|text| !text.is_empty());
+    let mut faults = Faults::default();
+    faults.when(
+        text.as_ref().is_some_and(|text| {
+            text.chars().count() > MAX_TEXT || text.chars().any(char::is_control)
+        }),
+        "text",
+        "must have at most 200 characters, none of them a control character",
+    );
+    faults.into_result()?;
+    let chosen = Chosen {
+        status,
+        text,
+        at: Timestamp::now().as_millis(),
+    };
+    ctx.store.set_chosen(user, &chosen).await?;
+    ctx.presence.choose(user, &chosen);
+    Ok(chosen)
+}
+
+/// How each of `users` is, in their order, as `viewer` sees it; `None` is the host. Who does not exist or blocks the viewer looks offline.
+///
+/// # Errors
+/// [`DomainError::Validation`] for more than [`MAX_BATCH`], [`DomainError::Unavailable`].
+pub async fn list(
+    ctx: &Context,
+    viewer: Option<&UserId>,
+    users: &[UserId],
+) -> Result<Vec<Presence>> {
+    if users.len() > MAX_BATCH {
+        return Err(DomainError::invalid(
+            "userIds",
+            "must name at most 1000 users",
+        ));
+    }
+    let blockers: HashSet<UserId> = match viewer {
+        Some(viewer) if !users.is_empty() => ctx.store.find_blockers(users, viewer).await?,
+        _ => HashSet::new(),
+    };
+    let shown: Vec<Shown> = users
+        .iter()
+        .map(|user| {
+            let eye = match viewer == Some(user) {
+                true => Eye::Own,
+                false => Eye::Other,
+            };
+            match blockers.contains(user) {
+                true => Shown::default(),
+                false => ctx.presence.shown(user, eye),
+            }
+        })
+        .collect();
+    let absent: Vec<&UserId> = users
+        .iter()
+        .zip(&shown)
+        .filter(|(user, shown)| shown.is_offline() && !blockers.contains(*user))
+        .map(|(user, _)| user)
+        .collect();
+    let last_seen: HashMap<UserId, Timestamp> = if absent.is_empty() {
+        HashMap::new()
+    } else {
+        ctx.store.find_last_seen(&absent).await?
+    };
+    let presence = users.iter().zip(shown).map(|(user, shown)| Presence {
+        user_id: user.clone(),
+        last_seen: match shown.is_offline() && !blockers.contains(user) {
+            true => last_seen.get(user).copied(),
+            false => None,
+        },
+        status: shown.status,
+        text: shown.text,
+    });
+    Ok(presence.collect())
+}
+
+/// How `user` is, as `viewer` sees it.
+///
+/// # Errors
+/// [`DomainError::Unavailable`].
+pub async fn get(ctx: &Context, viewer: Option<&UserId>, user: &UserId) -> Result<Presence> {
+    let found = list(ctx, viewer, std::slice::from_ref(user)).await?;
+    let missing = || DomainError::Internal("a user has no presence".into());
+    found.into_iter().next().ok_or_else(missing)
+}
+
+/// How the members of a conversation are, by user id, as a member or the host sees it.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for everybody else.
+pub async fn list_members(
+    ctx: &Context,
+    viewer: Option<&UserId>,
+    conversation: &ConversationId,
+    request: &PageRequest,
+) -> Result<Page<Presence>> {
+    match viewer {
+        Some(viewer) => {
+            let membership = ctx.store.find_membership(conversation, viewer).await?;
+            membership.active()?;
+        }
+        None => {
+            let found = ctx.store.find_conversation(conversation).await?;
+            found.ok_or_else(DomainError::no_conversation)?;
+        }
+    }
+    let members = ctx.store.find_member_page(conversation, request).await?;
+    Ok(Page {
+        items: list(ctx, viewer, &members.items).await?,
+        next_cursor: members.next_cursor,
+        has_more: members.has_more,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(is_active: bool, status: ChosenStatus, at: i64) -> Entry {
+        Entry {
+            is_active,
+            chosen: Chosen {
+                status,
+                text: Some(format!("since {at}")),
+                at,
+            },
+            since: 0,
+        }
+    }
+
+    fn status(entries: &[Entry], eye: Eye) -> PresenceStatus {
+        shown(entries.iter(), eye).status
+    }
+
+    #[test]
+    fn who_has_no_socket_is_offline_and_says_nothing() {
+        assert_eq!(shown([].into_iter(), Eye::Other), Shown::default());
+    }
+
+    #[test]
+    fn one_device_in_use_is_enough_to_be_online() {
+        let idle = entry(false, ChosenStatus::Online, 0);
+        let used = entry(true, ChosenStatus::Online, 0);
+        assert_eq!(
+            status(std::slice::from_ref(&idle), Eye::Other),
+            PresenceStatus::Away
+        );
+        assert_eq!(status(&[idle, used], Eye::Other), PresenceStatus::Online);
+    }
+
+    #[test]
+    fn the_newest_choice_counts_whatever_the_devices_do() {
+        let old = entry(true, ChosenStatus::Away, 1);
+        let new = entry(false, ChosenStatus::Busy, 2);
+        let both = shown([&old, &new].into_iter(), Eye::Other);
+        assert_eq!(both.status, PresenceStatus::Busy);
+        assert_eq!(both.text.as_deref(), Some("since 2"));
+        assert_eq!(
+            status(std::slice::from_ref(&old), Eye::Other),
+            PresenceStatus::Away
+        );
+    }
+
+    #[test]
+    fn the_invisible_are_offline_for_everybody_but_themselves() {
+        let hidden = [entry(true, ChosenStatus::Invisible, 1)];
+        assert_eq!(shown(hidden.iter(), Eye::Other), Shown::default());
+        assert_eq!(status(&hidden, Eye::Own), PresenceStatus::Online);
+    }
+}

@@ -1,0 +1,353 @@
+//! Presence between processes: tells the others which users this process has, listens to them, and settles what the world is told.
+//!
+//! One task per process, of either role. Nothing here waits for the store: a read or write is under way beside the loop, one at a time, with everything that
+//! came meanwhile in the next.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chat_sdk::{
+    Envelope, Timestamp, UserId,
+    events::{EventData, UserPresence},
+};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use metrics::{counter, gauge};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bus::{
+        Bus,
+        ephemeral::Channel,
+        tail::{Latest, TailEvent, TailSink},
+    },
+    domain::{
+        Context, Result,
+        entry::Owner,
+        latest::LatestValue,
+        presence::{Chosen, HEARTBEAT, LEASE, Note, Roster, Shown, Transition, Word},
+    },
+    store::LeftOnline,
+};
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// A pause between two ticks after which this process was away itself, and others may have spoken meanwhile.
+const AWAY: Duration = Duration::from_secs(3);
+/// How long a new process waits for what the others say before it settles anything.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// How long it waits at most when a part is missing.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+/// How often everybody is looked at again, and choices are read that nobody told of.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How far back choices are read: clocks differ, and a read may fail.
+const CHOICES_BACK: Duration = Duration::from_secs(60);
+/// How many users are read or written at once.
+const BATCH: usize = 500;
+
+/// What the store was asked beside the loop.
+enum Done {
+    Arrived(Vec<UserId>, Result<HashMap<UserId, Chosen>>),
+    Chosen(Result<HashMap<UserId, Chosen>>),
+    Saved(Vec<Transition>, Result<()>),
+    LeftOnline(Result<Vec<LeftOnline>>),
+}
+
+/// Listens to the stream for what the world was told.
+pub struct Told(pub Arc<Roster>);
+
+impl TailSink for Told {
+    fn on_event(&self, _event: &TailEvent) {}
+
+    fn on_latest(&self, latest: &Latest) {
+        let Owner::User(user) = &latest.owner else {
+            return;
+        };
+        let Ok(envelope) = serde_json::from_slice::<Envelope<UserPresence>>(&latest.payload) else {
+            return;
+        };
+        let shown = Shown {
+            status: envelope.data.status,
+            text: envelope.data.text,
+        };
+        self.0.board().hear(&envelope.id, user, shown);
+    }
+
+    fn on_marker(&self, _watermark: u64) {}
+
+    fn on_loss(&self) {}
+}
+
+/// Runs until `stop`.
+pub async fn run(bus: Bus, ctx: Context, stop: CancellationToken) {
+    let mut channel = Channel::<Note>::presence(&bus);
+    channel.listen().await;
+    let speaker = channel.speaker();
+    let hello = ctx.presence.board().note(Word::Hello);
+    speaker.say(&hello).await;
+    let mut work = Work {
+        ctx,
+        speaker,
+        running: FuturesUnordered::new(),
+        is_reading: false,
+        unsaved: Vec::new(),
+        is_saving: false,
+        left_online_after: None,
+    };
+    let began = Instant::now();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut clock = Clock::new(began);
+    loop {
+        let roster = Arc::clone(&work.ctx.presence);
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = roster.wake.notified() => {}
+            note = channel.next() => {
+                let answers = roster.board().take(note, Instant::now());
+                say(&work.speaker, answers).await;
+            }
+            Some(done) = work.running.next(), if !work.running.is_empty() => work.on_done(done).await,
+            _ = ticks.tick() => work.on_tick(&mut clock).await,
+        }
+        work.tell().await;
+    }
+    let bye = work.ctx.presence.board().end();
+    say(&work.speaker, [bye]).await;
+    work.speaker.flush().await;
+}
+
+/// What is due when.
+struct Clock {
+    began: Instant,
+    last_tick: Instant,
+    next_beat: Instant,
+    next_look: Instant,
+    is_settling: bool,
+    has_looked_back: bool,
+}
+
+impl Clock {
+    fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            last_tick: now,
+            next_beat: now,
+            next_look: now + LOOK_AGAIN,
+            is_settling: false,
+            has_looked_back: false,
+        }
+    }
+}
+
+struct Work {
+    ctx: Context,
+    speaker: Channel<Note>,
+    running: FuturesUnordered<BoxFuture<'static, Done>>,
+    is_reading: bool,
+    unsaved: Vec<Transition>,
+    is_saving: bool,
+    /// Up to where those were read of whom a dead process told the world that they are there.
+    left_online_after: Option<UserId>,
+}
+
+async fn say(speaker: &Channel<Note>, notes: impl IntoIterator<Item = Note>) {
+    for note in notes {
+        speaker.say(&note).await;
+    }
+}
+
+impl Work {
+    async fn on_tick(&mut self, clock: &mut Clock) {
+        let now = Instant::now();
+        let was_away = now.duration_since(clock.last_tick) > AWAY || !self.speaker.is_connected();
+        clock.last_tick = now;
+        let mut beat = None;
+        {
+            let mut board = self.ctx.presence.board();
+            if was_away {
+                board.renew_leases(now);
+            }
+            board.expire(now);
+            board.forget_unheard(now);
+            let waited = now.duration_since(clock.began);
+            let is_ready = waited > FIRST_WAIT && board.is_complete() || waited > LONGEST_WAIT;
+            if is_ready && !clock.is_settling {
+                clock.is_settling = true;
+                board.begin_to_settle();
+                clock.next_beat = now;
+            }
+            if now >= clock.next_beat {
+                clock.next_beat = now + HEARTBEAT;
+                beat = Some(board.beat());
+                gauge!("chat_presence_users").set(board.own_len() as f64);
+            }
+            if now >= clock.next_look {
+                board.look_at_all();
+            }
+            // By now a process that died before this one began would have been heard of.
+            if waited > LEASE + HEARTBEAT && !clock.has_looked_back {
+                clock.has_looked_back = true;
+                if board.is_first_settler() {
+                    self.running.push(look_back(self.ctx.clone(), None));
+                }
+            }
+        }
+        if let Some(beat) = beat {
+            self.speaker.say(&beat).await;
+        }
+        if now >= clock.next_look {
+            clock.next_look = now + LOOK_AGAIN;
+            if self.ctx.presence.board().own_len() > 0 {
+                self.running.push(read_choices(self.ctx.clone()));
+            }
+        }
+    }
+
+    async fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Arrived(users, Ok(chosen)) => {
+                self.is_reading = false;
+                let note = self.ctx.presence.settle_in(users, chosen);
+                say(&self.speaker, note).await;
+            }
+            Done::Arrived(users, Err(_)) => {
+                // Nobody is shown before it is known that they are not invisible.
+                self.is_reading = false;
+                self.ctx.presence.retry_arrivals(users);
+            }
+            Done::Chosen(Ok(chosen)) => {
+                let note = self.ctx.presence.take_chosen(&chosen);
+                say(&self.speaker, note).await;
+            }
+            Done::Chosen(Err(_)) | Done::LeftOnline(Err(_)) => {}
+            Done::Saved(transitions, outcome) => {
+                self.is_saving = false;
+                if outcome.is_err() {
+                    // A newer one of the same user must not be overwritten by this one later.
+                    let newer: Vec<Transition> = std::mem::take(&mut self.unsaved);
+                    self.unsaved = transitions
+                        .into_iter()
+                        .filter(|old| !newer.iter().any(|new| new.user == old.user))
+                        .collect();
+                    self.unsaved.extend(newer);
+                }
+            }
+            Done::LeftOnline(Ok(found)) => self.take_left_online(found),
+        }
+    }
+
+    /// Tells the world that those are gone whom a process that is gone too had told of.
+    fn take_left_online(&mut self, found: Vec<LeftOnline>) {
+        let Some(last) = found.last() else {
+            return;
+        };
+        self.left_online_after = Some(last.user.clone());
+        let now = Instant::now();
+        let mut transitions = Vec::new();
+        {
+            let mut board = self.ctx.presence.board();
+            for left in found {
+                let last_seen = left.last_seen.unwrap_or_else(Timestamp::now).as_millis();
+                if board.remember_told(&left.user, left.shown, last_seen) {
+                    transitions.extend(board.settle_one(left.user, now));
+                }
+            }
+        }
+        self.publish(transitions);
+        self.running
+            .push(look_back(self.ctx.clone(), self.left_online_after.clone()));
+    }
+
+    /// Tells the others what changed here, and the world what is settled.
+    async fn tell(&mut self) {
+        let now = Instant::now();
+        let roster = Arc::clone(&self.ctx.presence);
+        let choices = roster.take_choices();
+        for choice in choices {
+            if let Word::Chosen { user, chosen } = choice.word() {
+                // This process may have the user itself.
+                let own = HashMap::from([(user.clone(), chosen.clone())]);
+                let note = roster.take_chosen(&own);
+                say(&self.speaker, note).await;
+            }
+            self.speaker.say(&choice).await;
+        }
+        let note = roster.take_changes(now);
+        say(&self.speaker, note).await;
+        if !self.is_reading {
+            let users = roster.take_arrivals(BATCH);
+            if !users.is_empty() {
+                self.is_reading = true;
+                self.running.push(read_arrivals(self.ctx.clone(), users));
+            }
+        }
+        let transitions = roster.board().settle(now);
+        self.publish(transitions);
+        if !self.is_saving && !self.unsaved.is_empty() {
+            self.is_saving = true;
+            let transitions = std::mem::take(&mut self.unsaved);
+            self.running.push(save(self.ctx.clone(), transitions));
+        }
+    }
+
+    fn publish(&mut self, transitions: Vec<Transition>) {
+        for transition in transitions {
+            let kind = transition.shown.kind();
+            counter!("chat_presence_transitions_total", "kind" => kind.as_str()).increment(1);
+            let data = EventData::UserPresence(UserPresence {
+                user_id: transition.user.clone(),
+                conversation_id: None,
+                status: transition.shown.status,
+                text: transition.shown.text.clone(),
+                last_seen: transition.last_seen,
+                timestamp: Timestamp::now(),
+            });
+            let user = transition.user.clone();
+            let mut value = LatestValue::new(user.clone(), Some(user), kind, data);
+            value.envelope.id = transition.id.clone();
+            self.ctx.latest.publish(value);
+            self.unsaved.retain(|old| old.user != transition.user);
+            self.unsaved.push(transition);
+        }
+    }
+}
+
+fn read_arrivals(ctx: Context, users: Vec<UserId>) -> BoxFuture<'static, Done> {
+    async move {
+        let chosen = ctx.store.find_chosen(&users).await;
+        if chosen.is_err() {
+            // The store is away; asking again at once would not help it.
+            tokio::time::sleep(TICK).await;
+        }
+        Done::Arrived(users, chosen)
+    }
+    .boxed()
+}
+
+fn read_choices(ctx: Context) -> BoxFuture<'static, Done> {
+    let back = i64::try_from(CHOICES_BACK.as_millis()).unwrap_or(i64::MAX);
+    let since = Timestamp::now().as_millis().saturating_sub(back);
+    async move { Done::Chosen(ctx.store.find_chosen_since(since).await) }.boxed()
+}
+
+fn save(ctx: Context, transitions: Vec<Transition>) -> BoxFuture<'static, Done> {
+    async move {
+        let saved = ctx.store.save_presence(&transitions).await;
+        if saved.is_err() {
+            tokio::time::sleep(TICK).await;
+        }
+        Done::Saved(transitions, saved)
+    }
+    .boxed()
+}
+
+fn look_back(ctx: Context, after: Option<UserId>) -> BoxFuture<'static, Done> {
+    async move {
+        let found = ctx.store.find_left_online(after.as_ref(), BATCH as i64);
+        Done::LeftOnline(found.await)
+    }
+    .boxed()
+}

@@ -1,0 +1,309 @@
+//! Who on this node is told of a user's presence: everybody who shares a conversation with them, and who asked for it.
+//!
+//! The stream tells of a change; who shares a conversation is in the database. Changes that come while it is asked wait and are looked up together. A socket
+//! is told once of a change, with any conversation that it shares with the user; nobody is told whom the user blocks, nor the user's own sockets.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use chat_sdk::{ConversationId, EventId, EventType, Presence, UserId, events::UserPresence};
+use metrics::counter;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Hub, Node,
+    command::Answer,
+    socket::{Outgoing, Socket},
+};
+use crate::{
+    bus::tail::{Latest, TailEvent, TailSink},
+    domain::{
+        Context, DomainError, Result,
+        entry::Owner,
+        presence::{self, LARGE_CONVERSATION, Shown},
+    },
+};
+
+/// How many changes may wait; what comes beyond is not pushed.
+const MAX_WAITING: usize = 20_000;
+/// How many changes are looked up together.
+const BATCH: usize = 200;
+/// How many users one socket may ask to be told of.
+const MAX_WATCHED: usize = 1000;
+/// How often the database is asked for the same changes, and the pause between.
+const TRIES: u32 = 3;
+const RETRY_PAUSE: Duration = Duration::from_millis(300);
+
+/// The users of a `presence:subscribe` or `presence:unsubscribe`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Users {
+    user_ids: Vec<UserId>,
+}
+
+/// A change as the stream told it.
+#[derive(Debug, Clone, Deserialize)]
+struct Told {
+    id: EventId,
+    #[serde(rename = "type")]
+    kind: EventType,
+    data: UserPresence,
+}
+
+/// Which sockets asked to be told of whom.
+#[derive(Default)]
+struct Watching {
+    by_user: HashMap<UserId, Vec<Arc<Socket>>>,
+    by_socket: HashMap<u64, HashSet<UserId>>,
+}
+
+impl Watching {
+    fn stop(&mut self, socket: u64, user: &UserId) {
+        if let Some(sockets) = self.by_user.get_mut(user) {
+            sockets.retain(|other| other.id != socket);
+            if sockets.is_empty() {
+                self.by_user.remove(user);
+            }
+        }
+    }
+}
+
+/// Who on this node is told of whose presence.
+pub struct Watchers {
+    hub: Arc<Hub>,
+    ctx: Context,
+    watching: Mutex<Watching>,
+    changes: mpsc::Sender<Change>,
+}
+
+/// A change that waits to be pushed.
+pub struct Change(Told);
+
+impl Watchers {
+    /// The watchers of a node without sockets, and the changes that [`run`] pushes to them.
+    pub fn new(hub: Arc<Hub>, ctx: Context) -> (Arc<Self>, mpsc::Receiver<Change>) {
+        let (changes, inbox) = mpsc::channel(MAX_WAITING);
+        let watchers = Self {
+            hub,
+            ctx,
+            watching: Mutex::default(),
+            changes,
+        };
+        (Arc::new(watchers), inbox)
+    }
+
+    /// Ends everything that `socket` asked for.
+    pub fn forget(&self, socket: &Socket) {
+        let mut watching = self.watching.lock();
+        for user in watching.by_socket.remove(&socket.id).unwrap_or_default() {
+            watching.stop(socket.id, &user);
+        }
+    }
+
+    fn watch(&self, socket: &Arc<Socket>, users: &[UserId]) -> Result<()> {
+        let mut watching = self.watching.lock();
+        let watching = &mut *watching;
+        let of_socket = watching.by_socket.entry(socket.id).or_default();
+        let new: HashSet<&UserId> = users
+            .iter()
+            .filter(|user| !of_socket.contains(*user))
+            .collect();
+        if of_socket.len() + new.len() > MAX_WATCHED {
+            return Err(DomainError::invalid(
+                "userIds",
+                "must name at most 1000 users, with those that the socket hears of already",
+            ));
+        }
+        for user in new.into_iter().cloned().collect::<Vec<_>>() {
+            let sockets = watching.by_user.entry(user.clone()).or_default();
+            sockets.push(Arc::clone(socket));
+            of_socket.insert(user);
+        }
+        Ok(())
+    }
+
+    fn unwatch(&self, socket: &Socket, users: &[UserId]) {
+        let mut watching = self.watching.lock();
+        let watching = &mut *watching;
+        for user in users {
+            let of_socket = watching.by_socket.get_mut(&socket.id);
+            if of_socket.is_some_and(|of_socket| of_socket.remove(user)) {
+                watching.stop(socket.id, user);
+            }
+        }
+        if watching
+            .by_socket
+            .get(&socket.id)
+            .is_some_and(HashSet::is_empty)
+        {
+            watching.by_socket.remove(&socket.id);
+        }
+    }
+
+    fn watchers_of(&self, user: &UserId) -> Vec<Arc<Socket>> {
+        let watching = self.watching.lock();
+        watching.by_user.get(user).cloned().unwrap_or_default()
+    }
+
+    /// Pushes `changes`, in their order.
+    async fn push(&self, changes: &[Told]) -> Result<()> {
+        let users: HashSet<UserId> = changes
+            .iter()
+            .map(|told| told.data.user_id.clone())
+            .collect();
+        let users: Vec<UserId> = users.into_iter().collect();
+        let mut shared: HashMap<UserId, Vec<ConversationId>> = HashMap::new();
+        for (user, conversation) in self.ctx.store.find_conversations_of(&users).await? {
+            if self.hub.has_room(&conversation) {
+                shared.entry(user).or_default().push(conversation);
+            }
+        }
+        let rooms: HashSet<&ConversationId> = shared.values().flatten().collect();
+        let rooms: Vec<&ConversationId> = rooms.into_iter().collect();
+        let large = match rooms.is_empty() {
+            true => HashSet::new(),
+            false => {
+                let store = &self.ctx.store;
+                store
+                    .find_large_conversations(&rooms, LARGE_CONVERSATION)
+                    .await?
+            }
+        };
+        let blocked = self.ctx.store.find_blocked_by(&users).await?;
+        for told in changes {
+            let user = &told.data.user_id;
+            let is_told = |reader: &Socket| {
+                reader.user != *user
+                    && !blocked
+                        .get(user)
+                        .is_some_and(|blocked| blocked.contains(&reader.user))
+            };
+            let mut reached: HashSet<u64> = HashSet::new();
+            let mut tell = |conversation: Option<&ConversationId>, sockets: Vec<Arc<Socket>>| {
+                let mut text: Option<Utf8Bytes> = None;
+                for socket in sockets {
+                    if is_told(&socket) && reached.insert(socket.id) {
+                        let text = text.get_or_insert_with(|| frame(told, conversation));
+                        socket.push(Outgoing::Live(text.clone()));
+                    }
+                }
+            };
+            let conversations = shared.get(user).into_iter().flatten();
+            for conversation in conversations.filter(|id| !large.contains(*id)) {
+                tell(Some(conversation), self.hub.sockets_of(conversation));
+            }
+            tell(None, self.watchers_of(user));
+        }
+        Ok(())
+    }
+}
+
+fn frame(told: &Told, conversation: Option<&ConversationId>) -> Utf8Bytes {
+    let event = match told.kind {
+        EventType::UserOnline => "user:online",
+        EventType::UserAway => "user:away",
+        _ => "user:offline",
+    };
+    let data = UserPresence {
+        conversation_id: conversation.cloned(),
+        ..told.data.clone()
+    };
+    let data = serde_json::to_string(&data).unwrap_or_default();
+    format!(r#"{{"event":"{event}","id":"{}","data":{data}}}"#, told.id).into()
+}
+
+impl TailSink for Watchers {
+    fn on_event(&self, _event: &TailEvent) {}
+
+    fn on_latest(&self, latest: &Latest) {
+        if !matches!(latest.owner, Owner::User(_)) {
+            return;
+        }
+        let Ok(told) = serde_json::from_slice::<Told>(&latest.payload) else {
+            counter!("chat_tail_unreadable_total").increment(1);
+            return;
+        };
+        let shown = Shown {
+            status: told.data.status,
+            text: told.data.text.clone(),
+        };
+        let is_news = self
+            .ctx
+            .presence
+            .board()
+            .is_news(&told.data.user_id, &shown);
+        if is_news && self.changes.try_send(Change(told)).is_err() {
+            counter!("chat_presence_pushes_lost_total").increment(1);
+        }
+    }
+
+    fn on_marker(&self, _watermark: u64) {}
+
+    fn on_loss(&self) {}
+}
+
+/// Pushes what the stream tells, until `stop`.
+pub async fn run(
+    watchers: Arc<Watchers>,
+    mut changes: mpsc::Receiver<Change>,
+    stop: CancellationToken,
+) {
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            count = changes.recv_many(&mut batch, BATCH) => if count == 0 { return },
+        }
+        let told: Vec<Told> = batch.drain(..).map(|Change(told)| told).collect();
+        if watchers.hub.is_empty() {
+            continue;
+        }
+        let mut tries = 0;
+        // Who is told is decided before the first is: a failure leaves nothing half pushed.
+        while watchers.push(&told).await.is_err() {
+            tries += 1;
+            if tries >= TRIES {
+                counter!("chat_presence_pushes_lost_total").increment(told.len() as u64);
+                break;
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}
+
+/// Lets a socket hear of users' presence, and says how they are now.
+///
+/// # Errors
+/// A refusal that names `userIds` for too many.
+pub async fn subscribe(node: &Node, socket: &Arc<Socket>, users: Result<Users>) -> Answer {
+    let users = users?.user_ids;
+    if users.len() > MAX_WATCHED {
+        return Err(DomainError::invalid("userIds", "must name at most 1000 users").into());
+    }
+    // First, so that no change falls between.
+    node.watchers.watch(socket, &users)?;
+    let presence = presence::list(&node.ctx, Some(&socket.user), &users).await?;
+    answer(&presence)
+}
+
+/// Lets a socket hear no more of users' presence, beyond what it hears of its conversations.
+///
+/// # Errors
+/// A refusal for data of another shape.
+pub fn unsubscribe(node: &Node, socket: &Socket, users: Result<Users>) -> Answer {
+    node.watchers.unwatch(socket, &users?.user_ids);
+    answer(&[])
+}
+
+fn answer(presence: &[Presence]) -> Answer {
+    let json = serde_json::to_string(presence)
+        .map_err(|_| DomainError::Internal("an answer cannot be encoded".into()))?;
+    Ok(format!(r#""presence":{json}"#))
+}

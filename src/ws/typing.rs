@@ -1,0 +1,495 @@
+//! Who is typing or recording: told from node to node, shown for a while, kept nowhere.
+//!
+//! A signal goes to every node and holds there for its time to live, so an indicator ends by itself whatever becomes of the node that its user is on. The
+//! hot path reads no database: the socket knows its rooms, and a conversation's rules are remembered for a moment and forgotten when they change.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chat_sdk::{
+    ConversationId, EventType, Timestamp, UserId,
+    events::{Envelope, ParticipantsRemoved},
+};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Hub, Node,
+    command::{Answer, Room},
+    frame,
+    socket::Socket,
+};
+use crate::{
+    bus::{
+        Bus,
+        ephemeral::Channel,
+        tail::{TailEvent, TailSink},
+    },
+    config,
+    domain::{DomainError, Result, entry::Owner, presence::LARGE_CONVERSATION},
+    store::TypingRules,
+};
+
+/// How long a conversation's rules are remembered when nothing changes them.
+const RULES_FOR: Duration = Duration::from_secs(30);
+/// How many conversations' rules are remembered; then the memory starts anew.
+const MAX_RULES: usize = 50_000;
+/// How many indicators this node shows at once; more are not taken in.
+const MAX_SHOWN: usize = 100_000;
+
+/// What a user does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Doing {
+    /// Writes.
+    Typing,
+    /// Records.
+    Recording,
+}
+
+impl Doing {
+    fn event(self) -> &'static str {
+        match self {
+            Self::Typing => "user:typing",
+            Self::Recording => "user:recording",
+        }
+    }
+}
+
+/// A command of a client: what its user does, and whether that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signal {
+    doing: Doing,
+    is_active: bool,
+}
+
+impl Signal {
+    /// The signal that the event `typing:start`, `typing:stop`, `recording:start` or `recording:stop` gives.
+    pub fn of(event: &str) -> Self {
+        Self {
+            doing: match event.starts_with("recording") {
+                true => Doing::Recording,
+                false => Doing::Typing,
+            },
+            is_active: event.ends_with("start"),
+        }
+    }
+}
+
+/// Who does what where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Act {
+    conversation_id: ConversationId,
+    user_id: UserId,
+    doing: Doing,
+}
+
+/// What nodes tell one another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whisper {
+    node: Arc<str>,
+    #[serde(flatten)]
+    act: Act,
+    is_active: bool,
+}
+
+#[derive(Default)]
+struct State {
+    /// What is shown, by conversation, and until when.
+    shown: HashMap<ConversationId, Vec<(Act, Instant)>>,
+    count: usize,
+    /// When to look at what is shown again.
+    deadlines: BTreeSet<(Instant, Act)>,
+    /// What sockets of this node do, and when the other nodes were last told.
+    told: HashMap<Act, Instant>,
+    /// Which of it which socket does.
+    by_socket: HashMap<u64, Vec<Act>>,
+    rules: HashMap<ConversationId, (Arc<TypingRules>, Instant)>,
+    /// Grows whenever rules are forgotten: what was read before is not remembered after.
+    forgotten: u64,
+}
+
+/// Who is typing or recording, as this node knows.
+pub struct Typing {
+    me: Arc<str>,
+    hub: Arc<Hub>,
+    speaker: Channel<Whisper>,
+    typing_ttl: Duration,
+    recording_ttl: Duration,
+    state: Mutex<State>,
+    /// Told when the first deadline may be another one.
+    changed: Notify,
+}
+
+impl Typing {
+    /// A node on which nobody types.
+    pub fn new(bus: &Bus, hub: Arc<Hub>, times: &config::Presence) -> Arc<Self> {
+        Arc::new(Self {
+            me: ulid::Ulid::generate().to_string().into(),
+            hub,
+            speaker: Channel::typing(bus),
+            typing_ttl: times.typing_ttl,
+            recording_ttl: times.recording_ttl,
+            state: Mutex::default(),
+            changed: Notify::new(),
+        })
+    }
+
+    fn ttl(&self, doing: Doing) -> Duration {
+        match doing {
+            Doing::Typing => self.typing_ttl,
+            Doing::Recording => self.recording_ttl,
+        }
+    }
+
+    /// Shows an act, or shows it for longer; or ends it. Pushes where that is news.
+    fn show(&self, act: &Act, is_active: bool) {
+        let mut state = self.state.lock();
+        let is_news = if is_active {
+            self.hub.has_room(&act.conversation_id) && state.show(act, self.ttl(act.doing))
+        } else {
+            state.hide(act)
+        };
+        if is_news {
+            self.push(act, is_active);
+            self.changed.notify_one();
+        }
+    }
+
+    fn push(&self, act: &Act, is_active: bool) {
+        let text = frame::event(
+            act.doing.event(),
+            &json!({
+                "conversationId": act.conversation_id,
+                "userId": act.user_id,
+                "type": act.doing,
+                "isActive": is_active,
+                "timestamp": Timestamp::now(),
+            }),
+        );
+        self.hub
+            .tell_room(&act.conversation_id, &text, Some(&act.user_id));
+    }
+
+    /// Ends everything that a socket does, unless another socket of the user does it too.
+    pub fn forget(self: &Arc<Self>, socket: &Socket) {
+        let ended: Vec<Act> = {
+            let mut state = self.state.lock();
+            let acts = state.by_socket.remove(&socket.id).unwrap_or_default();
+            let is_done = |act: &Act| !state.by_socket.values().flatten().any(|other| other == act);
+            let ended: Vec<Act> = acts.into_iter().filter(is_done).collect();
+            ended
+                .into_iter()
+                .filter(|act| state.told.remove(act).is_some())
+                .collect()
+        };
+        if ended.is_empty() {
+            return;
+        }
+        let typing = Arc::clone(self);
+        tokio::spawn(async move {
+            for act in ended {
+                typing.tell(act, false).await;
+            }
+        });
+    }
+
+    /// Tells this node and all others.
+    async fn tell(&self, act: Act, is_active: bool) {
+        self.show(&act, is_active);
+        let whisper = Whisper {
+            node: Arc::clone(&self.me),
+            act,
+            is_active,
+        };
+        self.speaker.say(&whisper).await;
+    }
+
+    /// Ends what `users` do in `conversation`, or everybody does. Every node hears of the cause itself.
+    fn end(&self, conversation: &ConversationId, is_ended: impl Fn(&Act) -> bool) {
+        let mut state = self.state.lock();
+        let acts: Vec<Act> = state
+            .shown
+            .get(conversation)
+            .into_iter()
+            .flatten()
+            .map(|(act, _)| act.clone())
+            .filter(&is_ended)
+            .collect();
+        for act in acts {
+            state.hide(&act);
+            self.push(&act, false);
+        }
+        let told: Vec<Act> = match state.told.is_empty() {
+            true => Vec::new(),
+            false => state
+                .told
+                .keys()
+                .filter(|act| act.conversation_id == *conversation && is_ended(act))
+                .cloned()
+                .collect(),
+        };
+        for act in told {
+            state.end_own(&act);
+        }
+    }
+
+    fn known_rules(&self, conversation: &ConversationId) -> (Option<Arc<TypingRules>>, u64) {
+        let state = self.state.lock();
+        let known = state.rules.get(conversation);
+        let known = known.filter(|(_, at)| at.elapsed() < RULES_FOR);
+        (known.map(|(rules, _)| Arc::clone(rules)), state.forgotten)
+    }
+
+    async fn rules(&self, node: &Node, conversation: &ConversationId) -> Result<Arc<TypingRules>> {
+        let (known, forgotten) = self.known_rules(conversation);
+        if let Some(rules) = known {
+            return Ok(rules);
+        }
+        let rules = Arc::new(node.ctx.store.find_typing_rules(conversation).await?);
+        let mut state = self.state.lock();
+        if state.forgotten == forgotten {
+            if state.rules.len() >= MAX_RULES {
+                state.rules.clear();
+            }
+            let value = (Arc::clone(&rules), Instant::now());
+            state.rules.insert(conversation.clone(), value);
+        }
+        Ok(rules)
+    }
+
+    /// Ends what was shown for long enough. Answers when to look again.
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.state.lock();
+        while let Some((due, _)) = state.deadlines.first()
+            && *due <= now
+        {
+            let Some((_, act)) = state.deadlines.pop_first() else {
+                break;
+            };
+            match state.until(&act) {
+                Some(until) if until > now => {
+                    state.deadlines.insert((until, act));
+                }
+                Some(_) => {
+                    state.hide(&act);
+                    state.end_own(&act);
+                    self.push(&act, false);
+                }
+                None => {}
+            }
+        }
+        state.deadlines.first().map(|(due, _)| *due)
+    }
+}
+
+impl State {
+    fn until(&self, act: &Act) -> Option<Instant> {
+        let acts = self.shown.get(&act.conversation_id)?;
+        let found = acts.iter().find(|(known, _)| known == act)?;
+        Some(found.1)
+    }
+
+    /// Answers whether it was not shown before.
+    fn show(&mut self, act: &Act, ttl: Duration) -> bool {
+        let until = Instant::now() + ttl;
+        let acts = self.shown.entry(act.conversation_id.clone()).or_default();
+        if let Some((_, known)) = acts.iter_mut().find(|(known, _)| known == act) {
+            *known = until;
+            return false;
+        }
+        if self.count >= MAX_SHOWN {
+            return false;
+        }
+        acts.push((act.clone(), until));
+        self.count += 1;
+        self.deadlines.insert((until, act.clone()));
+        true
+    }
+
+    /// Answers whether it was shown. Its deadline is passed over when it comes.
+    fn hide(&mut self, act: &Act) -> bool {
+        let Some(acts) = self.shown.get_mut(&act.conversation_id) else {
+            return false;
+        };
+        let before = acts.len();
+        acts.retain(|(known, _)| known != act);
+        let is_hidden = acts.len() < before;
+        if acts.is_empty() {
+            self.shown.remove(&act.conversation_id);
+        }
+        if is_hidden {
+            self.count -= 1;
+        }
+        is_hidden
+    }
+
+    /// Notes that `socket` does `act`. Answers whether the nodes must be told.
+    fn begin_own(&mut self, socket: u64, act: &Act, ttl: Duration) -> bool {
+        let acts = self.by_socket.entry(socket).or_default();
+        if !acts.contains(act) {
+            acts.push(act.clone());
+        }
+        let now = Instant::now();
+        let is_fresh = self
+            .told
+            .get(act)
+            .is_some_and(|at| now.duration_since(*at) < ttl / 2);
+        if !is_fresh {
+            self.told.insert(act.clone(), now);
+        }
+        !is_fresh
+    }
+
+    /// Notes that no socket of this node does `act` any more. Answers whether one did.
+    fn end_own(&mut self, act: &Act) -> bool {
+        let was_told = self.told.remove(act).is_some();
+        if was_told {
+            self.by_socket.retain(|_, acts| {
+                acts.retain(|other| other != act);
+                !acts.is_empty()
+            });
+        }
+        was_told
+    }
+}
+
+impl TailSink for Typing {
+    fn on_event(&self, event: &TailEvent) {
+        let Owner::Conversation(conversation) = &event.owner else {
+            return;
+        };
+        match event.kind {
+            EventType::MessageCreated => {
+                let is_quiet = {
+                    let state = self.state.lock();
+                    !state.shown.contains_key(conversation) && state.told.is_empty()
+                };
+                if is_quiet {
+                    return;
+                }
+                let Ok(envelope) = serde_json::from_slice::<Sent>(&event.payload) else {
+                    return;
+                };
+                self.end(conversation, |act| act.user_id == envelope.data.sender_id);
+            }
+            EventType::ConversationUpdated
+            | EventType::ParticipantAdded
+            | EventType::ParticipantUpdated => self.forget_rules(conversation),
+            EventType::ParticipantRemoved => {
+                self.forget_rules(conversation);
+                type Removal = Envelope<ParticipantsRemoved>;
+                if let Ok(removal) = serde_json::from_slice::<Removal>(&event.payload) {
+                    let users = removal.data.user_ids;
+                    self.end(conversation, |act| users.contains(&act.user_id));
+                }
+            }
+            EventType::ConversationDeleted => {
+                self.forget_rules(conversation);
+                self.end(conversation, |_| true);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_marker(&self, _watermark: u64) {}
+
+    fn on_loss(&self) {
+        let mut state = self.state.lock();
+        state.forgotten += 1;
+        state.rules.clear();
+    }
+}
+
+impl Typing {
+    fn forget_rules(&self, conversation: &ConversationId) {
+        let mut state = self.state.lock();
+        state.forgotten += 1;
+        state.rules.remove(conversation);
+    }
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    data: Sender,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sender {
+    sender_id: UserId,
+}
+
+/// Listens to the other nodes and ends what is over, until `stop`.
+pub async fn run(bus: Bus, typing: Arc<Typing>, stop: CancellationToken) {
+    let mut channel = Channel::<Whisper>::typing(&bus);
+    channel.listen().await;
+    loop {
+        let due = typing.expire(Instant::now());
+        let deadline = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = typing.changed.notified() => {}
+            () = deadline => {}
+            whisper = channel.next() => {
+                if whisper.node != typing.me {
+                    typing.show(&whisper.act, whisper.is_active);
+                }
+            }
+        }
+    }
+}
+
+/// Takes in what a client says that its user does.
+///
+/// # Errors
+/// `NOT_FOUND` for who is no member, `FORBIDDEN` where the conversation's settings do not allow it.
+pub async fn signal(node: &Node, socket: &Socket, signal: Signal, room: Result<Room>) -> Answer {
+    let conversation = room?.conversation_id;
+    let typing = &node.typing;
+    // A member who left the room on this socket may still type in it.
+    if !socket.hears_of(&conversation) {
+        let store = &node.ctx.store;
+        let membership = store.find_membership(&conversation, &socket.user).await?;
+        membership.active()?;
+    }
+    let rules = typing.rules(node, &conversation).await?;
+    if !rules.is_allowed {
+        let text = "The settings of this conversation do not allow it.";
+        return Err(DomainError::Forbidden(text.into()).into());
+    }
+    let is_blocked = rules.blockers.iter().any(|user| *user != socket.user);
+    if is_blocked || rules.participant_count >= LARGE_CONVERSATION {
+        return Ok(String::new());
+    }
+    let act = Act {
+        conversation_id: conversation,
+        user_id: socket.user.clone(),
+        doing: signal.doing,
+    };
+    let is_news = {
+        let mut state = typing.state.lock();
+        if signal.is_active {
+            state.begin_own(socket.id, &act, typing.ttl(signal.doing))
+        } else {
+            state.end_own(&act)
+        }
+    };
+    if is_news {
+        typing.tell(act, signal.is_active).await;
+    }
+    Ok(String::new())
+}
