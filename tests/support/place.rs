@@ -94,6 +94,25 @@ impl Place {
         connect_nats(&self.nats_url).await.expect("NATS answers")
     }
 
+    /// The envelopes in the stream whose type begins with `kind`, in order.
+    pub async fn events(&self, kind: &str) -> Vec<serde_json::Value> {
+        let jetstream = self.jetstream().await;
+        let stream = jetstream.get_stream(self.stream()).await;
+        let mut stream = stream.expect("the stream is there");
+        let last = stream.info().await.expect("it answers").state.last_sequence;
+        let mut events = Vec::new();
+        for sequence in 1..=last {
+            let message = stream.get_raw_message(sequence).await.expect("a message");
+            let envelope: serde_json::Value =
+                serde_json::from_slice(&message.payload).unwrap_or_default();
+            let is_wanted = |found: &str| found.starts_with(kind);
+            if envelope["type"].as_str().is_some_and(is_wanted) {
+                events.push(envelope);
+            }
+        }
+        events
+    }
+
     /// The numbers and types of a conversation's entries, in order.
     pub async fn log(&self, conversation: &str) -> Vec<(u64, String)> {
         use futures_util::TryStreamExt;

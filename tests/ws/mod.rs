@@ -7,9 +7,11 @@ mod ending;
 mod events;
 mod limits;
 mod messages;
+mod presence;
 mod protocol;
 mod rates;
 mod social;
 mod tokens;
 
 pub use contract::check_frame;
+mod typing;
