@@ -11,6 +11,7 @@ mod injection;
 mod limits;
 mod messages;
 mod paging;
+mod presence;
 mod users;
 pub mod wire;
 

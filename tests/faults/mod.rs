@@ -4,6 +4,7 @@ mod crash;
 mod mongodb;
 mod nats;
 mod nodes;
+mod presence;
 mod sweep;
 mod timers;
 mod traffic;

@@ -72,7 +72,9 @@ async fn coming_and_going_is_told_once_to_who_shares_a_conversation() {
     assert!(online["data"]["timestamp"].is_string(), "{online}");
     assert!(online["data"].get("lastSeen").is_none(), "{online}");
     assert!(online.get("seq").is_none(), "{online}");
-    let shared = online["data"]["conversationId"].as_str().unwrap_or_default();
+    let shared = online["data"]["conversationId"]
+        .as_str()
+        .unwrap_or_default();
     assert!(shared == one || shared == other, "{online}");
 
     drop(a);
