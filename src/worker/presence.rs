@@ -267,7 +267,7 @@ impl Work {
         let roster = Arc::clone(&self.ctx.presence);
         let choices = roster.take_choices();
         for choice in choices {
-            if let Word::Chosen { user, chosen } = choice.word() {
+            if let Word::Chosen { user, chosen } = &choice.word {
                 // This process may have the user itself.
                 let own = HashMap::from([(user.clone(), chosen.clone())]);
                 let note = roster.take_chosen(&own);

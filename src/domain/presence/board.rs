@@ -8,141 +8,15 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use chat_sdk::{EventId, Timestamp, UserId};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::{Chosen, Eye, LEASE, Shown, shown};
+use super::{Change, Chosen, Entry, Eye, LEASE, Note, Shown, Word, shown};
 
-/// How long the stream may take to show what was settled, before it is said again.
-const HEAR_WITHIN: Duration = Duration::from_secs(5);
 /// How many users one note carries: it stays far below what the server takes (1 MiB) also with the longest ids and texts.
 const USERS_PER_NOTE: usize = 400;
-
-/// A user on one node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Entry {
-    /// Whether one of their sockets there did something within the threshold.
-    pub is_active: bool,
-    /// What they chose to look like.
-    pub chosen: Chosen,
-    /// When they came, in milliseconds since 1970.
-    pub since: i64,
-}
-
-/// A change of a node's users.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    user: UserId,
-    /// How they are there; `None` when they are gone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    entry: Option<Entry>,
-    /// When, in milliseconds since 1970.
-    at: i64,
-}
-
-impl Change {
-    /// `user` is there since or otherwise than before.
-    pub fn here(user: UserId, entry: Entry, at: i64) -> Self {
-        Self {
-            user,
-            entry: Some(entry),
-            at,
-        }
-    }
-
-    /// `user` is gone since `at`.
-    pub fn gone(user: UserId, at: i64) -> Self {
-        Self {
-            user,
-            entry: None,
-            at,
-        }
-    }
-}
-
-/// What a node says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
-pub enum Word {
-    /// It is new and knows nothing: everybody says everything.
-    Hello,
-    /// It lives, and this is how far what it said goes.
-    Beat {
-        /// The number of its last change.
-        version: u64,
-        /// Whether it settles what the world is told.
-        is_settler: bool,
-    },
-    /// It ends, and settles nothing any more. Its users count as there for the lease, in which they find another node.
-    Bye,
-    /// Some of its users changed.
-    Changes {
-        /// The number of this change.
-        version: u64,
-        /// Who.
-        users: Vec<Change>,
-    },
-    /// All of its users, or the next part of them.
-    All {
-        /// The number of its last change.
-        version: u64,
-        /// Whether this is the first part.
-        is_first: bool,
-        /// Whether this is the last part.
-        is_last: bool,
-        /// Who.
-        users: Vec<(UserId, Entry)>,
-    },
-    /// Node `of` is asked for all of its users.
-    Ask {
-        /// Who is asked.
-        of: Arc<str>,
-    },
-    /// A user chose what to look like; the node that has them says it with the user.
-    Chosen {
-        /// Who.
-        user: UserId,
-        /// What.
-        chosen: Chosen,
-    },
-}
-
-/// What a node says, and which.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Note {
-    node: Arc<str>,
-    #[serde(flatten)]
-    word: Word,
-}
-
-impl Note {
-    /// What is said.
-    pub fn word(&self) -> &Word {
-        &self.word
-    }
-}
-
-/// A change of how a user looks, for the world.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Transition {
-    /// The event's id: the same for everybody who settles this change.
-    pub id: EventId,
-    /// Who.
-    pub user: UserId,
-    /// How they look.
-    pub shown: Shown,
-    /// When they were last there, when they look offline.
-    pub last_seen: Option<Timestamp>,
-}
 
 /// A node as others know it.
 #[derive(Debug)]
@@ -161,24 +35,24 @@ struct Node {
 
 /// What the world was told of a user.
 #[derive(Debug, Clone, PartialEq)]
-struct Told {
-    id: Option<EventId>,
-    shown: Shown,
+pub(super) struct Told {
+    pub(super) id: Option<EventId>,
+    pub(super) shown: Shown,
 }
 
 /// What the nodes said, and what the world was told.
 #[derive(Debug)]
 pub struct Board {
-    me: Arc<str>,
+    pub(super) me: Arc<str>,
     nodes: HashMap<Arc<str>, Node>,
     /// What the stream told of those who are not offline.
-    told: HashMap<UserId, Told>,
+    pub(super) told: HashMap<UserId, Told>,
     /// What this process settled and the stream has not told yet.
-    settled: HashMap<UserId, (Told, Instant)>,
+    pub(super) settled: HashMap<UserId, (Told, Instant)>,
     /// Who may look otherwise than the world was told.
-    dirty: HashSet<UserId>,
+    pub(super) dirty: HashSet<UserId>,
     /// When those were last there who are gone and not settled yet.
-    left: HashMap<UserId, i64>,
+    pub(super) left: HashMap<UserId, i64>,
 }
 
 impl Board {
@@ -218,7 +92,7 @@ impl Board {
         shown(self.entries(user), eye)
     }
 
-    fn entries<'a>(&'a self, user: &'a UserId) -> impl Iterator<Item = &'a Entry> {
+    pub(super) fn entries<'a>(&'a self, user: &'a UserId) -> impl Iterator<Item = &'a Entry> {
         self.nodes
             .values()
             .filter_map(move |node| node.users.get(user))
@@ -475,7 +349,7 @@ impl Board {
         self.note_settlers(&settlers);
     }
 
-    fn settlers(&self) -> Vec<Arc<str>> {
+    pub(super) fn settlers(&self) -> Vec<Arc<str>> {
         let settlers = self.nodes.iter().filter(|(_, node)| node.is_settler);
         let mut names: Vec<Arc<str>> = settlers.map(|(name, _)| Arc::clone(name)).collect();
         names.sort();
@@ -493,107 +367,6 @@ impl Board {
     pub fn look_at_all(&mut self) {
         let present = self.nodes.values().flat_map(|node| node.users.keys());
         self.dirty.extend(present.chain(self.told.keys()).cloned());
-    }
-
-    /// Whether it is news to this process that `user` looks like `shown`, as the stream tells now.
-    pub fn is_news(&self, user: &UserId, shown: &Shown) -> bool {
-        let told = self.told.get(user);
-        told.is_none_or(|told| told.shown != *shown)
-    }
-
-    /// Takes in what the stream told of `user`.
-    pub fn hear(&mut self, id: &EventId, user: &UserId, shown: Shown) {
-        if self
-            .settled
-            .get(user)
-            .is_some_and(|(settled, _)| settled.id.as_ref() == Some(id))
-        {
-            self.settled.remove(user);
-        }
-        if shown.is_offline() {
-            self.told.remove(user);
-        } else {
-            let id = Some(id.clone());
-            self.told.insert(user.clone(), Told { id, shown });
-        }
-    }
-
-    /// Whether this process is the first of those that settle.
-    pub fn is_first_settler(&self) -> bool {
-        self.settlers().first() == Some(&self.me)
-    }
-
-    /// Takes in that the world was once told that `user` is there, by a process that is gone. Answers whether they look offline.
-    pub fn remember_told(&mut self, user: &UserId, shown: Shown, last_seen: i64) -> bool {
-        if self.told.contains_key(user) || !self.shown(user, Eye::Other).is_offline() {
-            return false;
-        }
-        self.told.insert(user.clone(), Told { id: None, shown });
-        self.left.insert(user.clone(), last_seen);
-        true
-    }
-
-    /// What this process must tell the world now.
-    pub fn settle(&mut self, now: Instant) -> Vec<Transition> {
-        let settlers = self.settlers();
-        let dirty = std::mem::take(&mut self.dirty);
-        let mine = dirty.into_iter().filter(|user| {
-            let owner = settlers.iter().max_by_key(|name| score(name, user));
-            owner == Some(&self.me)
-        });
-        let mine: Vec<UserId> = mine.collect();
-        mine.into_iter()
-            .filter_map(|user| self.settle_one(user, now))
-            .collect()
-    }
-
-    /// What this process must tell the world of `user`, whoever else may be the one to do so.
-    pub fn settle_one(&mut self, user: UserId, now: Instant) -> Option<Transition> {
-        let shown = self.shown(&user, Eye::Other);
-        let told = self.told.get(&user);
-        let known = match self.settled.get(&user) {
-            Some((settled, at)) if now.duration_since(*at) < HEAR_WITHIN => Some(settled),
-            _ => told,
-        };
-        if known.map_or(shown.is_offline(), |known| known.shown == shown) {
-            if shown.is_offline() {
-                self.left.remove(&user);
-            }
-            return None;
-        }
-        let since = self.entries(&user).map(|entry| entry.since).min();
-        let id = transition_id(known, since, &user, &shown);
-        let last_seen = shown.is_offline().then(|| {
-            let left = self.left.get(&user).copied();
-            left.map_or_else(Timestamp::now, Timestamp::from_millis)
-        });
-        let settled = Told {
-            id: Some(id.clone()),
-            shown: shown.clone(),
-        };
-        self.settled.insert(user.clone(), (settled, now));
-        Some(Transition {
-            id,
-            user,
-            shown,
-            last_seen,
-        })
-    }
-
-    /// Forgets what the stream should have told by now, so that it is settled again.
-    pub fn forget_unheard(&mut self, now: Instant) {
-        let told = &self.told;
-        let dirty = &mut self.dirty;
-        self.settled.retain(|user, (settled, at)| {
-            let is_waiting = now.duration_since(*at) < HEAR_WITHIN;
-            let is_told = told.get(user).map_or(settled.shown.is_offline(), |told| {
-                told.shown == settled.shown
-            });
-            if !is_waiting && !is_told {
-                dirty.insert(user.clone());
-            }
-            is_waiting
-        });
     }
 }
 
@@ -616,43 +389,4 @@ impl Node {
             parts: HashMap::new(),
         }
     }
-}
-
-fn score(name: &str, user: &UserId) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in user.as_str().bytes().chain([b'/']).chain(name.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ (mixed >> 29)
-}
-
-/// The id of the event that follows `known`: the same for all who know the same.
-fn transition_id(
-    known: Option<&Told>,
-    since: Option<i64>,
-    user: &UserId,
-    shown: &Shown,
-) -> EventId {
-    let mut hash = Sha256::new();
-    match (known.and_then(|known| known.id.as_ref()), since) {
-        (Some(id), _) => hash.update(id.as_str()),
-        (None, Some(since)) => hash.update(since.to_be_bytes()),
-        (None, None) => return EventId::generate(),
-    }
-    hash.update([shown.status as u8]);
-    hash.update(shown.text.as_deref().unwrap_or_default());
-    hash.update([0]);
-    hash.update(user.as_str());
-    let hash = hash.finalize();
-    let random = hash
-        .iter()
-        .take(10)
-        .fold(0_u128, |all, byte| (all << 8) | u128::from(*byte));
-    let now = Timestamp::now().as_millis().unsigned_abs();
-    // Ids begin with the time; a minute of it, so that who settles the same a moment later gives the same id.
-    let ulid = ulid::Ulid::from_parts(now - now % 60_000, random);
-    format!("{}{}", EventId::PREFIX, ulid.to_string().to_lowercase())
-        .parse()
-        .unwrap_or_else(|_| EventId::generate())
 }

@@ -1,11 +1,15 @@
 //! Presence: who is there, as others see it.
 //!
 //! Sockets make a user present, and every process knows of every node's users from what the nodes tell one another: a user is there while any living
-//! node has a socket of theirs. What a user chose to look like, and when they were last there, is kept in the store. The [`board`] is what the nodes
-//! said, and who tells the world of a change; the [`roster`] is what this process itself has to say.
+//! node has a socket of theirs. What a user chose to look like, and when they were last there, is kept in the store. The [`Board`] is what the nodes
+//! said, and who tells the world of a change; the [`Roster`] is what this process itself has to say.
 
-pub mod board;
-pub mod roster;
+mod board;
+mod note;
+mod roster;
+mod settle;
+#[cfg(test)]
+mod tests_board;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,8 +27,10 @@ use super::{
     page::{Page, PageRequest},
 };
 
-pub use board::{Board, Entry, Note, Transition, Word};
+pub use board::Board;
+pub use note::{Change, Entry, Note, Word};
 pub use roster::{Activity, Roster};
+pub use settle::Transition;
 
 /// How often a process says that it lives, and how far what it said goes.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);

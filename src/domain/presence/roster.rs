@@ -15,10 +15,7 @@ use chat_sdk::{Timestamp, UserId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{
-    Chosen, Eye, GRACE, Shown,
-    board::{Board, Change, Entry, Note, Word},
-};
+use super::{Board, Change, Chosen, Entry, Eye, GRACE, Note, Shown, Word};
 
 /// When a user's sockets on this node were last heard of. Shared by all of them.
 #[derive(Debug, Default)]

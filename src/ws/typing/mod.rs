@@ -3,8 +3,9 @@
 //! A signal goes to every node and holds there for its time to live, so an indicator ends by itself whatever becomes of the node that its user is on. The
 //! hot path reads no database: the socket knows its rooms, and a conversation's rules are remembered for a moment and forgotten when they change.
 
+mod state;
+
 use std::{
-    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,32 +36,14 @@ use crate::{
     domain::{DomainError, Result, entry::Owner, presence::LARGE_CONVERSATION},
     store::TypingRules,
 };
+use state::{Act, State};
 
 /// How long a conversation's rules are remembered when nothing changes them.
 const RULES_FOR: Duration = Duration::from_secs(30);
 /// How many conversations' rules are remembered; then the memory starts anew.
 const MAX_RULES: usize = 50_000;
-/// How many indicators this node shows at once; more are not taken in.
-const MAX_SHOWN: usize = 100_000;
 
-/// What a user does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Doing {
-    /// Writes.
-    Typing,
-    /// Records.
-    Recording,
-}
-
-impl Doing {
-    fn event(self) -> &'static str {
-        match self {
-            Self::Typing => "user:typing",
-            Self::Recording => "user:recording",
-        }
-    }
-}
+pub use state::Doing;
 
 /// A command of a client: what its user does, and whether that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,15 +65,6 @@ impl Signal {
     }
 }
 
-/// Who does what where.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Act {
-    conversation_id: ConversationId,
-    user_id: UserId,
-    doing: Doing,
-}
-
 /// What nodes tell one another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,22 +73,6 @@ pub struct Whisper {
     #[serde(flatten)]
     act: Act,
     is_active: bool,
-}
-
-#[derive(Default)]
-struct State {
-    /// What is shown, by conversation, and until when.
-    shown: HashMap<ConversationId, Vec<(Act, Instant)>>,
-    count: usize,
-    /// When to look at what is shown again.
-    deadlines: BTreeSet<(Instant, Act)>,
-    /// What sockets of this node do, and when the other nodes were last told.
-    told: HashMap<Act, Instant>,
-    /// Which of it which socket does.
-    by_socket: HashMap<u64, Vec<Act>>,
-    rules: HashMap<ConversationId, (Arc<TypingRules>, Instant)>,
-    /// Grows whenever rules are forgotten: what was read before is not remembered after.
-    forgotten: u64,
 }
 
 /// Who is typing or recording, as this node knows.
@@ -288,77 +246,6 @@ impl Typing {
             }
         }
         state.deadlines.first().map(|(due, _)| *due)
-    }
-}
-
-impl State {
-    fn until(&self, act: &Act) -> Option<Instant> {
-        let acts = self.shown.get(&act.conversation_id)?;
-        let found = acts.iter().find(|(known, _)| known == act)?;
-        Some(found.1)
-    }
-
-    /// Answers whether it was not shown before.
-    fn show(&mut self, act: &Act, ttl: Duration) -> bool {
-        let until = Instant::now() + ttl;
-        let acts = self.shown.entry(act.conversation_id.clone()).or_default();
-        if let Some((_, known)) = acts.iter_mut().find(|(known, _)| known == act) {
-            *known = until;
-            return false;
-        }
-        if self.count >= MAX_SHOWN {
-            return false;
-        }
-        acts.push((act.clone(), until));
-        self.count += 1;
-        self.deadlines.insert((until, act.clone()));
-        true
-    }
-
-    /// Answers whether it was shown. Its deadline is passed over when it comes.
-    fn hide(&mut self, act: &Act) -> bool {
-        let Some(acts) = self.shown.get_mut(&act.conversation_id) else {
-            return false;
-        };
-        let before = acts.len();
-        acts.retain(|(known, _)| known != act);
-        let is_hidden = acts.len() < before;
-        if acts.is_empty() {
-            self.shown.remove(&act.conversation_id);
-        }
-        if is_hidden {
-            self.count -= 1;
-        }
-        is_hidden
-    }
-
-    /// Notes that `socket` does `act`. Answers whether the nodes must be told.
-    fn begin_own(&mut self, socket: u64, act: &Act, ttl: Duration) -> bool {
-        let acts = self.by_socket.entry(socket).or_default();
-        if !acts.contains(act) {
-            acts.push(act.clone());
-        }
-        let now = Instant::now();
-        let is_fresh = self
-            .told
-            .get(act)
-            .is_some_and(|at| now.duration_since(*at) < ttl / 2);
-        if !is_fresh {
-            self.told.insert(act.clone(), now);
-        }
-        !is_fresh
-    }
-
-    /// Notes that no socket of this node does `act` any more. Answers whether one did.
-    fn end_own(&mut self, act: &Act) -> bool {
-        let was_told = self.told.remove(act).is_some();
-        if was_told {
-            self.by_socket.retain(|_, acts| {
-                acts.retain(|other| other != act);
-                !acts.is_empty()
-            });
-        }
-        was_told
     }
 }
 

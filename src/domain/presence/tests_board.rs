@@ -1,0 +1,249 @@
+//! Boards that talk to one another: they agree, notice what they missed, and one of them settles.
+
+use std::time::{Duration, Instant};
+
+use chat_sdk::{ChosenStatus, PresenceStatus, Timestamp, UserId};
+
+use super::{Board, Change, Chosen, Entry, Eye, LEASE, Note, Transition, Word};
+
+fn user(id: &str) -> UserId {
+    id.parse().expect("a user id")
+}
+
+fn here(id: &str) -> Change {
+    let entry = Entry {
+        is_active: true,
+        chosen: Chosen::default(),
+        since: 1,
+    };
+    Change::here(user(id), entry, 1)
+}
+
+fn come(board: &mut Board, id: &str) -> Note {
+    board.change_own(vec![here(id)]).expect("a change")
+}
+
+fn go(board: &mut Board, id: &str) -> Note {
+    let gone = Change::gone(user(id), 2_000);
+    board.change_own(vec![gone]).expect("a change")
+}
+
+fn status(board: &Board, id: &str) -> PresenceStatus {
+    board.shown(&user(id), Eye::Other).status
+}
+
+/// Boards that all know one another and settle.
+fn boards<const N: usize>(now: Instant) -> [Board; N] {
+    let mut boards: [Board; N] = std::array::from_fn(|_| Board::new());
+    for board in &mut boards {
+        board.begin_to_settle();
+    }
+    let beats: Vec<Note> = boards.iter().map(Board::beat).collect();
+    for board in &mut boards {
+        for beat in &beats {
+            assert!(board.take(beat.clone(), now).is_empty(), "nobody asks");
+        }
+    }
+    boards
+}
+
+/// What each board settles.
+fn settle(boards: &mut [Board], now: Instant) -> Vec<Vec<Transition>> {
+    boards.iter_mut().map(|board| board.settle(now)).collect()
+}
+
+/// Lets every board hear what was settled.
+fn hear(boards: &mut [Board], transition: &Transition) {
+    for board in boards {
+        let Transition {
+            id, user, shown, ..
+        } = transition;
+        board.hear(id, user, shown.clone());
+    }
+}
+
+#[test]
+fn every_change_is_settled_by_exactly_one() {
+    let now = Instant::now();
+    let mut boards: [Board; 3] = boards(now);
+    let mut by = [0; 3];
+    for n in 0..60 {
+        let id = format!("u{n}");
+        let note = come(&mut boards[n % 3], &id);
+        for board in &mut boards {
+            board.take(note.clone(), now);
+        }
+        let settled = settle(&mut boards, now);
+        let all: Vec<&Transition> = settled.iter().flatten().collect();
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(all[0].shown.status, PresenceStatus::Online);
+        for (count, settled) in by.iter_mut().zip(&settled) {
+            *count += settled.len();
+        }
+        let transition = all[0].clone();
+        hear(&mut boards, &transition);
+        assert!(settle(&mut boards, now).concat().is_empty(), "once");
+    }
+    assert!(by.iter().all(|count| *count >= 5), "they share it: {by:?}");
+}
+
+#[test]
+fn two_that_let_go_in_the_same_moment_do_not_wait_for_each_other() {
+    let now = Instant::now();
+    let mut boards: [Board; 2] = boards(now);
+    for index in 0..2 {
+        let note = come(&mut boards[index], "alice");
+        boards[1 - index].take(note, now);
+    }
+    let online = settle(&mut boards, now).concat();
+    assert_eq!(online.len(), 1);
+    hear(&mut boards, &online[0]);
+    let notes = [go(&mut boards[0], "alice"), go(&mut boards[1], "alice")];
+    assert!(
+        settle(&mut boards, now).concat().is_empty(),
+        "each thinks of the other"
+    );
+    let [first, second] = notes;
+    boards[0].take(second, now);
+    boards[1].take(first, now);
+    let offline = settle(&mut boards, now).concat();
+    assert_eq!(offline.len(), 1, "{offline:?}");
+    assert_eq!(offline[0].shown.status, PresenceStatus::Offline);
+    assert_eq!(offline[0].last_seen, Some(Timestamp::from_millis(2_000)));
+}
+
+#[test]
+fn a_missed_note_is_asked_for_and_what_it_said_is_learned() {
+    let now = Instant::now();
+    let [mut one, mut two]: [Board; 2] = boards(now);
+    let _lost = come(&mut one, "alice");
+    let second = come(&mut one, "bob");
+    let ask = two.take(second, now);
+    assert!(matches!(ask[0].word, Word::Ask { .. }), "{ask:?}");
+    assert_eq!(status(&two, "bob"), PresenceStatus::Offline);
+    for all in one.take(ask[0].clone(), now) {
+        assert!(two.take(all, now).is_empty());
+    }
+    for id in ["alice", "bob"] {
+        assert_eq!(status(&two, id), PresenceStatus::Online);
+    }
+    // The last of all is missed too: the heartbeat shows it.
+    let _lost = go(&mut one, "alice");
+    let ask = two.take(one.beat(), now);
+    for all in one.take(ask[0].clone(), now) {
+        two.take(all, now);
+    }
+    assert_eq!(status(&two, "alice"), PresenceStatus::Offline);
+    assert_eq!(status(&two, "bob"), PresenceStatus::Online);
+    assert!(two.take(one.beat(), now).is_empty(), "they agree");
+}
+
+#[test]
+fn a_newcomer_learns_everything_in_parts_and_tells_none_of_it_again() {
+    let now = Instant::now();
+    let [mut one]: [Board; 1] = boards(now);
+    let many: Vec<Change> = (0..1_000).map(|n| here(&format!("u{n}"))).collect();
+    one.change_own(many);
+    let told = one.settle(now);
+    assert_eq!(told.len(), 1_000);
+    for transition in &told {
+        hear(std::slice::from_mut(&mut one), transition);
+    }
+    let mut new = Board::new();
+    let hello = new.note(Word::Hello);
+    let answer = one.take(hello, now);
+    assert!(answer.len() > 3, "in parts");
+    for note in answer {
+        assert!(new.take(note, now).is_empty());
+    }
+    assert!(new.is_complete());
+    assert_eq!(status(&new, "u999"), PresenceStatus::Online);
+    new.begin_to_settle();
+    one.take(new.beat(), now);
+    assert!(new.settle(now).is_empty());
+    assert!(one.settle(now).is_empty());
+}
+
+#[test]
+fn the_users_of_a_silent_node_are_gone_after_the_lease_and_not_before() {
+    let now = Instant::now();
+    let mut boards: [Board; 3] = boards(now);
+    for (index, id) in [(0, "alice"), (0, "bob"), (1, "bob")] {
+        let note = come(&mut boards[index], id);
+        for board in &mut boards {
+            board.take(note.clone(), now);
+        }
+        for transition in settle(&mut boards, now).concat() {
+            hear(&mut boards, &transition);
+        }
+    }
+    let [_, one, two] = boards;
+    let mut living = [one, two];
+    let beats = [living[0].beat(), living[1].beat()];
+    let later = now + LEASE - Duration::from_millis(1);
+    for board in &mut living {
+        for beat in &beats {
+            board.take(beat.clone(), later);
+        }
+        board.expire(later);
+    }
+    assert_eq!(status(&living[0], "alice"), PresenceStatus::Online);
+    let later = now + LEASE + Duration::from_millis(1);
+    for board in &mut living {
+        board.expire(later);
+    }
+    let gone = settle(&mut living, later).concat();
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert_eq!(gone[0].user, user("alice"));
+    assert!(gone[0].last_seen.is_some());
+    assert_eq!(status(&living[0], "bob"), PresenceStatus::Online);
+}
+
+#[test]
+fn what_the_stream_does_not_show_is_settled_again_under_the_same_id() {
+    let now = Instant::now();
+    let [mut one]: [Board; 1] = boards(now);
+    come(&mut one, "alice");
+    let first = one.settle(now);
+    let later = now + Duration::from_secs(6);
+    one.forget_unheard(later);
+    let again = one.settle(later);
+    assert_eq!((first.len(), again.len()), (1, 1));
+    assert_eq!(first[0].shown, again[0].shown);
+    hear(std::slice::from_mut(&mut one), &again[0]);
+    let last = later + Duration::from_secs(6);
+    one.forget_unheard(last);
+    assert!(one.settle(last).is_empty());
+}
+
+#[test]
+fn a_choice_holds_on_every_board_and_an_older_one_changes_nothing() {
+    let now = Instant::now();
+    let [mut one, mut two]: [Board; 2] = boards(now);
+    let note = come(&mut one, "alice");
+    two.take(note, now);
+    let choose = |status, at| Chosen {
+        status,
+        text: None,
+        at,
+    };
+    // Made on the other node: it answers with it at once, and the node that has the user says it to all.
+    let busy = choose(ChosenStatus::Busy, 5);
+    two.choose(&user("alice"), &busy);
+    assert_eq!(status(&two, "alice"), PresenceStatus::Busy);
+    let word = Word::Chosen {
+        user: user("alice"),
+        chosen: busy,
+    };
+    let said = one.take(two.note(word), now);
+    assert_eq!(status(&one, "alice"), PresenceStatus::Busy);
+    for note in said {
+        assert!(two.take(note, now).is_empty());
+    }
+    let word = Word::Chosen {
+        user: user("alice"),
+        chosen: choose(ChosenStatus::Away, 4),
+    };
+    assert!(one.take(two.note(word), now).is_empty());
+    assert_eq!(status(&one, "alice"), PresenceStatus::Busy);
+}
