@@ -342,3 +342,30 @@ async fn nodes_know_of_one_anothers_users() {
     wait_for(&viewer, "alice", "offline").await;
     assert!(all_told(&mut b).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_large_conversation_does_not_count_as_shared() {
+    use mongodb::bson::doc;
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let carol = service.user("carol").await;
+    let large = service.group(&alice, &[&bob, &carol]).await;
+    let small = service.group(&alice, &[&bob]).await;
+    let conversations = service.place().collection("conversations").await;
+    let change = conversations
+        .update_one(
+            doc! { "_id": large.as_str() },
+            doc! { "$set": { "participantCount": 1000 } },
+        )
+        .await;
+    assert_eq!(change.expect("an update").modified_count, 1);
+    let mut b = bob.connect().await;
+    let mut c = carol.connect().await;
+    let _a = alice.connect().await;
+    let online = told(&mut b, "alice").await;
+    assert_eq!(online["data"]["conversationId"], small.as_str(), "{online}");
+    let frames = all_told(&mut c).await;
+    let of_alice = |frame: &&Value| frame["data"]["userId"] == "alice";
+    assert_eq!(frames.iter().filter(of_alice).count(), 0, "{frames:?}");
+}

@@ -224,3 +224,41 @@ async fn typing_reaches_the_other_node_and_silenced_rooms_hear_nothing() {
     let next = indicator(&mut b).await;
     assert_eq!(next["event"], "user:recording", "{next}");
 }
+
+#[tokio::test]
+async fn large_conversations_and_those_who_block_are_shown_nothing() {
+    use mongodb::bson::doc;
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let large = service.group(&alice, &[&bob]).await;
+    let direct = service.direct(&alice, &bob).await;
+    let usual = service.group(&alice, &[&bob]).await;
+    let place = service.place();
+    let change = place
+        .collection("conversations")
+        .await
+        .update_one(
+            doc! { "_id": large.as_str() },
+            doc! { "$set": { "participantCount": 1000 } },
+        )
+        .await;
+    assert_eq!(change.expect("an update").modified_count, 1);
+    let change = place
+        .collection("participants")
+        .await
+        .update_one(
+            doc! { "conversationId": direct.as_str(), "userId": "bob" },
+            doc! { "$set": { "isBlocking": true } },
+        )
+        .await;
+    assert_eq!(change.expect("an update").modified_count, 1);
+    let mut a = alice.connect().await;
+    let mut b = bob.connect().await;
+    for conversation in [&large, &direct, &usual] {
+        a.ok("typing:start", in_room(conversation)).await;
+    }
+    let shown = indicator(&mut b).await;
+    assert_eq!(shown["data"]["conversationId"], usual.as_str(), "{shown}");
+    assert!(indicators(&mut b).await.is_empty());
+}
