@@ -149,7 +149,8 @@ impl ConversationsApi {
 
     /// List one's conversations
     ///
-    /// Latest activity first.
+    /// Latest activity first, each with its newest message, what is unread and the caller's draft. Those that the caller put away are listed with
+    /// `archived=true` alone; hidden ones are left out until a new message.
     #[oai(
         path = "/conversations",
         method = "get",
@@ -158,9 +159,12 @@ impl ConversationsApi {
     async fn list(
         &self,
         caller: AsUser,
+        /// Whether to list those that the caller put away, instead of the others.
+        archived: Query<Option<bool>>,
         page: PageQuery,
     ) -> Result<Json<ConversationPage>, ApiError> {
-        let page = conversations::list(&self.0, &caller.0, &page.0).await?;
+        let archived = archived.0.unwrap_or_default();
+        let page = conversations::list(&self.0, &caller.0, archived.into(), &page.0).await?;
         Ok(Json(page.into()))
     }
 

@@ -58,6 +58,28 @@ impl Audience {
         &self.ranges
     }
 
+    /// The readable numbers from `from` to `to`, both inclusive.
+    pub fn within(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
+        self.ranges
+            .iter()
+            .map(|(first, last)| (from.max(*first), to.min(*last)))
+            .filter(|(first, last)| first <= last)
+            .collect()
+    }
+
+    /// What may be read, as a text that differs when that does.
+    pub fn key(&self) -> String {
+        let mut key = String::new();
+        for (from, to) in &self.ranges {
+            if *to == u64::MAX {
+                key.push_str(&format!("{from}- "));
+            } else {
+                key.push_str(&format!("{from}-{to} "));
+            }
+        }
+        key
+    }
+
     /// The number up to which changes of a message are known; `None` for all.
     pub fn as_of(&self) -> Option<u64> {
         self.as_of
@@ -69,4 +91,31 @@ pub fn is_pushed(intervals: &[(u64, Option<u64>)], seq: u64) -> bool {
     intervals
         .iter()
         .any(|(joined, left)| *joined <= seq && left.is_none_or(|left| seq <= left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_cut_to_what_is_asked_for() {
+        let audience = Audience {
+            ranges: vec![(3, 7), (12, u64::MAX)],
+            as_of: None,
+        };
+        assert_eq!(audience.within(1, 20), [(3, 7), (12, 20)]);
+        assert_eq!(audience.within(5, 12), [(5, 7), (12, 12)]);
+        assert!(audience.within(8, 11).is_empty());
+        assert!(audience.within(9, 8).is_empty());
+    }
+
+    #[test]
+    fn the_key_tells_one_audience_from_another() {
+        let audience = Audience {
+            ranges: vec![(3, 7), (12, u64::MAX)],
+            as_of: None,
+        };
+        assert_eq!(audience.key(), "3-7 12- ");
+        assert_eq!(Audience::everything().key(), "1- ");
+    }
 }

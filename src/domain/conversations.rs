@@ -18,8 +18,9 @@ use super::{
     participants::{self, USERS_PER_ENTRY},
     patch::Patch,
     state::{ConversationState, SHOWN_MEMBERS},
-    users,
+    unread, users,
 };
+use crate::store::{Listed, Shelf};
 
 /// The most characters of a conversation's name.
 pub const MAX_NAME: usize = 200;
@@ -187,29 +188,49 @@ pub fn direct_id(one: &UserId, other: &UserId) -> ConversationId {
 /// # Errors
 /// [`DomainError::NotFound`] for who is no member.
 pub async fn get(ctx: &Context, actor: &UserId, id: &ConversationId) -> Result<Conversation> {
-    let membership = ctx.store.find_membership(id, actor).await?;
-    let role = membership.active()?.role;
-    let preferences = membership.preferences()?;
-    let mut conversation = ctx
-        .store
-        .find_conversation(id)
-        .await?
-        .ok_or_else(DomainError::no_conversation)?;
-    conversation.my_role = Some(role);
-    conversation.preferences = Some(preferences);
-    Ok(conversation)
+    let listed = ctx.store.find_conversation_of(id, actor).await?;
+    let mut shown = show(ctx, actor, vec![listed]).await?;
+    shown.pop().ok_or_else(DomainError::no_conversation)
 }
 
-/// The conversations of a user, latest activity first.
+/// The conversations of a user that are put away, or those that are not, latest activity first. Hidden ones are left out until a new message.
 ///
 /// # Errors
 /// [`DomainError::Validation`] for an unknown cursor.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
+    shelf: Shelf,
     request: &PageRequest,
 ) -> Result<Page<Conversation>> {
-    ctx.store.find_conversation_page(actor, request).await
+    let page = ctx
+        .store
+        .find_conversation_page(actor, shelf, request)
+        .await?;
+    Ok(Page {
+        items: show(ctx, actor, page.items).await?,
+        next_cursor: page.next_cursor,
+        has_more: page.has_more,
+    })
+}
+
+/// Conversations as `actor` sees them: with the newest message, what is unread, and the draft.
+async fn show(ctx: &Context, actor: &UserId, listed: Vec<Listed>) -> Result<Vec<Conversation>> {
+    let (mut messages, standings) = tokio::try_join!(
+        ctx.store.find_last_messages(&listed, actor),
+        unread::standings(ctx, actor, &listed),
+    )?;
+    Ok(listed
+        .into_iter()
+        .zip(standings)
+        .map(|(listed, standing)| Conversation {
+            last_message: messages.remove(&listed.conversation.id).map(Box::new),
+            unread_count: Some(standing.counts.unread),
+            mention_count: Some(standing.counts.mentions),
+            draft: standing.marker.draft,
+            ..listed.conversation
+        })
+        .collect())
 }
 
 /// Public conversations whose name begins with `query` (all without one), by name.

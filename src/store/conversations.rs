@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chat_sdk::{Conversation, ConversationId, Timestamp, UserId};
+use chat_sdk::{Conversation, ConversationId, Message, Timestamp, UserId};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
@@ -17,11 +17,11 @@ use crate::domain::{
     DomainError, Result,
     audience::Audience,
     page::{Page, PageRequest},
-    state::Member,
+    state::{ConversationFields, Member},
 };
 
-/// How many conversations are looked at at once.
-const CONCURRENCY: usize = 8;
+/// How many single messages are looked for at once.
+const LOOKUPS_AT_ONCE: usize = 16;
 
 fn noun(document: &ConversationDocument) -> Conversation {
     let fields = document.fields();
@@ -50,13 +50,82 @@ fn noun(document: &ConversationDocument) -> Conversation {
     }
 }
 
+/// Which of a user's conversations are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shelf {
+    /// Those that are not put away.
+    Open,
+    /// Those that are.
+    Archived,
+}
+
+impl From<bool> for Shelf {
+    fn from(is_archived: bool) -> Self {
+        match is_archived {
+            true => Self::Archived,
+            false => Self::Open,
+        }
+    }
+}
+
+/// A conversation of a user.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The conversation, with nothing in it that has to be read elsewhere.
+    pub conversation: Conversation,
+    /// What its document says.
+    pub fields: ConversationFields,
+    /// The user's membership.
+    pub member: Member,
+}
+
+impl Listed {
+    fn new(document: &ConversationDocument, member: Member) -> Self {
+        Self {
+            conversation: Conversation {
+                my_role: Some(member.role),
+                preferences: Some(member.preferences.clone()),
+                ..noun(document)
+            },
+            fields: document.fields(),
+            member,
+        }
+    }
+
+    /// What the member may read.
+    pub fn audience(&self) -> Audience {
+        Audience::of(&self.fields, &self.member)
+    }
+
+    /// What to give as `before` to go on after it in a list that is sorted by latest activity.
+    pub fn cursor(&self) -> String {
+        cursor_at(
+            self.fields.last_activity_at.as_millis(),
+            &self.conversation.id,
+        )
+    }
+}
+
+fn listed_of(
+    documents: Vec<ConversationDocument>,
+    mut members: HashMap<ConversationId, Member>,
+) -> Vec<Listed> {
+    documents
+        .iter()
+        .filter_map(|document| {
+            let member = members.remove(&document.id)?;
+            Some(Listed::new(document, member))
+        })
+        .collect()
+}
+
 /// A place in a list that is sorted by latest activity.
 fn activity_cursor(document: &ConversationDocument) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!(
-        "{}:{}",
-        document.last_activity_at.timestamp_millis(),
-        document.id
-    ))
+    cursor_at(document.last_activity_at.timestamp_millis(), &document.id)
+}
+
+fn cursor_at(millis: i64, id: &ConversationId) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{millis}:{id}"))
 }
 
 fn parse_activity_cursor(text: &str) -> Option<(DateTime, ConversationId)> {
@@ -81,30 +150,32 @@ impl Store {
         Ok(found.as_ref().map(noun))
     }
 
-    /// The conversations of `user`, latest activity first, each with its newest message that the user may see.
+    /// The conversations of `user` that are put away, or those that are not, latest activity first. Hidden ones are left out.
     ///
     /// # Errors
     /// [`DomainError::Validation`] for an unknown cursor.
     pub async fn find_conversation_page(
         &self,
         user: &UserId,
+        shelf: Shelf,
         request: &PageRequest,
-    ) -> Result<Page<Conversation>> {
-        let memberships: Vec<ParticipantDocument> = bounded(async {
-            self.participants
-                .find(doc! { "userId": user.as_str(), "isActive": true })
-                .batch_size(2000)
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        let members: HashMap<ConversationId, Member> = memberships
-            .into_iter()
-            .map(|document| (document.conversation_id.clone(), document.member()))
-            .collect();
-        let ids: Vec<&str> = members.keys().map(ConversationId::as_str).collect();
-        let mut filter = doc! { "_id": { "$in": ids }, "isDeleted": false };
+    ) -> Result<Page<Listed>> {
+        let mut members = self.find_active_members(user).await?;
+        members.retain(|_, member| member.preferences.archived == (shelf == Shelf::Archived));
+        let (hidden, shown): (Vec<_>, Vec<_>) = members
+            .iter()
+            .partition(|(_, member)| member.preferences.hidden);
+        let shown: Vec<&str> = shown.iter().map(|(id, _)| id.as_str()).collect();
+        let mut listed = vec![doc! { "_id": { "$in": shown } }];
+        // A new message shows a hidden one again.
+        listed.extend(hidden.iter().map(|(id, member)| {
+            doc! { "_id": id.as_str(), "lastMessageSeq": { "$gt": number(member.hidden_at) } }
+        }));
+        let mut filter = match listed.len() {
+            1 => listed.remove(0),
+            _ => doc! { "$or": listed },
+        };
+        filter.insert("isDeleted", false);
         let mut direction = -1;
         if let Some((field, cursor)) = [("before", &request.before), ("after", &request.after)]
             .into_iter()
@@ -115,19 +186,18 @@ impl Store {
             if field == "after" {
                 direction = 1;
             }
-            filter.insert(
-                "$or",
-                vec![
-                    doc! { "lastActivityAt": { operator: at } },
-                    doc! { "lastActivityAt": at, "_id": { operator: id.as_str() } },
-                ],
-            );
+            let beyond = vec![
+                doc! { "lastActivityAt": { operator: at } },
+                doc! { "lastActivityAt": at, "_id": { operator: id.as_str() } },
+            ];
+            filter = doc! { "$and": [filter, { "$or": beyond }] };
         }
         let documents: Vec<ConversationDocument> = bounded(async {
             self.conversations
                 .find(filter)
                 .sort(doc! { "lastActivityAt": direction, "_id": direction })
                 .limit(i64::from(request.limit) + 1)
+                .batch_size(request.limit + 2)
                 .await?
                 .try_collect()
                 .await
@@ -135,10 +205,83 @@ impl Store {
         .await?;
         let page = Page::cut(documents, request.limit, activity_cursor);
         Ok(Page {
-            items: self.with_last_messages(page.items, &members).await?,
+            items: listed_of(page.items, members),
             next_cursor: page.next_cursor,
             has_more: page.has_more,
         })
+    }
+
+    /// Every conversation of `user`, latest activity first, after `cursor` if there is one.
+    ///
+    /// # Errors
+    /// [`DomainError::Validation`] for an unknown cursor.
+    pub async fn find_conversations_of(
+        &self,
+        user: &UserId,
+        cursor: Option<(&'static str, &str)>,
+    ) -> Result<Vec<Listed>> {
+        let members = self.find_active_members(user).await?;
+        let ids: Vec<&str> = members.keys().map(ConversationId::as_str).collect();
+        let mut filter = doc! { "_id": { "$in": ids }, "isDeleted": false };
+        if let Some((field, cursor)) = cursor {
+            let (at, id) = self.activity_position(field, cursor).await?;
+            let beyond = vec![
+                doc! { "lastActivityAt": { "$lt": at } },
+                doc! { "lastActivityAt": at, "_id": { "$lt": id.as_str() } },
+            ];
+            filter.insert("$or", beyond);
+        }
+        let documents: Vec<ConversationDocument> = bounded(async {
+            self.conversations
+                .find(filter)
+                .sort(doc! { "lastActivityAt": -1, "_id": -1 })
+                .batch_size(2000)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(listed_of(documents, members))
+    }
+
+    /// One conversation of `user`, who is a member of it now.
+    ///
+    /// # Errors
+    /// [`DomainError::NotFound`] for everybody else.
+    pub async fn find_conversation_of(&self, id: &ConversationId, user: &UserId) -> Result<Listed> {
+        let member_id = ParticipantDocument::id(id, user);
+        let (document, member) = tokio::try_join!(
+            bounded(
+                self.conversations
+                    .find_one(doc! { "_id": id.as_str(), "isDeleted": false })
+                    .into_future()
+            ),
+            bounded(
+                self.participants
+                    .find_one(doc! { "_id": member_id, "isActive": true })
+                    .into_future()
+            ),
+        )?;
+        document
+            .zip(member)
+            .map(|(document, member)| Listed::new(&document, member.member()))
+            .ok_or_else(DomainError::no_conversation)
+    }
+
+    async fn find_active_members(&self, user: &UserId) -> Result<HashMap<ConversationId, Member>> {
+        let memberships: Vec<ParticipantDocument> = bounded(async {
+            self.participants
+                .find(doc! { "userId": user.as_str(), "isActive": true })
+                .batch_size(5000)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(memberships
+            .into_iter()
+            .map(|document| (document.conversation_id.clone(), document.member()))
+            .collect())
     }
 
     async fn activity_position(
@@ -163,32 +306,31 @@ impl Store {
             .ok_or_else(unknown)
     }
 
-    async fn with_last_messages(
+    /// The newest message of each of `listed` that its member sees and whose time is not over, as `viewer` sees it.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_last_messages(
         &self,
-        documents: Vec<ConversationDocument>,
-        members: &HashMap<ConversationId, Member>,
-    ) -> Result<Vec<Conversation>> {
-        let mut wanted: Vec<Document> = Vec::new();
-        // The newest message may lie outside of what a member sees who left and joined again.
-        let mut hidden: Vec<(ConversationId, Audience)> = Vec::new();
-        for document in &documents {
-            let fields = document.fields();
-            let Some(member) = members.get(&document.id) else {
-                continue;
-            };
-            let seq = fields.last_message_seq;
-            let audience = Audience::of(&fields, member);
-            if audience.sees(seq) {
-                wanted.push(doc! { "conversationId": document.id.as_str(), "seq": number(seq) });
-            } else if seq > 0 {
-                hidden.push((document.id.clone(), audience));
-            }
-        }
+        listed: &[Listed],
+        viewer: &UserId,
+    ) -> Result<HashMap<ConversationId, Message>> {
+        let wanted: Vec<Document> = listed
+            .iter()
+            .filter(|one| one.audience().sees(one.fields.last_message_seq))
+            .map(|one| {
+                doc! {
+                    "conversationId": one.conversation.id.as_str(),
+                    "seq": number(one.fields.last_message_seq),
+                }
+            })
+            .collect();
         let mut messages = HashMap::new();
         if !wanted.is_empty() {
             let found: Vec<_> = bounded(async {
                 self.log
                     .find(doc! { "$or": wanted })
+                    .hint(mongodb::options::Hint::Name("owner_seq".to_owned()))
                     .await?
                     .try_collect::<Vec<_>>()
                     .await
@@ -196,56 +338,39 @@ impl Store {
             .await?;
             let now = Timestamp::now();
             for document in found {
-                let mut message = Some(StoredMessage::new(document)?);
-                if let Some(gone) = message.take_if(|message| message.is_gone(now)) {
-                    message = self.find_before(&gone, &documents, members).await?;
-                }
-                if let Some(message) = message {
-                    messages.insert(message.conversation_id.clone(), message.into_view());
+                let message = StoredMessage::new(document)?;
+                if !message.is_gone(now) {
+                    messages.insert(message.conversation_id.clone(), message);
                 }
             }
         }
-        let mut newest = stream::iter(hidden)
-            .map(|(id, audience)| async move {
-                self.read_messages(&id, &audience, 1, u64::MAX, -1, 1).await
-            })
-            .buffered(CONCURRENCY);
-        while let Some(found) = newest.try_next().await? {
-            for message in found {
-                let message = message.into_view();
-                messages.insert(message.conversation_id.clone(), message);
-            }
-        }
-        Ok(documents
+        // Where the newest is gone or not to be seen, the one before it.
+        let missing: Vec<_> = listed
             .iter()
-            .map(|document| Conversation {
-                last_message: messages.remove(&document.id).map(Box::new),
-                my_role: members.get(&document.id).map(|member| member.role),
-                preferences: members
-                    .get(&document.id)
-                    .map(|member| member.shown_preferences(document.fields().last_message_seq)),
-                ..noun(document)
+            .filter(|one| {
+                one.fields.last_message_seq > 0 && !messages.contains_key(&one.conversation.id)
             })
+            .map(|one| self.find_newest_of(one))
+            .collect();
+        let found: Vec<Option<StoredMessage>> = stream::iter(missing)
+            .buffer_unordered(LOOKUPS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let messages = messages
+            .into_values()
+            .chain(found.into_iter().flatten())
+            .collect();
+        let views = self.views(messages, None, Some(viewer)).await?;
+        Ok(views
+            .into_iter()
+            .map(|message| (message.conversation_id.clone(), message))
             .collect())
     }
 
-    /// The newest message before `gone`, whose time is over, that the member sees.
-    async fn find_before(
-        &self,
-        gone: &StoredMessage,
-        documents: &[ConversationDocument],
-        members: &HashMap<ConversationId, Member>,
-    ) -> Result<Option<StoredMessage>> {
-        let id = &gone.conversation_id;
-        let document = documents.iter().find(|document| document.id == *id);
-        let Some((document, member)) = document.zip(members.get(id)) else {
-            return Ok(None);
-        };
-        let audience = Audience::of(&document.fields(), member);
-        let found = self
-            .read_messages(id, &audience, 1, gone.seq - 1, -1, 1)
-            .await?;
-        Ok(found.into_iter().next())
+    async fn find_newest_of(&self, listed: &Listed) -> Result<Option<StoredMessage>> {
+        let to = listed.fields.last_message_seq;
+        self.find_newest_message(&listed.conversation.id, &listed.audience(), to)
+            .await
     }
 
     /// Public conversations whose name begins with `prefix`, regardless of case, by name.

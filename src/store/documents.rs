@@ -210,6 +210,7 @@ fn body(kind: EventType, data: &RawDocument) -> bson::error::Result<Body> {
         EventType::MessageRead
         | EventType::MessageDelivered
         | EventType::ConversationRead
+        | EventType::DraftUpdated
         | EventType::UserOnline
         | EventType::UserAway
         | EventType::UserOffline => {

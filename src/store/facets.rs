@@ -301,6 +301,12 @@ impl StoredMessage {
         self.created.thread_id.as_ref()
     }
 
+    /// The number of the newest reply in its thread, if there is one.
+    pub fn last_reply_seq(&self) -> Option<u64> {
+        let replies = self.facets.replies.as_ref();
+        replies.map(|replies| replies.seq.unsigned_abs())
+    }
+
     /// The host's own data of its latest edit, if that named any.
     pub fn edited_metadata(&self) -> Option<Metadata> {
         let edit = self.facets.edit.as_ref();

@@ -4,6 +4,7 @@
 use mongodb::{
     IndexModel,
     bson::{Document, doc},
+    error::ErrorKind,
     options::IndexOptions,
 };
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,7 @@ impl Store {
     /// [`PrepareError`].
     pub async fn prepare(&self) -> Result<String, PrepareError> {
         let is_message = doc! { "type": "message.created" };
+        self.drop_index("log", "history").await?;
         self.database
             .collection::<Document>("log")
             .create_indexes([
@@ -83,11 +85,27 @@ impl Store {
                 ),
                 // The sweep reads by cluster time and needs nothing but these fields.
                 index(doc! { "ts": 1, "conversationId": 1, "seq": 1 }, "sweep"),
-                // History: messages alone, however many other entries lie between.
+                // History: messages alone, however many other entries lie between. With everything that says whether a message counts as
+                // unread, so that many are counted without being read.
                 partial(
-                    doc! { "conversationId": 1, "seq": -1 },
-                    "history",
-                    is_message,
+                    doc! {
+                        "conversationId": 1, "seq": -1, "type": 1, "actorId": 1, "data.type": 1, "data.silent": 1,
+                        "deleted.isRestored": 1, "data.expiresAt": 1,
+                    },
+                    "messages",
+                    is_message.clone(),
+                ),
+                // Messages that mention somebody.
+                partial(
+                    doc! { "conversationId": 1, "data.mentions": 1, "seq": 1 },
+                    "mentions",
+                    doc! { "type": "message.created", "data.mentions": { "$exists": true } },
+                ),
+                // Which message's time is over next.
+                partial(
+                    doc! { "conversationId": 1, "data.expiresAt": 1 },
+                    "expiring",
+                    doc! { "type": "message.created", "data.expiresAt": { "$exists": true } },
                 ),
                 // What became of a message.
                 partial(
@@ -204,6 +222,24 @@ impl Store {
             ])
             .await?;
         self.epoch().await
+    }
+
+    /// Drops an index that an earlier version made, if it is there.
+    async fn drop_index(&self, collection: &str, name: &str) -> Result<(), PrepareError> {
+        /// There is no such collection, or no such index in it.
+        const NOTHING_THERE: [i32; 2] = [26, 27];
+        let dropped = self
+            .database
+            .collection::<Document>(collection)
+            .drop_index(name)
+            .await;
+        match dropped {
+            Err(error) => match *error.kind {
+                ErrorKind::Command(ref refusal) if NOTHING_THERE.contains(&refusal.code) => Ok(()),
+                _ => Err(error.into()),
+            },
+            Ok(()) => Ok(()),
+        }
     }
 
     async fn epoch(&self) -> Result<String, PrepareError> {

@@ -155,7 +155,7 @@ impl Store {
             self.log
                 .find(filter)
                 .sort(doc! { "conversationId": 1, "seq": direction })
-                .hint(mongodb::options::Hint::Name("history".to_owned()))
+                .hint(mongodb::options::Hint::Name("messages".to_owned()))
                 .limit(i64::from(limit))
                 .await?
                 .try_collect()

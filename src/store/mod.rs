@@ -11,6 +11,7 @@ mod facets;
 mod indexes;
 mod leases;
 pub mod log;
+mod markers;
 mod messages;
 mod participants;
 mod presence;
@@ -32,8 +33,10 @@ use mongodb::{
 };
 
 pub use expiry::Expiring;
+pub use conversations::{Listed, Shelf};
 pub use facets::StoredMessage;
 pub use indexes::PrepareError;
+pub use markers::{Seat, Seek, Span};
 /// A moment by the clock of the MongoDB cluster.
 pub use mongodb::bson::Timestamp as ClusterTime;
 pub use participants::{Membership, MembershipOf, TypingRules};
@@ -48,6 +51,7 @@ use blocks::BlockDocument;
 use documents::{ConversationDocument, LogDocument, ParticipantDocument, UserDocument};
 use log::Unavailable;
 use presence::PresenceDocument;
+use markers::Markers;
 use reactions::ReactionDocument;
 
 /// How long a read may take before its caller hears that the store is away.
@@ -67,10 +71,11 @@ pub struct Store {
     reactions: Collection<ReactionDocument>,
     blocks: Collection<BlockDocument>,
     presence: Collection<PresenceDocument>,
+    markers: Markers,
 }
 
 impl Store {
-    /// A store on the database `name` at `uri`. Nothing is connected yet.
+    /// A store on the database `name` at `uri`. Nothing is connected yet. Must be called within a runtime: marks have tasks of their own.
     ///
     /// # Errors
     /// For a URI that the driver does not understand, or a name that does not resolve.
@@ -104,6 +109,7 @@ impl Store {
             reactions: database.collection("reactions"),
             blocks: database.collection("blocks"),
             presence: database.collection("presence"),
+            markers: Markers::start(&database),
             database,
         })
     }

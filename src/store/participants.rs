@@ -61,6 +61,20 @@ impl Membership {
         kind == Some(ConversationType::Direct)
     }
 
+    /// What the documents say of the conversation and the member.
+    pub(super) fn new(fields: Option<ConversationFields>, member: Option<Member>) -> Self {
+        Self { fields, member }
+    }
+
+    /// The conversation and the member, who is one now.
+    ///
+    /// # Errors
+    /// [`DomainError::NotFound`] for everybody else.
+    pub fn seated(&self) -> Result<(&ConversationFields, &Member)> {
+        self.active()?;
+        self.living()
+    }
+
     /// What the user may read, as a member or former member.
     ///
     /// # Errors

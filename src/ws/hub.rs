@@ -546,6 +546,7 @@ impl TailSink for Hub {
             EventType::MessageRead => "message:read",
             EventType::MessageDelivered => "message:delivered",
             EventType::ConversationRead => "conversation:read",
+            EventType::DraftUpdated => "draft:updated",
             // Presence is told to those who share a conversation: see `super::presence`.
             _ => return,
         };

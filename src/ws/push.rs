@@ -178,6 +178,7 @@ impl Push {
             EventType::MessageRead
             | EventType::MessageDelivered
             | EventType::ConversationRead
+            | EventType::DraftUpdated
             | EventType::UserOnline
             | EventType::UserAway
             | EventType::UserOffline => return None,

@@ -98,6 +98,8 @@ event_types! {
     MessageDelivered = "message.delivered": MessageDelivered,
     /// A member read a conversation, or marked it unread; `data` is [`ConversationRead`]. A latest value, not in the log.
     ConversationRead = "conversation.read": ConversationRead,
+    /// A member has begun to write, or no more; `data` is [`DraftUpdated`]. A latest value, not in the log; told to the member's own devices.
+    DraftUpdated = "draft.updated": DraftUpdated,
     /// A user came online, or is busy; `data` is [`UserPresence`]. A latest value, not in the log.
     UserOnline = "user.online": UserPresence,
     /// A user is away; `data` is [`UserPresence`]. A latest value, not in the log.
@@ -116,6 +118,7 @@ impl EventType {
             Self::MessageRead
                 | Self::MessageDelivered
                 | Self::ConversationRead
+                | Self::DraftUpdated
                 | Self::UserOnline
                 | Self::UserAway
                 | Self::UserOffline
@@ -205,6 +208,8 @@ pub enum EventData {
     MessageDelivered(MessageDelivered),
     /// `conversation.read`
     ConversationRead(ConversationRead),
+    /// `draft.updated`
+    DraftUpdated(DraftUpdated),
     /// `user.online`, `user.away`, `user.offline`
     UserPresence(UserPresence),
     /// `user.blocked`, `user.unblocked`
@@ -303,6 +308,7 @@ pub struct EventShapes {
     conversation: Option<Conversation>,
     conversation_deleted: Option<ConversationDeleted>,
     conversation_read: Option<ConversationRead>,
+    draft_updated: Option<DraftUpdated>,
     participants_added: Option<ParticipantsAdded>,
     participants_removed: Option<ParticipantsRemoved>,
     participant_updated: Option<ParticipantUpdated>,
@@ -397,6 +403,18 @@ pub struct ConversationRead {
     pub mention_count: u64,
     /// When.
     pub read_at: Timestamp,
+}
+
+/// What a member has begun to write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct DraftUpdated {
+    /// In which conversation.
+    pub conversation_id: ConversationId,
+    /// The text; absent when there is none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<String>,
 }
 
 /// Whether a user is there.

@@ -1,0 +1,272 @@
+//! What a member has not read: counted from the log, the same way for every caller.
+//!
+//! Unread are the messages after the member's watermark that the member may see, up to the newest that the conversation's document knows. Own,
+//! deleted, silent and expired ones and those of the service count for nothing.
+
+use chat_sdk::{ConversationId, MessageId, Timestamp, UserId};
+
+use super::{
+    Context,
+    audience::Audience,
+    error::Result,
+    markers::{Change, Counted, Counts, Marker, Place},
+    messages,
+    page::{Page, PageRequest},
+    state::{ConversationFields, Member},
+};
+use crate::store::{Listed, Span};
+
+/// How many numbers must have been counted for the count to be worth keeping.
+const WORTH_KEEPING: u64 = 200;
+/// How many conversations are counted together.
+const COUNTED_AT_ONCE: usize = 100;
+
+/// Where a member is in a conversation, and what is unread there.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Standing {
+    /// The marker.
+    pub marker: Marker,
+    /// What is unread.
+    pub counts: Counts,
+}
+
+/// A conversation and a member of it: what counting needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Room<'a> {
+    /// The conversation.
+    pub id: &'a ConversationId,
+    /// What its document says.
+    pub fields: &'a ConversationFields,
+    /// The membership.
+    pub member: &'a Member,
+}
+
+impl<'a> From<&'a Listed> for Room<'a> {
+    fn from(listed: &'a Listed) -> Self {
+        Self {
+            id: &listed.conversation.id,
+            fields: &listed.fields,
+            member: &listed.member,
+        }
+    }
+}
+
+impl Room<'_> {
+    /// What the member may read.
+    pub fn audience(&self) -> Audience {
+        Audience::of(self.fields, self.member)
+    }
+
+    fn place(&self) -> Place {
+        Place::Conversation(self.id.clone())
+    }
+}
+
+/// A conversation with what is unread there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnreadIn {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// What is unread.
+    pub counts: Counts,
+}
+
+/// Where `user` is in each of `listed`, in their order.
+///
+/// # Errors
+/// [`super::DomainError::Unavailable`].
+pub async fn standings(ctx: &Context, user: &UserId, listed: &[Listed]) -> Result<Vec<Standing>> {
+    let rooms: Vec<Room<'_>> = listed.iter().map(Room::from).collect();
+    let places: Vec<Place> = rooms.iter().map(Room::place).collect();
+    let markers = ctx.store.find_markers(user, &places).await?;
+    let counts = count(ctx, user, &rooms, &markers).await?;
+    Ok(markers
+        .into_iter()
+        .zip(counts)
+        .map(|(marker, counts)| Standing { marker, counts })
+        .collect())
+}
+
+/// What is unread for `user` in each of `rooms` when their markers are these.
+///
+/// # Errors
+/// [`super::DomainError::Unavailable`].
+pub async fn count(
+    ctx: &Context,
+    user: &UserId,
+    rooms: &[Room<'_>],
+    markers: &[Marker],
+) -> Result<Vec<Counts>> {
+    let now = Timestamp::now();
+    let plans: Vec<Plan> = rooms
+        .iter()
+        .zip(markers)
+        .map(|(room, marker)| Plan::of(*room, marker, now))
+        .collect();
+    let spans: Vec<Span> = plans
+        .iter()
+        .filter(|plan| !plan.span.is_empty())
+        .map(|plan| plan.span.clone())
+        .collect();
+    let mut found = Vec::with_capacity(spans.len());
+    for spans in spans.chunks(COUNTED_AT_ONCE) {
+        found.extend(ctx.store.count_unread(user, spans).await?);
+    }
+    let mut found = found.into_iter();
+    let mut counts = Vec::with_capacity(plans.len());
+    for ((plan, room), marker) in plans.into_iter().zip(rooms).zip(markers) {
+        let Plan { known, span } = plan;
+        let total = match span.is_empty() {
+            true => known,
+            false => known + found.next().unwrap_or_default(),
+        };
+        if span.len() >= WORTH_KEEPING {
+            keep(ctx, user, *room, (marker, total), now);
+        }
+        counts.push(total);
+    }
+    Ok(counts)
+}
+
+/// What is known already, and what has to be counted.
+#[derive(Debug, Clone, PartialEq)]
+struct Plan {
+    known: Counts,
+    span: Span,
+}
+
+impl Plan {
+    fn of(room: Room<'_>, marker: &Marker, now: Timestamp) -> Self {
+        let audience = room.audience();
+        let counted = marker.counted.as_ref().filter(|counted| {
+            counted.read_seq == marker.read_seq
+                && counted.removal_seq >= room.fields.last_removal_seq
+                && counted.to <= room.fields.last_message_seq
+                && counted
+                    .valid_until
+                    .is_none_or(|until| now.as_millis() < until)
+                && counted.audience == audience.key()
+        });
+        let known = counted.map(|counted| counted.counts).unwrap_or_default();
+        let after = counted.map_or(marker.read_seq, |counted| counted.to.max(counted.read_seq));
+        Self {
+            known,
+            span: Span {
+                conversation: room.id.clone(),
+                ranges: audience.within(after + 1, room.fields.last_message_seq),
+            },
+        }
+    }
+}
+
+/// Keeps a count in the background, so that the next one needs only what comes from now on.
+fn keep(
+    ctx: &Context,
+    user: &UserId,
+    room: Room<'_>,
+    (marker, counts): (&Marker, Counts),
+    since: Timestamp,
+) {
+    let store = std::sync::Arc::clone(&ctx.store);
+    let (user, place) = (user.clone(), room.place());
+    let mut counted = Counted {
+        read_seq: marker.read_seq,
+        to: room.fields.last_message_seq,
+        removal_seq: room.fields.last_removal_seq,
+        audience: room.audience().key(),
+        valid_until: None,
+        counts,
+    };
+    let conversation = room.id.clone();
+    tokio::spawn(async move {
+        // From the moment of the count on: a message whose time was over since then may be in it.
+        if let Ok(expiry) = store.find_next_expiry(&conversation, since).await {
+            counted.valid_until = expiry;
+            store.mark_later(&place, &user, Change::Counted(counted));
+        }
+    });
+}
+
+/// What is unread in one conversation.
+///
+/// # Errors
+/// [`super::DomainError::NotFound`] for who is no member.
+pub async fn of_conversation(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+) -> Result<Counts> {
+    let listed = ctx.store.find_conversation_of(conversation, actor).await?;
+    let standings = standings(ctx, actor, &[listed]).await?;
+    Ok(standings.first().map(|one| one.counts).unwrap_or_default())
+}
+
+/// What is unread in all conversations of a user together, archived ones too.
+///
+/// # Errors
+/// [`super::DomainError::Unavailable`].
+pub async fn total(ctx: &Context, actor: &UserId) -> Result<Counts> {
+    let listed = ctx.store.find_conversations_of(actor, None).await?;
+    let standings = standings(ctx, actor, &shown(listed)).await?;
+    Ok(standings
+        .into_iter()
+        .fold(Counts::default(), |sum, one| sum + one.counts))
+}
+
+/// The conversations of a user in which something is unread, latest activity first, archived ones too.
+///
+/// # Errors
+/// [`super::DomainError::Validation`] for an unknown cursor.
+pub async fn list(ctx: &Context, actor: &UserId, request: &PageRequest) -> Result<Page<UnreadIn>> {
+    // One direction only: whichever parameter carries it, a cursor goes on.
+    let cursor = [("before", &request.before), ("after", &request.after)]
+        .into_iter()
+        .find_map(|(field, cursor)| cursor.as_deref().map(|cursor| (field, cursor)));
+    let listed = shown(ctx.store.find_conversations_of(actor, cursor).await?);
+    let mut found = Vec::new();
+    for some in listed.chunks(COUNTED_AT_ONCE) {
+        let standings = standings(ctx, actor, some).await?;
+        let unread = some.iter().zip(standings);
+        found.extend(unread.filter(|(_, standing)| standing.counts.unread > 0));
+        if found.len() > request.limit as usize {
+            break;
+        }
+    }
+    let page = Page::cut(found, request.limit, |(listed, _)| listed.cursor());
+    Ok(Page {
+        items: page
+            .items
+            .into_iter()
+            .map(|(listed, standing)| UnreadIn {
+                conversation: listed.conversation.id.clone(),
+                counts: standing.counts,
+            })
+            .collect(),
+        next_cursor: page.next_cursor,
+        has_more: page.has_more,
+    })
+}
+
+/// Without those that the member hides.
+fn shown(mut listed: Vec<Listed>) -> Vec<Listed> {
+    listed.retain(|one| !one.member.hides(one.fields.last_message_seq));
+    listed
+}
+
+/// What is unread in the thread of a message: its replies after the member's watermarks in the thread and in the conversation.
+///
+/// # Errors
+/// [`super::DomainError::NotFound`] when the caller may not see the message.
+pub async fn of_thread(ctx: &Context, actor: &UserId, root: &MessageId) -> Result<Counts> {
+    let (stored, membership, audience) = messages::visible_message(ctx, actor, root).await?;
+    let (fields, _) = membership.seated().map_err(messages::as_no_message)?;
+    let places = [
+        Place::Conversation(stored.conversation_id.clone()),
+        Place::Thread(root.clone()),
+    ];
+    let markers = ctx.store.find_markers(actor, &places).await?;
+    let read = markers.iter().map(|marker| marker.read_seq).max();
+    let from = read.unwrap_or(0).max(stored.seq) + 1;
+    let ranges = audience.within(from, fields.last_message_seq);
+    ctx.store.count_unread_replies(actor, root, &ranges).await
+}

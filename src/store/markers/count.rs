@@ -1,0 +1,301 @@
+//! Counting what is unread, from the log.
+
+use std::collections::HashMap;
+
+use chat_sdk::{ConversationId, MessageId, Timestamp, UserId};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mongodb::bson::{self, Document, doc};
+use serde::Deserialize;
+
+use super::super::{Store, bounded, documents::number, facets::StoredMessage, log::Unavailable};
+use crate::domain::{
+    Result,
+    audience::Audience,
+    markers::Counts,
+    messages::{MENTION_ALL, MENTION_HERE},
+};
+
+type Stored<T> = std::result::Result<T, Unavailable>;
+
+/// Numbers of a conversation's log whose messages are to be counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// From and to, both inclusive, ascending.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+impl Span {
+    /// From how many numbers on a span is counted by itself, in the index alone. Shorter ones are read together with others.
+    pub const LARGE: u64 = 100;
+    /// How many numbers are counted by one command, so that each is answered in time.
+    const CHUNK: u64 = 100_000;
+    /// How many large spans are counted at once.
+    const AT_ONCE: usize = 8;
+
+    /// How many numbers there are.
+    pub fn len(&self) -> u64 {
+        self.ranges.iter().map(|(from, to)| to - from + 1).sum()
+    }
+
+    /// Whether there is nothing to count.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    fn filters(&self) -> Vec<Document> {
+        let range = |(from, to): &(u64, u64)| in_range(&self.conversation, *from, *to);
+        self.ranges.iter().map(range).collect()
+    }
+}
+
+fn in_range(conversation: &ConversationId, from: u64, to: u64) -> Document {
+    doc! {
+        "conversationId": conversation.as_str(),
+        "seq": { "$gte": number(from), "$lte": number(to) },
+    }
+}
+
+/// What counts as unread for `user`: no own messages, none of the service, no silent ones, none that is deleted or whose time is over.
+fn countable(user: &UserId) -> Document {
+    doc! {
+        "type": "message.created",
+        "actorId": { "$ne": user.as_str() },
+        "data.type": { "$ne": "system" },
+        "data.silent": { "$ne": true },
+        // The facet is there where the message was deleted; then it says whether it is back.
+        "deleted.isRestored": { "$ne": false },
+        "data.expiresAt": { "$not": { "$lte": Timestamp::now().as_millis() } },
+    }
+}
+
+/// Whether a message mentions `user`, as an expression over it.
+fn mentions_expression(user: &UserId) -> Document {
+    let list = |name: &str| doc! { "$ifNull": [name, []] };
+    let is_in = |what: &str, name: &str| doc! { "$in": [{ "$literal": what }, list(name)] };
+    doc! { "$or": [
+        is_in(user.as_str(), "$data.mentions"),
+        is_in(MENTION_ALL, "$data.mentions"),
+        { "$and": [is_in(MENTION_HERE, "$data.mentions"), is_in(user.as_str(), "$data.here")] },
+    ] }
+}
+
+/// Whether a message mentions `user`, as a filter that finds them by the index.
+fn mentions_filter(user: &UserId) -> Document {
+    doc! {
+        "data.mentions": { "$in": [user.as_str(), MENTION_ALL, MENTION_HERE] },
+        "$or": [
+            { "data.mentions": { "$in": [user.as_str(), MENTION_ALL] } },
+            { "data.here": user.as_str() },
+        ],
+    }
+}
+
+fn totals(user: &UserId, by: &str) -> Document {
+    doc! { "$group": {
+        "_id": by,
+        "unread": { "$sum": 1_i64 },
+        "mentions": { "$sum": { "$cond": [mentions_expression(user), 1_i64, 0_i64] } },
+    } }
+}
+
+#[derive(Deserialize)]
+struct Totals {
+    #[serde(rename = "_id")]
+    id: Option<String>,
+    unread: i64,
+    mentions: i64,
+}
+
+impl Totals {
+    fn counts(&self) -> Counts {
+        Counts {
+            unread: self.unread.unsigned_abs(),
+            mentions: self.mentions.unsigned_abs(),
+        }
+    }
+}
+
+impl Store {
+    /// What counts as unread for `user` in each of `spans`, in their order. No conversation may be there twice.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn count_unread(&self, user: &UserId, spans: &[Span]) -> Result<Vec<Counts>> {
+        let (large, small): (Vec<&Span>, Vec<&Span>) =
+            spans.iter().partition(|span| span.len() >= Span::LARGE);
+        let large: Vec<_> = large
+            .into_iter()
+            .map(|span| self.count_large(user, span))
+            .collect();
+        let one_by_one = stream::iter(large)
+            .buffer_unordered(Span::AT_ONCE)
+            .try_collect::<Vec<_>>();
+        let (large, small) = tokio::try_join!(one_by_one, self.count_small(user, &small))?;
+        let counts: HashMap<String, Counts> = large.into_iter().chain(small).collect();
+        let of_span = |span: &Span| counts.get(span.conversation.as_str()).copied();
+        Ok(spans
+            .iter()
+            .map(|span| of_span(span).unwrap_or_default())
+            .collect())
+    }
+
+    /// Counts short spans together, by reading their messages: for few that is cheaper than finding one's way through the wide index.
+    async fn count_small(&self, user: &UserId, spans: &[&Span]) -> Stored<Vec<(String, Counts)>> {
+        let ranges: Vec<Document> = spans.iter().flat_map(|span| span.filters()).collect();
+        if ranges.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut filter = countable(user);
+        filter.insert("$or", ranges);
+        let totals = self
+            .count_by(filter, totals(user, "$conversationId"), "owner_seq")
+            .await?;
+        Ok(totals
+            .into_iter()
+            .filter_map(|total| Some((total.id.clone()?, total.counts())))
+            .collect())
+    }
+
+    async fn count_by(
+        &self,
+        filter: Document,
+        group: Document,
+        index: &str,
+    ) -> Stored<Vec<Totals>> {
+        let found: Vec<Document> = bounded(async {
+            self.log
+                .aggregate([doc! { "$match": filter }, group])
+                .hint(mongodb::options::Hint::Name(index.to_owned()))
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        found
+            .into_iter()
+            .map(|document| bson::deserialize_from_document(document).map_err(|_| Unavailable))
+            .collect()
+    }
+
+    /// Counts a long span in the index alone, piece by piece.
+    async fn count_large(&self, user: &UserId, span: &Span) -> Stored<(String, Counts)> {
+        let mut counts = Counts::default();
+        for (from, to) in &span.ranges {
+            let mut from = *from;
+            while from <= *to {
+                let end = to.min(&(from + Span::CHUNK - 1)).to_owned();
+                let mut unread = in_range(&span.conversation, from, end);
+                unread.extend(countable(user));
+                let mut mentions = unread.clone();
+                mentions.extend(mentions_filter(user));
+                let (unread, mentions) = tokio::try_join!(
+                    self.count_in(unread, "messages"),
+                    self.count_in(mentions, "mentions"),
+                )?;
+                counts = counts + Counts { unread, mentions };
+                from = end + 1;
+            }
+        }
+        Ok((span.conversation.to_string(), counts))
+    }
+
+    /// By the command and not by an aggregation: it takes half the time.
+    async fn count_in(&self, filter: Document, index: &str) -> Stored<u64> {
+        #[derive(Deserialize)]
+        struct Reply {
+            n: i64,
+        }
+        let command = doc! {
+            "count": "log",
+            "query": filter,
+            "hint": index,
+            "readConcern": { "level": "majority" },
+        };
+        let reply = bounded(self.database.run_command(command).into_future()).await?;
+        let reply: Reply = bson::deserialize_from_document(reply).map_err(|_| Unavailable)?;
+        Ok(reply.n.unsigned_abs())
+    }
+
+    /// What counts as unread for `user` of the replies to `root` in `ranges`.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn count_unread_replies(
+        &self,
+        user: &UserId,
+        root: &MessageId,
+        ranges: &[(u64, u64)],
+    ) -> Result<Counts> {
+        if ranges.is_empty() {
+            return Ok(Counts::default());
+        }
+        let ranges: Vec<Document> = ranges
+            .iter()
+            .map(|(from, to)| doc! { "seq": { "$gte": number(*from), "$lte": number(*to) } })
+            .collect();
+        let mut filter = countable(user);
+        filter.insert("data.threadId", root.as_str());
+        filter.insert("$or", ranges);
+        let totals = self
+            .count_by(filter, totals(user, "$data.threadId"), "threads")
+            .await?;
+        Ok(totals.first().map(Totals::counts).unwrap_or_default())
+    }
+
+    /// When, later than `since`, the time of a message of `conversation` is over first, if one's is set (milliseconds since 1970).
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_next_expiry(
+        &self,
+        conversation: &ConversationId,
+        since: Timestamp,
+    ) -> Result<Option<i64>> {
+        #[derive(Deserialize)]
+        struct Expiring {
+            data: Time,
+        }
+        #[derive(Deserialize)]
+        struct Time {
+            #[serde(rename = "expiresAt")]
+            expires_at: i64,
+        }
+        let filter = doc! {
+            "conversationId": conversation.as_str(),
+            "type": "message.created",
+            "data.expiresAt": { "$gt": since.as_millis() },
+        };
+        let found = bounded(
+            self.log
+                .clone_with_type::<Expiring>()
+                .find_one(filter)
+                .sort(doc! { "data.expiresAt": 1 })
+                .projection(doc! { "_id": 0, "data.expiresAt": 1 })
+                .hint(mongodb::options::Hint::Name("expiring".to_owned()))
+                .into_future(),
+        )
+        .await?;
+        Ok(found.map(|message| message.data.expires_at))
+    }
+
+    /// The newest message of `conversation` that `audience` sees, up to number `to`.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_newest_message(
+        &self,
+        conversation: &ConversationId,
+        audience: &Audience,
+        to: u64,
+    ) -> Result<Option<StoredMessage>> {
+        if audience.within(1, to).is_empty() {
+            return Ok(None);
+        }
+        let mut found = self
+            .read_messages(conversation, audience, 1, to, -1, 1)
+            .await?;
+        Ok(found.pop())
+    }
+}

@@ -1,0 +1,121 @@
+//! What the collections `markers` and `reads` hold.
+
+use chat_sdk::{MessageId, UserId};
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use serde::{Deserialize, Serialize};
+
+use super::super::documents::{ParticipantDocument, moment, number};
+use crate::domain::markers::{Counted, Counts, Marker, Place, ReceiptKind};
+
+/// The `_id` of a marker: the conversation's or the thread's id, which have a fixed length, and the user's.
+pub fn marker_id(place: &Place, user: &UserId) -> String {
+    match place {
+        Place::Conversation(conversation) => ParticipantDocument::id(conversation, user),
+        Place::Thread(root) => thread_id(root, user),
+    }
+}
+
+fn thread_id(root: &MessageId, user: &UserId) -> String {
+    format!("{root}:{user}")
+}
+
+/// Where a member is. Whose and of what it is stands in the `_id` alone.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MarkerDocument {
+    /// The marker's id.
+    #[serde(rename = "_id")]
+    pub id: String,
+    read_seq: i64,
+    read_at: Option<DateTime>,
+    delivered_seq: i64,
+    delivered_at: Option<DateTime>,
+    draft: Option<String>,
+    counted: Option<CountedDocument>,
+}
+
+impl MarkerDocument {
+    /// The marker that this says.
+    pub fn marker(self) -> Marker {
+        Marker {
+            read_seq: self.read_seq.unsigned_abs(),
+            read_at: self.read_at.map(moment),
+            delivered_seq: self.delivered_seq.unsigned_abs(),
+            delivered_at: self.delivered_at.map(moment),
+            draft: self.draft,
+            counted: self.counted.map(CountedDocument::counted),
+        }
+    }
+}
+
+/// A count that was made before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CountedDocument {
+    read_seq: i64,
+    to: i64,
+    removal_seq: i64,
+    audience: String,
+    #[serde(default)]
+    valid_until: Option<i64>,
+    unread: i64,
+    mentions: i64,
+}
+
+impl CountedDocument {
+    fn counted(self) -> Counted {
+        Counted {
+            read_seq: self.read_seq.unsigned_abs(),
+            to: self.to.unsigned_abs(),
+            removal_seq: self.removal_seq.unsigned_abs(),
+            audience: self.audience,
+            valid_until: self.valid_until,
+            counts: Counts {
+                unread: self.unread.unsigned_abs(),
+                mentions: self.mentions.unsigned_abs(),
+            },
+        }
+    }
+}
+
+/// A count as it is stored.
+pub fn counted_document(counted: &Counted) -> Document {
+    doc! {
+        "readSeq": number(counted.read_seq),
+        "to": number(counted.to),
+        "removalSeq": number(counted.removal_seq),
+        "audience": &counted.audience,
+        "validUntil": counted.valid_until,
+        "unread": number(counted.counts.unread),
+        "mentions": number(counted.counts.mentions),
+    }
+}
+
+/// When a marker went a step forward. Which one and to where stands in the `_id`, see [`advance_id`]: there is no other index, and in that one the
+/// steps of one marker stand in order.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AdvanceDocument {
+    /// When.
+    pub at: DateTime,
+}
+
+/// The letter of a kind in a step's `_id`.
+pub fn letter(kind: ReceiptKind) -> &'static str {
+    match kind {
+        ReceiptKind::Read => "r",
+        ReceiptKind::Delivered => "d",
+    }
+}
+
+/// The `_id` of the step of `marker` to number `seq`.
+pub fn advance_id(marker: &str, kind: ReceiptKind, seq: u64) -> Document {
+    doc! { "m": marker, "k": letter(kind), "s": number(seq) }
+}
+
+/// The `_id`s of the steps of `marker` to number `seq` or beyond.
+pub fn advances_from(marker: &str, kind: ReceiptKind, seq: u64) -> Document {
+    doc! {
+        "$gte": advance_id(marker, kind, seq),
+        "$lte": { "m": marker, "k": letter(kind), "s": Bson::MaxKey },
+    }
+}

@@ -1,0 +1,95 @@
+//! Group commit for anything: what comes while a group is under way goes together in the next. No timer, and no wait when idle.
+
+use std::future::Future;
+
+use tokio::sync::{mpsc, oneshot};
+
+/// The most items of a group.
+const MAX_ITEMS: usize = 512;
+
+/// A task that takes items in groups, one group at a time.
+pub struct Group<I, O> {
+    inbox: mpsc::UnboundedSender<(I, oneshot::Sender<O>)>,
+}
+
+impl<I, O> Group<I, O>
+where
+    I: Send + 'static,
+    O: Send + 'static,
+{
+    /// Starts the task; it ends with the handle. `run` answers a group item by item, in order.
+    pub fn start<R, F>(run: R) -> Self
+    where
+        R: Fn(Vec<I>) -> F + Send + 'static,
+        F: Future<Output = Vec<O>> + Send,
+    {
+        let (inbox, mut arrivals) = mpsc::unbounded_channel::<(I, oneshot::Sender<O>)>();
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            while arrivals.recv_many(&mut batch, MAX_ITEMS).await > 0 {
+                let (items, callers): (Vec<I>, Vec<_>) = batch.drain(..).unzip();
+                for (caller, outcome) in callers.into_iter().zip(run(items).await) {
+                    // Who does not wait any more has no use for it.
+                    let _ = caller.send(outcome);
+                }
+            }
+        });
+        Self { inbox }
+    }
+
+    /// Takes `item` in and waits for what becomes of it; `None` when the task is gone. Every caller waits for its own answer, so that the inbox
+    /// is bounded by the number of callers.
+    pub async fn ask(&self, item: I) -> Option<O> {
+        let (caller, outcome) = oneshot::channel();
+        self.inbox.send((item, caller)).ok()?;
+        outcome.await.ok()
+    }
+
+    /// Takes `item` in and does not wait.
+    pub fn tell(&self, item: I) {
+        let (caller, _) = oneshot::channel();
+        let _ = self.inbox.send((item, caller));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::future::join_all;
+    use tokio::sync::{Mutex, Semaphore};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_while_a_group_is_under_way_goes_together_in_the_next() {
+        let gate = Arc::new(Semaphore::new(0));
+        let sizes = Arc::new(Mutex::new(Vec::new()));
+        let group = Group::start({
+            let (gate, sizes) = (Arc::clone(&gate), Arc::clone(&sizes));
+            move |items: Vec<u32>| {
+                let (gate, sizes) = (Arc::clone(&gate), Arc::clone(&sizes));
+                async move {
+                    gate.acquire().await.expect("open").forget();
+                    sizes.lock().await.push(items.len());
+                    items.into_iter().map(|item| item * 2).collect()
+                }
+            }
+        });
+        let first = group.ask(1);
+        tokio::pin!(first);
+        assert!(
+            futures_util::poll!(&mut first).is_pending(),
+            "waits at the gate"
+        );
+        gate.add_permits(1);
+        assert_eq!(first.await, Some(2));
+        let others = join_all((10..20).map(|item| group.ask(item)));
+        tokio::pin!(others);
+        assert!(futures_util::poll!(&mut others).is_pending());
+        gate.add_permits(1);
+        let answers: Vec<u32> = others.await.into_iter().flatten().collect();
+        assert_eq!(answers, (10..20).map(|item| item * 2).collect::<Vec<_>>());
+        assert_eq!(*sizes.lock().await, [1, 10]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Markers: where members are in conversations and threads. State, in no log.
+//!
+//! Cast: `group` is group commit for anything; `pending` merges the changes of one marker; `marks` writes them, a group at a time; `seats` reads what
+//! a mark is checked against, for many callers at once; `receipts` says who read a message and when; `count` counts what is unread; `document` is
+//! how it all is stored.
+//!
+//! Invariants: a marker never goes backwards but by marking unread, whoever writes it. A caller hears of a change after a majority has it, journaled.
+//! The collection `reads` has a step for every advance, so the time of the first step to a message or beyond it is when it was read.
+
+mod count;
+mod document;
+mod group;
+mod marks;
+mod pending;
+mod receipts;
+mod seats;
+
+use std::collections::HashMap;
+
+use chat_sdk::UserId;
+use futures_util::TryStreamExt;
+use mongodb::{Collection, Database, bson::doc};
+
+pub use count::Span;
+pub use seats::{Seat, Seek};
+
+use super::{Store, bounded};
+use crate::domain::{
+    DomainError, Result,
+    markers::{Change, Marked, Marker, Place},
+};
+use document::{MarkerDocument, marker_id};
+use group::Group;
+use marks::{Mark, Marks};
+use seats::Seats;
+
+/// The collections and tasks of markers.
+pub struct Markers {
+    documents: Collection<MarkerDocument>,
+    marks: Group<Mark, Result<Marked>>,
+    seats: Group<Seek, Result<Seat>>,
+}
+
+impl Markers {
+    /// Starts the tasks; they end with the handle.
+    pub fn start(database: &Database) -> Self {
+        let marks = Marks::new(database);
+        let seats = Seats::new(database);
+        Self {
+            documents: database.collection("markers"),
+            marks: Group::start(move |items| {
+                let marks = marks.clone();
+                async move { marks.write(items).await }
+            }),
+            seats: Group::start(move |items| {
+                let seats = seats.clone();
+                async move { seats.read(items).await }
+            }),
+        }
+    }
+}
+
+impl Store {
+    /// Changes the marker of `user` in `place`, together with whatever else is being changed. If this returns `Ok`, a majority has it.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`]: the outcome is unknown then, and repeating it is safe.
+    pub async fn mark(&self, place: Place, user: &UserId, change: Change) -> Result<Marked> {
+        let mark = Mark {
+            id: marker_id(&place, user),
+            change,
+        };
+        let marked = self.markers.marks.ask(mark).await;
+        marked.unwrap_or_else(|| Err(DomainError::store_unavailable()))
+    }
+
+    /// Changes a marker some time soon, or never: for what can be made anew.
+    pub fn mark_later(&self, place: &Place, user: &UserId, change: Change) {
+        let id = marker_id(place, user);
+        self.markers.marks.tell(Mark { id, change });
+    }
+
+    /// What `seek` asks for, read together with what others ask for.
+    ///
+    /// # Errors
+    /// [`DomainError::NotFound`] for a message that is not there, [`DomainError::Unavailable`].
+    pub async fn find_seat(&self, seek: Seek) -> Result<Seat> {
+        let seat = self.markers.seats.ask(seek).await;
+        seat.unwrap_or_else(|| Err(DomainError::store_unavailable()))
+    }
+
+    /// The markers of `user` in `places`, in their order; where there is none, one that says nothing.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn find_markers(&self, user: &UserId, places: &[Place]) -> Result<Vec<Marker>> {
+        let ids: Vec<String> = places.iter().map(|place| marker_id(place, user)).collect();
+        let mut found = find_documents(&self.markers.documents, &ids).await?;
+        Ok(ids
+            .iter()
+            .map(|id| found.remove(id).unwrap_or_default())
+            .collect())
+    }
+}
+
+async fn find_documents(
+    collection: &Collection<MarkerDocument>,
+    ids: &[String],
+) -> Result<HashMap<String, Marker>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let documents: Vec<MarkerDocument> = bounded(async {
+        collection
+            .find(doc! { "_id": { "$in": ids } })
+            .batch_size(2000)
+            .await?
+            .try_collect()
+            .await
+    })
+    .await?;
+    Ok(documents
+        .into_iter()
+        .map(|document| (document.id.clone(), document.marker()))
+        .collect())
+}

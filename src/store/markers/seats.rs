@@ -1,0 +1,154 @@
+//! What a mark is checked against: the message, the conversation and the membership, read for many callers at once.
+
+use std::collections::HashMap;
+
+use chat_sdk::{ConversationId, MessageId, UserId};
+use futures_util::TryStreamExt;
+use mongodb::{
+    Collection, Database,
+    bson::{Document, doc},
+};
+use serde::de::DeserializeOwned;
+
+use super::super::{
+    bounded,
+    documents::{ConversationDocument, LogDocument, ParticipantDocument},
+    facets::StoredMessage,
+    participants::Membership,
+};
+use crate::domain::{DomainError, Result};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub enum Seek {
+    /// A message, its conversation, and a user's membership there.
+    Message(MessageId, UserId),
+    /// A conversation and a user's membership there.
+    Conversation(ConversationId, UserId),
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The message, where one was asked for.
+    pub message: Option<StoredMessage>,
+    /// The membership.
+    pub membership: Membership,
+}
+
+/// Reads seats.
+#[derive(Clone)]
+pub struct Seats {
+    log: Collection<LogDocument>,
+    conversations: Collection<ConversationDocument>,
+    participants: Collection<ParticipantDocument>,
+}
+
+impl Seats {
+    /// A reader of `database`.
+    pub fn new(database: &Database) -> Self {
+        Self {
+            log: database.collection("log"),
+            conversations: database.collection("conversations"),
+            participants: database.collection("participants"),
+        }
+    }
+
+    /// Reads a group and answers each.
+    pub async fn read(&self, seeks: Vec<Seek>) -> Vec<Result<Seat>> {
+        match self.try_read(&seeks).await {
+            Ok(answers) => answers,
+            Err(error) => seeks.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    async fn try_read(&self, seeks: &[Seek]) -> Result<Vec<Result<Seat>>> {
+        let wanted = unique(seeks.iter().filter_map(|seek| match seek {
+            Seek::Message(message, _) => Some(message.to_event_id().to_string()),
+            Seek::Conversation(..) => None,
+        }));
+        let found = find(&self.log, &wanted, doc! { "type": "message.created" }).await?;
+        let mut messages = HashMap::new();
+        for document in found {
+            let message = StoredMessage::new(document)?;
+            messages.insert(message.id.clone(), message);
+        }
+        let places: Vec<Option<(&ConversationId, &UserId)>> = seeks
+            .iter()
+            .map(|seek| match seek {
+                Seek::Message(message, user) => messages
+                    .get(message)
+                    .map(|message| (&message.conversation_id, user)),
+                Seek::Conversation(conversation, user) => Some((conversation, user)),
+            })
+            .collect();
+        let conversations = unique(places.iter().flatten().map(|(id, _)| id.to_string()));
+        let members = unique(
+            places
+                .iter()
+                .flatten()
+                .map(|(conversation, user)| ParticipantDocument::id(conversation, user)),
+        );
+        let (conversations, members) = tokio::try_join!(
+            find(&self.conversations, &conversations, Document::new()),
+            find(&self.participants, &members, Document::new()),
+        )?;
+        let conversations: HashMap<ConversationId, ConversationDocument> = conversations
+            .into_iter()
+            .map(|document| (document.id.clone(), document))
+            .collect();
+        let members: HashMap<(ConversationId, UserId), ParticipantDocument> = members
+            .into_iter()
+            .map(|document| {
+                let key = (document.conversation_id.clone(), document.user_id.clone());
+                (key, document)
+            })
+            .collect();
+        Ok(seeks
+            .iter()
+            .zip(&places)
+            .map(|(seek, place)| {
+                let (conversation, user) = place.ok_or_else(DomainError::no_message)?;
+                let fields = conversations.get(conversation).map(|found| found.fields());
+                let member = members.get(&(conversation.clone(), user.clone()));
+                Ok(Seat {
+                    conversation: conversation.clone(),
+                    message: match seek {
+                        Seek::Message(message, _) => messages.get(message).cloned(),
+                        Seek::Conversation(..) => None,
+                    },
+                    membership: Membership::new(fields, member.map(ParticipantDocument::member)),
+                })
+            })
+            .collect())
+    }
+}
+
+fn unique(ids: impl Iterator<Item = String>) -> Vec<String> {
+    let mut ids: Vec<String> = ids.collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+async fn find<T: DeserializeOwned + Send + Sync>(
+    collection: &Collection<T>,
+    ids: &[String],
+    mut filter: Document,
+) -> Result<Vec<T>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    filter.insert("_id", doc! { "$in": ids });
+    Ok(bounded(async {
+        collection
+            .find(filter)
+            .batch_size(2000)
+            .await?
+            .try_collect()
+            .await
+    })
+    .await?)
+}
