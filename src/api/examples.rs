@@ -102,6 +102,21 @@ fn example(schema: &str) -> Option<Value> {
             { "content": "Where is my parcel?", "createdAt": TIME },
             { "content": "Where is my parcel now?", "createdAt": "2026-01-15T10:31:00.000Z" },
         ] }),
+        "ReadAt" => json!({ "readAt": TIME }),
+        "DeliveredAt" => json!({ "deliveredAt": TIME }),
+        "ReadConversation" => json!({ "upToMessageId": MESSAGE }),
+        "NewlyRead" => json!({ "count": 3 }),
+        "ReadReceiptPage" => json!({
+            "receipts": [{ "userId": "bob", "readAt": TIME }], "hasMore": false,
+        }),
+        "DeliveryReceiptPage" => json!({
+            "receipts": [{ "userId": "bob", "deliveredAt": TIME }], "hasMore": false,
+        }),
+        "UnreadCount" => json!({ "unreadCount": 3, "mentionCount": 1 }),
+        "UnreadPage" => json!({
+            "conversations": [{ "conversationId": CONVERSATION, "unreadCount": 3, "mentionCount": 1 }],
+            "hasMore": false,
+        }),
         "LogPage" => json!({
             "entries": [{ "seq": 41, "type": "skip" }, {
                 "seq": 42, "type": "message.created", "id": "evt_01hzx3v7k9q2m4n6p8r0s2t4v6", "version": 1,
@@ -164,7 +179,7 @@ fn conversation() -> Value {
         "historyVisibility": "full",
         "features": { "typing": true, "reads": true, "reactions": true, "threads": true },
         "createdBy": "alice", "createdAt": TIME, "updatedAt": TIME, "lastActivityAt": TIME, "participantCount": 2, "participantIds": ["alice", "bob"], "seq": 42,
-        "lastMessage": message(), "myRole": "owner",
+        "lastMessage": message(), "myRole": "owner", "unreadCount": 3, "mentionCount": 1,
         "preferences": {
             "muted": false, "archived": false, "pinned": false, "hidden": false, "notificationLevel": "all",
         },

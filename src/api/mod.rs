@@ -30,12 +30,14 @@ mod path;
 mod pins;
 mod reactions;
 mod presence;
+mod receipts;
 mod reply;
 mod request_id;
 mod responses;
 mod scheduled;
 mod serve;
 mod strict;
+mod unread;
 mod users;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -81,6 +83,9 @@ enum Tag {
     Reactions,
     /// Whether they are there.
     Presence,
+    /// Who read and got what, and what is unread.
+    #[oai(rename = "Read Receipts")]
+    ReadReceipts,
 }
 
 /// What the surface works with.
@@ -112,6 +117,8 @@ type Operations = (
     pins::PinsApi,
     blocks::BlocksApi,
     scheduled::ScheduledApi,
+    receipts::ReceiptsApi,
+    unread::UnreadApi,
     log::LogApi,
     presence::PresenceApi,
 );
@@ -128,6 +135,8 @@ fn operations(state: &ApiState) -> Operations {
         pins::PinsApi(ctx()),
         blocks::BlocksApi(ctx()),
         scheduled::ScheduledApi(ctx()),
+        receipts::ReceiptsApi(ctx()),
+        unread::UnreadApi(ctx()),
         log::LogApi(ctx()),
         presence::PresenceApi(ctx()),
     )

@@ -8,7 +8,12 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{error::ApiError, strict::shown};
+use super::{
+    error::ApiError,
+    receipts::{DeliveryReceipt, ReadReceipt},
+    strict::shown,
+    unread::UnreadConversation,
+};
 use crate::domain::{
     DomainError,
     page::{Page, PageRequest},
@@ -126,6 +131,12 @@ pages! {
     MessagePage { messages: Message }
     /// A piece of a list of scheduled messages, soonest first.
     ScheduledPage { scheduled: ScheduledMessage }
+    /// A piece of the list of those who read a message.
+    ReadReceiptPage { receipts: ReadReceipt }
+    /// A piece of the list of those at whose devices a message arrived.
+    DeliveryReceiptPage { receipts: DeliveryReceipt }
+    /// A piece of a list of conversations with something unread.
+    UnreadPage { conversations: UnreadConversation }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{
 use crate::domain::{FieldError, page::PageRequest};
 
 /// Operations that a member may not be allowed to do.
-const FORBIDDEN: [&str; 17] = [
+const FORBIDDEN: [&str; 19] = [
     "addParticipants",
     "addReaction",
     "changeConversation",
@@ -21,6 +21,8 @@ const FORBIDDEN: [&str; 17] = [
     "editMessage",
     "forwardMessage",
     "leaveConversation",
+    "listDeliveryReceipts",
+    "listReadReceipts",
     "pinMessage",
     "removeParticipant",
     "removeReaction",

@@ -84,7 +84,7 @@ impl Listed {
         Self {
             conversation: Conversation {
                 my_role: Some(member.role),
-                preferences: Some(member.preferences.clone()),
+                preferences: Some(member.shown_preferences(fields.last_message_seq)),
                 ..noun(document)
             },
             fields: document.fields(),

@@ -13,6 +13,7 @@ use crate::{
         page::{Page, PageRequest},
         reactions,
         scheduled::{self, Placed},
+        receipts,
     },
     limits::{RateLimits, Verdict},
 };
@@ -96,6 +97,19 @@ struct List {
     after: Option<String>,
     around: Option<String>,
     limit: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Receipt {
+    message_id: MessageId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReadConversation {
+    conversation_id: ConversationId,
+    up_to_message_id: Option<MessageId>,
 }
 
 /// A conversation, and nothing else.
@@ -235,6 +249,23 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
             let request = PageRequest::new(list.limit, list.before, list.after, list.around)?;
             let page = messages::list(ctx, user, &list.conversation_id, &request).await?;
             page_fields(&page)
+        }
+        "message:read" => {
+            let receipt: Receipt = parse(data)?;
+            let at = receipts::mark_read(ctx, user, &receipt.message_id).await?;
+            Ok(format!(r#""readAt":"{at}""#))
+        }
+        "message:delivered" => {
+            let receipt: Receipt = parse(data)?;
+            let at = receipts::mark_delivered(ctx, user, &receipt.message_id).await?;
+            Ok(format!(r#""deliveredAt":"{at}""#))
+        }
+        "conversation:read" => {
+            let read: ReadConversation = parse(data)?;
+            let up_to = read.up_to_message_id.as_ref();
+            let count =
+                receipts::read_conversation(ctx, user, &read.conversation_id, up_to).await?;
+            Ok(format!(r#""count":{count}"#))
         }
         "ping" => Ok(format!(r#""pong":true,"timestamp":"{}""#, Timestamp::now())),
         _ => Err(unknown()),

@@ -186,6 +186,11 @@ pub const PUSHED: &[Pushed] = &[
         "The reader read on another device, or marked unread.",
     ),
     live(
+        "draft:updated",
+        "DraftUpdated",
+        "The reader has begun to write on another device, or no more.",
+    ),
+    live(
         "user:online",
         "UserPresence",
         "A user came online, or is busy.",
