@@ -208,6 +208,35 @@ impl Host {
             .json(&json!({ "content": content }))
     }
 
+    /// Sends a message of `user` over REST.
+    pub async fn send(
+        &self,
+        n: usize,
+        user: &str,
+        conversation: &str,
+        content: &str,
+    ) -> anyhow::Result<()> {
+        let path = format!("/api/conversations/{conversation}/messages");
+        let request = self
+            .http
+            .post(self.url(n, &path))
+            .header("X-Internal-Secret", &self.internal_secret)
+            .header("X-Acting-User", user)
+            .json(&json!({ "content": content }));
+        answer(request, "send a message").await.map(drop)
+    }
+
+    /// The first page of a user's conversations.
+    pub async fn first_page(&self, user: &str) -> anyhow::Result<Value> {
+        let request = self
+            .http
+            .get(self.url(0, "/api/conversations?limit=50"))
+            .header("X-Internal-Secret", &self.internal_secret)
+            .header("X-Acting-User", user);
+        let mut page = answer(request, "list conversations").await?;
+        Ok(page["conversations"].take())
+    }
+
     /// What the service says its version is, when it says so.
     pub async fn version(&self) -> Option<String> {
         let request = self

@@ -2,7 +2,8 @@
 //!
 //! Cast: `client` makes users, tokens and conversations and opens sockets; `socket` is one connected user and `frame`
 //! what it hears; `run` is what they share; `load` sends at a pace and measures a window; `send`, `fanout`, `idle`,
-//! `limits` are the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and `report` print.
+//! `limits`, `list` are the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and `report`
+//! print.
 //!
 //! Invariants: nothing here imports the rest of the crate, so that a fault of the service cannot hide itself. While
 //! the load runs a socket only notes numbers and times; all counting comes afterwards, because the driver shares the
@@ -20,6 +21,7 @@ mod fanout;
 mod frame;
 mod idle;
 mod limits;
+mod list;
 mod load;
 mod report;
 mod run;
@@ -48,6 +50,8 @@ enum BenchCommand {
     Idle(idle::IdleArgs),
     /// Let one user flood above the rate limits; measure what the others feel of it.
     Limits(limits::LimitsArgs),
+    /// Ask for the first page of a user's many conversations; measure latency, before and after history was added.
+    List(list::ListArgs),
     /// Run `send` with more and more sends under way and print a table.
     Max(send::MaxArgs),
 }
@@ -121,6 +125,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
         BenchCommand::Fanout(args) => fanout::run(args).await?,
         BenchCommand::Idle(args) => idle::run(args).await?,
         BenchCommand::Limits(args) => limits::run(args).await?,
+        BenchCommand::List(args) => list::run(args).await?,
         BenchCommand::Max(args) => send::run_max(args).await?,
     };
     if !passed {
