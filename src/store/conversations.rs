@@ -81,13 +81,14 @@ pub struct Listed {
 
 impl Listed {
     fn new(document: &ConversationDocument, member: Member) -> Self {
+        let fields = document.fields();
         Self {
             conversation: Conversation {
                 my_role: Some(member.role),
                 preferences: Some(member.shown_preferences(fields.last_message_seq)),
                 ..noun(document)
             },
-            fields: document.fields(),
+            fields,
             member,
         }
     }

@@ -12,6 +12,7 @@ mod limits;
 mod messages;
 mod paging;
 mod presence;
+mod receipts;
 mod users;
 pub mod wire;
 

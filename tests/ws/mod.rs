@@ -11,6 +11,7 @@ mod presence;
 mod protocol;
 mod rates;
 mod social;
+mod receipts;
 mod tokens;
 
 pub use contract::check_frame;

@@ -172,3 +172,88 @@ async fn under_joined_the_newest_message_from_before_is_not_shown() {
         "with bob"
     );
 }
+
+#[tokio::test]
+async fn each_is_listed_with_what_is_unread_and_as_it_is_got_alone() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    alice.say(&group, "one").await;
+    alice
+        .post(
+            &format!("/api/conversations/{group}/messages"),
+            json!({ "content": "two", "mentions": ["bob"] }),
+        )
+        .await
+        .expect(201);
+    let listed = bob.get("/api/conversations").await.expect(200)["conversations"][0].take();
+    assert_eq!(
+        (&listed["unreadCount"], &listed["mentionCount"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(listed["preferences"]["archived"], false);
+    let path = format!("/api/conversations/{group}");
+    assert_eq!(bob.get(&path).await.expect(200), listed);
+    let own = alice.get(&path).await.expect(200);
+    assert_eq!(own["unreadCount"], 0);
+}
+
+#[tokio::test]
+async fn where_the_newest_message_is_over_the_one_before_it_is_shown() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let group = service.group(&alice, &[]).await;
+    let stays = alice.say(&group, "stays").await;
+    let path = format!("/api/conversations/{group}/messages");
+    let short = json!({ "content": "soon gone", "ttlSeconds": 1 });
+    alice.post(&path, short).await.expect(201);
+    let last = async || {
+        let listed = alice.get("/api/conversations").await.expect(200);
+        listed["conversations"][0]["lastMessage"].clone()
+    };
+    assert_eq!(last().await["content"], "soon gone");
+    crate::support::eventually("the newest is over", async || {
+        (last().await == stays).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn archived_ones_are_listed_apart_and_hidden_ones_not_until_a_new_message() {
+    use mongodb::bson::doc;
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let group = service.group(&alice, &[&bob]).await;
+        alice.say(&group, "hello").await;
+        ids.push(group);
+    }
+    // What the member set, as the log's fold writes it.
+    let participants = service.place().collection("participants").await;
+    let set = async |group: &String, set: mongodb::bson::Document| {
+        let id = doc! { "_id": format!("{group}:bob") };
+        let done = participants.update_one(id, doc! { "$set": set }).await;
+        assert_eq!(done.expect("an answer").modified_count, 1);
+    };
+    set(&ids[0], doc! { "preferences.archived": true }).await;
+    set(
+        &ids[1],
+        doc! { "preferences.hidden": true, "hiddenAt": 2_i64 },
+    )
+    .await;
+    let list = async |query: &str| {
+        let page = bob.get(&format!("/api/conversations{query}")).await;
+        column(&page.expect(200)["conversations"], "id")
+    };
+    assert_eq!(list("").await, [ids[2].as_str()]);
+    assert_eq!(list("?archived=false").await, [ids[2].as_str()]);
+    assert_eq!(list("?archived=true").await, [ids[0].as_str()]);
+    alice.say(&ids[1], "again").await;
+    assert_eq!(list("").await, [ids[1].as_str(), &ids[2]]);
+    let pages = read_all(&bob, "/api/conversations", "conversations", "before", 1).await;
+    assert_eq!(column(&json!(pages), "id"), [ids[1].as_str(), &ids[2]]);
+    bob.get("/api/conversations?archived=maybe")
+        .await
+        .expect_error(400, "VALIDATION_ERROR");
+}

@@ -89,6 +89,15 @@ pub fn group() -> Vec<Row> {
         row("POST",   "/messages/{other}/restore", "",                                                   "200   200   403    404    404      401       403    400"),
         row("POST",   "/messages/{other}/forward", r#"{"conversationIds":["{c}"]}"#,                     "201   201   201    400    404      401       201    400"),
         row("PATCH",  "/conversations/{c}/me", r#"{"muted":true}"#,                                      "200   200   200    404    404      401       200    400"),
+        row("PUT",    "/messages/{other}/read", "",                                                      "200   200   200    404    404      401       200    400"),
+        row("DELETE", "/messages/{other}/read", "",                                                      "204   204   204    404    404      401       204    400"),
+        row("GET",    "/messages/{other}/read", "",                                                      "200   200   200    404    404      401       200    400"),
+        row("PUT",    "/messages/{other}/delivered", "",                                                 "200   200   200    404    404      401       200    400"),
+        row("GET",    "/messages/{other}/delivered", "",                                                 "200   200   200    404    404      401       200    400"),
+        row("PUT",    "/messages/{other}/replies/read", "",                                              "200   200   200    404    404      401       200    400"),
+        row("GET",    "/messages/{other}/replies/unread-count", "",                                      "200   200   200    404    404      401       200    400"),
+        row("PUT",    "/conversations/{c}/read", r#"{}"#,                                                "200   200   200    404    404      401       200    400"),
+        row("GET",    "/conversations/{c}/unread-count", "",                                             "200   200   200    404    404      401       200    400"),
     ]
 }
 
@@ -149,6 +158,15 @@ pub fn direct() -> Vec<Row> {
         row("POST",   "/messages/{other}/restore", "",                                                   "-     -     403    -      404      401       403    400  403"),
         row("POST",   "/messages/{other}/forward", r#"{"conversationIds":["{c}"]}"#,                     "-     -     201    -      404      401       201    400  400"),
         row("PATCH",  "/conversations/{c}/me", r#"{"muted":true}"#,                                      "-     -     200    -      404      401       200    400  200"),
+        row("PUT",    "/messages/{other}/read", "",                                                      "-     -     200    -      404      401       200    400"),
+        row("DELETE", "/messages/{other}/read", "",                                                      "-     -     204    -      404      401       204    400"),
+        row("GET",    "/messages/{other}/read", "",                                                      "-     -     200    -      404      401       200    400"),
+        row("PUT",    "/messages/{other}/delivered", "",                                                 "-     -     200    -      404      401       200    400"),
+        row("GET",    "/messages/{other}/delivered", "",                                                 "-     -     200    -      404      401       200    400"),
+        row("PUT",    "/messages/{other}/replies/read", "",                                              "-     -     200    -      404      401       200    400"),
+        row("GET",    "/messages/{other}/replies/unread-count", "",                                      "-     -     200    -      404      401       200    400"),
+        row("PUT",    "/conversations/{c}/read", r#"{}"#,                                                "-     -     200    -      404      401       200    400"),
+        row("GET",    "/conversations/{c}/unread-count", "",                                             "-     -     200    -      404      401       200    400"),
     ]
 }
 
@@ -183,5 +201,7 @@ pub fn elsewhere() -> Vec<Row> {
         row("GET",    "/scheduled/sch_00000000000000000000000000", "",                                   "-     -     -      -      404      401       404    400"),
         row("PATCH",  "/scheduled/sch_00000000000000000000000000", r#"{"content":"later"}"#,             "-     -     -      -      404      401       404    400"),
         row("DELETE", "/scheduled/sch_00000000000000000000000000", "",                                   "-     -     -      -      404      401       404    400"),
+        row("GET",    "/unread", "",                                                                     "-     -     -      -      200      401       200    400"),
+        row("GET",    "/unread-count", "",                                                               "-     -     -      -      200      401       200    400"),
     ]
 }

@@ -1,0 +1,145 @@
+//! What counts as unread, and that all ways to ask say the same.
+
+use mongodb::bson::doc;
+use serde_json::json;
+
+use super::{column, counts, counts_everywhere, id, mention, pair, read, read_all, send};
+use crate::support::{Service, eventually};
+
+#[tokio::test]
+async fn own_deleted_silent_system_and_expired_messages_count_for_nothing() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    alice.say(&group, "counts").await;
+    bob.say(&group, "own").await;
+    let deleted = send(&alice, &group, mention(&["bob"])).await;
+    send(&alice, &group, json!({ "content": "hush", "silent": true })).await;
+    let short = json!({ "content": "soon gone", "ttlSeconds": 1, "mentions": ["@all"] });
+    send(&alice, &group, short).await;
+    send(
+        &alice,
+        &group,
+        json!({ "content": "custom", "type": "custom" }),
+    )
+    .await;
+    let path = format!("/api/messages/{}", id(&deleted));
+    assert_eq!(counts(&alice, &group).await, (1, 0));
+    alice.delete(&path).await.expect(204);
+    eventually("the short one is over", async || {
+        (counts(&bob, &group).await == (2, 0)).then_some(())
+    })
+    .await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (2, 0));
+}
+
+#[tokio::test]
+async fn mentions_count_by_name_for_all_and_for_who_was_there() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let carol = service.user("carol").await;
+    let group = service.group(&alice, &[&bob, &carol]).await;
+    send(&alice, &group, mention(&["bob"])).await;
+    send(&alice, &group, mention(&["bob", "carol", "@all"])).await;
+    send(&bob, &group, mention(&["@all"])).await;
+    alice.say(&group, "bob, without a mention").await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (3, 2));
+    assert_eq!(counts_everywhere(&carol, &group).await, (4, 2));
+    assert_eq!(counts_everywhere(&alice, &group).await, (1, 1));
+    let total = bob.get("/api/unread-count").await.expect(200);
+    assert_eq!(pair(&total), (3, 2));
+}
+
+#[tokio::test]
+async fn under_joined_only_what_came_since_counts() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    for (visibility, before) in [("full", 2), ("joined", 0)] {
+        let settings = json!({ "historyVisibility": visibility });
+        let group = service.group_with(&alice, &[], settings).await;
+        for _ in 0..2 {
+            alice.say(&group, "before").await;
+        }
+        let path = format!("/api/conversations/{group}/participants");
+        let body = json!({ "userIds": ["bob"] });
+        alice.post(&path, body).await.expect(201);
+        assert_eq!(counts_everywhere(&bob, &group).await, (before, 0));
+        alice.say(&group, "after").await;
+        assert_eq!(counts_everywhere(&bob, &group).await, (before + 1, 0));
+    }
+}
+
+#[tokio::test]
+async fn the_total_and_the_list_hold_every_conversation_with_something_unread() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let mut groups = Vec::new();
+    for n in 0..12 {
+        let group = service.group(&alice, &[&bob]).await;
+        for _ in 0..n % 3 {
+            alice.say(&group, "hello").await;
+        }
+        groups.push(group);
+    }
+    let total = bob.get("/api/unread-count").await.expect(200);
+    assert_eq!(pair(&total), (12, 0));
+    let mut expected: Vec<&String> = groups
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| n % 3 > 0)
+        .map(|(_, group)| group)
+        .collect();
+    expected.reverse();
+    for limit in [1, 3, 8, 100] {
+        let found =
+            super::super::read_all(&bob, "/api/unread", "conversations", "before", limit).await;
+        assert_eq!(
+            column(&json!(found), "conversationId"),
+            expected.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+            "in pieces of {limit}"
+        );
+    }
+    read_all(&bob, &groups[11], json!({})).await;
+    let total = bob.get("/api/unread-count").await.expect(200);
+    assert_eq!(pair(&total), (10, 0));
+}
+
+#[tokio::test]
+async fn a_kept_count_holds_until_something_of_it_changes() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    let mut socket = alice.connect().await;
+    let mut first = None;
+    for n in 0..320_u32 {
+        let mut body = json!({ "conversationId": group, "content": n.to_string() });
+        if n % 10 == 0 {
+            body["mentions"] = json!(["bob"]);
+        }
+        let sent = socket.ok("message:send", body).await;
+        first.get_or_insert(sent["message"].clone());
+    }
+    let first = first.expect("a message");
+    assert_eq!(counts_everywhere(&bob, &group).await, (320, 32));
+    let markers = service.place().collection("markers").await;
+    let marker = doc! { "_id": format!("{group}:bob"), "counted.unread": 320_i64 };
+    eventually("the count is kept", async || {
+        markers.find_one(marker.clone()).await.expect("an answer")
+    })
+    .await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (320, 32));
+    send(&alice, &group, mention(&["bob"])).await;
+    bob.say(&group, "own").await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (321, 33));
+    // One that was counted goes, and comes back.
+    let path = format!("/api/messages/{}", id(&first));
+    alice.delete(&path).await.expect(204);
+    assert_eq!(counts_everywhere(&bob, &group).await, (320, 32));
+    alice.say(&group, "another").await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (321, 32));
+    read(&bob, &first).await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (321, 32));
+    assert_eq!(read_all(&bob, &group, json!({})).await, 321);
+    super::unread(&bob, &first).await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (321, 32));
+}

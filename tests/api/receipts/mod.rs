@@ -1,0 +1,91 @@
+//! Reading: who read what and when, what is unread, what was begun to be written.
+
+mod counts;
+mod drafts;
+mod random;
+mod reading;
+mod threads;
+
+use serde_json::{Value, json};
+
+use super::{ask, column, id, text};
+use crate::support::{Answer, User};
+
+async fn put(user: &User, path: &str) -> Answer {
+    ask(user, "PUT", path, None).await
+}
+
+/// Marks a message as read. Answers since when.
+async fn read(user: &User, message: &Value) -> String {
+    let path = format!("/api/messages/{}/read", id(message));
+    text(&put(user, &path).await.expect(200), "readAt")
+}
+
+/// Marks a message as unread.
+async fn unread(user: &User, message: &Value) {
+    let path = format!("/api/messages/{}/read", id(message));
+    user.delete(&path).await.expect(204);
+}
+
+/// Marks a conversation as read. Answers how many messages newly are.
+async fn read_all(user: &User, conversation: &str, body: Value) -> u64 {
+    let path = format!("/api/conversations/{conversation}/read");
+    let answer = ask(user, "PUT", &path, Some(body)).await.expect(200);
+    answer["count"].as_u64().expect("a number")
+}
+
+/// Who read a message, and when.
+async fn readers(user: &User, message: &Value) -> Vec<(String, String)> {
+    let path = format!("/api/messages/{}/read", id(message));
+    let page = user.get(&path).await.expect(200);
+    let receipts = page["receipts"].as_array().expect("receipts");
+    receipts
+        .iter()
+        .map(|receipt| (text(receipt, "userId"), text(receipt, "readAt")))
+        .collect()
+}
+
+/// What is unread in a conversation: messages, and mentions among them.
+async fn counts(user: &User, conversation: &str) -> (u64, u64) {
+    let path = format!("/api/conversations/{conversation}/unread-count");
+    pair(&user.get(&path).await.expect(200))
+}
+
+fn pair(noun: &Value) -> (u64, u64) {
+    let number = |field: &str| match noun[field].as_u64() {
+        Some(number) => number,
+        None => panic!("{field} is no number in {noun}"),
+    };
+    (number("unreadCount"), number("mentionCount"))
+}
+
+/// What is unread in a conversation, however it is asked for: all ways must say the same.
+async fn counts_everywhere(user: &User, conversation: &str) -> (u64, u64) {
+    let direct = counts(user, conversation).await;
+    let path = format!("/api/conversations/{conversation}");
+    assert_eq!(pair(&user.get(&path).await.expect(200)), direct, "one");
+    let of = |page: &Value, list: &str, field: &str| {
+        let items = page[list].as_array().expect("items");
+        items
+            .iter()
+            .find(|item| item[field] == conversation)
+            .map(pair)
+    };
+    let page = user.get("/api/conversations").await.expect(200);
+    let listed = of(&page, "conversations", "id");
+    assert_eq!(listed, Some(direct), "listed");
+    let page = user.get("/api/unread").await.expect(200);
+    let found = of(&page, "conversations", "conversationId");
+    assert_eq!(found.unwrap_or_default(), direct, "among the unread");
+    direct
+}
+
+/// Sends a message with more than a text.
+async fn send(user: &User, conversation: &str, body: Value) -> Value {
+    let path = format!("/api/conversations/{conversation}/messages");
+    user.post(&path, body).await.expect(201)
+}
+
+fn mention(users: &[&str]) -> Value {
+    json!({ "content": "you there", "mentions": users })
+}
