@@ -219,7 +219,7 @@ impl Store {
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
-    pub async fn find_conversations_of(
+    pub async fn find_conversations_by_user(
         &self,
         users: &[UserId],
     ) -> Result<Vec<(UserId, ConversationId)>> {

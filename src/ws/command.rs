@@ -21,8 +21,11 @@ use crate::{
 /// Every event that a client may send. One that is not here is refused before anything looks at it.
 pub const COMMANDS: &[&str] = &[
     "authenticate",
+    "conversation:read",
     "message:delete",
+    "message:delivered",
     "message:edit",
+    "message:read",
     "message:send",
     "messages:list",
     "messages:sync",

@@ -160,7 +160,7 @@ impl Watchers {
             .collect();
         let users: Vec<UserId> = users.into_iter().collect();
         let mut shared: HashMap<UserId, Vec<ConversationId>> = HashMap::new();
-        for (user, conversation) in self.ctx.store.find_conversations_of(&users).await? {
+        for (user, conversation) in self.ctx.store.find_conversations_by_user(&users).await? {
             if self.hub.has_room(&conversation) {
                 shared.entry(user).or_default().push(conversation);
             }
