@@ -168,15 +168,20 @@ pub(super) async fn check_quote(
     let Some(quoted) = &draft.reply_to else {
         return Ok(());
     };
-    ctx.store
-        .find_membership(conversation, actor)
-        .await?
-        .active()?;
-    match visible_message(ctx, actor, quoted).await {
-        Ok((stored, _, _)) if stored.conversation_id == *conversation => Ok(()),
-        Ok(_) | Err(DomainError::NotFound(_)) => Err(not_of_conversation("replyTo")),
-        Err(error) => Err(error),
-    }
+    let (membership, found) = tokio::try_join!(
+        ctx.store.find_membership(conversation, actor),
+        ctx.store.find_message(quoted),
+    )?;
+    membership.active()?;
+    let audience = membership.audience()?;
+    found
+        .filter(|message| {
+            message.conversation_id == *conversation
+                && audience.sees(message.seq)
+                && !message.is_gone(Timestamp::now())
+        })
+        .map(drop)
+        .ok_or_else(|| not_of_conversation("replyTo"))
 }
 
 pub(super) fn not_of_conversation(field: &str) -> DomainError {

@@ -183,15 +183,27 @@ pub struct Reads {
 
 impl Reads {
     /// How many there were. Ends the counting.
-    pub async fn count(self) -> u64 {
+    pub async fn count(self) -> usize {
+        self.examined().await.len()
+    }
+
+    /// How many documents each of them looked at. Ends the counting.
+    pub async fn examined(self) -> Vec<i64> {
+        use futures_util::TryStreamExt;
         let profile = self.database.collection::<Document>("system.profile");
         let reads = doc! {
             "ns": self.namespace, "op": { "$in": ["query", "command", "getmore"] },
         };
-        let count = profile.count_documents(reads).await.expect("a count");
+        let found = profile.find(reads).await.expect("can be read");
+        let found: Vec<Document> = found.try_collect().await.expect("can be read");
         let end = doc! { "profile": 0 };
         self.database.run_command(end).await.expect("can end");
-        count
+        let examined = |read: &Document| match read.get("docsExamined") {
+            Some(mongodb::bson::Bson::Int32(count)) => i64::from(*count),
+            Some(mongodb::bson::Bson::Int64(count)) => *count,
+            _ => 0,
+        };
+        found.iter().map(examined).collect()
     }
 }
 

@@ -39,7 +39,10 @@ async fn a_forwarded_message_names_the_first_one_however_often_it_is_forwarded()
             json!([]),
             "who was mentioned may not be here"
         );
-        assert_eq!(group.bob.history(conversation).await, [message.clone()]);
+        assert_eq!(
+            group.bob.history(conversation).await,
+            std::slice::from_ref(message)
+        );
     }
     let again = id(&answer["messages"][0]);
     let to = json!({ "conversationIds": [group.id] });

@@ -88,6 +88,33 @@ async fn replies_at_once_all_count() {
 }
 
 #[tokio::test]
+async fn a_thread_and_pins_are_found_without_looking_at_other_messages() {
+    let group = Group::of_two().await;
+    let root = id(&group.alice.say(&group.id, "root").await);
+    let others = (0..120).map(|_| group.bob.say(&group.id, "beside"));
+    futures_util::future::join_all(others).await;
+    for n in 0..3 {
+        let reply = id(&group.reply(&group.bob, &root, &format!("reply {n}")).await);
+        let pin = format!("/api/messages/{reply}/pin");
+        super::super::ask(&group.alice, "PUT", &pin, None)
+            .await
+            .expect(200);
+    }
+    let pins = format!("/api/conversations/{}/pins", group.id);
+    for path in [replies(&root), pins, format!("{}?limit=3", group.messages)] {
+        let reads = group.service.place().count_reads("log").await;
+        let page = group.bob.get(&path).await.expect(200);
+        assert_eq!(page["messages"].as_array().map(Vec::len), Some(3), "{path}");
+        let examined = reads.examined().await;
+        assert!(!examined.is_empty(), "{path}: nothing was noted");
+        assert!(
+            examined.iter().all(|count| *count <= 4),
+            "{path}: {examined:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_thread_begins_with_a_message_of_the_conversation_that_is_no_reply() {
     let group = Group::of_two().await;
     let root = id(&group.alice.say(&group.id, "root").await);
