@@ -85,14 +85,15 @@ async fn whom_one_blocks_is_listed_for_oneself_alone() {
 
 #[tokio::test]
 async fn oneself_and_an_unknown_user_cannot_be_blocked() {
-    let Pair { alice, .. } = Pair::new().await;
-    let answer = block(&alice, "alice").await;
+    let pair = Pair::new().await;
+    let alice = &pair.alice;
+    let answer = block(alice, "alice").await;
     assert_eq!(
         (answer.status, faults(&answer)),
         (400, vec!["userId".to_owned()])
     );
-    block(&alice, "nobody").await.expect_error(404, "NOT_FOUND");
-    block(&alice, "a%00b").await.expect_error(404, "NOT_FOUND");
+    block(alice, "nobody").await.expect_error(404, "NOT_FOUND");
+    block(alice, "a%00b").await.expect_error(404, "NOT_FOUND");
 }
 
 #[tokio::test]
