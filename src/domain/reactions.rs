@@ -66,17 +66,23 @@ async fn change(
 ) -> Result<Vec<ReactionSummary>> {
     let emoji = canonical(emoji)?;
     let stored = messages::access_message(ctx, actor, message).await?;
+    let conversation = stored.conversation_id;
     let wanted = WantedReaction {
         message_id: message.clone(),
         emoji,
     };
     ctx.append(Request::new(
-        stored.conversation_id.clone(),
+        conversation,
         Some(actor.clone()),
         command(wanted),
     ))
     .await?;
-    Ok(messages::get(ctx, actor, message).await?.reactions)
+    // Who could do this is a member: nothing but the message has to be read again.
+    let after = ctx.store.find_message(message).await?;
+    let after = after.ok_or_else(DomainError::no_message)?;
+    Ok(messages::view(ctx, after, None, Some(actor))
+        .await?
+        .reactions)
 }
 
 /// Who reacted to a message, and with what, in the order in which they did; with `emoji` only those who did with it.
