@@ -61,6 +61,9 @@ pub struct PreferencesChange {
     pub hidden: Option<bool>,
     /// Of what one wants to be notified.
     pub notification_level: Option<NotificationLevel>,
+    /// What one has begun to write, at most as long as a message. `null` or white space forgets it.
+    #[serde(default)]
+    pub draft: Patch<String>,
 }
 
 impl From<PreferencesChange> for PreferencesPatch {
@@ -160,8 +163,14 @@ impl ParticipantsApi {
         id: Path<ConversationId>,
         body: ValidJson<PreferencesChange>,
     ) -> Result<Json<Preferences>, ApiError> {
+        let mut change = body.0;
+        match std::mem::take(&mut change.draft) {
+            Patch::Keep => {}
+            Patch::Clear => drafts::set(&self.0, &caller.0, &id.0, None).await?,
+            Patch::Set(text) => drafts::set(&self.0, &caller.0, &id.0, Some(text)).await?,
+        }
         let preferences =
-            participants::change_preferences(&self.0, &caller.0, &id.0, body.0.into()).await?;
+            participants::change_preferences(&self.0, &caller.0, &id.0, change.into()).await?;
         Ok(Json(preferences))
     }
 

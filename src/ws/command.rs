@@ -20,6 +20,7 @@ use crate::{
 
 /// Every event that a client may send. One that is not here is refused before anything looks at it.
 pub const COMMANDS: &[&str] = &[
+    "activity:ping",
     "authenticate",
     "conversation:read",
     "message:delete",
@@ -30,11 +31,17 @@ pub const COMMANDS: &[&str] = &[
     "messages:list",
     "messages:sync",
     "ping",
+    "presence:subscribe",
+    "presence:unsubscribe",
     "reaction:add",
     "reaction:remove",
+    "recording:start",
+    "recording:stop",
     "room:join",
     "room:leave",
     "token:refresh",
+    "typing:start",
+    "typing:stop",
 ];
 
 /// What a command did, as the fields of its ack; see [`super::frame::ack`].
