@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use hyper::{Request, body::Incoming};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -299,18 +300,46 @@ pub async fn run(
 
     let servers = TaskTracker::new();
     let grace = config.server.shutdown_grace;
-    if let Some(listener) = listeners.api {
-        let endpoint = Arc::new(api::endpoint(ApiState {
+    let node = roles.ws.then(|| {
+        Arc::new(Node {
             ctx: ctx.clone(),
             verifier: verifier.clone(),
             internal_secret: config.auth.internal_secret.clone(),
             limits: Arc::clone(&rates),
             origins: config.cors.allowed_origins.clone(),
+            max_sockets_per_user: config.limits.max_sockets_per_user,
+            leeway: config.auth.leeway,
+            hub: Arc::clone(&hub),
+            watchers,
+            typing,
+            probe: Arc::clone(&probe),
+        })
+    });
+    if let Some(listener) = listeners.api {
+        let endpoint = Arc::new(api::endpoint(ApiState {
+            ctx,
+            verifier,
+            internal_secret: config.auth.internal_secret.clone(),
+            limits: rates,
+            origins: config.cors.allowed_origins.clone(),
             health: Arc::clone(&probe),
             max_body_bytes: MAX_BODY_BYTES,
         }));
         log_address("REST", &listener);
-        let answer = move |request, client| api::answer(Arc::clone(&endpoint), request, client);
+        let node = node.clone();
+        let answer = move |request: Request<Incoming>, client| {
+            let endpoint = Arc::clone(&endpoint);
+            // Event streams hang on the hub, which only a process with sockets has.
+            let node = node
+                .clone()
+                .filter(|_| request.uri().path() == ws::event_stream::PATH);
+            async move {
+                match node {
+                    Some(node) => ws::event_stream::answer(node, request, client).await,
+                    None => api::answer(endpoint, request, client).await,
+                }
+            }
+        };
         let proxies = Arc::clone(&proxies);
         servers.spawn(listener::serve(
             listener,
@@ -320,20 +349,7 @@ pub async fn run(
             grace,
         ));
     }
-    if let Some(listener) = listeners.ws {
-        let node = Arc::new(Node {
-            ctx,
-            verifier,
-            internal_secret: config.auth.internal_secret.clone(),
-            limits: rates,
-            origins: config.cors.allowed_origins.clone(),
-            max_sockets_per_user: config.limits.max_sockets_per_user,
-            leeway: config.auth.leeway,
-            hub: Arc::clone(&hub),
-            watchers,
-            typing,
-            probe: Arc::clone(&probe),
-        });
+    if let (Some(listener), Some(node)) = (listeners.ws, node) {
         log_address("WebSocket", &listener);
         let answer = move |request, client| ws::answer(Arc::clone(&node), request, client);
         servers.spawn(listener::serve(

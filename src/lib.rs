@@ -19,6 +19,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod edge;
 pub mod failpoint;
 pub mod health;
 pub mod limits;

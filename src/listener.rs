@@ -22,6 +22,11 @@ const MAX_HEADERS: usize = 64;
 /// The pause after a failed accept, for example without a free file.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// In the extensions of every request: ends its connection at once, also one whose client has stopped reading. Otherwise an answer that nobody
+/// takes would be kept as long as the client likes.
+#[derive(Debug, Clone)]
+pub struct HangUp(pub CancellationToken);
+
 /// Serves `listener` with `answer`, which hears the address of each request's client, until `stop`; then takes no more connections and gives those
 /// that are open `grace` to finish.
 pub async fn serve<F, Fut, B>(
@@ -56,7 +61,10 @@ pub async fn serve<F, Fut, B>(
         let _ = stream.set_nodelay(true);
         let answer = Arc::clone(&answer);
         let proxies = Arc::clone(&proxies);
-        let service = service_fn(move |request: Request<Incoming>| {
+        let hang_up = HangUp(CancellationToken::new());
+        let hung_up = hang_up.0.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(hang_up.clone());
             let client = client(&proxies, peer.ip(), request.headers());
             let response = answer(request, client);
             async move { Ok::<_, Infallible>(response.await) }
@@ -71,11 +79,15 @@ pub async fn serve<F, Fut, B>(
         let stop = stop.clone();
         connections.spawn(async move {
             let mut connection = std::pin::pin!(connection);
-            let served = tokio::select! {
-                served = connection.as_mut() => served,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+            let mut is_stopping = false;
+            let served = loop {
+                tokio::select! {
+                    served = connection.as_mut() => break served,
+                    () = hung_up.cancelled() => return,
+                    () = stop.cancelled(), if !is_stopping => {
+                        connection.as_mut().graceful_shutdown();
+                        is_stopping = true;
+                    }
                 }
             };
             if let Err(error) = served {

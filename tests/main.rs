@@ -9,5 +9,6 @@ mod faults;
 mod front;
 mod layers;
 mod resume;
+mod sse;
 mod support;
 mod ws;

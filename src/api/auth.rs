@@ -53,6 +53,15 @@ pub enum Caller {
     User(UserId),
 }
 
+/// As [`AsUser`] in the document, but unchecked: for an operation that another part of the process does, which checks by itself.
+pub struct Unchecked;
+
+impl Unchecked {
+    async fn find(_request: &Request) -> Result<Self, ApiError> {
+        Ok(Self)
+    }
+}
+
 impl AsUser {
     async fn find(request: &Request) -> Result<Self, ApiError> {
         required(Caller::find(request).await?).map(Self)
@@ -256,6 +265,7 @@ macro_rules! guard {
 guard!(AsUser, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(AsSender, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(SenderOrHost, [register_bearer: BEARER, register_internal: INTERNAL]);
+guard!(Unchecked, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(Caller, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(AsHost, [register_internal: INTERNAL]);
 

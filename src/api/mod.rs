@@ -11,10 +11,10 @@ mod auth;
 pub mod catalogue;
 mod blocks;
 mod conversations;
-mod cors;
 mod docs;
 mod document;
 mod error;
+mod events;
 mod examples;
 mod faults;
 mod fixup;
@@ -32,7 +32,6 @@ mod reactions;
 mod presence;
 mod receipts;
 mod reply;
-mod request_id;
 mod responses;
 mod scheduled;
 mod serve;
@@ -44,11 +43,11 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use poem::{
-    Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route,
+    Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route,
     endpoint::BoxEndpoint,
     error::ResponseError,
     get,
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
 };
 use poem_openapi::Tags;
 use tracing::Instrument;
@@ -61,6 +60,7 @@ use crate::{
     auth::Verifier,
     config::{Origins, Secret},
     domain::Context,
+    edge::{cors, request_id},
     health::Probe,
     limits::RateLimits,
 };
@@ -86,6 +86,8 @@ enum Tag {
     /// Who read and got what, and what is unread.
     #[oai(rename = "Read Receipts")]
     ReadReceipts,
+    /// What happens, as it happens.
+    Events,
 }
 
 /// What the surface works with.
@@ -121,6 +123,7 @@ type Operations = (
     unread::UnreadApi,
     log::LogApi,
     presence::PresenceApi,
+    events::EventsApi,
 );
 
 fn operations(state: &ApiState) -> Operations {
@@ -139,6 +142,7 @@ fn operations(state: &ApiState) -> Operations {
         unread::UnreadApi(ctx()),
         log::LogApi(ctx()),
         presence::PresenceApi(ctx()),
+        events::EventsApi,
     )
 }
 
@@ -171,13 +175,18 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let meter = limits::Meter::attach(&mut request);
-        let id = request_id::of(&request);
+        let id = request_id::of(request.headers());
         let span = tracing::info_span!("request", id);
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut line = access_log::Line::begin(&request);
         let mut response = async {
-            let response = match cors::preflight(&self.origins, &request) {
-                Some(response) => response,
+            let response = match cors::preflight(&self.origins, request.method(), request.headers())
+            {
+                Some(headers) => {
+                    let mut response = StatusCode::NO_CONTENT.into_response();
+                    response.headers_mut().extend(headers);
+                    response
+                }
                 None => self.answer(request, &mut line).await,
             };
             line.end(response.status());

@@ -15,7 +15,7 @@ use super::{
     path::Path,
     reply::{Created, Json, NoContent},
 };
-use crate::domain::{Context, command::PreferencesPatch, participants, patch::Patch};
+use crate::domain::{Context, command::PreferencesPatch, drafts, participants, patch::Patch};
 
 /// Users to add.
 #[derive(Debug, Deserialize, Object)]

@@ -10,7 +10,7 @@ use super::{
 use crate::domain::{FieldError, page::PageRequest};
 
 /// Operations that a member may not be allowed to do.
-const FORBIDDEN: [&str; 19] = [
+const FORBIDDEN: [&str; 20] = [
     "addParticipants",
     "addReaction",
     "changeConversation",
@@ -19,6 +19,7 @@ const FORBIDDEN: [&str; 19] = [
     "deleteConversation",
     "deleteMessage",
     "editMessage",
+    "followEvents",
     "forwardMessage",
     "leaveConversation",
     "listDeliveryReceipts",

@@ -1,8 +1,8 @@
 //! One socket: a task that reads frames, runs commands, and writes answers and pushes.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use chat_sdk::{ConversationId, Timestamp, UserId};
+use chat_sdk::{Timestamp, UserId};
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use metrics::counter;
 use serde_json::json;
@@ -17,15 +17,14 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Node, Peer,
-    catch_up::{self, CatchUp},
+    Node, Peer, catch_up,
     close::CloseReason,
     command::{self, Room, Token},
+    feed::{Feed, Greeting},
     frame::{self, ClientFrame, FrameError},
     hub::Joined,
     presence,
     socket::{Outgoing, Socket},
-    tracker::{Tracker, now_seconds},
     typing::{self, Signal},
 };
 use crate::{
@@ -53,14 +52,14 @@ const MAX_REFUSALS: u32 = 200;
 /// How many frames that are none are borne before the socket is closed.
 const MAX_FAULTS: u32 = 10;
 /// The spread of the pause that clients are asked to make before they come back to a restarted node.
-const RETURN_WITHIN: Duration = Duration::from_secs(5);
+pub const RETURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// A user with a valid token.
 pub struct Session {
     /// Who.
     pub user: UserId,
     /// When the token ends.
-    expires_at: Instant,
+    pub expires_at: Instant,
 }
 
 /// How the client is known when the socket opens.
@@ -73,11 +72,34 @@ pub enum Opening {
     Refused(CloseReason),
 }
 
+/// Why nobody is behind a token.
+pub enum NoSession {
+    /// The token is not believed.
+    Refused(AuthError),
+    /// Too many that were not believed came from that address.
+    TooMany(Refused),
+    /// The store did not answer.
+    Away,
+}
+
 /// Checks a token of `peer` and makes sure that its user exists.
 ///
 /// # Errors
 /// The reason for which the socket is closed.
 pub async fn authenticate(node: &Node, peer: Peer, token: &str) -> Result<Session, CloseReason> {
+    let identified = identify(node, peer, token).await;
+    identified.map_err(|refusal| match refusal {
+        NoSession::Refused(error) if !error.is_unavailable() => CloseReason::Unauthenticated,
+        NoSession::Refused(_) | NoSession::Away => CloseReason::Restarting,
+        NoSession::TooMany(_) => CloseReason::TooMany,
+    })
+}
+
+/// Checks a token of `peer` and makes sure that its user exists.
+///
+/// # Errors
+/// Why not.
+pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, NoSession> {
     let refused = |error| refusal_of(node, peer, error);
     let claims = node.verifier.verify(token).await.map_err(refused)?;
     let expires_at = expiry(&claims, node.leeway);
@@ -93,22 +115,21 @@ pub async fn authenticate(node: &Node, peer: Peer, token: &str) -> Result<Sessio
     });
     match users::ensure(&node.ctx, &user, profile).await {
         Ok(()) => Ok(Session { user, expires_at }),
-        Err(_) => Err(CloseReason::Restarting),
+        Err(_) => Err(NoSession::Away),
     }
 }
 
-/// Why the socket of a bad token is closed. One that is missing, or ours and expired, is no attempt to be somebody else: its client must hear that it
-/// needs a new one, whatever others behind its address do.
-fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> CloseReason {
+/// Counts a bad token. One that is missing, or ours and expired, is no attempt to be somebody else: its client must hear that it needs a new one,
+/// whatever others behind its address do.
+fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> NoSession {
     let counted = match error {
-        AuthError::KeysUnavailable => return CloseReason::Restarting,
-        AuthError::Missing | AuthError::Expired => Ok(None),
+        AuthError::KeysUnavailable | AuthError::Missing | AuthError::Expired => Ok(None),
         _ if peer.is_host => Ok(None),
         _ => node.limits.failed_proof(peer.address),
     };
     match counted {
-        Ok(_) => CloseReason::Unauthenticated,
-        Err(_) => CloseReason::TooMany,
+        Ok(_) => NoSession::Refused(error),
+        Err(refused) => NoSession::TooMany(refused),
     }
 }
 
@@ -226,6 +247,8 @@ where
     let caught_up = Box::pin(catch_up::catch_up(node, &socket, resume.as_deref())).await;
     let reason = match caught_up {
         Ok(caught_up) => {
+            let (feed, greeting) =
+                Feed::begin(&node.hub, &socket, watermark, caught_up, resume.as_deref());
             let connection = Connection {
                 node,
                 ws,
@@ -233,16 +256,13 @@ where
                 socket: Arc::clone(&socket),
                 activity,
                 expires_at: session.expires_at,
-                given: HashMap::new(),
-                tracker: Tracker::at(watermark),
+                follows: feed,
                 commands: FuturesUnordered::new(),
                 last_heard: Instant::now(),
                 faults: 0,
                 refusals: 0,
             };
-            connection
-                .run(queue, caught_up, resume.as_deref(), first_ack)
-                .await
+            connection.run(queue, greeting, first_ack).await
         }
         Err(_) => Some(CloseReason::Restarting),
     };
@@ -260,9 +280,7 @@ struct Connection<'a, S> {
     socket: Arc<Socket>,
     activity: Arc<Activity>,
     expires_at: Instant,
-    /// What the queue may repeat; see [`CatchUp::given`].
-    given: HashMap<ConversationId, u64>,
-    tracker: Tracker,
+    follows: Feed,
     commands: FuturesUnordered<BoxFuture<'static, Done>>,
     last_heard: Instant,
     faults: u32,
@@ -286,11 +304,10 @@ where
     async fn run(
         mut self,
         mut queue: mpsc::Receiver<Outgoing>,
-        caught_up: CatchUp,
-        resume: Option<&str>,
+        greeting: Greeting,
         first_ack: Option<String>,
     ) -> Option<CloseReason> {
-        if let Err(reason) = Box::pin(self.greet(caught_up, resume, first_ack)).await {
+        if let Err(reason) = Box::pin(self.greet(greeting, first_ack)).await {
             return reason;
         }
         let mut pushes: Vec<Outgoing> = Vec::new();
@@ -341,68 +358,15 @@ where
     /// Gives what was missed, then says that the socket is connected.
     async fn greet(
         &mut self,
-        caught_up: CatchUp,
-        resume: Option<&str>,
+        greeting: Greeting,
         first_ack: Option<String>,
     ) -> Result<(), Option<CloseReason>> {
         if let Some(id) = first_ack {
             self.feed(WsMessage::Text(frame::ack(&id, ""))).await?;
         }
-        if let Some(reason) = caught_up.reset {
-            self.feed(WsMessage::Text(frame::event(
-                "sync:reset",
-                &json!({ "reason": reason }),
-            )))
-            .await?;
-        }
-        if let Some(cursor) = &caught_up.cursor {
-            // Another node may be further than this one: what it had passed was given, and stays given.
-            self.tracker.watermark = self.tracker.watermark.max(cursor.watermark);
-        }
-        self.tracker.remember(caught_up.positions);
-        if let Some(cursor) = &caught_up.cursor {
-            let now = now_seconds();
-            self.tracker.remember(
-                cursor
-                    .positions
-                    .iter()
-                    .map(|(id, seq)| (id.clone(), *seq, now)),
-            );
-        }
-        // While it catches up, a client that goes away resumes from its own cursor and what it got since; nothing else of it has moved yet.
-        let mut progress = caught_up.cursor.map(|cursor| Tracker {
-            watermark: cursor.watermark,
-            positions: cursor
-                .positions
-                .into_iter()
-                .map(|(id, seq)| (id, seq, u64::MAX))
-                .collect(),
-        });
-        for push in &caught_up.pushes {
-            let cursor = match &mut progress {
-                Some(progress) => progress.advance(push, &self.node.hub.seal),
-                None => None,
-            };
-            let cursor = cursor
-                .or_else(|| resume.map(str::to_owned))
-                .unwrap_or_default();
-            let text = push.text(&self.socket.user, &cursor);
+        for text in greeting {
             self.feed(WsMessage::Text(text)).await?;
         }
-        for push in &caught_up.pushes {
-            self.tracker.note(push);
-        }
-        self.given = caught_up.given;
-        let connected = json!({
-            "userId": self.socket.user,
-            "socketId": format!("sck_{}", self.socket.id),
-            "rooms": self.socket.rooms(),
-            "resumed": resume.is_some() && caught_up.reset.is_none(),
-            "cursor": self.tracker.cursor(&self.node.hub.seal),
-            "timestamp": Timestamp::now(),
-        });
-        self.feed(WsMessage::Text(frame::event("connected", &connected)))
-            .await?;
         self.flush().await
     }
 
@@ -411,29 +375,10 @@ where
         pushes: &mut Vec<Outgoing>,
     ) -> Result<(), Option<CloseReason>> {
         for outgoing in pushes.drain(..) {
-            self.socket.sent(&outgoing);
-            let push = match outgoing {
-                Outgoing::Logged(push) => push,
-                Outgoing::Live(text) => {
-                    self.feed(WsMessage::Text(text)).await?;
-                    continue;
-                }
-            };
-            if !self.given.is_empty() {
-                match self.given.get(&push.conversation) {
-                    Some(given) if push.seq <= *given => continue,
-                    Some(_) => drop(self.given.remove(&push.conversation)),
-                    None => {}
-                }
+            let hub = &self.node.hub;
+            if let Some(text) = self.follows.frame(hub, &self.socket, outgoing) {
+                self.feed(WsMessage::Text(text)).await?;
             }
-            let is_solo = self.tracker.note(&push);
-            let text = if is_solo {
-                push.solo_text(&self.socket.user, &self.node.hub.seal)
-            } else {
-                let cursor = self.tracker.cursor(&self.node.hub.seal);
-                push.text(&self.socket.user, &cursor)
-            };
-            self.feed(WsMessage::Text(text)).await?;
         }
         Ok(())
     }

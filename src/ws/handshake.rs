@@ -6,9 +6,9 @@ use std::{net::IpAddr, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Version,
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
     header::{self, HeaderValue},
     upgrade,
@@ -28,8 +28,9 @@ use tokio_tungstenite::{
 use super::{
     Node, Peer,
     connection::{self, Opening},
+    event_stream,
 };
-use crate::auth::internal_secret_matches;
+use crate::{auth::internal_secret_matches, limits::Refused};
 
 /// The protocol that this node speaks.
 const SUBPROTOCOL: &str = "chat.v1";
@@ -46,11 +47,15 @@ const MAX_WRITE_BUFFER: usize = 512 * 1024;
 /// The largest frame of a client: a message with everything it may carry.
 const MAX_FRAME: usize = 192 * 1024;
 
-type Answer = Response<Full<Bytes>>;
+/// What the port answers.
+pub type Answer = Response<BoxBody<Bytes, std::io::Error>>;
 
 /// Answers a request to the node's port, from the client at that address.
 pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>, client: IpAddr) -> Answer {
     let path = request.uri().path().to_owned();
+    if path == event_stream::PATH {
+        return event_stream::answer(node, request, client).await;
+    }
     if request.method() != Method::GET {
         return refusal(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -82,7 +87,7 @@ pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>, client: IpA
         _ => refusal(
             StatusCode::NOT_FOUND,
             "NOT_FOUND",
-            "There is nothing here; sockets connect at /ws.",
+            "There is nothing here; sockets connect at /ws, and events come at /api/events.",
         ),
     }
 }
@@ -146,7 +151,7 @@ fn check(node: &Node, request: &Request<Incoming>) -> Result<(), Box<Answer>> {
 }
 
 /// Whether it is the host's own client, which shows the internal secret. A secret that is shown must be right, as over REST.
-fn identify(node: &Node, headers: &HeaderMap, address: IpAddr) -> Result<Peer, Box<Answer>> {
+pub fn identify(node: &Node, headers: &HeaderMap, address: IpAddr) -> Result<Peer, Box<Answer>> {
     let Some(given) = headers.get(SECRET_HEADER) else {
         return Ok(Peer {
             address,
@@ -165,19 +170,20 @@ fn identify(node: &Node, headers: &HeaderMap, address: IpAddr) -> Result<Peer, B
             "UNAUTHORIZED",
             "X-Internal-Secret is not the internal secret of this service.",
         ),
-        Err(refused) => {
-            let mut answer = refusal(
-                StatusCode::TOO_MANY_REQUESTS,
-                "RATE_LIMITED",
-                &refused.to_string(),
-            );
-            let seconds = refused.retry_after_seconds();
-            answer
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            answer
-        }
+        Err(refused) => too_many(refused),
     }))
+}
+
+/// The answer to a caller who asks too often.
+pub fn too_many(refused: Refused) -> Answer {
+    let mut answer = refusal(
+        StatusCode::TOO_MANY_REQUESTS,
+        "RATE_LIMITED",
+        &refused.to_string(),
+    );
+    let seconds = HeaderValue::from(refused.retry_after_seconds());
+    answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    answer
 }
 
 fn switch(
@@ -198,21 +204,7 @@ fn switch(
         .flat_map(|value| value.split(','))
         .map(|protocol| protocol.trim().to_owned())
         .collect();
-    let query: Vec<(String, String)> = request
-        .uri()
-        .query()
-        .map(|query| {
-            url::form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect()
-        })
-        .unwrap_or_default();
-    let parameter = |name: &str| {
-        query
-            .iter()
-            .find(|(key, value)| key == name && !value.is_empty())
-            .map(|(_, value)| value.clone())
-    };
+    let parameter = |name: &str| parameter(request.uri(), name);
     let token = bearer(headers)
         .or_else(|| {
             protocols
@@ -222,7 +214,7 @@ fn switch(
         })
         .or_else(|| parameter("token"));
     let resume = parameter("resume");
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(body(Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer_headers = response.headers_mut();
     answer_headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -279,7 +271,15 @@ async fn serve(
     Box::pin(connection::run(node, ws, (peer, opening), resume)).await;
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
+/// A parameter of the query, unless it is empty.
+pub fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(uri.query()?.as_bytes())
+        .find(|(key, value)| key == name && !value.is_empty())
+        .map(|(_, value)| value.into_owned())
+}
+
+/// The token of the header `Authorization`.
+pub fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme
@@ -309,7 +309,8 @@ fn health(is_ready: bool) -> Answer {
     )
 }
 
-fn refusal(status: StatusCode, code: &str, message: &str) -> Answer {
+/// A refusal in the one shape of errors.
+pub fn refusal(status: StatusCode, code: &str, message: &str) -> Answer {
     let body = json!({
         "statusCode": status.as_u16(),
         "error": status.canonical_reason().unwrap_or_default(),
@@ -319,8 +320,12 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Answer {
     text(status, "application/json", body.to_string())
 }
 
+fn body(bytes: Bytes) -> BoxBody<Bytes, std::io::Error> {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
+}
+
 fn text(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let mut answer = Response::new(self::body(body.into()));
     *answer.status_mut() = status;
     answer
         .headers_mut()

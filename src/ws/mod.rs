@@ -3,6 +3,8 @@
 //! # Cast
 //! - [`handshake`]: from an HTTP request to a socket; the same port answers health checks.
 //! - [`connection`]: one task per socket: reads frames, runs commands, writes answers and pushes.
+//! - [`event_stream`]: the same events to clients that only read (Server-Sent Events).
+//! - [`feed`]: what a client is given and with which cursors, whichever of the two it has.
 //! - [`command`]: what a client may ask; each is one verb of the domain.
 //! - [`hub`]: which sockets hear of which conversation, and in which order. It follows the tail.
 //! - [`lately`]: memberships that began or ended so lately that the documents may not know it.
@@ -24,6 +26,8 @@ pub mod close;
 pub mod command;
 pub mod connection;
 pub mod cursor;
+pub mod event_stream;
+pub mod feed;
 pub mod frame;
 pub mod handshake;
 pub mod hub;

@@ -48,6 +48,14 @@ impl Tracker {
         self.positions.len() == 1 && self.watermark == push.watermark
     }
 
+    /// Notes that everything up to `watermark` is given.
+    pub fn pass(&mut self, watermark: u64) {
+        self.watermark = self.watermark.max(watermark);
+        let passed = self.watermark >> 32;
+        self.positions
+            .retain(|(_, _, at)| at.saturating_add(CLOCK_SLACK_SECONDS) > passed);
+    }
+
     /// Notes where conversations are without anything being given, as far as the watermark does not say so, those that were active last.
     pub fn remember(&mut self, positions: impl IntoIterator<Item = (ConversationId, u64, u64)>) {
         let passed = self.watermark >> 32;

@@ -12,6 +12,7 @@ pub mod replica;
 mod servers;
 mod service;
 mod socket;
+mod stream;
 mod token;
 
 pub use check::{Seen, eventually, eventually_within, random_seed};
@@ -19,6 +20,8 @@ pub use client::{Answer, Client, User};
 pub use front::Front;
 pub use node::Node;
 pub use place::{INTERNAL_SECRET, Place};
+pub use process::mortal;
 pub use servers::{Mongod, Nats};
 pub use service::Service;
 pub use socket::{Connect, Refusal, Socket, TokenBy, switch};
+pub use stream::{EventStream, Parser};

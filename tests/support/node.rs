@@ -45,6 +45,11 @@ impl Node {
         &self.ws_url
     }
 
+    /// The address of the sockets' port, without a path; empty without the role.
+    pub fn ws_base(&self) -> String {
+        self.ws_url.replace("ws://", "http://").replace("/ws", "")
+    }
+
     /// Where its data lies.
     pub fn place(&self) -> &Arc<Place> {
         &self.place
@@ -52,8 +57,7 @@ impl Node {
 
     /// The addresses of its roles, without a path.
     fn ports(&self) -> impl Iterator<Item = String> {
-        let ws = self.ws_url.replace("ws://", "http://").replace("/ws", "");
-        [self.api_url.clone(), ws]
+        [self.api_url.clone(), self.ws_base()]
             .into_iter()
             .filter(|url| !url.is_empty())
     }

@@ -192,6 +192,7 @@ pub fn elsewhere() -> Vec<Row> {
         row("GET",    "/conversations", "",                                                              "-     -     -      -      200      401       200    400"),
         row("GET",    "/conversations/public", "",                                                       "-     -     -      -      200      401       200    400"),
         row("POST",   "/conversations", r#"{"type":"group","participantIds":["target"]}"#,               "-     -     -      -      201      401       201    400"),
+        row("GET",    "/events", "",                                                                     "-     -     -      -      200      401       200    400"),
         row("POST",   "/messages", r#"{"receiverId":"target","content":"hello"}"#,                       "-     -     -      -      201      401       201    400"),
         row("PUT",    "/users/me/blocks/newcomer", "",                                                   "-     -     -      -      204      401       204    400"),
         row("PUT",    "/users/me/blocks/ghost", "",                                                      "-     -     -      -      404      401       404    400"),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::column;
-use crate::support::{Connect, Service};
+use crate::support::Service;
 
 #[tokio::test]
 async fn a_draft_is_shown_to_its_writer_alone_until_it_is_cleared() {
@@ -12,8 +12,8 @@ async fn a_draft_is_shown_to_its_writer_alone_until_it_is_cleared() {
     let group = service.group(&alice, &[&bob]).await;
     let path = format!("/api/conversations/{group}");
     let mine = format!("{path}/me");
-    let mut tablet = service.socket(&bob).await;
-    let mut other = service.socket(&alice).await;
+    let mut tablet = bob.connect().await;
+    let mut other = alice.connect().await;
 
     for text in ["$readSeq", "half a sentence"] {
         bob.patch(&mine, json!({ "draft": text })).await.expect(200);
@@ -34,7 +34,12 @@ async fn a_draft_is_shown_to_its_writer_alone_until_it_is_cleared() {
     bob.patch(&mine, json!({ "draft": null })).await.expect(200);
 
     // Whatever alice hears next comes after all of it.
-    service.send(&bob, &group, "hello").await;
+    bob.post(
+        &format!("{path}/messages"),
+        json!({ "content": "hello" }),
+    )
+    .await
+    .expect(201);
     other.next("message:new").await;
     let heard = other.take_arrived();
     assert!(heard.iter().all(|frame| frame["event"] != "draft:updated"), "{heard:?}");
