@@ -21,7 +21,11 @@ use super::{
 };
 use crate::{
     auth::{AuthError, Claims, internal_secret_matches},
-    domain::{DomainError, entry::Profile, users},
+    domain::{
+        DomainError,
+        entry::Profile,
+        users::{self, Admission},
+    },
 };
 
 /// The name in the document of the scheme for users.
@@ -170,8 +174,11 @@ async fn user(state: &ApiState, request: &Request, what: Counted) -> Result<User
         .await
         .map_err(|error| limits::refuse_token(state, request, error))?;
     limits::count(state, request, &user, what)?;
-    users::ensure(&state.ctx, &user, profile(claims)).await?;
-    Ok(user)
+    let issued_at = claims.issued_at;
+    match users::admit(&state.ctx, &user, issued_at, profile(claims)).await? {
+        Admission::Admitted => Ok(user),
+        Admission::Revoked => Err(AuthError::Revoked.into()),
+    }
 }
 
 async fn proven(state: &ApiState, request: &Request) -> Result<(UserId, Claims), AuthError> {

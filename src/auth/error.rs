@@ -29,6 +29,9 @@ pub enum AuthError {
     /// `sub` is missing, or is not a user id.
     #[error("the token's subject is not a user id")]
     BadSubject,
+    /// The host ended the user's sessions or deleted the user after it was issued.
+    #[error("the token was revoked, a new one is needed")]
+    Revoked,
     /// The host's keys cannot be fetched now, so nothing can be said about the token: try again.
     #[error("the keys to check tokens with are not available, try again")]
     KeysUnavailable,

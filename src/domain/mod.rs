@@ -34,7 +34,7 @@ pub mod state;
 pub mod unread;
 pub mod users;
 
-mod known_users;
+pub mod known_users;
 
 use std::{sync::Arc, time::Duration};
 

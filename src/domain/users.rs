@@ -47,23 +47,63 @@ pub enum Synced {
     Unchanged,
 }
 
-/// Makes sure that the holder of a valid token is a user; a new one gets `profile`.
+/// Whether a token that is otherwise good still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It does.
+    Admitted,
+    /// Its user was disconnected or deleted after it was issued.
+    Revoked,
+}
+
+/// Makes sure that the holder of a valid token, issued at `issued_at` (seconds since 1970), is a user; a new one gets `profile`. Whom the host
+/// deleted stays deleted until the host syncs them again.
 ///
 /// # Errors
 /// [`DomainError::Unavailable`] when the store is away.
-pub async fn ensure(ctx: &Context, user: &UserId, profile: Profile) -> Result<()> {
-    if ctx.known_users.contains(user) {
-        return Ok(());
+pub async fn admit(
+    ctx: &Context,
+    user: &UserId,
+    issued_at: Option<i64>,
+    profile: Profile,
+) -> Result<Admission> {
+    if ctx.known_users.accepts(user, issued_at).is_none() {
+        match ctx.store.find_user_fields(user).await? {
+            Some(fields) if fields.is_deleted => return Ok(Admission::Revoked),
+            Some(fields) => ctx.known_users.learn(
+                user.clone(),
+                fields.tokens_valid_from,
+                fields.updated_at.as_millis(),
+            ),
+            None => {
+                let command = Command::EnsureUser(profile);
+                ctx.append(Request::new(user.clone(), Some(user.clone()), command))
+                    .await?;
+                ctx.known_users.insert(user.clone());
+            }
+        }
     }
-    if ctx.store.find_user(user).await?.is_none() {
-        ctx.append(Request::new(
-            user.clone(),
-            Some(user.clone()),
-            Command::EnsureUser(profile),
-        ))
+    Ok(match is_admitted(ctx, user, issued_at) {
+        true => Admission::Admitted,
+        false => Admission::Revoked,
+    })
+}
+
+/// Whether nothing that this process has heard since [`admit`] speaks against the token.
+pub fn is_admitted(ctx: &Context, user: &UserId, issued_at: Option<i64>) -> bool {
+    !ctx.known_users.refuses(user, issued_at)
+}
+
+/// Ends every socket and event stream of `user`, and refuses the tokens that were issued until now.
+///
+/// # Errors
+/// [`DomainError::NotFound`].
+pub async fn disconnect(ctx: &Context, user: &UserId) -> Result<()> {
+    let tokens_valid_from = Timestamp::now().as_millis();
+    let command = Command::DisconnectUser(Disconnection { tokens_valid_from });
+    ctx.append(Request::new(user.clone(), None, command))
         .await?;
-    }
-    ctx.known_users.insert(user.clone());
+    ctx.known_users.revoke(user, tokens_valid_from);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use super::{Store, bounded, documents::UserDocument};
 use crate::domain::{
     Result, catalogue,
     page::{Page, PageRequest},
+    state::UserFields,
 };
 
 fn noun(document: &UserDocument) -> Option<User> {
@@ -30,6 +31,16 @@ impl Store {
         )
         .await?;
         Ok(found.as_ref().and_then(noun))
+    }
+
+    /// What the document of a user says, a deleted one's too.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_user_fields(&self, user: &UserId) -> Result<Option<UserFields>> {
+        let filter = doc! { "_id": user.as_str() };
+        let found = bounded(self.users.find_one(filter).into_future()).await?;
+        Ok(found.map(|document| document.fields()))
     }
 
     /// Those of `users` who exist.

@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chat_sdk::EventType;
 use parking_lot::Mutex;
 
 use crate::{
     bus::tail::{TailEvent, TailSink},
-    domain::{KnownUsers, entry::Owner},
+    domain::{KnownUsers, entry::Owner, known_users},
 };
 
 /// How long an owner is remembered after its last event: longer than the second sweep looks back.
@@ -78,10 +79,13 @@ fn insert(ranges: &mut Vec<(u64, u64)>, seq: u64) {
 
 impl TailSink for Seen {
     fn on_event(&self, event: &TailEvent) {
-        if event.kind == chat_sdk::EventType::UserDeleted
-            && let Owner::User(user) = &event.owner
+        if let Owner::User(user) = &event.owner
+            && let Some(valid_from) = known_users::revoked_by(event.kind, &event.payload)
         {
-            self.known_users.forget(user);
+            match event.kind {
+                EventType::UserDeleted => self.known_users.forget(user, valid_from),
+                _ => self.known_users.revoke(user, valid_from),
+            }
         }
         let now = Instant::now();
         let mut owners = self.owners.lock();

@@ -29,7 +29,12 @@ use super::{
 };
 use crate::{
     auth::{AuthError, Claims},
-    domain::{DomainError, entry::Profile, presence::Activity, users},
+    domain::{
+        DomainError,
+        entry::Profile,
+        presence::Activity,
+        users::{self, Admission},
+    },
     limits::Refused,
 };
 
@@ -60,6 +65,8 @@ pub struct Session {
     pub user: UserId,
     /// When the token ends.
     pub expires_at: Instant,
+    /// When it was issued (seconds since 1970).
+    pub issued_at: Option<i64>,
 }
 
 /// How the client is known when the socket opens.
@@ -103,6 +110,7 @@ pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, N
     let refused = |error| refusal_of(node, peer, error);
     let claims = node.verifier.verify(token).await.map_err(refused)?;
     let expires_at = expiry(&claims, node.leeway);
+    let issued_at = claims.issued_at;
     let user: UserId = claims
         .subject
         .parse()
@@ -113,8 +121,13 @@ pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, N
         roles: claims.roles,
         ..Profile::default()
     });
-    match users::ensure(&node.ctx, &user, profile).await {
-        Ok(()) => Ok(Session { user, expires_at }),
+    match users::admit(&node.ctx, &user, issued_at, profile).await {
+        Ok(Admission::Admitted) => Ok(Session {
+            user,
+            expires_at,
+            issued_at,
+        }),
+        Ok(Admission::Revoked) => Err(refused(AuthError::Revoked)),
         Err(_) => Err(NoSession::Away),
     }
 }
@@ -123,7 +136,10 @@ pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, N
 /// whatever others behind its address do.
 fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> NoSession {
     let counted = match error {
-        AuthError::KeysUnavailable | AuthError::Missing | AuthError::Expired => Ok(None),
+        AuthError::KeysUnavailable
+        | AuthError::Missing
+        | AuthError::Expired
+        | AuthError::Revoked => Ok(None),
         _ if peer.is_host => Ok(None),
         _ => node.limits.failed_proof(peer.address),
     };
@@ -237,11 +253,20 @@ async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let (socket, queue) = Socket::new(node.hub.next_socket_id(), session.user.clone());
+    let (socket, queue) = Socket::new(
+        node.hub.next_socket_id(),
+        session.user.clone(),
+        session.issued_at,
+    );
     // What was delivered before the socket was registered is covered by this watermark.
     let watermark = node.hub.watermark();
     if !node.hub.register(&socket, node.max_sockets_per_user) {
         return Some(CloseReason::TooMany);
+    }
+    if !users::is_admitted(&node.ctx, &session.user, session.issued_at) {
+        // Revoked after the token was looked at and before the hub knew of the socket.
+        node.hub.unregister(&socket);
+        return Some(CloseReason::Unauthenticated);
     }
     let activity = node.ctx.presence.connect(&session.user);
     let caught_up = Box::pin(catch_up::catch_up(node, &socket, resume.as_deref())).await;
@@ -523,6 +548,7 @@ where
             Done::Refreshed { id, session } => match session {
                 Some(session) if session.user == self.socket.user => {
                     self.expires_at = session.expires_at;
+                    self.socket.renew(session.issued_at);
                     let left = session.expires_at - Instant::now();
                     let at = Timestamp::now().as_millis()
                         + i64::try_from((left - self.node.leeway.min(left)).as_millis())

@@ -146,7 +146,12 @@ async fn open(
         .or_else(|| parameter(request.uri(), LAST_EVENT_ID_PARAMETER));
     let hang_up = request.extensions().get::<HangUp>().cloned();
 
-    let (socket, queue) = Socket::new(node.hub.next_socket_id(), session.user.clone());
+    let is_host = headers.contains_key("x-internal-secret");
+    let (socket, queue) = Socket::new(
+        node.hub.next_socket_id(),
+        session.user.clone(),
+        session.issued_at,
+    );
     // What was delivered before the socket was registered is covered by this watermark.
     let watermark = node.hub.watermark();
     if !node.hub.register(&socket, node.max_sockets_per_user) {
@@ -163,6 +168,10 @@ async fn open(
         hang_up,
     };
     let (node, socket) = (&registered.node, &registered.socket);
+    if !is_host && !users::is_admitted(&node.ctx, &session.user, session.issued_at) {
+        // Revoked after the token was looked at and before the hub knew of the stream.
+        return Err(Box::new(unauthorized(AuthError::Revoked)));
+    }
     let caught_up = catch_up::catch_up(node, socket, resume.as_deref())
         .await
         .map_err(|error| Box::new(of_domain(error)))?;
@@ -227,6 +236,7 @@ async fn acting(node: &Node, headers: &HeaderMap) -> Result<Session, Box<Answer>
     Ok(Session {
         user,
         expires_at: Instant::now() + ACTING_FOR,
+        issued_at: Some(Timestamp::now().as_millis() / 1000),
     })
 }
 

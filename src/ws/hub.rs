@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     bus::tail::{Latest, TailEvent, TailSink},
-    domain::entry::Owner,
+    domain::{entry::Owner, known_users},
     store::{MembershipOf, Missed, MissedEntries, Store},
 };
 
@@ -287,11 +287,14 @@ impl Hub {
         self.state.lock().rooms.contains_key(conversation)
     }
 
-    /// Ends every socket of `user` on this node.
-    pub fn end_user(&self, user: &UserId, reason: CloseReason) {
+    /// Ends those sockets of `user` on this node whose token is from before `valid_from` (milliseconds since 1970). An event of that comes again at times;
+    /// who has come back since stays.
+    fn end_revoked(&self, user: &UserId, valid_from: i64) {
         let state = self.state.lock();
         for socket in state.users.get(user).into_iter().flatten() {
-            socket.end(reason);
+            if !known_users::is_valid(socket.issued_at(), valid_from) {
+                socket.end(CloseReason::Unauthenticated);
+            }
         }
     }
 
@@ -502,8 +505,14 @@ fn remove_from_room(
 
 impl TailSink for Hub {
     fn on_event(&self, event: &TailEvent) {
-        let Owner::Conversation(conversation) = &event.owner else {
-            return;
+        let conversation = match &event.owner {
+            Owner::Conversation(conversation) => conversation,
+            Owner::User(user) => {
+                if let Some(valid_from) = known_users::revoked_by(event.kind, &event.payload) {
+                    self.end_revoked(user, valid_from);
+                }
+                return;
+            }
         };
         let mut state = self.state.lock();
         state.memory.note(

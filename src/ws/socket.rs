@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicI64, AtomicUsize, Ordering},
 };
 
 use chat_sdk::{ConversationId, UserId};
@@ -45,6 +45,8 @@ pub struct Socket {
     pub user: UserId,
     queue: mpsc::Sender<Outgoing>,
     queued_bytes: AtomicUsize,
+    /// When its token was issued (seconds since 1970); the least number where it does not say.
+    issued_at: AtomicI64,
     /// The conversations that it hears of. Changed by the hub alone, together with its rooms.
     rooms: Mutex<Vec<ConversationId>>,
     ending: Mutex<Option<CloseReason>>,
@@ -53,19 +55,35 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// A socket and its end of the queue.
-    pub fn new(id: u64, user: UserId) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+    /// A socket and its end of the queue. `issued_at` is its token's (seconds since 1970).
+    pub fn new(
+        id: u64,
+        user: UserId,
+        issued_at: Option<i64>,
+    ) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (queue, inbox) = mpsc::channel(MAX_QUEUED);
         let socket = Self {
             id,
             user,
             queue,
             queued_bytes: AtomicUsize::new(0),
+            issued_at: AtomicI64::new(issued_at.unwrap_or(i64::MIN)),
             rooms: Mutex::new(Vec::new()),
             ending: Mutex::new(None),
             ended: Notify::new(),
         };
         (Arc::new(socket), inbox)
+    }
+
+    /// Notes that it has a new token.
+    pub fn renew(&self, issued_at: Option<i64>) {
+        self.issued_at
+            .store(issued_at.unwrap_or(i64::MIN), Ordering::Relaxed);
+    }
+
+    /// When its token was issued (seconds since 1970).
+    pub fn issued_at(&self) -> Option<i64> {
+        Some(self.issued_at.load(Ordering::Relaxed)).filter(|at| *at != i64::MIN)
     }
 
     /// Queues something. At the bound the socket is ended instead; nobody waits.
