@@ -28,7 +28,7 @@ use crate::{
         PrepareError, Store,
         log::{Writer, mongo::MongoBackend},
     },
-    worker::{Seen, presence, relay::Relay, timers::Timers},
+    worker::{Seen, erasure, presence, relay::Relay, timers::Timers},
     ws::{self, Hub, Node, close::CloseReason, cursor::Seal},
 };
 
@@ -280,6 +280,7 @@ pub async fn run(
     ));
     tasks.spawn(presence::run(bus.clone(), ctx.clone(), end.clone()));
     if roles.api {
+        let eraser = holder.clone();
         let relay = Relay {
             store: Arc::clone(&store),
             bus: bus.clone(),
@@ -290,6 +291,7 @@ pub async fn run(
             retention: Duration::from_secs(u64::from(config.stores.event_retention_days) * 86_400),
         };
         tasks.spawn(relay.run(end.clone()));
+        tasks.spawn(erasure::run(ctx.clone(), eraser, end.clone()));
         let ctx = ctx.clone();
         tasks.spawn(Timers { ctx, holder: timer }.run(end.clone()));
     }

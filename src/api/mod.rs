@@ -13,6 +13,7 @@ mod blocks;
 mod conversations;
 mod docs;
 mod document;
+mod erasure;
 mod error;
 mod events;
 mod examples;
@@ -124,6 +125,7 @@ type Operations = (
     log::LogApi,
     presence::PresenceApi,
     events::EventsApi,
+    erasure::ErasureApi,
 );
 
 fn operations(state: &ApiState) -> Operations {
@@ -143,6 +145,7 @@ fn operations(state: &ApiState) -> Operations {
         log::LogApi(ctx()),
         presence::PresenceApi(ctx()),
         events::EventsApi,
+        erasure::ErasureApi(ctx()),
     )
 }
 

@@ -34,7 +34,7 @@ const FORBIDDEN: [&str; 20] = [
 ];
 
 /// Operations that the state of the thing can forbid.
-const CONFLICTING: [&str; 14] = [
+const CONFLICTING: [&str; 15] = [
     "addParticipants",
     "addReaction",
     "changeParticipant",
@@ -49,6 +49,7 @@ const CONFLICTING: [&str; 14] = [
     "restoreMessage",
     "sendDirectMessage",
     "sendMessage",
+    "syncUser",
 ];
 
 /// Operations on the caller, who may have been deleted.

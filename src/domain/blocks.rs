@@ -130,8 +130,9 @@ pub(super) fn check_block(state: &UserState, block: &Block) -> Result<Decision> 
     Ok(Decision::Append(Body::UserBlocked(block.clone())))
 }
 
+/// Blocks of a deleted user are taken back too.
 pub(super) fn check_unblock(state: &UserState, block: &Block) -> Result<Decision> {
-    state.living().ok_or_else(DomainError::no_user)?;
+    state.fields.as_ref().ok_or_else(DomainError::no_user)?;
     Ok(Decision::Append(Body::UserUnblocked(block.clone())))
 }
 

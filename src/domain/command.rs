@@ -57,6 +57,10 @@ impl Request {
             Command::PinMessage(target) | Command::UnpinMessage(target) => {
                 (&target.message_id, None)
             }
+            Command::WithdrawReaction { wanted, user } => (
+                &wanted.message_id,
+                Some((wanted.emoji.clone(), user.clone())),
+            ),
             Command::AddReaction(reaction) | Command::RemoveReaction(reaction) => (
                 &reaction.message_id,
                 Some((reaction.emoji.clone(), self.actor.clone()?)),
@@ -99,6 +103,13 @@ pub enum Command {
         created_by: UserId,
         /// Its first members, the maker among them.
         members: Vec<NewMember>,
+    },
+    /// Take a reaction of somebody back who is gone.
+    WithdrawReaction {
+        /// Which.
+        wanted: WantedReaction,
+        /// Whose.
+        user: UserId,
     },
     /// Change a conversation's settings.
     ChangeSettings(SettingsPatch),
@@ -321,6 +332,9 @@ pub fn decide(
             }
             Command::RemoveReaction(wanted) => {
                 reactions::check_remove(state, actor, message, has_reacted, wanted)
+            }
+            Command::WithdrawReaction { wanted, user } => {
+                reactions::check_withdraw(state, user, message, has_reacted, wanted)
             }
             Command::CreateConversation {
                 kind,

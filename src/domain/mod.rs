@@ -14,10 +14,13 @@ pub mod command;
 pub mod conversations;
 pub mod drafts;
 pub mod entry;
+pub mod erasure;
 pub mod error;
 pub mod expiry;
+pub mod export;
 pub mod fold;
 pub mod hashed;
+pub mod known_users;
 pub mod latest;
 pub mod log;
 pub mod markers;
@@ -33,8 +36,6 @@ pub mod receipts;
 pub mod state;
 pub mod unread;
 pub mod users;
-
-pub mod known_users;
 
 use std::{sync::Arc, time::Duration};
 

@@ -184,6 +184,26 @@ pub(super) fn check_remove(
     if !has_reacted {
         return Ok(Decision::Nothing);
     }
+    Ok(taken_back(actor, message, wanted))
+}
+
+/// For who is gone: neither membership nor what the conversation allows is asked for.
+pub(super) fn check_withdraw(
+    state: &ConversationState,
+    user: &UserId,
+    message: Option<&MessageState>,
+    has_reacted: bool,
+    wanted: &WantedReaction,
+) -> Result<Decision> {
+    state.living().ok_or_else(DomainError::no_conversation)?;
+    let message = in_conversation(state, message)?;
+    if !has_reacted {
+        return Ok(Decision::Nothing);
+    }
+    Ok(taken_back(user, message, wanted))
+}
+
+fn taken_back(actor: &UserId, message: &MessageState, wanted: &WantedReaction) -> Decision {
     let mut reactors = message
         .reactions
         .get(&wanted.emoji)
@@ -191,9 +211,7 @@ pub(super) fn check_remove(
         .unwrap_or_default();
     reactors.count = reactors.count.saturating_sub(1);
     reactors.user_ids.retain(|user| user != actor);
-    Ok(Decision::Append(Body::ReactionRemoved(reaction(
-        wanted, actor, reactors,
-    ))))
+    Decision::Append(Body::ReactionRemoved(reaction(wanted, actor, reactors)))
 }
 
 fn check<'a>(

@@ -10,6 +10,7 @@ use super::{
     command::{Command, Decision, ProfilePatch, Request},
     conversations::{MAX_URL, check_url},
     entry::{Body, Disconnection, Profile},
+    erasure,
     error::{DomainError, Faults, FieldError, Result},
     messages::check_metadata,
     page::{Page, PageRequest},
@@ -113,7 +114,12 @@ pub async fn disconnect(ctx: &Context, user: &UserId) -> Result<()> {
 /// [`DomainError::Validation`] for every fault.
 pub async fn sync(ctx: &Context, sync: Sync) -> Result<(User, Synced)> {
     check_profile(&sync.profile)?;
-    let was_known = ctx.store.find_user(&sync.id).await?.is_some();
+    let before = ctx.store.find_user_fields(&sync.id).await?;
+    let was_deleted = before.as_ref().is_some_and(|fields| fields.is_deleted);
+    let was_known = before.is_some() && !was_deleted;
+    if was_deleted {
+        erasure::check_finished(ctx, &sync.id).await?;
+    }
     let outcome = ctx
         .append(Request::new(
             sync.id.clone(),
@@ -126,7 +132,22 @@ pub async fn sync(ctx: &Context, sync: Sync) -> Result<(User, Synced)> {
         (Some(_), false) => Synced::Created,
         (Some(_), true) => Synced::Updated,
     };
+    if was_deleted {
+        reopen_direct(ctx, &sync.id).await?;
+    }
     Ok((get(ctx, &sync.id).await?, synced))
+}
+
+/// Lets others write again to a user who was deleted and is there anew.
+async fn reopen_direct(ctx: &Context, user: &UserId) -> Result<()> {
+    for (conversation, is_direct) in ctx.store.find_active_memberships_of(user).await? {
+        if is_direct {
+            let command = Command::SetBlocking(false);
+            ctx.append(Request::new(conversation, Some(user.clone()), command))
+                .await?;
+        }
+    }
+    Ok(())
 }
 
 /// Does [`sync`] for each item, each on its own; the results are in the order of the items.

@@ -27,6 +27,13 @@ pub struct BlockDocument {
     at: DateTime,
 }
 
+impl BlockDocument {
+    /// Who blocks whom.
+    pub fn into_pair(self) -> (UserId, UserId) {
+        (self.user_id, self.blocked_user_id)
+    }
+}
+
 /// The length of the first part keeps the two from being confused.
 fn id_of(user: &UserId, blocked: &UserId) -> String {
     format!("{}:{user}:{blocked}", user.as_str().len())
@@ -122,7 +129,11 @@ impl Store {
         }))
     }
 
-    async fn read_blocks(&self, filter: Document, limit: i64) -> Result<Vec<BlockDocument>> {
+    pub(super) async fn read_blocks(
+        &self,
+        filter: Document,
+        limit: i64,
+    ) -> Result<Vec<BlockDocument>> {
         Ok(bounded(async {
             self.blocks
                 .find(filter)

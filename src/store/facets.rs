@@ -286,6 +286,11 @@ impl StoredMessage {
         })
     }
 
+    /// The message as it was sent, whatever became of it.
+    pub fn as_sent(&self) -> &chat_sdk::Message {
+        &self.created
+    }
+
     /// Who sent it.
     pub fn sender(&self) -> &UserId {
         &self.created.sender_id

@@ -221,6 +221,13 @@ impl Store {
                 ),
             ])
             .await?;
+        self.database
+            .collection::<Document>("erasures")
+            .create_indexes([index(
+                doc! { "finishedAt": 1, "startedAt": 1 },
+                "unfinished",
+            )])
+            .await?;
         self.epoch().await
     }
 

@@ -7,6 +7,7 @@ mod blocks;
 mod conversations;
 mod documents;
 mod expiry;
+mod erasure;
 mod facets;
 mod indexes;
 mod leases;
@@ -34,6 +35,7 @@ use mongodb::{
 
 pub use expiry::Expiring;
 pub use conversations::{Listed, Shelf};
+pub use erasure::{OwnReaction, PrivateData};
 pub use facets::StoredMessage;
 pub use indexes::PrepareError;
 pub use markers::{Seat, Seek, Span};

@@ -1,7 +1,8 @@
-//! What runs beside requests and sockets: the relay, the timers, and presence between processes.
+//! What runs beside requests and sockets: the relay, the timers, presence between processes, and erasing what deleted users left.
 //!
 //! Every task here may run in any number of processes; of the relay, a lease lets one work.
 
+pub mod erasure;
 pub mod presence;
 pub mod relay;
 mod retention;

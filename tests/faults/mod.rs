@@ -1,6 +1,7 @@
 //! What stays true whatever dies: services killed at the worst moments, NATS and MongoDB stopped, frozen, and robbed of data.
 
 mod crash;
+mod erasure;
 mod mongodb;
 mod nats;
 mod nodes;

@@ -84,6 +84,18 @@ impl Place {
         client.database(&self.database).collection(name)
     }
 
+    /// Everything that a collection holds, as one text.
+    pub async fn text(&self, name: &str) -> String {
+        use futures_util::TryStreamExt;
+        let found = self.collection(name).await.find(doc! {}).await;
+        let found: Vec<Document> = found
+            .expect("the collection can be read")
+            .try_collect()
+            .await
+            .expect("the collection can be read");
+        format!("{found:?}")
+    }
+
     /// The broker's own view, past the service.
     pub async fn jetstream(&self) -> async_nats::jetstream::Context {
         async_nats::jetstream::new(self.nats().await)

@@ -1,6 +1,9 @@
-//! `/api/users`: what the host tells of users, what they tell of themselves, and who sees it.
+//! `/api/users`: what the host tells of users, what they tell of themselves, and who sees it; and how they go.
 
 mod blocks;
+mod delete;
+mod disconnect;
+mod export;
 mod profile;
 mod search;
 mod sync;

@@ -1,0 +1,251 @@
+//! A person's data over HTTP: ending their sessions, handing out what is kept of them, and erasing it.
+
+use bytes::Bytes;
+use chat_sdk::{Timestamp, UserId};
+use futures_util::stream;
+use poem::{Body, IntoResponse, Response};
+use poem_openapi::{
+    ApiResponse, Enum, Object, OpenApi,
+    param::Query,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type,
+};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{
+    Tag,
+    auth::AsHost,
+    error::ApiError,
+    path::Path,
+    reply::{Json, NoContent},
+};
+use crate::domain::{
+    Context, Result,
+    erasure::{self, Erasure, OwnMessages, Removed},
+    export, users,
+};
+
+/// How many lines of an export wait for their reader.
+const LINES_AHEAD: usize = 64;
+/// What an export is.
+const NDJSON: &str = "application/x-ndjson";
+
+/// What becomes of a deleted user's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum MessageTreatment {
+    /// Each is deleted, and its content, attachments, metadata, mentions and edits are erased.
+    Erase,
+    /// They stay, under the id of a user who is gone and has no profile.
+    Anonymise,
+}
+
+/// How far an erasure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum ErasureStatus {
+    /// It is under way.
+    Running,
+    /// Nothing is left to remove.
+    Done,
+}
+
+/// How many of each kind were removed; while the erasure is under way, of those kinds that it has come to.
+#[derive(Debug, Default, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct RemovedCounts {
+    /// Entries of the log whose profile was erased.
+    pub profile_entries: u64,
+    /// Blocks, of the user and of others.
+    pub blocks: u64,
+    /// Read markers and drafts.
+    pub markers: u64,
+    /// Receipts of single messages.
+    pub reads: u64,
+    /// Messages that were scheduled.
+    pub scheduled: u64,
+    /// What was remembered of the presence.
+    pub presence: u64,
+    /// Reactions.
+    pub reactions: u64,
+    /// Memberships, those of direct conversations aside.
+    pub memberships: u64,
+    /// Messages whose content is erased.
+    pub messages: u64,
+    /// Edits of those messages.
+    pub edits: u64,
+}
+
+/// The report of an erasure.
+#[derive(Debug, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct ErasureReport {
+    /// The host's own id of the user.
+    pub external_user_id: UserId,
+    /// What becomes of the messages.
+    pub messages: MessageTreatment,
+    /// How far it is.
+    pub status: ErasureStatus,
+    /// When it was asked for.
+    pub started_at: Timestamp,
+    /// When it was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// What was removed.
+    pub removed: RemovedCounts,
+}
+
+impl From<Erasure> for ErasureReport {
+    fn from(erasure: Erasure) -> Self {
+        let count = |kind: Removed| erasure.removed.get(kind.name()).copied().unwrap_or(0);
+        Self {
+            messages: match erasure.messages {
+                OwnMessages::Erase => MessageTreatment::Erase,
+                OwnMessages::Anonymise => MessageTreatment::Anonymise,
+            },
+            status: match erasure.finished_at {
+                Some(_) => ErasureStatus::Done,
+                None => ErasureStatus::Running,
+            },
+            started_at: erasure.started_at,
+            finished_at: erasure.finished_at,
+            removed: RemovedCounts {
+                profile_entries: count(Removed::ProfileEntries),
+                blocks: count(Removed::Blocks),
+                markers: count(Removed::Markers),
+                reads: count(Removed::Reads),
+                scheduled: count(Removed::Scheduled),
+                presence: count(Removed::Presence),
+                reactions: count(Removed::Reactions),
+                memberships: count(Removed::Memberships),
+                messages: count(Removed::Messages),
+                edits: count(Removed::Edits),
+            },
+            external_user_id: erasure.user,
+        }
+    }
+}
+
+/// 200 with one JSON object per line.
+pub struct Ndjson(mpsc::Receiver<Result<Value>>);
+
+impl IntoResponse for Ndjson {
+    fn into_response(self) -> Response {
+        let lines = stream::unfold(self.0, async |mut lines| {
+            let line = lines.recv().await?.map_err(std::io::Error::other);
+            let bytes = line.map(|line| Bytes::from(format!("{line}\n")));
+            Some((bytes, lines))
+        });
+        Response::builder()
+            .content_type(NDJSON)
+            .body(Body::from_bytes_stream(lines))
+    }
+}
+
+impl ApiResponse for Ndjson {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "One JSON object per line, each with its `kind`; the last one is of the kind `end`.",
+                status: Some(200),
+                status_range: None,
+                content: vec![MetaMediaType {
+                    content_type: NDJSON,
+                    schema: String::schema_ref(),
+                }],
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+/// The operations on a person's data.
+pub struct ErasureApi(pub Context);
+
+#[OpenApi(prefix_path = "/api", tag = "Tag::UsersInternal")]
+impl ErasureApi {
+    /// Delete a user
+    ///
+    /// When this is answered, the profile is gone, no token counts any more and the sockets are ending. The rest (blocks, markers, drafts, scheduled
+    /// messages, presence, reactions, memberships and, as chosen, messages) is removed right after, also across a crash; the report is at
+    /// `/api/users/{id}/erasure`. Until it is done the user cannot be synced again.
+    #[oai(path = "/users/:id", method = "delete", operation_id = "deleteUser")]
+    async fn delete(
+        &self,
+        _host: AsHost,
+        /// The host's own id of the user, percent-encoded.
+        id: Path<UserId>,
+        /// What becomes of the user's messages; `anonymise` when it is left out.
+        messages: Query<Option<MessageTreatment>>,
+    ) -> std::result::Result<NoContent, ApiError> {
+        let messages = match messages.0 {
+            Some(MessageTreatment::Erase) => OwnMessages::Erase,
+            Some(MessageTreatment::Anonymise) | None => OwnMessages::Anonymise,
+        };
+        erasure::begin(&self.0, &id.0, messages).await?;
+        Ok(NoContent)
+    }
+
+    /// Get the report of a user's deletion
+    #[oai(
+        path = "/users/:id/erasure",
+        method = "get",
+        operation_id = "getErasure"
+    )]
+    async fn report(
+        &self,
+        _host: AsHost,
+        /// The host's own id of the user, percent-encoded.
+        id: Path<UserId>,
+    ) -> std::result::Result<Json<ErasureReport>, ApiError> {
+        Ok(Json(erasure::get(&self.0, &id.0).await?.into()))
+    }
+
+    /// Disconnect a user
+    ///
+    /// Ends every socket and event stream of the user on every node, and refuses tokens that were issued before (by `iat`; one without it, or of the
+    /// same second, counts as issued before).
+    #[oai(
+        path = "/users/:id/disconnect",
+        method = "post",
+        operation_id = "disconnectUser"
+    )]
+    async fn disconnect(
+        &self,
+        _host: AsHost,
+        /// The host's own id of the user, percent-encoded.
+        id: Path<UserId>,
+    ) -> std::result::Result<NoContent, ApiError> {
+        users::disconnect(&self.0, &id.0).await?;
+        Ok(NoContent)
+    }
+
+    /// Export a user's data
+    ///
+    /// Everything that is kept of the user, one object per line: `profile`, `membership`, `message` (each followed by its `edit`s), `reaction`, `block`,
+    /// `marker`, `read`, `scheduled`, `presence`, and at last `end` with the number of lines before it. Without that line the export was cut off.
+    #[oai(
+        path = "/users/:id/export",
+        method = "get",
+        operation_id = "exportUser"
+    )]
+    async fn export(
+        &self,
+        _host: AsHost,
+        /// The host's own id of the user, percent-encoded.
+        id: Path<UserId>,
+    ) -> std::result::Result<Ndjson, ApiError> {
+        export::check(&self.0, &id.0).await?;
+        let (lines, reader) = mpsc::channel(LINES_AHEAD);
+        tokio::spawn(export::write(self.0.clone(), id.0, lines));
+        Ok(Ndjson(reader))
+    }
+}

@@ -1,0 +1,345 @@
+//! Erasing a person's data: a durable job that goes on where a crash left it, and a report of what was removed.
+//!
+//! Every step finds by itself what is left to do, so running it again does no harm. How much a step removes is noted before it begins, or counted with
+//! what is gone already: a report is right however often the work was interrupted.
+
+use std::collections::BTreeMap;
+
+use chat_sdk::{ConversationId, MessageId, Role, Timestamp, UserId};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+
+use super::{
+    Context,
+    command::{Command, Request, WantedReaction},
+    entry::{Block, MessageRemoval},
+    error::{DomainError, Result},
+};
+use crate::{failpoint, store::PrivateData};
+
+/// How many entries of one step are on their way at once.
+const CONCURRENCY: usize = 32;
+/// How many things of a step are looked up at once.
+const PAGE: u32 = 200;
+/// How many numbers of a log are looked through at once.
+const WINDOW: u64 = 2_000;
+
+/// What becomes of the messages of a deleted user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnMessages {
+    /// Their content is erased.
+    Erase,
+    /// They stay, with nothing beside them but the host's id of a user who is gone.
+    Anonymise,
+}
+
+/// A user's erasure, finished or under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Erasure {
+    /// Whose.
+    pub user: UserId,
+    /// What becomes of the messages.
+    pub messages: OwnMessages,
+    /// When it was asked for.
+    pub started_at: Timestamp,
+    /// When it was done; `None` while it is under way.
+    pub finished_at: Option<Timestamp>,
+    /// How many of each kind were removed, by the names of [`Removed`].
+    pub removed: BTreeMap<String, u64>,
+}
+
+/// A kind of thing that is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// Entries of the user's log whose profile was erased.
+    ProfileEntries,
+    /// Blocks, of the user and of others.
+    Blocks,
+    /// Read markers and drafts.
+    Markers,
+    /// Receipts of single messages.
+    Reads,
+    /// Messages that were scheduled.
+    Scheduled,
+    /// What was remembered of the user's presence.
+    Presence,
+    /// Reactions.
+    Reactions,
+    /// Memberships.
+    Memberships,
+    /// Messages whose content was erased.
+    Messages,
+    /// Edits of those messages whose content was erased.
+    Edits,
+}
+
+impl Removed {
+    /// The name in the stored report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ProfileEntries => "profileEntries",
+            Self::Blocks => "blocks",
+            Self::Markers => "markers",
+            Self::Reads => "reads",
+            Self::Scheduled => "scheduled",
+            Self::Presence => "presence",
+            Self::Reactions => "reactions",
+            Self::Memberships => "memberships",
+            Self::Messages => "messages",
+            Self::Edits => "edits",
+        }
+    }
+}
+
+/// Deletes `user`: what must hold at once holds when this returns (no profile, no token that counts); a worker removes the rest.
+///
+/// To delete again changes nothing, unless the messages are to be erased now that were anonymised before.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for who never was a user.
+pub async fn begin(ctx: &Context, user: &UserId, messages: OwnMessages) -> Result<()> {
+    let fields = ctx.store.find_user_fields(user).await?;
+    let is_living = fields
+        .ok_or_else(DomainError::no_user)
+        .map(|fields| !fields.is_deleted)?;
+    let earlier = ctx.store.find_erasure(user).await?;
+    let is_wanted = match &earlier {
+        Some(earlier) => {
+            is_living
+                || earlier.messages == OwnMessages::Anonymise && messages == OwnMessages::Erase
+        }
+        None => true,
+    };
+    if is_wanted {
+        // What an earlier job removed of the same life is removed by this one too, as far as the report goes.
+        let mut removed = BTreeMap::new();
+        if let Some(earlier) = earlier.filter(|_| !is_living) {
+            removed = earlier.removed;
+            removed.remove(Removed::Messages.name());
+            removed.remove(Removed::Edits.name());
+        }
+        let erasure = Erasure {
+            user: user.clone(),
+            messages,
+            started_at: Timestamp::now(),
+            finished_at: None,
+            removed,
+        };
+        // Before the user is deleted: a crash between the two leaves a job that does both.
+        ctx.store.put_erasure(&erasure).await?;
+    }
+    end_user(ctx, user).await
+}
+
+/// The report of a user's erasure.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when there was none.
+pub async fn get(ctx: &Context, user: &UserId) -> Result<Erasure> {
+    let found = ctx.store.find_erasure(user).await?;
+    found.ok_or_else(|| DomainError::NotFound("No data of this user was erased.".into()))
+}
+
+/// Refuses to make a user anew whose data is still being erased: it could not be told from the old one's.
+///
+/// # Errors
+/// [`DomainError::Conflict`].
+pub(super) async fn check_finished(ctx: &Context, user: &UserId) -> Result<()> {
+    let erasure = ctx.store.find_erasure(user).await?;
+    if erasure.is_some_and(|erasure| erasure.finished_at.is_none()) {
+        return Err(DomainError::Conflict(
+            "The data of this user is being erased; try again when it is done.".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Does what is left of an erasure, and finishes the report.
+///
+/// # Errors
+/// [`DomainError::Unavailable`]; running it again goes on.
+pub async fn run(ctx: &Context, erasure: &Erasure) -> Result<()> {
+    let user = &erasure.user;
+    end_user(ctx, user).await?;
+    let entries = ctx.store.erase_profile_entries(user).await?;
+    note(ctx, user, Removed::ProfileEntries, entries).await?;
+    failpoint::hit("erasure.profile");
+    remove_blocks(ctx, user).await?;
+    for (what, kind) in [
+        (PrivateData::Markers, Removed::Markers),
+        (PrivateData::Reads, Removed::Reads),
+        (PrivateData::Scheduled, Removed::Scheduled),
+        (PrivateData::Presence, Removed::Presence),
+    ] {
+        let count = ctx.store.count_private(what, user).await?;
+        note(ctx, user, kind, count).await?;
+        ctx.store.remove_private(what, user).await?;
+    }
+    take_back_reactions(ctx, user).await?;
+    failpoint::hit("erasure.reactions");
+    let conversations = ctx.store.find_memberships_of(user).await?;
+    end_memberships(ctx, user).await?;
+    let (mut messages, mut edits) = (0, 0);
+    if erasure.messages == OwnMessages::Erase {
+        for membership in &conversations {
+            let (erased, edited) = erase_messages(ctx, user, &membership.conversation).await?;
+            messages += erased;
+            edits += edited;
+        }
+    }
+    note(ctx, user, Removed::Messages, messages).await?;
+    note(ctx, user, Removed::Edits, edits).await?;
+    ctx.store.finish_erasure(erasure, Timestamp::now()).await
+}
+
+/// Notes how much a step removes, unless an earlier run did.
+async fn note(ctx: &Context, user: &UserId, what: Removed, count: u64) -> Result<()> {
+    ctx.store.note_removed(user, what.name(), count).await
+}
+
+async fn end_user(ctx: &Context, user: &UserId) -> Result<()> {
+    let request = Request::new(user.clone(), None, Command::DeleteUser);
+    if let Some(entry) = ctx.append(request).await?.entry {
+        ctx.known_users.forget(user, entry.at.as_millis());
+    }
+    Ok(())
+}
+
+/// Takes a command to the log that may find nothing left to do.
+async fn attempt(ctx: &Context, request: Request) -> Result<()> {
+    match ctx.append(request).await {
+        // The conversation or message is gone, and what was asked for with it.
+        Ok(_) | Err(DomainError::NotFound(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn attempt_all(ctx: &Context, requests: Vec<Request>) -> Result<()> {
+    let attempts: Vec<BoxFuture<'_, Result<()>>> = requests
+        .into_iter()
+        .map(|request| attempt(ctx, request).boxed())
+        .collect();
+    let attempts = stream::iter(attempts).buffer_unordered(CONCURRENCY);
+    attempts.try_collect().await
+}
+
+async fn remove_blocks(ctx: &Context, user: &UserId) -> Result<()> {
+    let blocks = ctx.store.find_blocks_around(user).await?;
+    note(ctx, user, Removed::Blocks, blocks.len() as u64).await?;
+    for (blocker, blocked) in blocks {
+        let command = Command::UnblockUser(Block { user_id: blocked });
+        attempt(ctx, Request::new(blocker, None, command)).await?;
+    }
+    Ok(())
+}
+
+/// As entries, so that everybody sees it.
+async fn take_back_reactions(ctx: &Context, user: &UserId) -> Result<()> {
+    let count = ctx.store.count_reactions_of(user).await?;
+    note(ctx, user, Removed::Reactions, count).await?;
+    let mut after = None;
+    loop {
+        let page = ctx
+            .store
+            .find_reactions_of(user, after.as_deref(), PAGE)
+            .await?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        after = Some(last.key.clone());
+        let requests = page.into_iter().map(|reaction| {
+            let wanted = WantedReaction {
+                message_id: reaction.message,
+                emoji: reaction.emoji,
+            };
+            let user = user.clone();
+            Request::new(
+                reaction.conversation,
+                None,
+                Command::WithdrawReaction { wanted, user },
+            )
+        });
+        attempt_all(ctx, requests.collect()).await?;
+    }
+    ctx.store.remove_reactions_of(user).await
+}
+
+/// As entries too. Direct conversations stay, for the other one; nobody can write in them.
+async fn end_memberships(ctx: &Context, user: &UserId) -> Result<()> {
+    let active = ctx.store.find_active_memberships_of(user).await?;
+    let (direct, others): (Vec<_>, Vec<_>) =
+        active.into_iter().partition(|(_, is_direct)| *is_direct);
+    note(ctx, user, Removed::Memberships, others.len() as u64).await?;
+    for (conversation, _) in direct {
+        let command = Command::SetBlocking(true);
+        let request = Request::new(conversation, Some(user.clone()), command);
+        attempt(ctx, request).await?;
+    }
+    for (conversation, _) in others {
+        end_membership(ctx, user, &conversation).await?;
+        failpoint::hit("erasure.membership");
+    }
+    Ok(())
+}
+
+async fn end_membership(ctx: &Context, user: &UserId, conversation: &ConversationId) -> Result<()> {
+    loop {
+        let command = Command::RemoveParticipant {
+            user_id: user.clone(),
+        };
+        let removed = attempt(ctx, Request::new(conversation.clone(), None, command)).await;
+        let Err(DomainError::Conflict(_)) = removed else {
+            return removed;
+        };
+        // The last owner: somebody else must be one first.
+        let successor = ctx.store.find_successor(conversation, user).await?;
+        let Some(user_id) = successor else {
+            return Ok(());
+        };
+        let command = Command::ChangeRole {
+            user_id,
+            role: Role::Owner,
+        };
+        attempt(ctx, Request::new(conversation.clone(), None, command)).await?;
+    }
+}
+
+/// Deletes the user's messages of one conversation, and erases what they said. Answers how many messages and edits there are without content then.
+async fn erase_messages(
+    ctx: &Context,
+    user: &UserId,
+    conversation: &ConversationId,
+) -> Result<(u64, u64)> {
+    let touched = ctx.store.find_touched(&[conversation], None).await?;
+    let end = touched.first().map_or(0, |(_, applied)| *applied);
+    let (mut messages, mut edits) = (0, 0);
+    let mut after = 0;
+    while after < end {
+        let own = ctx
+            .store
+            .find_own_messages(conversation, user, after, after + WINDOW)
+            .await?;
+        after += WINDOW;
+        let all: Vec<MessageId> = own.iter().map(|message| message.id.clone()).collect();
+        let left: Vec<MessageId> = own
+            .into_iter()
+            .filter(|message| !message.is_erased())
+            .map(|message| message.id)
+            .collect();
+        for ids in left.chunks(PAGE as usize) {
+            let requests = ids.iter().map(|id| {
+                let removal = MessageRemoval {
+                    message_id: id.clone(),
+                    is_expired: false,
+                };
+                Request::new(conversation.clone(), None, Command::DeleteMessage(removal))
+            });
+            attempt_all(ctx, requests.collect()).await?;
+            failpoint::hit("erasure.deleted");
+            ctx.store.erase_messages(ids).await?;
+            failpoint::hit("erasure.messages");
+        }
+        messages += all.len() as u64;
+        edits += ctx.store.count_edits(&all).await?;
+    }
+    Ok((messages, edits))
+}

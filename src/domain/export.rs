@@ -1,0 +1,181 @@
+//! Everything that is kept of a person, line by line: for the host to hand over.
+//!
+//! It is read in pieces and handed on at once, so a person with a million messages costs no more memory than one with ten.
+
+use chat_sdk::{Timestamp, UserId};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    Context, catalogue,
+    error::{DomainError, Result},
+    page::PageRequest,
+};
+use crate::store::PrivateData;
+
+/// How many things of a kind are looked up at once.
+const PAGE: u32 = 200;
+/// How many numbers of a log are looked through at once.
+const WINDOW: u64 = 2_000;
+
+/// Where the lines go. Dropped by a reader who does not want more.
+pub type Lines = mpsc::Sender<Result<Value>>;
+
+/// Makes sure that there is such a user.
+///
+/// # Errors
+/// [`DomainError::NotFound`].
+pub async fn check(ctx: &Context, user: &UserId) -> Result<()> {
+    super::users::get(ctx, user).await.map(drop)
+}
+
+/// Writes all lines of `user`, the last one with how many came before it: without it the export is not whole. A failure is the last thing written.
+pub async fn write(ctx: Context, user: UserId, lines: Lines) {
+    let mut out = Out { lines, count: 0 };
+    if let Err(error) = write_all(&ctx, &user, &mut out).await {
+        let _ = out.lines.send(Err(error)).await;
+    }
+}
+
+struct Out {
+    lines: Lines,
+    count: u64,
+}
+
+impl Out {
+    /// # Errors
+    /// [`DomainError::Unavailable`] when nobody reads any more.
+    async fn line(&mut self, kind: &str, mut value: Value) -> Result<()> {
+        if let Value::Object(fields) = &mut value {
+            fields.insert("kind".to_owned(), kind.into());
+        }
+        self.count += 1;
+        let sent = self.lines.send(Ok(value)).await;
+        sent.map_err(|_| DomainError::store_unavailable())
+    }
+}
+
+fn value(noun: impl serde::Serialize) -> Result<Value> {
+    serde_json::to_value(noun)
+        .map_err(|_| DomainError::Internal("a line of an export cannot be encoded".into()))
+}
+
+async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
+    let profile = super::users::get(ctx, user).await?;
+    out.line("profile", value(profile)?).await?;
+    let memberships = ctx.store.find_memberships_of(user).await?;
+    for membership in &memberships {
+        let found = ctx
+            .store
+            .find_membership(&membership.conversation, user)
+            .await?;
+        let mut line = json!({
+            "conversationId": membership.conversation,
+            "isMember": membership.is_active(),
+            "intervals": membership.intervals,
+        });
+        if let Ok(member) = found.active() {
+            line["role"] = value(member.role)?;
+            line["joinedAt"] = value(member.joined_at)?;
+            line["preferences"] = value(&member.preferences)?;
+        }
+        out.line("membership", line).await?;
+    }
+    for membership in &memberships {
+        write_messages(ctx, user, &membership.conversation, out).await?;
+    }
+    write_reactions(ctx, user, out).await?;
+    write_blocks(ctx, user, out).await?;
+    for (what, kind) in [
+        (PrivateData::Markers, "marker"),
+        (PrivateData::Reads, "read"),
+        (PrivateData::Scheduled, "scheduled"),
+        (PrivateData::Presence, "presence"),
+    ] {
+        let mut after = None;
+        loop {
+            let page = ctx.store.find_private(what, user, after, PAGE).await?;
+            for document in page.0 {
+                out.line(kind, document).await?;
+            }
+            after = page.1;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    let end = json!({ "lines": out.count, "timestamp": Timestamp::now() });
+    out.line("end", end).await
+}
+
+/// Every message of the user's own with all its texts, also of those that were deleted and not erased: they are kept.
+async fn write_messages(
+    ctx: &Context,
+    user: &UserId,
+    conversation: &chat_sdk::ConversationId,
+    out: &mut Out,
+) -> Result<()> {
+    let touched = ctx.store.find_touched(&[conversation], None).await?;
+    let end = touched.first().map_or(0, |(_, applied)| *applied);
+    let mut after = 0;
+    while after < end {
+        let own = ctx
+            .store
+            .find_own_messages(conversation, user, after, after + WINDOW)
+            .await?;
+        after += WINDOW;
+        for message in own {
+            let edits = ctx.store.find_edits(&message.id).await?;
+            let is_deleted = message.is_deleted();
+            let mut line = value(message.as_sent())?;
+            line["isDeleted"] = is_deleted.into();
+            line["isEdited"] = (!edits.is_empty()).into();
+            out.line("message", line).await?;
+            for entry in edits {
+                let envelope = catalogue::envelope(&entry);
+                let edit = value(&envelope.data)?;
+                out.line("edit", edit).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn write_reactions(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = ctx
+            .store
+            .find_reactions_of(user, after.as_deref(), PAGE)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.key.clone());
+        for reaction in page {
+            let line = json!({
+                "conversationId": reaction.conversation,
+                "messageId": reaction.message,
+                "emoji": reaction.emoji,
+                "createdAt": reaction.at(),
+            });
+            out.line("reaction", line).await?;
+        }
+    }
+}
+
+async fn write_blocks(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
+    let mut after = None;
+    loop {
+        let request = PageRequest::new(Some(100), None, after, None)?;
+        let page = ctx.store.find_block_page(user, &request).await?;
+        for block in page.items {
+            let line = json!({ "userId": block.user, "createdAt": block.at });
+            out.line("block", line).await?;
+        }
+        after = page.next_cursor;
+        if after.is_none() || !page.has_more {
+            return Ok(());
+        }
+    }
+}

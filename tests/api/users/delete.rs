@@ -1,0 +1,258 @@
+//! `DELETE /api/users/{id}`: what is gone at once, what is gone in the end, and the report.
+
+use std::time::Duration;
+
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+
+use super::disconnect::{issued, with_token};
+use crate::support::{Node, Service, User, eventually, eventually_within};
+
+/// Waits for the end of an erasure. Answers the report.
+pub async fn report(node: &Node, user: &str) -> Value {
+    let path = format!("/api/users/{user}/erasure");
+    eventually_within(Duration::from_secs(30), "the erasure is done", || async {
+        let report = node.internal().get(&path).await.expect(200);
+        (report["status"] == "done").then_some(report)
+    })
+    .await
+}
+
+async fn delete(node: &Node, user: &str, query: &str) {
+    let path = format!("/api/users/{user}{query}");
+    node.internal().delete(&path).await.expect(204);
+}
+
+async fn react(user: &User, message: &Value, emoji: &str) {
+    // Taken to the log as the service would; what counts here is what becomes of it.
+    let path = format!(
+        "/api/messages/{}/reactions",
+        message["id"].as_str().expect("an id")
+    );
+    let answer = user.post(&path, json!({ "emoji": emoji })).await;
+    assert!(matches!(answer.status, 200 | 404), "{answer}");
+}
+
+#[tokio::test]
+async fn profile_tokens_and_sockets_are_gone_at_once() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let mut socket = alice.connect().await;
+    delete(&service, "alice", "").await;
+    assert_eq!(socket.closed().await, 4401);
+    bob.get("/api/users/alice")
+        .await
+        .expect_error(404, "NOT_FOUND");
+    let found = bob.get("/api/users/search?q=ali").await.expect(200);
+    assert_eq!(found["users"], json!([]));
+    alice
+        .get("/api/users/me")
+        .await
+        .expect_error(401, "UNAUTHORIZED");
+    // A token from after it makes nobody: the host decides who is a user again.
+    let new = issued(&service, "alice", 2);
+    with_token(&alice, &new)
+        .get("/api/users/me")
+        .await
+        .expect(401);
+    let body = json!({ "type": "direct", "participantIds": ["alice"] });
+    bob.post("/api/conversations", body).await.expect(400);
+}
+
+#[tokio::test]
+async fn erased_messages_say_nothing_any_more_anywhere() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let conversation = service.group(&bob, &[&alice]).await;
+    let body = json!({
+        "content": "secret one", "metadata": { "card": "4711" }, "mentions": ["bob"],
+        "clientMessageId": "c-1",
+    });
+    let path = format!("/api/conversations/{conversation}/messages");
+    let sent = alice.post(&path, body).await.expect(201);
+    let first = format!("/api/messages/{}", sent["id"].as_str().expect("an id"));
+    alice
+        .patch(&first, json!({ "content": "secret two" }))
+        .await
+        .expect(200);
+    alice.say(&conversation, "secret three").await;
+    let kept = bob.say(&conversation, "of bob").await;
+    react(&alice, &kept, "👍").await;
+    let mut witness = bob.connect().await;
+
+    delete(&service, "alice", "?messages=erase").await;
+    let report = report(&service, "alice").await;
+    assert_eq!(report["messages"], "erase");
+    let removed = &report["removed"];
+    assert_eq!(removed["messages"], 2, "{report}");
+    assert_eq!(removed["edits"], 1, "{report}");
+    assert_eq!(removed["memberships"], 1, "{report}");
+    assert_eq!(removed["profileEntries"], 1, "{report}");
+    assert!(report["finishedAt"].is_string());
+
+    witness.next("message:deleted").await;
+    witness.next("message:deleted").await;
+    witness.next("participant:removed").await;
+    let history = bob.history(&conversation).await;
+    let contents: Vec<&Value> = history.iter().map(|message| &message["content"]).collect();
+    assert_eq!(contents, [&json!(""), &json!(""), &json!("of bob")]);
+    assert_eq!(history[0]["isDeleted"], true);
+    let stored = service.place().text("log").await;
+    for text in ["secret", "4711", "c-1"] {
+        assert!(!stored.contains(text), "{text} is still stored");
+    }
+    // Nobody brings them back.
+    let restore = format!("{first}/restore");
+    let answer = bob.post(&restore, Value::Null).await;
+    assert!(matches!(answer.status, 404 | 409), "{answer}");
+}
+
+#[tokio::test]
+async fn anonymised_messages_stay_and_nothing_tells_who_wrote_them_but_the_id() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let person =
+        json!({ "externalUserId": "alice", "name": "Alice Liddell", "email": "a@wonder.example" });
+    let internal = service.internal();
+    internal.post("/api/users/sync", person).await.expect(200);
+    let conversation = service.group(&bob, &[&alice]).await;
+    alice.say(&conversation, "hello").await;
+    delete(&service, "alice", "").await;
+    let report = report(&service, "alice").await;
+    assert_eq!(
+        (&report["messages"], &report["removed"]["messages"]),
+        (&json!("anonymise"), &json!(0))
+    );
+    assert_eq!(report["removed"]["profileEntries"], 2);
+    let history = bob.history(&conversation).await;
+    assert_eq!(history[0]["content"], "hello");
+    for collection in ["log", "users"] {
+        let stored = service.place().text(collection).await;
+        assert!(!stored.contains("Liddell") && !stored.contains("wonder"));
+    }
+    // Later the host wants more.
+    delete(&service, "alice", "?messages=erase").await;
+    eventually("the messages are erased too", || async {
+        let history = bob.history(&conversation).await;
+        (history[0]["isDeleted"] == true).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_longest_standing_admin_or_member_owns_what_the_last_owner_leaves() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let carol = service.user("carol").await;
+    let with_admin = service.group(&alice, &[&bob, &carol]).await;
+    let path = format!("/api/conversations/{with_admin}/participants/carol");
+    alice
+        .patch(&path, json!({ "role": "admin" }))
+        .await
+        .expect(200);
+    let without = service.group(&alice, &[&bob]).await;
+    let alone = service.group(&alice, &[]).await;
+    delete(&service, "alice", "").await;
+    let report = report(&service, "alice").await;
+    assert_eq!(report["removed"]["memberships"], 3, "{alone}: {report}");
+    for (conversation, heir) in [(with_admin, "carol"), (without, "bob")] {
+        let path = format!("/api/conversations/{conversation}/participants");
+        let members = bob.get(&path).await.expect(200);
+        let roles: Vec<(&str, &str)> = members["participants"]
+            .as_array()
+            .expect("participants")
+            .iter()
+            .map(|member| {
+                let text = |field: &str| member[field].as_str().expect("a text");
+                (text("userId"), text("role"))
+            })
+            .collect();
+        assert!(roles.contains(&(heir, "owner")), "{roles:?}");
+        assert!(!roles.iter().any(|(id, _)| *id == "alice"), "{roles:?}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_writes_to_who_is_gone_until_the_host_brings_them_back() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let direct = service.direct(&bob, &alice).await;
+    bob.say(&direct, "hello").await;
+    delete(&service, "alice", "").await;
+    report(&service, "alice").await;
+    let path = format!("/api/conversations/{direct}/messages");
+    let refused = bob.post(&path, json!({ "content": "anyone?" })).await;
+    let refused = refused.expect_error(403, "FORBIDDEN");
+    assert_eq!(refused["message"], "This user cannot be written to.");
+    assert_eq!(
+        bob.history(&direct).await.len(),
+        1,
+        "the other one keeps it"
+    );
+
+    let internal = service.internal();
+    let anew = json!({ "externalUserId": "alice", "name": "Alice the second" });
+    internal.post("/api/users/sync", anew).await.expect(201);
+    let me = with_token(&alice, &issued(&service, "alice", 2));
+    let me = me.get("/api/users/me").await.expect(200);
+    assert_eq!(me["name"], "Alice the second");
+    alice.get("/api/users/me").await.expect(401);
+    bob.say(&direct, "welcome back").await;
+}
+
+#[tokio::test]
+async fn private_data_goes_without_a_trace() {
+    let service = Service::start().await;
+    let _alice = service.user("alice").await;
+    let put = async |name: &str, document: Document| {
+        let collection = service.place().collection(name).await;
+        collection.insert_one(document).await.expect("is stored");
+    };
+    for user in ["alice", "bob"] {
+        put(
+            "markers",
+            doc! { "userId": user, "conversationId": "cnv_x", "draft": "dear" },
+        )
+        .await;
+        put("reads", doc! { "userId": user }).await;
+        put("scheduled", doc! { "senderId": user, "content": "later" }).await;
+        put("presence", doc! { "_id": user }).await;
+    }
+    delete(&service, "alice", "").await;
+    let report = report(&service, "alice").await;
+    for (name, field) in [
+        ("markers", "userId"),
+        ("reads", "userId"),
+        ("scheduled", "senderId"),
+        ("presence", "_id"),
+    ] {
+        assert_eq!(report["removed"][name], 1, "{report}");
+        let collection = service.place().collection(name).await;
+        for (user, left) in [("alice", 0), ("bob", 1)] {
+            let count = collection.count_documents(doc! { field: user }).await;
+            assert_eq!(count.expect("is counted"), left, "{name} of {user}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn deleting_again_changes_nothing_and_an_unknown_user_is_404() {
+    let service = Service::start().await;
+    service.user("alice").await;
+    let internal = service.internal();
+    let answer = internal.get("/api/users/alice/erasure").await;
+    answer.expect_error(404, "NOT_FOUND");
+    delete(&service, "alice", "?messages=anonymise").await;
+    let first = report(&service, "alice").await;
+    delete(&service, "alice", "").await;
+    assert_eq!(report(&service, "alice").await, first);
+    let answer = internal.delete("/api/users/ghost").await;
+    answer.expect_error(404, "NOT_FOUND");
+    let answer = internal.delete("/api/users/alice?messages=burn").await;
+    answer.expect_error(400, "VALIDATION_ERROR");
+}

@@ -1,0 +1,111 @@
+//! `POST /api/users/{id}/disconnect`: sessions end everywhere, and older tokens open nothing.
+
+use serde_json::Value;
+
+use crate::support::{Connect, EventStream, Node, Refusal, Service, User, eventually};
+
+/// A token of `user` that says when it was issued, `seconds` from now.
+pub fn issued(node: &Node, user: &str, seconds: i64) -> String {
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("a time");
+    node.token(user).claim("iat", (now + seconds).into()).sign()
+}
+
+/// `user` with another token.
+pub fn with_token(user: &User, token: &str) -> crate::support::Client {
+    user.with("Authorization", &format!("Bearer {token}"))
+}
+
+async fn disconnect(node: &Node, user: &str) {
+    let path = format!("/api/users/{user}/disconnect");
+    node.internal().post(&path, Value::Null).await.expect(204);
+}
+
+#[tokio::test]
+async fn sockets_and_streams_end_on_every_node_and_older_tokens_are_refused_there() {
+    let first = Service::start().await;
+    let second = Service::builder().database(&first).start().await;
+    let alice = first.user("alice").await;
+    let bob = first.user("bob").await;
+    let old = issued(&first, "alice", -10);
+    let how = || Connect {
+        token: Some(old.clone()),
+        ..Connect::default()
+    };
+    let mut here = alice.connect_with(how()).await;
+    let mut there = alice.at(&second).connect_with(how()).await;
+    let query = format!("?token={old}");
+    let mut stream = EventStream::open(&second.ws_base(), &query, &[])
+        .await
+        .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    stream.find("connected").await;
+    let mut other = bob.connect().await;
+
+    disconnect(&first, "alice").await;
+    assert_eq!(here.closed().await, 4401);
+    assert_eq!(there.closed().await, 4401);
+    assert_eq!(
+        stream.find("error").await.data["data"]["code"],
+        "UNAUTHORIZED"
+    );
+    assert_eq!(stream.next().await, None);
+    other.ok("ping", serde_json::json!({})).await;
+
+    for node in [&first, &second] {
+        let alice = alice.at(node);
+        let me = with_token(&alice, &old).get("/api/users/me").await;
+        me.expect_error(401, "UNAUTHORIZED");
+        assert_eq!(
+            alice.try_connect(how()).await.err(),
+            Some(Refusal::Closed(4401))
+        );
+        // One that does not say when it was issued cannot prove that it is newer.
+        alice.get("/api/users/me").await.expect(401);
+        let new = issued(node, "alice", 2);
+        with_token(&alice, &new)
+            .get("/api/users/me")
+            .await
+            .expect(200);
+        let how = Connect {
+            token: Some(new),
+            ..Connect::default()
+        };
+        alice.connect_with(how).await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_starts_later_refuses_older_tokens_and_keeps_newer_sockets() {
+    let first = Service::start().await;
+    let alice = first.user("alice").await;
+    let old = issued(&first, "alice", -10);
+    disconnect(&first, "alice").await;
+    let second = Service::builder().database(&first).start().await;
+    let there = alice.at(&second);
+    with_token(&there, &old)
+        .get("/api/users/me")
+        .await
+        .expect(401);
+    let how = Connect {
+        token: Some(issued(&second, "alice", 2)),
+        ..Connect::default()
+    };
+    let mut socket = there.connect_with(how).await;
+    // The stream tells the new node of the old disconnection too: that ends nothing.
+    let bob = second.user("bob").await;
+    let conversation = second.group(&bob, &[&alice]).await;
+    eventually("the node follows the stream", || async {
+        bob.say(&conversation, "hello").await;
+        Some(())
+    })
+    .await;
+    socket.next("message:new").await;
+    socket.ok("ping", serde_json::json!({})).await;
+}
+
+#[tokio::test]
+async fn an_unknown_user_cannot_be_disconnected() {
+    let service = Service::start().await;
+    let path = "/api/users/ghost/disconnect";
+    let answer = service.internal().post(path, Value::Null).await;
+    answer.expect_error(404, "NOT_FOUND");
+}
