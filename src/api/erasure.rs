@@ -6,7 +6,6 @@ use futures_util::stream;
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::{
     ApiResponse, Enum, Object, OpenApi,
-    param::Query,
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type,
 };
@@ -101,6 +100,15 @@ pub struct ErasureReport {
     pub removed: RemovedCounts,
 }
 
+impl From<Option<MessageTreatment>> for OwnMessages {
+    fn from(chosen: Option<MessageTreatment>) -> Self {
+        match chosen {
+            Some(MessageTreatment::Erase) => Self::Erase,
+            Some(MessageTreatment::Anonymise) | None => Self::Anonymise,
+        }
+    }
+}
+
 impl From<Erasure> for ErasureReport {
     fn from(erasure: Erasure) -> Self {
         let count = |kind: Removed| erasure.removed.get(kind.name()).copied().unwrap_or(0);
@@ -172,28 +180,6 @@ pub struct ErasureApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::UsersInternal")]
 impl ErasureApi {
-    /// Delete a user
-    ///
-    /// When this is answered, the profile is gone, no token counts any more and the sockets are ending. The rest (blocks, markers, drafts, scheduled
-    /// messages, presence, reactions, memberships and, as chosen, messages) is removed right after, also across a crash; the report is at
-    /// `/api/users/{id}/erasure`. Until it is done the user cannot be synced again.
-    #[oai(path = "/users/:id", method = "delete", operation_id = "deleteUser")]
-    async fn delete(
-        &self,
-        _host: AsHost,
-        /// The host's own id of the user, percent-encoded.
-        id: Path<UserId>,
-        /// What becomes of the user's messages; `anonymise` when it is left out.
-        messages: Query<Option<MessageTreatment>>,
-    ) -> std::result::Result<NoContent, ApiError> {
-        let messages = match messages.0 {
-            Some(MessageTreatment::Erase) => OwnMessages::Erase,
-            Some(MessageTreatment::Anonymise) | None => OwnMessages::Anonymise,
-        };
-        erasure::begin(&self.0, &id.0, messages).await?;
-        Ok(NoContent)
-    }
-
     /// Get the report of a user's deletion
     #[oai(
         path = "/users/:id/erasure",

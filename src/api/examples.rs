@@ -124,6 +124,14 @@ fn example(schema: &str) -> Option<Value> {
             }],
             "nextAfter": 42, "hasMore": false,
         }),
+        "ErasureReport" => json!({
+            "externalUserId": "alice", "messages": "erase", "status": "done",
+            "startedAt": TIME, "finishedAt": "2026-01-15T10:30:02.000Z",
+            "removed": {
+                "profileEntries": 2, "blocks": 1, "markers": 3, "reads": 0, "scheduled": 0, "presence": 1,
+                "reactions": 4, "memberships": 2, "messages": 17, "edits": 3,
+            },
+        }),
         "Health" => json!({ "status": "up" }),
         "HealthReport" => json!({ "status": "up", "dependencies": [
             { "name": "mongodb", "status": "up", "latencyMs": 0.4, "isRequired": true },

@@ -15,16 +15,18 @@ use serde_json::Value;
 use super::{
     Tag,
     auth::{AsHost, AsUser, Caller},
+    erasure::MessageTreatment,
     error::{ApiError, ErrorBody},
     json::{self, ValidJson},
     page::{PageQuery, UserPage},
     path::Path,
-    reply::{Json, Upserted},
+    reply::{Json, NoContent, Upserted},
 };
 use crate::domain::{
     Context, DomainError,
     command::ProfilePatch,
     entry::Profile,
+    erasure,
     patch::Patch,
     users::{self, Sync, Synced},
 };
@@ -298,6 +300,29 @@ impl UsersApi {
         let user = users::get(&self.0, &id.0).await?;
         let sees_all = caller.user().is_none_or(|caller| *caller == id.0);
         Ok(Json(if sees_all { user } else { public(user) }))
+    }
+
+    /// Delete a user
+    ///
+    /// When this is answered, the profile is gone, no token counts any more and the sockets are ending. The rest (blocks, markers, drafts, scheduled
+    /// messages, presence, reactions, memberships and, as chosen, messages) is removed right after, also across a crash; the report is at
+    /// `/api/users/{id}/erasure`. Until it is done the user cannot be synced again.
+    #[oai(
+        path = "/users/:id",
+        method = "delete",
+        operation_id = "deleteUser",
+        tag = "Tag::UsersInternal"
+    )]
+    async fn delete(
+        &self,
+        _host: AsHost,
+        /// The host's own id of the user, percent-encoded.
+        id: Path<UserId>,
+        /// What becomes of the user's messages; `anonymise` when it is left out.
+        messages: Query<Option<MessageTreatment>>,
+    ) -> Result<NoContent, ApiError> {
+        erasure::begin(&self.0, &id.0, messages.0.into()).await?;
+        Ok(NoContent)
     }
 }
 
