@@ -329,7 +329,7 @@ where
     async fn run(
         mut self,
         mut queue: mpsc::Receiver<Outgoing>,
-        greeting: Greeting,
+        greeting: Box<Greeting>,
         first_ack: Option<String>,
     ) -> Option<CloseReason> {
         if let Err(reason) = Box::pin(self.greet(greeting, first_ack)).await {
@@ -383,7 +383,7 @@ where
     /// Gives what was missed, then says that the socket is connected.
     async fn greet(
         &mut self,
-        greeting: Greeting,
+        greeting: Box<Greeting>,
         first_ack: Option<String>,
     ) -> Result<(), Option<CloseReason>> {
         if let Some(id) = first_ack {

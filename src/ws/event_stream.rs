@@ -311,7 +311,7 @@ struct Stream {
 }
 
 impl Stream {
-    async fn run(mut self, queue: mpsc::Receiver<Outgoing>, greeting: Greeting) {
+    async fn run(mut self, queue: mpsc::Receiver<Outgoing>, greeting: Box<Greeting>) {
         gauge!("chat_event_streams").increment(1.0);
         let reason = match self.greet(greeting).await {
             Ok(()) => self.follow(queue).await,
@@ -324,7 +324,7 @@ impl Stream {
     }
 
     /// Gives what was missed, then says that the stream is connected.
-    async fn greet(&self, greeting: Greeting) -> Result<(), Option<CloseReason>> {
+    async fn greet(&self, greeting: Box<Greeting>) -> Result<(), Option<CloseReason>> {
         self.write(format!("retry: {}\n\n", return_pause().as_millis()))
             .await?;
         let mut chunk = String::new();

@@ -43,7 +43,7 @@ impl Feed {
         watermark: u64,
         caught_up: CatchUp,
         resume: Option<&str>,
-    ) -> (Self, Greeting) {
+    ) -> (Self, Box<Greeting>) {
         let mut tracker = Tracker::at(watermark);
         if let Some(cursor) = &caught_up.cursor {
             // Another node may be further than this one: what it had passed was given, and stays given.
@@ -85,7 +85,8 @@ impl Feed {
             connected: Some(frame::event("connected", &connected)),
         };
         let given = caught_up.given;
-        (Self { given, tracker }, greeting)
+        // Boxed: it is used once, and must not stay part of an idle socket.
+        (Self { given, tracker }, Box::new(greeting))
     }
 
     /// The frame of what came out of the queue of `socket`; `None` for what was given before.
