@@ -8,8 +8,8 @@
 
 mod access_log;
 mod auth;
-pub mod catalogue;
 mod blocks;
+pub mod catalogue;
 mod conversations;
 mod docs;
 mod document;
@@ -29,8 +29,8 @@ mod participants;
 mod patch;
 mod path;
 mod pins;
-mod reactions;
 mod presence;
+mod reactions;
 mod receipts;
 mod reply;
 mod responses;

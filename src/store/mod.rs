@@ -6,8 +6,8 @@
 mod blocks;
 mod conversations;
 mod documents;
-mod expiry;
 mod erasure;
+mod expiry;
 mod facets;
 mod indexes;
 mod leases;
@@ -33,9 +33,9 @@ use mongodb::{
     },
 };
 
-pub use expiry::Expiring;
 pub use conversations::{Listed, Shelf};
 pub use erasure::{OwnReaction, PrivateData};
+pub use expiry::Expiring;
 pub use facets::StoredMessage;
 pub use indexes::PrepareError;
 pub use markers::{Seat, Seek, Span};
@@ -52,8 +52,8 @@ use crate::domain::DomainError;
 use blocks::BlockDocument;
 use documents::{ConversationDocument, LogDocument, ParticipantDocument, UserDocument};
 use log::Unavailable;
-use presence::PresenceDocument;
 use markers::Markers;
+use presence::PresenceDocument;
 use reactions::ReactionDocument;
 
 /// How long a read may take before its caller hears that the store is away.

@@ -11,9 +11,8 @@ use crate::{
         DomainError, Result,
         messages::{self, Draft},
         page::{Page, PageRequest},
-        reactions,
+        reactions, receipts,
         scheduled::{self, Placed},
-        receipts,
     },
     limits::{RateLimits, Verdict},
 };

@@ -10,8 +10,8 @@ mod messages;
 mod presence;
 mod protocol;
 mod rates;
-mod social;
 mod receipts;
+mod social;
 mod tokens;
 
 pub use contract::check_frame;

@@ -19,7 +19,10 @@ async fn a_draft_is_shown_to_its_writer_alone_until_it_is_cleared() {
         bob.patch(&mine, json!({ "draft": text })).await.expect(200);
         assert_eq!(bob.get(&path).await.expect(200)["draft"], text);
         let told = tablet.next("draft:updated").await;
-        assert_eq!(told["data"], json!({ "conversationId": group, "draft": text }));
+        assert_eq!(
+            told["data"],
+            json!({ "conversationId": group, "draft": text })
+        );
     }
     let listed = bob.get("/api/conversations").await.expect(200);
     assert_eq!(
@@ -34,20 +37,23 @@ async fn a_draft_is_shown_to_its_writer_alone_until_it_is_cleared() {
     bob.patch(&mine, json!({ "draft": null })).await.expect(200);
 
     // Whatever alice hears next comes after all of it.
-    bob.post(
-        &format!("{path}/messages"),
-        json!({ "content": "hello" }),
-    )
-    .await
-    .expect(201);
+    bob.post(&format!("{path}/messages"), json!({ "content": "hello" }))
+        .await
+        .expect(201);
     other.next("message:new").await;
     let heard = other.take_arrived();
-    assert!(heard.iter().all(|frame| frame["event"] != "draft:updated"), "{heard:?}");
+    assert!(
+        heard.iter().all(|frame| frame["event"] != "draft:updated"),
+        "{heard:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_draft_is_no_longer_than_a_message_and_only_members_have_one() {
-    let service = Service::builder().env("MAX_MESSAGE_BYTES", "100").start().await;
+    let service = Service::builder()
+        .env("MAX_MESSAGE_BYTES", "100")
+        .start()
+        .await;
     let (alice, mallory) = (service.user("alice").await, service.user("mallory").await);
     let group = service.group(&alice, &[]).await;
     let mine = format!("/api/conversations/{group}/me");
@@ -56,5 +62,8 @@ async fn a_draft_is_no_longer_than_a_message_and_only_members_have_one() {
         .await
         .expect(400);
     assert_eq!(refused["details"][0]["field"], "draft");
-    mallory.patch(&mine, json!({ "draft": "hello" })).await.expect(404);
+    mallory
+        .patch(&mine, json!({ "draft": "hello" }))
+        .await
+        .expect(404);
 }
