@@ -104,7 +104,7 @@ impl Store {
                 // Which message's time is over next.
                 partial(
                     doc! { "conversationId": 1, "data.expiresAt": 1 },
-                    "expiring",
+                    "expiring_of_conversation",
                     doc! { "type": "message.created", "data.expiresAt": { "$exists": true } },
                 ),
                 // What became of a message.
