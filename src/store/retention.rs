@@ -220,7 +220,7 @@ impl Store {
                     "seq": { "$gt": number(after) },
                 })
                 .sort(doc! { "conversationId": 1, "seq": 1 })
-                .hint(Hint::Name("history".to_owned()))
+                .hint(Hint::Name("messages".to_owned()))
                 .projection(doc! { "seq": 1, "at": 1 })
                 .limit(limit)
                 .await?

@@ -10,5 +10,6 @@ mod messages;
 mod participants;
 mod scene;
 mod session;
+mod social;
 mod table;
 mod users;

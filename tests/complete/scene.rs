@@ -229,7 +229,10 @@ impl Scene {
             .iter()
             .any(|watcher| watcher.notebook() == conversation);
         let is_known = self.ids.iter().any(|id| id == conversation);
-        !is_notebook && (is_known || of_scene("actorId") || of_scene("userId"))
+        // Who is there depends on when sockets come and go, not on what is done.
+        let of_presence = ["user.online", "user.away", "user.offline"];
+        let is_presence = of_presence.iter().any(|kind| event["type"] == *kind);
+        !is_presence && !is_notebook && (is_known || of_scene("actorId") || of_scene("userId"))
     }
 
     /// Waits until NATS showed exactly these events since.

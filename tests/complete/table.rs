@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     conversations, messages, participants,
     scene::{Deployment, Scene},
-    users,
+    social, users,
 };
 use crate::{api::contract, support::replica::settle};
 
@@ -21,6 +21,7 @@ const NOUNS: &[&[Row]] = &[
     conversations::ROWS,
     participants::ROWS,
     messages::ROWS,
+    social::ROWS,
     users::ROWS,
 ];
 
@@ -28,14 +29,57 @@ const NOUNS: &[&[Row]] = &[
 const AT_ONCE: usize = 6;
 
 /// Operations of the OpenAPI document, other than GET, that are in no row: `operationId`, reason.
-const OPERATIONS_LEFT_OUT: &[(&str, &str)] = &[];
+const OPERATIONS_LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "cancelScheduled",
+        "changes nothing that a socket is told of before it is sent; tests/api/messages/scheduled.rs",
+    ),
+    ("changeScheduled", "as cancelScheduled"),
+    (
+        "deleteUser",
+        "a job of many entries, each of a kind that is in a row; tests/api/users/delete.rs",
+    ),
+    (
+        "disconnectUser",
+        "ends the sockets that a replica needs; tests/api/users/disconnect.rs",
+    ),
+    ("getPresenceOfMany", "reads"),
+    (
+        "markConversationRead",
+        "a latest value without a number; tests/ws/receipts.rs and tests/api/receipts",
+    ),
+    ("markMessageDelivered", "as markConversationRead"),
+    ("markMessageRead", "as markConversationRead"),
+    ("markMessageUnread", "as markConversationRead"),
+    ("markThreadRead", "as markConversationRead"),
+    ("setMyStatus", "presence; tests/ws/presence.rs"),
+];
 
 /// Commands of sockets that are in no row, with the reason.
 const COMMANDS_LEFT_OUT: &[(&str, &str)] = &[
     ("authenticate", "changes nothing but its own socket"),
+    ("activity:ping", "changes presence; tests/ws/presence.rs"),
+    (
+        "conversation:read",
+        "a latest value without a number; tests/ws/receipts.rs",
+    ),
+    ("message:delivered", "as conversation:read"),
+    ("message:read", "as conversation:read"),
     ("messages:list", "reads"),
     ("messages:sync", "reads"),
     ("ping", "changes nothing"),
+    (
+        "presence:subscribe",
+        "changes only what its own socket hears; tests/ws/presence.rs",
+    ),
+    ("presence:unsubscribe", "as presence:subscribe"),
+    (
+        "recording:start",
+        "lasts for seconds and is in no state; tests/ws/typing.rs",
+    ),
+    ("recording:stop", "as recording:start"),
+    ("typing:start", "as recording:start"),
+    ("typing:stop", "as recording:start"),
     (
         "room:join",
         "changes only what its own socket hears; tests/ws/events.rs",
@@ -52,8 +96,18 @@ const EVENTS_LEFT_OUT: &[(EventType, &str)] = &[
     ),
     (
         EventType::UserDeleted,
-        "no operation of this version deletes a user",
+        "tests/api/users/delete.rs: see deleteUser",
     ),
+    (EventType::UserDisconnected, "tests/api/users/disconnect.rs"),
+    (
+        EventType::MessageRead,
+        "tests/ws/receipts.rs: see markMessageRead",
+    ),
+    (EventType::MessageDelivered, "tests/ws/receipts.rs"),
+    (EventType::ConversationRead, "tests/ws/receipts.rs"),
+    (EventType::UserOnline, "tests/ws/presence.rs"),
+    (EventType::UserAway, "tests/ws/presence.rs"),
+    (EventType::UserOffline, "tests/ws/presence.rs"),
 ];
 
 /// What an operation does, and who is told.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Frame, Noun, Overview, Replica, Room, read_list, read_one};
+use super::{Frame, Noun, Overview, Replica, Room, messages::countable, read_list, read_one};
 use crate::support::client::User;
 
 /// How many members a conversation names.
@@ -19,6 +19,8 @@ pub const NOUN: Noun = Noun {
     },
     store: |room, conversation| {
         room.seq = conversation["seq"].as_u64().unwrap_or(room.seq);
+        let unread = conversation["unreadCount"].as_u64().unwrap_or(0);
+        room.read_seq = read_before(room, unread);
         room.conversation = conversation;
     },
     show,
@@ -57,7 +59,35 @@ fn show(room: &Room) -> Value {
     let shown: Vec<&String> = room.members.keys().take(SHOWN_MEMBERS).collect();
     conversation["participantIds"] = json!(shown);
     conversation["seq"] = json!(room.seq);
+    if let Some((_, message)) = room.messages.last_key_value() {
+        conversation["lastMessage"] = message.clone();
+    }
+    let unread: Vec<&Value> = countable(room)
+        .filter(|(seq, _)| *seq > room.read_seq)
+        .map(|(_, message)| message)
+        .collect();
+    let mentioned = unread.iter().filter(|message| {
+        let mentions = message["mentions"].as_array().into_iter().flatten();
+        mentions
+            .into_iter()
+            .any(|user| *user == *room.me || user == "@all")
+    });
+    conversation["mentionCount"] = json!(mentioned.count());
+    conversation["unreadCount"] = json!(unread.len());
     conversation
+}
+
+/// The number up to which everything is read when `unread` messages are not.
+fn read_before(room: &Room, unread: u64) -> u64 {
+    let mut read = countable(room).rev().skip(unread as usize);
+    read.next().map_or(0, |(seq, _)| seq)
+}
+
+/// What somebody has who has set nothing.
+fn no_preferences() -> Value {
+    json!({
+        "muted": false, "archived": false, "pinned": false, "hidden": false, "notificationLevel": "all",
+    })
 }
 
 fn list(replica: &Replica) -> Value {
@@ -68,13 +98,7 @@ fn list(replica: &Replica) -> Value {
     let mut items: Vec<Value> = replica
         .rooms()
         .filter(|room| room.is_member)
-        .map(|room| {
-            let mut item = show(room);
-            if let Some((_, message)) = room.messages.last_key_value() {
-                item["lastMessage"] = message.clone();
-            }
-            item
-        })
+        .map(|room| show(room))
         .collect();
     items.sort_by_key(key);
     Value::Array(items)
@@ -88,22 +112,47 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
             // Who makes a group or public conversation owns it; nobody owns a direct one.
             let is_owner = frame.text("createdBy") == room.me && frame.text("type") != "direct";
             room.conversation["myRole"] = json!(if is_owner { "owner" } else { "member" });
+            room.conversation["preferences"] = no_preferences();
         }
         "conversation:joined" => {
             room.is_member = true;
             room.conversation = frame.data.clone();
+            room.conversation["preferences"] = no_preferences();
         }
         "conversation:updated" => {
-            let role = room.conversation["myRole"].take();
-            room.conversation = frame.data.clone();
-            room.conversation["myRole"] = role;
+            let before = std::mem::replace(&mut room.conversation, frame.data.clone());
+            // What is one's own is in no event for all.
+            for field in ["myRole", "preferences", "draft"] {
+                if let Some(value) = before.get(field) {
+                    room.conversation[field] = value.clone();
+                }
+            }
         }
+        "conversation:read" => {
+            let unread = frame.data["unreadCount"].as_u64().expect("a count");
+            room.read_seq = read_before(room, unread);
+        }
+        "draft:updated" => match frame.data.get("draft") {
+            Some(draft) => room.conversation["draft"] = draft.clone(),
+            None => {
+                let conversation = room.conversation.as_object_mut().expect("an object");
+                conversation.remove("draft");
+            }
+        },
+        // Who read and got what has no place in what is compared here; tests/ws/receipts.rs proves it.
+        "message:read" | "message:delivered" => {}
+        // Nor who is writing; tests/ws/typing.rs.
+        "user:typing" | "user:recording" => {}
         "conversation:removed" => {
             room.is_member = false;
             // To all when it was deleted, and then with the time.
             room.is_deleted = frame.data["timestamp"].is_string();
         }
-        "message:new" => room.conversation["lastActivityAt"] = frame.data["createdAt"].clone(),
+        "message:new" => {
+            room.conversation["lastActivityAt"] = frame.data["createdAt"].clone();
+            // A message shows a hidden conversation again.
+            room.conversation["preferences"]["hidden"] = json!(false);
+        }
         "participant:added" => {
             touched(room, frame);
             let count = frame.texts("userIds").len() as u64;
@@ -113,6 +162,9 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
             touched(room, frame);
             let count = frame.texts("userIds").len() as u64;
             room.conversation["participantCount"] = json!(members(room) - count);
+        }
+        "participant:updated" if frame.data["preferences"].is_object() => {
+            room.conversation["preferences"] = frame.data["preferences"].clone();
         }
         "participant:updated" => {
             touched(room, frame);

@@ -38,13 +38,44 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
         "message:new" => {
             let seq = frame.seq.expect("a message has a number");
             assert_eq!(frame.data["seq"], seq, "{}", frame.data);
+            if let Some(root) = frame.data["threadId"].as_str()
+                && let Some(root) = find(room, root)
+            {
+                root["replyCount"] = json!(root["replyCount"].as_u64().expect("a count") + 1);
+                root["lastReplyAt"] = frame.data["createdAt"].clone();
+            }
             room.messages.insert(seq, frame.data.clone());
+        }
+        "reaction:added" | "reaction:removed" => {
+            let me = room.me.clone();
+            if let Some(message) = find(room, frame.text("messageId")) {
+                react(message, frame, &me);
+            }
+        }
+        "message:pinned" => {
+            if let Some(message) = find(room, frame.text("messageId")) {
+                message["pinnedAt"] = frame.data["timestamp"].clone();
+                message["pinnedBy"] = frame.data["userId"].clone();
+            }
+        }
+        "message:unpinned" => {
+            if let Some(message) = find(room, frame.text("messageId")) {
+                forget(message, &["pinnedAt", "pinnedBy"]);
+            }
+        }
+        // It comes back with its reactions and its pin, which its event does not carry.
+        "message:restored" => {
+            room.stale.insert(NOUN.name);
         }
         "message:updated" => {
             if let Some(message) = find(room, frame.text("messageId")) {
                 let fields = ["content", "metadata", "isEdited", "updatedAt"];
                 frame.copy(message, &fields);
             }
+        }
+        "message:deleted" if frame.data["isExpired"] == true => {
+            let id = frame.text("messageId");
+            room.messages.retain(|_, message| message["id"] != id);
         }
         "message:deleted" => {
             if let Some(message) = find(room, frame.text("messageId")) {
@@ -53,9 +84,11 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
                 message["mentions"] = json!([]);
                 message["isDeleted"] = json!(true);
                 message["updatedAt"] = frame.data["deletedAt"].clone();
-                if let Some(message) = message.as_object_mut() {
-                    message.remove("metadata");
-                }
+                message["reactions"] = json!([]);
+                forget(
+                    message,
+                    &["metadata", "pinnedAt", "pinnedBy", "forwardedFrom"],
+                );
             }
         }
         // What was said before comes by REST, as far as this member may see it.
@@ -79,4 +112,62 @@ fn find<'a>(room: &'a mut Room, id: &str) -> Option<&'a mut Value> {
     room.messages
         .values_mut()
         .find(|message| message["id"] == *id)
+}
+
+fn forget(message: &mut Value, fields: &[&str]) {
+    if let Some(message) = message.as_object_mut() {
+        for field in fields {
+            message.remove(*field);
+        }
+    }
+}
+
+/// How many users of a reaction are shown.
+const SHOWN_USERS: usize = 20;
+
+/// Lays a reaction, given or taken back, over a message.
+fn react(message: &mut Value, frame: &Frame<'_>, me: &str) {
+    let (emoji, user) = (frame.text("emoji"), frame.text("userId"));
+    let mut reactions = match message["reactions"].take() {
+        Value::Array(reactions) => reactions,
+        _ => Vec::new(),
+    };
+    if !reactions.iter().any(|reaction| reaction["emoji"] == emoji) {
+        reactions.push(json!({ "emoji": emoji, "userIds": [], "reactedByMe": false }));
+    }
+    let is_given = frame.event == "reaction:added";
+    for reaction in reactions
+        .iter_mut()
+        .filter(|reaction| reaction["emoji"] == emoji)
+    {
+        reaction["count"] = frame.data["totalCount"].clone();
+        let users = reaction["userIds"].as_array_mut().expect("a list");
+        match is_given {
+            true if users.len() < SHOWN_USERS => users.push(json!(user)),
+            true => {}
+            false => users.retain(|other| *other != user),
+        }
+        if user == me {
+            reaction["reactedByMe"] = json!(is_given);
+        }
+    }
+    reactions.retain(|reaction| reaction["count"] != 0);
+    reactions.sort_by_key(|reaction| {
+        let emoji = reaction["emoji"].as_str().unwrap_or_default().to_owned();
+        (std::cmp::Reverse(reaction["count"].as_u64()), emoji)
+    });
+    message["reactions"] = Value::Array(reactions);
+}
+
+/// The messages that count as unread when they are, by number: of others, there, neither silent nor the service's own.
+pub fn countable(room: &Room) -> impl DoubleEndedIterator<Item = (u64, &Value)> {
+    room.messages
+        .iter()
+        .map(|(seq, message)| (*seq, message))
+        .filter(|(_, message)| {
+            message["senderId"] != *room.me
+                && message["isDeleted"] == false
+                && message["type"] != "system"
+                && message["silent"] != true
+        })
 }

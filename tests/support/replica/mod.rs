@@ -28,6 +28,8 @@ pub use watcher::{Watcher, hear_all, settle};
 const NOUNS: &[Noun] = &[messages::NOUN, members::NOUN, conversations::NOUN];
 /// What there is per user, over all conversations.
 const OVERVIEWS: &[Overview] = &[conversations::LIST];
+/// Frames that come when somebody comes, goes or is away, not when something is done; tests/ws/presence.rs proves them.
+pub const OF_PRESENCE: &[&str] = &["user:online", "user:away", "user:offline"];
 /// Frames about the socket itself.
 const OF_THE_SOCKET: &[&str] = &["ack", "connected", "error", "reconnect"];
 
@@ -111,6 +113,8 @@ pub struct Room {
     pub members: BTreeMap<String, Value>,
     /// The messages by number.
     pub messages: BTreeMap<u64, Value>,
+    /// The number up to which the user has read.
+    pub read_seq: u64,
     /// Nouns that a client has to read anew now, by their names: those that an event tells of without carrying them.
     pub stale: BTreeSet<&'static str>,
     /// The number that REST answered at connecting; up to it events are part of what was read.
@@ -168,7 +172,7 @@ impl Replica {
     #[track_caller]
     pub fn apply(&mut self, frame: &Value) {
         let event = frame["event"].as_str().expect("a frame has a name");
-        if OF_THE_SOCKET.contains(&event) {
+        if OF_THE_SOCKET.contains(&event) || OF_PRESENCE.contains(&event) {
             return;
         }
         let user = self.user.clone();

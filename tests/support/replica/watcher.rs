@@ -70,7 +70,9 @@ impl Watcher {
             if let Some(cursor) = frame["cursor"].as_str() {
                 self.cursor = cursor.to_owned();
             }
-            if frame["data"]["conversationId"] != *self.notebook && frame["event"] != "ack" {
+            let event = frame["event"].as_str().unwrap_or_default();
+            let is_own = event != "ack" && !super::OF_PRESENCE.contains(&event);
+            if frame["data"]["conversationId"] != *self.notebook && is_own {
                 self.came.push(frame);
             }
         }
