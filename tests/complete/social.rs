@@ -2,6 +2,7 @@
 
 use chat_sdk::EventType as Event;
 use futures_util::FutureExt;
+use reqwest::Method;
 use serde_json::json;
 
 use super::{
@@ -65,7 +66,11 @@ pub const ROWS: &[Row] = &[
         ways: &[rest("pinMessage", |scene| {
             async move {
                 let path = format!("{}/pin", scene.message_path());
-                scene.admin.user.put(&path, json!({})).await.expect(200);
+                scene
+                    .admin
+                    .request(Method::PUT, &path, None)
+                    .await
+                    .expect(200);
             }
             .boxed()
         })],
@@ -78,7 +83,11 @@ pub const ROWS: &[Row] = &[
         ways: &[rest("unpinMessage", |scene| {
             async move {
                 let path = format!("{}/pin", scene.message_path());
-                scene.admin.user.put(&path, json!({})).await.expect(200);
+                scene
+                    .admin
+                    .request(Method::PUT, &path, None)
+                    .await
+                    .expect(200);
                 scene.have(None).await;
                 scene.admin.delete(&path).await.expect(204);
             }
@@ -188,6 +197,10 @@ pub const ROWS: &[Row] = &[
 
 async fn block_and_unblock(scene: &mut Scene) {
     let path = format!("/api/users/me/blocks/{}", scene.stranger.id);
-    scene.member.user.put(&path, json!({})).await.expect(204);
+    scene
+        .member
+        .request(Method::PUT, &path, None)
+        .await
+        .expect(204);
     scene.member.delete(&path).await.expect(204);
 }
