@@ -24,11 +24,12 @@ use crate::{
     health::Probe,
     limits::{EVICTION_PERIOD, RateLimits},
     listener,
+    plugins::{Core, Plugins},
     store::{
         PrepareError, Store,
         log::{Writer, mongo::MongoBackend},
     },
-    worker::{Seen, erasure, presence, relay::Relay, timers::Timers},
+    worker::{self, Seen, erasure, presence, relay::Relay, timers::Timers},
     ws::{self, Hub, Node, close::CloseReason, cursor::Seal},
 };
 
@@ -48,17 +49,20 @@ pub struct Roles {
     pub api: bool,
     /// Sockets.
     pub ws: bool,
+    /// Delivering webhooks.
+    pub webhooks: bool,
 }
 
 impl Roles {
     /// The roles by name.
-    pub const NAMES: [&'static str; 2] = ["api", "ws"];
+    pub const NAMES: [&'static str; 3] = ["api", "ws", "webhooks"];
 
     /// Everything in one process.
     pub fn all() -> Self {
         Self {
             api: true,
             ws: true,
+            webhooks: true,
         }
     }
 
@@ -70,6 +74,7 @@ impl Roles {
         let mut roles = Self {
             api: false,
             ws: false,
+            webhooks: false,
         };
         for name in list
             .split(',')
@@ -79,6 +84,7 @@ impl Roles {
             match name {
                 "api" => roles.api = true,
                 "ws" => roles.ws = true,
+                "webhooks" => roles.webhooks = true,
                 "all" => roles = Self::all(),
                 other => {
                     return Err(format!(
@@ -88,7 +94,7 @@ impl Roles {
                 }
             }
         }
-        if roles.api || roles.ws {
+        if roles.api || roles.ws || roles.webhooks {
             Ok(roles)
         } else {
             Err("name at least one role".to_owned())
@@ -99,13 +105,14 @@ impl Roles {
         let mut names = Vec::new();
         names.extend(self.api.then_some("api"));
         names.extend(self.ws.then_some("ws"));
+        names.extend(self.webhooks.then_some("webhooks"));
         names
     }
 }
 
 /// The ports of a process, open.
 pub struct Listeners {
-    /// For REST.
+    /// For REST; a process that only works shows its health there.
     pub api: Option<TcpListener>,
     /// For sockets.
     pub ws: Option<TcpListener>,
@@ -130,6 +137,9 @@ pub enum StartError {
     /// MongoDB was not there in time.
     #[error("MONGODB_URI: MongoDB could not be used within 30 s: {0}")]
     Mongo(String),
+    /// The settings of a plugin cannot be used.
+    #[error("{0}")]
+    Plugin(String),
     /// NATS was not there in time.
     #[error("NATS_URL: NATS could not be used within 30 s: {0}")]
     Nats(String),
@@ -143,8 +153,7 @@ impl Listeners {
     pub fn open(config: &Config, roles: Roles) -> Result<Self, StartError> {
         let host = config.server.host;
         Ok(Self {
-            api: roles
-                .api
+            api: (roles.api || !roles.ws)
                 .then(|| bind("PORT", SocketAddr::new(host, config.server.port)))
                 .transpose()?,
             ws: roles
@@ -234,6 +243,13 @@ pub async fn run(
     }
     let holder = nodes.me.to_string();
     let timer = holder.clone();
+    let core = Core::new(
+        Arc::clone(&store),
+        bus.clone(),
+        config.auth.secrets_key.as_ref(),
+        holder.clone(),
+    );
+    let plugins = start_plugins(&config, &core).await?;
     let ctx = Context {
         store: Arc::clone(&store),
         writers: Arc::new(commands::Router::new(bus.clone(), local, nodes)),
@@ -246,6 +262,8 @@ pub async fn run(
         known_users: Arc::clone(&known_users),
     };
 
+    // What only works: it ends with what serves clients, and may take as long.
+    let workers = TaskTracker::new();
     let seen = Arc::new(Seen::new(known_users));
     let hub = Hub::new(
         Arc::clone(&store),
@@ -295,6 +313,9 @@ pub async fn run(
         let ctx = ctx.clone();
         tasks.spawn(Timers { ctx, holder: timer }.run(end.clone()));
     }
+    if roles.webhooks {
+        plugins.run_webhooks(&workers, &stop);
+    }
     let rates = Arc::new(RateLimits::new(&config.limits));
     tasks.spawn(evict_idle(Arc::clone(&rates), end.clone()));
     let proxies = Arc::new(TrustedProxies::new(config.server.trusted_proxies.clone()));
@@ -318,38 +339,52 @@ pub async fn run(
         })
     });
     if let Some(listener) = listeners.api {
-        let endpoint = Arc::new(api::endpoint(ApiState {
-            ctx,
-            verifier,
-            internal_secret: config.auth.internal_secret.clone(),
-            limits: rates,
-            origins: config.cors.allowed_origins.clone(),
-            health: Arc::clone(&probe),
-            max_body_bytes: MAX_BODY_BYTES,
-        }));
-        log_address("REST", &listener);
-        let node = node.clone();
-        let answer = move |request: Request<Incoming>, client| {
-            let endpoint = Arc::clone(&endpoint);
-            // Event streams hang on the hub, which only a process with sockets has.
-            let node = node
-                .clone()
-                .filter(|_| request.uri().path() == ws::event_stream::PATH);
-            async move {
-                match node {
-                    Some(node) => ws::event_stream::answer(node, request, client).await,
-                    None => api::answer(endpoint, request, client).await,
+        if !roles.api {
+            log_address("health", &listener);
+            let (probe, proxies) = (Arc::clone(&probe), Arc::clone(&proxies));
+            let answer = move |request, _client| worker::answer(Arc::clone(&probe), request);
+            servers.spawn(listener::serve(
+                listener,
+                proxies,
+                answer,
+                stop.clone(),
+                grace,
+            ));
+        } else {
+            let endpoint = Arc::new(api::endpoint(ApiState {
+                ctx: ctx.clone(),
+                verifier: verifier.clone(),
+                internal_secret: config.auth.internal_secret.clone(),
+                limits: Arc::clone(&rates),
+                origins: config.cors.allowed_origins.clone(),
+                health: Arc::clone(&probe),
+                max_body_bytes: MAX_BODY_BYTES,
+                plugins,
+            }));
+            log_address("REST", &listener);
+            let node = node.clone();
+            let answer = move |request: Request<Incoming>, client| {
+                let endpoint = Arc::clone(&endpoint);
+                // Event streams hang on the hub, which only a process with sockets has.
+                let node = node
+                    .clone()
+                    .filter(|_| request.uri().path() == ws::event_stream::PATH);
+                async move {
+                    match node {
+                        Some(node) => ws::event_stream::answer(node, request, client).await,
+                        None => api::answer(endpoint, request, client).await,
+                    }
                 }
-            }
-        };
-        let proxies = Arc::clone(&proxies);
-        servers.spawn(listener::serve(
-            listener,
-            proxies,
-            answer,
-            stop.clone(),
-            grace,
-        ));
+            };
+            let proxies = Arc::clone(&proxies);
+            servers.spawn(listener::serve(
+                listener,
+                proxies,
+                answer,
+                stop.clone(),
+                grace,
+            ));
+        }
     }
     if let (Some(listener), Some(node)) = (listeners.ws, node) {
         log_address("WebSocket", &listener);
@@ -368,6 +403,7 @@ pub async fn run(
     tracing::info!("stopping: finishing what is in flight");
     probe.drain();
     servers.close();
+    workers.close();
     hub.end_all(CloseReason::Restarting);
     let deadline = Instant::now() + grace;
     let sockets_gone = async {
@@ -376,7 +412,7 @@ pub async fn run(
         }
     };
     let _ = tokio::time::timeout_at(deadline, async {
-        tokio::join!(servers.wait(), sockets_gone);
+        tokio::join!(servers.wait(), workers.wait(), sockets_gone);
     })
     .await;
     end.cancel();
@@ -384,6 +420,18 @@ pub async fn run(
     let _ = tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Makes the plugins that the configuration names, and what they need in the database.
+async fn start_plugins(config: &Config, core: &Core) -> Result<Plugins, StartError> {
+    let plugins = Plugins::register(config, core).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        StartError::Plugin(lines.join("; "))
+    })?;
+    patiently("MongoDB", || plugins.prepare())
+        .await
+        .map_err(|error| StartError::Mongo(brief(&error)))?;
+    Ok(plugins)
 }
 
 /// Lets the limits forget who was quiet, until `end`.

@@ -24,6 +24,7 @@ pub mod failpoint;
 pub mod health;
 pub mod limits;
 pub mod listener;
+pub mod plugins;
 pub mod store;
 pub mod worker;
 pub mod ws;

@@ -11,4 +11,5 @@ mod layers;
 mod resume;
 mod sse;
 mod support;
+mod webhooks;
 mod ws;

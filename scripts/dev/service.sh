@@ -11,6 +11,9 @@ layout_nodes() {
   if ((SPLIT)); then
     for i in "${!api_ports[@]}"; do NODES+=("api-$((i + 1)) api ${api_ports[i]} $WS_PORT"); done
     for i in "${!ws_ports[@]}"; do NODES+=("ws-$((i + 1)) ws $PORT ${ws_ports[i]}"); done
+    # It has no clients, only its health: on the first port behind all others.
+    i=$((PORT + API_NODES > WS_PORT + WS_NODES ? PORT + API_NODES : WS_PORT + WS_NODES))
+    NODES+=("webhooks-1 webhooks $i $WS_PORT")
   else
     NODES=("service all $PORT $WS_PORT")
   fi
@@ -59,7 +62,7 @@ started_names() {
   done
 }
 
-is_node() { [[ $1 == service || $1 == api-* || $1 == ws-* ]]; }
+is_node() { [[ $1 == service || $1 == api-* || $1 == ws-* || $1 == webhooks-* ]]; }
 
 # What ran under an earlier layout (one process instead of nodes, other servers) and is not part of this one.
 stop_what_is_not_wanted() {
@@ -81,7 +84,7 @@ check_ports() {
     read -r name role port ws_port <<<"$node"
     is_running "$name" && continue
     [[ $role == ws ]] || need_port "$port" "the REST API" PORT
-    [[ $role == api ]] || need_port "$ws_port" "WebSockets" WS_PORT
+    [[ $role == api || $role == webhooks ]] || need_port "$ws_port" "WebSockets" WS_PORT
   done
 }
 

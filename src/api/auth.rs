@@ -29,9 +29,9 @@ use crate::{
 };
 
 /// The name in the document of the scheme for users.
-pub const BEARER: &str = "bearer";
+pub const BEARER: &str = chat_sdk::http::BEARER;
 /// The name in the document of the scheme for the host's backend.
-pub const INTERNAL: &str = "internalSecret";
+pub const INTERNAL: &str = chat_sdk::http::INTERNAL;
 /// In which header the host's backend shows its secret.
 pub const SECRET_HEADER: &str = "X-Internal-Secret";
 /// In which header the host's backend names for whom it acts.
@@ -67,7 +67,7 @@ impl Unchecked {
 }
 
 impl AsUser {
-    async fn find(request: &Request) -> Result<Self, ApiError> {
+    pub(super) async fn find(request: &Request) -> Result<Self, ApiError> {
         required(Caller::find(request).await?).map(Self)
     }
 }
@@ -86,7 +86,7 @@ impl SenderOrHost {
 
 impl AsHost {
     /// A user's token does not open what is the host's own.
-    async fn find(request: &Request) -> Result<Self, ApiError> {
+    pub(super) async fn find(request: &Request) -> Result<Self, ApiError> {
         let state = state(request)?;
         let Some(secret) = request.headers().get(SECRET_HEADER) else {
             limits::count_stranger(state, request)?;

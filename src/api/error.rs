@@ -176,6 +176,10 @@ impl ApiError {
                 _ => DomainError::invalid("body", "could not be read to its end").into(),
             };
         }
+        let error = match error.downcast::<chat_sdk::http::Refusal>() {
+            Ok(refusal) => return refusal.into(),
+            Err(error) => error,
+        };
         match error.downcast::<Self>() {
             Ok(error) => error,
             Err(error) => Self::internal(error),

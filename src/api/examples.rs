@@ -138,10 +138,10 @@ fn example(schema: &str) -> Option<Value> {
             { "name": "nats", "status": "up", "latencyMs": 0.2, "isRequired": false },
         ] }),
         "Status" => json!({
-            "version": env!("CARGO_PKG_VERSION"), "roles": ["api", "ws"], "uptimeSeconds": 86400,
+            "version": env!("CARGO_PKG_VERSION"), "roles": ["api", "ws", "webhooks"], "uptimeSeconds": 86400,
             "events": { "isRunning": true, "position": 120034, "pending": 0 },
         }),
-        _ => return None,
+        other => return crate::plugins::example(other),
     })
 }
 

@@ -50,10 +50,33 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        check_content_type(request.headers())?;
-        let limit = auth::state(request)?.max_body_bytes;
-        let text = read(request.headers(), body.take()?, limit).await?;
+        let text = receive(request, body).await?;
         Ok(Self(parse(&text).map_err(ApiError::from)?))
+    }
+}
+
+/// Takes in a body of JSON, within the limit.
+///
+/// # Errors
+/// When it is no JSON by its headers, too large, or broken off.
+pub async fn receive(request: &Request, body: &mut RequestBody) -> poem::Result<Vec<u8>> {
+    check_content_type(request.headers())?;
+    let limit = auth::state(request)?.max_body_bytes;
+    collect(request.headers(), body.take()?, limit).await
+}
+
+/// Reads a body that is published under the name `schema`.
+///
+/// # Errors
+/// [`DomainError::Validation`] with every fault.
+pub fn read(text: &[u8], schema: &str) -> Result<Value, DomainError> {
+    let (value, mut faults) =
+        strict::parse(text).map_err(|fault| DomainError::Validation(vec![fault]))?;
+    faults.extend(document::find_faults(schema, &value));
+    faults.truncate(MAX_FAULTS);
+    match faults.is_empty() {
+        true => Ok(value),
+        false => Err(DomainError::Validation(faults)),
     }
 }
 
@@ -104,7 +127,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-async fn read(headers: &HeaderMap, body: Body, limit: usize) -> poem::Result<Vec<u8>> {
+async fn collect(headers: &HeaderMap, body: Body, limit: usize) -> poem::Result<Vec<u8>> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())

@@ -19,6 +19,7 @@ mod events;
 mod examples;
 mod faults;
 mod fixup;
+mod gate;
 mod health;
 mod json;
 mod limits;
@@ -42,6 +43,7 @@ mod users;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use chat_sdk::http::GateHandle;
 use futures_util::FutureExt;
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route,
@@ -64,6 +66,7 @@ use crate::{
     edge::{cors, request_id},
     health::Probe,
     limits::RateLimits,
+    plugins::{self, Plugins},
 };
 
 /// The groups of operations in the document.
@@ -107,6 +110,8 @@ pub struct ApiState {
     pub health: Arc<Probe>,
     /// The most bytes of a body.
     pub max_body_bytes: usize,
+    /// The plugins, which bring operations of their own.
+    pub plugins: Plugins,
 }
 
 /// Every operation that is in the document.
@@ -126,6 +131,7 @@ type Operations = (
     presence::PresenceApi,
     events::EventsApi,
     erasure::ErasureApi,
+    plugins::Operations,
 );
 
 fn operations(state: &ApiState) -> Operations {
@@ -146,6 +152,7 @@ fn operations(state: &ApiState) -> Operations {
         presence::PresenceApi(ctx()),
         events::EventsApi,
         erasure::ErasureApi(ctx()),
+        state.plugins.operations(),
     )
 }
 
@@ -161,7 +168,9 @@ pub fn endpoint(state: ApiState) -> BoxEndpoint<'static, Response> {
         .nest_no_strip("/", described);
     let origins = state.origins.clone();
     Edge {
-        inner: route.data(Arc::new(state)),
+        inner: route
+            .data(Arc::new(state))
+            .data(GateHandle(Arc::new(gate::CoreGate))),
         origins,
     }
     .boxed()

@@ -157,7 +157,7 @@ fn add_refusals(path: &str, operation: &mut Value) {
         "401" | "429" => is_guarded,
         "403" => FORBIDDEN.contains(&id),
         "404" => path.contains('{') || OF_THE_CALLER.contains(&id),
-        "409" => CONFLICTING.contains(&id),
+        "409" => CONFLICTING.contains(&id) || crate::plugins::CONFLICTING.contains(&id),
         "413" | "415" => has_body,
         "503" => is_guarded || (path.contains("health") && !path.ends_with("live")),
         _ => true,
@@ -303,7 +303,9 @@ mod tests {
             .flat_map(|path| &path.operations)
             .filter_map(|operation| operation.operation_id)
             .collect();
-        for id in FORBIDDEN.iter().chain(&CONFLICTING).chain(&OF_THE_CALLER) {
+        let of_plugins = crate::plugins::CONFLICTING;
+        let of_core = FORBIDDEN.iter().chain(&CONFLICTING).chain(&OF_THE_CALLER);
+        for id in of_core.chain(of_plugins) {
             assert!(ids.contains(id), "{id}");
         }
     }

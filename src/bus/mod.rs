@@ -6,6 +6,7 @@
 
 pub mod commands;
 pub mod ephemeral;
+pub mod durables;
 pub mod nodes;
 pub mod publish;
 mod streams;

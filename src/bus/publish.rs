@@ -157,7 +157,7 @@ impl Bus {
         self.send_message(subject, headers, payload).await
     }
 
-    async fn send_message(
+    pub(super) async fn send_message(
         &self,
         subject: String,
         headers: HeaderMap,
@@ -207,7 +207,7 @@ impl Bus {
     }
 }
 
-async fn wait_for(ack: PublishAckFuture) -> Result<u64, BusError> {
+pub(super) async fn wait_for(ack: PublishAckFuture) -> Result<u64, BusError> {
     match tokio::time::timeout(ACK_TIMEOUT, ack).await {
         Ok(Ok(ack)) => Ok(ack.sequence),
         Ok(Err(error)) => Err(BusError::Publish(error.to_string())),
@@ -216,7 +216,7 @@ async fn wait_for(ack: PublishAckFuture) -> Result<u64, BusError> {
 }
 
 /// A user's id may hold any character; a header's value may not.
-fn header_text(text: &str) -> String {
+pub(super) fn header_text(text: &str) -> String {
     if text.is_ascii() && !text.contains(['%', '+']) {
         return text.to_owned();
     }

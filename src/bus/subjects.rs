@@ -1,12 +1,21 @@
 //! Every subject of the product. No id of a conversation or user is ever part of one that is stored: many subjects cost the server its indexes, and a user's
 //! id may contain what NATS gives a meaning.
 
+use std::collections::BTreeSet;
+
 use chat_sdk::EventType;
 
 use crate::domain::entry::Owner;
 
 /// Event type of markers, which are no events and lie beside them.
 const MARKER: &str = "marker";
+
+/// The one type of event without a verb.
+const NOOP: &str = "noop";
+
+fn noun_of(kind: &str) -> &str {
+    kind.split('.').next().unwrap_or_default()
+}
 
 /// The subjects under one prefix.
 #[derive(Debug, Clone)]
@@ -27,17 +36,49 @@ impl Subjects {
         format!("{}_EVENTS", self.prefix.to_uppercase())
     }
 
-    /// What the event stream keeps: events, and the relay's markers, which hosts do not see.
+    /// What the event stream keeps: events, and what hosts do not see: the relay's markers, and events that were put in again for one durable.
     pub fn stored(&self) -> Vec<String> {
         vec![
             format!("{}.events.>", self.prefix),
             format!("{}.relay.>", self.prefix),
+            format!("{}.replay.>", self.prefix),
         ]
     }
 
     /// Where an event is published.
     pub fn event(&self, owner: &Owner, kind: EventType) -> String {
         format!("{}.events.s{:02}.{kind}", self.prefix, owner.shard())
+    }
+
+    /// What a durable reads that gets the events of `kinds` (all without), and what is put in again for it. No two of them overlap: the server refuses that.
+    pub fn of_durable(&self, durable: &str, kinds: Option<&[EventType]>) -> Vec<String> {
+        let mut subjects = vec![self.replay(durable)];
+        match kinds {
+            None => subjects.push(format!("{}.events.>", self.prefix)),
+            Some(kinds) => {
+                let all: BTreeSet<&str> = EventType::ALL.iter().map(|kind| kind.as_str()).collect();
+                let wanted: BTreeSet<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+                let nouns: BTreeSet<&str> = wanted.iter().map(|kind| noun_of(kind)).collect();
+                for noun in nouns {
+                    let of_noun = |kind: &&&str| noun_of(kind) == noun;
+                    // A noun that is wanted whole is one filter: many cost the server more.
+                    if all.iter().filter(of_noun).all(|kind| wanted.contains(kind)) && noun != NOOP
+                    {
+                        subjects.push(format!("{}.events.*.{noun}.*", self.prefix));
+                    } else {
+                        let kinds = wanted.iter().filter(of_noun);
+                        subjects
+                            .extend(kinds.map(|kind| format!("{}.events.*.{kind}", self.prefix)));
+                    }
+                }
+            }
+        }
+        subjects
+    }
+
+    /// Where events are put in again for one durable.
+    pub fn replay(&self, durable: &str) -> String {
+        format!("{}.replay.{durable}", self.prefix)
     }
 
     /// Where the relay puts its markers.
@@ -47,11 +88,15 @@ impl Subjects {
 
     /// The type of event that a stored subject carries; `None` for a marker and for what this version does not know.
     pub fn kind_of(&self, subject: &str) -> Option<EventType> {
+        self.type_of(subject)?.parse().ok()
+    }
+
+    /// The same as text; also for types that this version does not know.
+    pub fn type_of<'a>(&self, subject: &'a str) -> Option<&'a str> {
         let rest = subject
             .strip_prefix(&self.prefix)?
             .strip_prefix(".events.s")?;
-        let (_, kind) = rest.split_once('.')?;
-        kind.parse().ok()
+        rest.split_once('.').map(|(_, kind)| kind)
     }
 
     /// Where commands for a shard's writer go.
@@ -79,6 +124,30 @@ impl Subjects {
 mod tests {
     use super::*;
     use chat_sdk::UserId;
+
+    #[test]
+    fn a_durable_reads_with_few_filters() {
+        let subjects = Subjects::new("chat");
+        assert_eq!(
+            subjects.of_durable("webhooks-a", None),
+            ["chat.replay.webhooks-a", "chat.events.>"]
+        );
+        let kinds: Vec<EventType> = EventType::ALL
+            .iter()
+            .copied()
+            .filter(|kind| {
+                kind.as_str().starts_with("reaction.") || *kind == EventType::MessageCreated
+            })
+            .collect();
+        assert_eq!(
+            subjects.of_durable("x", Some(&kinds)),
+            [
+                "chat.replay.x",
+                "chat.events.*.message.created",
+                "chat.events.*.reaction.*",
+            ]
+        );
+    }
 
     #[test]
     fn no_users_id_changes_the_shape_of_a_subject() {

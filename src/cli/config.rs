@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::config::{self, Config, ConfigErrors, Sources};
+use crate::plugins;
 
 /// Prints "configuration is valid" with any warnings, or every fault on its own line.
 ///
@@ -43,8 +44,14 @@ fn write_check(sources: &Sources, out: &mut impl Write, err: &mut impl Write) ->
             for warning in &loaded.warnings {
                 writeln!(err, "warning: {warning}")?;
             }
-            writeln!(out, "configuration is valid")?;
-            Ok(true)
+            let faults = plugins::faults(&loaded.config);
+            for fault in &faults {
+                writeln!(err, "{fault}")?;
+            }
+            if faults.is_empty() {
+                writeln!(out, "configuration is valid")?;
+            }
+            Ok(faults.is_empty())
         }
         Err(errors) => write_faults(&errors, err),
     }

@@ -10,12 +10,13 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     app::{self, Listeners, Roles},
     config::{self, Config, LogFormat, Sources},
+    plugins,
 };
 
 /// What `serve` takes.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// What this process does, comma-separated: api, ws. All by default.
+    /// What this process does, comma-separated: api, ws, webhooks. All by default.
     #[arg(long, value_name = "ROLES", default_value = "all", value_parser = Roles::parse)]
     roles: Roles,
 }
@@ -30,6 +31,13 @@ pub fn run(args: &ServeArgs, sources: &Sources) -> ExitCode {
         }
     };
     let config = loaded.config;
+    let faults = plugins::faults(&config);
+    if !faults.is_empty() {
+        for fault in faults {
+            eprintln!("{fault}");
+        }
+        return ExitCode::from(config::EXIT_CODE);
+    }
     start_logging(&config);
     for warning in loaded.warnings {
         tracing::warn!("{warning}");

@@ -17,6 +17,10 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::switch("WEBHOOK_ENABLED", "false"),
     Variable::number("WEBHOOK_TIMEOUT_MS", "5000"),
     Variable::number("WEBHOOK_RETRY_ATTEMPTS", "3"),
+    Variable::list(
+        "WEBHOOK_RETRY_SCHEDULE",
+        Some("5s,30s,2m,10m,30m,2h,6h,24h"),
+    ),
     Variable::list("WEBHOOK_EVENTS", Some("all")),
     Variable::switch("WEBHOOK_ALLOW_PRIVATE", "false"),
 ];
@@ -34,6 +38,9 @@ pub struct Webhooks {
     pub timeout: Duration,
     /// `WEBHOOK_RETRY_ATTEMPTS`: retries after the first attempt, 0-20; default 3.
     pub retry_attempts: u32,
+    /// `WEBHOOK_RETRY_SCHEDULE`: the pauses between attempts, with commas (`ms`, `s`, `m`, `h`), each at most a day; the
+    /// last one repeats for who retries more often.
+    pub retry_schedule: Vec<Duration>,
     /// `WEBHOOK_EVENTS`: names of events, with commas, a last `*` allowed (`message.*`); `None` is the default, all.
     pub events: Option<Vec<String>>,
     /// `WEBHOOK_ALLOW_PRIVATE`: whether private addresses may be called; default false.
@@ -53,6 +60,7 @@ impl Webhooks {
         let retry_attempts = reader.read("WEBHOOK_RETRY_ATTEMPTS", |text| {
             parse::small(text, 0..=20, "retries")
         });
+        let retry_schedule = reader.read("WEBHOOK_RETRY_SCHEDULE", schedule);
         let events = reader.read("WEBHOOK_EVENTS", events);
         let allow_private = reader.read("WEBHOOK_ALLOW_PRIVATE", parse::switch);
         let has_url = reader.is_set("WEBHOOK_URL");
@@ -80,6 +88,7 @@ impl Webhooks {
             enabled: enabled?,
             timeout: timeout?,
             retry_attempts: retry_attempts?,
+            retry_schedule: retry_schedule?,
             events: events?,
             allow_private: allow_private?,
         })
@@ -119,6 +128,45 @@ fn webhook_secret(text: &str) -> Result<Secret, String> {
         }
     }
     Secret::strong(text)
+}
+
+/// The most pauses of a schedule.
+const MAX_PAUSES: usize = 20;
+
+fn schedule(text: &str) -> Result<Vec<Duration>, String> {
+    let pause = |item: &str| {
+        let unit = item.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = item.split_at(unit);
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        let pause = Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(millis)?);
+        (Duration::from_millis(1)..=Duration::from_secs(86_400))
+            .contains(&pause)
+            .then_some(pause)
+    };
+    let items = parse::list(text);
+    if items.is_empty() || items.len() > MAX_PAUSES {
+        return Err(format!(
+            "holds {} pauses; write 1 to {MAX_PAUSES}, such as 5s,30s,2m",
+            items.len()
+        ));
+    }
+    items
+        .into_iter()
+        .map(|item| {
+            pause(item).ok_or_else(|| {
+                format!(
+                    "holds \"{}\"; write pauses such as 500ms, 5s, 2m or 24h, each at most a day",
+                    parse::short(item)
+                )
+            })
+        })
+        .collect()
 }
 
 fn events(text: &str) -> Result<Option<Vec<String>>, String> {

@@ -13,6 +13,7 @@ pub mod catalogue;
 pub mod command;
 pub mod conversations;
 pub mod drafts;
+pub mod durables;
 pub mod entry;
 pub mod erasure;
 pub mod error;

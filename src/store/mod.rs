@@ -8,6 +8,7 @@ mod conversations;
 mod documents;
 mod erasure;
 mod expiry;
+mod durables;
 mod facets;
 mod indexes;
 mod leases;

@@ -4,9 +4,11 @@
 
 pub mod erasure;
 pub mod presence;
+mod health;
 pub mod relay;
 mod retention;
 mod seen;
 pub mod timers;
 
+pub use health::answer;
 pub use seen::Seen;

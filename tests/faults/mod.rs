@@ -9,3 +9,5 @@ mod presence;
 mod sweep;
 mod timers;
 mod traffic;
+
+pub use traffic::Traffic;

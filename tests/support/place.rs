@@ -13,6 +13,9 @@ pub const JWT_SECRET: &str = "0d4a1be1c60c6bb2a1f3d95b6e7c8f90a1b2c3d4e5f60718";
 /// What the backends of all hosts show.
 pub const INTERNAL_SECRET: &str = "f3b5c7d9e1a2047685949ab0c1d2e3f4a5b6c7d8e9f00112";
 
+/// What encrypts the secrets that are stored.
+pub const SECRETS_KEY: &str = "b7e1c2d3f4a5968778695a4b3c2d1e0f99887766554433aa";
+
 /// Where one deployment keeps its data. Several services may share it; the last one cleans up.
 pub struct Place {
     /// The address of MongoDB.
@@ -173,6 +176,8 @@ impl Place {
             ("NATS_SUBJECT_PREFIX", &self.prefix),
             ("AUTH_JWT_SECRET", JWT_SECRET),
             ("INTERNAL_API_SECRET", INTERNAL_SECRET),
+            ("SECRETS_KEY", SECRETS_KEY),
+            ("WEBHOOK_RETRY_SCHEDULE", "50ms,100ms,200ms"),
             ("APP_ENV", "test"),
             ("PORT", "0"),
             ("WS_PORT", "0"),

@@ -99,7 +99,8 @@ impl Process {
             settings.push((variable.to_owned(), port.to_string()));
             is_wanted.then_some(port)
         };
-        let api_port = port("PORT", has("api"));
+        // A process that only works shows its health on the port of the API.
+        let api_port = port("PORT", has("api") || !has("ws"));
         let ws_port = port("WS_PORT", has("ws"));
         let folder = tempfile::tempdir().expect("a folder");
         let child = launch(&folder, roles, &settings);

@@ -2,14 +2,16 @@
 //!
 //! Everything that crosses a border of the service (REST, WebSocket, NATS, webhooks) is made of the types here, so that the
 //! same thing has the same name and shape everywhere. Plugins know this crate and nothing else of the service.
-//! It does no I/O and knows no database, no broker and no socket.
+//! It does no I/O of its own; of the database and of HTTP it knows the types that plugins work with.
 
 pub mod events;
+pub mod http;
 pub mod ids;
 mod metadata;
 pub mod nouns;
 mod openapi;
 pub mod scheduled;
+pub mod plugin;
 mod time;
 
 pub use events::{Envelope, EventType};

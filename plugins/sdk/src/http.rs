@@ -1,0 +1,332 @@
+//! What a plugin's operations are made of: guards, bodies, answers and refusals, all in the one shape of the service.
+//!
+//! The core does the work behind them: it attaches a [`Gate`] to every request.
+
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
+
+use poem::{
+    IntoResponse, Request, RequestBody, Response,
+    endpoint::BoxEndpoint,
+    error::ResponseError,
+    http::{Method, StatusCode},
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi,
+    registry::{MetaApi, MetaMediaType, MetaRequest, MetaResponse, MetaResponses, Registry},
+    types::Type,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{UserId, plugin::BoxFuture};
+
+/// The name in the document of the scheme for users.
+pub const BEARER: &str = "bearer";
+/// The name in the document of the scheme for the host's backend.
+pub const INTERNAL: &str = "internalSecret";
+
+/// What the core does for the operations of plugins.
+pub trait Gate: Send + Sync {
+    /// Lets the host's backend pass.
+    fn host<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, poem::Result<()>>;
+    /// Answers which user is calling, or for whom the host acts.
+    fn user<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, poem::Result<UserId>>;
+    /// Reads a body and checks it against the published schema of that name.
+    fn body<'a>(
+        &'a self,
+        request: &'a Request,
+        body: &'a mut RequestBody,
+        schema: &'a str,
+    ) -> BoxFuture<'a, poem::Result<Value>>;
+}
+
+/// The gate as it is attached to requests.
+#[derive(Clone)]
+pub struct GateHandle(pub Arc<dyn Gate>);
+
+fn gate(request: &Request) -> poem::Result<&GateHandle> {
+    request
+        .data::<GateHandle>()
+        .ok_or_else(|| Refusal::internal("no gate is attached to the request").into())
+}
+
+/// The host's backend, acting for nobody.
+pub struct AsHost;
+
+/// A user, or the host acting for one.
+pub struct AsUser(pub UserId);
+
+impl<'a> ApiExtractor<'a> for AsHost {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![INTERNAL]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        gate(request)?.0.host(request).await?;
+        Ok(Self)
+    }
+}
+
+impl<'a> ApiExtractor<'a> for AsUser {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![BEARER, INTERNAL]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self(gate(request)?.0.user(request).await?))
+    }
+}
+
+/// A request body of type `T`, checked against the schema that is published for it.
+pub struct ValidJson<T>(pub T);
+
+impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: T::schema_ref(),
+            }],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let name = T::name();
+        let value = gate(request)?.0.body(request, body, &name).await?;
+        // The error itself may quote the content.
+        serde_json::from_value(value).map(Self).map_err(|_| {
+            Refusal::invalid("body", "does not have the form that /api/docs describes").into()
+        })
+    }
+}
+
+/// Why an operation of a plugin refuses. The core gives it the shape of all errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such thing for this caller.
+    NotFound(Cow<'static, str>),
+    /// The thing is in a state in which this cannot be done.
+    Conflict(Cow<'static, str>),
+    /// Fields that are wrong, each with what is wrong there.
+    Invalid(Vec<(String, Cow<'static, str>)>),
+    /// Something that is needed is away for the moment.
+    Unavailable(Cow<'static, str>),
+    /// A fault of the service. The text is for the log only.
+    Internal(Cow<'static, str>),
+}
+
+impl Refusal {
+    /// One wrong field.
+    pub fn invalid(field: impl Into<String>, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid(vec![(field.into(), problem.into())])
+    }
+
+    /// A fault of the service; the text is for the log.
+    pub fn internal(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Internal(text.into())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(text)
+            | Self::Conflict(text)
+            | Self::Unavailable(text)
+            | Self::Internal(text) => f.write_str(text),
+            Self::Invalid(faults) => {
+                let faults: Vec<String> = faults
+                    .iter()
+                    .map(|(field, problem)| format!("{field} {problem}"))
+                    .collect();
+                f.write_str(&faults.join("; "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl ResponseError for Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<crate::plugin::HostError> for Refusal {
+    fn from(error: crate::plugin::HostError) -> Self {
+        use crate::plugin::HostError;
+        match error {
+            HostError::Unavailable(_) => Self::Unavailable(
+                "The database or the broker did not answer in time; repeat the request.".into(),
+            ),
+            HostError::NoKey => Self::Conflict(
+                "The service stores no secrets without SECRETS_KEY; set it and restart.".into(),
+            ),
+            HostError::Sealed => Self::Internal(error.to_string().into()),
+        }
+    }
+}
+
+impl From<crate::plugin::DurableError> for Refusal {
+    fn from(error: crate::plugin::DurableError) -> Self {
+        crate::plugin::HostError::from(error).into()
+    }
+}
+
+impl From<mongodb::error::Error> for Refusal {
+    fn from(error: mongodb::error::Error) -> Self {
+        crate::plugin::HostError::from(error).into()
+    }
+}
+
+/// Every operation's refusals are written into the document by the core.
+impl ApiResponse for Refusal {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: Vec::new(),
+        }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+/// 200 with a body.
+pub struct Json<T>(pub T);
+
+/// 201 with what was made.
+pub struct Created<T>(pub T);
+
+/// 204: done, and there is nothing to say about it.
+pub struct NoContent;
+
+fn respond(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(json) => Response::builder()
+            .status(status)
+            .content_type("application/json")
+            .body(json),
+        // Structs of texts, numbers and lists always become JSON.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn described<T: Type>(status: StatusCode, description: &'static str) -> MetaResponses {
+    MetaResponses {
+        responses: vec![MetaResponse {
+            description,
+            status: Some(status.as_u16()),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: T::schema_ref(),
+            }],
+            headers: Vec::new(),
+        }],
+    }
+}
+
+macro_rules! replies {
+    ($($reply:ident, $status:ident, $description:literal;)*) => {$(
+        impl<T: Serialize + Send> IntoResponse for $reply<T> {
+            fn into_response(self) -> Response {
+                respond(StatusCode::$status, &self.0)
+            }
+        }
+
+        impl<T: Type> ApiResponse for $reply<T> {
+            fn meta() -> MetaResponses {
+                described::<T>(StatusCode::$status, $description)
+            }
+
+            fn register(registry: &mut Registry) {
+                T::register(registry);
+            }
+        }
+    )*};
+}
+
+replies! {
+    Json, OK, "What was asked for.";
+    Created, CREATED, "What was made.";
+}
+
+impl IntoResponse for NoContent {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+impl ApiResponse for NoContent {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "Done.",
+                status: Some(StatusCode::NO_CONTENT.as_u16()),
+                status_range: None,
+                content: Vec::new(),
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+/// The operations of a plugin, or none of them where it does not run. Either way they are in the document.
+pub struct Mounted<T>(pub Option<T>);
+
+impl<T: OpenApi> OpenApi for Mounted<T> {
+    fn meta() -> Vec<MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
+        if let Some(operations) = self.0 {
+            operations.add_routes(table);
+        }
+    }
+}

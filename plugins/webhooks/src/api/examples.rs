@@ -1,0 +1,74 @@
+//! An example of every body, by the name of its schema.
+
+use serde_json::{Value, json};
+
+const TIME: &str = "2026-01-15T10:30:00.000Z";
+const WEBHOOK: &str = "whk_01hzx3v7k9q2m4n6p8r0s2t4v6";
+const LETTER: &str = "dlq_01hzx3v7k9q2m4n6p8r0s2t4v6";
+const EVENT: &str = "evt_01hzx3v7k9q2m4n6p8r0s2t4v6";
+
+/// The example of a schema.
+pub fn example(schema: &str) -> Option<Value> {
+    Some(match schema {
+        "CreateWebhook" => json!({
+            "url": "https://shop.example/hooks/chat", "events": ["message.*", "conversation.created"],
+            "description": "Orders",
+        }),
+        "WebhookChange" => json!({ "events": ["message.created"], "isEnabled": true }),
+        "Webhook" => webhook(),
+        "WebhookWithSecret" => json!({
+            "id": WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=", "webhook": webhook(),
+        }),
+        "WebhookPage" => json!({ "webhooks": [webhook()], "hasMore": false }),
+        "TestSent" => json!({ "eventId": EVENT }),
+        "DeliveryPage" => json!({
+            "deliveries": [{
+                "eventId": EVENT, "type": "message.created", "status": "retrying", "attempts": 1,
+                "lastAttempt": attempt(), "nextAttemptAt": "2026-01-15T10:30:05.000Z", "updatedAt": TIME,
+            }],
+            "nextCursor": EVENT, "hasMore": true,
+        }),
+        "AttemptList" => json!({ "attempts": [attempt()] }),
+        "DeadLetter" => letter(),
+        "DeadLetterPage" => json!({ "deadLetters": [letter()], "hasMore": false }),
+        "Replay" => json!({ "endpointId": WEBHOOK, "since": TIME }),
+        "Backfill" => json!({ "since": TIME }),
+        "Replayed" => json!({ "replayed": 12, "hasMore": false }),
+        "PulledEvents" => json!({
+            "events": [{ "ackId": "JEpTLkFDSy5DSEFUX0VWRU5UUy4x", "attempt": 1, "event": event() }],
+        }),
+        "Acknowledge" => json!({ "ackIds": ["JEpTLkFDSy5DSEFUX0VWRU5UUy4x"] }),
+        "Acknowledged" => json!({ "acknowledged": 1 }),
+        _ => return None,
+    })
+}
+
+fn webhook() -> Value {
+    json!({
+        "id": WEBHOOK, "url": "https://shop.example/hooks/chat", "events": ["message.*", "conversation.created"],
+        "description": "Orders", "ordered": false, "isEnabled": true, "createdAt": TIME, "updatedAt": TIME,
+        "lag": { "pending": 0, "inFlight": 1, "retrying": 0 },
+    })
+}
+
+fn attempt() -> Value {
+    json!({ "number": 1, "at": TIME, "durationMs": 41, "status": 500, "error": "answered 500", "answer": "oops" })
+}
+
+fn event() -> Value {
+    json!({
+        "id": EVENT, "type": "message.deleted", "version": 1, "timestamp": TIME,
+        "conversationId": "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6", "seq": 42, "actorId": "alice",
+        "data": {
+            "messageId": "msg_01hzx3v7k9q2m4n6p8r0s2t4v6", "conversationId": "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6",
+            "deletedAt": TIME,
+        },
+    })
+}
+
+fn letter() -> Value {
+    json!({
+        "id": LETTER, "endpointId": WEBHOOK, "eventId": EVENT, "type": "message.deleted", "attempts": 9,
+        "reason": "answered 500", "diedAt": TIME, "event": event(),
+    })
+}

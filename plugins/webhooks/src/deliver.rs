@@ -1,0 +1,223 @@
+//! Delivering one endpoint's events: an attempt, and then the next, the last, or none.
+
+use std::{sync::Arc, time::Duration};
+
+use chat_sdk::{
+    Timestamp,
+    plugin::{BoxFuture, Consumer, Delivery, Verdict},
+};
+use metrics::{counter, histogram};
+
+use crate::{
+    Webhooks,
+    circuit::Circuit,
+    endpoints::Endpoint,
+    records::{Line, Outcome},
+    send::{Refused, Sender},
+};
+
+/// When an event is given out again that could be neither delivered nor kept: the database is away.
+const AFTER_FAULT: Duration = Duration::from_secs(10);
+/// When an event is given out again whose endpoint is gone; somebody may enable it again.
+const AFTER_GONE: Duration = Duration::from_secs(5);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
+
+/// Delivers to one endpoint.
+pub struct Deliverer {
+    /// The plugin.
+    pub plugin: Arc<Webhooks>,
+    /// The endpoint as it was when this worker began with it.
+    pub endpoint: Endpoint,
+    sender: Arc<Sender>,
+    circuit: Circuit,
+}
+
+/// What became of an attempt.
+pub enum Tried {
+    /// The endpoint took it.
+    Delivered,
+    /// It is to be tried again after this pause.
+    Again(Duration),
+    /// It was given up, and is kept as a dead letter.
+    Dead,
+}
+
+impl Deliverer {
+    /// Delivers to `endpoint`.
+    pub fn new(plugin: Arc<Webhooks>, endpoint: Endpoint, sender: Arc<Sender>) -> Self {
+        let settings = &plugin.settings;
+        Self {
+            circuit: Circuit::new(settings.table.circuit_failures, settings.first_rest()),
+            plugin,
+            endpoint,
+            sender,
+        }
+    }
+
+    /// Tries once, and records it.
+    pub async fn try_once(&self, delivery: &Delivery) -> Tried {
+        let (settings, host) = (&self.plugin.settings, &*self.plugin.host);
+        let Some(url) = &self.endpoint.url else {
+            return Tried::Again(AFTER_GONE);
+        };
+        let keys = match self.endpoint.keys(host, settings) {
+            Ok(keys) => keys,
+            Err(error) => {
+                tracing::error!(endpoint = %self.endpoint.id, %error, "an endpoint's secret cannot be used");
+                return Tried::Again(AFTER_FAULT);
+            }
+        };
+        let sent = self.sender.attempt(url, &keys, delivery).await;
+        let seconds = sent.attempt.duration_ms as f64 / 1000.0;
+        let label = if sent.result.is_ok() {
+            "delivered"
+        } else {
+            "failed"
+        };
+        histogram!("chat_webhooks_attempt_seconds", "outcome" => label).record(seconds);
+        let (outcome, tried) = match &sent.result {
+            Ok(()) => (Outcome::Delivered, self.succeeded(delivery).await),
+            Err(refused) => self.failed(delivery, refused).await,
+        };
+        let pause = match tried {
+            Tried::Again(pause) if outcome == Outcome::Retrying => Some(pause),
+            _ => None,
+        };
+        self.plugin.records.note(Line {
+            endpoint_id: self.endpoint.id.clone(),
+            event_id: delivery.event_id.clone(),
+            kind: delivery.kind.clone(),
+            attempt: sent.attempt,
+            outcome,
+            next_attempt_at: pause.map(|pause| {
+                Timestamp::from_millis(Timestamp::now().as_millis() + pause.as_millis() as i64)
+            }),
+        });
+        tried
+    }
+
+    async fn succeeded(&self, delivery: &Delivery) -> Tried {
+        self.circuit.succeeded();
+        counter!("chat_webhooks_deliveries_total", "outcome" => "delivered").increment(1);
+        if delivery.is_replay
+            && let Err(error) = self
+                .plugin
+                .letters
+                .settle(&self.endpoint.id, &delivery.event_id)
+                .await
+        {
+            tracing::warn!(%error, "a dead letter was delivered and stays in the list");
+        }
+        Tried::Delivered
+    }
+
+    async fn failed(&self, delivery: &Delivery, refused: &Refused) -> (Outcome, Tried) {
+        counter!("chat_webhooks_deliveries_total", "outcome" => "failed").increment(1);
+        if refused.is_gone {
+            self.disable().await;
+            return (Outcome::Retrying, Tried::Again(AFTER_GONE));
+        }
+        if let Some(pause) = self.circuit.failed() {
+            self.rest(pause).await;
+        }
+        let settings = &self.plugin.settings;
+        if delivery.attempt > self.endpoint.retries(settings) {
+            let kept = self
+                .plugin
+                .letters
+                .keep(
+                    &self.endpoint.id,
+                    delivery,
+                    delivery.attempt,
+                    &refused.reason,
+                )
+                .await;
+            return match kept {
+                Ok(()) => {
+                    counter!("chat_webhooks_dead_letters_total").increment(1);
+                    tracing::warn!(
+                        endpoint = %self.endpoint.id, event = %delivery.event_id, attempts = delivery.attempt,
+                        "an event could not be delivered; it is a dead letter now"
+                    );
+                    (Outcome::Dead, Tried::Dead)
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a dead letter could not be kept; the event is tried again");
+                    (Outcome::Retrying, Tried::Again(AFTER_FAULT))
+                }
+            };
+        }
+        let pause = pause(&settings.schedule, delivery.attempt, refused.retry_after);
+        (Outcome::Retrying, Tried::Again(pause))
+    }
+
+    /// 410: the endpoint wants nothing more. Its events wait in its durable, for the case that somebody enables it again.
+    async fn disable(&self) {
+        let id = &self.endpoint.id;
+        let reason = "it answered 410 Gone";
+        match self.plugin.endpoints.enable(id, Some(reason), false).await {
+            Ok(_) => {
+                tracing::warn!(endpoint = %id, "an endpoint answered 410 Gone and is disabled")
+            }
+            Err(error) => {
+                tracing::warn!(%error, endpoint = %id, "an endpoint could not be disabled")
+            }
+        }
+    }
+
+    async fn rest(&self, pause: Duration) {
+        let id = &self.endpoint.id;
+        counter!("chat_webhooks_circuit_opened_total").increment(1);
+        tracing::warn!(endpoint = %id, seconds = pause.as_secs_f64(), "an endpoint keeps failing; it is left alone for a while");
+        if let Err(error) = self.plugin.host.durables().pause(id, pause).await {
+            tracing::warn!(%error, endpoint = %id, "a durable could not be paused");
+        }
+    }
+}
+
+impl Consumer for Deliverer {
+    fn handle(self: Arc<Self>, delivery: Delivery) -> BoxFuture<'static, Verdict> {
+        Box::pin(async move {
+            match self.try_once(&delivery).await {
+                Tried::Delivered | Tried::Dead => Verdict::Done,
+                Tried::Again(pause) => Verdict::RetryAfter(pause),
+            }
+        })
+    }
+}
+
+/// The pause after attempt `attempt`: of the schedule, a fifth more or less, so that what failed together does not come back together; at least what the
+/// endpoint asked for.
+fn pause(schedule: &[Duration], attempt: u32, asked: Option<Duration>) -> Duration {
+    let index = (attempt.max(1) as usize - 1).min(schedule.len().saturating_sub(1));
+    let planned = schedule.get(index).copied().unwrap_or(AFTER_FAULT);
+    let jittered = planned.mul_f64(rand::random_range(0.8..1.2));
+    jittered.max(asked.unwrap_or_default()).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_follow_the_schedule_with_jitter_and_the_endpoints_wish() {
+        let schedule = [Duration::from_secs(5), Duration::from_secs(30)];
+        let mut seen = std::collections::HashSet::new();
+        for (attempt, base) in [(1, 5.0), (2, 30.0), (3, 30.0), (100, 30.0)] {
+            for _ in 0..50 {
+                let pause = pause(&schedule, attempt, None);
+                assert!(
+                    (base * 0.8..=base * 1.2).contains(&pause.as_secs_f64()),
+                    "{pause:?}"
+                );
+                seen.insert(pause);
+            }
+        }
+        assert!(seen.len() > 100, "they differ");
+        let asked = Some(Duration::from_secs(20));
+        assert_eq!(pause(&schedule, 1, asked), Duration::from_secs(20));
+        assert!(pause(&schedule, 2, asked) >= Duration::from_secs(24));
+        assert_eq!(pause(&[LONGEST_PAUSE * 2], 1, None), LONGEST_PAUSE);
+    }
+}

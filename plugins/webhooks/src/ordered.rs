@@ -1,0 +1,391 @@
+//! Strict order per conversation: a conversation's next event is tried only when the one before was taken or given up. Others go on meanwhile.
+//!
+//! One worker at a time serves such an endpoint, by a lease. Each conversation has a lane, in which events wait for one another in the order of the stream.
+//! An event that fails is parked in the database, and with it everything of its conversation that comes after it; then its durable need not wait. Parked
+//! conversations are tried by schedule, in order. When the worker changes, the durable is put back to its first event that is not settled, so that nothing
+//! overtakes what the worker before had in its hands.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chat_sdk::{
+    EventId, Timestamp,
+    plugin::{BoxFuture, CancellationToken, Consumer, Delivery, Host, HostError, Verdict},
+};
+use futures_util::TryStreamExt;
+use mongodb::{Collection, IndexModel, bson::doc, options::IndexOptions};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::{
+    deliver::{Deliverer, Tried},
+    endpoints::is_duplicate,
+};
+
+/// How long the lease lasts: the work passes to another worker this long after a death.
+const LEASE: Duration = Duration::from_secs(10);
+/// How often it is renewed.
+const RENEWAL: Duration = Duration::from_secs(3);
+/// How often parked conversations are looked at.
+const PERIOD: Duration = Duration::from_millis(200);
+/// When an event is given out again that could not be parked.
+const AFTER_FAULT: Duration = Duration::from_secs(1);
+
+/// A parked event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parked {
+    /// Sorts in the order of parking.
+    #[serde(rename = "_id")]
+    id: String,
+    endpoint_id: String,
+    owner: String,
+    event_id: EventId,
+    kind: String,
+    seq: Option<i64>,
+    payload: String,
+    is_replay: bool,
+    attempts: i32,
+    next_attempt_at: i64,
+}
+
+impl Parked {
+    fn delivery(&self) -> Delivery {
+        Delivery {
+            event_id: self.event_id.clone(),
+            kind: self.kind.clone(),
+            owner: self.owner.clone(),
+            seq: self.seq.map(i64::unsigned_abs),
+            payload: Bytes::from(self.payload.clone()),
+            attempt: u32::try_from(self.attempts).unwrap_or_default() + 1,
+            is_replay: self.is_replay,
+        }
+    }
+}
+
+fn collection(host: &dyn Host) -> Collection<Parked> {
+    host.collection("parked").clone_with_type()
+}
+
+/// Makes the indexes.
+pub async fn prepare(host: &dyn Host) -> Result<(), HostError> {
+    let index = |keys, name: &str, unique| {
+        let options = IndexOptions::builder()
+            .name(name.to_owned())
+            .unique(unique)
+            .build();
+        IndexModel::builder().keys(keys).options(options).build()
+    };
+    collection(host)
+        .create_indexes([
+            index(
+                doc! { "endpointId": 1, "owner": 1, "_id": 1 },
+                "lane",
+                false,
+            ),
+            index(doc! { "endpointId": 1, "eventId": 1 }, "event", true),
+        ])
+        .await?;
+    Ok(())
+}
+
+/// Forgets what is parked of an endpoint.
+pub async fn forget(host: &dyn Host, endpoint_id: &str) -> Result<(), HostError> {
+    collection(host)
+        .delete_many(doc! { "endpointId": endpoint_id })
+        .await?;
+    Ok(())
+}
+
+/// Serves an ordered endpoint until `stop`, whenever this process holds its lease.
+pub async fn serve(deliverer: Arc<Deliverer>, stop: CancellationToken) {
+    let host = Arc::clone(&deliverer.plugin.host);
+    let lease = format!("ordered:{}", deliverer.endpoint.id);
+    let mut held: Option<(CancellationToken, tokio::task::JoinHandle<()>)> = None;
+    let mut renewed = tokio::time::Instant::now();
+    loop {
+        match host.take_lease(&lease, LEASE).await {
+            Ok(true) => {
+                renewed = tokio::time::Instant::now();
+                if held.as_ref().is_none_or(|(_, task)| task.is_finished()) {
+                    let own_stop = stop.child_token();
+                    let turn = Turn::new(Arc::clone(&deliverer));
+                    let task = tokio::spawn(Arc::new(turn).run(own_stop.clone()));
+                    held = Some((own_stop, task));
+                }
+            }
+            answer => {
+                // A lease that cannot be renewed counts until shortly before its end.
+                let is_over = answer.is_ok() || renewed.elapsed() + RENEWAL >= LEASE;
+                if is_over && let Some((own_stop, task)) = held.take() {
+                    own_stop.cancel();
+                    let _ = task.await;
+                }
+            }
+        }
+        if stop
+            .run_until_cancelled(tokio::time::sleep(RENEWAL))
+            .await
+            .is_none()
+        {
+            break;
+        }
+    }
+    if let Some((own_stop, task)) = held {
+        own_stop.cancel();
+        let _ = task.await;
+    }
+    host.drop_lease(&lease).await;
+}
+
+/// The time during which one process serves the endpoint.
+struct Turn {
+    deliverer: Arc<Deliverer>,
+    parked: Collection<Parked>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last one in each lane: who comes next waits for it.
+    lanes: HashMap<String, (u64, oneshot::Receiver<()>)>,
+    places: u64,
+    /// Conversations of which something is parked.
+    blocked: HashSet<String>,
+    last_id: u128,
+}
+
+/// A place in a lane.
+struct Place {
+    owner: String,
+    number: u64,
+    before: Option<oneshot::Receiver<()>>,
+    /// Dropped when this one is through.
+    _through: oneshot::Sender<()>,
+}
+
+impl Turn {
+    fn new(deliverer: Arc<Deliverer>) -> Self {
+        Self {
+            parked: collection(&*deliverer.plugin.host),
+            deliverer,
+            state: Mutex::default(),
+        }
+    }
+
+    async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let endpoint = &self.deliverer.endpoint;
+        let spec = endpoint.spec(&self.deliverer.plugin.settings);
+        let durables = self.deliverer.plugin.host.durables();
+        let begun = async {
+            durables.rewind(spec.clone()).await?;
+            let owners = self
+                .parked
+                .distinct("owner", doc! { "endpointId": &endpoint.id })
+                .await?;
+            Ok::<_, HostError>(owners)
+        };
+        match begun.await {
+            Ok(owners) => {
+                let owners = owners.iter().filter_map(|owner| owner.as_str());
+                self.state.lock().blocked.extend(owners.map(str::to_owned));
+            }
+            Err(error) => {
+                tracing::warn!(%error, endpoint = %endpoint.id, "an ordered endpoint cannot be served yet");
+                return;
+            }
+        }
+        let run = durables.run(spec, Arc::new(Lanes(Arc::clone(&self))), stop.clone());
+        tokio::join!(run, self.retry(&stop));
+    }
+
+    /// Stands in line. Who calls this first is served first.
+    fn stand(&self, owner: &str) -> Place {
+        let (through, is_through) = oneshot::channel();
+        let mut state = self.state.lock();
+        state.places += 1;
+        let number = state.places;
+        let before = state.lanes.insert(owner.to_owned(), (number, is_through));
+        Place {
+            owner: owner.to_owned(),
+            number,
+            before: before.map(|(_, is_through)| is_through),
+            _through: through,
+        }
+    }
+
+    fn leave(&self, place: Place) {
+        let mut state = self.state.lock();
+        if state
+            .lanes
+            .get(&place.owner)
+            .is_some_and(|(number, _)| *number == place.number)
+        {
+            state.lanes.remove(&place.owner);
+        }
+    }
+
+    async fn handle(&self, delivery: Delivery, mut place: Place) -> Verdict {
+        if let Some(before) = place.before.take() {
+            let _ = before.await;
+        }
+        let is_blocked = self.state.lock().blocked.contains(&delivery.owner);
+        let verdict = if is_blocked {
+            self.park(&delivery, 0, Duration::ZERO).await
+        } else {
+            // Given out once is tried once: from here on attempts are counted where it is parked.
+            let first = Delivery {
+                attempt: 1,
+                ..delivery.clone()
+            };
+            match self.deliverer.try_once(&first).await {
+                Tried::Delivered | Tried::Dead => Verdict::Done,
+                Tried::Again(pause) => self.park(&delivery, 1, pause).await,
+            }
+        };
+        self.leave(place);
+        verdict
+    }
+
+    async fn park(&self, delivery: &Delivery, attempts: i32, pause: Duration) -> Verdict {
+        self.state.lock().blocked.insert(delivery.owner.clone());
+        let parked = Parked {
+            id: self.next_id(),
+            endpoint_id: self.deliverer.endpoint.id.clone(),
+            owner: delivery.owner.clone(),
+            event_id: delivery.event_id.clone(),
+            kind: delivery.kind.clone(),
+            seq: delivery
+                .seq
+                .map(|seq| i64::try_from(seq).unwrap_or(i64::MAX)),
+            payload: String::from_utf8_lossy(&delivery.payload).into_owned(),
+            is_replay: delivery.is_replay,
+            attempts,
+            next_attempt_at: Timestamp::now().as_millis() + pause.as_millis() as i64,
+        };
+        match self.parked.insert_one(parked).await {
+            Ok(_) => Verdict::Done,
+            // It is parked already: it was given out again.
+            Err(error) if is_duplicate(&error) => Verdict::Done,
+            Err(error) => {
+                tracing::warn!(error = %error.kind, "an event could not be parked");
+                Verdict::RetryAfter(AFTER_FAULT)
+            }
+        }
+    }
+
+    /// Ids that grow, whatever the clock does.
+    fn next_id(&self) -> String {
+        let mut state = self.state.lock();
+        state.last_id = ulid::Ulid::generate().0.max(state.last_id + 1);
+        ulid::Ulid(state.last_id).to_string()
+    }
+
+    /// Tries what is parked, by schedule.
+    async fn retry(self: &Arc<Self>, stop: &CancellationToken) {
+        let mut at_work: HashMap<String, tokio::task::JoinHandle<()>> = HashMap::new();
+        while stop
+            .run_until_cancelled(tokio::time::sleep(PERIOD))
+            .await
+            .is_some()
+        {
+            at_work.retain(|_, task| !task.is_finished());
+            let blocked: Vec<String> = {
+                let state = self.state.lock();
+                let owners = state.blocked.iter();
+                owners
+                    .filter(|owner| !at_work.contains_key(*owner))
+                    .cloned()
+                    .collect()
+            };
+            let room = self.deliverer.plugin.settings.table.concurrency;
+            for owner in blocked {
+                if at_work.len() >= room {
+                    break;
+                }
+                let (turn, stop) = (Arc::clone(self), stop.clone());
+                let name = owner.clone();
+                let task = tokio::spawn(async move {
+                    if let Err(error) = turn.retry_owner(&owner, &stop).await {
+                        tracing::warn!(%error, "parked events could not be tried");
+                    }
+                });
+                at_work.insert(name, task);
+            }
+        }
+        for task in at_work.into_values() {
+            let _ = task.await;
+        }
+    }
+
+    /// Tries one conversation's parked events, as far as they are due and taken.
+    async fn retry_owner(&self, owner: &str, stop: &CancellationToken) -> Result<(), HostError> {
+        let lane = doc! { "endpointId": &self.deliverer.endpoint.id, "owner": owner };
+        while !stop.is_cancelled() {
+            let head = self
+                .parked
+                .find_one(lane.clone())
+                .sort(doc! { "_id": 1 })
+                .await?;
+            if head
+                .as_ref()
+                .is_some_and(|head| head.next_attempt_at > Timestamp::now().as_millis())
+            {
+                return Ok(());
+            }
+            let Some(head) = head else {
+                // Whoever stands in line now is either parked before this, or comes after it.
+                let mut place = self.stand(owner);
+                if let Some(before) = place.before.take() {
+                    let _ = before.await;
+                }
+                let rest: Vec<Parked> = self
+                    .parked
+                    .find(lane.clone())
+                    .limit(1)
+                    .await?
+                    .try_collect()
+                    .await?;
+                if rest.is_empty() {
+                    self.state.lock().blocked.remove(owner);
+                }
+                self.leave(place);
+                if rest.is_empty() {
+                    return Ok(());
+                }
+                continue;
+            };
+            match self.deliverer.try_once(&head.delivery()).await {
+                Tried::Delivered | Tried::Dead => {
+                    self.parked.delete_one(doc! { "_id": &head.id }).await?;
+                }
+                Tried::Again(pause) => {
+                    let next = Timestamp::now().as_millis() + pause.as_millis() as i64;
+                    self.parked
+                        .update_one(
+                            doc! { "_id": &head.id },
+                            doc! { "$set": { "nextAttemptAt": next }, "$inc": { "attempts": 1 } },
+                        )
+                        .await?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lanes as a consumer: whose event is given out first stands in line first.
+struct Lanes(Arc<Turn>);
+
+impl Consumer for Lanes {
+    fn handle(self: Arc<Self>, delivery: Delivery) -> BoxFuture<'static, Verdict> {
+        let place = self.0.stand(&delivery.owner);
+        Box::pin(async move { self.0.handle(delivery, place).await })
+    }
+}

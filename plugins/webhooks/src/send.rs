@@ -1,0 +1,236 @@
+//! One attempt: the request of the contract, and what came back, bounded in time and size.
+
+use std::{
+    error::Error as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chat_sdk::{Timestamp, plugin::Delivery};
+use reqwest::{
+    Client, Response,
+    header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
+    redirect, retry,
+};
+
+use crate::{
+    address::{GuardedResolver, Reach, RefusedAddress, SystemLookup},
+    records::Attempt,
+    sign::Keys,
+};
+
+/// How much of an answer is read. What follows is left, and the connection with it.
+const MAX_ANSWER: usize = 64 * 1024;
+/// How much of it is kept.
+const KEPT_ANSWER: usize = 1024;
+/// The longest wait that an endpoint may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
+/// How long a connection is kept for the next delivery.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Who sends.
+pub struct Sender {
+    client: Client,
+    reach: Reach,
+}
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub struct Sent {
+    /// For the record.
+    pub attempt: Attempt,
+    /// What is to be done about it.
+    pub result: Result<(), Refused>,
+}
+
+/// Why an event was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What happened, for people.
+    pub reason: String,
+    /// Whether the endpoint said that it is gone for good.
+    pub is_gone: bool,
+    /// How long the endpoint asked to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Sender {
+    /// A sender.
+    ///
+    /// # Errors
+    /// When the client cannot be made: the system's certificates cannot be read.
+    pub fn new(reach: Reach, timeout: Duration) -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .user_agent(concat!("chat-service-webhooks/", env!("CARGO_PKG_VERSION")))
+            .timeout(timeout)
+            // A variable of the environment must not lead deliveries, with what they carry, elsewhere.
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .http1_only()
+            .pool_idle_timeout(IDLE)
+            .dns_resolver(Arc::new(GuardedResolver::new(
+                reach,
+                Arc::new(SystemLookup),
+            )))
+            .build()?;
+        Ok(Self { client, reach })
+    }
+
+    /// Tries once.
+    pub async fn attempt(&self, url: &str, keys: &Keys, delivery: &Delivery) -> Sent {
+        let began = Instant::now();
+        let at = Timestamp::now();
+        let (status, answer, result) = self.request(url, keys, delivery, at).await;
+        let attempt = Attempt {
+            number: i32::try_from(delivery.attempt).unwrap_or(i32::MAX),
+            at: at.as_millis(),
+            duration_ms: i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX),
+            status: status.map(i32::from),
+            error: result.as_ref().err().map(|refused| refused.reason.clone()),
+            answer,
+        };
+        Sent { attempt, result }
+    }
+
+    async fn request(
+        &self,
+        url: &str,
+        keys: &Keys,
+        delivery: &Delivery,
+        at: Timestamp,
+    ) -> (Option<u16>, Option<String>, Result<(), Refused>) {
+        // The resolver is not asked about an address that is written out.
+        let url = match self.reach.check_url(url) {
+            Ok(url) => url,
+            Err(problem) => return (None, None, Err(refused(format!("the URL {problem}")))),
+        };
+        let id = delivery.event_id.as_str();
+        let seconds = at.as_millis().div_euclid(1000);
+        let request = self
+            .client
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header("X-Webhook-Id", id)
+            .header("X-Webhook-Event", &delivery.kind)
+            .header("X-Webhook-Timestamp", at.to_string())
+            .header(
+                "X-Webhook-Signature",
+                keys.newest.sign_body(&delivery.payload),
+            )
+            .header("webhook-id", id)
+            .header("webhook-timestamp", seconds)
+            .header(
+                "webhook-signature",
+                keys.sign(id, seconds, &delivery.payload),
+            )
+            .body(delivery.payload.clone());
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return (None, None, Err(refused(explain(&error)))),
+        };
+        let status = response.status();
+        let retry_after = retry_after(response.headers(), at);
+        let answer = read(response).await;
+        let result = match status.as_u16() {
+            200..=299 => Ok(()),
+            code => Err(Refused {
+                reason: match code {
+                    300..=399 => format!("answered {code}; redirects are not followed"),
+                    _ => format!("answered {code}"),
+                },
+                is_gone: code == 410,
+                retry_after,
+            }),
+        };
+        (Some(status.as_u16()), answer, result)
+    }
+}
+
+fn refused(reason: String) -> Refused {
+    Refused {
+        reason,
+        is_gone: false,
+        retry_after: None,
+    }
+}
+
+/// What went wrong, without the URL, which may hold a secret.
+fn explain(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.is::<RefusedAddress>() {
+            return inner.to_string();
+        }
+        cause = inner.source();
+    }
+    if error.is_timeout() {
+        "did not answer in time".to_owned()
+    } else if error.is_connect() {
+        "could not be reached".to_owned()
+    } else {
+        "the connection broke before there was an answer".to_owned()
+    }
+}
+
+/// The beginning of an answer as text. A broken or endless body changes nothing about the status, which is the answer.
+async fn read(mut response: Response) -> Option<String> {
+    let mut kept = Vec::new();
+    let mut length = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        length += chunk.len();
+        let room = KEPT_ANSWER.saturating_sub(kept.len());
+        kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if length > MAX_ANSWER {
+            break;
+        }
+    }
+    if kept.is_empty() {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&kept);
+    let shown = |c: char| if c == '\0' { '\u{fffd}' } else { c };
+    Some(text.chars().map(shown).collect())
+}
+
+/// Seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let format = time::macros::format_description!(
+                "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+            );
+            let date = time::PrimitiveDateTime::parse(text, &format)
+                .ok()?
+                .assume_utc();
+            let seconds = date.unix_timestamp() - now.as_millis().div_euclid(1000);
+            Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = Timestamp::from_millis(784_111_777_000);
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().expect("a header"));
+            retry_after(&headers, now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(of("7"), Some(7));
+        assert_eq!(of("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
+        assert_eq!(of("Sun, 06 Nov 1994 08:40:37 GMT"), Some(0));
+        assert_eq!(of("99999999"), Some(86_400));
+        assert_eq!(of("soon"), None);
+        assert_eq!(of("-1"), None);
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+}

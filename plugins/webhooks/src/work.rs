@@ -1,0 +1,146 @@
+//! The worker: follows the list of endpoints, and serves each that is enabled and has a URL.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use chat_sdk::plugin::{CancellationToken, HostError, Life};
+use metrics::gauge;
+use tokio::task::JoinHandle;
+
+use crate::{Webhooks, deliver::Deliverer, endpoints::Endpoint, ordered, send::Sender};
+
+/// How often the list is read.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long an endpoint's deliveries in flight are waited for when it changes.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// An endpoint that is served.
+struct Served {
+    revision: i64,
+    overlap: bool,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// Serves every endpoint until `life.stop`.
+pub async fn run(plugin: Arc<Webhooks>, life: Life) -> Result<(), HostError> {
+    let settings = &plugin.settings;
+    let sender = Sender::new(settings.reach, settings.timeout).map_err(|error| {
+        HostError::Unavailable(format!("the HTTP client cannot be made: {error}"))
+    })?;
+    let sender = Arc::new(sender);
+    let mut served: HashMap<String, Served> = HashMap::new();
+    let writer = {
+        let plugin = Arc::clone(&plugin);
+        tokio::spawn(async move { plugin.records.write().await })
+    };
+    // A life that ends in any way takes its writer with it.
+    let writer = AbortOnDrop(writer);
+    loop {
+        life.pulse.beat();
+        match plugin.endpoints.all().await {
+            Ok(endpoints) => follow(&plugin, &sender, endpoints, &mut served, &life.stop).await,
+            // The endpoints that are known go on.
+            Err(error) => tracing::warn!(%error, "the list of webhook endpoints cannot be read"),
+        }
+        gauge!("chat_webhooks_endpoints_served").set(served.len() as f64);
+        let pause = tokio::time::sleep(PERIOD);
+        if life.stop.run_until_cancelled(pause).await.is_none() {
+            break;
+        }
+    }
+    for (_, one) in served {
+        one.stop.cancel();
+        let _ = tokio::time::timeout(DRAIN, one.task).await;
+    }
+    drop(writer);
+    plugin.records.write_rest().await;
+    Ok(())
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn follow(
+    plugin: &Arc<Webhooks>,
+    sender: &Arc<Sender>,
+    endpoints: Vec<Endpoint>,
+    served: &mut HashMap<String, Served>,
+    stop: &CancellationToken,
+) {
+    let wanted: HashMap<String, Endpoint> = endpoints
+        .into_iter()
+        .filter(|endpoint| endpoint.is_enabled && endpoint.url.is_some())
+        .map(|endpoint| (endpoint.id.clone(), endpoint))
+        .collect();
+    let over: Vec<String> = served
+        .iter()
+        .filter(|(id, one)| {
+            one.task.is_finished()
+                || wanted.get(*id).is_none_or(|endpoint| {
+                    endpoint.revision != one.revision
+                        || endpoint.overlap_until().is_some() != one.overlap
+                })
+        })
+        .map(|(id, _)| id.clone())
+        .collect();
+    for id in over {
+        if let Some(one) = served.remove(&id) {
+            one.stop.cancel();
+            // What is in flight ends by itself; the next one may begin meanwhile.
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(DRAIN, one.task).await;
+            });
+        }
+    }
+    for (id, endpoint) in wanted {
+        served.entry(id).or_insert_with(|| {
+            let stop = stop.child_token();
+            Served {
+                revision: endpoint.revision,
+                overlap: endpoint.overlap_until().is_some(),
+                task: tokio::spawn(serve(
+                    Arc::clone(plugin),
+                    endpoint,
+                    Arc::clone(sender),
+                    stop.clone(),
+                )),
+                stop,
+            }
+        });
+    }
+}
+
+async fn serve(
+    plugin: Arc<Webhooks>,
+    endpoint: Endpoint,
+    sender: Arc<Sender>,
+    stop: CancellationToken,
+) {
+    let spec = endpoint.spec(&plugin.settings);
+    let is_ordered = endpoint.ordered;
+    if endpoint.is_of_environment() {
+        // Nobody made it by the API, where its durable would have been made.
+        let durables = plugin.host.durables();
+        while let Err(error) = durables.declare(spec.clone()).await {
+            tracing::warn!(%error, "the durable of the environment's endpoint cannot be made yet");
+            if stop
+                .run_until_cancelled(tokio::time::sleep(PERIOD))
+                .await
+                .is_none()
+            {
+                return;
+            }
+        }
+    }
+    let deliverer = Arc::new(Deliverer::new(Arc::clone(&plugin), endpoint, sender));
+    if is_ordered {
+        ordered::serve(deliverer, stop).await;
+    } else {
+        plugin.host.durables().run(spec, deliverer, stop).await;
+    }
+}

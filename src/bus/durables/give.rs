@@ -1,0 +1,278 @@
+//! Giving a durable's events to whoever handles them: pull, hand over, settle; and begin anew after every fault.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::jetstream::{
+    self, AckKind,
+    consumer::{Consumer as JetStreamConsumer, pull::Config},
+};
+use chat_sdk::{
+    Timestamp,
+    plugin::{Consumer, ConsumerSpec, Verdict},
+};
+use futures_util::{FutureExt, StreamExt};
+use metrics::counter;
+use serde::Deserialize;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Birth, Durables, Placed, api, delivery};
+use crate::{
+    bus::{BusError, Subjects},
+    domain::durables::Ledger,
+};
+
+/// How long a pull stays open.
+const PULL_EXPIRES: Duration = Duration::from_secs(5);
+/// The pause before a durable is placed anew after a fault; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often what is settled is remembered, while something is.
+const MARK_PERIOD: Duration = Duration::from_secs(2);
+/// The same while nothing happens: so that a quiet durable does not look as if it had slept.
+const IDLE_MARK_PERIOD: Duration = Duration::from_secs(60);
+/// When an event is given out again whose handler panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(10);
+/// How long the events in flight may take at the end.
+const DRAIN: Duration = Duration::from_secs(20);
+
+pub(super) async fn run<L: Ledger + 'static>(
+    durables: Arc<Durables<L>>,
+    spec: ConsumerSpec,
+    consumer: Arc<dyn Consumer>,
+    stop: CancellationToken,
+) {
+    let slots = Arc::new(Semaphore::new(spec.concurrency.max(1)));
+    let in_flight = TaskTracker::new();
+    let is_dirty = Arc::new(AtomicBool::new(true));
+    let mut pause = FIRST_PAUSE;
+    let mut placed = None;
+    while !stop.is_cancelled() {
+        let follow = async {
+            let here = durables.place(&spec, Birth::Refused).await?;
+            placed = Some(here.clone());
+            Following {
+                durables: &durables,
+                placed: here,
+                consumer: &consumer,
+                slots: &slots,
+                in_flight: &in_flight,
+                is_dirty: &is_dirty,
+            }
+            .follow()
+            .await
+        };
+        let started = Instant::now();
+        match stop.run_until_cancelled(follow).await {
+            None => break,
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                counter!("chat_durable_restarts_total", "durable" => spec.name.clone())
+                    .increment(1);
+                tracing::warn!(%error, durable = %spec.name, "a durable starts anew");
+            }
+        }
+        if started.elapsed() > LONGEST_PAUSE {
+            pause = FIRST_PAUSE;
+        }
+        let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    in_flight.close();
+    let _ = tokio::time::timeout(DRAIN, in_flight.wait()).await;
+    if let Some(placed) = placed {
+        // Acknowledgements are on their way; what is not marked is only given out again after a loss.
+        let _ = tokio::time::timeout(Duration::from_secs(1), durables.mark(&placed)).await;
+    }
+}
+
+struct Following<'a, L> {
+    durables: &'a Arc<Durables<L>>,
+    placed: Placed,
+    consumer: &'a Arc<dyn Consumer>,
+    slots: &'a Arc<Semaphore>,
+    in_flight: &'a TaskTracker,
+    is_dirty: &'a Arc<AtomicBool>,
+}
+
+impl<L: Ledger + 'static> Following<'_, L> {
+    /// Pulls until something is wrong, or the connection is a new one.
+    async fn follow(&self) -> Result<(), BusError> {
+        let mut connections = self.durables.bus.tail_connections.clone();
+        let pulls: JetStreamConsumer<Config> = self
+            .placed
+            .stream
+            .get_consumer(&self.placed.consumer)
+            .await
+            .map_err(|error| api(&error))?;
+        let mut marks = tokio::time::interval(MARK_PERIOD);
+        marks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_mark = Instant::now();
+        let mut pull = Box::pin(self.pull(&pulls));
+        loop {
+            tokio::select! {
+                outcome = &mut pull => {
+                    outcome?;
+                    pull = Box::pin(self.pull(&pulls));
+                }
+                _ = marks.tick() => {
+                    let is_dirty = self.is_dirty.swap(false, Ordering::Relaxed);
+                    if is_dirty || last_mark.elapsed() >= IDLE_MARK_PERIOD {
+                        last_mark = Instant::now();
+                        self.durables.mark(&self.placed).await?;
+                    }
+                }
+                () = is_new(&mut connections, self.placed.connection) => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes as many events as there are free hands.
+    async fn pull(&self, pulls: &JetStreamConsumer<Config>) -> Result<(), BusError> {
+        let first = Arc::clone(self.slots)
+            .acquire_owned()
+            .await
+            .map_err(|_| api("no slots"))?;
+        let mut free = vec![first];
+        while let Ok(slot) = Arc::clone(self.slots).try_acquire_owned() {
+            free.push(slot);
+        }
+        let mut messages = pulls
+            .batch()
+            .max_messages(free.len())
+            .expires(PULL_EXPIRES)
+            .messages()
+            .await
+            .map_err(|error| api(&error))?;
+        while let Some(message) = messages.next().await {
+            let message = message.map_err(|error| api(&error))?;
+            let Some(slot) = free.pop() else {
+                break;
+            };
+            self.is_dirty.store(true, Ordering::Relaxed);
+            let one = One {
+                subjects: self.durables.bus.subjects.clone(),
+                durable: self.placed.spec.name.clone(),
+                skip_before: self.placed.skip_before,
+                ack_wait: self.placed.spec.ack_wait,
+                consumer: Arc::clone(self.consumer),
+                is_dirty: Arc::clone(self.is_dirty),
+            };
+            // Here and not in the task: what a consumer does before its first await keeps the order of the stream.
+            let work = one.begin(&message);
+            self.in_flight.spawn(async move {
+                one.finish(message, work).await;
+                drop(slot);
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the connection is not the one that is known.
+async fn is_new(connections: &mut tokio::sync::watch::Receiver<u64>, known: u64) {
+    let _ = connections.wait_for(|count| *count != known).await;
+}
+
+/// One event in flight.
+struct One {
+    subjects: Subjects,
+    durable: String,
+    skip_before: Option<Timestamp>,
+    ack_wait: Duration,
+    consumer: Arc<dyn Consumer>,
+    is_dirty: Arc<AtomicBool>,
+}
+
+#[derive(Deserialize)]
+struct When {
+    timestamp: Timestamp,
+}
+
+/// What is to be done with an event.
+enum Work {
+    Settled(Verdict),
+    Handled(futures_util::future::BoxFuture<'static, Verdict>),
+}
+
+impl One {
+    fn begin(&self, message: &jetstream::Message) -> Work {
+        let Some(delivery) = delivery(&self.subjects, message) else {
+            return Work::Settled(Verdict::Drop("it is no event".to_owned()));
+        };
+        let is_settled = self.skip_before.is_some_and(|limit| {
+            !delivery.is_replay
+                && serde_json::from_slice::<When>(&delivery.payload)
+                    .is_ok_and(|when| when.timestamp < limit)
+        });
+        if delivery.kind == "noop" || is_settled {
+            return Work::Settled(Verdict::Done);
+        }
+        let consumer = Arc::clone(&self.consumer);
+        match std::panic::catch_unwind(AssertUnwindSafe(|| Consumer::handle(consumer, delivery))) {
+            Ok(work) => Work::Handled(Box::pin(
+                AssertUnwindSafe(work)
+                    .catch_unwind()
+                    .map(|outcome| outcome.unwrap_or_else(|_| panicked())),
+            )),
+            Err(_) => Work::Settled(panicked()),
+        }
+    }
+
+    async fn finish(&self, message: jetstream::Message, work: Work) {
+        let verdict = match work {
+            Work::Settled(verdict) => verdict,
+            Work::Handled(work) => self.wait(&message, work).await,
+        };
+        let (kind, outcome) = match verdict {
+            Verdict::Done => (AckKind::Ack, "done"),
+            Verdict::RetryAfter(delay) => (AckKind::Nak(Some(delay)), "retry"),
+            Verdict::Drop(reason) => {
+                tracing::warn!(durable = %self.durable, %reason, "an event was dropped");
+                (AckKind::Term, "dropped")
+            }
+        };
+        counter!("chat_durable_events_total", "durable" => self.durable.clone(), "outcome" => outcome)
+            .increment(1);
+        crate::failpoint::hit("durable.before_ack");
+        if let Err(error) = message.ack_with(kind).await {
+            // It is given out again after `ack_wait`.
+            tracing::debug!(%error, durable = %self.durable, "an event could not be settled");
+        }
+        self.is_dirty.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for a handler, and tells the broker meanwhile that the event is in good hands.
+    async fn wait(
+        &self,
+        message: &jetstream::Message,
+        mut work: futures_util::future::BoxFuture<'static, Verdict>,
+    ) -> Verdict {
+        let mut words = tokio::time::interval(self.ack_wait / 2);
+        words.tick().await;
+        loop {
+            tokio::select! {
+                verdict = &mut work => return verdict,
+                _ = words.tick() => {
+                    let _ = message.ack_with(AckKind::Progress).await;
+                }
+            }
+        }
+    }
+}
+
+fn panicked() -> Verdict {
+    counter!("chat_durable_panics_total").increment(1);
+    tracing::error!("the handler of an event panicked");
+    Verdict::RetryAfter(AFTER_PANIC)
+}

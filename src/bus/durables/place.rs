@@ -1,0 +1,422 @@
+//! Where a durable stands: found again after everything that the broker may do.
+//!
+//! A mark is a message of the stream, by number and id, up to which everything was settled. At the start and at every new connection the newest mark is
+//! compared with what the stream has there:
+//! - the same message: the durable stands where the broker says, unless the broker is another run of the server since the mark: it may have lost some of
+//!   what followed, so the durable is put back to the mark;
+//! - another message, a stream that ends before it, or another stream: data was lost. The durable is made anew behind the newest mark that the stream still
+//!   has, else at its beginning, never at its end. What the relay then puts back is given out, but for what happened long enough before the newest of the
+//!   relay's markers that the durable had passed: that was settled;
+//! - nothing, because the stream no longer goes back so far: what expired unread is taken from the database and put in again for this durable alone.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::jetstream::{
+    consumer::{DeliverPolicy, Info},
+    stream::{RawMessageErrorKind, Stream},
+};
+use chat_sdk::{Timestamp, plugin::LogPosition};
+use metrics::counter;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{Birth, Durables, Placed, api, wanted};
+use crate::{
+    bus::BusError,
+    domain::durables::{DurableState, Ledger, Mark},
+};
+use chat_sdk::plugin::ConsumerSpec;
+
+/// How much earlier than the last marker an event must have happened to count as settled: longer than the relay's second sweep is behind, and than clocks
+/// differ.
+const CERTAINTY: Duration = Duration::from_secs(15 * 60);
+/// How much earlier than the durable itself an event may have happened and still be its business: clocks differ.
+const BIRTH_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// What the stream has where a mark is.
+enum Found {
+    Same,
+    Expired,
+    Other,
+}
+
+impl<L: Ledger + 'static> Durables<L> {
+    /// Puts a durable in its place, made if it is missing. One process at a time decides that.
+    pub(super) async fn place(
+        &self,
+        spec: &ConsumerSpec,
+        birth: Birth,
+    ) -> Result<Placed, BusError> {
+        let holder = self.ledger.lock(&spec.name).await.map_err(api)?;
+        let holder = holder.ok_or_else(|| api("the durable is being placed by somebody else"))?;
+        let placed = self.place_locked(spec, birth).await;
+        self.ledger.unlock(&spec.name, &holder).await;
+        let placed = placed?;
+        self.placed.lock().insert(spec.name.clone(), placed.clone());
+        Ok(placed)
+    }
+
+    async fn place_locked(&self, spec: &ConsumerSpec, birth: Birth) -> Result<Placed, BusError> {
+        let connection = *self.bus.tail_connections.borrow();
+        let declared = self.bus.declare_stream().await?;
+        let created = stream_name(declared.cached_info().created);
+        let stream = self.stream().await?;
+        let server = self.bus.tail.server_info().server_id;
+        let state = self.ledger.load(&spec.name).await.map_err(api)?;
+        let state = match state {
+            None if birth == Birth::Refused => return Err(api("there is no such durable")),
+            None => {
+                self.begin(spec, &declared, &stream, &created, &server)
+                    .await?
+            }
+            Some(state) => {
+                let existing = self.consumer(&stream, &state.consumer()).await?;
+                self.find_again(spec, state, existing, &declared, &stream, &created, &server)
+                    .await?
+            }
+        };
+        Ok(Placed {
+            consumer: state.consumer(),
+            stream,
+            created,
+            server,
+            skip_before: state.skip_before,
+            connection,
+            spec: spec.clone(),
+        })
+    }
+
+    async fn consumer(&self, stream: &Stream<()>, name: &str) -> Result<Option<Info>, BusError> {
+        use async_nats::jetstream::context::ConsumerInfoErrorKind as Kind;
+        match stream.consumer_info(name).await {
+            Ok(info) => Ok(Some(info)),
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(api(error)),
+        }
+    }
+
+    /// A durable that nobody knows of: it starts behind the last message.
+    async fn begin(
+        &self,
+        spec: &ConsumerSpec,
+        declared: &Stream,
+        stream: &Stream<()>,
+        created: &str,
+        server: &str,
+    ) -> Result<DurableState, BusError> {
+        let last = declared.cached_info().state.last_sequence;
+        let now = Timestamp::now();
+        let state = DurableState {
+            name: spec.name.clone(),
+            generation: 0,
+            born: now,
+            stream: created.to_owned(),
+            server: server.to_owned(),
+            marks: self.mark_at(stream, last).await?.into_iter().collect(),
+            settled_until: earlier(now, BIRTH_TOLERANCE),
+            skip_before: Some(earlier(now, BIRTH_TOLERANCE)),
+        };
+        // First what is remembered: if this process dies in between, the durable is made at the mark.
+        self.ledger.save(&state).await.map_err(api)?;
+        self.make(spec, &state.consumer(), stream, last + 1).await?;
+        Ok(state)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "everything that is known about one durable"
+    )]
+    async fn find_again(
+        &self,
+        spec: &ConsumerSpec,
+        mut state: DurableState,
+        existing: Option<Info>,
+        declared: &Stream,
+        stream: &Stream<()>,
+        created: &str,
+        server: &str,
+    ) -> Result<DurableState, BusError> {
+        let (first, last) = {
+            let state = &declared.cached_info().state;
+            (state.first_sequence, state.last_sequence)
+        };
+        let is_same_stream = state.stream == created;
+        let newest = state.marks.last().cloned();
+        let found = match &newest {
+            _ if !is_same_stream => Found::Other,
+            // Nothing was in the stream when it was made.
+            None => Found::Same,
+            Some(mark) => self.compare(stream, mark, first, last).await?,
+        };
+        let behind_mark = newest.as_ref().map_or(1, |mark| mark.sequence + 1);
+        match found {
+            Found::Same => {
+                let is_certain = existing.as_ref().is_some_and(|info| {
+                    let floor = info.ack_floor.stream_sequence;
+                    info.delivered.stream_sequence <= last
+                        && (floor < behind_mark || state.server == server)
+                });
+                let name = state.consumer();
+                match existing {
+                    Some(info) if is_certain => self.adjust(spec, &info, stream).await?,
+                    Some(_) => self.remake(spec, &name, stream, behind_mark).await?,
+                    None => self.make(spec, &name, stream, behind_mark).await?,
+                }
+                state.server = server.to_owned();
+                self.ledger.save(&state).await.map_err(api)?;
+            }
+            Found::Expired => {
+                self.fill(spec, &state, declared).await?;
+                match existing {
+                    Some(info) => self.adjust(spec, &info, stream).await?,
+                    None => self.make(spec, &state.consumer(), stream, first).await?,
+                }
+                state.server = server.to_owned();
+                state.settled_until = state
+                    .settled_until
+                    .max(moment(declared.cached_info().state.first_timestamp));
+                // The first message itself need not be settled, and one in front of it cannot be marked any more.
+                state.marks.clear();
+                self.ledger.save(&state).await.map_err(api)?;
+            }
+            Found::Other => {
+                counter!("chat_durable_losses_total", "durable" => spec.name.clone()).increment(1);
+                while let Some(mark) = state.marks.last().filter(|_| is_same_stream) {
+                    match self.compare(stream, mark, first, last).await? {
+                        Found::Same => break,
+                        Found::Expired | Found::Other => state.marks.pop(),
+                    };
+                }
+                if !is_same_stream {
+                    state.marks.clear();
+                }
+                let start = state.marks.last().map_or(1, |mark| mark.sequence + 1);
+                tracing::warn!(
+                    durable = %spec.name,
+                    from = start,
+                    last,
+                    "the event stream lost data or was made anew; the durable is put back"
+                );
+                state.skip_before = Some(
+                    earlier(state.settled_until, CERTAINTY)
+                        .max(earlier(state.born, BIRTH_TOLERANCE)),
+                );
+                state.stream = created.to_owned();
+                state.server = server.to_owned();
+                let before = state.consumer();
+                state.generation += 1;
+                self.ledger.save(&state).await.map_err(api)?;
+                if existing.is_some() {
+                    stream.delete_consumer(&before).await.map_err(api)?;
+                }
+                self.make(spec, &state.consumer(), stream, start).await?;
+            }
+        }
+        Ok(state)
+    }
+
+    async fn compare(
+        &self,
+        stream: &Stream<()>,
+        mark: &Mark,
+        first: u64,
+        last: u64,
+    ) -> Result<Found, BusError> {
+        if mark.sequence > last {
+            return Ok(Found::Other);
+        }
+        if mark.sequence < first {
+            return Ok(Found::Expired);
+        }
+        Ok(match self.mark_at(stream, mark.sequence).await? {
+            Some(found) if found.id == mark.id => Found::Same,
+            Some(_) => Found::Other,
+            // It expired since the stream was asked.
+            None => Found::Expired,
+        })
+    }
+
+    /// The message at `sequence`, asked of the stream's leader: a follower may answer from the past.
+    async fn mark_at(&self, stream: &Stream<()>, sequence: u64) -> Result<Option<Mark>, BusError> {
+        if sequence == 0 {
+            return Ok(None);
+        }
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => Ok(message
+                .headers
+                .get(async_nats::header::NATS_MESSAGE_ID)
+                .map(|id| Mark {
+                    sequence,
+                    id: id.as_str().to_owned(),
+                })),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(api(error)),
+        }
+    }
+
+    async fn make(
+        &self,
+        spec: &ConsumerSpec,
+        consumer: &str,
+        stream: &Stream<()>,
+        from: u64,
+    ) -> Result<(), BusError> {
+        let mut config = self.config(spec, consumer);
+        config.deliver_policy = DeliverPolicy::ByStartSequence {
+            start_sequence: from.max(1),
+        };
+        stream.create_consumer(config).await.map_err(api)?;
+        Ok(())
+    }
+
+    async fn remake(
+        &self,
+        spec: &ConsumerSpec,
+        consumer: &str,
+        stream: &Stream<()>,
+        from: u64,
+    ) -> Result<(), BusError> {
+        counter!("chat_durable_rewinds_total", "durable" => spec.name.clone()).increment(1);
+        stream.delete_consumer(consumer).await.map_err(api)?;
+        self.make(spec, consumer, stream, from).await
+    }
+
+    /// Brings an existing durable to `spec` without moving it.
+    async fn adjust(
+        &self,
+        spec: &ConsumerSpec,
+        info: &Info,
+        stream: &Stream<()>,
+    ) -> Result<(), BusError> {
+        let mut config = self.config(spec, &info.name);
+        let is_same = info.config.filter_subjects == config.filter_subjects
+            && info.config.max_ack_pending == config.max_ack_pending
+            && info.config.ack_wait == config.ack_wait;
+        if is_same {
+            return Ok(());
+        }
+        config.deliver_policy = info.config.deliver_policy;
+        stream.create_consumer(config).await.map_err(api)?;
+        Ok(())
+    }
+
+    /// Puts in again, for this durable alone, what happened between its last mark and the first message that the stream still has.
+    async fn fill(
+        &self,
+        spec: &ConsumerSpec,
+        state: &DurableState,
+        declared: &Stream,
+    ) -> Result<(), BusError> {
+        let wanted = wanted(spec);
+        let mut from = LogPosition::before(state.settled_until);
+        let first = moment(declared.cached_info().state.first_timestamp);
+        let until = LogPosition::before(Timestamp::from_millis(
+            first.as_millis() + BIRTH_TOLERANCE.as_millis() as i64,
+        ));
+        let born = earlier(state.born, BIRTH_TOLERANCE);
+        let mut count = 0;
+        loop {
+            let (mut events, next) = self.backfill.read(from, until).await.map_err(api)?;
+            events.retain(|event| {
+                wanted
+                    .as_ref()
+                    .is_none_or(|wanted| wanted.contains(event.kind.as_str()))
+            });
+            count += events.len();
+            self.put(&spec.name, &events).await?;
+            match next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        if count > 0 {
+            counter!("chat_durable_backfilled_total", "durable" => spec.name.clone())
+                .increment(count as u64);
+            tracing::warn!(
+                durable = %spec.name,
+                since = %state.settled_until.max(born),
+                until = %first,
+                count,
+                "events expired in the stream before they were read; they were put in again from the database"
+            );
+        }
+        Ok(())
+    }
+
+    /// Remembers up to where everything is settled.
+    pub(super) async fn mark(&self, placed: &Placed) -> Result<(), BusError> {
+        let name = &placed.spec.name;
+        // The order matters: what came after the stream was asked cannot count as settled.
+        let last = self
+            .bus
+            .declare_stream()
+            .await?
+            .cached_info()
+            .state
+            .last_sequence;
+        let info = placed
+            .stream
+            .consumer_info(&placed.consumer)
+            .await
+            .map_err(api)?;
+        let is_idle = info.num_pending == 0 && info.num_ack_pending == 0;
+        let floor = if is_idle {
+            last.max(info.ack_floor.stream_sequence)
+        } else {
+            info.ack_floor.stream_sequence
+        };
+        if let Some(mark) = self.mark_at(&placed.stream, floor).await? {
+            self.ledger
+                .mark(name, &placed.created, &placed.server, &mark)
+                .await
+                .map_err(api)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a durable back to its first event that is not settled.
+    ///
+    /// # Errors
+    /// When the broker or the database does not answer.
+    pub async fn rewind(&self, spec: &ConsumerSpec) -> Result<(), BusError> {
+        let placed = self.place(spec, Birth::Refused).await?;
+        let info = placed
+            .stream
+            .consumer_info(&placed.consumer)
+            .await
+            .map_err(api)?;
+        if info.num_ack_pending == 0 {
+            return Ok(());
+        }
+        let from = info.ack_floor.stream_sequence + 1;
+        self.remake(spec, &placed.consumer, &placed.stream, from)
+            .await
+    }
+
+    /// The durable as it was placed on this connection, or placed now.
+    pub(super) async fn placed(self: &Arc<Self>, spec: &ConsumerSpec) -> Result<Placed, BusError> {
+        let connection = *self.bus.tail_connections.borrow();
+        let known = self.placed.lock().get(&spec.name).cloned();
+        match known {
+            Some(placed) if placed.connection == connection && placed.spec == *spec => Ok(placed),
+            _ => self.place(spec, Birth::Refused).await,
+        }
+    }
+
+    /// Forgets that a durable was placed: something was wrong with it.
+    pub(super) fn displace(&self, name: &str) {
+        self.placed.lock().remove(name);
+    }
+}
+
+fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_millis(moment.as_millis() - by.as_millis() as i64)
+}
+
+fn moment(time: OffsetDateTime) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0))
+}
+
+/// A stream is known by the moment at which it was made.
+fn stream_name(created: OffsetDateTime) -> String {
+    created.format(&Rfc3339).unwrap_or_default()
+}

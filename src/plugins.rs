@@ -1,0 +1,136 @@
+//! The plugins that are built in: the only file that names their crates.
+//!
+//! `PLUGINS` chooses which of them run; with none the whole core runs. What a plugin is and may do stands in `chat_sdk::plugin`; here each is made from its
+//! settings, given its host, and kept alive.
+
+mod host;
+mod supervisor;
+
+use std::sync::Arc;
+
+use chat_sdk::{
+    http::Mounted,
+    plugin::{HostError, Plugin},
+};
+use chat_webhooks::Webhooks;
+use serde_json::Value;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use host::Core;
+
+use crate::config::{AppEnv, Config, Fault};
+
+/// The operations of all plugins, for the API.
+pub type Operations = Mounted<<Webhooks as Plugin>::Api>;
+
+/// The names of the plugins that are built in.
+pub const NAMES: [&str; 1] = [Webhooks::NAME];
+
+/// Operations of plugins that the state of the thing can forbid.
+pub const CONFLICTING: &[&str] = Webhooks::CONFLICTING;
+
+/// The example of a body of a plugin's operation.
+pub fn example(schema: &str) -> Option<Value> {
+    Webhooks::example(schema)
+}
+
+/// The plugins of this process.
+#[derive(Clone, Default)]
+pub struct Plugins {
+    webhooks: Option<Arc<Webhooks>>,
+}
+
+/// Everything that is wrong with the settings of plugins.
+pub fn faults(config: &Config) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = config
+        .plugins
+        .enabled
+        .iter()
+        .filter(|name| !NAMES.contains(&name.as_str()))
+        .map(|name| Fault {
+            subject: "PLUGINS".to_owned(),
+            problem: format!(
+                "names \"{name}\", which is no plugin of this version; there are {}",
+                NAMES.join(", ")
+            ),
+        })
+        .collect();
+    if is_enabled(config, Webhooks::NAME)
+        && let Err(found) = webhooks_settings(config)
+    {
+        faults.extend(
+            found
+                .into_iter()
+                .map(|(subject, problem)| Fault { subject, problem }),
+        );
+    }
+    faults
+}
+
+fn is_enabled(config: &Config, name: &str) -> bool {
+    config.plugins.enabled.iter().any(|other| other == name)
+}
+
+fn webhooks_settings(config: &Config) -> Result<chat_webhooks::Settings, Vec<(String, String)>> {
+    let settings = &config.webhooks;
+    let environment = match (&settings.url, &settings.secret) {
+        (Some(url), Some(secret)) if settings.enabled => Some(chat_webhooks::EnvironmentEndpoint {
+            url: url.expose().to_owned(),
+            secret: secret.expose_text().to_owned(),
+            events: settings.events.clone(),
+            retries: settings.retry_attempts,
+        }),
+        _ => None,
+    };
+    chat_webhooks::Settings::new(
+        chat_webhooks::Environment {
+            endpoint: environment,
+            timeout: settings.timeout,
+            schedule: settings.retry_schedule.clone(),
+            allow_private: settings.allow_private,
+            allow_loopback: config.server.app_env != AppEnv::Production,
+        },
+        config.plugins.tables.get(Webhooks::NAME),
+    )
+}
+
+impl Plugins {
+    /// Makes the plugins that `config` names.
+    ///
+    /// # Errors
+    /// What [`faults`] would say.
+    pub fn register(config: &Config, core: &Core) -> Result<Self, Vec<Fault>> {
+        let found = faults(config);
+        if !found.is_empty() {
+            return Err(found);
+        }
+        let webhooks = is_enabled(config, Webhooks::NAME)
+            .then(|| webhooks_settings(config).ok())
+            .flatten()
+            .map(|settings| Arc::new(Webhooks::new(settings, core.host(Webhooks::NAME))));
+        Ok(Self { webhooks })
+    }
+
+    /// Makes what the plugins need in the database.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn prepare(&self) -> Result<(), HostError> {
+        match &self.webhooks {
+            Some(webhooks) => webhooks.prepare().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The operations of the plugins; of one that does not run, none.
+    pub fn operations(&self) -> Operations {
+        Mounted(self.webhooks.clone().map(Plugin::api))
+    }
+
+    /// Lets the plugins of the role `webhooks` work until `stop`.
+    pub fn run_webhooks(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        if let Some(webhooks) = &self.webhooks {
+            tasks.spawn(supervisor::keep_alive(Arc::clone(webhooks), stop.clone()));
+        }
+    }
+}

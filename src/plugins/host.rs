@@ -1,0 +1,365 @@
+//! What the core offers plugins, made of the store, the bus and the deployment's key. Everything carries the plugin's name.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
+use bytes::Bytes;
+use chat_sdk::plugin::{
+    BoxFuture, CancellationToken, Collection, Consumer, ConsumerSpec, DurableError, Durables, Host,
+    HostError, Lag, LogEvent, LogPage, LogPosition, Pulled, ReplayedEvent,
+};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    bus::{Bus, BusError, durables},
+    config::Secret,
+    domain::{DomainError, catalogue, entry::Entry},
+    store::{ClusterTime, Store, log::mongo::INSERT_MAX_TIME, seconds_before},
+};
+
+/// What hosts are made of.
+pub struct Core {
+    store: Arc<Store>,
+    durables: Arc<durables::Durables<Store>>,
+    key: Option<Arc<LessSafeKey>>,
+    /// This process's name in leases.
+    holder: String,
+}
+
+impl Core {
+    /// The core of this process. `secrets_key` encrypts what plugins store of secrets.
+    pub fn new(store: Arc<Store>, bus: Bus, secrets_key: Option<&Secret>, holder: String) -> Self {
+        let backfill = Arc::new(FromLog(Arc::clone(&store)));
+        Self {
+            durables: durables::Durables::new(bus, Arc::clone(&store), backfill),
+            store,
+            key: secrets_key.map(|secret| Arc::new(sealing_key(secret.expose()))),
+            holder,
+        }
+    }
+
+    /// The host of the plugin `name`.
+    pub fn host(&self, name: &'static str) -> Arc<dyn Host> {
+        Arc::new(PluginHost {
+            name,
+            store: Arc::clone(&self.store),
+            durables: PluginDurables {
+                plugin: name,
+                durables: Arc::clone(&self.durables),
+            },
+            key: self.key.clone(),
+            holder: self.holder.clone(),
+        })
+    }
+}
+
+fn sealing_key(secret: &[u8]) -> LessSafeKey {
+    let mut digest = Sha256::new();
+    digest.update(b"chat stored secrets key");
+    digest.update([0]);
+    digest.update(secret);
+    let key = UnboundKey::new(&AES_256_GCM, &digest.finalize())
+        .expect("a digest of 32 bytes is a key of AES-256");
+    LessSafeKey::new(key)
+}
+
+struct PluginHost {
+    name: &'static str,
+    store: Arc<Store>,
+    durables: PluginDurables,
+    key: Option<Arc<LessSafeKey>>,
+    holder: String,
+}
+
+impl PluginHost {
+    fn key(&self) -> Result<&LessSafeKey, HostError> {
+        self.key.as_deref().ok_or(HostError::NoKey)
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> HostError {
+    HostError::Unavailable(error.to_string())
+}
+
+impl Host for PluginHost {
+    fn collection(&self, name: &str) -> Collection {
+        self.store.plugin_collection(self.name, name)
+    }
+
+    fn durables(&self) -> &dyn Durables {
+        &self.durables
+    }
+
+    fn seal(&self, plain: &[u8]) -> Result<String, HostError> {
+        let nonce: [u8; NONCE_LEN] = rand::random();
+        let mut bytes = nonce.to_vec();
+        bytes.extend_from_slice(plain);
+        // The plugin's name is part of the seal: one plugin's secrets do not open for another.
+        let tag = self
+            .key()?
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(self.name.as_bytes()),
+                &mut bytes[NONCE_LEN..],
+            )
+            .map_err(|_| HostError::Sealed)?;
+        bytes.extend_from_slice(tag.as_ref());
+        Ok(BASE64_STANDARD_NO_PAD.encode(bytes))
+    }
+
+    fn unseal(&self, sealed: &str) -> Result<Vec<u8>, HostError> {
+        let key = self.key()?;
+        let bytes = BASE64_STANDARD_NO_PAD
+            .decode(sealed)
+            .map_err(|_| HostError::Sealed)?;
+        let (nonce, text) = bytes
+            .split_first_chunk::<NONCE_LEN>()
+            .ok_or(HostError::Sealed)?;
+        let mut text = text.to_vec();
+        let plain = key
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                Aad::from(self.name.as_bytes()),
+                &mut text,
+            )
+            .map_err(|_| HostError::Sealed)?;
+        Ok(plain.to_vec())
+    }
+
+    fn read_log(
+        &self,
+        after: LogPosition,
+        until: Option<LogPosition>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<LogPage, HostError>> {
+        Box::pin(async move {
+            let (events, next) = read_log(&self.store, after, until, limit)
+                .await
+                .map_err(unavailable)?;
+            Ok(LogPage {
+                events,
+                next: next.unwrap_or(after),
+                is_end: next.is_none(),
+            })
+        })
+    }
+
+    fn take_lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<bool, HostError>> {
+        let lease = format!("{}:{name}", self.name);
+        Box::pin(async move {
+            self.store
+                .take_lease(&lease, &self.holder, ttl)
+                .await
+                .map_err(unavailable)
+        })
+    }
+
+    fn drop_lease(&self, name: &str) -> BoxFuture<'_, ()> {
+        let lease = format!("{}:{name}", self.name);
+        Box::pin(async move {
+            // What is not given back ends by itself.
+            let _ = self.store.drop_lease(&lease, &self.holder).await;
+        })
+    }
+}
+
+/// Events of all logs, no younger than what a later insert could still come before.
+async fn read_log(
+    store: &Store,
+    after: LogPosition,
+    until: Option<LogPosition>,
+    limit: usize,
+) -> Result<(Vec<LogEvent>, Option<LogPosition>), DomainError> {
+    let behind = 2 * INSERT_MAX_TIME.as_secs().max(1) as u32 + 1;
+    let horizon = seconds_before(store.majority_time().await?, behind);
+    let until = until.map_or(horizon, |until| cluster_time(until).min(horizon));
+    let (entries, next) = store
+        .read_all_logs(cluster_time(after), until, limit)
+        .await?;
+    let events = entries.iter().filter_map(log_event).collect();
+    let next = next.map(|time| LogPosition(u64::from(time.time) << 32 | u64::from(time.increment)));
+    Ok((events, next))
+}
+
+fn cluster_time(position: LogPosition) -> ClusterTime {
+    ClusterTime {
+        time: (position.0 >> 32) as u32,
+        increment: (position.0 & u64::from(u32::MAX)) as u32,
+    }
+}
+
+fn log_event(entry: &Entry) -> Option<LogEvent> {
+    let payload = serde_json::to_vec(&catalogue::envelope(entry)).ok()?;
+    Some(LogEvent {
+        id: entry.id.clone(),
+        kind: entry.body.kind(),
+        owner: entry.owner.key(),
+        seq: entry.seq,
+        at: entry.at,
+        payload: Bytes::from(payload),
+    })
+}
+
+/// What a durable missed, out of the log.
+struct FromLog(Arc<Store>);
+
+/// How many events are read at once.
+const BACKFILL_PAGE: usize = 500;
+
+impl durables::Backfill for FromLog {
+    fn read(
+        &self,
+        from: LogPosition,
+        until: LogPosition,
+    ) -> BoxFuture<'_, Result<(Vec<ReplayedEvent>, Option<LogPosition>), DomainError>> {
+        Box::pin(async move {
+            let (events, next) = read_log(&self.0, from, Some(until), BACKFILL_PAGE).await?;
+            let events = events
+                .into_iter()
+                .map(|event| ReplayedEvent {
+                    event_id: event.id,
+                    kind: event.kind.as_str().to_owned(),
+                    owner: event.owner,
+                    seq: Some(event.seq),
+                    payload: event.payload,
+                })
+                .collect();
+            Ok((events, next))
+        })
+    }
+}
+
+/// The durables of one plugin.
+struct PluginDurables {
+    plugin: &'static str,
+    durables: Arc<durables::Durables<Store>>,
+}
+
+impl PluginDurables {
+    fn full(&self, name: &str) -> String {
+        format!("{}-{name}", self.plugin)
+    }
+
+    fn spec(&self, mut spec: ConsumerSpec) -> ConsumerSpec {
+        spec.name = self.full(&spec.name);
+        spec
+    }
+}
+
+fn failed(error: BusError) -> DurableError {
+    DurableError(error.to_string())
+}
+
+impl Durables for PluginDurables {
+    fn declare(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DurableError>> {
+        let spec = self.spec(spec);
+        Box::pin(async move { self.durables.declare(&spec).await.map_err(failed) })
+    }
+
+    fn remove(&self, name: &str) -> BoxFuture<'_, Result<(), DurableError>> {
+        let name = self.full(name);
+        Box::pin(async move { self.durables.remove(&name).await.map_err(failed) })
+    }
+
+    fn run(
+        &self,
+        spec: ConsumerSpec,
+        consumer: Arc<dyn Consumer>,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
+        let spec = self.spec(spec);
+        Box::pin(Arc::clone(&self.durables).run(spec, consumer, stop))
+    }
+
+    fn rewind(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DurableError>> {
+        let spec = self.spec(spec);
+        Box::pin(async move { self.durables.rewind(&spec).await.map_err(failed) })
+    }
+
+    fn pause(&self, name: &str, pause: Duration) -> BoxFuture<'_, Result<(), DurableError>> {
+        let name = self.full(name);
+        Box::pin(async move { self.durables.pause(&name, pause).await.map_err(failed) })
+    }
+
+    fn resume(&self, name: &str) -> BoxFuture<'_, Result<(), DurableError>> {
+        let name = self.full(name);
+        Box::pin(async move { self.durables.resume(&name).await.map_err(failed) })
+    }
+
+    fn lag(&self, name: &str) -> BoxFuture<'_, Result<Lag, DurableError>> {
+        let name = self.full(name);
+        Box::pin(async move { self.durables.lag(&name).await.map_err(failed) })
+    }
+
+    fn put(
+        &self,
+        name: &str,
+        events: Vec<ReplayedEvent>,
+    ) -> BoxFuture<'_, Result<(), DurableError>> {
+        let name = self.full(name);
+        Box::pin(async move { self.durables.put(&name, &events).await.map_err(failed) })
+    }
+
+    fn pull(
+        &self,
+        spec: ConsumerSpec,
+        limit: usize,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Pulled>, DurableError>> {
+        let spec = self.spec(spec);
+        Box::pin(async move { self.durables.pull(&spec, limit, wait).await.map_err(failed) })
+    }
+
+    fn acknowledge(
+        &self,
+        spec: ConsumerSpec,
+        tokens: Vec<String>,
+    ) -> BoxFuture<'_, Result<usize, DurableError>> {
+        let spec = self.spec(spec);
+        Box::pin(async move {
+            self.durables
+                .acknowledge(&spec, &tokens)
+                .await
+                .map_err(failed)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seal(key: &LessSafeKey, text: &[u8]) -> Vec<u8> {
+        let mut bytes = text.to_vec();
+        let tag = key
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key([0; NONCE_LEN]),
+                Aad::from(b"x"),
+                &mut bytes,
+            )
+            .expect("seals");
+        bytes.extend_from_slice(tag.as_ref());
+        bytes
+    }
+
+    #[test]
+    fn another_key_seals_otherwise() {
+        let one = sealing_key(b"0d4a1be1c60c6bb2a1f3d95b6e7c8f90");
+        let other = sealing_key(b"f3b5c7d9e1a2047685949ab0c1d2e3f4");
+        assert_eq!(seal(&one, b"secret"), seal(&one, b"secret"));
+        assert_ne!(seal(&one, b"secret"), seal(&other, b"secret"));
+        assert!(
+            !seal(&one, b"secret")
+                .windows(6)
+                .any(|part| part == b"secret")
+        );
+    }
+
+    #[test]
+    fn positions_are_cluster_times() {
+        let position = LogPosition::before(chat_sdk::Timestamp::from_millis(1_768_473_000_007));
+        let time = cluster_time(position);
+        assert_eq!((time.time, time.increment), (1_768_472_999, u32::MAX));
+    }
+}

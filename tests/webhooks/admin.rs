@@ -1,0 +1,189 @@
+//! The admin API: what is refused, and what is never shown.
+
+use serde_json::json;
+
+use super::{hook, make};
+use crate::support::{Answering, Receiver, Service, eventually};
+
+#[tokio::test]
+async fn endpoints_are_made_listed_changed_and_removed() {
+    let service = Service::start().await;
+    let host = service.internal();
+    let receiver = Receiver::start().await;
+    let one = hook(&service, &receiver, json!({ "description": "Orders" })).await;
+    let other = make(&service, json!({ "events": ["*"] })).await;
+    let page = host.get("/api/admin/webhooks?limit=1").await.expect(200);
+    assert_eq!(
+        page["webhooks"][0]["id"],
+        other.id.as_str(),
+        "the newest first"
+    );
+    assert_eq!(page["hasMore"], true);
+    let cursor = page["nextCursor"].as_str().expect("a cursor");
+    let page = host
+        .get(&format!("/api/admin/webhooks?limit=1&before={cursor}"))
+        .await
+        .expect(200);
+    assert_eq!(page["webhooks"][0]["id"], one.id.as_str());
+    assert_eq!(page["hasMore"], false);
+    let shown = one.shown().await;
+    assert_eq!(shown["events"], json!(["message.created"]));
+    assert_eq!(shown["description"], "Orders");
+    assert_eq!(shown["isEnabled"], true);
+    assert_eq!(shown["lag"]["pending"], 0);
+    let changed = host
+        .patch(
+            &one.path(""),
+            json!({ "events": ["reaction.*"], "isEnabled": false }),
+        )
+        .await
+        .expect(200);
+    assert_eq!(changed["events"], json!(["reaction.*"]));
+    assert_eq!(changed["isEnabled"], false);
+    assert_eq!(changed["description"], "Orders", "what is left out stays");
+    host.delete(&one.path("")).await.expect(204);
+    host.get(&one.path("")).await.expect_error(404, "NOT_FOUND");
+    host.delete(&one.path(""))
+        .await
+        .expect_error(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named() {
+    let service = Service::start().await;
+    let host = service.internal();
+    for (body, field) in [
+        (json!({}), "events"),
+        (json!({ "events": ["message.exploded"] }), "events[0]"),
+        (json!({ "events": ["*", "mess.*"] }), "events[1]"),
+        (
+            json!({ "events": ["*"], "url": "ftp://shop.example/" }),
+            "url",
+        ),
+        (json!({ "events": ["*"], "url": "http://10.0.0.1/" }), "url"),
+        (
+            json!({ "events": ["*"], "url": "http://169.254.169.254/" }),
+            "url",
+        ),
+        (
+            json!({ "events": ["*"], "url": "https://u:p@shop.example/" }),
+            "url",
+        ),
+        (json!({ "events": ["*"], "url": "nowhere" }), "url"),
+        (json!({ "events": ["*"], "colour": "red" }), "colour"),
+        (json!({ "events": ["*"], "ordered": true }), "ordered"),
+        (
+            json!({ "events": ["*"], "description": "x".repeat(501) }),
+            "description",
+        ),
+    ] {
+        let answer = host.post("/api/admin/webhooks", body.clone()).await;
+        let error = answer.expect_error(400, "VALIDATION_ERROR");
+        assert_eq!(error["details"][0]["field"], field, "{body}: {error}");
+    }
+    let ghost = "/api/admin/webhooks/whk_00000000000000000000000000";
+    for (method, rest, body) in [
+        ("GET", "", None),
+        ("PATCH", "", Some(json!({}))),
+        ("DELETE", "", None),
+        ("POST", "/rotate-secret", None),
+        ("POST", "/test", None),
+        ("POST", "/enable", None),
+        (
+            "POST",
+            "/backfill",
+            Some(json!({ "since": "2026-01-15T10:30:00.000Z" })),
+        ),
+        ("GET", "/deliveries", None),
+        (
+            "GET",
+            "/deliveries/evt_00000000000000000000000000/attempts",
+            None,
+        ),
+        ("GET", "/events", None),
+        ("POST", "/events/ack", Some(json!({ "ackIds": [] }))),
+    ] {
+        let method = method.parse().expect("a method");
+        host.request(method, &format!("{ghost}{rest}"), body)
+            .await
+            .expect_error(404, "NOT_FOUND");
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_no_secret_is_stored() {
+    let service = Service::builder().env("SECRETS_KEY", "").start().await;
+    let error = service
+        .internal()
+        .post("/api/admin/webhooks", json!({ "events": ["*"] }))
+        .await
+        .expect_error(409, "CONFLICT");
+    assert!(
+        error["message"]
+            .as_str()
+            .expect("a text")
+            .contains("SECRETS_KEY")
+    );
+}
+
+#[tokio::test]
+async fn without_the_plugin_the_core_runs_and_has_none_of_its_routes() {
+    let service = Service::builder().env("PLUGINS", "none").start().await;
+    let host = service.internal();
+    host.get("/api/admin/webhooks")
+        .await
+        .expect_error(404, "NOT_FOUND");
+    let (alice, conversation) = super::scene(&service).await;
+    alice.say(&conversation, "hello").await;
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_once_and_is_in_no_log_and_nowhere_in_the_database() {
+    let process = Service::builder().env("LOG_LEVEL", "debug").spawn().await;
+    let receiver = Receiver::answering(|_, before| match before {
+        0 => Answering::with(500),
+        _ => Answering::with(200),
+    })
+    .await;
+    let host = process.internal();
+    let url = format!("{}?token=in-the-url-5f7a", receiver.url());
+    let made = make(
+        &process,
+        json!({ "url": url, "events": ["message.created"] }),
+    )
+    .await;
+    let (alice, conversation) = super::scene(&process).await;
+    alice.say(&conversation, "quite private").await;
+    let received = receiver.wait_taken("quite private").await;
+    assert!(received.path.ends_with("?token=in-the-url-5f7a"));
+    let bare = made.secret.strip_prefix("whsec_").expect("whsec_");
+    for path in [
+        made.path(""),
+        "/api/admin/webhooks".to_owned(),
+        made.path("/deliveries"),
+    ] {
+        let answer = host.get(&path).await;
+        assert!(!answer.text.contains(bare), "{answer}");
+    }
+    for name in ["webhooks_endpoints", "webhooks_deliveries"] {
+        use futures_util::TryStreamExt;
+        let found: Vec<mongodb::bson::Document> = eventually("there is something", || async {
+            let all = process.place().collection(name).await;
+            let found: Vec<_> = all
+                .find(mongodb::bson::doc! {})
+                .await
+                .ok()?
+                .try_collect()
+                .await
+                .ok()?;
+            (!found.is_empty()).then_some(found)
+        })
+        .await;
+        assert!(!format!("{found:?}").contains(bare), "{name}");
+    }
+    let log = process.log();
+    assert!(log.contains("answered"), "there is a log: {log}");
+    for secret in [bare, "in-the-url-5f7a", "quite private"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}

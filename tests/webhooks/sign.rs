@@ -1,0 +1,157 @@
+//! The headers of a delivery, verified by code that knows nothing of ours.
+
+use std::collections::HashSet;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use chat_sdk::Timestamp;
+use ring::hmac;
+use serde_json::json;
+
+use super::{hook, scene};
+use crate::support::{Received, Receiver, Service};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `sha256=` of the body, as a receiver computes it who knows the secret's text only.
+pub fn verify_body(received: &Received, secret: &str) -> bool {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, &received.body);
+    received.header("x-webhook-signature") == format!("sha256={}", hex(tag.as_ref()))
+}
+
+/// Whether one of the signatures is right, as the Standard Webhooks libraries decide it.
+pub fn verify_standard(received: &Received, secret: &str) -> bool {
+    let key = match secret.strip_prefix("whsec_") {
+        Some(encoded) => BASE64_STANDARD.decode(encoded).expect("base64"),
+        None => secret.as_bytes().to_vec(),
+    };
+    let (id, timestamp) = (
+        received.header("webhook-id"),
+        received.header("webhook-timestamp"),
+    );
+    let text = [format!("{id}.{timestamp}.").as_bytes(), &received.body].concat();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    received
+        .header("webhook-signature")
+        .split(' ')
+        .filter_map(|signature| signature.strip_prefix("v1,"))
+        .filter_map(|signature| BASE64_STANDARD.decode(signature).ok())
+        .any(|signature| hmac::verify(&key, &text, &signature).is_ok())
+}
+
+#[tokio::test]
+async fn a_delivery_is_the_envelope_with_both_families_of_headers() {
+    let service = Service::start().await;
+    let receiver = Receiver::start().await;
+    let hook = hook(&service, &receiver, json!({})).await;
+    let decoded = BASE64_STANDARD
+        .decode(hook.secret.strip_prefix("whsec_").expect("whsec_"))
+        .expect("base64");
+    assert_eq!(decoded.len(), 32);
+    let (alice, conversation) = scene(&service).await;
+    let message = alice.say(&conversation, "Grüße, 名前").await;
+    let received = receiver.wait_for("message.created", 1).await.remove(0);
+    assert_eq!(received.event["data"]["id"], message["id"]);
+    assert_eq!(received.event["conversationId"], conversation.as_str());
+    assert_eq!(received.event["seq"], message["seq"]);
+    assert_eq!(received.event["version"], 1);
+    assert_eq!(received.content(), "Grüße, 名前");
+    assert_eq!(received.header("content-type"), "application/json");
+    for name in ["x-webhook-id", "webhook-id"] {
+        assert_eq!(received.header(name), received.id(), "{name}");
+    }
+    assert_eq!(received.header("x-webhook-event"), "message.created");
+    let at: Timestamp = received
+        .header("x-webhook-timestamp")
+        .parse()
+        .expect("a time");
+    let seconds: i64 = received
+        .header("webhook-timestamp")
+        .parse()
+        .expect("seconds");
+    assert_eq!(at.as_millis().div_euclid(1000), seconds);
+    assert!(Timestamp::now().as_millis() - at.as_millis() < 30_000);
+    assert!(verify_body(&received, &hook.secret));
+    assert!(verify_standard(&received, &hook.secret));
+    assert!(!verify_standard(
+        &received,
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    ));
+    let changed = Received {
+        body: [&received.body[..], b" "].concat().into(),
+        ..received.clone()
+    };
+    assert!(!verify_body(&changed, &hook.secret) && !verify_standard(&changed, &hook.secret));
+}
+
+#[tokio::test]
+async fn while_a_secret_is_rotated_both_secrets_verify() {
+    let service = Service::start().await;
+    let receiver = Receiver::start().await;
+    let hook = hook(&service, &receiver, json!({})).await;
+    let (alice, conversation) = scene(&service).await;
+    alice.say(&conversation, "before").await;
+    receiver.wait_taken("before").await;
+    let rotated = service
+        .internal()
+        .request(reqwest::Method::POST, &hook.path("/rotate-secret"), None)
+        .await
+        .expect(200);
+    let newest = rotated["secret"].as_str().expect("a secret");
+    assert_ne!(newest, hook.secret);
+    assert!(rotated["webhook"]["rotatingUntil"].is_string());
+    // The worker learns of it within a second or two.
+    let received = crate::support::eventually("a delivery has two signatures", || async {
+        alice.say(&conversation, "after").await;
+        let all = receiver.of("message.created");
+        all.into_iter()
+            .find(|one| one.header("webhook-signature").contains(' '))
+    })
+    .await;
+    assert!(verify_standard(&received, newest));
+    assert!(verify_standard(&received, &hook.secret));
+    assert!(verify_body(&received, newest), "by the newest secret");
+    let signatures: HashSet<&str> = received.header("webhook-signature").split(' ').collect();
+    assert_eq!(signatures.len(), 2);
+}
+
+#[tokio::test]
+async fn the_environments_endpoint_is_served_and_signed_with_its_own_secret() {
+    let receiver = Receiver::start().await;
+    let secret = "a secret of the host's own, of no special form 0123456789";
+    let service = Service::builder()
+        .env("WEBHOOK_URL", &receiver.url())
+        .env("WEBHOOK_SECRET", secret)
+        .env("WEBHOOK_ENABLED", "true")
+        .env("WEBHOOK_EVENTS", "message.*,conversation.created")
+        .start()
+        .await;
+    let host = service.internal();
+    crate::support::eventually("the endpoint has its durable", || async {
+        let shown = host
+            .get("/api/admin/webhooks/environment")
+            .await
+            .expect(200);
+        shown["lag"].is_object().then_some(())
+    })
+    .await;
+    let (alice, conversation) = scene(&service).await;
+    alice.say(&conversation, "hello").await;
+    let received = receiver.wait_taken("hello").await;
+    assert!(verify_body(&received, secret) && verify_standard(&received, secret));
+    receiver.wait_for("conversation.created", 1).await;
+    assert!(receiver.of("user.synced").is_empty(), "not asked for");
+    for (method, path) in [
+        (reqwest::Method::DELETE, "/api/admin/webhooks/environment"),
+        (
+            reqwest::Method::POST,
+            "/api/admin/webhooks/environment/rotate-secret",
+        ),
+    ] {
+        host.request(method, path, None)
+            .await
+            .expect_error(409, "CONFLICT");
+    }
+}
