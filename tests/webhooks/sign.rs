@@ -1,6 +1,10 @@
 //! The headers of a delivery, verified by code that knows nothing of ours.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    io::Write,
+    process::{Command, Stdio},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chat_sdk::Timestamp;
@@ -39,6 +43,69 @@ pub fn verify_standard(received: &Received, secret: &str) -> bool {
         .filter_map(|signature| signature.strip_prefix("v1,"))
         .filter_map(|signature| BASE64_STANDARD.decode(signature).ok())
         .any(|signature| hmac::verify(&key, &text, &signature).is_ok())
+}
+
+/// Reads a body, headers and secrets, and fails unless every secret verifies the body and none a changed one.
+const IN_PYTHON: &str = r#"
+import json, sys
+from standardwebhooks.webhooks import Webhook
+case = json.load(sys.stdin)
+for secret in case["secrets"]:
+    Webhook(secret).verify(case["body"].encode(), case["headers"])
+    try:
+        Webhook(secret).verify(case["body"].encode() + b" ", case["headers"])
+    except Exception:
+        continue
+    sys.exit("a changed body was verified")
+"#;
+
+/// The same.
+const IN_NODE: &str = r#"
+const { Webhook } = require("standardwebhooks");
+const given = JSON.parse(require("fs").readFileSync(0));
+for (const secret of given.secrets) {
+  new Webhook(secret).verify(given.body, given.headers);
+  let changed = true;
+  try { new Webhook(secret).verify(given.body + " ", given.headers); } catch { changed = false; }
+  if (changed) throw new Error("a changed body was verified");
+}
+"#;
+
+/// `./dev test` brings the libraries; the one for Node only where there is npm.
+fn verify_with_official_libraries(received: &Received, secrets: &[&str]) {
+    let headers: serde_json::Map<String, serde_json::Value> =
+        ["webhook-id", "webhook-timestamp", "webhook-signature"]
+            .iter()
+            .map(|name| ((*name).to_owned(), received.header(name).into()))
+            .collect();
+    let body = String::from_utf8(received.body.to_vec()).expect("text");
+    let case = json!({ "secrets": secrets, "headers": headers, "body": body }).to_string();
+    let python = std::env::var("TEST_STANDARD_WEBHOOKS_PYTHON").expect("./dev test brings it");
+    let mut python_run = Command::new("python3");
+    python_run.args(["-c", IN_PYTHON]).env("PYTHONPATH", python);
+    run_with(python_run, &case);
+    if let Ok(folder) = std::env::var("TEST_STANDARD_WEBHOOKS_NODE") {
+        let mut node_run = Command::new("node");
+        node_run.args(["-e", IN_NODE]).current_dir(folder);
+        run_with(node_run, &case);
+    }
+}
+
+fn run_with(mut command: Command, input: &str) {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[tokio::test]
@@ -113,6 +180,7 @@ async fn while_a_secret_is_rotated_both_secrets_verify() {
     assert!(verify_standard(&received, newest));
     assert!(verify_standard(&received, &hook.secret));
     assert!(verify_body(&received, newest), "by the newest secret");
+    verify_with_official_libraries(&received, &[newest, &hook.secret]);
     let signatures: HashSet<&str> = received.header("webhook-signature").split(' ').collect();
     assert_eq!(signatures.len(), 2);
 }
