@@ -32,6 +32,9 @@ const CERTAINTY: Duration = Duration::from_secs(15 * 60);
 /// How much earlier than the durable itself an event may have happened and still be its business: clocks differ.
 const BIRTH_TOLERANCE: Duration = Duration::from_secs(60);
 
+/// How old the first message of the stream must be, so that everything in front of it can be read from the log: nothing can come in between any more.
+const SETTLED_AGE: Duration = Duration::from_secs(10);
+
 /// What the stream has where a mark is.
 enum Found {
     Same,
@@ -307,6 +310,13 @@ impl<L: Ledger + 'static> Durables<L> {
         declared: &Stream,
     ) -> Result<(), BusError> {
         let wanted = wanted(spec);
+        let age = Timestamp::now().as_millis()
+            - moment(declared.cached_info().state.first_timestamp).as_millis();
+        if age < SETTLED_AGE.as_millis() as i64 {
+            return Err(api(
+                "what expired is too young to be read from the log for good; a moment later it is not",
+            ));
+        }
         let mut from = LogPosition::before(state.settled_until);
         let first = moment(declared.cached_info().state.first_timestamp);
         let until = LogPosition::before(Timestamp::from_millis(
