@@ -69,7 +69,7 @@ impl Plugin for Webhooks {
     }
 
     fn api(self: Arc<Self>) -> WebhooksApi {
-        WebhooksApi(self)
+        api::operations(self)
     }
 
     fn example(schema: &str) -> Option<Value> {

@@ -1,0 +1,164 @@
+//! What is delivered to an endpoint, on purpose or not.
+
+use bytes::Bytes;
+use chat_sdk::{
+    EventId, Timestamp,
+    http::{AsHost, Json, Refusal, ValidJson},
+    plugin::{LogPosition, ReplayedEvent},
+};
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+use serde_json::json;
+
+use super::{
+    MOST_REPLAYED, PIECE, Shared, Tag, cut, limit_of,
+    shapes::{AttemptList, Backfill, DeliveryPage, DeliveryStatus, Replayed, TestSent},
+};
+
+/// What is delivered to an endpoint, on purpose or not.
+pub struct DeliveriesApi(pub Shared);
+
+#[OpenApi(tag = "Tag::Webhooks")]
+impl DeliveriesApi {
+    /// Send a test event (`webhook.test`) to an endpoint
+    ///
+    /// What came of it is at the endpoint's deliveries under the id that is answered.
+    #[oai(
+        path = "/api/admin/webhooks/:id/test",
+        method = "post",
+        operation_id = "testWebhook"
+    )]
+    async fn test(&self, _host: AsHost, id: Path<String>) -> Result<Json<TestSent>, Refusal> {
+        const KIND: &str = "webhook.test";
+        let endpoint = self.0.find(&id.0).await?;
+        if !endpoint.is_enabled {
+            return Err(Refusal::Conflict(
+                "The endpoint is disabled; enable it first.".into(),
+            ));
+        }
+        let event_id = EventId::generate();
+        let envelope = json!({
+            "id": event_id, "type": KIND, "version": 1, "timestamp": Timestamp::now(),
+            "data": { "webhookId": endpoint.id },
+        });
+        let event = ReplayedEvent {
+            event_id: event_id.clone(),
+            kind: KIND.to_owned(),
+            // It stands in no log; a user of this name has one lane of the endpoint for it.
+            owner: format!("user:{KIND}"),
+            seq: None,
+            payload: Bytes::from(envelope.to_string()),
+        };
+        self.0.put(&endpoint.id, vec![event]).await?;
+        Ok(Json(TestSent { event_id }))
+    }
+
+    /// Deliver what happened since a moment to an endpoint (again), at most 10,000 events at once
+    #[oai(
+        path = "/api/admin/webhooks/:id/backfill",
+        method = "post",
+        operation_id = "backfillWebhook"
+    )]
+    async fn backfill(
+        &self,
+        _host: AsHost,
+        id: Path<String>,
+        body: ValidJson<Backfill>,
+    ) -> Result<Json<Replayed>, Refusal> {
+        let endpoint = self.0.find(&id.0).await?;
+        let kinds = endpoint.kinds();
+        let mut position = LogPosition::before(body.0.since);
+        let mut replayed = 0;
+        let mut newest = body.0.since;
+        let mut is_end = false;
+        while replayed < MOST_REPLAYED && !is_end {
+            let page = self.0.host().read_log(position, None, PIECE).await?;
+            (position, is_end) = (page.next, page.is_end);
+            if let Some(last) = page.events.last() {
+                newest = newest.max(last.at);
+            }
+            let events: Vec<ReplayedEvent> = page
+                .events
+                .into_iter()
+                .filter(|event| event.at >= body.0.since)
+                .filter(|event| {
+                    kinds
+                        .as_ref()
+                        .is_none_or(|kinds| kinds.contains(&event.kind))
+                })
+                .map(|event| ReplayedEvent {
+                    event_id: event.id,
+                    kind: event.kind.as_str().to_owned(),
+                    owner: event.owner,
+                    seq: Some(event.seq),
+                    payload: event.payload,
+                })
+                .collect();
+            replayed += events.len();
+            self.0.put(&endpoint.id, events).await?;
+        }
+        Ok(Json(Replayed {
+            replayed: replayed as u64,
+            has_more: !is_end,
+            next_cursor: None,
+            next_since: (!is_end).then_some(newest),
+        }))
+    }
+
+    /// What was delivered to an endpoint, and what was not, the newest events first
+    #[oai(
+        path = "/api/admin/webhooks/:id/deliveries",
+        method = "get",
+        operation_id = "listDeliveries"
+    )]
+    async fn deliveries(
+        &self,
+        _host: AsHost,
+        id: Path<String>,
+        /// Only those with this outcome.
+        status: Query<Option<DeliveryStatus>>,
+        /// How many.
+        #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+        limit: Query<Option<i64>>,
+        /// Those after this `nextCursor`.
+        before: Query<Option<String>>,
+    ) -> Result<Json<DeliveryPage>, Refusal> {
+        self.0.find(&id.0).await?;
+        let limit = limit_of(limit.0);
+        let outcome = status.0.map(|status| status.outcome().as_str());
+        let mut records = self
+            .0
+            .plugin
+            .records
+            .page(&id.0, outcome, before.0.as_deref(), limit as i64 + 1)
+            .await?;
+        let next_cursor = cut(&mut records, limit, |record| record.event_id.to_string());
+        Ok(Json(DeliveryPage {
+            deliveries: records.into_iter().map(Into::into).collect(),
+            has_more: next_cursor.is_some(),
+            next_cursor,
+        }))
+    }
+
+    /// The attempts to deliver one event
+    #[oai(
+        path = "/api/admin/webhooks/:id/deliveries/:eventId/attempts",
+        method = "get",
+        operation_id = "listAttempts"
+    )]
+    async fn attempts(
+        &self,
+        _host: AsHost,
+        id: Path<String>,
+        #[oai(name = "eventId")] event_id: Path<String>,
+    ) -> Result<Json<AttemptList>, Refusal> {
+        let record = self.0.plugin.records.find(&id.0, &event_id.0).await?;
+        let record =
+            record.ok_or_else(|| Refusal::NotFound("There is no such delivery.".into()))?;
+        Ok(Json(AttemptList {
+            attempts: record.attempts.into_iter().map(Into::into).collect(),
+        }))
+    }
+}

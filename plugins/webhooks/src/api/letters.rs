@@ -1,0 +1,160 @@
+//! Dead letters: events that an endpoint did not take.
+
+use std::collections::BTreeMap;
+
+use chat_sdk::{
+    Timestamp,
+    http::{AsHost, Json, NoContent, Refusal, ValidJson},
+};
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use super::{
+    MOST_REPLAYED, PIECE, Shared, Tag, cut, limit_of,
+    shapes::{DeadLetter, DeadLetterPage, Replay, Replayed},
+};
+use crate::letters::Which;
+
+/// Dead letters: events that an endpoint did not take.
+pub struct LettersApi(pub Shared);
+
+#[OpenApi(tag = "Tag::Webhooks")]
+impl LettersApi {
+    /// Dead letters: events that an endpoint did not take, the newest first
+    #[oai(
+        path = "/api/admin/webhooks/dead-letters",
+        method = "get",
+        operation_id = "listDeadLetters"
+    )]
+    async fn dead_letters(
+        &self,
+        _host: AsHost,
+        /// Of this endpoint only.
+        #[oai(name = "endpointId")]
+        endpoint_id: Query<Option<String>>,
+        /// Of this type of event only.
+        #[oai(name = "type")]
+        kind: Query<Option<String>>,
+        /// Given up at this moment or later.
+        since: Query<Option<Timestamp>>,
+        /// How many.
+        #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+        limit: Query<Option<i64>>,
+        /// Those after this `nextCursor`.
+        before: Query<Option<String>>,
+    ) -> Result<Json<DeadLetterPage>, Refusal> {
+        let limit = limit_of(limit.0);
+        let which = Which {
+            endpoint_id: endpoint_id.0,
+            kind: kind.0,
+            since: since.0,
+            before: before.0,
+        };
+        let mut letters = self.0.plugin.letters.page(&which, limit as i64 + 1).await?;
+        let next_cursor = cut(&mut letters, limit, |letter| letter.id.clone());
+        Ok(Json(DeadLetterPage {
+            dead_letters: letters.into_iter().map(DeadLetter::from).collect(),
+            has_more: next_cursor.is_some(),
+            next_cursor,
+        }))
+    }
+
+    /// Replay dead letters: all that are meant, at most 10,000 at once
+    ///
+    /// Each is delivered like a new event, under its own id, and leaves the list when it was taken.
+    #[oai(
+        path = "/api/admin/webhooks/dead-letters/replay",
+        method = "post",
+        operation_id = "replayDeadLetters"
+    )]
+    async fn replay_all(
+        &self,
+        _host: AsHost,
+        body: ValidJson<Replay>,
+    ) -> Result<Json<Replayed>, Refusal> {
+        let mut which = Which {
+            endpoint_id: body.0.endpoint_id,
+            kind: body.0.kind,
+            since: body.0.since,
+            before: body.0.before,
+        };
+        let mut replayed = 0;
+        while replayed < MOST_REPLAYED {
+            let letters = self.0.plugin.letters.page(&which, PIECE as i64).await?;
+            let Some(last) = letters.last() else {
+                which.before = None;
+                break;
+            };
+            which.before = Some(last.id.clone());
+            replayed += letters.len();
+            let mut by_endpoint: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+            for letter in &letters {
+                by_endpoint
+                    .entry(&letter.endpoint_id)
+                    .or_default()
+                    .push(letter.clone());
+            }
+            for (endpoint_id, letters) in by_endpoint {
+                let events = self.0.plugin.letters.replay(&letters).await?;
+                self.0.put(endpoint_id, events).await?;
+            }
+            if letters.len() < PIECE {
+                which.before = None;
+                break;
+            }
+        }
+        Ok(Json(Replayed {
+            replayed: replayed as u64,
+            has_more: which.before.is_some(),
+            next_cursor: which.before,
+            next_since: None,
+        }))
+    }
+
+    /// A dead letter
+    #[oai(
+        path = "/api/admin/webhooks/dead-letters/:letterId",
+        method = "get",
+        operation_id = "getDeadLetter"
+    )]
+    async fn dead_letter(
+        &self,
+        _host: AsHost,
+        #[oai(name = "letterId")] letter_id: Path<String>,
+    ) -> Result<Json<DeadLetter>, Refusal> {
+        let letter = self.0.plugin.letters.find(&letter_id.0).await?;
+        letter
+            .map(|letter| Json(letter.into()))
+            .ok_or_else(|| Refusal::NotFound("There is no such dead letter.".into()))
+    }
+
+    /// Replay one dead letter
+    #[oai(
+        path = "/api/admin/webhooks/dead-letters/:letterId/replay",
+        method = "post",
+        operation_id = "replayDeadLetter"
+    )]
+    async fn replay_one(
+        &self,
+        _host: AsHost,
+        #[oai(name = "letterId")] letter_id: Path<String>,
+    ) -> Result<NoContent, Refusal> {
+        let letter = self
+            .0
+            .plugin
+            .letters
+            .find(&letter_id.0)
+            .await?
+            .ok_or_else(|| Refusal::NotFound("There is no such dead letter.".into()))?;
+        let events = self
+            .0
+            .plugin
+            .letters
+            .replay(std::slice::from_ref(&letter))
+            .await?;
+        self.0.put(&letter.endpoint_id, events).await?;
+        Ok(NoContent)
+    }
+}

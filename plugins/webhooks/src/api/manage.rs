@@ -1,0 +1,194 @@
+//! The endpoints themselves.
+
+use chat_sdk::http::{AsHost, Created, Json, NoContent, Refusal, ValidJson};
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use super::{
+    Shared, Tag, cut, limit_of, missing,
+    shapes::{CreateWebhook, Webhook, WebhookChange, WebhookPage, WebhookWithSecret},
+};
+use crate::{endpoints::Draft, ordered};
+
+/// The endpoints themselves.
+pub struct ManageApi(pub Shared);
+
+#[OpenApi(tag = "Tag::Webhooks")]
+impl ManageApi {
+    /// Make an endpoint
+    ///
+    /// From this moment on every event that it asks for is delivered to it at least once. The answer is the only one that ever holds the secret.
+    #[oai(
+        path = "/api/admin/webhooks",
+        method = "post",
+        operation_id = "createWebhook"
+    )]
+    async fn create(
+        &self,
+        _host: AsHost,
+        body: ValidJson<CreateWebhook>,
+    ) -> Result<Created<WebhookWithSecret>, Refusal> {
+        let draft = body.0.into_draft()?;
+        self.0.check(&draft)?;
+        let (endpoint, secret) = self.0.plugin.endpoints.make(draft).await?;
+        let spec = endpoint.spec(&self.0.plugin.settings);
+        // Without its durable it would miss what happens until a worker makes it.
+        if let Err(error) = self.0.host().durables().declare(spec).await {
+            self.0.plugin.endpoints.remove(&endpoint.id).await?;
+            return Err(error.into());
+        }
+        Ok(Created(WebhookWithSecret::new(
+            self.0.show(endpoint).await,
+            secret,
+        )))
+    }
+
+    /// All endpoints, the newest first
+    #[oai(
+        path = "/api/admin/webhooks",
+        method = "get",
+        operation_id = "listWebhooks"
+    )]
+    async fn list(
+        &self,
+        _host: AsHost,
+        /// How many.
+        #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+        limit: Query<Option<i64>>,
+        /// Those after this `nextCursor`.
+        before: Query<Option<String>>,
+    ) -> Result<Json<WebhookPage>, Refusal> {
+        let limit = limit_of(limit.0);
+        let mut stored = self
+            .0
+            .plugin
+            .endpoints
+            .page(before.0.as_deref(), limit as i64 + 1)
+            .await?;
+        let next_cursor = cut(&mut stored, limit, |endpoint| endpoint.id.clone());
+        let mut webhooks = Vec::with_capacity(stored.len());
+        for endpoint in stored {
+            webhooks.push(self.0.show(endpoint).await);
+        }
+        Ok(Json(WebhookPage {
+            webhooks,
+            has_more: next_cursor.is_some(),
+            next_cursor,
+        }))
+    }
+
+    /// An endpoint, with its lag
+    #[oai(
+        path = "/api/admin/webhooks/:id",
+        method = "get",
+        operation_id = "getWebhook"
+    )]
+    async fn get(&self, _host: AsHost, id: Path<String>) -> Result<Json<Webhook>, Refusal> {
+        let endpoint = self.0.find(&id.0).await?;
+        Ok(Json(self.0.show(endpoint).await))
+    }
+
+    /// Change an endpoint
+    #[oai(
+        path = "/api/admin/webhooks/:id",
+        method = "patch",
+        operation_id = "changeWebhook"
+    )]
+    async fn change(
+        &self,
+        _host: AsHost,
+        id: Path<String>,
+        body: ValidJson<WebhookChange>,
+    ) -> Result<Json<Webhook>, Refusal> {
+        let known = self.0.find_own(&id.0).await?;
+        if known.url.is_none() && body.0.url.is_some() {
+            return Err(Refusal::Conflict(
+                "This endpoint pulls; make another one for a URL.".into(),
+            ));
+        }
+        let draft = Draft {
+            url: body.0.url.or(known.url),
+            events: body.0.events.unwrap_or(known.events),
+            description: body.0.description.or(known.description),
+            ordered: body.0.ordered.unwrap_or(known.ordered),
+        };
+        self.0.check(&draft)?;
+        let mut changed = self
+            .0
+            .plugin
+            .endpoints
+            .update(&id.0, draft)
+            .await?
+            .ok_or_else(missing)?;
+        if let Some(is_enabled) = body.0.is_enabled
+            && is_enabled != changed.is_enabled
+        {
+            let enabled = self
+                .0
+                .plugin
+                .endpoints
+                .enable(&id.0, None, is_enabled)
+                .await?;
+            changed = enabled.ok_or_else(missing)?;
+        }
+        let spec = changed.spec(&self.0.plugin.settings);
+        self.0.host().durables().declare(spec).await?;
+        Ok(Json(self.0.show(changed).await))
+    }
+
+    /// Remove an endpoint, with its dead letters and what waits for it
+    #[oai(
+        path = "/api/admin/webhooks/:id",
+        method = "delete",
+        operation_id = "deleteWebhook"
+    )]
+    async fn delete(&self, _host: AsHost, id: Path<String>) -> Result<NoContent, Refusal> {
+        self.0.find_own(&id.0).await?;
+        self.0.plugin.endpoints.remove(&id.0).await?;
+        self.0.plugin.letters.forget(&id.0).await?;
+        ordered::forget(self.0.host(), &id.0).await?;
+        self.0.host().durables().remove(&id.0).await?;
+        Ok(NoContent)
+    }
+
+    /// Give an endpoint a new secret
+    ///
+    /// For 24 hours the secret before signs too: `webhook-signature` has two signatures. `X-Webhook-Signature` is by the new one at once.
+    #[oai(
+        path = "/api/admin/webhooks/:id/rotate-secret",
+        method = "post",
+        operation_id = "rotateWebhookSecret"
+    )]
+    async fn rotate(
+        &self,
+        _host: AsHost,
+        id: Path<String>,
+    ) -> Result<Json<WebhookWithSecret>, Refusal> {
+        let endpoint = self.0.find_own(&id.0).await?;
+        let rotated = self.0.plugin.endpoints.rotate(&endpoint).await?;
+        let (endpoint, secret) = rotated.ok_or_else(missing)?;
+        Ok(Json(WebhookWithSecret::new(
+            self.0.show(endpoint).await,
+            secret,
+        )))
+    }
+
+    /// Enable an endpoint that is disabled
+    ///
+    /// It gets everything that happened meanwhile.
+    #[oai(
+        path = "/api/admin/webhooks/:id/enable",
+        method = "post",
+        operation_id = "enableWebhook"
+    )]
+    async fn enable(&self, _host: AsHost, id: Path<String>) -> Result<Json<Webhook>, Refusal> {
+        self.0.find(&id.0).await?;
+        let enabled = self.0.plugin.endpoints.enable(&id.0, None, true).await?;
+        let endpoint = enabled.ok_or_else(missing)?;
+        // Whoever enables it wants it tried now.
+        let _ = self.0.host().durables().resume(&endpoint.id).await;
+        Ok(Json(self.0.show(endpoint).await))
+    }
+}
