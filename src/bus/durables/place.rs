@@ -146,7 +146,8 @@ impl<L: Ledger + 'static> Durables<L> {
         let newest = state.marks.last().cloned();
         let found = match &newest {
             _ if !is_same_stream => Found::Other,
-            // Nothing was in the stream when it was made.
+            // Nothing was in the stream when it was made, and what came since may have expired.
+            None if first > 1 => Found::Expired,
             None => Found::Same,
             Some(mark) => self.compare(stream, mark, first, last).await?,
         };
@@ -174,9 +175,7 @@ impl<L: Ledger + 'static> Durables<L> {
                     None => self.make(spec, &state.consumer(), stream, first).await?,
                 }
                 state.server = server.to_owned();
-                state.settled_until = state
-                    .settled_until
-                    .max(moment(declared.cached_info().state.first_timestamp));
+                state.settled_until = state.settled_until.max(first_moment(declared));
                 // The first message itself need not be settled, and one in front of it cannot be marked any more.
                 state.marks.clear();
                 self.ledger.save(&state).await.map_err(api)?;
@@ -310,15 +309,14 @@ impl<L: Ledger + 'static> Durables<L> {
         declared: &Stream,
     ) -> Result<(), BusError> {
         let wanted = wanted(spec);
-        let age = Timestamp::now().as_millis()
-            - moment(declared.cached_info().state.first_timestamp).as_millis();
+        let age = Timestamp::now().as_millis() - first_moment(declared).as_millis();
         if age < SETTLED_AGE.as_millis() as i64 {
             return Err(api(
                 "what expired is too young to be read from the log for good; a moment later it is not",
             ));
         }
         let mut from = LogPosition::before(state.settled_until);
-        let first = moment(declared.cached_info().state.first_timestamp);
+        let first = first_moment(declared);
         let until = LogPosition::before(Timestamp::from_millis(
             first.as_millis() + BIRTH_TOLERANCE.as_millis() as i64,
         ));
@@ -424,6 +422,15 @@ fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
 
 fn moment(time: OffsetDateTime) -> Timestamp {
     Timestamp::from_millis(i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0))
+}
+
+/// When the first message that the stream still has was stored; of an empty one, the moment up to which the log can be read for good.
+fn first_moment(stream: &Stream) -> Timestamp {
+    let state = &stream.cached_info().state;
+    match state.messages {
+        0 => earlier(Timestamp::now(), SETTLED_AGE),
+        _ => moment(state.first_timestamp),
+    }
 }
 
 /// A stream is known by the moment at which it was made.
