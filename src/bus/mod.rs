@@ -5,8 +5,8 @@
 //! This room knows the domain's types, and no HTTP, no socket and no database.
 
 pub mod commands;
-pub mod ephemeral;
 pub mod durables;
+pub mod ephemeral;
 pub mod nodes;
 pub mod publish;
 mod streams;

@@ -18,6 +18,7 @@ use super::{
     entry::{Body, MessageCreated, MessageEdit, MessageRemoval, MessageRestored},
     error::{DomainError, Faults, Result},
     page::{Page, PageRequest},
+    presence,
     state::{ConversationState, MessageState},
     users,
 };
@@ -104,7 +105,8 @@ pub async fn send(
     if draft.reply_to.is_some() {
         check_quote(ctx, actor, conversation, &draft).await?;
     }
-    let request = send_request(ctx, Some(actor), conversation, draft)?;
+    let mut request = send_request(ctx, Some(actor), conversation, draft)?;
+    name_those_here(ctx, conversation, &mut request).await?;
     sent(ctx, ctx.append(request).await?).await
 }
 
@@ -186,6 +188,23 @@ pub(super) async fn check_quote(
 
 pub(super) fn not_of_conversation(field: &str) -> DomainError {
     DomainError::invalid(field, "is no message of this conversation")
+}
+
+/// Writes down who is there, where a message mentions `@here`: later nobody could tell. Who is no member learns nothing by it: the check refuses them.
+async fn name_those_here(
+    ctx: &Context,
+    conversation: &ConversationId,
+    request: &mut Request,
+) -> Result<()> {
+    if let Command::SendMessage(message) = &mut request.command
+        && message
+            .mentions
+            .iter()
+            .any(|user| user.as_str() == MENTION_HERE)
+    {
+        message.here = presence::members_here(ctx, conversation).await?;
+    }
+    Ok(())
 }
 
 /// Sends a message to another user, in the direct conversation of the two, which is made on the way.

@@ -6,9 +6,9 @@
 mod blocks;
 mod conversations;
 mod documents;
+mod durables;
 mod erasure;
 mod expiry;
-mod durables;
 mod facets;
 mod indexes;
 mod leases;

@@ -3,8 +3,8 @@
 //! Every task here may run in any number of processes; of the relay, a lease lets one work.
 
 pub mod erasure;
-pub mod presence;
 mod health;
+pub mod presence;
 pub mod relay;
 mod retention;
 mod seen;

@@ -94,7 +94,7 @@ impl Feed {
         socket.sent(&outgoing);
         let push = match outgoing {
             Outgoing::Logged(push) => push,
-            Outgoing::Live(text) => return Some(text),
+            Outgoing::Live(text) => return Some(Utf8Bytes::clone(&text)),
         };
         if !self.given.is_empty() {
             match self.given.get(&push.conversation) {

@@ -258,20 +258,22 @@ impl Hub {
         text: &Utf8Bytes,
         except: Option<&UserId>,
     ) {
+        let text = Arc::new(text.clone());
         let state = self.state.lock();
         let sockets = state.rooms.get(conversation).map(|room| &room.sockets);
         for socket in sockets.into_iter().flatten() {
             if Some(&socket.user) != except {
-                socket.push(Outgoing::Live(text.clone()));
+                socket.push(Outgoing::Live(Arc::clone(&text)));
             }
         }
     }
 
     /// Gives `text`, which is in no log, to every socket of `user` on this node.
     pub fn tell_user(&self, user: &UserId, text: &Utf8Bytes) {
+        let text = Arc::new(text.clone());
         let state = self.state.lock();
         for socket in state.users.get(user).into_iter().flatten() {
-            socket.push(Outgoing::Live(text.clone()));
+            socket.push(Outgoing::Live(Arc::clone(&text)));
         }
     }
 

@@ -187,11 +187,12 @@ impl Watchers {
             };
             let mut reached: HashSet<u64> = HashSet::new();
             let mut tell = |conversation: Option<&ConversationId>, sockets: Vec<Arc<Socket>>| {
-                let mut text: Option<Utf8Bytes> = None;
+                let mut text: Option<Arc<Utf8Bytes>> = None;
                 for socket in sockets {
                     if is_told(&socket) && reached.insert(socket.id) {
-                        let text = text.get_or_insert_with(|| frame(told, conversation));
-                        socket.push(Outgoing::Live(text.clone()));
+                        let text =
+                            text.get_or_insert_with(|| Arc::new(frame(told, conversation)));
+                        socket.push(Outgoing::Live(Arc::clone(text)));
                     }
                 }
             };

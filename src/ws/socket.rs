@@ -23,8 +23,8 @@ const MAX_QUEUED_BYTES: usize = 512 * 1024;
 pub enum Outgoing {
     /// An entry of a log: numbered, with a cursor.
     Logged(Arc<Push>),
-    /// Something that is in no log: a frame as it is written.
-    Live(Utf8Bytes),
+    /// Something that is in no log: a frame as it is written. Behind a pointer, because every socket sets room for a block of these aside.
+    Live(Arc<Utf8Bytes>),
 }
 
 impl Outgoing {

@@ -270,6 +270,8 @@ async fn every_operation_that_is_no_get_is_in_the_table() {
     let ids = operations
         .iter()
         .filter(|operation| operation.method != "GET")
+        // The host's own: nothing of it is shown to any user. tests/webhooks
+        .filter(|operation| !operation.path.starts_with("/api/admin/"))
         .map(|operation| {
             operation.says["operationId"]
                 .as_str()

@@ -10,8 +10,8 @@ pub mod ids;
 mod metadata;
 pub mod nouns;
 mod openapi;
-pub mod scheduled;
 pub mod plugin;
+pub mod scheduled;
 mod time;
 
 pub use events::{Envelope, EventType};

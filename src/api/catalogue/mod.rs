@@ -216,12 +216,10 @@ mod tests {
 
     #[test]
     fn the_tables_of_the_documents_are_those_of_the_code() {
-        for file in ["docs/NATS.md"] {
-            let text = std::fs::read_to_string(root().join(file)).expect("readable");
-            assert!(
-                text.contains(&table()),
-                "the table of events in {file} is not what the code says; print it with: cargo run -- asyncapi --table"
-            );
-        }
+        let text = std::fs::read_to_string(root().join("docs/NATS.md")).expect("readable");
+        assert!(
+            text.contains(&table()),
+            "the table of events in docs/NATS.md is not what the code says; print it with: cargo run -- asyncapi --table"
+        );
     }
 }

@@ -241,6 +241,26 @@ pub async fn list_members(
     })
 }
 
+/// The most members who are looked at for a mention of those who are there.
+const MAX_HERE: u32 = 1000;
+
+/// The members of a conversation who do not look offline now, of its first 1,000 by user id.
+///
+/// # Errors
+/// [`DomainError::Unavailable`].
+pub(super) async fn members_here(
+    ctx: &Context,
+    conversation: &ConversationId,
+) -> Result<Vec<UserId>> {
+    let request = PageRequest {
+        limit: MAX_HERE,
+        ..PageRequest::default()
+    };
+    let members = ctx.store.find_member_page(conversation, &request).await?;
+    let is_here = |user: &UserId| !ctx.presence.shown(user, Eye::Other).is_offline();
+    Ok(members.items.into_iter().filter(is_here).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

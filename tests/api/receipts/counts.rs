@@ -48,6 +48,16 @@ async fn mentions_count_by_name_for_all_and_for_who_was_there() {
     assert_eq!(counts_everywhere(&alice, &group).await, (1, 1));
     let total = bob.get("/api/unread-count").await.expect(200);
     assert_eq!(pair(&total), (3, 2));
+
+    let _bobs_phone = bob.connect().await;
+    eventually("bob is there", async || {
+        let presence = alice.get("/api/users/bob/presence").await.expect(200);
+        (presence["status"] == "online").then_some(())
+    })
+    .await;
+    send(&alice, &group, mention(&["@here"])).await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (4, 3));
+    assert_eq!(counts_everywhere(&carol, &group).await, (5, 2));
 }
 
 #[tokio::test]
