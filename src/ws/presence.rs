@@ -190,8 +190,7 @@ impl Watchers {
                 let mut text: Option<Arc<Utf8Bytes>> = None;
                 for socket in sockets {
                     if is_told(&socket) && reached.insert(socket.id) {
-                        let text =
-                            text.get_or_insert_with(|| Arc::new(frame(told, conversation)));
+                        let text = text.get_or_insert_with(|| Arc::new(frame(told, conversation)));
                         socket.push(Outgoing::Live(Arc::clone(text)));
                     }
                 }

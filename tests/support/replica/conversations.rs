@@ -98,7 +98,7 @@ fn list(replica: &Replica) -> Value {
     let mut items: Vec<Value> = replica
         .rooms()
         .filter(|room| room.is_member)
-        .map(|room| show(room))
+        .map(show)
         .collect();
     items.sort_by_key(key);
     Value::Array(items)
