@@ -4,7 +4,7 @@
 //! due is in an index of the database, and leaves it only when it is done; so a process that dies anywhere has left nothing behind but work
 //! that is done again.
 //!
-//! Each duty goes its own way, in batches of bounded size, and sleeps until the next thing is due, but not longer than [`LOOK`]: what became due
+//! Each duty goes its own way, in batches of bounded size, and sleeps until the next thing is due, but not longer than `LOOK`: what became due
 //! earlier is seen then. What fails is tried again later, and later each time; nothing else waits for it.
 
 use std::{

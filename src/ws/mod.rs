@@ -7,7 +7,7 @@
 //! - [`feed`]: what a client is given and with which cursors, whichever of the two it has.
 //! - [`command`]: what a client may ask; each is one verb of the domain.
 //! - [`hub`]: which sockets hear of which conversation, and in which order. It follows the tail.
-//! - [`lately`]: memberships that began or ended so lately that the documents may not know it.
+//! - `lately`: memberships that began or ended so lately that the documents may not know it.
 //! - [`catch_up`]: what a socket is given before live events.
 //! - [`cursor`]: where to resume, sealed.
 //! - [`presence`], [`typing`]: who is told who is there, and who is writing.

@@ -160,7 +160,7 @@ async fn a_nats_that_comes_back_empty_is_filled_again_from_the_log() {
     let jetstream = place.jetstream().await;
     let stream = place.stream();
     let ids = eventually_within(
-        Duration::from_secs(30),
+        Duration::from_secs(60),
         "the stream has every entry again",
         || async {
             let ids = event_ids(&jetstream, &stream, &scene.conversations).await?;
