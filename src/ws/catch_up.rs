@@ -150,6 +150,13 @@ async fn read_missed(
         increment: cursor.watermark as u32,
     };
     let positions: HashMap<ConversationId, u64> = cursor.positions.iter().cloned().collect();
+    // The cursor may come from a node that is ahead of this one: what it covers would come by here once more.
+    for (conversation, seq) in &positions {
+        if node.hub.position(conversation).is_some_and(|at| at < *seq) {
+            let given = caught_up.given.entry(conversation.clone()).or_default();
+            *given = (*given).max(*seq);
+        }
+    }
     let ids: Vec<&ConversationId> = memberships.iter().map(|m| &m.conversation).collect();
     let touched: HashMap<ConversationId, u64> = node
         .ctx

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Connect, Seen, Service, TokenBy};
+use crate::support::{Connect, Line, Place, Seen, Service, TokenBy};
 
 #[tokio::test]
 async fn what_was_missed_comes_in_order_before_connected_and_live_events_after_it() {
@@ -257,4 +257,40 @@ async fn a_node_that_has_just_started_repeats_nothing() {
             others.first()
         );
     }
+}
+
+#[tokio::test]
+async fn on_a_node_that_is_behind_nothing_comes_again() {
+    let ahead = Service::start().await;
+    let place: &Place = ahead.place();
+    let line = Line::to(&place.nats_url).await;
+    let behind = Service::builder()
+        .database(&ahead)
+        .env("NATS_URL", &line.url(&place.nats_url))
+        .start()
+        .await;
+    let alice = ahead.user("alice").await;
+    let bob = ahead.user("bob").await;
+    let conversation = ahead.group(&alice, &[&bob]).await;
+    // The node that will be behind knows the conversation.
+    let mut witness = bob.at(&behind).connect().await;
+    alice.say(&conversation, "heard by both").await;
+    witness.next("message:new").await;
+
+    line.hold();
+    let mut seen = Seen::default();
+    let mut socket = bob.connect().await;
+    for n in 0..3 {
+        alice.say(&conversation, &n.to_string()).await;
+        seen.note([socket.next("message:new").await]);
+    }
+    let cursor = socket.cursor();
+    socket.vanish();
+    let mut socket = bob.at(&behind).resume(&cursor).await;
+    assert_eq!(socket.connected["resumed"], true);
+    line.let_go();
+    alice.say(&conversation, "last").await;
+    seen.follow(&mut socket, &conversation, 6).await;
+    seen.assert_complete(&conversation, 3, 6);
+    assert_eq!(seen.repeats, 0);
 }

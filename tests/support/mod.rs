@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod front;
+mod line;
 mod node;
 mod place;
 mod process;
@@ -19,6 +20,7 @@ mod token;
 pub use check::{Seen, eventually, eventually_within, random_seed};
 pub use client::{Answer, Client, User};
 pub use front::Front;
+pub use line::Line;
 pub use node::Node;
 pub use place::{INTERNAL_SECRET, Place};
 pub use process::mortal;
