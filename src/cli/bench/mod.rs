@@ -2,7 +2,7 @@
 //!
 //! Cast: `client` makes users, tokens and conversations and opens sockets; `socket` is one connected user and `frame`
 //! what it hears; `run` is what they share; `load` sends at a pace and measures a window; `send`, `fanout`, `idle`,
-//! `limits`, `list` are the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and `report`
+//! `limits`, `list`, `floor` are the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and `report`
 //! print.
 //!
 //! Invariants: nothing here imports the rest of the crate, so that a fault of the service cannot hide itself. While
@@ -18,6 +18,7 @@ mod client;
 mod cpu;
 mod environment;
 mod fanout;
+mod floor;
 mod frame;
 mod idle;
 mod limits;
@@ -52,6 +53,8 @@ enum BenchCommand {
     Limits(limits::LimitsArgs),
     /// Ask for the first page of a user's many conversations; measure latency, before and after history was added.
     List(list::ListArgs),
+    /// Measure what this machine asks for the work that nobody can avoid, without the service, to compare the others with.
+    Floor(floor::FloorArgs),
     /// Run `send` with more and more sends under way and print a table.
     Max(send::MaxArgs),
 }
@@ -126,6 +129,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
         BenchCommand::Idle(args) => idle::run(args).await?,
         BenchCommand::Limits(args) => limits::run(args).await?,
         BenchCommand::List(args) => list::run(args).await?,
+        BenchCommand::Floor(args) => floor::run(args).await?,
         BenchCommand::Max(args) => send::run_max(args).await?,
     };
     if !passed {

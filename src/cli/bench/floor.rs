@@ -1,0 +1,448 @@
+//! `bench floor`: what this machine asks for the work that nobody can avoid, without the service.
+//!
+//! Two figures. The write path: senders in a closed loop, whose messages go out in groups as one insert with three indexes, one update per
+//! conversation touched (both majority and journaled) and a pipelined publish; and a bare write of a frame to a socket. Machines differ by
+//! factors and shared ones change by the hour, so a figure of `send` or `fanout` says something beside these, taken in the same minutes.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use async_nats::jetstream;
+use clap::Args;
+use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
+use mongodb::{
+    Client, Database,
+    bson::{DateTime, Document, RawArrayBuf, Timestamp, cstr, doc, rawdoc},
+};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use super::TargetArgs;
+use super::client::Host;
+use super::cpu::{CpuUse, Probe};
+use super::environment::Environment;
+use super::report::{Quantiles, Spread, row, table, whole, write_json};
+
+/// The most messages of a group, as in the service.
+const MAX_GROUP: usize = 512;
+/// What a message of 100 bytes is as a frame of a socket, about.
+const FRAME_BYTES: usize = 450;
+/// Where the groups go.
+const STREAM: &str = "CHAT_BENCH_FLOOR";
+const SUBJECT: &str = "chat-bench-floor.message";
+const DATABASE: &str = "chat_bench_floor";
+
+/// Arguments of `bench floor`.
+#[derive(Debug, Args)]
+pub(super) struct FloorArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Address of MongoDB; a database `chat_bench_floor` is made and removed there.
+    #[arg(long, env = "MONGODB_URI", hide_env_values = true)]
+    mongodb_uri: String,
+    /// Address of NATS; a stream `CHAT_BENCH_FLOOR` is made and removed there.
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    nats_url: String,
+    /// Sends under way.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    inflight: u32,
+    /// Conversations, taken at random.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    convs: u32,
+    /// Seconds of the write path, after one to warm up.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    secs: u64,
+    /// Sockets of the bare write.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    sockets: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Results<'a> {
+    command: &'static str,
+    environment: &'a Environment,
+    write_path: &'a WritePath,
+    socket_write_us: f64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WritePath {
+    messages: u64,
+    messages_per_second: f64,
+    mean_group: f64,
+    #[serde(flatten)]
+    quantiles: Quantiles,
+    /// Seconds per 1,000 messages, of the processes that took part.
+    cpu: Vec<CpuUse>,
+}
+
+/// A send that waits: its conversation, and who asks.
+type Send = (usize, oneshot::Sender<()>);
+
+/// Measures both floors.
+pub(super) async fn run(args: FloorArgs) -> anyhow::Result<bool> {
+    let host = Host::new(&args.target)?;
+    let probe = Probe::new(&args.target.pids)?;
+    let environment = Environment::read(&host, &probe).await;
+    environment.print();
+
+    let write_path = measure_write_path(&args, &probe).await?;
+    let sockets = args.sockets;
+    let socket_write_us = tokio::task::spawn_blocking(move || measure_socket_write(sockets))
+        .await
+        .context("the measurement of sockets ended early")??;
+
+    println!();
+    let mut rows = vec![row([
+        "write path, s of CPU per 1,000 messages".to_owned(),
+        String::new(),
+    ])];
+    for used in &write_path.cpu {
+        rows.push(row([used.process.clone(), format!("{:.4}", used.seconds)]));
+    }
+    let sum = write_path.cpu.iter().map(|used| used.seconds).sum::<f64>();
+    rows.push(row(["in all".to_owned(), format!("{sum:.4}")]));
+    rows.push(row([
+        "messages/s".to_owned(),
+        whole(write_path.messages_per_second),
+    ]));
+    rows.push(row([
+        "messages in a group, mean".to_owned(),
+        format!("{:.1}", write_path.mean_group),
+    ]));
+    rows.push(row([
+        "answer p50, ms".to_owned(),
+        format!("{:.2}", write_path.quantiles.p50_ms),
+    ]));
+    rows.push(row([
+        "answer p99, ms".to_owned(),
+        format!("{:.2}", write_path.quantiles.p99_ms),
+    ]));
+    rows.push(row([
+        "bare write to a socket, us of CPU".to_owned(),
+        format!("{socket_write_us:.2}"),
+    ]));
+    table(&rows);
+    let results = Results {
+        command: "floor",
+        environment: &environment,
+        write_path: &write_path,
+        socket_write_us,
+    };
+    write_json(args.target.json.as_deref(), &results)?;
+    Ok(true)
+}
+
+async fn measure_write_path(args: &FloorArgs, probe: &Probe) -> anyhow::Result<WritePath> {
+    let database = Client::with_uri_str(&args.mongodb_uri)
+        .await
+        .context("MONGODB_URI")?
+        .database(DATABASE);
+    let jetstream = jetstream::new(connect_nats(&args.nats_url).await?);
+    database.drop().await.context("MongoDB does not answer")?;
+    prepare(&database, args.convs as usize).await?;
+    jetstream
+        .get_or_create_stream(jetstream::stream::Config {
+            name: STREAM.to_owned(),
+            subjects: vec![SUBJECT.to_owned()],
+            max_bytes: 256 << 20,
+            ..Default::default()
+        })
+        .await
+        .context("the stream of the measurement cannot be made")?;
+
+    let outcome = drive(args, probe, &database, &jetstream).await;
+    database.drop().await?;
+    jetstream.delete_stream(STREAM).await?;
+    outcome
+}
+
+async fn connect_nats(address: &str) -> anyhow::Result<async_nats::Client> {
+    let mut url = url::Url::parse(address).context("NATS_URL")?;
+    let (user, password) = (
+        url.username().to_owned(),
+        url.password().unwrap_or_default().to_owned(),
+    );
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let mut options = async_nats::ConnectOptions::new();
+    if !user.is_empty() {
+        options = options.user_and_password(user, password);
+    }
+    options
+        .connect(url.as_str())
+        .await
+        .context("NATS does not answer")
+}
+
+/// The three indexes without which a message could not be numbered, repeated or listed; and the conversations.
+async fn prepare(database: &Database, conversations: usize) -> anyhow::Result<()> {
+    database
+        .run_command(doc! { "createIndexes": "log", "indexes": [
+            { "key": { "conversationId": 1, "seq": 1 }, "name": "seq", "unique": true },
+            {
+                "key": { "conversationId": 1, "actorId": 1, "data.clientMessageId": 1 }, "name": "client", "unique": true,
+                "partialFilterExpression": { "data.clientMessageId": { "$type": "string" } },
+            },
+            {
+                "key": { "conversationId": 1, "seq": -1 }, "name": "history",
+                "partialFilterExpression": { "type": "message.created" },
+            },
+        ] })
+        .await?;
+    let documents = (0..conversations).map(|n| {
+        doc! {
+            "_id": conversation(n), "applied": 0_i64, "name": "a conversation", "lastActivityAt": DateTime::now(),
+            "participantIds": ["one", "two", "three", "four", "five"],
+        }
+    });
+    database
+        .collection::<Document>("conversations")
+        .insert_many(documents)
+        .await?;
+    Ok(())
+}
+
+fn conversation(n: usize) -> String {
+    format!("conversation-{n:08}")
+}
+
+async fn drive(
+    args: &FloorArgs,
+    probe: &Probe,
+    database: &Database,
+    jetstream: &jetstream::Context,
+) -> anyhow::Result<WritePath> {
+    let (sends, waiting) = mpsc::channel(args.inflight as usize);
+    let writer = tokio::spawn(write_groups(
+        waiting,
+        database.clone(),
+        jetstream.clone(),
+        args.convs as usize,
+    ));
+    let started = Instant::now() + Duration::from_secs(1);
+    let until = started + Duration::from_secs(args.secs);
+    let senders: Vec<_> = (0..args.inflight)
+        .map(|_| tokio::spawn(send(sends.clone(), args.convs as usize, started, until)))
+        .collect();
+    drop(sends);
+    tokio::time::sleep_until(started.into()).await;
+    let before = probe.sample();
+    tokio::time::sleep_until(until.into()).await;
+    let used = probe.between(&before, &probe.sample());
+
+    let mut spread = Spread::new();
+    for sender in senders {
+        for micros in sender.await? {
+            spread.add(micros);
+        }
+    }
+    let mean_group = writer.await??;
+    let quantiles = spread.quantiles();
+    ensure!(quantiles.count > 0, "no message was written");
+    let thousands = quantiles.count as f64 / 1000.0;
+    let cpu = used
+        .into_iter()
+        .filter(|used| {
+            let name = used.process.as_str();
+            name.starts_with("mongo") || name.starts_with("nats") || name == "bench"
+        })
+        .map(|used| CpuUse {
+            seconds: used.seconds / thousands,
+            ..used
+        })
+        .collect();
+    Ok(WritePath {
+        messages: quantiles.count,
+        messages_per_second: quantiles.count as f64 / args.secs as f64,
+        mean_group,
+        quantiles,
+        cpu,
+    })
+}
+
+/// Sends one message after the other. Answers how long each took, in microseconds.
+async fn send(
+    sends: mpsc::Sender<Send>,
+    conversations: usize,
+    from: Instant,
+    until: Instant,
+) -> Vec<u64> {
+    let mut took = Vec::new();
+    while Instant::now() < until {
+        let begun = Instant::now();
+        let (answer, answered) = oneshot::channel();
+        let to = rand::random_range(0..conversations);
+        if sends.send((to, answer)).await.is_err() || answered.await.is_err() {
+            break;
+        }
+        if begun >= from {
+            took.push(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+    took
+}
+
+/// Writes what waits, group by group, the next insert while the last update is under way. Answers the mean size of a group.
+async fn write_groups(
+    mut waiting: mpsc::Receiver<Send>,
+    database: Database,
+    jetstream: jetstream::Context,
+    conversations: usize,
+) -> anyhow::Result<f64> {
+    let mut numbers = vec![0_i64; conversations];
+    let (mut groups, mut messages) = (0_u64, 0_u64);
+    let mut finishing = FuturesUnordered::new();
+    loop {
+        let mut group = Vec::new();
+        tokio::select! {
+            biased;
+            Some(done) = finishing.next(), if !finishing.is_empty() => {
+                let () = done?;
+                continue;
+            }
+            taken = waiting.recv_many(&mut group, MAX_GROUP), if finishing.len() < 2 => {
+                if taken == 0 {
+                    break;
+                }
+            }
+        }
+        groups += 1;
+        messages += group.len() as u64;
+        let inserted = insert(&database, &group, &mut numbers).await?;
+        let (database, jetstream) = (database.clone(), jetstream.clone());
+        finishing.push(async move {
+            tokio::try_join!(
+                update(&database, inserted),
+                publish(&jetstream, group.len())
+            )?;
+            for (_, answer) in group {
+                let _ = answer.send(());
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(done) = finishing.next().await {
+        let () = done?;
+    }
+    Ok(messages as f64 / groups.max(1) as f64)
+}
+
+async fn insert(
+    database: &Database,
+    group: &[Send],
+    numbers: &mut [i64],
+) -> anyhow::Result<HashMap<usize, i64>> {
+    let mut documents = RawArrayBuf::new();
+    let mut touched = HashMap::new();
+    for (to, _) in group {
+        numbers[*to] += 1;
+        touched.insert(*to, numbers[*to]);
+        documents.push(rawdoc! {
+            "_id": ulid::Ulid::generate().to_string(),
+            "conversationId": conversation(*to),
+            "seq": numbers[*to],
+            "ts": Timestamp { time: 0, increment: 0 },
+            "type": "message.created",
+            "actorId": "one",
+            "at": DateTime::now(),
+            "data": {
+                "type": "text",
+                "content": "x".repeat(100),
+                "clientMessageId": ulid::Ulid::generate().to_string(),
+            },
+        });
+    }
+    let mut command = rawdoc! { "insert": "log", "ordered": true };
+    command.append(cstr!("documents"), documents);
+    command.append(
+        cstr!("writeConcern"),
+        rawdoc! { "w": "majority", "j": true },
+    );
+    let reply = database.run_raw_command(command).await?;
+    ensure!(
+        !reply.contains_key("writeErrors") && !reply.contains_key("writeConcernError"),
+        "MongoDB refused an insert: {reply}"
+    );
+    Ok(touched)
+}
+
+async fn update(database: &Database, touched: HashMap<usize, i64>) -> anyhow::Result<()> {
+    let updates: Vec<Document> = touched
+        .into_iter()
+        .map(|(to, number)| {
+            doc! {
+                "q": { "_id": conversation(to) },
+                "u": { "$set": { "applied": number, "lastActivityAt": DateTime::now() } },
+            }
+        })
+        .collect();
+    let command = doc! {
+        "update": "conversations", "updates": updates, "ordered": false, "writeConcern": { "w": "majority", "j": true },
+    };
+    database.run_command(command).await?;
+    Ok(())
+}
+
+async fn publish(jetstream: &jetstream::Context, count: usize) -> anyhow::Result<()> {
+    let mut acks = Vec::with_capacity(count);
+    for _ in 0..count {
+        let payload = vec![b'x'; FRAME_BYTES];
+        acks.push(
+            jetstream
+                .publish(SUBJECT, payload.into())
+                .await?
+                .into_future(),
+        );
+    }
+    try_join_all(acks).await?;
+    Ok(())
+}
+
+/// The CPU time of writing a frame to a socket of this machine, in microseconds: the kernel's work of handing it over is part of it.
+fn measure_socket_write(sockets: u32) -> anyhow::Result<f64> {
+    const ROUNDS: u32 = 60;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let mut near = Vec::new();
+    let mut far = Vec::new();
+    for _ in 0..sockets {
+        far.push(TcpStream::connect(address).context("too few open files? see ulimit -n")?);
+        let (socket, _) = listener.accept()?;
+        socket.set_nodelay(true)?;
+        near.push(socket);
+    }
+    let frame = [b'x'; FRAME_BYTES];
+    let mut heard = [0; FRAME_BYTES];
+    let mut spent = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        let before = own_cpu_time()?;
+        for socket in &mut near {
+            socket.write_all(&frame)?;
+        }
+        spent += own_cpu_time()?.saturating_sub(before);
+        for socket in &mut far {
+            socket.read_exact(&mut heard)?;
+        }
+    }
+    Ok(spent.as_secs_f64() * 1e6 / f64::from(ROUNDS * sockets))
+}
+
+/// The CPU time of this thread, to the nanosecond; `/proc/<pid>/stat` counts in hundredths of a second.
+fn own_cpu_time() -> anyhow::Result<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")
+        .context("the kernel tells no CPU time of threads")?;
+    let nanos = text.split_ascii_whitespace().next();
+    let nanos = nanos.and_then(|nanos| nanos.parse().ok());
+    Ok(Duration::from_nanos(
+        nanos.context("the kernel tells no CPU time of threads")?,
+    ))
+}
