@@ -1,0 +1,125 @@
+//! What the writer decides on beside the state: whether a message may be sent, edited, deleted, brought back.
+
+use chat_sdk::{Role, UserId};
+
+use super::{as_no_message, deleted, not_of_conversation};
+use crate::domain::{
+    access,
+    audience::Audience,
+    command::Decision,
+    entry::{Body, MessageCreated, MessageEdit, MessageRemoval, MessageRestored},
+    error::{DomainError, Result},
+    state::{ConversationState, MessageState},
+};
+
+pub(in crate::domain) fn check_send(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    root: Option<&MessageState>,
+    message: &MessageCreated,
+) -> Result<Decision> {
+    let (fields, standing) = access::member(state, actor)?;
+    access::not_blocked(state, actor)?;
+    let mut message = message.clone();
+    if message.thread_id.is_some() {
+        if !fields.settings.features.threads {
+            return Err(DomainError::Forbidden(
+                "Threads are off in this conversation.".into(),
+            ));
+        }
+        let sees = |seq| {
+            standing
+                .member()
+                .is_none_or(|member| Audience::of(fields, member).sees(seq))
+        };
+        let root = in_conversation(state, root)
+            .ok()
+            .filter(|root| sees(root.seq) && !root.is_expired)
+            .ok_or_else(|| not_of_conversation("threadId"))?;
+        if root.thread_id.is_some() {
+            return Err(DomainError::invalid(
+                "threadId",
+                "is itself a reply; name the message that its thread began with",
+            ));
+        }
+        if root.is_deleted {
+            return Err(deleted());
+        }
+        message.thread_reply_count = Some(root.reply_count + 1);
+    }
+    Ok(Decision::Append(Body::MessageCreated(Box::new(message))))
+}
+
+pub(in crate::domain) fn check_edit(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    target: Option<&MessageState>,
+    edit: &MessageEdit,
+) -> Result<Decision> {
+    access::member(state, actor).map_err(as_no_message)?;
+    let target = in_conversation(state, target)?;
+    if actor != Some(&target.sender) {
+        return Err(DomainError::Forbidden(
+            "Only its sender may change a message.".into(),
+        ));
+    }
+    if target.is_deleted {
+        return Err(deleted());
+    }
+    access::not_blocked(state, actor)?;
+    Ok(Decision::Append(Body::MessageUpdated(edit.clone())))
+}
+
+pub(in crate::domain) fn check_delete(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    target: Option<&MessageState>,
+    removal: &MessageRemoval,
+) -> Result<Decision> {
+    let (_, standing) = access::member(state, actor).map_err(as_no_message)?;
+    let target = in_conversation(state, target)?;
+    if actor != Some(&target.sender) && standing.role() < Role::Admin {
+        return Err(DomainError::Forbidden(
+            "Only its sender, or an owner or admin of the conversation, may delete a message."
+                .into(),
+        ));
+    }
+    if target.is_expired || (target.is_deleted && !removal.is_expired) {
+        return Ok(Decision::Nothing);
+    }
+    Ok(Decision::Append(Body::MessageDeleted(removal.clone())))
+}
+
+pub(in crate::domain) fn check_restore(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    target: Option<&MessageState>,
+    restored: &MessageRestored,
+) -> Result<Decision> {
+    let (_, standing) = access::member(state, actor).map_err(as_no_message)?;
+    let target = in_conversation(state, target)?;
+    standing.require(Role::Admin)?;
+    if !target.is_deleted {
+        return Ok(Decision::Nothing);
+    }
+    if target.is_expired {
+        return Err(DomainError::no_message());
+    }
+    if target.edit_seq != restored.edit_seq {
+        return Err(DomainError::Conflict(
+            "The message was changed meanwhile; try again.".into(),
+        ));
+    }
+    Ok(Decision::Append(Body::MessageRestored(Box::new(
+        restored.clone(),
+    ))))
+}
+
+pub(in crate::domain) fn in_conversation<'a>(
+    state: &ConversationState,
+    target: Option<&'a MessageState>,
+) -> Result<&'a MessageState> {
+    target
+        .filter(|message| message.conversation == state.id)
+        .ok_or_else(DomainError::no_message)
+}

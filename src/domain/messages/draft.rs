@@ -1,0 +1,224 @@
+//! A message before it is sent: what one may look like, and what makes two the same.
+
+use std::collections::HashSet;
+
+use chat_sdk::{Attachment, ForwardedFrom, MessageId, MessageType, Metadata, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::domain::{
+    Context,
+    entry::MessageCreated,
+    error::{Faults, Result},
+};
+
+/// The most attachments of a message.
+pub const MAX_ATTACHMENTS: usize = 20;
+/// The longest `ttlSeconds`: a year.
+pub const MAX_TTL_SECONDS: u32 = 366 * 86_400;
+/// Mentions every member.
+pub const MENTION_ALL: &str = "@all";
+/// Mentions everybody who is online.
+pub const MENTION_HERE: &str = "@here";
+/// The most users that a message mentions.
+pub const MAX_MENTIONS: usize = 100;
+/// The most characters of a `clientMessageId`.
+pub const MAX_CLIENT_MESSAGE_ID: usize = 128;
+/// The most bytes of an encoded event (128 KiB) less what its envelope may take: what a message's own parts may add up to.
+const MAX_ENCODED_BYTES: usize = 120 * 1024;
+
+/// A message to send, as REST, sockets and hosts give it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Draft {
+    /// Its text; may be empty only with attachments or for a custom message.
+    #[serde(default)]
+    pub content: String,
+    /// What it is.
+    #[serde(default, rename = "type")]
+    pub kind: Option<MessageType>,
+    /// The files it carries.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
+    /// The message that it quotes.
+    #[serde(default)]
+    pub reply_to: Option<MessageId>,
+    /// The root of its thread.
+    #[serde(default)]
+    pub thread_id: Option<MessageId>,
+    /// Who is mentioned.
+    #[serde(default)]
+    pub mentions: Vec<UserId>,
+    /// The host's own data.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+    /// Makes the send repeatable: the same id in the same conversation is the same message.
+    #[serde(default)]
+    pub client_message_id: Option<String>,
+    /// Whether it notifies nobody and counts as unread for nobody.
+    #[serde(default)]
+    pub silent: bool,
+    /// After how many seconds it is gone.
+    #[serde(default)]
+    pub ttl_seconds: Option<u32>,
+    /// Where it was forwarded from; never given by a client.
+    #[serde(skip)]
+    pub forwarded_from: Option<ForwardedFrom>,
+}
+
+/// The message of a draft that is sent now.
+pub(in crate::domain) fn created(draft: Draft, request_hash: Option<String>) -> MessageCreated {
+    MessageCreated {
+        content: draft.content,
+        kind: draft.kind.unwrap_or_default(),
+        attachments: draft.attachments,
+        reply_to: draft.reply_to,
+        thread_id: draft.thread_id,
+        mentions: draft.mentions,
+        metadata: draft.metadata,
+        client_message_id: draft.client_message_id,
+        request_hash,
+        thread_reply_count: None,
+        here: Vec::new(),
+        silent: draft.silent,
+        forwarded_from: draft.forwarded_from,
+        expires_at: draft
+            .ttl_seconds
+            .map(|seconds| Timestamp::now().as_millis() + i64::from(seconds) * 1000),
+    }
+}
+
+pub(in crate::domain) fn check_draft(
+    ctx: &Context,
+    actor: Option<&UserId>,
+    draft: &Draft,
+) -> Result<()> {
+    let mut faults = Faults::default();
+    let may_be_empty = !draft.attachments.is_empty() || draft.kind == Some(MessageType::Custom);
+    faults.when(
+        draft
+            .ttl_seconds
+            .is_some_and(|seconds| !(1..=MAX_TTL_SECONDS).contains(&seconds)),
+        "ttlSeconds",
+        "must be between 1 and 31622400, which is a year",
+    );
+    check_content(ctx, &draft.content, may_be_empty, &mut faults);
+    faults.when(
+        draft.kind == Some(MessageType::System) && actor.is_some(),
+        "type",
+        "must be text or custom; system messages are the service's and the host's own",
+    );
+    faults.when(
+        draft.attachments.len() > MAX_ATTACHMENTS,
+        "attachments",
+        format!("must have at most {MAX_ATTACHMENTS} items"),
+    );
+    for (index, attachment) in draft.attachments.iter().enumerate() {
+        let length = attachment.url.chars().count();
+        faults.when(
+            !(1..=2048).contains(&length),
+            format!("attachments[{index}].url"),
+            "must have 1 to 2,048 characters",
+        );
+    }
+    faults.when(
+        draft.mentions.len() > MAX_MENTIONS,
+        "mentions",
+        format!("must have at most {MAX_MENTIONS} items"),
+    );
+    let mut seen = HashSet::new();
+    for (index, user) in draft.mentions.iter().enumerate() {
+        faults.when(
+            !seen.insert(user),
+            format!("mentions[{index}]"),
+            "repeats an earlier item",
+        );
+    }
+    check_metadata(draft.metadata.as_ref(), &mut faults);
+    if let Some(id) = &draft.client_message_id {
+        let length = id.chars().count();
+        faults.when(
+            !(1..=MAX_CLIENT_MESSAGE_ID).contains(&length) || id.chars().any(char::is_control),
+            "clientMessageId",
+            "must have 1 to 128 characters, none of them a control character",
+        );
+    }
+    let attachment_bytes: usize = draft.attachments.iter().map(attachment_len).sum();
+    faults.when(
+        // JSON escapes can make a text up to six times longer; the event must still fit.
+        json_len(&draft.content) + attachment_bytes > MAX_ENCODED_BYTES,
+        "content",
+        "makes the message larger than 120 KiB together with its attachments",
+    );
+    faults.into_result()
+}
+
+fn attachment_len(attachment: &Attachment) -> usize {
+    serde_json::to_string(attachment).map_or(usize::MAX, |text| text.len())
+}
+
+/// How long `text` is inside JSON; long texts only, because short ones cannot reach the limit.
+fn json_len(text: &str) -> usize {
+    if text.len() * 6 < MAX_ENCODED_BYTES {
+        return text.len();
+    }
+    serde_json::to_string(text).map_or(usize::MAX, |text| text.len())
+}
+
+pub(super) fn check_content(ctx: &Context, content: &str, may_be_empty: bool, faults: &mut Faults) {
+    faults.when(
+        !may_be_empty && content.trim().is_empty(),
+        "content",
+        "must not be empty",
+    );
+    faults.when(
+        content.len() > ctx.limits.max_message_bytes,
+        "content",
+        format!("must have at most {} bytes", ctx.limits.max_message_bytes),
+    );
+    faults.when(
+        content.contains('\0'),
+        "content",
+        "must not contain the character U+0000",
+    );
+}
+
+/// Notes metadata that is too large.
+pub(in crate::domain) fn check_metadata(metadata: Option<&Metadata>, faults: &mut Faults) {
+    faults.when(
+        metadata.is_some_and(|metadata| metadata.json_len() > Metadata::MAX_BYTES),
+        "metadata",
+        "must have at most 16 KiB as JSON",
+    );
+}
+
+/// A short digest of everything that makes two drafts the same message.
+pub(in crate::domain) fn request_hash(draft: &Draft) -> String {
+    let mut digest = Sha256::new();
+    let mut part = |text: &str| {
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text);
+    };
+    part(&draft.content);
+    part(&format!("{:?}", draft.kind.unwrap_or_default()));
+    for attachment in &draft.attachments {
+        part(&serde_json::to_string(attachment).unwrap_or_default());
+    }
+    part(draft.reply_to.as_ref().map_or("", MessageId::as_str));
+    part(draft.thread_id.as_ref().map_or("", MessageId::as_str));
+    for user in &draft.mentions {
+        part(user.as_str());
+    }
+    if draft.silent || draft.ttl_seconds.is_some() || draft.forwarded_from.is_some() {
+        part(&format!("{} {:?}", draft.silent, draft.ttl_seconds));
+        part(&format!("{:?}", draft.forwarded_from));
+    }
+    if let Some(metadata) = &draft.metadata {
+        part(&serde_json::to_string(metadata).unwrap_or_default());
+    }
+    let digest = digest.finalize();
+    digest[..12]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,150 @@
+//! Reading: a message, its thread, its history, for whoever may see it.
+
+use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
+
+use super::as_no_message;
+use crate::{
+    domain::{
+        Context,
+        audience::Audience,
+        error::{DomainError, Result},
+        page::{Page, PageRequest},
+    },
+    store::{Membership, StoredMessage},
+};
+
+/// The replies in a message's thread, oldest first with `after`, else newest first.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when the caller may not see the message, [`DomainError::Validation`] for an unknown cursor.
+pub async fn replies(
+    ctx: &Context,
+    actor: &UserId,
+    root: &MessageId,
+    request: &PageRequest,
+) -> Result<Page<Message>> {
+    request.check_one_way()?;
+    let (stored, _, audience) = visible_message(ctx, actor, root).await?;
+    let page = ctx
+        .store
+        .find_reply_page(&stored, &audience, request)
+        .await?;
+    views(ctx, page, &audience, actor).await
+}
+
+/// One message.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when the caller may not see it.
+pub async fn get(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
+    let (stored, _, audience) = visible_message(ctx, actor, message).await?;
+    view(ctx, stored, audience.as_of(), Some(actor)).await
+}
+
+/// A message as `viewer` sees it; with `as_of`, as it was then.
+pub(in crate::domain) async fn view(
+    ctx: &Context,
+    stored: StoredMessage,
+    as_of: Option<u64>,
+    viewer: Option<&UserId>,
+) -> Result<Message> {
+    let mut views = ctx.store.views(vec![stored], as_of, viewer).await?;
+    views.pop().ok_or_else(DomainError::no_message)
+}
+
+async fn views(
+    ctx: &Context,
+    page: Page<StoredMessage>,
+    audience: &Audience,
+    viewer: &UserId,
+) -> Result<Page<Message>> {
+    Ok(Page {
+        items: ctx
+            .store
+            .views(page.items, audience.as_of(), Some(viewer))
+            .await?,
+        next_cursor: page.next_cursor,
+        has_more: page.has_more,
+    })
+}
+
+/// A piece of a conversation's history: newest first, with `after` oldest first.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for who never was a member, [`DomainError::Validation`] for an unknown cursor.
+pub async fn list(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+    request: &PageRequest,
+) -> Result<Page<Message>> {
+    let audience = audience(ctx, actor, conversation).await?;
+    let page = ctx
+        .store
+        .find_message_page(conversation, &audience, request)
+        .await?;
+    views(ctx, page, &audience, actor).await
+}
+
+/// One version of a message's text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version {
+    /// The text.
+    pub content: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// Every text that a message had, oldest first. A deleted message shows none.
+///
+/// # Errors
+/// [`DomainError::NotFound`] when the caller may not see the message.
+pub async fn history(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Vec<Version>> {
+    let (stored, _, audience) = visible_message(ctx, actor, message).await?;
+    ctx.store.find_versions(&stored, audience.as_of()).await
+}
+
+/// A stored message that `actor` may see, as a member or former member, with what says so.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for everybody else: the answer for a missing message.
+pub(in crate::domain) async fn visible_message(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+) -> Result<(StoredMessage, Membership, Audience)> {
+    let stored = ctx
+        .store
+        .find_message(message)
+        .await?
+        .ok_or_else(DomainError::no_message)?;
+    let membership = ctx
+        .store
+        .find_membership(&stored.conversation_id, actor)
+        .await?;
+    let audience = membership.audience().map_err(as_no_message)?;
+    if !audience.sees(stored.seq) || stored.is_gone(Timestamp::now()) {
+        return Err(DomainError::no_message());
+    }
+    Ok((stored, membership, audience))
+}
+
+async fn audience(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+) -> Result<Audience> {
+    let membership = ctx.store.find_membership(conversation, actor).await?;
+    membership.audience()
+}
+
+/// The stored message, for a member of its conversation who may see it.
+pub(in crate::domain) async fn access_message(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+) -> Result<StoredMessage> {
+    let (stored, membership, _) = visible_message(ctx, actor, message).await?;
+    membership.active().map_err(as_no_message)?;
+    Ok(stored)
+}
