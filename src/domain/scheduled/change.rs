@@ -1,0 +1,93 @@
+//! Changing a message that waits for its time.
+
+use chat_sdk::{Attachment, Metadata, ScheduledId, ScheduledMessage, Timestamp, UserId};
+
+use super::{Scheduled, Stage, check::check_time, find};
+use crate::domain::{
+    Context,
+    error::{DomainError, Result},
+    messages,
+    patch::Patch,
+};
+
+/// How often a change is tried again that met another one.
+const CHANGE_ATTEMPTS: usize = 5;
+
+/// A change of a scheduled message. What is left out stays.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Change {
+    /// Its text.
+    pub content: Option<String>,
+    /// The files it carries.
+    pub attachments: Option<Vec<Attachment>>,
+    /// Who is mentioned.
+    pub mentions: Option<Vec<UserId>>,
+    /// The host's own data.
+    pub metadata: Patch<Metadata>,
+    /// Whether it notifies nobody.
+    pub silent: Option<bool>,
+    /// How many seconds after it was sent it is gone.
+    pub ttl_seconds: Patch<u32>,
+    /// When it is sent; one that failed waits again.
+    pub send_at: Option<Timestamp>,
+}
+
+/// Changes one of the caller's scheduled messages. One that failed waits again when it gets a new time.
+///
+/// # Errors
+/// [`DomainError::NotFound`], also once it was sent; [`DomainError::Validation`] for every fault of what it would be.
+pub async fn change(
+    ctx: &Context,
+    actor: &UserId,
+    id: &ScheduledId,
+    change: Change,
+) -> Result<ScheduledMessage> {
+    for _ in 0..CHANGE_ATTEMPTS {
+        let found = find(ctx, actor, id).await?;
+        let changed = changed(&found, change.clone());
+        if changed == found {
+            return Ok(found.into_view());
+        }
+        messages::check_draft(ctx, Some(actor), &changed.draft)?;
+        if change.send_at.is_some() {
+            check_time(changed.send_at)?;
+        }
+        let changed = Scheduled {
+            version: found.version + 1,
+            updated_at: Timestamp::now(),
+            ..changed
+        };
+        if ctx.store.update_scheduled(&found, &changed).await? {
+            return Ok(changed.into_view());
+        }
+    }
+    Err(DomainError::Unavailable(
+        "The scheduled message was changed by others at the same time; try again.".into(),
+    ))
+}
+
+fn changed(found: &Scheduled, change: Change) -> Scheduled {
+    let mut scheduled = found.clone();
+    let draft = &mut scheduled.draft;
+    if let Some(content) = change.content {
+        draft.content = content;
+    }
+    if let Some(attachments) = change.attachments {
+        draft.attachments = attachments;
+    }
+    if let Some(mentions) = change.mentions {
+        draft.mentions = mentions;
+    }
+    change.metadata.apply(&mut draft.metadata);
+    if let Some(silent) = change.silent {
+        draft.silent = silent;
+    }
+    change.ttl_seconds.apply(&mut draft.ttl_seconds);
+    if let Some(send_at) = change.send_at {
+        scheduled.send_at = send_at;
+        scheduled.stage = Stage::Pending;
+        scheduled.failure = None;
+        scheduled.attempts = 0;
+    }
+    scheduled
+}

@@ -1,0 +1,76 @@
+//! What is looked at before a message is scheduled, and again before it is sent.
+
+use chat_sdk::Timestamp;
+
+use super::Scheduled;
+use crate::{
+    domain::{
+        Context, blocks,
+        error::{DomainError, Faults, Result},
+        messages, users,
+    },
+    store::StoredMessage,
+};
+
+/// The furthest that a message can be scheduled ahead: a year, in milliseconds.
+pub const MAX_AHEAD: i64 = 366 * 86_400_000;
+
+pub(super) fn check_time(send_at: Timestamp) -> Result<()> {
+    let ahead = send_at.as_millis() - Timestamp::now().as_millis();
+    let mut faults = Faults::default();
+    faults.when(ahead <= 0, "sendAt", "must lie in the future");
+    faults.when(
+        ahead > MAX_AHEAD,
+        "sendAt",
+        "must lie within the next 366 days",
+    );
+    faults.into_result()
+}
+
+/// Checks what a send at this moment would be checked for.
+pub(super) async fn check_sendable(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
+    let (actor, draft) = (&scheduled.sender, &scheduled.draft);
+    let now = Timestamp::now();
+    let state = ctx
+        .store
+        .find_state_for(&scheduled.conversation, actor)
+        .await?;
+    let root = match &draft.thread_id {
+        None => None,
+        Some(id) => ctx.store.find_message(id).await?,
+    };
+    let root = root.filter(|root| !root.is_gone(now));
+    let root = root.map(StoredMessage::into_state);
+    let message = messages::created(draft.clone(), None);
+    match messages::check_send(&state, Some(actor), root.as_ref(), &message) {
+        Ok(_) => messages::check_quote(ctx, actor, &scheduled.conversation, draft).await,
+        Err(DomainError::NotFound(_)) if scheduled.receiver.is_some() => {
+            check_may_begin(ctx, scheduled).await
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Checks whether the direct conversation can be made that is not there yet.
+pub(super) async fn check_may_begin(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
+    let Some(receiver) = &scheduled.receiver else {
+        return Err(DomainError::no_conversation());
+    };
+    if *receiver == scheduled.sender {
+        return Err(DomainError::invalid(
+            "receiverId",
+            "must be another user than the sender",
+        ));
+    }
+    users::check_known(ctx, "receiverId", std::slice::from_ref(receiver)).await?;
+    blocks::check_may_start(ctx, &scheduled.sender, receiver, "receiverId").await?;
+    for (field, message) in [
+        ("replyTo", &scheduled.draft.reply_to),
+        ("threadId", &scheduled.draft.thread_id),
+    ] {
+        if message.is_some() {
+            return Err(messages::not_of_conversation(field));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Sending a message whose time has come.
+
+use chat_sdk::{ScheduledFailure, ScheduledId, Timestamp};
+
+use super::{Scheduled, check::check_may_begin};
+use crate::{
+    domain::{
+        Context,
+        command::{Command, Request},
+        conversations,
+        entry::MessageCreated,
+        error::{DomainError, Result},
+        hashed, messages,
+    },
+    failpoint,
+};
+
+/// What became of a due message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delivery {
+    /// It is sent.
+    Sent,
+    /// It was refused, and says so from now on.
+    Failed(ScheduledFailure),
+    /// Somebody else has it, or it was cancelled or changed.
+    NotDue,
+}
+
+/// Sends the scheduled message `id`, whose time has come.
+///
+/// # Errors
+/// Whatever may pass: then it is due again a little later, each time later.
+pub async fn deliver(ctx: &Context, id: &ScheduledId) -> Result<Delivery> {
+    let Some(scheduled) = ctx.store.claim_scheduled(id, Timestamp::now()).await? else {
+        return Ok(Delivery::NotDue);
+    };
+    failpoint::hit("timer.before_send");
+    let outcome = send(ctx, &scheduled).await;
+    failpoint::hit("timer.after_send");
+    let refusal = match outcome {
+        Ok(()) => None,
+        Err(error @ (DomainError::Unavailable(_) | DomainError::Internal(_))) => return Err(error),
+        // The refusal may come from what happened after it was sent by somebody who died then.
+        Err(refusal) => {
+            let message = hashed::sending_of(id).to_message_id();
+            ctx.store
+                .find_message(&message)
+                .await?
+                .is_none()
+                .then_some(refusal)
+        }
+    };
+    let Some(refusal) = refusal else {
+        ctx.store.finish_scheduled(id).await?;
+        return Ok(Delivery::Sent);
+    };
+    let failure = ScheduledFailure {
+        code: refusal.code().to_owned(),
+        message: refusal.to_string(),
+    };
+    ctx.store.fail_scheduled(&scheduled, &failure).await?;
+    Ok(Delivery::Failed(failure))
+}
+
+async fn send(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
+    let actor = &scheduled.sender;
+    match try_send(ctx, scheduled).await {
+        Err(DomainError::NotFound(_)) if scheduled.receiver.is_some() => {
+            check_may_begin(ctx, scheduled).await?;
+            if let Some(receiver) = &scheduled.receiver {
+                conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
+            }
+            try_send(ctx, scheduled).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn try_send(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
+    let (actor, draft) = (&scheduled.sender, &scheduled.draft);
+    messages::check_draft(ctx, Some(actor), draft)?;
+    if draft.reply_to.is_some() {
+        messages::check_quote(ctx, actor, &scheduled.conversation, draft).await?;
+    }
+    // With the hash of what was asked for at first, so that a repetition of the scheduling still finds it.
+    let message: MessageCreated = messages::created(draft.clone(), scheduled.request_hash.clone());
+    let request = Request {
+        event_id: hashed::sending_of(&scheduled.id),
+        ..Request::new(
+            scheduled.conversation.clone(),
+            Some(actor.clone()),
+            Command::SendMessage(Box::new(message)),
+        )
+    };
+    ctx.append(request).await?;
+    Ok(())
+}
