@@ -1,0 +1,77 @@
+//! Who joins and leaves a conversation, by its entries.
+
+use chat_sdk::{Role, Timestamp, UserId};
+
+use super::{Effects, document_changed};
+use crate::domain::{
+    entry::Entry,
+    state::{ConversationState, Member, SHOWN_MEMBERS},
+};
+
+/// Opens an interval for `user`. A member document may already be ahead of the conversation's (it is written first): then it stays.
+pub(super) fn join(
+    state: &mut ConversationState,
+    user: &UserId,
+    role: Role,
+    entry: &Entry,
+) -> Option<(UserId, Member)> {
+    let member = state.members.entry(user.clone()).or_insert_with(|| Member {
+        role,
+        intervals: Vec::new(),
+        joined_at: entry.at,
+        preferences: Default::default(),
+        hidden_at: 0,
+        is_blocking: false,
+        seq: 0,
+    });
+    if member.seq >= entry.seq || member.is_active() {
+        return None;
+    }
+    member.role = role;
+    member.intervals.push((entry.seq, None));
+    member.joined_at = entry.at;
+    // Who comes again begins anew.
+    member.preferences = Default::default();
+    member.seq = entry.seq;
+    Some((user.clone(), member.clone()))
+}
+
+/// Closes the interval of `user`.
+pub(super) fn leave(
+    state: &mut ConversationState,
+    user: &UserId,
+    seq: u64,
+) -> Option<(UserId, Member)> {
+    let member = state.members.get_mut(user)?;
+    if member.seq >= seq {
+        return None;
+    }
+    let interval = member.intervals.last_mut()?;
+    if interval.1.is_some() {
+        return None;
+    }
+    interval.1 = Some(seq);
+    member.seq = seq;
+    Some((user.clone(), member.clone()))
+}
+
+pub(super) fn members_changed(
+    state: &mut ConversationState,
+    members: Vec<(UserId, Member)>,
+    at: Timestamp,
+) -> Effects {
+    let count = state.active_members().count();
+    let shown = state
+        .active_members()
+        .take(SHOWN_MEMBERS)
+        .map(|(id, _)| id.clone())
+        .collect();
+    if let Some(fields) = &mut state.fields {
+        fields.participant_count = u32::try_from(count).unwrap_or(u32::MAX);
+        fields.participant_ids = shown;
+    }
+    Effects {
+        members,
+        ..document_changed(state, at)
+    }
+}

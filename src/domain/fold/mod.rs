@@ -1,0 +1,242 @@
+//! Entry by entry into state: the one function that says what a log means.
+//!
+//! It is pure. The writer, repair and rebuild all use it, so a document that it produced once it produces again.
+//! An entry whose precondition fails at its place changes nothing but the number: the index that gave the number has decided.
+//!
+//! Cast: `effects` is what has to be written; `facet` is what an entry changes of a message; `members` lets users join and leave.
+
+mod effects;
+mod facet;
+mod members;
+
+use chat_sdk::{Timestamp, UserId};
+
+use super::{
+    entry::{Body, ConversationSnapshot, Entry, Profile},
+    state::{ConversationFields, ConversationState, State, UserFields, UserState},
+};
+
+pub use effects::{BlockChange, DocumentChange, Effects, ReactionChange};
+pub use facet::{Facet, facet_of};
+use members::{join, leave, members_changed};
+
+/// Lays `entry` over `state`, which must be at the number before it, and says what to write.
+pub fn fold(state: &mut State, entry: &Entry) -> Effects {
+    match state {
+        State::Conversation(state) => fold_conversation(state, entry),
+        State::User(state) => fold_user(state, entry),
+    }
+}
+
+fn fold_user(state: &mut UserState, entry: &Entry) -> Effects {
+    state.seq = entry.seq;
+    let mut effects = Effects::default();
+    match &entry.body {
+        Body::UserSynced(profile) | Body::UserUpdated(profile) => {
+            state.fields = Some(UserFields {
+                profile: profile.clone(),
+                updated_at: entry.at,
+                is_deleted: false,
+                tokens_valid_from: state
+                    .fields
+                    .as_ref()
+                    .map_or(0, |fields| fields.tokens_valid_from),
+            });
+        }
+        Body::UserDeleted => {
+            if let Some(fields) = &mut state.fields {
+                fields.profile = Profile {
+                    created_at: fields.profile.created_at,
+                    ..Profile::default()
+                };
+                fields.updated_at = entry.at;
+                fields.is_deleted = true;
+                fields.tokens_valid_from = entry.at.as_millis();
+            }
+        }
+        Body::UserDisconnected(disconnection) => {
+            if let Some(fields) = &mut state.fields {
+                fields.tokens_valid_from = disconnection.tokens_valid_from;
+            }
+        }
+        Body::UserBlocked(block) | Body::UserUnblocked(block) => {
+            effects.block = Some(BlockChange {
+                user: state.id.clone(),
+                blocked: block.user_id.clone(),
+                seq: entry.seq,
+                at: entry.at,
+                is_active: matches!(entry.body, Body::UserBlocked(_)),
+            });
+            return effects;
+        }
+        _ => return effects,
+    }
+    effects.document = state
+        .fields
+        .clone()
+        .map(|fields| DocumentChange::User(Box::new(fields)));
+    effects
+}
+
+fn fold_conversation(state: &mut ConversationState, entry: &Entry) -> Effects {
+    state.seq = entry.seq;
+    match &entry.body {
+        Body::MessageCreated(_) => {
+            let Some(fields) = &mut state.fields else {
+                return Effects::default();
+            };
+            fields.last_activity_at = entry.at;
+            fields.last_message_seq = entry.seq;
+            Effects {
+                facet: facet_of(entry),
+                document: Some(DocumentChange::Activity {
+                    message: Some((entry.at, entry.seq)),
+                    removal: None,
+                }),
+                ..Effects::default()
+            }
+        }
+        Body::MessageDeleted(_) | Body::MessageRestored(_) => {
+            if let Some(fields) = &mut state.fields {
+                fields.last_removal_seq = entry.seq;
+            }
+            Effects {
+                facet: facet_of(entry),
+                document: state.fields.is_some().then_some(DocumentChange::Activity {
+                    message: None,
+                    removal: Some(entry.seq),
+                }),
+                ..Effects::default()
+            }
+        }
+        Body::MessageUpdated(_) | Body::MessagePinned(_) | Body::MessageUnpinned(_) => Effects {
+            facet: facet_of(entry),
+            ..Effects::default()
+        },
+        Body::ReactionAdded(reaction) | Body::ReactionRemoved(reaction) => Effects {
+            facet: facet_of(entry),
+            reaction: Some(ReactionChange {
+                message: reaction.message_id.clone(),
+                emoji: reaction.emoji.clone(),
+                user: reaction.user_id.clone(),
+                seq: entry.seq,
+                at: entry.at,
+                is_active: matches!(entry.body, Body::ReactionAdded(_)),
+            }),
+            ..Effects::default()
+        },
+        Body::ConversationCreated(created) => {
+            if state.fields.is_some() {
+                return Effects::default();
+            }
+            state.fields = Some(fields_of(&created.conversation, entry.at));
+            let members = created
+                .members
+                .iter()
+                .filter_map(|member| join(state, &member.user_id, member.role, entry))
+                .collect();
+            members_changed(state, members, entry.at)
+        }
+        Body::ConversationUpdated(snapshot) => {
+            if let Some(fields) = &mut state.fields {
+                fields.settings = snapshot.settings.clone();
+            }
+            document_changed(state, entry.at)
+        }
+        Body::ConversationDeleted => {
+            let ids: Vec<UserId> = state.active_members().map(|(id, _)| id.clone()).collect();
+            let members = ids
+                .iter()
+                .filter_map(|id| leave(state, id, entry.seq))
+                .collect();
+            if let Some(fields) = &mut state.fields {
+                fields.is_deleted = true;
+            }
+            members_changed(state, members, entry.at)
+        }
+        Body::ParticipantAdded(joined) => {
+            let members = joined
+                .user_ids
+                .iter()
+                .filter_map(|id| join(state, id, joined.role, entry))
+                .collect();
+            members_changed(state, members, entry.at)
+        }
+        Body::ParticipantRemoved(left) => {
+            let members = left
+                .user_ids
+                .iter()
+                .filter_map(|id| leave(state, id, entry.seq))
+                .collect();
+            members_changed(state, members, entry.at)
+        }
+        Body::ParticipantUpdated(change) => {
+            let mut members = Vec::new();
+            if let Some(member) = state.members.get_mut(&change.user_id)
+                && member.is_active()
+                && member.seq < entry.seq
+            {
+                if let Some(role) = change.role {
+                    member.role = role;
+                }
+                if let Some(preferences) = &change.preferences {
+                    if preferences.hidden {
+                        member.hidden_at = entry.seq;
+                    }
+                    member.preferences = preferences.clone();
+                }
+                if let Some(is_blocking) = change.is_blocking {
+                    member.is_blocking = is_blocking;
+                }
+                member.seq = entry.seq;
+                members.push((change.user_id.clone(), member.clone()));
+            }
+            if change.role.is_none() {
+                // A member's own affair is nothing that happened in the conversation.
+                return Effects {
+                    members,
+                    ..Effects::default()
+                };
+            }
+            Effects {
+                members,
+                ..document_changed(state, entry.at)
+            }
+        }
+        Body::UserSynced(_)
+        | Body::UserUpdated(_)
+        | Body::UserDeleted
+        | Body::UserBlocked(_)
+        | Body::UserUnblocked(_)
+        | Body::UserDisconnected(_)
+        | Body::Noop => Effects::default(),
+    }
+}
+
+fn document_changed(state: &mut ConversationState, at: Timestamp) -> Effects {
+    let Some(fields) = &mut state.fields else {
+        return Effects::default();
+    };
+    fields.updated_at = at;
+    fields.last_activity_at = at;
+    Effects {
+        document: Some(DocumentChange::Conversation(Box::new(fields.clone()))),
+        ..Effects::default()
+    }
+}
+
+fn fields_of(snapshot: &ConversationSnapshot, at: Timestamp) -> ConversationFields {
+    ConversationFields {
+        kind: snapshot.kind,
+        settings: snapshot.settings.clone(),
+        created_by: snapshot.created_by.clone(),
+        created_at: Timestamp::from_millis(snapshot.created_at),
+        updated_at: at,
+        is_deleted: false,
+        participant_count: snapshot.participant_count,
+        participant_ids: snapshot.participant_ids.clone(),
+        last_activity_at: at,
+        last_message_seq: 0,
+        last_removal_seq: 0,
+    }
+}
