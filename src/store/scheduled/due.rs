@@ -1,0 +1,169 @@
+//! Those whose time has come: found, claimed, and done with.
+
+use std::time::Duration;
+
+use chat_sdk::{ConversationId, ScheduledFailure, ScheduledId, Timestamp};
+use futures_util::TryStreamExt;
+use mongodb::{
+    bson::{DateTime, Document, doc},
+    options::ReturnDocument,
+};
+use serde::Deserialize;
+
+use super::{
+    super::{
+        Store, bounded,
+        documents::{date, moment},
+    },
+    ScheduledDocument,
+};
+use crate::domain::{Result, scheduled::Scheduled};
+
+/// How long whoever claimed a message has to send it before it is due again, the first time.
+const FIRST_CLAIM: Duration = Duration::from_secs(2);
+/// The same, however often it was tried.
+const LONGEST_CLAIM: Duration = Duration::from_secs(10);
+
+/// A scheduled message for which somebody has to do something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DueScheduled {
+    /// Which.
+    pub id: ScheduledId,
+    /// Where it goes.
+    pub conversation: ConversationId,
+    /// Since when it is due.
+    pub at: Timestamp,
+}
+
+impl Store {
+    /// Those that are due at `now`, the longest overdue first.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_due_scheduled(
+        &self,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<DueScheduled>> {
+        self.read_due(doc! { "dueAt": { "$lte": date(now) } }, limit)
+            .await
+    }
+
+    /// When the next one is due.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn next_scheduled(&self) -> Result<Option<Timestamp>> {
+        let next = self.read_due(doc! { "dueAt": { "$exists": true } }, 1);
+        Ok(next.await?.first().map(|due| due.at))
+    }
+
+    async fn read_due(&self, filter: Document, limit: i64) -> Result<Vec<DueScheduled>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Due {
+            #[serde(rename = "_id")]
+            id: ScheduledId,
+            conversation_id: ConversationId,
+            due_at: DateTime,
+        }
+        let collection = self.scheduled().clone_with_type::<Due>();
+        let due: Vec<Due> = bounded(async {
+            collection
+                .find(filter)
+                .sort(doc! { "dueAt": 1 })
+                .projection(doc! { "conversationId": 1, "dueAt": 1 })
+                .limit(limit)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(due
+            .into_iter()
+            .map(|due| DueScheduled {
+                id: due.id,
+                conversation: due.conversation_id,
+                at: moment(due.due_at),
+            })
+            .collect())
+    }
+
+    /// Claims a due one for sending; `None` when it is not due, or not there. Unless it is finished, it is due again after a while, longer each time.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn claim_scheduled(
+        &self,
+        id: &ScheduledId,
+        now: Timestamp,
+    ) -> Result<Option<Scheduled>> {
+        let pause = doc! { "$min": [
+            LONGEST_CLAIM.as_millis() as i64,
+            { "$multiply": [FIRST_CLAIM.as_millis() as i64, { "$add": ["$attempts", 1] }] },
+        ] };
+        let claim = vec![doc! { "$set": {
+            "status": "sending",
+            "dueAt": { "$add": [date(now), pause] },
+            "attempts": { "$add": ["$attempts", 1] },
+        } }];
+        let found = bounded(
+            self.scheduled()
+                .find_one_and_update(
+                    doc! { "_id": id.as_str(), "dueAt": { "$lte": date(now) } },
+                    claim,
+                )
+                .return_document(ReturnDocument::After)
+                .into_future(),
+        )
+        .await?;
+        Ok(found.map(ScheduledDocument::scheduled))
+    }
+
+    /// Forgets a claimed one that is sent.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn finish_scheduled(&self, id: &ScheduledId) -> Result<()> {
+        bounded(
+            self.scheduled()
+                .delete_one(doc! { "_id": id.as_str(), "status": "sending" })
+                .into_future(),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Says of a claimed one that it was refused, unless somebody claimed it since.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn fail_scheduled(
+        &self,
+        claimed: &Scheduled,
+        failure: &ScheduledFailure,
+    ) -> Result<()> {
+        bounded(
+            self.scheduled()
+                .update_one(
+                    doc! {
+                        "_id": claimed.id.as_str(),
+                        "status": "sending",
+                        "attempts": i64::from(claimed.attempts),
+                    },
+                    doc! {
+                        "$set": {
+                            "status": "failed",
+                            "failure": { "code": &failure.code, "message": &failure.message },
+                            "updatedAt": date(Timestamp::now()),
+                        },
+                        "$inc": { "version": 1_i64 },
+                        "$unset": { "dueAt": "" },
+                    },
+                )
+                .into_future(),
+        )
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! The list of an author's scheduled messages, sorted by time.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chat_sdk::{ScheduledId, UserId};
+use futures_util::TryStreamExt;
+use mongodb::bson::{DateTime, doc};
+
+use super::{
+    super::{Store, bounded, documents::date},
+    ScheduledDocument, own,
+};
+use crate::domain::{
+    DomainError, Result,
+    page::{Page, PageRequest},
+    scheduled::Scheduled,
+};
+
+/// A place in the list, which is sorted by time.
+fn cursor_of(scheduled: &Scheduled) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!(
+        "{}:{}",
+        scheduled.send_at.as_millis(),
+        scheduled.id
+    ))
+}
+
+fn parse_cursor(text: &str) -> Option<(DateTime, ScheduledId)> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (at, id) = text.split_once(':')?;
+    Some((DateTime::from_millis(at.parse().ok()?), id.parse().ok()?))
+}
+
+impl Store {
+    /// The scheduled messages of `actor`, soonest first.
+    ///
+    /// # Errors
+    /// [`DomainError::Validation`] for an unknown cursor.
+    pub async fn find_scheduled_page(
+        &self,
+        actor: &UserId,
+        request: &PageRequest,
+    ) -> Result<Page<Scheduled>> {
+        let mut filter = own(actor);
+        // One direction only: whichever parameter carries it, a cursor goes on.
+        let cursor = [("after", &request.after), ("before", &request.before)]
+            .into_iter()
+            .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));
+        if let Some((field, cursor)) = cursor {
+            let (at, id) = self.scheduled_position(actor, field, cursor).await?;
+            filter.insert(
+                "$or",
+                vec![
+                    doc! { "sendAt": { "$gt": at } },
+                    doc! { "sendAt": at, "_id": { "$gt": id.as_str() } },
+                ],
+            );
+        }
+        let collection = self.scheduled();
+        let documents: Vec<ScheduledDocument> = bounded(async {
+            collection
+                .find(filter)
+                .sort(doc! { "sendAt": 1, "_id": 1 })
+                .limit(i64::from(request.limit) + 1)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        let scheduled = documents
+            .into_iter()
+            .map(ScheduledDocument::scheduled)
+            .collect();
+        Ok(Page::cut(scheduled, request.limit, cursor_of))
+    }
+
+    async fn scheduled_position(
+        &self,
+        actor: &UserId,
+        field: &'static str,
+        cursor: &str,
+    ) -> Result<(DateTime, ScheduledId)> {
+        if let Some(position) = parse_cursor(cursor) {
+            return Ok(position);
+        }
+        let unknown = || DomainError::invalid(field, "is no cursor or id of this list");
+        let id: ScheduledId = cursor.parse().map_err(|_| unknown())?;
+        let found = self.find_scheduled(actor, &id).await?.ok_or_else(unknown)?;
+        Ok((date(found.send_at), id))
+    }
+}
