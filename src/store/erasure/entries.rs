@@ -1,0 +1,143 @@
+//! What entries say of a user: found and erased. The one place where an entry's data is overwritten.
+
+use chat_sdk::{ConversationId, MessageId, UserId};
+use futures_util::TryStreamExt;
+use mongodb::{
+    Collection,
+    bson::{Document, doc},
+    options::UpdateModifications,
+};
+
+use super::super::{
+    Store, bounded,
+    documents::{LogDocument, number},
+    facets::StoredMessage,
+};
+use crate::domain::{
+    Result,
+    entry::{Entry, Owner},
+};
+
+fn event_ids(messages: &[MessageId]) -> Vec<String> {
+    messages
+        .iter()
+        .map(|id| id.to_event_id().to_string())
+        .collect()
+}
+
+impl Store {
+    /// Erases the profile from the entries of the user's log up to the newest deletion. Answers how many entries had one.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn erase_profile_entries(&self, user: &UserId) -> Result<u64> {
+        let key = Owner::User(user.clone()).key();
+        let deletion = doc! { "conversationId": &key, "type": "user.deleted" };
+        let log: Collection<Document> = self.log.clone_with_type();
+        let newest = bounded(
+            log.find_one(deletion)
+                .sort(doc! { "seq": -1 })
+                .into_future(),
+        );
+        let end = newest
+            .await?
+            .and_then(|entry| entry.get_i64("seq").ok())
+            .unwrap_or(0);
+        let filter = doc! {
+            "conversationId": key,
+            "seq": { "$lt": end },
+            "type": { "$in": ["user.synced", "user.updated"] },
+        };
+        let erased = doc! { "$unset": {
+            "data.name": "", "data.avatarUrl": "", "data.email": "", "data.roles": "", "data.metadata": "",
+        } };
+        let update = log.update_many(filter, erased).into_future();
+        Ok(bounded(update).await?.matched_count)
+    }
+
+    /// The messages of `user` with numbers over `after` and up to `to`, as they are stored.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_own_messages(
+        &self,
+        conversation: &ConversationId,
+        user: &UserId,
+        after: u64,
+        to: u64,
+    ) -> Result<Vec<StoredMessage>> {
+        let filter = doc! {
+            "conversationId": conversation.as_str(),
+            "seq": { "$gt": number(after), "$lte": number(to) },
+            "type": "message.created",
+            "actorId": user.as_str(),
+        };
+        let found: Vec<_> = bounded(async {
+            let find = self.log.find(filter).sort(doc! { "seq": 1 });
+            find.await?.try_collect().await
+        })
+        .await?;
+        found.into_iter().map(StoredMessage::new).collect()
+    }
+
+    /// The edits of a message, oldest first.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_edits(&self, message: &MessageId) -> Result<Vec<Entry>> {
+        let filter = doc! { "data.messageId": message.as_str(), "type": "message.updated" };
+        let found: Vec<LogDocument> = bounded(async {
+            let find = self.log.find(filter).sort(doc! { "seq": 1 });
+            find.await?.try_collect().await
+        })
+        .await?;
+        found.iter().map(LogDocument::entry).collect()
+    }
+
+    /// How many edits there are of `messages`.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn count_edits(&self, messages: &[MessageId]) -> Result<u64> {
+        let ids: Vec<&str> = messages.iter().map(|id| id.as_str()).collect();
+        let filter = doc! { "data.messageId": { "$in": ids }, "type": "message.updated" };
+        Ok(bounded(self.log.count_documents(filter).into_future()).await?)
+    }
+
+    /// Erases what `messages` said, first in their edits and returns, then in themselves: who is interrupted finds the message again.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn erase_messages(&self, messages: &[MessageId]) -> Result<()> {
+        let log: Collection<Document> = self.log.clone_with_type();
+        let ids: Vec<&str> = messages.iter().map(|id| id.as_str()).collect();
+        let changes = doc! {
+            "data.messageId": { "$in": ids },
+            "type": { "$in": ["message.updated", "message.restored"] },
+        };
+        let erased = doc! {
+            "$set": { "data.content": "", "isErased": true },
+            "$unset": { "data.attachments": "", "data.mentions": "", "data.metadata": "" },
+        };
+        bounded(log.update_many(changes, erased).into_future()).await?;
+        let filter = doc! { "_id": { "$in": event_ids(messages) } };
+        // One update for all of it, so that nobody sees a half.
+        let erased = UpdateModifications::Pipeline(vec![
+            doc! { "$set": {
+                "data.content": "",
+                "isErased": true,
+                "edit": { "$cond": [
+                    { "$eq": [{ "$type": "$edit" }, "object"] },
+                    { "$mergeObjects": ["$edit", { "content": "", "metadata": null }] },
+                    "$$REMOVE",
+                ] },
+            } },
+            doc! { "$unset": [
+                "data.attachments", "data.mentions", "data.here", "data.metadata", "data.forwardedFrom",
+                "data.clientMessageId", "data.requestHash",
+            ] },
+        ]);
+        bounded(log.update_many(filter, erased).into_future()).await?;
+        Ok(())
+    }
+}
