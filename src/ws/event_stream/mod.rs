@@ -1,0 +1,173 @@
+//! Server-Sent Events: what a socket is pushed, for clients that only read. Same hub, same queue and bounds, same cursors; another envelope.
+//!
+//! `GET /api/events` is answered on this role's port, and on the `api` role's where a process has both.
+//!
+//! Cast: `caller` finds out who is calling; `refused` is every answer that is no stream; `stream` writes an open one until it ends; `event` is how a
+//! socket's frame looks in it.
+
+mod caller;
+mod event;
+mod refused;
+mod stream;
+
+use std::{net::IpAddr, sync::Arc};
+
+use http_body_util::BodyExt;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderName, HeaderValue},
+};
+use metrics::counter;
+use tokio::sync::mpsc;
+
+use super::{
+    Node, catch_up,
+    feed::Feed,
+    handshake::{Answer, parameter, refusal},
+    socket::Socket,
+};
+use crate::{
+    auth::AuthError,
+    domain::users,
+    edge::{cors, request_id},
+    listener::HangUp,
+};
+use caller::session_of;
+use refused::{later, of_domain, unauthorized};
+use stream::{Chunks, Registered, Stream};
+
+/// Where the stream is.
+pub const PATH: &str = "/api/events";
+/// With what a browser resumes by itself.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The parameter that says the same, for a page that was loaded anew.
+const LAST_EVENT_ID_PARAMETER: &str = "lastEventId";
+
+/// Answers a request for the stream from the client at that address, whatever it is.
+pub async fn answer(node: Arc<Node>, request: Request<Incoming>, client: IpAddr) -> Answer {
+    let origins = node.origins.clone();
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let id = request_id::of(request.headers());
+    let mut answer = match cors::preflight(&origins, request.method(), request.headers()) {
+        Some(headers) => {
+            let mut answer = empty(StatusCode::NO_CONTENT);
+            answer.headers_mut().extend(headers);
+            answer
+        }
+        None => open(node, request, client).await.unwrap_or_else(|refused| {
+            counter!("chat_event_streams_refused_total").increment(1);
+            *refused
+        }),
+    };
+    let headers = answer.headers_mut();
+    cors::permit(&origins, origin.as_ref(), headers);
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(request_id::HEADER, id);
+    }
+    answer
+}
+
+fn empty(status: StatusCode) -> Answer {
+    let body = http_body_util::Empty::new().map_err(|never| match never {});
+    let mut answer = Response::new(body.boxed());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// Opens the stream: by then the client is known, registered and caught up, so that a refusal has a status of its own.
+async fn open(
+    node: Arc<Node>,
+    request: Request<Incoming>,
+    client: IpAddr,
+) -> Result<Answer, Box<Answer>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED");
+        let mut answer = refusal(status, code, "This path takes GET, HEAD only.");
+        let allow = HeaderValue::from_static("GET, HEAD");
+        answer.headers_mut().insert(header::ALLOW, allow);
+        return Err(Box::new(answer));
+    }
+    let headers = request.headers();
+    if let Some(origin) = headers.get(header::ORIGIN)
+        && !origin.to_str().is_ok_and(|text| node.origins.allows(text))
+    {
+        let message = "Pages of this origin may not connect.";
+        return Err(Box::new(refusal(
+            StatusCode::FORBIDDEN,
+            "FORBIDDEN",
+            message,
+        )));
+    }
+    let session = session_of(&node, &request, client).await?;
+    let mut answer = empty(StatusCode::OK);
+    let answer_headers = answer.headers_mut();
+    answer_headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    answer_headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store, no-transform"),
+    );
+    // For nginx and those that took this over from it, where nobody switched buffering off.
+    answer_headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if request.method() == Method::HEAD {
+        return Ok(answer);
+    }
+    let resume = headers
+        .get(LAST_EVENT_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned)
+        .or_else(|| parameter(request.uri(), LAST_EVENT_ID_PARAMETER));
+    let hang_up = request.extensions().get::<HangUp>().cloned();
+
+    let is_host = headers.contains_key("x-internal-secret");
+    let (socket, queue) = Socket::new(
+        node.hub.next_socket_id(),
+        session.user.clone(),
+        session.issued_at,
+    );
+    // What was delivered before the socket was registered is covered by this watermark.
+    let watermark = node.hub.watermark();
+    if !node.hub.register(&socket, node.max_sockets_per_user) {
+        let message = "You have too many sockets and event streams open; close one.";
+        return Err(Box::new(later(
+            StatusCode::TOO_MANY_REQUESTS,
+            "RATE_LIMITED",
+            message,
+        )));
+    }
+    let registered = Registered {
+        node,
+        socket,
+        hang_up,
+    };
+    let (node, socket) = (&registered.node, &registered.socket);
+    if !is_host && !users::is_admitted(&node.ctx, &session.user, session.issued_at) {
+        // Revoked after the token was looked at and before the hub knew of the stream.
+        return Err(Box::new(unauthorized(AuthError::Revoked)));
+    }
+    let caught_up = catch_up::catch_up(node, socket, resume.as_deref())
+        .await
+        .map_err(|error| Box::new(of_domain(error)))?;
+    let (feed, greeting) = Feed::begin(&node.hub, socket, watermark, caught_up, resume.as_deref());
+    let (chunks, written) = mpsc::channel(1);
+    let stream = Stream {
+        registered,
+        feed,
+        chunks,
+        expires_at: session.expires_at,
+    };
+    tokio::spawn(Box::pin(stream.run(queue, greeting)));
+    *answer.body_mut() = Chunks(written).boxed();
+    Ok(answer)
+}

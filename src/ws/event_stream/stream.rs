@@ -1,0 +1,230 @@
+//! An open stream, from its greeting to its last words.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chat_sdk::Timestamp;
+use hyper::body::{Body, Frame};
+use metrics::{counter, gauge};
+use serde_json::json;
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    super::{
+        Node,
+        close::CloseReason,
+        connection::RETURN_WITHIN,
+        feed::{Feed, Greeting},
+        frame,
+        socket::{Outgoing, Socket},
+    },
+    event::encode,
+};
+use crate::listener::HangUp;
+
+/// How often something is written, at the least: proxies drop what is silent for a minute.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a write may take before the client counts as too slow.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last words may take.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many events are written together.
+const WRITE_BATCH: usize = 64;
+/// The least pause that browsers are asked to make before they connect again; up to [`RETURN_WITHIN`] is added by chance.
+const RETURN_AFTER: Duration = Duration::from_secs(1);
+
+/// A socket that is in the hub as long as this lives.
+pub(super) struct Registered {
+    pub(super) node: Arc<Node>,
+    pub(super) socket: Arc<Socket>,
+    pub(super) hang_up: Option<HangUp>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.node.hub.unregister(&self.socket);
+    }
+}
+
+/// An open stream.
+pub(super) struct Stream {
+    pub(super) registered: Registered,
+    pub(super) feed: Feed,
+    pub(super) chunks: mpsc::Sender<Bytes>,
+    pub(super) expires_at: Instant,
+}
+
+impl Stream {
+    pub(super) async fn run(mut self, queue: mpsc::Receiver<Outgoing>, greeting: Box<Greeting>) {
+        gauge!("chat_event_streams").increment(1.0);
+        let reason = match self.greet(greeting).await {
+            Ok(()) => self.follow(queue).await,
+            Err(reason) => reason,
+        };
+        gauge!("chat_event_streams").decrement(1.0);
+        if let Some(reason) = reason {
+            self.part(reason).await;
+        }
+    }
+
+    /// Gives what was missed, then says that the stream is connected.
+    async fn greet(&self, greeting: Box<Greeting>) -> Result<(), Option<CloseReason>> {
+        self.write(format!("retry: {}\n\n", return_pause().as_millis()))
+            .await?;
+        let mut chunk = String::new();
+        for text in greeting {
+            encode(&text, &mut chunk);
+            if chunk.len() >= 16 * 1024 {
+                self.write(std::mem::take(&mut chunk)).await?;
+            }
+        }
+        self.write(chunk).await
+    }
+
+    /// Writes what comes, until the stream ends. Answers why, unless the client went.
+    async fn follow(&mut self, mut queue: mpsc::Receiver<Outgoing>) -> Option<CloseReason> {
+        let node = Arc::clone(&self.registered.node);
+        let socket = Arc::clone(&self.registered.socket);
+        let mut batch: Vec<Outgoing> = Vec::new();
+        let mut next_beat = Instant::now() + HEARTBEAT.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        let mut timer = std::pin::pin!(tokio::time::sleep_until(next_beat.min(self.expires_at)));
+        loop {
+            let mut chunk = String::new();
+            tokio::select! {
+                biased;
+                () = socket.ended.notified() => return socket.ending(),
+                () = self.chunks.closed() => return None,
+                count = queue.recv_many(&mut batch, WRITE_BATCH) => {
+                    if count == 0 {
+                        return None;
+                    }
+                    for outgoing in batch.drain(..) {
+                        if let Some(text) = self.feed.frame(&node.hub, &socket, outgoing) {
+                            encode(&text, &mut chunk);
+                        }
+                    }
+                }
+                () = timer.as_mut() => {
+                    let now = Instant::now();
+                    if now >= self.expires_at {
+                        return Some(CloseReason::Unauthenticated);
+                    }
+                    next_beat = now + HEARTBEAT;
+                    timer.as_mut().reset(next_beat.min(self.expires_at));
+                    chunk.push_str(":\n");
+                    // Asked before the queue is looked at: what was delivered before this marker is in the queue, or was given.
+                    let watermark = node.hub.watermark();
+                    if queue.is_empty() {
+                        // An id without an event moves the browser's resume point and is no event to the page.
+                        chunk.push_str("id: ");
+                        chunk.push_str(&self.feed.rest(&node.hub, watermark));
+                        chunk.push('\n');
+                    }
+                    chunk.push('\n');
+                }
+            }
+            if let Err(reason) = self.write(chunk).await {
+                return reason;
+            }
+        }
+    }
+
+    /// Hands a chunk to the connection. Waits neither for a client that does not read nor past the stream's end.
+    async fn write(&self, chunk: String) -> Result<(), Option<CloseReason>> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let socket = &self.registered.socket;
+        tokio::select! {
+            biased;
+            sent = self.chunks.send(chunk.into()) => sent.map_err(|_| None),
+            () = socket.ended.notified() => Err(socket.ending()),
+            () = tokio::time::sleep(WRITE_TIMEOUT) => Err(Some(CloseReason::TooSlow)),
+        }
+    }
+
+    /// Says why the stream ends, as far as the client still listens.
+    async fn part(self, reason: CloseReason) {
+        counter!("chat_event_streams_ended_total", "code" => reason.code().to_string())
+            .increment(1);
+        let Self {
+            registered, chunks, ..
+        } = self;
+        let pause = return_pause();
+        let mut farewell = String::new();
+        let text = match reason {
+            CloseReason::Unauthenticated | CloseReason::Forbidden => {
+                let (code, message) = match reason {
+                    CloseReason::Forbidden => ("FORBIDDEN", "You may not connect here."),
+                    _ => (
+                        "UNAUTHORIZED",
+                        "The token does not count any more; connect with a new one.",
+                    ),
+                };
+                let timestamp = Timestamp::now();
+                let data = json!({ "code": code, "message": message, "timestamp": timestamp });
+                frame::event("error", &data)
+            }
+            _ => {
+                farewell = format!("retry: {}\n", pause.as_millis());
+                let reason = match reason {
+                    CloseReason::TooSlow => "slow",
+                    _ => "restart",
+                };
+                let retry_after = pause.as_millis() as u64;
+                let data = json!({ "reason": reason, "retryAfterMs": retry_after });
+                frame::event("reconnect", &data)
+            }
+        };
+        encode(&text, &mut farewell);
+        let hang_up = registered.hang_up.clone();
+        // The user's place is free from now on, whether the client takes the last words or not.
+        drop(registered);
+        let taken =
+            async { chunks.send(farewell.into()).await.is_ok() && chunks.reserve().await.is_ok() };
+        let is_taken = tokio::time::timeout(FAREWELL_TIMEOUT, taken).await == Ok(true);
+        if (!is_taken || reason == CloseReason::TooSlow)
+            && let Some(HangUp(connection)) = hang_up
+        {
+            connection.cancel();
+        }
+    }
+}
+
+fn return_pause() -> Duration {
+    RETURN_AFTER + RETURN_WITHIN.mul_f64(rand::random())
+}
+
+/// The body of the answer: whatever the stream writes.
+pub(super) struct Chunks(pub(super) mpsc::Receiver<Bytes>);
+
+impl Body for Chunks {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let chunk = self.0.poll_recv(context);
+        chunk.map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_spread() {
+        let pauses: std::collections::BTreeSet<Duration> =
+            (0..20).map(|_| return_pause()).collect();
+        assert!(pauses.len() > 1);
+        assert!(pauses.iter().all(|pause| *pause >= RETURN_AFTER));
+    }
+}
