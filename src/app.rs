@@ -1,209 +1,38 @@
 //! The wiring: from a configuration to a running process. It decides nothing else.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+mod listeners;
+mod roles;
+mod start;
+
+use std::{sync::Arc, time::Duration};
 
 use hyper::{Request, body::Incoming};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     address::TrustedProxies,
     api::{self, ApiState},
-    auth::{SetupError, Verifier},
-    bus::{Bus, BusOptions, commands, nodes, publish::Announcer, tail},
-    config::{AppEnv, Config},
+    auth::Verifier,
+    bus::{commands, nodes, publish::Announcer, tail},
+    config::Config,
     domain::{Context, KnownUsers, Limits, command::Writers, presence::Roster},
     health::Probe,
     limits::{EVICTION_PERIOD, RateLimits},
     listener,
-    plugins::{Core, Plugins},
-    store::{
-        PrepareError, Store,
-        log::{Writer, mongo::MongoBackend},
-    },
+    plugins::Core,
+    store::log::{Writer, mongo::MongoBackend},
     worker::{self, Seen, erasure, presence, relay::Relay, timers::Timers},
     ws::{self, Hub, Node, close::CloseReason, cursor::Seal},
 };
+pub use listeners::Listeners;
+use listeners::log_address;
+pub use roles::Roles;
+pub use start::{StartError, open_store};
+use start::{metrics, open_bus, start_plugins};
 
-/// How long MongoDB and NATS are waited for at the start.
-const START_PATIENCE: Duration = Duration::from_secs(30);
-/// The pause between two tries to reach them.
-const START_PAUSE: Duration = Duration::from_secs(1);
 /// The most bytes of a request's body.
 const MAX_BODY_BYTES: usize = 1 << 20;
-/// How many connections the kernel keeps that were not accepted yet: a node's clients all come back at once.
-const BACKLOG: u32 = 4096;
-
-/// What a process does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Roles {
-    /// REST, writing for shards, the relay.
-    pub api: bool,
-    /// Sockets.
-    pub ws: bool,
-    /// Delivering webhooks.
-    pub webhooks: bool,
-}
-
-impl Roles {
-    /// The roles by name.
-    pub const NAMES: [&'static str; 3] = ["api", "ws", "webhooks"];
-
-    /// Everything in one process.
-    pub fn all() -> Self {
-        Self {
-            api: true,
-            ws: true,
-            webhooks: true,
-        }
-    }
-
-    /// The roles of a comma-separated list.
-    ///
-    /// # Errors
-    /// A sentence for a name that is none, or an empty list.
-    pub fn parse(list: &str) -> Result<Self, String> {
-        let mut roles = Self {
-            api: false,
-            ws: false,
-            webhooks: false,
-        };
-        for name in list
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-        {
-            match name {
-                "api" => roles.api = true,
-                "ws" => roles.ws = true,
-                "webhooks" => roles.webhooks = true,
-                "all" => roles = Self::all(),
-                other => {
-                    return Err(format!(
-                        "{other} is no role of this version; there are {}",
-                        Self::NAMES.join(", ")
-                    ));
-                }
-            }
-        }
-        if roles.api || roles.ws || roles.webhooks {
-            Ok(roles)
-        } else {
-            Err("name at least one role".to_owned())
-        }
-    }
-
-    fn names(self) -> Vec<&'static str> {
-        let mut names = Vec::new();
-        names.extend(self.api.then_some("api"));
-        names.extend(self.ws.then_some("ws"));
-        names.extend(self.webhooks.then_some("webhooks"));
-        names
-    }
-}
-
-/// The ports of a process, open.
-pub struct Listeners {
-    /// For REST; a process that only works shows its health there.
-    pub api: Option<TcpListener>,
-    /// For sockets.
-    pub ws: Option<TcpListener>,
-}
-
-/// Why a process could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A port is taken or not ours.
-    #[error("{variable}: the port {address} cannot be opened: {error}")]
-    Port {
-        /// The variable that names it.
-        variable: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// The system's reason.
-        error: std::io::Error,
-    },
-    /// The keys for tokens cannot be used.
-    #[error("{0}")]
-    Auth(#[from] SetupError),
-    /// MongoDB was not there in time.
-    #[error("MONGODB_URI: MongoDB could not be used within 30 s: {0}")]
-    Mongo(String),
-    /// The settings of a plugin cannot be used.
-    #[error("{0}")]
-    Plugin(String),
-    /// NATS was not there in time.
-    #[error("NATS_URL: NATS could not be used within 30 s: {0}")]
-    Nats(String),
-}
-
-impl Listeners {
-    /// Opens the ports that `roles` need.
-    ///
-    /// # Errors
-    /// [`StartError::Port`].
-    pub fn open(config: &Config, roles: Roles) -> Result<Self, StartError> {
-        let host = config.server.host;
-        Ok(Self {
-            api: (roles.api || !roles.ws)
-                .then(|| bind("PORT", SocketAddr::new(host, config.server.port)))
-                .transpose()?,
-            ws: roles
-                .ws
-                .then(|| bind("WS_PORT", SocketAddr::new(host, config.server.ws_port)))
-                .transpose()?,
-        })
-    }
-}
-
-fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let open = || {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    open().map_err(|error| StartError::Port {
-        variable,
-        address,
-        error,
-    })
-}
-
-/// The recorder of this process's metrics; one, however many services a test runs in it.
-fn metrics() -> PrometheusHandle {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    HANDLE
-        .get_or_init(|| {
-            let seconds = [
-                0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
-            ];
-            let entries = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
-            PrometheusBuilder::new()
-                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
-                .and_then(|builder| {
-                    builder.set_buckets_for_metric(Matcher::Suffix("_entries".to_owned()), &entries)
-                })
-                .and_then(PrometheusBuilder::install_recorder)
-                .unwrap_or_else(|_| {
-                    // Another recorder is there already; this one stays empty.
-                    PrometheusBuilder::new().build_recorder().handle()
-                })
-        })
-        .clone()
-}
 
 /// Runs a process until `stop`, then lets what is in flight finish within the configured grace.
 ///
@@ -422,18 +251,6 @@ pub async fn run(
     Ok(())
 }
 
-/// Makes the plugins that the configuration names, and what they need in the database.
-async fn start_plugins(config: &Config, core: &Core) -> Result<Plugins, StartError> {
-    let plugins = Plugins::register(config, core).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        StartError::Plugin(lines.join("; "))
-    })?;
-    patiently("MongoDB", || plugins.prepare())
-        .await
-        .map_err(|error| StartError::Mongo(brief(&error)))?;
-    Ok(plugins)
-}
-
 /// Lets the limits forget who was quiet, until `end`.
 async fn evict_idle(rates: Arc<RateLimits>, end: CancellationToken) {
     while end
@@ -443,78 +260,4 @@ async fn evict_idle(rates: Arc<RateLimits>, end: CancellationToken) {
     {
         rates.evict_idle();
     }
-}
-
-fn log_address(what: &'static str, listener: &TcpListener) {
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "{what} is listening");
-    }
-}
-
-/// Repeats `attempt` until it succeeds or the patience ends. Every failure is a line.
-async fn patiently<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
-    what: &'static str,
-    attempt: impl Fn() -> F,
-) -> Result<T, E> {
-    let deadline = Instant::now() + START_PATIENCE;
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) if Instant::now() + START_PAUSE >= deadline => return Err(error),
-            Err(error) => {
-                tracing::warn!(error = %brief(&error), "{what} is not there yet; trying again");
-                tokio::time::sleep(START_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Opens the database and prepares it.
-///
-/// # Errors
-/// [`StartError::Mongo`].
-pub async fn open_store(config: &Config) -> Result<(Arc<Store>, String), StartError> {
-    let stores = &config.stores;
-    let store = Store::connect(stores.mongodb_uri.expose(), &stores.mongodb_database)
-        .await
-        .map_err(|error| StartError::Mongo(brief(&error.kind)))?;
-    let epoch = patiently("MongoDB", || async {
-        match store.prepare().await {
-            // Waiting does not make an older program newer.
-            Err(error @ PrepareError::TooNew { .. }) => Ok(Err(error)),
-            Ok(epoch) => Ok(Ok(epoch)),
-            Err(error) => Err(error),
-        }
-    })
-    .await
-    .and_then(|prepared| prepared)
-    .map_err(|error| StartError::Mongo(brief(&error)))?;
-    Ok((Arc::new(store), epoch))
-}
-
-/// The driver's text without its picture of the whole topology: one line for a person.
-fn brief(error: &impl std::fmt::Display) -> String {
-    let text = error.to_string();
-    let text = text.split(" Topology:").next().unwrap_or_default();
-    text.trim_start_matches("Kind: ").to_owned()
-}
-
-async fn open_bus(config: &Config) -> Result<Bus, StartError> {
-    let stores = &config.stores;
-    let urls: Vec<&str> = stores.nats_urls.iter().map(|url| url.expose()).collect();
-    let options = BusOptions {
-        url: urls.join(","),
-        credentials: stores.nats_creds.clone(),
-        prefix: stores.nats_subject_prefix.clone(),
-        replicas: stores.nats_replicas,
-        retention: Duration::from_secs(u64::from(stores.event_retention_days) * 86_400),
-        // Many services share a server in tests, and the server sets the bytes aside.
-        max_bytes: match config.server.app_env {
-            AppEnv::Test => 64 << 20,
-            AppEnv::Development | AppEnv::Production => 4 << 30,
-        },
-    };
-    patiently("NATS", || Bus::connect(options.clone()))
-        .await
-        .map_err(|error| StartError::Nats(error.to_string()))
 }

@@ -1,0 +1,153 @@
+//! What a process needs before it serves anybody: its database, its bus, its plugins and its metrics. They are waited for.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::Instant;
+
+use crate::{
+    auth::SetupError,
+    bus::{Bus, BusOptions},
+    config::{AppEnv, Config},
+    plugins::{Core, Plugins},
+    store::{PrepareError, Store},
+};
+
+/// How long MongoDB and NATS are waited for at the start.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// The pause between two tries to reach them.
+const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is taken or not ours.
+    #[error("{variable}: the port {address} cannot be opened: {error}")]
+    Port {
+        /// The variable that names it.
+        variable: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// The keys for tokens cannot be used.
+    #[error("{0}")]
+    Auth(#[from] SetupError),
+    /// MongoDB was not there in time.
+    #[error("MONGODB_URI: MongoDB could not be used within 30 s: {0}")]
+    Mongo(String),
+    /// The settings of a plugin cannot be used.
+    #[error("{0}")]
+    Plugin(String),
+    /// NATS was not there in time.
+    #[error("NATS_URL: NATS could not be used within 30 s: {0}")]
+    Nats(String),
+}
+
+/// The recorder of this process's metrics; one, however many services a test runs in it.
+pub(super) fn metrics() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let seconds = [
+                0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+            ];
+            let entries = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+            PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
+                .and_then(|builder| {
+                    builder.set_buckets_for_metric(Matcher::Suffix("_entries".to_owned()), &entries)
+                })
+                .and_then(PrometheusBuilder::install_recorder)
+                .unwrap_or_else(|_| {
+                    // Another recorder is there already; this one stays empty.
+                    PrometheusBuilder::new().build_recorder().handle()
+                })
+        })
+        .clone()
+}
+
+/// Makes the plugins that the configuration names, and what they need in the database.
+pub(super) async fn start_plugins(config: &Config, core: &Core) -> Result<Plugins, StartError> {
+    let plugins = Plugins::register(config, core).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        StartError::Plugin(lines.join("; "))
+    })?;
+    patiently("MongoDB", || plugins.prepare())
+        .await
+        .map_err(|error| StartError::Mongo(brief(&error)))?;
+    Ok(plugins)
+}
+
+/// Repeats `attempt` until it succeeds or the patience ends. Every failure is a line.
+async fn patiently<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
+    what: &'static str,
+    attempt: impl Fn() -> F,
+) -> Result<T, E> {
+    let deadline = Instant::now() + START_PATIENCE;
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) if Instant::now() + START_PAUSE >= deadline => return Err(error),
+            Err(error) => {
+                tracing::warn!(error = %brief(&error), "{what} is not there yet; trying again");
+                tokio::time::sleep(START_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Opens the database and prepares it.
+///
+/// # Errors
+/// [`StartError::Mongo`].
+pub async fn open_store(config: &Config) -> Result<(Arc<Store>, String), StartError> {
+    let stores = &config.stores;
+    let store = Store::connect(stores.mongodb_uri.expose(), &stores.mongodb_database)
+        .await
+        .map_err(|error| StartError::Mongo(brief(&error.kind)))?;
+    let epoch = patiently("MongoDB", || async {
+        match store.prepare().await {
+            // Waiting does not make an older program newer.
+            Err(error @ PrepareError::TooNew { .. }) => Ok(Err(error)),
+            Ok(epoch) => Ok(Ok(epoch)),
+            Err(error) => Err(error),
+        }
+    })
+    .await
+    .and_then(|prepared| prepared)
+    .map_err(|error| StartError::Mongo(brief(&error)))?;
+    Ok((Arc::new(store), epoch))
+}
+
+/// The driver's text without its picture of the whole topology: one line for a person.
+fn brief(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let text = text.split(" Topology:").next().unwrap_or_default();
+    text.trim_start_matches("Kind: ").to_owned()
+}
+
+pub(super) async fn open_bus(config: &Config) -> Result<Bus, StartError> {
+    let stores = &config.stores;
+    let urls: Vec<&str> = stores.nats_urls.iter().map(|url| url.expose()).collect();
+    let options = BusOptions {
+        url: urls.join(","),
+        credentials: stores.nats_creds.clone(),
+        prefix: stores.nats_subject_prefix.clone(),
+        replicas: stores.nats_replicas,
+        retention: Duration::from_secs(u64::from(stores.event_retention_days) * 86_400),
+        // Many services share a server in tests, and the server sets the bytes aside.
+        max_bytes: match config.server.app_env {
+            AppEnv::Test => 64 << 20,
+            AppEnv::Development | AppEnv::Production => 4 << 30,
+        },
+    };
+    patiently("NATS", || Bus::connect(options.clone()))
+        .await
+        .map_err(|error| StartError::Nats(error.to_string()))
+}
