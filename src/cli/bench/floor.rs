@@ -15,13 +15,16 @@ use std::{
 use anyhow::{Context, ensure};
 use async_nats::jetstream;
 use clap::Args;
-use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
+use futures_util::future::try_join_all;
 use mongodb::{
     Client, Database,
     bson::{DateTime, Document, RawArrayBuf, Timestamp, cstr, doc, rawdoc},
 };
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 
 use super::TargetArgs;
 use super::client::Host;
@@ -300,26 +303,20 @@ async fn write_groups(
 ) -> anyhow::Result<f64> {
     let mut numbers = vec![0_i64; conversations];
     let (mut groups, mut messages) = (0_u64, 0_u64);
-    let mut finishing = FuturesUnordered::new();
-    loop {
-        let mut group = Vec::new();
-        tokio::select! {
-            biased;
-            Some(done) = finishing.next(), if !finishing.is_empty() => {
-                let () = done?;
-                continue;
-            }
-            taken = waiting.recv_many(&mut group, MAX_GROUP), if finishing.len() < 2 => {
-                if taken == 0 {
-                    break;
-                }
-            }
-        }
+    let mut finishing = JoinSet::new();
+    let mut group = Vec::new();
+    while waiting.recv_many(&mut group, MAX_GROUP).await > 0 {
+        let group = std::mem::take(&mut group);
         groups += 1;
         messages += group.len() as u64;
         let inserted = insert(&database, &group, &mut numbers).await?;
+        if finishing.len() > 1
+            && let Some(done) = finishing.join_next().await
+        {
+            done??;
+        }
         let (database, jetstream) = (database.clone(), jetstream.clone());
-        finishing.push(async move {
+        finishing.spawn(async move {
             tokio::try_join!(
                 update(&database, inserted),
                 publish(&jetstream, group.len())
@@ -330,8 +327,8 @@ async fn write_groups(
             anyhow::Ok(())
         });
     }
-    while let Some(done) = finishing.next().await {
-        let () = done?;
+    while let Some(done) = finishing.join_next().await {
+        done??;
     }
     Ok(messages as f64 / groups.max(1) as f64)
 }
