@@ -1,5 +1,7 @@
 //! Whether this process can do its work, and what it is doing. Every role serves it on its own port.
 
+mod lag;
+
 use std::{
     sync::{
         Arc,
@@ -11,7 +13,11 @@ use std::{
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
-    bus::{Bus, tail::TailStatus},
+    bus::{
+        Bus,
+        lag::{DurableLag, Lags},
+        tail::TailStatus,
+    },
     store::Store,
 };
 
@@ -32,6 +38,7 @@ pub struct Dependency {
 pub struct Probe {
     store: Arc<Store>,
     bus: Bus,
+    lags: Lags,
     tail: Arc<TailStatus>,
     metrics: PrometheusHandle,
     /// The roles that this process runs.
@@ -51,6 +58,7 @@ impl Probe {
     ) -> Self {
         Self {
             store,
+            lags: Lags::new(bus.clone()),
             bus,
             tail,
             metrics,
@@ -99,9 +107,18 @@ impl Probe {
         &self.tail
     }
 
-    /// The metrics of this process in the text format of Prometheus.
-    pub fn render_metrics(&self) -> String {
+    /// How far every durable of the deployment is, those furthest behind first and at most [`lag::MAX_NAMED`] of them; `None` while NATS does not answer.
+    pub async fn consumers(&self) -> Option<Vec<DurableLag>> {
+        let all = self.lags.all().await?;
+        Some(all.iter().take(lag::MAX_NAMED).cloned().collect())
+    }
+
+    /// The metrics of this process, and the lag of all durables, in the text format of Prometheus.
+    pub async fn render_metrics(&self) -> String {
+        let durables = self.lags.all().await;
         self.metrics.run_upkeep();
-        self.metrics.render()
+        let mut text = self.metrics.render();
+        lag::render(&mut text, &self.tail, durables.as_deref());
+        text
     }
 }

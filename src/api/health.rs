@@ -1,8 +1,9 @@
 //! Whether the service works, and what it is doing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use poem::{Endpoint, Response, endpoint::make_sync};
+use chat_sdk::Timestamp;
+use poem::{Endpoint, Response, endpoint::make};
 use poem_openapi::{Enum, Object, OpenApi, payload::PlainText};
 use serde::Serialize;
 
@@ -13,6 +14,7 @@ use super::{
     reply::Json,
 };
 use crate::{
+    bus::lag::DurableLag,
     domain::FieldError,
     health::{Dependency, Probe},
 };
@@ -99,6 +101,45 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// How far it is behind the event stream.
     pub events: StreamStatus,
+    /// How far each durable of the deployment is, those furthest behind first, at most 200; some seconds old. Absent while NATS does not answer.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumers: Option<Vec<ConsumerLag>>,
+}
+
+/// How far a durable consumer of the event stream is: a webhook endpoint's, a plugin's, a host's.
+#[derive(Debug, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct ConsumerLag {
+    /// Its name; of a webhook endpoint `webhooks-` and the endpoint's id.
+    pub name: String,
+    /// Events that it has not been given yet.
+    pub pending: u64,
+    /// Events that were given out and are not settled.
+    pub in_flight: u64,
+    /// How many of these were given out more than once.
+    pub retrying: u64,
+    /// How long its oldest event that is not settled has been in the stream, in milliseconds; 0 when all are.
+    pub oldest_age_ms: u64,
+    /// How much longer nothing is given out, in milliseconds, because the last attempts failed.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_for_ms: Option<u64>,
+}
+
+impl From<DurableLag> for ConsumerLag {
+    fn from(lag: DurableLag) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            oldest_age_ms: millis(lag.oldest_age(Timestamp::now())),
+            name: lag.name,
+            pending: lag.pending,
+            in_flight: lag.in_flight,
+            retrying: lag.retrying,
+            paused_for_ms: lag.paused_for.map(millis),
+        }
+    }
 }
 
 /// The operations that show how the service is.
@@ -153,9 +194,10 @@ impl HealthApi {
         }))
     }
 
-    /// Version, roles, uptime and lag of the process that answers
+    /// Version, roles, uptime and lag of the process that answers, and the lag of every durable
     #[oai(path = "/api/status", method = "get", operation_id = "getStatus")]
     async fn status(&self, _host: AsHost) -> Result<Json<Status>, ApiError> {
+        let consumers = self.0.consumers().await;
         let tail = self.0.tail();
         Ok(Json(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -166,21 +208,25 @@ impl HealthApi {
                 position: tail.watermark(),
                 pending: tail.pending(),
             },
+            consumers: consumers.map(|all| all.into_iter().map(Into::into).collect()),
         }))
     }
 
-    /// The metrics of the process that answers, for Prometheus
+    /// The metrics of the process that answers, and the lag of all durables, for Prometheus
     #[oai(path = "/api/metrics", method = "get", operation_id = "getMetrics")]
     async fn metrics(&self, _host: AsHost) -> Result<PlainText<String>, ApiError> {
-        Ok(PlainText(self.0.render_metrics()))
+        Ok(PlainText(self.0.render_metrics().await))
     }
 }
 
 /// `GET /metrics` on the role's own port, which nginx does not pass on.
 pub fn metrics(probe: Arc<Probe>) -> impl Endpoint {
-    make_sync(move |_| {
-        Response::builder()
-            .content_type("text/plain; version=0.0.4; charset=utf-8")
-            .body(probe.render_metrics())
+    make(move |_| {
+        let probe = Arc::clone(&probe);
+        async move {
+            Response::builder()
+                .content_type("text/plain; version=0.0.4; charset=utf-8")
+                .body(probe.render_metrics().await)
+        }
     })
 }

@@ -81,6 +81,14 @@ impl Subjects {
         format!("{}.replay.{durable}", self.prefix)
     }
 
+    /// The durable whose subject for events that were put in again `subject` is.
+    pub fn durable_of_replay<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject
+            .strip_prefix(&self.prefix)?
+            .strip_prefix(".replay.")
+            .filter(|name| !name.contains(['.', '*', '>']))
+    }
+
     /// Where the relay puts its markers.
     pub fn marker(&self) -> String {
         format!("{}.relay.{MARKER}", self.prefix)
@@ -147,6 +155,21 @@ mod tests {
                 "chat.events.*.reaction.*",
             ]
         );
+    }
+
+    #[test]
+    fn a_durable_is_known_by_what_it_alone_reads() {
+        let subjects = Subjects::new("chat");
+        let own = subjects.replay("webhooks-a");
+        assert_eq!(subjects.durable_of_replay(&own), Some("webhooks-a"));
+        for other in [
+            "chat.events.>",
+            "chat.replay.>",
+            "chat.replay.a.b",
+            "x.replay.a",
+        ] {
+            assert_eq!(subjects.durable_of_replay(other), None, "{other}");
+        }
     }
 
     #[test]

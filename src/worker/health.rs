@@ -26,7 +26,7 @@ pub fn answer(
             "/metrics" => text(
                 StatusCode::OK,
                 "text/plain; version=0.0.4; charset=utf-8",
-                probe.render_metrics(),
+                probe.render_metrics().await,
             ),
             _ => text(
                 StatusCode::NOT_FOUND,

@@ -82,7 +82,7 @@ pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>, client: IpA
         "/metrics" => text(
             StatusCode::OK,
             "text/plain; version=0.0.4",
-            node.probe.render_metrics(),
+            node.probe.render_metrics().await,
         ),
         _ => refusal(
             StatusCode::NOT_FOUND,

@@ -10,6 +10,7 @@ mod health;
 mod injection;
 mod limits;
 mod messages;
+mod metrics;
 mod paging;
 mod presence;
 mod receipts;

@@ -3,6 +3,7 @@
 mod admin;
 mod deliver;
 mod faults;
+mod lag;
 mod ordered;
 mod pull;
 mod reach;

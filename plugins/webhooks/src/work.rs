@@ -43,6 +43,9 @@ pub async fn run(plugin: Arc<Webhooks>, life: Life) -> Result<(), HostError> {
             Err(error) => tracing::warn!(%error, "the list of webhook endpoints cannot be read"),
         }
         gauge!("chat_webhooks_endpoints_served").set(served.len() as f64);
+        if let Ok(count) = ordered::parked_count(&*plugin.host).await {
+            gauge!("chat_webhooks_parked").set(count as f64);
+        }
         let pause = tokio::time::sleep(PERIOD);
         if life.stop.run_until_cancelled(pause).await.is_none() {
             break;

@@ -1,0 +1,169 @@
+//! The lag of durables as Prometheus reads it.
+//!
+//! Written here and not kept by the recorder, which forgets nothing: a durable that was removed would be shown for ever.
+
+use std::fmt::Write;
+
+use chat_sdk::Timestamp;
+
+use crate::bus::{lag::DurableLag, tail::TailStatus};
+
+/// How many durables are shown by name. Those furthest behind are; the others are one line together.
+pub const MAX_NAMED: usize = 200;
+/// The name of that line. No durable's: theirs begin with a letter or a digit.
+const OTHERS: &str = "(others)";
+
+/// What is shown of one durable, or of several together.
+#[derive(Default)]
+struct Row {
+    pending: u64,
+    in_flight: u64,
+    retrying: u64,
+    oldest_seconds: f64,
+}
+
+impl Row {
+    fn add(&mut self, lag: &DurableLag, now: Timestamp) {
+        self.pending += lag.pending;
+        self.in_flight += lag.in_flight;
+        self.retrying += lag.retrying;
+        self.oldest_seconds = self.oldest_seconds.max(lag.oldest_age(now).as_secs_f64());
+    }
+}
+
+/// Adds the lag of this process's tail, and that of `durables` unless it is unknown.
+pub fn render(text: &mut String, tail: &TailStatus, durables: Option<&Vec<DurableLag>>) {
+    let mut out = Text(text);
+    out.head(
+        "chat_tail_pending",
+        "Events that this process's reader of the stream has not seen yet",
+    );
+    out.line("chat_tail_pending", None, tail.pending() as f64);
+    let Some(durables) = durables else {
+        return;
+    };
+    out.head("chat_durables", "Durable consumers of the stream");
+    out.line("chat_durables", None, durables.len() as f64);
+    let rows = rows(durables, Timestamp::now());
+    let mut family = |name: &str, help: &str, value: fn(&Row) -> f64| {
+        out.head(name, help);
+        for (durable, row) in &rows {
+            out.line(name, Some(durable), value(row));
+        }
+    };
+    family(
+        "chat_durable_pending",
+        "Events that a durable has not been given yet",
+        |row| row.pending as f64,
+    );
+    family(
+        "chat_durable_in_flight",
+        "Events that were given out and are not settled",
+        |row| row.in_flight as f64,
+    );
+    family(
+        "chat_durable_retrying",
+        "Events in flight that were given out more than once",
+        |row| row.retrying as f64,
+    );
+    family(
+        "chat_durable_oldest_seconds",
+        "Age of the oldest event that is not settled, 0 when all are",
+        |row| row.oldest_seconds,
+    );
+}
+
+fn rows(durables: &[DurableLag], now: Timestamp) -> Vec<(&str, Row)> {
+    let (named, others) = durables.split_at(durables.len().min(MAX_NAMED));
+    let mut rows: Vec<(&str, Row)> = named
+        .iter()
+        .map(|lag| {
+            let mut row = Row::default();
+            row.add(lag, now);
+            (lag.name.as_str(), row)
+        })
+        .collect();
+    if !others.is_empty() {
+        let mut row = Row::default();
+        for lag in others {
+            row.add(lag, now);
+        }
+        rows.push((OTHERS, row));
+    }
+    rows
+}
+
+/// The text format, as far as gauges need it.
+struct Text<'a>(&'a mut String);
+
+impl Text<'_> {
+    fn head(&mut self, name: &str, help: &str) {
+        // Writing to a text cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}.\n# TYPE {name} gauge");
+    }
+
+    fn line(&mut self, name: &str, durable: Option<&str>, value: f64) {
+        let _ = match durable {
+            None => writeln!(self.0, "{name} {value}"),
+            Some(durable) => {
+                let label = durable
+                    .replace('\\', "\\\\")
+                    .replace('"', "\\\"")
+                    .replace('\n', "\\n");
+                writeln!(self.0, "{name}{{durable=\"{label}\"}} {value}")
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lag(n: u64, oldest: Option<i64>) -> DurableLag {
+        DurableLag {
+            name: format!("webhooks-{n}"),
+            pending: n,
+            in_flight: 1,
+            retrying: 0,
+            oldest: oldest.map(Timestamp::from_millis),
+            paused_for: None,
+        }
+    }
+
+    #[test]
+    fn each_durable_has_its_lines_and_one_with_everything_settled_has_age_0() {
+        let mut text = String::new();
+        let durables = vec![lag(7, Some(0)), lag(0, None)];
+        render(&mut text, &TailStatus::default(), Some(&durables));
+        for line in [
+            "# TYPE chat_durable_pending gauge",
+            "chat_tail_pending 0",
+            "chat_durables 2",
+            "chat_durable_pending{durable=\"webhooks-7\"} 7",
+            "chat_durable_in_flight{durable=\"webhooks-7\"} 1",
+            "chat_durable_oldest_seconds{durable=\"webhooks-0\"} 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn many_durables_are_few_lines_and_nothing_is_lost_of_the_sums() {
+        let durables: Vec<DurableLag> = (0..1000).map(|n| lag(n, None)).collect();
+        let rows = rows(&durables, Timestamp::now());
+        assert_eq!(rows.len(), MAX_NAMED + 1);
+        let sum: u64 = rows.iter().map(|(_, row)| row.pending).sum();
+        assert_eq!(sum, (0..1000).sum::<u64>());
+    }
+
+    #[test]
+    fn without_an_answer_of_the_broker_no_lag_is_claimed() {
+        let mut text = String::new();
+        render(&mut text, &TailStatus::default(), None);
+        assert!(
+            text.contains("chat_tail_pending") && !text.contains("chat_durable"),
+            "{text}"
+        );
+    }
+}
