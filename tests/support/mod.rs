@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps to let something happen: [`eventually`] asks until a condition holds or its time is over.
 
+mod catalogue;
 mod check;
 mod client;
 mod front;

@@ -8,6 +8,8 @@ use mongodb::{
     options::{ClientOptions, ReadConcern},
 };
 
+use super::catalogue;
+
 /// What the hosts of all tests sign with.
 pub const JWT_SECRET: &str = "0d4a1be1c60c6bb2a1f3d95b6e7c8f90a1b2c3d4e5f60718";
 /// What the backends of all hosts show.
@@ -252,26 +254,39 @@ async fn remove(mongodb_uri: String, nats_url: String, database: String, stream:
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !self.is_shared {
-            return;
-        }
-        let removal = remove(
-            self.mongodb_uri.clone(),
-            self.nats_url.clone(),
-            self.database.clone(),
-            self.stream(),
-        );
+        let (stream, prefix) = (self.stream(), self.prefix.clone());
+        let nats_url = self.nats_url.clone();
+        // Servers of the test's own may be gone by now; what they have is then nobody's any more.
+        let check = async move {
+            match connect_nats(&nats_url).await {
+                Ok(client) => catalogue::faults(client, &stream, &prefix).await,
+                Err(_) => Vec::new(),
+            }
+        };
+        let removal = self.is_shared.then(|| {
+            remove(
+                self.mongodb_uri.clone(),
+                self.nats_url.clone(),
+                self.database.clone(),
+                self.stream(),
+            )
+        });
         // A runtime of its own, because the test's may be ending or may be the one that waits here.
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
-                .build();
-            if let Ok(runtime) = runtime {
-                let _ = runtime.block_on(async {
-                    tokio::time::timeout(Duration::from_secs(10), removal).await
-                });
-            }
+                .build()
+                .ok()?;
+            runtime.block_on(async {
+                let limit = Duration::from_secs(10);
+                let faults = tokio::time::timeout(limit, check).await;
+                if let Some(removal) = removal {
+                    let _ = tokio::time::timeout(limit, removal).await;
+                }
+                faults.ok()
+            })
         });
-        let _ = thread.join();
+        let faults = thread.join().ok().flatten().unwrap_or_default();
+        catalogue::complain(&faults);
     }
 }

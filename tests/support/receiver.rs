@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::check::eventually_within;
+use super::{catalogue, check::eventually_within};
 
 /// How one request is answered.
 #[derive(Debug, Clone)]
@@ -200,6 +200,12 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.task.abort();
+        let received = self.shared.received.lock();
+        let faults: Vec<String> = received
+            .iter()
+            .filter_map(|one| catalogue::fault(&one.event))
+            .collect();
+        catalogue::complain(&faults);
     }
 }
 
