@@ -15,20 +15,24 @@ use crate::{
     api::{self, ApiState},
     auth::Verifier,
     bus::{commands, nodes, publish::Announcer, tail},
-    config::Config,
+    config::{AppEnv, Config},
     domain::{Context, KnownUsers, Limits, command::Writers, presence::Roster},
     health::Probe,
     limits::{EVICTION_PERIOD, RateLimits},
     listener,
     plugins::Core,
     store::log::{Writer, mongo::MongoBackend},
-    worker::{self, Seen, erasure, presence, relay::Relay, timers::Timers},
+    worker::{
+        self, Seen, erasure, presence,
+        relay::{Relay, SecondSweep},
+        timers::Timers,
+    },
     ws::{self, Hub, Node, close::CloseReason, cursor::Seal},
 };
 pub use listeners::Listeners;
 use listeners::log_address;
 pub use roles::Roles;
-pub use start::{StartError, open_store};
+pub use start::{StartError, begin_epoch, open_store};
 use start::{metrics, open_bus, start_plugins};
 
 /// The most bytes of a request's body.
@@ -136,6 +140,15 @@ pub async fn run(
             tail: Arc::clone(&status),
             holder,
             retention: Duration::from_secs(u64::from(config.stores.event_retention_days) * 86_400),
+            second: match config.server.app_env {
+                // Nobody waits twelve minutes for a test.
+                AppEnv::Test => SecondSweep {
+                    behind: Duration::from_secs(5),
+                    period: Duration::from_secs(2),
+                    warm_up: Duration::from_secs(8),
+                },
+                AppEnv::Development | AppEnv::Production => SecondSweep::default(),
+            },
         };
         tasks.spawn(relay.run(end.clone()));
         tasks.spawn(erasure::run(ctx.clone(), eraser, end.clone()));

@@ -26,5 +26,6 @@ pub mod limits;
 pub mod listener;
 pub mod plugins;
 pub mod store;
+pub mod trace;
 pub mod worker;
 pub mod ws;

@@ -67,6 +67,7 @@ use crate::{
     health::Probe,
     limits::RateLimits,
     plugins::{self, Plugins},
+    trace,
 };
 
 /// The groups of operations in the document.
@@ -188,10 +189,11 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let meter = limits::Meter::attach(&mut request);
         let id = request_id::of(request.headers());
-        let span = tracing::info_span!("request", id);
+        let trace = trace::of(request.headers());
+        let span = tracing::info_span!("request", id, trace = %trace.trace_id());
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut line = access_log::Line::begin(&request);
-        let mut response = async {
+        let mut response = trace::within(trace, async {
             let response = match cors::preflight(&self.origins, request.method(), request.headers())
             {
                 Some(headers) => {
@@ -203,7 +205,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
             };
             line.end(response.status());
             response
-        }
+        })
         .instrument(span)
         .await;
         let headers = response.headers_mut();

@@ -125,6 +125,23 @@ pub async fn open_store(config: &Config) -> Result<(Arc<Store>, String), StartEr
     Ok((Arc::new(store), epoch))
 }
 
+/// Begins a new epoch of the log, because the database is at an earlier point than before: cursors of the one before lead to `sync:reset`. The stream goes,
+/// because it has events under numbers that the log gives out once more; the relay fills a new one.
+///
+/// # Errors
+/// [`StartError::Mongo`], [`StartError::Nats`].
+pub async fn begin_epoch(config: &Config) -> Result<(), StartError> {
+    let (store, _) = open_store(config).await?;
+    let bus = open_bus(config).await?;
+    bus.remove_stream()
+        .await
+        .map_err(|error| StartError::Nats(error.to_string()))?;
+    store
+        .begin_epoch()
+        .await
+        .map_err(|error| StartError::Mongo(error.to_string()))
+}
+
 /// The driver's text without its picture of the whole topology: one line for a person.
 fn brief(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();

@@ -14,7 +14,7 @@ use metrics::counter;
 use tokio::sync::mpsc;
 
 use super::{Bus, BusError};
-use chat_sdk::UserId;
+use chat_sdk::{TraceParent, UserId};
 
 use crate::domain::{
     catalogue,
@@ -22,6 +22,7 @@ use crate::domain::{
     entry::{Entry, Owner},
     latest::{LatestValue, PublishLatest},
 };
+use crate::trace;
 
 /// The header with the owner of an event: a conversation's id, or `user:` and a user's.
 pub const OWNER_HEADER: &str = "Chat-Conversation-Id";
@@ -50,7 +51,7 @@ pub struct Announcer {
 /// What waits to be published.
 enum Work {
     Entry(Arc<Entry>),
-    Latest(Box<LatestValue>),
+    Latest(Box<LatestValue>, TraceParent),
 }
 
 impl Announcer {
@@ -75,11 +76,9 @@ impl Announce for Announcer {
 
 impl PublishLatest for Announcer {
     fn publish(&self, value: LatestValue) {
-        if self
-            .entries
-            .try_send(Work::Latest(Box::new(value)))
-            .is_err()
-        {
+        let trace = trace::current().unwrap_or_else(|| TraceParent::of(&value.envelope.id));
+        let work = Work::Latest(Box::new(value), trace);
+        if self.entries.try_send(work).is_err() {
             counter!("chat_latest_values_lost_total").increment(1);
         }
     }
@@ -100,14 +99,14 @@ async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
                 for work in batch.drain(..) {
                     let sent = match &work {
                         Work::Entry(entry) => bus.send(entry).await,
-                        Work::Latest(value) => bus.send_latest(value).await,
+                        Work::Latest(value, trace) => bus.send_latest(value, *trace).await,
                     };
                     match (sent, work) {
                         (Ok(ack), _) => acks.push(acknowledged(ack)),
                         (Err(_), Work::Entry(_)) => {
                             counter!("chat_publish_left_to_sweep_total").increment(1);
                         }
-                        (Err(_), Work::Latest(_)) => {
+                        (Err(_), Work::Latest(..)) => {
                             counter!("chat_latest_values_lost_total").increment(1);
                         }
                     }
@@ -133,12 +132,17 @@ impl Bus {
         if let Some(actor) = &entry.actor {
             headers.insert(ACTOR_HEADER, header_text(actor.as_str()));
         }
+        headers.insert(TraceParent::HEADER, entry.trace().to_string());
         let subject = self.subjects.event(&entry.owner, entry.body.kind());
         self.send_message(subject, headers, payload).await
     }
 
     /// Hands a latest value to the connection. Refuses while the server is away: whoever needs the value then reads it.
-    async fn send_latest(&self, value: &LatestValue) -> Result<PublishAckFuture, BusError> {
+    async fn send_latest(
+        &self,
+        value: &LatestValue,
+        trace: TraceParent,
+    ) -> Result<PublishAckFuture, BusError> {
         let envelope = &value.envelope;
         let payload =
             serde_json::to_vec(envelope).map_err(|error| BusError::Publish(error.to_string()))?;
@@ -148,6 +152,7 @@ impl Bus {
         if let Some(actor) = &envelope.actor_id {
             headers.insert(ACTOR_HEADER, header_text(actor.as_str()));
         }
+        headers.insert(TraceParent::HEADER, trace.to_string());
         if let Some(only) = &value.only {
             let users = serde_json::to_string(only)
                 .map_err(|error| BusError::Publish(error.to_string()))?;

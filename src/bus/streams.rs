@@ -107,6 +107,18 @@ impl Bus {
             .map_err(|error| api(&error))
     }
 
+    /// Removes the stream with everything in it, and all its durables.
+    ///
+    /// # Errors
+    /// When JetStream does not answer.
+    pub async fn remove_stream(&self) -> Result<(), StreamError> {
+        self.jetstream
+            .delete_stream(self.subjects.stream())
+            .await
+            .map_err(|error| StreamError::Api(error.to_string()))?;
+        Ok(())
+    }
+
     /// The id of the stored message at `sequence`; `None` when there is none (any more). Asked of the stream's leader.
     ///
     /// # Errors

@@ -2,13 +2,24 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
+
 use crate::{
     app,
     config::{self, Config, Sources},
 };
 
+/// What `migrate` is told.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// The database was restored from a backup: clients load anew what they have of the time since, and the event stream is filled again from the log.
+    /// Stop every process of the service first.
+    #[arg(long)]
+    restored: bool,
+}
+
 /// Creates what is missing in the database.
-pub fn run(sources: &Sources) -> ExitCode {
+pub fn run(args: &MigrateArgs, sources: &Sources) -> ExitCode {
     let config = match Config::load(sources) {
         Ok(loaded) => loaded.config,
         Err(faults) => {
@@ -18,9 +29,17 @@ pub fn run(sources: &Sources) -> ExitCode {
     };
     super::block_on(async move {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        match app::open_store(&config).await {
-            Ok(_) => {
-                println!("the database is prepared");
+        let done = match args.restored {
+            false => app::open_store(&config)
+                .await
+                .map(|_| "the database is prepared"),
+            true => app::begin_epoch(&config).await.map(
+                |()| "a new epoch of the log has begun, and the event stream will be made anew",
+            ),
+        };
+        match done {
+            Ok(what) => {
+                println!("{what}");
                 ExitCode::SUCCESS
             }
             Err(error) => {

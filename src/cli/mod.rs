@@ -44,7 +44,7 @@ enum Command {
         command: ConfigCommand,
     },
     /// Create indexes and collections, then exit.
-    Migrate,
+    Migrate(migrate::MigrateArgs),
     /// Ask a running service whether it is ready.
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the OpenAPI document.
@@ -73,7 +73,7 @@ pub fn run() -> ExitCode {
             ConfigCommand::Check => config::check(&sources),
             ConfigCommand::Show => config::show(&sources),
         },
-        Command::Migrate => migrate::run(&sources),
+        Command::Migrate(args) => migrate::run(&args, &sources),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Openapi(args) => openapi::run(&args),
         Command::Asyncapi(args) => asyncapi::run(&args),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use chat_sdk::{ConversationType, EventId, Role, Timestamp, UserId};
+use chat_sdk::{ConversationType, EventId, Role, Timestamp, TraceParent, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -22,6 +22,7 @@ use super::{
     state::{State, Target, TargetState},
     users,
 };
+use crate::trace;
 
 /// A command on its way to the writer of its owner's shard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,16 +35,20 @@ pub struct Request {
     pub actor: Option<UserId>,
     /// What.
     pub command: Command,
+    /// The trace that it came in, if it came in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 impl Request {
-    /// A request with a new event id.
+    /// A request with a new event id, in the trace of the task at hand.
     pub fn new(owner: impl Into<Owner>, actor: Option<UserId>, command: Command) -> Self {
         Self {
             owner: owner.into(),
             event_id: EventId::generate(),
             actor,
             command,
+            trace: trace::current(),
         }
     }
 

@@ -6,7 +6,8 @@ use std::fmt;
 
 use chat_sdk::{
     Attachment, ConversationId, ConversationType, EventId, EventType, Features, ForwardedFrom,
-    HistoryVisibility, MessageId, MessageType, Metadata, Preferences, Role, Timestamp, UserId,
+    HistoryVisibility, MessageId, MessageType, Metadata, Preferences, Role, Timestamp, TraceParent,
+    UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,16 @@ pub struct Entry {
     pub at: Timestamp,
     /// What.
     pub body: Body,
+    /// The trace that it came in. Told with the event, and stored nowhere: what the relay puts back has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
+}
+
+impl Entry {
+    /// The trace that it came in; of one that came in none, its own.
+    pub fn trace(&self) -> TraceParent {
+        self.trace.unwrap_or_else(|| TraceParent::of(&self.id))
+    }
 }
 
 /// What an entry changes.

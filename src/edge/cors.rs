@@ -9,8 +9,9 @@ use crate::config::Origins;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 /// What a page may send. The internal secret is not among it: it belongs into no browser.
-const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, Content-Type, X-Request-Id, Last-Event-ID");
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Authorization, Content-Type, X-Request-Id, traceparent, Last-Event-ID",
+);
 /// What a page may read.
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static(
     "X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset",

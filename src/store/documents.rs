@@ -151,6 +151,7 @@ impl LogDocument {
             actor: self.actor_id.clone(),
             at: moment(self.at),
             body: body(self.kind, &self.data).map_err(|_| unreadable("log data"))?,
+            trace: None,
         })
     }
 
@@ -466,6 +467,7 @@ mod tests {
                 forwarded_from: None,
                 expires_at: None,
             })),
+            trace: None,
         };
         let raw = log_document(&entry).expect("encodes");
         let data = raw.get_document("data").expect("has data");

@@ -249,11 +249,23 @@ impl Store {
         }
     }
 
+    /// Begins a new epoch of the log. Processes that run keep the one before: there must be none.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn begin_epoch(&self) -> crate::domain::Result<()> {
+        let epoch = new_epoch();
+        let meta = self.database.collection::<Document>("meta");
+        let update = doc! { "$set": { "logEpoch": epoch } };
+        super::bounded(meta.update_one(doc! { "_id": "log" }, update).into_future()).await?;
+        Ok(())
+    }
+
     async fn epoch(&self) -> Result<String, PrepareError> {
         let meta = self.database.collection::<Meta>("meta");
         let initial = doc! { "$setOnInsert": {
             "schemaVersion": SCHEMA_VERSION,
-            "logEpoch": ulid::Ulid::generate().to_string().to_lowercase(),
+            "logEpoch": new_epoch(),
         } };
         let mut attempts = 0;
         let found = loop {
@@ -278,4 +290,8 @@ impl Store {
         }
         Ok(found.log_epoch)
     }
+}
+
+fn new_epoch() -> String {
+    ulid::Ulid::generate().to_string().to_lowercase()
 }

@@ -40,14 +40,29 @@ const LEASE: Duration = Duration::from_secs(5);
 const PAGE: usize = 2000;
 /// How many pages one sweep takes before it stores where it is.
 const MAX_PAGES: usize = 50;
-/// How far the second sweep stays behind.
-const LATE: Duration = Duration::from_secs(600);
-/// How often the second sweep runs.
-const LATE_PERIOD: Duration = Duration::from_secs(60);
-/// How long the tail must have been running before the second sweep trusts what it has not shown.
-const LATE_WARM_UP: Duration = Duration::from_secs(720);
 /// How far behind the tail may be for a sweep: what it has not shown yet would be published twice.
 const MAX_TAIL_LAG: u64 = 1000;
+
+/// When the second sweep looks, and at what.
+#[derive(Debug, Clone, Copy)]
+pub struct SecondSweep {
+    /// How far it stays behind the first.
+    pub behind: Duration,
+    /// How often it runs.
+    pub period: Duration,
+    /// How long the tail must have been running before it trusts what the tail has not shown: longer than `behind`.
+    pub warm_up: Duration,
+}
+
+impl Default for SecondSweep {
+    fn default() -> Self {
+        Self {
+            behind: Duration::from_secs(600),
+            period: Duration::from_secs(60),
+            warm_up: Duration::from_secs(720),
+        }
+    }
+}
 
 /// What the relay works with.
 pub struct Relay {
@@ -65,6 +80,8 @@ pub struct Relay {
     pub holder: String,
     /// How long the stream keeps an event: what is older need not be put back.
     pub retention: Duration,
+    /// When the second sweep looks.
+    pub second: SecondSweep,
 }
 
 impl Relay {
@@ -87,7 +104,8 @@ impl Relay {
             if let Err(error) = self.sweep().await {
                 tracing::warn!(%error, "a sweep of the relay failed; the next one goes on");
             }
-            if last_late.elapsed() >= LATE_PERIOD && started.elapsed() >= LATE_WARM_UP {
+            if last_late.elapsed() >= self.second.period && started.elapsed() >= self.second.warm_up
+            {
                 last_late = Instant::now();
                 if let Err(error) = self.sweep_late().await {
                     tracing::warn!(%error, "the second sweep of the relay failed; the next one goes on");
@@ -147,7 +165,7 @@ impl Relay {
 
     async fn sweep_late(&self) -> Result<()> {
         let state = self.store.relay_state().await?;
-        let end = seconds_before(state.watermark, LATE.as_secs() as u32);
+        let end = seconds_before(state.watermark, self.second.behind.as_secs() as u32);
         let mut watermark = state.late_watermark;
         for _ in 0..MAX_PAGES {
             let entries = self.store.read_sweep(watermark, end, PAGE).await?;

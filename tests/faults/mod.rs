@@ -6,6 +6,7 @@ mod mongodb;
 mod nats;
 mod nodes;
 mod presence;
+mod restore;
 mod sweep;
 mod timers;
 mod traffic;

@@ -7,8 +7,18 @@ use serde_json::json;
 
 use crate::support::{Place, Service, eventually_within};
 
+/// Lets mongod set the cluster time.
+const NOW: Timestamp = Timestamp {
+    time: 0,
+    increment: 0,
+};
+
 /// Writes a message into the log as a writer does that dies right after it: like the last one, under the next number.
 async fn insert_as_a_dead_writer(place: &Place, conversation: &str, text: &str) -> (String, u64) {
+    insert_at(place, conversation, text, NOW).await
+}
+
+async fn insert_at(place: &Place, conversation: &str, text: &str, ts: Timestamp) -> (String, u64) {
     let log = place.collection("log").await;
     let mut entry: Document = log
         .find_one(doc! { "conversationId": conversation, "type": "message.created" })
@@ -20,13 +30,7 @@ async fn insert_as_a_dead_writer(place: &Place, conversation: &str, text: &str) 
     let id = format!("evt_{}", ulid::Ulid::generate().to_string().to_lowercase());
     entry.insert("_id", &id);
     entry.insert("seq", seq);
-    entry.insert(
-        "ts",
-        Timestamp {
-            time: 0,
-            increment: 0,
-        },
-    );
+    entry.insert("ts", ts);
     let data = entry.get_document_mut("data").expect("data");
     data.insert("content", text);
     data.remove("clientMessageId");
@@ -114,4 +118,53 @@ async fn who_connects_before_the_sweep_gets_the_orphan_too() {
             .find_within(limit, "the orphan", |frame| frame["id"] == id)
             .await;
     }
+}
+
+#[tokio::test]
+async fn what_the_first_sweep_could_not_see_the_second_delivers() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let conversation = service.group(&alice, &[&bob]).await;
+    let mut socket = bob.connect().await;
+    alice.say(&conversation, "before").await;
+    socket.next("message:new").await;
+    let relay = service.place().collection("relay").await;
+    let watermarks = || async {
+        let state = relay.find_one(doc! { "_id": "relay" }).await.ok()??;
+        let of = |name: &str| state.get_timestamp(name).ok();
+        Some((of("watermark")?, of("lateWatermark")?))
+    };
+    // Something to pass, so that the watermark is beyond the message.
+    let limit = Duration::from_secs(30);
+    let (first, second) = eventually_within(limit, "the first sweep is ahead", || async {
+        let (first, second) = watermarks().await?;
+        (first.time > second.time + 1 && first.time > 0).then_some((first, second))
+    })
+    .await;
+    // As one whose insert waited so long that the first sweep had passed its time.
+    let ts = Timestamp {
+        time: first.time,
+        increment: 0,
+    };
+    assert!(second < ts && ts < first, "{second:?} < {ts:?} < {first:?}");
+    let (id, seq) = insert_at(service.place(), &conversation, "late", ts).await;
+    // The second sweep follows what happens.
+    let busy = async {
+        loop {
+            let other = service.user("carol").await;
+            service.group(&other, &[]).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let wanted = socket.find_within(Duration::from_secs(60), "the late one", |frame| {
+        frame["id"] == id
+    });
+    let pushed = tokio::select! {
+        pushed = wanted => pushed,
+        () = busy => unreachable!("it never ends"),
+    };
+    assert_eq!(pushed["seq"], seq);
+    assert_eq!(pushed["data"]["content"], "late");
+    assert_eq!(alice.say(&conversation, "after").await["seq"], seq + 1);
 }

@@ -115,6 +115,12 @@ impl Builder {
         self
     }
 
+    /// At a place whose services have all ended.
+    pub fn place_of(mut self, place: &Arc<Place>) -> Self {
+        self.place = Some(Arc::clone(place));
+        self
+    }
+
     /// With a MongoDB that may be hurt.
     pub fn mongod(mut self, mongod: &Mongod) -> Self {
         self.mongodb_uri = Some(mongod.uri());

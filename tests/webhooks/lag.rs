@@ -127,7 +127,7 @@ async fn every_role_tells_the_lag_and_asks_the_broker_once_in_a_while_only() {
     for roles in ["ws", "webhooks"] {
         let node = Service::builder().roles(roles).database(&api).start().await;
         let base = match roles {
-            "ws" => node.ws_base().replace("ws://", "http://"),
+            "ws" => node.ws_base(),
             _ => node.api_url().to_owned(),
         };
         let scrape = || async {

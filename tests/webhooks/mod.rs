@@ -8,6 +8,7 @@ mod ordered;
 mod pull;
 mod reach;
 mod sign;
+mod trace;
 
 use serde_json::{Value, json};
 

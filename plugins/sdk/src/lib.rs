@@ -13,6 +13,7 @@ mod openapi;
 pub mod plugin;
 pub mod scheduled;
 mod time;
+mod trace;
 
 pub use events::{Envelope, EventType};
 pub use ids::{ConversationId, EventId, IdError, MessageId, ScheduledId, UserId};
@@ -20,3 +21,4 @@ pub use metadata::Metadata;
 pub use nouns::*;
 pub use scheduled::{ScheduledFailure, ScheduledMessage, ScheduledStatus};
 pub use time::Timestamp;
+pub use trace::{NoTraceParent, TraceParent};

@@ -138,6 +138,7 @@ impl Deliverer {
                     counter!("chat_webhooks_dead_letters_total").increment(1);
                     tracing::warn!(
                         endpoint = %self.endpoint.id, event = %delivery.event_id, attempts = delivery.attempt,
+                        trace = %delivery.trace.trace_id(),
                         "an event could not be delivered; it is a dead letter now"
                     );
                     (Outcome::Dead, Tried::Dead)

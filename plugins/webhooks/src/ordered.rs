@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use chat_sdk::{
-    EventId, Timestamp,
+    EventId, Timestamp, TraceParent,
     plugin::{BoxFuture, CancellationToken, Consumer, Delivery, Host, HostError, Verdict},
 };
 use futures_util::TryStreamExt;
@@ -52,6 +52,8 @@ struct Parked {
     is_replay: bool,
     attempts: i32,
     next_attempt_at: i64,
+    /// Absent in what an earlier version parked.
+    trace: Option<TraceParent>,
 }
 
 impl Parked {
@@ -64,6 +66,9 @@ impl Parked {
             payload: Bytes::from(self.payload.clone()),
             attempt: u32::try_from(self.attempts).unwrap_or_default() + 1,
             is_replay: self.is_replay,
+            trace: self
+                .trace
+                .unwrap_or_else(|| TraceParent::of(&self.event_id)),
         }
     }
 }
@@ -270,6 +275,7 @@ impl Turn {
                 .map(|seq| i64::try_from(seq).unwrap_or(i64::MAX)),
             payload: String::from_utf8_lossy(&delivery.payload).into_owned(),
             is_replay: delivery.is_replay,
+            trace: Some(delivery.trace),
             attempts,
             next_attempt_at: Timestamp::now().as_millis() + pause.as_millis() as i64,
         };

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_sdk::{Timestamp, plugin::Delivery};
+use chat_sdk::{Timestamp, TraceParent, plugin::Delivery};
 use reqwest::{
     Client, Response,
     header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
@@ -112,6 +112,7 @@ impl Sender {
             .client
             .post(url)
             .header(CONTENT_TYPE, "application/json")
+            .header(TraceParent::HEADER, delivery.trace.next_step().to_string())
             .header("X-Webhook-Id", id)
             .header("X-Webhook-Event", &delivery.kind)
             .header("X-Webhook-Timestamp", at.to_string())

@@ -22,7 +22,7 @@ use async_nats::{
     jetstream::{self, consumer::pull::Config, stream::Stream},
 };
 use bytes::Bytes;
-use chat_sdk::EventId;
+use chat_sdk::{EventId, TraceParent};
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -222,6 +222,8 @@ impl<L: Ledger + 'static> Durables<L> {
                 headers.insert(EVENT_ID_HEADER, event.event_id.as_str());
                 headers.insert(EVENT_TYPE_HEADER, event.kind.as_str());
                 headers.insert(publish::OWNER_HEADER, publish::header_text(&event.owner));
+                let trace = TraceParent::of(&event.event_id);
+                headers.insert(TraceParent::HEADER, trace.to_string());
                 if let Some(seq) = event.seq {
                     headers.insert(publish::SEQ_HEADER, seq.to_string());
                 }
@@ -267,8 +269,10 @@ fn delivery(subjects: &super::Subjects, message: &jetstream::Message) -> Option<
         Some(kind) => kind,
         None => subjects.type_of(&message.subject)?,
     };
+    let trace = header(TraceParent::HEADER).and_then(|text| text.parse().ok());
     let attempt = message.info().map_or(1, |info| info.delivered);
     Some(Delivery {
+        trace: trace.unwrap_or_else(|| TraceParent::of(&event_id)),
         event_id,
         kind: kind.to_owned(),
         owner: publish::parse_owner(header(publish::OWNER_HEADER)?)?.key(),

@@ -66,6 +66,7 @@ async fn fill_hole<B: Backend>(backend: &B, owner: &Owner, seq: u64) {
         actor: None,
         at: Timestamp::now(),
         body: Body::Noop,
+        trace: None,
     };
     tracing::warn!(%owner, seq, "a number of the log is missing; trying to fill it with a noop");
     // Whatever becomes of it, the next read tells: the index decides between this and the entry that may yet come.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{BoxFuture, CancellationToken};
-use crate::{EventId, EventType};
+use crate::{EventId, EventType, TraceParent};
 
 /// What a durable is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Delivery {
     pub attempt: u32,
     /// Whether it was put in again by [`Durables::put`].
     pub is_replay: bool,
+    /// The trace that it came in; what it leads to goes on in it.
+    pub trace: TraceParent,
 }
 
 /// What became of an event.

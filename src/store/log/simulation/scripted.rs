@@ -343,6 +343,7 @@ fn a_hole_is_filled_with_a_noop() {
             actor: Some(user(0)),
             at: Timestamp::now(),
             body: stage.log()[1].body.clone(),
+            trace: None,
         };
         stage.world.database.plant(Change::Entry(Arc::new(stray)));
         let sweeper = Process::new(&stage.world.database);

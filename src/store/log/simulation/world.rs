@@ -126,6 +126,7 @@ impl World {
             event_id: self.event_id(),
             actor: actor.cloned(),
             command,
+            trace: None,
         }
     }
 

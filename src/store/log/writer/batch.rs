@@ -114,6 +114,7 @@ impl<B: Backend> Actor<B> {
                     actor: job.request.actor.clone(),
                     at,
                     body,
+                    trace: job.request.trace,
                 });
                 let effects = fold(state, &entry);
                 slot.touch(&entry, &effects);
