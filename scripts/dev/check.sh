@@ -16,12 +16,16 @@ run_checks() {
   bring_packages
   bring_nats
   bring_nginx
+  bring_deny
+  bring_shear
   load_settings
   layout_nodes
 
   check "Format (cargo fmt)" cargo fmt --all --check
   check "Lints (cargo clippy)" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
   check "Docs (cargo doc)" check_docs
+  check "Licences and origins of all crates (cargo-deny)" "$CARGO_DENY" --locked check bans licenses sources
+  check "Dependencies that nothing uses (cargo-shear)" "$CARGO_SHEAR" --locked
   check "Shell scripts (bash -n)" check_scripts
   check "nginx configuration (nginx -t)" check_nginx
   check "NATS configuration (nats-server -t)" check_nats

@@ -132,7 +132,7 @@ fn publish() -> Published {
     // The page is made for the uncorrected document, as text inside a script.
     let page = described
         .swagger_ui_html()
-        .replace(&source, &documents.json.replace("</", "<\\/"));
+        .replace(&source, &shown(&document).replace("</", "<\\/"));
     Published {
         page,
         bodies: bodies(&document),
@@ -148,6 +148,13 @@ fn complete(source: &str) -> Value {
     responses::complete(&mut document);
     examples::add(&mut document);
     document
+}
+
+/// The document for the page. What is tried there goes to where the page came from: a token must not be sent to another deployment.
+fn shown(document: &Value) -> String {
+    let mut document = document.clone();
+    document["servers"] = json!([{ "url": "/", "description": "The service that this page is from" }]);
+    write(&document).json
 }
 
 fn write(document: &Value) -> Documents {
@@ -348,5 +355,7 @@ mod tests {
         let page = swagger_ui();
         assert!(page.contains(r#""openapi": "3.1.0""#));
         assert!(!page.contains(r#""openapi": "3.0.0""#));
+        assert!(page.contains(r#""url": "/""#));
+        assert!(!page.contains("http://localhost:8080"), "tokens go nowhere else");
     }
 }
