@@ -153,7 +153,8 @@ fn complete(source: &str) -> Value {
 /// The document for the page. What is tried there goes to where the page came from: a token must not be sent to another deployment.
 fn shown(document: &Value) -> String {
     let mut document = document.clone();
-    document["servers"] = json!([{ "url": "/", "description": "The service that this page is from" }]);
+    document["servers"] =
+        json!([{ "url": "/", "description": "The service that this page is from" }]);
     write(&document).json
 }
 
@@ -356,6 +357,9 @@ mod tests {
         assert!(page.contains(r#""openapi": "3.1.0""#));
         assert!(!page.contains(r#""openapi": "3.0.0""#));
         assert!(page.contains(r#""url": "/""#));
-        assert!(!page.contains("http://localhost:8080"), "tokens go nowhere else");
+        assert!(
+            !page.contains("http://localhost:8080"),
+            "tokens go nowhere else"
+        );
     }
 }

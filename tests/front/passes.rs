@@ -46,6 +46,26 @@ async fn rest_documents_and_health_pass_unchanged() {
 }
 
 #[tokio::test]
+async fn the_page_of_documents_may_call_nobody_but_the_service_that_it_is_from() {
+    let (_service, front) = start().await;
+    for path in ["/api/docs", "/api/docs?x=1"] {
+        let page = wire::send(&front, "GET", path, &[], b"").await;
+        let policy = page.header("content-security-policy").expect("a policy");
+        for part in [
+            "default-src 'none'",
+            "connect-src 'self'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        let text = String::from_utf8_lossy(&page.body);
+        assert!(!text.contains("http://localhost:8080"), "{path}");
+        // What the page itself needs is in it.
+        assert!(!text.contains("<script src") && !text.contains("<link rel=\"stylesheet\" href"));
+    }
+}
+
+#[tokio::test]
 async fn sockets_pass_however_they_show_their_token() {
     let (_service, front) = start().await;
     let alice = front.user("alice").await;

@@ -141,7 +141,8 @@ pub fn complain(faults: &[String]) {
 fn an_event_that_is_not_as_documented_is_noticed() {
     let event = json!({
         "id": "evt_01hzx3v7k9q2m4n6p8r0s2t4v6", "type": "user.deleted", "version": 1,
-        "timestamp": "2026-01-15T10:30:00.000Z", "seq": 2, "data": { "userId": "alice" },
+        "timestamp": "2026-01-15T10:30:00.000Z", "seq": 2, "userId": "alice",
+        "data": { "externalUserId": "alice", "timestamp": "2026-01-15T10:30:00.000Z" },
     });
     assert_eq!(fault(&event), None);
     for (path, value) in [
@@ -151,10 +152,14 @@ fn an_event_that_is_not_as_documented_is_noticed() {
         ("/timestamp", json!("yesterday")),
         ("/seq", json!("2")),
         ("/data", json!({})),
-        ("/data", json!({ "userId": "alice", "more": 1 })),
+        ("/data/externalUserId", json!("")),
+        ("/data/timestamp", json!(1)),
     ] {
         let mut wrong = event.clone();
         *wrong.pointer_mut(path).expect("it is there") = value;
         assert!(fault(&wrong).is_some(), "{wrong}");
     }
+    let mut more = event;
+    more["data"]["more"] = json!(1);
+    assert!(fault(&more).is_some(), "{more}");
 }
