@@ -117,13 +117,16 @@ impl Measured {
 
 /// The measured part of a run, in microseconds since its epoch.
 #[derive(Debug, Clone, Copy)]
-struct Window {
-    from_us: u64,
-    to_us: u64,
+pub(super) struct Window {
+    /// Its beginning.
+    pub from_us: u64,
+    /// Its end, no part of it.
+    pub to_us: u64,
 }
 
 impl Window {
-    fn holds(self, at_us: u64) -> bool {
+    /// Whether the moment is in it.
+    pub fn holds(self, at_us: u64) -> bool {
         (self.from_us..self.to_us).contains(&at_us)
     }
 }
@@ -170,7 +173,7 @@ pub(super) async fn drive(
 }
 
 /// Sets the sends going; they end by themselves when `refill` is taken back.
-fn start(load: &Load, run: &Arc<Run>) {
+pub(super) fn start(load: &Load, run: &Arc<Run>) {
     run.refill
         .store(matches!(load.pace, Pace::Inflight(_)), Relaxed);
     match load.pace {

@@ -2,8 +2,8 @@
 //!
 //! Cast: `client` makes users, tokens and conversations and opens sockets; `socket` is one connected user and `frame`
 //! what it hears; `run` is what they share; `load` sends at a pace and measures a window; `send`, `fanout`, `idle`,
-//! `limits`, `list`, `floor` are the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and `report`
-//! print.
+//! `limits`, `list`, `floor`, `webhooks` are the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and
+//! `report` print.
 //!
 //! Invariants: nothing here imports the rest of the crate, so that a fault of the service cannot hide itself. While
 //! the load runs a socket only notes numbers and times; all counting comes afterwards, because the driver shares the
@@ -28,6 +28,7 @@ mod report;
 mod run;
 mod send;
 mod socket;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -55,6 +56,8 @@ enum BenchCommand {
     List(list::ListArgs),
     /// Measure what this machine asks for the work that nobody can avoid, without the service, to compare the others with.
     Floor(floor::FloorArgs),
+    /// Send messages and take their webhooks; measure deliveries, latency and CPU; check that every event arrives.
+    Webhooks(webhooks::WebhooksArgs),
     /// Run `send` with more and more sends under way and print a table.
     Max(send::MaxArgs),
 }
@@ -130,6 +133,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
         BenchCommand::Limits(args) => limits::run(args).await?,
         BenchCommand::List(args) => list::run(args).await?,
         BenchCommand::Floor(args) => floor::run(args).await?,
+        BenchCommand::Webhooks(args) => webhooks::run(args).await?,
         BenchCommand::Max(args) => send::run_max(args).await?,
     };
     if !passed {

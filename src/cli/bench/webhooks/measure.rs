@@ -1,0 +1,284 @@
+//! One run: messages at a pace, a window of it measured, and every event looked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::super::client::Host;
+use super::super::cpu::{CpuUse, Probe};
+use super::super::load::{Load, Pace, Window, start};
+use super::super::report::{Quantiles, Spread};
+use super::super::run::{Run, Targets};
+use super::super::socket::Order;
+use super::receiver::{Receipt, Receiver};
+
+/// How long the last events are waited for: the first retries are among them.
+const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+/// How long nothing more may arrive before a run counts as over: a repeated event comes late.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// What a run showed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Measured {
+    /// How it was driven.
+    pub pace: Pace,
+    /// Whether an endpoint that never answers stood beside it.
+    pub is_beside_dead: bool,
+    /// Length of the window.
+    pub seconds: f64,
+    /// Events that arrived in the window.
+    pub deliveries: u64,
+    /// From the moment that an event names, which is that of its commit, to its arrival; events that arrived in the window.
+    pub from_commit: Quantiles,
+    /// From the intended time of a send to the arrival of its event; sends of the window.
+    pub from_due: Quantiles,
+    /// CPU seconds in the window.
+    pub cpu: Vec<CpuUse>,
+    /// Messages that the service acknowledged, over the whole run.
+    pub acknowledged: u64,
+    /// Of them those whose event never arrived.
+    pub missing: u64,
+    /// Events that arrived more often than once, each time after the first.
+    pub repeats: u64,
+    /// Refused sends by what was answered.
+    pub errors: BTreeMap<String, u64>,
+}
+
+impl Measured {
+    /// Events per second.
+    pub fn deliveries_per_s(&self) -> f64 {
+        self.deliveries as f64 / self.seconds
+    }
+
+    /// So many seconds of the window, per 1,000 deliveries.
+    pub fn per_1000(&self, seconds: f64) -> f64 {
+        seconds * 1_000.0 / (self.deliveries.max(1) as f64)
+    }
+
+    /// Whether something was acknowledged, and everything of it arrived.
+    pub fn passed(&self) -> bool {
+        self.acknowledged > 0 && self.missing == 0
+    }
+}
+
+/// One send.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Sent {
+    intended_us: u64,
+    is_acknowledged: bool,
+}
+
+/// What the senders noted.
+#[derive(Default)]
+struct Notes {
+    sent: Vec<Sent>,
+    errors: BTreeMap<String, u64>,
+}
+
+/// Where messages are sent, and by whom.
+pub(super) struct Stage {
+    /// Who writes in each conversation, and its id.
+    pub places: Vec<(String, String)>,
+    /// Bytes of a message's content.
+    pub size: usize,
+    /// Before the window.
+    pub warmup: Duration,
+    /// The window.
+    pub window: Duration,
+}
+
+/// Sends at `pace`, and returns what was measured and found.
+pub(super) async fn drive(
+    stage: &Stage,
+    pace: Pace,
+    (host, probe): (&Arc<Host>, &Probe),
+    receiver: &Receiver,
+) -> Measured {
+    let run = Run::new(stage.size);
+    let notes = Arc::new(Mutex::new(Notes::default()));
+    receiver.begin(&run);
+    run.set_targets(Targets {
+        conversations: stage.places.len(),
+        members: 1,
+        senders: 1,
+        orders: senders(stage, host, &run, &notes),
+    });
+    let load = Load {
+        pace,
+        warmup: stage.warmup,
+        window: stage.window,
+        conversations: stage.places.len(),
+        members: 1,
+        senders: 1,
+    };
+    start(&load, &run);
+    sleep(load.warmup).await;
+    let from_us = run.now_us();
+    let before = probe.sample();
+    sleep(load.window).await;
+    let after = probe.sample();
+    let to_us = run.now_us();
+    run.refill.store(false, Relaxed);
+    settle(&run).await;
+    let receipts = receiver.end();
+    let notes = std::mem::take(&mut *notes.lock());
+    let mut measured = evaluate(pace, Window { from_us, to_us }, &notes.sent, &receipts);
+    measured.cpu = probe.between(&before, &after);
+    measured.errors = notes.errors;
+    measured
+}
+
+/// A task per conversation that sends by REST, many at a time. It ends with the run.
+fn senders(
+    stage: &Stage,
+    host: &Arc<Host>,
+    run: &Arc<Run>,
+    notes: &Arc<Mutex<Notes>>,
+) -> Vec<mpsc::UnboundedSender<Order>> {
+    let mut orders = Vec::with_capacity(stage.places.len());
+    for (user, conversation) in &stage.places {
+        let (order, mut inbox) = mpsc::unbounded_channel();
+        orders.push(order);
+        let place = Arc::new((user.clone(), conversation.clone()));
+        let (host, notes) = (Arc::clone(host), Arc::clone(notes));
+        // The run holds the orders, so what waits for them must not hold the run.
+        let run = Arc::downgrade(run);
+        tokio::spawn(async move {
+            while let Some(Order::Send {
+                number,
+                intended_us,
+            }) = inbox.recv().await
+            {
+                let Some(run) = run.upgrade() else {
+                    return;
+                };
+                let (host, notes, place) = (host.clone(), notes.clone(), place.clone());
+                tokio::spawn(async move {
+                    let content = run.content(number);
+                    let outcome = host.send(number as usize, &place.0, &place.1, &content).await;
+                    let is_acknowledged = outcome.is_ok();
+                    let mut notes = notes.lock();
+                    let index = number as usize;
+                    if notes.sent.len() <= index {
+                        notes.sent.resize(index + 1, Sent::default());
+                    }
+                    notes.sent[index] = Sent {
+                        intended_us,
+                        is_acknowledged,
+                    };
+                    if let Err(error) = outcome {
+                        *notes.errors.entry(format!("{error:#}")).or_default() += 1;
+                        drop(notes);
+                        // Its event may come nevertheless; it is not waited for.
+                        run.settled(false);
+                    }
+                });
+            }
+        });
+    }
+    orders
+}
+
+/// Waits until every event is there and nothing more comes, or the patience ends.
+async fn settle(run: &Run) {
+    let limit = run.now_us() + SETTLE_LIMIT.as_micros() as u64;
+    let mut known = run.acknowledged.load(Relaxed);
+    let mut still_since = run.now_us();
+    while run.now_us() < limit {
+        let now = run.acknowledged.load(Relaxed);
+        if now != known {
+            known = now;
+            still_since = run.now_us();
+        }
+        let is_complete = run.outstanding.load(Relaxed) == 0;
+        if is_complete && run.now_us() - still_since > QUIET.as_micros() as u64 {
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn evaluate(pace: Pace, window: Window, sent: &[Sent], receipts: &[Receipt]) -> Measured {
+    let mut from_commit = Spread::new();
+    let mut from_due = Spread::new();
+    let mut times = vec![0_u64; sent.len()];
+    let mut deliveries = 0;
+    for receipt in receipts {
+        let index = receipt.number as usize;
+        if times.len() <= index {
+            times.resize(index + 1, 0);
+        }
+        times[index] += 1;
+        if window.holds(receipt.at_us) {
+            deliveries += 1;
+        }
+        if times[index] > 1 {
+            continue;
+        }
+        if window.holds(receipt.at_us) {
+            from_commit.add(receipt.age_us);
+        }
+        if let Some(sent) = sent.get(index)
+            && window.holds(sent.intended_us)
+        {
+            from_due.add(receipt.at_us.saturating_sub(sent.intended_us));
+        }
+    }
+    let acknowledged = sent.iter().filter(|sent| sent.is_acknowledged).count() as u64;
+    let pairs = sent.iter().zip(&times);
+    let missing = pairs.filter(|(sent, times)| sent.is_acknowledged && **times == 0);
+    Measured {
+        pace,
+        is_beside_dead: false,
+        seconds: (window.to_us - window.from_us) as f64 / 1e6,
+        deliveries,
+        from_commit: from_commit.quantiles(),
+        from_due: from_due.quantiles(),
+        cpu: Vec::new(),
+        acknowledged,
+        missing: missing.count() as u64,
+        repeats: times.iter().map(|times| times.saturating_sub(1)).sum(),
+        errors: BTreeMap::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_event_is_missing_and_a_second_one_a_repeat() {
+        let sent = |intended_us, is_acknowledged| Sent {
+            intended_us,
+            is_acknowledged,
+        };
+        let receipt = |number, at_us| Receipt {
+            number,
+            at_us,
+            age_us: 40,
+        };
+        let window = Window {
+            from_us: 100,
+            to_us: 200,
+        };
+        // The third was refused and arrived nevertheless; the second never arrived.
+        let all = [sent(50, true), sent(110, true), sent(120, false), sent(130, true)];
+        let came = [receipt(0, 150), receipt(2, 160), receipt(3, 190), receipt(0, 250)];
+        let found = evaluate(Pace::Rate(1.0), window, &all, &came);
+        assert_eq!((found.acknowledged, found.missing, found.repeats), (3, 1, 1));
+        assert_eq!(found.deliveries, 3);
+        assert_eq!(found.from_commit.count, 3);
+        assert_eq!(found.from_due.count, 2, "of sends of the window");
+        assert!(!found.passed());
+        let found = evaluate(Pace::Rate(1.0), window, &all[..1], &came[..1]);
+        assert!(found.passed());
+        assert!(!evaluate(Pace::Rate(1.0), window, &[], &[]).passed(), "nothing was sent");
+    }
+}
