@@ -6,6 +6,7 @@ mod start;
 
 use std::{sync::Arc, time::Duration};
 
+use chat_sdk::plugin::Plugin;
 use hyper::{Request, body::Incoming};
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,7 +21,7 @@ use crate::{
     health::Probe,
     limits::{EVICTION_PERIOD, RateLimits},
     listener,
-    plugins::Core,
+    plugins::{self, Core, Make, Nothing},
     store::log::{Writer, mongo::MongoBackend},
     worker::{
         self, Seen, erasure, presence,
@@ -32,7 +33,7 @@ use crate::{
 pub use listeners::Listeners;
 use listeners::log_address;
 pub use roles::Roles;
-pub use start::{StartError, begin_epoch, open_store};
+pub use start::{StartError, begin_epoch, open_store, prepare_with};
 use start::{metrics, open_bus, start_plugins};
 
 /// The most bytes of a request's body.
@@ -47,6 +48,20 @@ pub async fn run(
     roles: Roles,
     listeners: Listeners,
     stop: CancellationToken,
+) -> Result<(), StartError> {
+    run_with::<Nothing>(config, roles, listeners, stop, None).await
+}
+
+/// The same with a plugin from outside, which works in processes with the role `webhooks`, as all plugins do.
+///
+/// # Errors
+/// [`StartError`] when it cannot start.
+pub async fn run_with<P: Plugin>(
+    config: Config,
+    roles: Roles,
+    listeners: Listeners,
+    stop: CancellationToken,
+    guest: Option<Make<P>>,
 ) -> Result<(), StartError> {
     // Ignored when a test has done it already: there is one provider for the process.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -82,7 +97,7 @@ pub async fn run(
         config.auth.secrets_key.as_ref(),
         holder.clone(),
     );
-    let plugins = start_plugins(&config, &core).await?;
+    let (plugins, guest) = start_plugins(&config, &core, guest).await?;
     let ctx = Context {
         store: Arc::clone(&store),
         writers: Arc::new(commands::Router::new(bus.clone(), local, nodes)),
@@ -157,6 +172,7 @@ pub async fn run(
     }
     if roles.webhooks {
         plugins.run_webhooks(&workers, &stop);
+        plugins::run_guest(guest.clone(), &workers, &stop);
     }
     let rates = Arc::new(RateLimits::new(&config.limits));
     tasks.spawn(evict_idle(Arc::clone(&rates), end.clone()));
@@ -193,7 +209,7 @@ pub async fn run(
                 grace,
             ));
         } else {
-            let endpoint = Arc::new(api::endpoint(ApiState {
+            let state = ApiState {
                 ctx: ctx.clone(),
                 verifier: verifier.clone(),
                 internal_secret: config.auth.internal_secret.clone(),
@@ -202,7 +218,8 @@ pub async fn run(
                 health: Arc::clone(&probe),
                 max_body_bytes: MAX_BODY_BYTES,
                 plugins,
-            }));
+            };
+            let endpoint = Arc::new(api::endpoint(state, guest));
             log_address("REST", &listener);
             let node = node.clone();
             let answer = move |request: Request<Incoming>, client| {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use chat_sdk::{
     http::Mounted,
-    plugin::{HostError, Plugin},
+    plugin::{Host, HostError, Life, NoRoutes, Plugin},
 };
 use chat_webhooks::Webhooks;
 use serde_json::Value;
@@ -34,24 +34,77 @@ pub fn example(schema: &str) -> Option<Value> {
     Webhooks::example(schema)
 }
 
+/// How a plugin from outside is made, one that a program of somebody's own brings beside those that are built in: of its table in `chat.toml`, and its
+/// host. The error is a sentence that can follow the table's name.
+pub type Make<P> = fn(Option<&Value>, Arc<dyn Host>) -> Result<P, String>;
+
+/// No plugin from outside.
+pub enum Nothing {}
+
+impl Plugin for Nothing {
+    const NAME: &'static str = "nothing";
+    type Api = NoRoutes;
+
+    fn api(self: Arc<Self>) -> NoRoutes {
+        NoRoutes
+    }
+
+    async fn run(self: Arc<Self>, _life: Life) -> Result<(), HostError> {
+        match *self {}
+    }
+}
+
+/// Makes the plugin from outside, if there is one and `config` names it.
+///
+/// # Errors
+/// What is wrong with its settings.
+pub fn register_guest<P: Plugin>(
+    config: &Config,
+    core: &Core,
+    make: Option<Make<P>>,
+) -> Result<Option<Arc<P>>, Vec<Fault>> {
+    let Some(make) = make.filter(|_| is_enabled(config, P::NAME)) else {
+        return Ok(None);
+    };
+    match make(config.plugins.tables.get(P::NAME), core.host(P::NAME)) {
+        Ok(guest) => Ok(Some(Arc::new(guest))),
+        Err(problem) => Err(vec![Fault {
+            subject: format!("[plugins.{}]", P::NAME),
+            problem,
+        }]),
+    }
+}
+
+/// Lets the plugin from outside work until `stop`.
+pub fn run_guest<P: Plugin>(
+    guest: Option<Arc<P>>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    if let Some(guest) = guest {
+        tasks.spawn(supervisor::keep_alive(guest, stop.clone()));
+    }
+}
+
 /// The plugins of this process.
 #[derive(Clone, Default)]
 pub struct Plugins {
     webhooks: Option<Arc<Webhooks>>,
 }
 
-/// Everything that is wrong with the settings of plugins.
-pub fn faults(config: &Config) -> Vec<Fault> {
+/// Everything that is wrong with the settings of plugins. `guest` is the name of the one from outside.
+pub fn faults(config: &Config, guest: Option<&str>) -> Vec<Fault> {
+    let known: Vec<&str> = NAMES.iter().copied().chain(guest).collect();
     let mut faults: Vec<Fault> = config
         .plugins
         .enabled
         .iter()
-        .filter(|name| !NAMES.contains(&name.as_str()))
+        .filter(|name| !known.contains(&name.as_str()))
         .map(|name| Fault {
             subject: "PLUGINS".to_owned(),
             problem: format!(
                 "names \"{name}\", which is no plugin of this version; there are {}",
-                NAMES.join(", ")
+                known.join(", ")
             ),
         })
         .collect();
@@ -99,8 +152,12 @@ impl Plugins {
     ///
     /// # Errors
     /// What [`faults`] would say.
-    pub fn register(config: &Config, core: &Core) -> Result<Self, Vec<Fault>> {
-        let found = faults(config);
+    pub fn register(
+        config: &Config,
+        core: &Core,
+        guest: Option<&str>,
+    ) -> Result<Self, Vec<Fault>> {
+        let found = faults(config, guest);
         if !found.is_empty() {
             return Err(found);
         }
@@ -120,6 +177,11 @@ impl Plugins {
             Some(webhooks) => webhooks.prepare().await,
             None => Ok(()),
         }
+    }
+
+    /// Whether any of them has operations.
+    pub fn has_operations(&self) -> bool {
+        self.webhooks.is_some()
     }
 
     /// The operations of the plugins; of one that does not run, none.

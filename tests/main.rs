@@ -8,6 +8,7 @@ mod complete;
 mod faults;
 mod front;
 mod layers;
+mod plugins;
 mod resume;
 mod sse;
 mod support;

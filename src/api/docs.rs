@@ -9,13 +9,13 @@ use super::document;
 pub const PATHS: [&str; 3] = ["/api/docs", "/api/docs-json", "/api/docs-yaml"];
 
 /// Adds the documents to a surface.
-pub fn add_to(route: Route) -> Route {
+pub fn add_to(route: Route, shown: document::Shown) -> Route {
     let [page, json, yaml] = PATHS;
-    let documents = document::documents();
+    let documents = shown.documents();
     route
         .at(
             page,
-            get(serve("text/html; charset=utf-8", document::swagger_ui())),
+            get(serve("text/html; charset=utf-8", shown.page())),
         )
         .at(json, get(serve("application/json", documents.json)))
         .at(

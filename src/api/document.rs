@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     marker::PhantomData,
-    sync::LazyLock,
+    sync::{LazyLock, OnceLock},
 };
 
 use futures_util::FutureExt;
@@ -17,7 +17,7 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{METRICS_PATH, Operations, docs, examples, faults, fixup, responses};
+use super::{CoreOperations, METRICS_PATH, Operations, docs, examples, faults, fixup, responses};
 use crate::domain::FieldError;
 
 const DESCRIPTION: &str = "A pluggable real-time chat microservice. Ids are opaque, times are ISO 8601 in UTC with milliseconds, and a field \
@@ -73,16 +73,64 @@ impl<T: OpenApi> OpenApi for Described<T> {
     fn add_routes(self, _table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
 }
 
-static PUBLISHED: LazyLock<Published> = LazyLock::new(publish);
+/// What a plugin from outside adds to the documents beside its operations.
+#[derive(Clone, Copy)]
+pub struct Words {
+    /// The example of a body of its operations, by the name of the schema.
+    pub example: fn(&str) -> Option<Value>,
+    /// Its operations that the state of the thing can forbid.
+    pub conflicting: &'static [&'static str],
+}
+
+const NO_WORDS: Words = Words {
+    example: |_| None,
+    conflicting: &[],
+};
+
+/// The whole document, with every plugin that is built in: what is committed.
+static PUBLISHED: LazyLock<Published> = LazyLock::new(|| publish::<Operations>(NO_WORDS));
+/// That of a process without plugins.
+static BARE: LazyLock<Published> = LazyLock::new(|| publish::<CoreOperations>(NO_WORDS));
+/// That of a process with a plugin from outside; a program has one such plugin at most.
+static WITH_GUEST: OnceLock<Published> = OnceLock::new();
 
 /// The documents, without any server.
 pub fn documents() -> Documents {
     PUBLISHED.documents.clone()
 }
 
-/// The page that shows the document to people and lets them try it.
-pub fn swagger_ui() -> String {
-    PUBLISHED.page.clone()
+/// A document as a process serves it.
+#[derive(Clone, Copy)]
+pub struct Shown(&'static Published);
+
+impl Shown {
+    /// Of a process with the plugins that are built in, or without them.
+    pub fn new(has_plugins: bool) -> Self {
+        Self(if has_plugins { &PUBLISHED } else { &BARE })
+    }
+
+    /// Of a process with a plugin from outside, too. What it publishes is known from now on: bodies are checked against it.
+    pub fn with_guest<X: OpenApi>(has_plugins: bool, words: Words) -> Self {
+        Self(WITH_GUEST.get_or_init(|| match has_plugins {
+            true => publish::<(Operations, X)>(words),
+            false => publish::<(CoreOperations, X)>(words),
+        }))
+    }
+
+    /// As text.
+    pub fn documents(self) -> Documents {
+        self.0.documents.clone()
+    }
+
+    /// The page that shows the document to people and lets them try it.
+    pub fn page(self) -> String {
+        self.0.page.clone()
+    }
+}
+
+/// Everything that any service of this process may be asked.
+fn known() -> &'static Published {
+    WITH_GUEST.get().unwrap_or(&PUBLISHED)
 }
 
 /// The operations as a service that knows how to describe and to route them.
@@ -106,12 +154,12 @@ pub fn allowed_methods(pattern: Option<&PathPattern>) -> String {
 }
 
 fn facts(pattern: Option<&PathPattern>) -> Option<&'static RouteFacts> {
-    PUBLISHED.routes.get(pattern?.0.as_ref())
+    known().routes.get(pattern?.0.as_ref())
 }
 
 /// Everything in `value` that the schema `name` of a request body does not allow.
 pub fn find_faults(name: &str, value: &Value) -> Vec<FieldError> {
-    let mut found = match PUBLISHED.bodies.get(name) {
+    let mut found = match known().bodies.get(name) {
         Some(schema) => faults::find(schema, value),
         None => vec![FieldError::new(
             "body",
@@ -124,10 +172,10 @@ pub fn find_faults(name: &str, value: &Value) -> Vec<FieldError> {
     found
 }
 
-fn publish() -> Published {
-    let described = service(Described::<Operations>(PhantomData));
+fn publish<T: OpenApi>(words: Words) -> Published {
+    let described = service(Described::<T>(PhantomData));
     let source = described.spec();
-    let document = complete(&source);
+    let document = complete(&source, words);
     let documents = write(&document);
     // The page is made for the uncorrected document, as text inside a script.
     let page = described
@@ -141,12 +189,12 @@ fn publish() -> Published {
     }
 }
 
-fn complete(source: &str) -> Value {
+fn complete(source: &str, words: Words) -> Value {
     let mut document = serde_json::from_str(source).expect("poem-openapi writes JSON");
     fixup::to_31(&mut document);
     fixup::close_requests(&mut document);
-    responses::complete(&mut document);
-    examples::add(&mut document);
+    responses::complete(&mut document, words.conflicting);
+    examples::add(&mut document, words.example);
     document
 }
 
@@ -353,7 +401,7 @@ mod tests {
 
     #[test]
     fn the_page_shows_the_corrected_document() {
-        let page = swagger_ui();
+        let page = Shown::new(true).page();
         assert!(page.contains(r#""openapi": "3.1.0""#));
         assert!(!page.contains(r#""openapi": "3.0.0""#));
         assert!(page.contains(r#""url": "/""#));
@@ -361,5 +409,24 @@ mod tests {
             !page.contains("http://localhost:8080"),
             "tokens go nowhere else"
         );
+    }
+
+    #[test]
+    fn a_process_without_plugins_describes_none_of_them() {
+        let bare: Value = serde_json::from_str(&Shown::new(false).documents().json).expect("JSON");
+        let whole = document();
+        let paths = |document: &Value| -> Vec<String> {
+            let paths = document["paths"].as_object().expect("an object");
+            paths.keys().cloned().collect()
+        };
+        let (all, core): (Vec<_>, Vec<_>) = (paths(&whole), paths(&bare));
+        assert!(all.iter().any(|path| path.contains("/webhooks")));
+        let left_out: Vec<&String> = all.iter().filter(|path| !core.contains(path)).collect();
+        assert!(left_out.iter().all(|path| path.starts_with("/api/admin/webhooks")));
+        let text = bare.to_string();
+        assert!(!text.contains("ebhooks"), "neither tags nor schemas");
+        for path in core {
+            assert_eq!(bare["paths"][&path], whole["paths"][&path], "{path}");
+        }
     }
 }

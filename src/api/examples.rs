@@ -7,27 +7,29 @@ use super::fixup::each_operation;
 const REF: &str = "#/components/schemas/";
 
 /// Puts its example beside the schema of every body and answer.
-pub fn add(document: &mut Value) {
+///
+/// `further` knows those of a plugin from outside.
+pub fn add(document: &mut Value, further: fn(&str) -> Option<Value>) {
     each_operation(document, &mut |operation| {
         if let Some(body) = operation.get_mut("requestBody") {
-            illustrate(body);
+            illustrate(body, further);
         }
         let responses = operation
             .get_mut("responses")
             .and_then(Value::as_object_mut);
         for (_, response) in responses.into_iter().flatten() {
-            illustrate(response);
+            illustrate(response, further);
         }
     });
 }
 
-fn illustrate(body: &mut Value) {
+fn illustrate(body: &mut Value, further: fn(&str) -> Option<Value>) {
     let content = body.get_mut("content").and_then(Value::as_object_mut);
     for (_, media) in content.into_iter().flatten() {
         let name = media["schema"]["$ref"]
             .as_str()
             .and_then(|name| name.strip_prefix(REF));
-        if let Some(example) = name.and_then(example) {
+        if let Some(example) = name.and_then(|name| example(name).or_else(|| further(name))) {
             media["example"] = example;
         }
     }

@@ -43,7 +43,10 @@ mod users;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use chat_sdk::http::GateHandle;
+use chat_sdk::{
+    http::{GateHandle, Mounted},
+    plugin::Plugin,
+};
 use futures_util::FutureExt;
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route,
@@ -115,8 +118,8 @@ pub struct ApiState {
     pub plugins: Plugins,
 }
 
-/// Every operation that is in the document.
-type Operations = (
+/// Every operation of the core.
+type CoreOperations = (
     health::HealthApi,
     users::UsersApi,
     conversations::ConversationsApi,
@@ -132,12 +135,14 @@ type Operations = (
     presence::PresenceApi,
     events::EventsApi,
     erasure::ErasureApi,
-    plugins::Operations,
 );
+
+/// Every operation that is in the committed document.
+type Operations = (CoreOperations, plugins::Operations);
 
 fn operations(state: &ApiState) -> Operations {
     let ctx = || state.ctx.clone();
-    (
+    let core = (
         health::HealthApi(Arc::clone(&state.health)),
         users::UsersApi(ctx()),
         conversations::ConversationsApi(ctx()),
@@ -153,18 +158,30 @@ fn operations(state: &ApiState) -> Operations {
         presence::PresenceApi(ctx()),
         events::EventsApi,
         erasure::ErasureApi(ctx()),
-        state.plugins.operations(),
-    )
+    );
+    (core, state.plugins.operations())
 }
 
 /// The path beside the documents that is in no document: nginx passes it to nobody.
 const METRICS_PATH: &str = "/metrics";
 
-/// The whole HTTP surface of the `api` role. It answers every request, whatever happens inside.
-pub fn endpoint(state: ApiState) -> BoxEndpoint<'static, Response> {
-    let described = document::service(operations(&state)).into_endpoint();
+/// The whole HTTP surface of the `api` role, with the operations of a plugin from outside. It answers every request, whatever happens inside.
+pub fn endpoint<P: Plugin>(state: ApiState, guest: Option<Arc<P>>) -> BoxEndpoint<'static, Response> {
+    let has_plugins = state.plugins.has_operations();
+    let shown = match guest {
+        Some(_) => document::Shown::with_guest::<P::Api>(
+            has_plugins,
+            document::Words {
+                example: P::example,
+                conflicting: P::CONFLICTING,
+            },
+        ),
+        None => document::Shown::new(has_plugins),
+    };
+    let operations = (operations(&state), Mounted(guest.map(Plugin::api)));
+    let described = document::service(operations).into_endpoint();
     let metrics = health::metrics(Arc::clone(&state.health));
-    let route = docs::add_to(Route::new())
+    let route = docs::add_to(Route::new(), shown)
         .at(METRICS_PATH, get(metrics))
         .nest_no_strip("/", described);
     let origins = state.origins.clone();

@@ -133,19 +133,19 @@ const REFUSALS: [(&str, &str, &str, Code, &str); 10] = [
 const PAGE_PARAMETERS: [&str; 4] = ["Limit", "Before", "After", "Around"];
 
 /// Completes every operation.
-pub fn complete(document: &mut Value) {
+pub fn complete(document: &mut Value, conflicting: &[&str]) {
     document["components"]["responses"] = refusals();
     document["components"]["parameters"] = parameters();
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     for (path, item) in paths {
         for (_, operation) in item.as_object_mut().into_iter().flatten() {
-            add_refusals(path, operation);
+            add_refusals(path, operation, conflicting);
         }
     }
     each_operation(document, &mut share_parameters);
 }
 
-fn add_refusals(path: &str, operation: &mut Value) {
+fn add_refusals(path: &str, operation: &mut Value, conflicting: &[&str]) {
     let id = operation["operationId"].as_str().unwrap_or_default();
     let is_guarded = operation["security"].is_array();
     let has_body = operation["requestBody"].is_object();
@@ -157,7 +157,9 @@ fn add_refusals(path: &str, operation: &mut Value) {
         "401" | "429" => is_guarded,
         "403" => FORBIDDEN.contains(&id),
         "404" => path.contains('{') || OF_THE_CALLER.contains(&id),
-        "409" => CONFLICTING.contains(&id) || crate::plugins::CONFLICTING.contains(&id),
+        "409" => [&CONFLICTING[..], crate::plugins::CONFLICTING, conflicting]
+            .iter()
+            .any(|ids| ids.contains(&id)),
         "413" | "415" => has_body,
         "503" => is_guarded || (path.contains("health") && !path.ends_with("live")),
         _ => true,

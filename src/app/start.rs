@@ -6,14 +6,15 @@ use std::{
     time::Duration,
 };
 
+use chat_sdk::plugin::Plugin;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::Instant;
 
 use crate::{
     auth::SetupError,
     bus::{Bus, BusOptions},
-    config::{AppEnv, Config},
-    plugins::{Core, Plugins},
+    config::{AppEnv, Config, Fault},
+    plugins::{self, Core, Make, Plugins},
     store::{PrepareError, Store},
 };
 
@@ -73,15 +74,42 @@ pub(super) fn metrics() -> PrometheusHandle {
 }
 
 /// Makes the plugins that the configuration names, and what they need in the database.
-pub(super) async fn start_plugins(config: &Config, core: &Core) -> Result<Plugins, StartError> {
-    let plugins = Plugins::register(config, core).map_err(|faults| {
+pub(super) async fn start_plugins<P: Plugin>(
+    config: &Config,
+    core: &Core,
+    guest: Option<Make<P>>,
+) -> Result<(Plugins, Option<Arc<P>>), StartError> {
+    let told = |faults: Vec<Fault>| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         StartError::Plugin(lines.join("; "))
-    })?;
-    patiently("MongoDB", || plugins.prepare())
-        .await
-        .map_err(|error| StartError::Mongo(brief(&error)))?;
-    Ok(plugins)
+    };
+    let name = guest.map(|_| P::NAME);
+    let plugins = Plugins::register(config, core, name).map_err(told)?;
+    let guest = plugins::register_guest(config, core, guest).map_err(told)?;
+    patiently("MongoDB", || async {
+        plugins.prepare().await?;
+        match &guest {
+            Some(guest) => guest.prepare().await,
+            None => Ok(()),
+        }
+    })
+    .await
+    .map_err(|error| StartError::Mongo(brief(&error)))?;
+    Ok((plugins, guest))
+}
+
+/// Prepares the database for the core and for the plugins, without a broker.
+///
+/// # Errors
+/// [`StartError::Mongo`], or [`StartError::Plugin`] when the settings of a plugin cannot be used.
+pub async fn prepare_with<P: Plugin>(
+    config: &Config,
+    guest: Option<Make<P>>,
+) -> Result<(), StartError> {
+    let (store, _) = open_store(config).await?;
+    let key = config.auth.secrets_key.as_ref();
+    let core = Core::without_broker(store, key, "migrate".to_owned());
+    start_plugins(config, &core, guest).await.map(drop)
 }
 
 /// Repeats `attempt` until it succeeds or the patience ends. Every failure is a line.

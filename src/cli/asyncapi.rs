@@ -20,15 +20,23 @@ pub struct AsyncapiArgs {
     /// Write the JSON Schema of each event into this folder instead.
     #[arg(long, value_name = "FOLDER", conflicts_with = "table")]
     schemas: Option<PathBuf>,
-    /// Print the table of events for the documents instead.
-    #[arg(long)]
-    table: bool,
+    /// Print the table of events for a document instead: of the stream, or of webhooks.
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "stream", value_name = "OF")]
+    table: Option<Table>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Json,
     Yaml,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Table {
+    /// docs/NATS.md
+    Stream,
+    /// docs/WEBHOOKS.md
+    Webhooks,
 }
 
 /// Prints or writes. The exit code is 1 when a file cannot be written.
@@ -44,9 +52,10 @@ pub fn run(args: &AsyncapiArgs) -> ExitCode {
     }
     let documents = catalogue::documents();
     let text = match (args.table, args.format) {
-        (true, _) => catalogue::table(),
-        (false, Format::Json) => documents.json,
-        (false, Format::Yaml) => documents.yaml,
+        (Some(Table::Stream), _) => catalogue::table(),
+        (Some(Table::Webhooks), _) => catalogue::webhooks_table(),
+        (None, Format::Json) => documents.json,
+        (None, Format::Yaml) => documents.yaml,
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,10 +8,11 @@ use crate::plugins;
 
 /// Prints "configuration is valid" with any warnings, or every fault on its own line.
 ///
-/// The exit code is 0, or 78 when there are faults.
-pub fn check(sources: &Sources) -> ExitCode {
+/// `guest` is the name of a plugin from outside. The exit code is 0, or 78 when there are faults.
+pub fn check(sources: &Sources, guest: Option<&str>) -> ExitCode {
     finish(write_check(
         sources,
+        guest,
         &mut io::stdout().lock(),
         &mut io::stderr().lock(),
     ))
@@ -38,13 +39,18 @@ fn finish(result: io::Result<bool>) -> ExitCode {
     }
 }
 
-fn write_check(sources: &Sources, out: &mut impl Write, err: &mut impl Write) -> io::Result<bool> {
+fn write_check(
+    sources: &Sources,
+    guest: Option<&str>,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<bool> {
     match Config::load(sources) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 writeln!(err, "warning: {warning}")?;
             }
-            let faults = plugins::faults(&loaded.config);
+            let faults = plugins::faults(&loaded.config, guest);
             for fault in &faults {
                 writeln!(err, "{fault}")?;
             }
@@ -126,7 +132,7 @@ mod tests {
     fn check_says_valid() {
         let (_dir, sources) = sources(&VALID);
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        assert!(write_check(&sources, &mut out, &mut err).expect("written"));
+        assert!(write_check(&sources, None, &mut out, &mut err).expect("written"));
         assert_eq!(String::from_utf8_lossy(&out), "configuration is valid\n");
         assert!(err.is_empty());
     }
@@ -135,7 +141,7 @@ mod tests {
     fn check_lists_every_fault_on_a_line() {
         let (_dir, sources) = sources(&[("PORT", "x")]);
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        assert!(!write_check(&sources, &mut out, &mut err).expect("written"));
+        assert!(!write_check(&sources, None, &mut out, &mut err).expect("written"));
         assert!(out.is_empty());
         let err = String::from_utf8_lossy(&err);
         let names: Vec<&str> = err

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+use chat_sdk::plugin::Plugin;
 use clap::Args;
 
 use crate::{
-    app,
+    app::{self, StartError},
     config::{self, Config, Sources},
+    plugins::Make,
 };
 
 /// What `migrate` is told.
@@ -18,8 +20,8 @@ pub struct MigrateArgs {
     restored: bool,
 }
 
-/// Creates what is missing in the database.
-pub fn run(args: &MigrateArgs, sources: &Sources) -> ExitCode {
+/// Creates what is missing in the database, for the core and for the plugins that the configuration names.
+pub fn run<P: Plugin>(args: &MigrateArgs, sources: &Sources, guest: Option<Make<P>>) -> ExitCode {
     let config = match Config::load(sources) {
         Ok(loaded) => loaded.config,
         Err(faults) => {
@@ -30,9 +32,9 @@ pub fn run(args: &MigrateArgs, sources: &Sources) -> ExitCode {
     super::block_on(async move {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let done = match args.restored {
-            false => app::open_store(&config)
+            false => app::prepare_with(&config, guest)
                 .await
-                .map(|_| "the database is prepared"),
+                .map(|()| "the database is prepared"),
             true => app::begin_epoch(&config).await.map(
                 |()| "a new epoch of the log has begun, and the event stream will be made anew",
             ),
@@ -44,7 +46,10 @@ pub fn run(args: &MigrateArgs, sources: &Sources) -> ExitCode {
             }
             Err(error) => {
                 eprintln!("{error}");
-                ExitCode::from(super::EXIT_UNAVAILABLE)
+                ExitCode::from(match error {
+                    StartError::Plugin(_) => config::EXIT_CODE,
+                    _ => super::EXIT_UNAVAILABLE,
+                })
             }
         }
     })

@@ -13,12 +13,17 @@ pub mod healthcheck;
 pub mod migrate;
 pub mod openapi;
 pub mod serve;
+pub mod webhooks;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use chat_sdk::plugin::Plugin;
 use clap::{Parser, Subcommand};
 
-use crate::config::Sources;
+use crate::{
+    config::Sources,
+    plugins::{Make, Nothing},
+};
 
 /// The exit code for a dependency that is not there.
 pub const EXIT_UNAVAILABLE: u8 = 69;
@@ -51,6 +56,8 @@ enum Command {
     Openapi(openapi::OpenapiArgs),
     /// Print the AsyncAPI document of events, or write their JSON Schemas.
     Asyncapi(asyncapi::AsyncapiArgs),
+    /// Look after the webhooks of a running service: endpoints, deliveries, dead letters.
+    Webhooks(webhooks::WebhooksArgs),
     /// Drive a running service and print what it costs.
     Bench(Box<bench::BenchArgs>),
 }
@@ -65,18 +72,24 @@ enum ConfigCommand {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
+    run_with::<Nothing>(None)
+}
+
+/// The same for a program that brings a plugin of its own: `serve` runs it and `migrate` prepares it, when `PLUGINS` names it.
+pub fn run_with<P: Plugin>(guest: Option<Make<P>>) -> ExitCode {
     let cli = Cli::parse();
     let sources = Sources::of_process(cli.config);
     match cli.command {
-        Command::Serve(args) => serve::run(&args, &sources),
+        Command::Serve(args) => serve::run(&args, &sources, guest),
         Command::Config { command } => match command {
-            ConfigCommand::Check => config::check(&sources),
+            ConfigCommand::Check => config::check(&sources, guest.map(|_| P::NAME)),
             ConfigCommand::Show => config::show(&sources),
         },
-        Command::Migrate(args) => migrate::run(&args, &sources),
+        Command::Migrate(args) => migrate::run(&args, &sources, guest),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Openapi(args) => openapi::run(&args),
         Command::Asyncapi(args) => asyncapi::run(&args),
+        Command::Webhooks(args) => webhooks::run(&args, &sources),
         Command::Bench(args) => block_on(async {
             match bench::run(*args).await {
                 Ok(()) => ExitCode::SUCCESS,

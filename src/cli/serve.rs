@@ -2,15 +2,16 @@
 
 use std::process::ExitCode;
 
+use chat_sdk::plugin::Plugin;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    app::{self, Listeners, Roles},
+    app::{self, Listeners, Roles, StartError},
     config::{self, Config, LogFormat, Sources},
-    plugins,
+    plugins::{self, Make},
 };
 
 /// What `serve` takes.
@@ -22,7 +23,7 @@ pub struct ServeArgs {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run(args: &ServeArgs, sources: &Sources) -> ExitCode {
+pub fn run<P: Plugin>(args: &ServeArgs, sources: &Sources, guest: Option<Make<P>>) -> ExitCode {
     let loaded = match Config::load(sources) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -31,7 +32,7 @@ pub fn run(args: &ServeArgs, sources: &Sources) -> ExitCode {
         }
     };
     let config = loaded.config;
-    let faults = plugins::faults(&config);
+    let faults = plugins::faults(&config, guest.map(|_| P::NAME));
     if !faults.is_empty() {
         for fault in faults {
             eprintln!("{fault}");
@@ -48,10 +49,15 @@ pub fn run(args: &ServeArgs, sources: &Sources) -> ExitCode {
         tokio::spawn(stop_on_signal(stop.clone()));
         let run = async {
             let listeners = Listeners::open(&config, roles)?;
-            app::run(config, roles, listeners, stop).await
+            app::run_with(config, roles, listeners, stop, guest).await
         };
         match run.await {
             Ok(()) => ExitCode::SUCCESS,
+            // What only the plugin itself knows of its settings.
+            Err(error @ StartError::Plugin(_)) => {
+                eprintln!("{error}");
+                ExitCode::from(config::EXIT_CODE)
+            }
             Err(error) => {
                 tracing::error!("{error}");
                 ExitCode::from(super::EXIT_UNAVAILABLE)

@@ -14,6 +14,7 @@
 //! This room knows no other room, and no driver: it only says what was asked for.
 
 mod auth;
+mod caller;
 mod cors;
 mod dotenv;
 mod limits;
@@ -38,6 +39,7 @@ mod tests_rules;
 use std::fmt;
 
 pub use auth::{Auth, TokenKey};
+pub use caller::Caller;
 pub use cors::{Cors, Origins};
 pub use limits::{Limits, RateLimit};
 pub use plugins::Plugins;

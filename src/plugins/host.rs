@@ -21,7 +21,8 @@ use crate::{
 /// What hosts are made of.
 pub struct Core {
     store: Arc<Store>,
-    durables: Arc<durables::Durables<Store>>,
+    /// Absent where there is no broker.
+    durables: Option<Arc<durables::Durables<Store>>>,
     key: Option<Arc<LessSafeKey>>,
     /// This process's name in leases.
     holder: String,
@@ -31,8 +32,21 @@ impl Core {
     /// The core of this process. `secrets_key` encrypts what plugins store of secrets.
     pub fn new(store: Arc<Store>, bus: Bus, secrets_key: Option<&Secret>, holder: String) -> Self {
         let backfill = Arc::new(FromLog(Arc::clone(&store)));
+        let durables = durables::Durables::new(bus, Arc::clone(&store), backfill);
         Self {
-            durables: durables::Durables::new(bus, Arc::clone(&store), backfill),
+            durables: Some(durables),
+            ..Self::without_broker(store, secrets_key, holder)
+        }
+    }
+
+    /// A core that has the database alone: enough to prepare plugins.
+    pub fn without_broker(
+        store: Arc<Store>,
+        secrets_key: Option<&Secret>,
+        holder: String,
+    ) -> Self {
+        Self {
+            durables: None,
             store,
             key: secrets_key.map(|secret| Arc::new(sealing_key(secret.expose()))),
             holder,
@@ -46,7 +60,7 @@ impl Core {
             store: Arc::clone(&self.store),
             durables: PluginDurables {
                 plugin: name,
-                durables: Arc::clone(&self.durables),
+                durables: self.durables.clone(),
             },
             key: self.key.clone(),
             holder: self.holder.clone(),
@@ -233,7 +247,7 @@ impl durables::Backfill for FromLog {
 /// The durables of one plugin.
 struct PluginDurables {
     plugin: &'static str,
-    durables: Arc<durables::Durables<Store>>,
+    durables: Option<Arc<durables::Durables<Store>>>,
 }
 
 impl PluginDurables {
@@ -245,6 +259,11 @@ impl PluginDurables {
         spec.name = self.full(&spec.name);
         spec
     }
+
+    fn on_broker(&self) -> Result<&Arc<durables::Durables<Store>>, DurableError> {
+        let durables = self.durables.as_ref();
+        durables.ok_or_else(|| DurableError("there is no broker while the database is prepared".to_owned()))
+    }
 }
 
 fn failed(error: BusError) -> DurableError {
@@ -254,12 +273,12 @@ fn failed(error: BusError) -> DurableError {
 impl Durables for PluginDurables {
     fn declare(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DurableError>> {
         let spec = self.spec(spec);
-        Box::pin(async move { self.durables.declare(&spec).await.map_err(failed) })
+        Box::pin(async move { self.on_broker()?.declare(&spec).await.map_err(failed) })
     }
 
     fn remove(&self, name: &str) -> BoxFuture<'_, Result<(), DurableError>> {
         let name = self.full(name);
-        Box::pin(async move { self.durables.remove(&name).await.map_err(failed) })
+        Box::pin(async move { self.on_broker()?.remove(&name).await.map_err(failed) })
     }
 
     fn run(
@@ -269,27 +288,30 @@ impl Durables for PluginDurables {
         stop: CancellationToken,
     ) -> BoxFuture<'static, ()> {
         let spec = self.spec(spec);
-        Box::pin(Arc::clone(&self.durables).run(spec, consumer, stop))
+        match self.durables.clone() {
+            Some(durables) => Box::pin(durables.run(spec, consumer, stop)),
+            None => Box::pin(std::future::ready(())),
+        }
     }
 
     fn rewind(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DurableError>> {
         let spec = self.spec(spec);
-        Box::pin(async move { self.durables.rewind(&spec).await.map_err(failed) })
+        Box::pin(async move { self.on_broker()?.rewind(&spec).await.map_err(failed) })
     }
 
     fn pause(&self, name: &str, pause: Duration) -> BoxFuture<'_, Result<(), DurableError>> {
         let name = self.full(name);
-        Box::pin(async move { self.durables.pause(&name, pause).await.map_err(failed) })
+        Box::pin(async move { self.on_broker()?.pause(&name, pause).await.map_err(failed) })
     }
 
     fn resume(&self, name: &str) -> BoxFuture<'_, Result<(), DurableError>> {
         let name = self.full(name);
-        Box::pin(async move { self.durables.resume(&name).await.map_err(failed) })
+        Box::pin(async move { self.on_broker()?.resume(&name).await.map_err(failed) })
     }
 
     fn lag(&self, name: &str) -> BoxFuture<'_, Result<Lag, DurableError>> {
         let name = self.full(name);
-        Box::pin(async move { self.durables.lag(&name).await.map_err(failed) })
+        Box::pin(async move { self.on_broker()?.lag(&name).await.map_err(failed) })
     }
 
     fn put(
@@ -298,7 +320,7 @@ impl Durables for PluginDurables {
         events: Vec<ReplayedEvent>,
     ) -> BoxFuture<'_, Result<(), DurableError>> {
         let name = self.full(name);
-        Box::pin(async move { self.durables.put(&name, &events).await.map_err(failed) })
+        Box::pin(async move { self.on_broker()?.put(&name, &events).await.map_err(failed) })
     }
 
     fn pull(
@@ -308,7 +330,10 @@ impl Durables for PluginDurables {
         wait: Duration,
     ) -> BoxFuture<'_, Result<Vec<Pulled>, DurableError>> {
         let spec = self.spec(spec);
-        Box::pin(async move { self.durables.pull(&spec, limit, wait).await.map_err(failed) })
+        Box::pin(async move {
+            let durables = self.on_broker()?;
+            durables.pull(&spec, limit, wait).await.map_err(failed)
+        })
     }
 
     fn acknowledge(
@@ -318,10 +343,8 @@ impl Durables for PluginDurables {
     ) -> BoxFuture<'_, Result<usize, DurableError>> {
         let spec = self.spec(spec);
         Box::pin(async move {
-            self.durables
-                .acknowledge(&spec, &tokens)
-                .await
-                .map_err(failed)
+            let durables = self.on_broker()?;
+            durables.acknowledge(&spec, &tokens).await.map_err(failed)
         })
     }
 }

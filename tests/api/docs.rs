@@ -175,3 +175,23 @@ async fn every_operation_is_described_for_people_and_generators() {
         }
     }
 }
+
+#[tokio::test]
+async fn without_plugins_the_documents_have_none_of_their_operations() {
+    let service = Service::builder().env("PLUGINS", "none").start().await;
+    let served = wire::send(&service, "GET", "/api/docs-json", &[], b"").await;
+    let text = String::from_utf8_lossy(&served.body).into_owned();
+    assert!(!text.contains("/webhooks"), "no operation of webhooks is there");
+    let served = served.json();
+    assert!(served["paths"]["/api/conversations"].is_object());
+    for path in ["/api/docs-yaml", "/api/docs"] {
+        let page = wire::send(&service, "GET", path, &[], b"").await;
+        let text = String::from_utf8_lossy(&page.body).into_owned();
+        assert!(!text.contains("/api/admin/webhooks"), "{path}");
+    }
+    service
+        .internal()
+        .get("/api/admin/webhooks")
+        .await
+        .expect_error(404, "NOT_FOUND");
+}

@@ -23,7 +23,7 @@ pub use client::{Answer, Client, User};
 pub use front::Front;
 pub use line::Line;
 pub use node::Node;
-pub use place::{INTERNAL_SECRET, Place};
+pub use place::{INTERNAL_SECRET, JWT_SECRET, Place};
 pub use process::mortal;
 pub use receiver::{Answering, Received, Receiver};
 pub use servers::{Mongod, Nats};

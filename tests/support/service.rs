@@ -2,9 +2,11 @@
 
 use std::{ops::Deref, path::Path, sync::Arc, sync::mpsc, time::Duration};
 
+use chat_sdk::plugin::Plugin;
 use chat_service::{
     app::{self, Listeners, Roles},
     config::{Config, Sources},
+    plugins::{Make, Nothing},
 };
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
@@ -24,6 +26,7 @@ pub struct Builder {
     place: Option<Arc<Place>>,
     mongodb_uri: Option<String>,
     nats_url: Option<String>,
+    toml: Option<String>,
 }
 
 /// A running service.
@@ -56,6 +59,7 @@ impl Service {
             place: None,
             mongodb_uri: None,
             nats_url: None,
+            toml: None,
         }
     }
 
@@ -109,6 +113,12 @@ impl Builder {
         self
     }
 
+    /// With a `chat.toml`.
+    pub fn toml(mut self, text: &str) -> Self {
+        self.toml = Some(text.to_owned());
+        self
+    }
+
     /// With the database and prefix of another service: one deployment, several nodes.
     pub fn database(mut self, other: &Node) -> Self {
         self.place = Some(Arc::clone(other.place()));
@@ -157,10 +167,21 @@ impl Builder {
 
     /// A service in this process, ready.
     pub async fn start(self) -> Service {
+        self.start_with::<Nothing>(None).await
+    }
+
+    /// The same with a plugin from outside.
+    pub async fn start_with<P: Plugin>(self, guest: Option<Make<P>>) -> Service {
         let place = self.place();
         start_logging();
+        let folder = tempfile::tempdir().expect("a folder");
+        let toml_path = self.toml.as_ref().map(|text| {
+            let path = folder.path().join("chat.toml");
+            std::fs::write(&path, text).expect("a file");
+            path
+        });
         let sources = Sources {
-            toml_path: None,
+            toml_path,
             dir: Path::new("/nonexistent").to_owned(),
             env: self.settings(&place),
         };
@@ -185,7 +206,7 @@ impl Builder {
         let node = Node::new(place, port(&listeners.api), port(&listeners.ws));
         let stop = CancellationToken::new();
         let (end, ended) = mpsc::channel();
-        let run = app::run(config, roles, listeners, stop.clone());
+        let run = app::run_with(config, roles, listeners, stop.clone(), guest);
         runtime.spawn(async move {
             let outcome = run.await;
             let _ = end.send(format!("{outcome:?}"));

@@ -91,14 +91,16 @@ async fn after_the_last_retry_an_event_is_a_dead_letter_and_can_be_replayed() {
         (hook.dead_letters().await.len() == 2).then_some(())
     })
     .await;
+    let all = "/api/admin/webhooks/dead-letters/replay";
     let replayed = host
-        .post(
-            "/api/admin/webhooks/dead-letters/replay",
-            json!({ "endpointId": hook.id }),
-        )
+        .post(all, json!({ "endpointId": hook.id, "limit": 1 }))
         .await
         .expect(200);
-    assert_eq!(replayed, json!({ "replayed": 2, "hasMore": false }));
+    assert_eq!(replayed["replayed"], 1);
+    assert_eq!(replayed["remaining"], 1, "{replayed}");
+    let rest = json!({ "endpointId": hook.id, "before": replayed["nextCursor"] });
+    let replayed = host.post(all, rest).await.expect(200);
+    assert_eq!(replayed, json!({ "replayed": 1, "hasMore": false }));
     eventually("the list is empty", || async {
         hook.dead_letters().await.is_empty().then_some(())
     })
@@ -292,4 +294,25 @@ async fn what_happened_before_an_endpoint_was_made_can_be_delivered_to_it() {
     for n in 0..5 {
         receiver.wait_taken(&format!("early {n}")).await;
     }
+    // Piece by piece it is the same five.
+    let (mut body, mut count) = (json!({ "since": since, "limit": 2 }), 0);
+    loop {
+        let put = host
+            .post(&hook.path("/backfill"), body.clone())
+            .await
+            .expect(200);
+        count += put["replayed"].as_u64().expect("a number");
+        if put["hasMore"] == false {
+            break;
+        }
+        assert!(put["upTo"].is_string(), "{put}");
+        body["after"] = put["nextCursor"].clone();
+    }
+    assert_eq!(count, 5);
+    host.post(
+        &hook.path("/backfill"),
+        json!({ "since": since, "after": "yesterday" }),
+    )
+    .await
+    .expect_error(400, "VALIDATION_ERROR");
 }

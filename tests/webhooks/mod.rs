@@ -1,6 +1,8 @@
 //! Webhooks, as a host sees them: a real receiver, the admin API, and a broker and workers that die.
 
 mod admin;
+mod bench;
+mod command;
 mod deliver;
 mod faults;
 mod lag;

@@ -108,6 +108,74 @@ fn run_with(mut command: Command, input: &str) {
     );
 }
 
+/// The first block of docs/WEBHOOKS.md in `language` that has `mark` in it, as a reader copies it.
+fn recipe(language: &str, mark: &str) -> String {
+    let path = format!("{}/docs/WEBHOOKS.md", env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(path).expect("docs/WEBHOOKS.md");
+    let begin = format!("```{language}\n");
+    let mut blocks = document.split(begin.as_str()).skip(1);
+    blocks
+        .find_map(|rest| {
+            let block = rest.split("\n```").next()?;
+            block.contains(mark).then(|| format!("{block}\n"))
+        })
+        .unwrap_or_else(|| panic!("docs/WEBHOOKS.md has no {language} recipe with {mark}"))
+}
+
+/// What follows the recipe: it must take the delivery as it came, and nothing else.
+const ASK_IN_PYTHON: &str = r#"
+import json, sys
+case = json.load(sys.stdin)
+body, signature = case["body"].encode(), case["signature"]
+assert is_ours(case["secret"], body, signature) is True, "the delivery is refused"
+assert not is_ours(case["secret"], body + b" ", signature), "a changed body"
+assert not is_ours(case["secret"] + "x", body, signature), "another secret"
+assert not is_ours(case["secret"], body, signature[:-1]), "a cut signature"
+assert not is_ours(case["secret"], body, ""), "no signature"
+"#;
+
+/// The same.
+const ASK_IN_NODE: &str = r#"
+import { readFileSync } from "node:fs";
+const given = JSON.parse(readFileSync(0));
+const body = Buffer.from(given.body);
+const must = (is, what) => { if (!is) throw new Error(what); };
+must(isOurs(given.secret, body, given.signature) === true, "the delivery is refused");
+must(isOurs(given.secret, given.body, given.signature) === true, "as text too");
+must(!isOurs(given.secret, Buffer.concat([body, Buffer.from(" ")]), given.signature), "a changed body");
+must(!isOurs(given.secret + "x", body, given.signature), "another secret");
+must(!isOurs(given.secret, body, given.signature.slice(0, -1)), "a cut signature");
+must(!isOurs(given.secret, body, undefined), "no signature");
+"#;
+
+#[tokio::test]
+async fn the_recipes_of_the_document_verify_a_delivery_as_they_are_copied() {
+    let service = Service::start().await;
+    let receiver = Receiver::start().await;
+    let hook = hook(&service, &receiver, json!({})).await;
+    let (alice, conversation) = scene(&service).await;
+    alice.say(&conversation, "Grüße, 名前, \u{1f469}\u{200d}\u{1f680}").await;
+    let received = receiver.wait_for("message.created", 1).await.remove(0);
+    let case = json!({
+        "secret": hook.secret,
+        "body": String::from_utf8(received.body.to_vec()).expect("text"),
+        "signature": received.header("x-webhook-signature"),
+    })
+    .to_string();
+    let mut python = Command::new("python3");
+    python.args(["-c", &(recipe("python", "def is_ours") + ASK_IN_PYTHON)]);
+    run_with(python, &case);
+    // The same condition as for the library: `./dev test` finds npm, and with it Node.
+    if std::env::var("TEST_STANDARD_WEBHOOKS_NODE").is_ok() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = folder.path().join("recipe.mjs");
+        std::fs::write(&script, recipe("js", "function isOurs") + ASK_IN_NODE).expect("a file");
+        let mut node = Command::new("node");
+        node.arg(script);
+        run_with(node, &case);
+    }
+}
+
 #[tokio::test]
 async fn a_delivery_is_the_envelope_with_both_families_of_headers() {
     let service = Service::start().await;

@@ -168,6 +168,11 @@ impl Letters {
             .await?)
     }
 
+    /// How many there are.
+    pub async fn count(&self, which: &Which) -> Result<u64, HostError> {
+        Ok(self.0.count_documents(which.filter()).await?)
+    }
+
     /// Notes that `letters` are put in again, and answers their events.
     pub async fn replay(&self, letters: &[Letter]) -> Result<Vec<ReplayedEvent>, HostError> {
         let ids: Vec<&str> = letters.iter().map(|letter| letter.id.as_str()).collect();

@@ -164,9 +164,16 @@ impl Records {
     pub async fn write(&self) {
         let mut inbox = self.inbox.lock().await;
         let mut batch = Vec::new();
-        while inbox.recv_many(&mut batch, BATCH).await > 0 {
+        loop {
+            let count = inbox.recv_many(&mut batch, BATCH).await;
+            if count == 0 {
+                return;
+            }
             self.flush(&mut batch).await;
-            tokio::time::sleep(PERIOD).await;
+            // A full batch means that more than this is waiting.
+            if count < BATCH {
+                tokio::time::sleep(PERIOD).await;
+            }
         }
     }
 

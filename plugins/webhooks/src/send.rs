@@ -14,7 +14,7 @@ use reqwest::{
 };
 
 use crate::{
-    address::{GuardedResolver, Reach, RefusedAddress, SystemLookup},
+    address::{GuardedResolver, Lookup, Reach, RefusedAddress, SystemLookup},
     records::Attempt,
     sign::Keys,
 };
@@ -60,6 +60,18 @@ impl Sender {
     /// # Errors
     /// When the client cannot be made: the system's certificates cannot be read.
     pub fn new(reach: Reach, timeout: Duration) -> Result<Self, reqwest::Error> {
+        Self::with_lookup(reach, timeout, Arc::new(SystemLookup))
+    }
+
+    /// A sender that asks `lookup` for the addresses of names.
+    ///
+    /// # Errors
+    /// As [`Sender::new`].
+    pub fn with_lookup(
+        reach: Reach,
+        timeout: Duration,
+        lookup: Arc<dyn Lookup>,
+    ) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
             .user_agent(concat!("chat-service-webhooks/", env!("CARGO_PKG_VERSION")))
             .timeout(timeout)
@@ -70,10 +82,7 @@ impl Sender {
             .referer(false)
             .http1_only()
             .pool_idle_timeout(IDLE)
-            .dns_resolver(Arc::new(GuardedResolver::new(
-                reach,
-                Arc::new(SystemLookup),
-            )))
+            .dns_resolver(Arc::new(GuardedResolver::new(reach, lookup)))
             .build()?;
         Ok(Self { client, reach })
     }
@@ -216,7 +225,143 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::Future,
+        net::SocketAddr,
+        pin::Pin,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use bytes::Bytes;
+    use chat_sdk::EventId;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
     use super::*;
+    use crate::sign::Key;
+
+    /// Answers its addresses one after the other, the last one for ever.
+    struct Rebinding {
+        answers: Vec<&'static str>,
+        asked: AtomicUsize,
+    }
+
+    impl Rebinding {
+        fn new(answers: &[&'static str]) -> Arc<Self> {
+            Arc::new(Self {
+                answers: answers.to_vec(),
+                asked: AtomicUsize::new(0),
+            })
+        }
+    }
+
+    impl Lookup for Rebinding {
+        fn lookup(
+            &self,
+            _host: String,
+        ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>> {
+            let turn = self.asked.fetch_add(1, Ordering::SeqCst);
+            let answer = self.answers[turn.min(self.answers.len() - 1)];
+            let address = SocketAddr::new(answer.parse().expect("an address"), 0);
+            Box::pin(async move { Ok(vec![address]) })
+        }
+    }
+
+    /// A server of loopback that takes everything, closes the connection, and counts.
+    async fn house() -> (u16, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let visits = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&visits);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        (port, visits)
+    }
+
+    fn delivery() -> Delivery {
+        Delivery {
+            event_id: EventId::generate(),
+            kind: "message.created".to_owned(),
+            owner: "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6".to_owned(),
+            seq: Some(1),
+            payload: Bytes::from_static(b"{}"),
+            attempt: 1,
+            is_replay: false,
+        }
+    }
+
+    async fn attempt(reach: Reach, lookup: Arc<Rebinding>, url: &str) -> Result<(), String> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let timeout = Duration::from_secs(5);
+        let sender = Sender::with_lookup(reach, timeout, lookup).expect("a sender");
+        let keys = Keys {
+            newest: Key::new("0123456789abcdef0123456789abcdef"),
+            previous: None,
+        };
+        let sent = sender.attempt(url, &keys, &delivery()).await;
+        sent.result.map_err(|refused| refused.reason)
+    }
+
+    const PUBLIC_ONLY: Reach = Reach {
+        is_private_allowed: false,
+        is_loopback_allowed: false,
+    };
+
+    #[tokio::test]
+    async fn a_name_that_leads_into_the_house_at_the_moment_of_dialling_is_not_dialled() {
+        let (port, visits) = house().await;
+        let url = format!("http://shop.example:{port}/hook");
+        for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0"] {
+            // Public when the endpoint was made, and for whoever asks first; the house when it is dialled.
+            PUBLIC_ONLY.check_url(&url).expect("a name is no address yet");
+            let refused = attempt(PUBLIC_ONLY, Rebinding::new(&[address]), &url).await;
+            assert_eq!(
+                refused,
+                Err("the address is private, loopback or link-local, and not allowed".to_owned()),
+                "{address}"
+            );
+        }
+        assert_eq!(visits.load(Ordering::SeqCst), 0, "nothing was dialled");
+    }
+
+    #[tokio::test]
+    async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
+        let (port, visits) = house().await;
+        let url = format!("http://shop.example:{port}/hook");
+        let loopback = Reach {
+            is_loopback_allowed: true,
+            ..PUBLIC_ONLY
+        };
+        // Whoever asked twice would dial the second answer, where nobody is.
+        let lookup = Rebinding::new(&["127.0.0.1", "10.255.255.1"]);
+        assert_eq!(attempt(loopback, Arc::clone(&lookup), &url).await, Ok(()));
+        assert_eq!(lookup.asked.load(Ordering::SeqCst), 1, "one question a dial");
+        assert_eq!(visits.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_written_out_is_checked_at_every_attempt() {
+        let (port, visits) = house().await;
+        for host in ["127.0.0.1", "127.1", "2130706433", "[::1]", "[::ffff:7f00:1]"] {
+            // As if it had been stored when it was allowed: the resolver is not asked about it.
+            let lookup = Rebinding::new(&["93.184.216.34"]);
+            let url = format!("http://{host}:{port}/hook");
+            let refused = attempt(PUBLIC_ONLY, Arc::clone(&lookup), &url).await;
+            let reason = refused.expect_err("it is refused");
+            assert!(reason.contains("private, loopback or link-local"), "{reason}");
+            assert_eq!(lookup.asked.load(Ordering::SeqCst), 0);
+        }
+        assert_eq!(visits.load(Ordering::SeqCst), 0, "nothing was dialled");
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

@@ -145,10 +145,26 @@ fn point_to_definitions(value: &mut Value) {
     }
 }
 
-/// The catalogue as a table of Markdown, for the documents.
+/// The catalogue as a table of Markdown, for the document on the stream.
 pub fn table() -> String {
+    table_of(EventType::ALL.iter().copied())
+}
+
+/// The same for the document on webhooks: what an endpoint can get.
+pub fn webhooks_table() -> String {
+    let mut text = table_of(
+        EventType::ALL
+            .iter()
+            .copied()
+            .filter(|kind| *kind != EventType::Noop),
+    );
+    text.push_str("| `webhook.test` | no | `{ webhookId }` | You asked for a test. |\n");
+    text
+}
+
+fn table_of(kinds: impl Iterator<Item = EventType>) -> String {
     let mut text = String::from("| type | in the log | data | told when |\n|---|---|---|---|\n");
-    for kind in EventType::ALL {
+    for kind in kinds {
         let logged = if kind.is_logged() { "yes" } else { "no" };
         text.push_str(&format!(
             "| `{kind}` | {logged} | `{}` | {}. |\n",
@@ -216,10 +232,15 @@ mod tests {
 
     #[test]
     fn the_tables_of_the_documents_are_those_of_the_code() {
-        let text = std::fs::read_to_string(root().join("docs/NATS.md")).expect("readable");
-        assert!(
-            text.contains(&table()),
-            "the table of events in docs/NATS.md is not what the code says; print it with: cargo run -- asyncapi --table"
-        );
+        for (file, table, option) in [
+            ("docs/NATS.md", table(), "--table"),
+            ("docs/WEBHOOKS.md", webhooks_table(), "--table webhooks"),
+        ] {
+            let text = std::fs::read_to_string(root().join(file)).expect("readable");
+            assert!(
+                text.contains(&table),
+                "the table of events in {file} is not what the code says; print it with: cargo run -- asyncapi {option}"
+            );
+        }
     }
 }

@@ -43,6 +43,8 @@ const MARK_PERIOD: Duration = Duration::from_secs(2);
 const IDLE_MARK_PERIOD: Duration = Duration::from_secs(60);
 /// When an event is given out again whose handler panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(10);
+/// How long a pull waits for more free hands when nearly all are busy.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long the events in flight may take at the end.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -146,6 +148,18 @@ impl<L: Ledger + 'static> Following<'_, L> {
         let mut free = vec![first];
         while let Ok(slot) = Arc::clone(self.slots).try_acquire_owned() {
             free.push(slot);
+        }
+        // A pull costs the broker a subscription, however little it asks for: under load one for each hand that becomes free would cost as much as the events.
+        let enough = self.placed.spec.concurrency / 4;
+        if free.len() < enough {
+            let gather = async {
+                while free.len() < enough
+                    && let Ok(slot) = Arc::clone(self.slots).acquire_owned().await
+                {
+                    free.push(slot);
+                }
+            };
+            let _ = tokio::time::timeout(GATHER, gather).await;
         }
         let mut messages = pulls
             .batch()

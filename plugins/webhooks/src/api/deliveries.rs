@@ -13,7 +13,7 @@ use poem_openapi::{
 use serde_json::json;
 
 use super::{
-    MOST_REPLAYED, PIECE, Shared, Tag, cut, limit_of,
+    PIECE, Shared, Tag, cut, limit_of, most_replayed,
     shapes::{AttemptList, Backfill, DeliveryPage, DeliveryStatus, Replayed, TestSent},
 };
 
@@ -69,15 +69,20 @@ impl DeliveriesApi {
     ) -> Result<Json<Replayed>, Refusal> {
         let endpoint = self.0.find(&id.0).await?;
         let kinds = endpoint.kinds();
-        let mut position = LogPosition::before(body.0.since);
+        let most = most_replayed(body.0.limit);
+        let mut position = match &body.0.after {
+            Some(cursor) => read_position(cursor)?,
+            None => LogPosition::before(body.0.since),
+        };
         let mut replayed = 0;
-        let mut newest = body.0.since;
+        let mut up_to = body.0.since;
         let mut is_end = false;
-        while replayed < MOST_REPLAYED && !is_end {
-            let page = self.0.host().read_log(position, None, PIECE).await?;
+        while replayed < most && !is_end {
+            let piece = PIECE.min(most - replayed);
+            let page = self.0.host().read_log(position, None, piece).await?;
             (position, is_end) = (page.next, page.is_end);
             if let Some(last) = page.events.last() {
-                newest = newest.max(last.at);
+                up_to = up_to.max(last.at);
             }
             let events: Vec<ReplayedEvent> = page
                 .events
@@ -102,8 +107,10 @@ impl DeliveriesApi {
         Ok(Json(Replayed {
             replayed: replayed as u64,
             has_more: !is_end,
-            next_cursor: None,
-            next_since: (!is_end).then_some(newest),
+            // The place in the log and not a moment: an event may be taken in a little after a younger one.
+            next_cursor: (!is_end).then(|| position.0.to_string()),
+            remaining: None,
+            up_to: (!is_end).then_some(up_to),
         }))
     }
 
@@ -161,4 +168,12 @@ impl DeliveriesApi {
             attempts: record.attempts.into_iter().map(Into::into).collect(),
         }))
     }
+}
+
+/// The place in the log that a `nextCursor` of a backfill names.
+fn read_position(cursor: &str) -> Result<LogPosition, Refusal> {
+    cursor
+        .parse()
+        .map(LogPosition)
+        .map_err(|_| Refusal::invalid("after", "must be the nextCursor of a backfill"))
 }

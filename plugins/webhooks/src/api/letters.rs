@@ -12,7 +12,7 @@ use poem_openapi::{
 };
 
 use super::{
-    MOST_REPLAYED, PIECE, Shared, Tag, cut, limit_of,
+    PIECE, Shared, Tag, cut, limit_of, most_replayed,
     shapes::{DeadLetter, DeadLetterPage, Replay, Replayed},
 };
 use crate::letters::Which;
@@ -80,9 +80,11 @@ impl LettersApi {
             since: body.0.since,
             before: body.0.before,
         };
+        let most = most_replayed(body.0.limit);
         let mut replayed = 0;
-        while replayed < MOST_REPLAYED {
-            let letters = self.0.plugin.letters.page(&which, PIECE as i64).await?;
+        while replayed < most {
+            let piece = PIECE.min(most - replayed);
+            let letters = self.0.plugin.letters.page(&which, piece as i64).await?;
             let Some(last) = letters.last() else {
                 which.before = None;
                 break;
@@ -100,16 +102,22 @@ impl LettersApi {
                 let events = self.0.plugin.letters.replay(&letters).await?;
                 self.0.put(endpoint_id, events).await?;
             }
-            if letters.len() < PIECE {
+            if letters.len() < piece {
                 which.before = None;
                 break;
             }
         }
+        let remaining = match which.before {
+            Some(_) => self.0.plugin.letters.count(&which).await?,
+            None => 0,
+        };
+        let next_cursor = which.before.filter(|_| remaining > 0);
         Ok(Json(Replayed {
             replayed: replayed as u64,
-            has_more: which.before.is_some(),
-            next_cursor: which.before,
-            next_since: None,
+            has_more: next_cursor.is_some(),
+            remaining: next_cursor.is_some().then_some(remaining),
+            next_cursor,
+            up_to: None,
         }))
     }
 

@@ -147,6 +147,12 @@ fn missing() -> Refusal {
     Refusal::NotFound("There is no such webhook endpoint.".into())
 }
 
+/// How many events a request that said `limit` puts in again.
+fn most_replayed(limit: Option<i64>) -> usize {
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.unwrap_or(MOST_REPLAYED).min(MOST_REPLAYED)
+}
+
 fn limit_of(limit: Option<i64>) -> usize {
     usize::try_from(limit.unwrap_or(50)).unwrap_or(50)
 }

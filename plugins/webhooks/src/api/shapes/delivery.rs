@@ -153,6 +153,11 @@ pub struct AttemptList {
 pub struct Backfill {
     /// The moment.
     pub since: Timestamp,
+    /// What follows this `nextCursor`.
+    pub after: Option<String>,
+    /// After how many events to stop, 10,000 unless told; a few more may come along.
+    #[oai(validator(minimum(value = "1"), maximum(value = "10000")))]
+    pub limit: Option<i64>,
 }
 
 /// How many events are on their way again.
@@ -164,10 +169,13 @@ pub struct Replayed {
     pub replayed: u64,
     /// Whether there is more than one request puts in again.
     pub has_more: bool,
-    /// What to give as `before` to go on.
+    /// What to give to go on: as `before` for dead letters, as `after` for a backfill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// What to give as `since` to go on.
+    /// How many dead letters are left to go on with.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_since: Option<Timestamp>,
+    pub remaining: Option<u64>,
+    /// Up to which moment a backfill came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<Timestamp>,
 }

@@ -80,4 +80,7 @@ pub struct Replay {
     pub since: Option<Timestamp>,
     /// Those after this `nextCursor`.
     pub before: Option<String>,
+    /// How many at most, 10,000 unless told.
+    #[oai(validator(minimum(value = "1"), maximum(value = "10000")))]
+    pub limit: Option<i64>,
 }

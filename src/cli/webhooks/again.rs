@@ -1,0 +1,224 @@
+//! Delivering again: dead letters, what is in the log, and a test event.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::time::Instant;
+
+use super::{
+    Which,
+    progress::Progress,
+    service::{Failure, Service, segment},
+    show,
+};
+
+/// How many events one request puts in again: small enough to show progress.
+const STEP: u32 = 1000;
+/// How often it is looked whether something arrived.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What `replay` takes.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// Dead letters, by their ids.
+    #[arg(conflicts_with_all = ["endpoint", "kind", "since", "all"], required_unless_present_any = ["endpoint", "kind", "since", "all"])]
+    letters: Vec<String>,
+    #[command(flatten)]
+    which: Which,
+    /// All of them, of every endpoint.
+    #[arg(long)]
+    all: bool,
+    /// Wait so many seconds until they are delivered, and fail when some are not.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    wait: u64,
+}
+
+/// What `backfill` takes.
+#[derive(Debug, Args)]
+pub(super) struct BackfillArgs {
+    /// The endpoint's id.
+    endpoint: String,
+    /// From this moment on, such as 2026-01-15T00:00:00.000Z.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: OffsetDateTime,
+}
+
+fn moment(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "write a time such as 2026-01-15T00:00:00.000Z".to_owned())
+}
+
+/// Puts dead letters in again.
+pub(super) async fn replay(
+    service: &Service,
+    args: &ReplayArgs,
+    is_json: bool,
+) -> Result<(), Failure> {
+    let replayed = if args.letters.is_empty() {
+        replay_all(service, &args.which, is_json).await?
+    } else {
+        for letter in &args.letters {
+            let path = format!("/dead-letters/{}/replay", segment(letter));
+            service.post(&path, None).await?;
+        }
+        args.letters.len() as u64
+    };
+    let left = match args.wait {
+        0 => None,
+        seconds => Some(wait(service, args, Duration::from_secs(seconds)).await?),
+    };
+    if is_json {
+        show::one(&json!({ "replayed": replayed, "left": left }))?;
+    } else {
+        show::print(&match (replayed, left) {
+            (0, _) => "there are no such dead letters\n".to_owned(),
+            (_, None) => format!(
+                "{replayed} are on their way; each leaves the list of dead letters when it is taken\n"
+            ),
+            (_, Some(0)) => format!("{replayed} were delivered\n"),
+            (_, Some(_)) => String::new(),
+        })?;
+    }
+    match left.unwrap_or(0) {
+        0 => Ok(()),
+        left => Err(Failure::Refused(format!(
+            "{} of the dead letters were not delivered within {} s; `chat-service webhooks list` says how their endpoints are",
+            if left >= 100 { "100 or more".to_owned() } else { left.to_string() },
+            args.wait
+        ))),
+    }
+}
+
+async fn replay_all(service: &Service, which: &Which, is_json: bool) -> Result<u64, Failure> {
+    let progress = Progress::new("put in again", is_json);
+    let mut body = json!({ "limit": STEP });
+    for (name, value) in which.query() {
+        if let Some(value) = value {
+            body[name] = value.into();
+        }
+    }
+    let mut replayed = 0;
+    loop {
+        let answer = service
+            .post("/dead-letters/replay", Some(body.clone()))
+            .await?;
+        replayed += answer["replayed"].as_u64().unwrap_or(0);
+        let remaining = answer["remaining"].as_u64().unwrap_or(0);
+        if replayed > 0 {
+            progress.at(replayed, replayed + remaining);
+        }
+        match answer["nextCursor"].as_str() {
+            Some(cursor) => body["before"] = cursor.into(),
+            None => break,
+        }
+    }
+    progress.end();
+    Ok(replayed)
+}
+
+/// Waits until what was replayed left the list. Answers how many did not; 100 stands for that and more.
+async fn wait(service: &Service, args: &ReplayArgs, patience: Duration) -> Result<u64, Failure> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = if args.letters.is_empty() {
+            let query = args.which.query();
+            let left = service.list("/dead-letters", "deadLetters", &query, 100);
+            left.await?.as_array().map_or(0, Vec::len) as u64
+        } else {
+            let mut left = 0;
+            for letter in &args.letters {
+                let path = format!("/dead-letters/{}", segment(letter));
+                left += u64::from(service.find(&path).await?.is_some());
+            }
+            left
+        };
+        if left == 0 || Instant::now() >= deadline {
+            return Ok(left);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Delivers what happened since a moment.
+pub(super) async fn backfill(
+    service: &Service,
+    args: &BackfillArgs,
+    is_json: bool,
+) -> Result<(), Failure> {
+    let progress = Progress::new("seconds of the log", is_json);
+    let path = format!("/{}/backfill", segment(&args.endpoint));
+    let since = args
+        .since
+        .to_offset(time::UtcOffset::UTC)
+        .format(&Rfc3339)
+        .map_err(|_| Failure::Refused("--since is out of range".to_owned()))?;
+    let mut body = json!({ "since": since, "limit": STEP });
+    let whole = seconds(OffsetDateTime::now_utc() - args.since);
+    let mut replayed = 0;
+    loop {
+        let answer = service.post(&path, Some(body.clone())).await?;
+        replayed += answer["replayed"].as_u64().unwrap_or(0);
+        let up_to = answer["upTo"].as_str();
+        let up_to = up_to.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        match answer["nextCursor"].as_str() {
+            Some(cursor) => body["after"] = cursor.into(),
+            None => break,
+        }
+        if let Some(up_to) = up_to {
+            progress.at(seconds(up_to - args.since).min(whole), whole);
+        }
+    }
+    progress.at(whole, whole);
+    progress.end();
+    if is_json {
+        return show::one(&json!({ "replayed": replayed }));
+    }
+    show::print(&format!("{replayed} events are on their way\n"))
+}
+
+fn seconds(span: time::Duration) -> u64 {
+    u64::try_from(span.whole_seconds()).unwrap_or_default()
+}
+
+/// Sends a test event, and waits for what came of it.
+pub(super) async fn test(
+    service: &Service,
+    endpoint: &str,
+    wait: u64,
+    is_json: bool,
+) -> Result<(), Failure> {
+    let sent = service
+        .post(&format!("/{}/test", segment(endpoint)), None)
+        .await?;
+    let event = sent["eventId"].as_str().unwrap_or_default();
+    let path = format!("/{}/deliveries/{event}/attempts", segment(endpoint));
+    let deadline = Instant::now() + Duration::from_secs(wait);
+    let attempts = loop {
+        let found = service.find(&path).await?;
+        if found.is_some() || Instant::now() >= deadline {
+            break found.map_or(Value::Null, |mut found| found["attempts"].take());
+        }
+        tokio::time::sleep(LOOK).await;
+    };
+    if attempts.is_null() {
+        return Err(Failure::Refused(format!(
+            "the test event {event} was not tried within {wait} s; an endpoint without a URL has to pull it, others need a process with the role webhooks"
+        )));
+    }
+    let is_taken = attempts
+        .as_array()
+        .and_then(|attempts| attempts.last())
+        .is_some_and(|last| last["error"].is_null());
+    if !is_json {
+        show::print(&format!("event {event}\n"))?;
+    }
+    show::list(is_json, attempts, show::ATTEMPTS)?;
+    match is_taken {
+        true => Ok(()),
+        false => Err(Failure::Refused(
+            "the endpoint did not take it; it is tried again".to_owned(),
+        )),
+    }
+}

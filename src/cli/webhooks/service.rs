@@ -1,0 +1,177 @@
+//! The admin API of a running service, asked as its host.
+
+use std::time::Duration;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Client, Method};
+use serde_json::Value;
+
+use crate::config::Caller;
+
+/// Where the operations are.
+const PATH: &str = "/api/admin/webhooks";
+/// How long one answer may take: a request may put thousands of events in again.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The most items of one page.
+const MAX_PAGE: u32 = 100;
+
+/// Why a command could not be done.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The service said no, or what it said cannot be used.
+    Refused(String),
+    /// It did not answer, or is not able to now.
+    Unavailable(String),
+}
+
+/// A running service.
+pub(super) struct Service {
+    http: Client,
+    base_url: String,
+    secret: String,
+}
+
+/// A value as a part of a path.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+impl Service {
+    /// The service that `caller` knows, or the one at `url`.
+    pub fn new(caller: Caller, url: Option<&str>) -> Result<Self, Failure> {
+        // reqwest is built without a TLS provider of its own. A second installation is refused, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Client::builder()
+            .timeout(TIMEOUT)
+            // The secret goes nowhere but to the service.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Failure::Unavailable(format!("no HTTP client: {error}")))?;
+        let url = url.map(str::trim).filter(|url| !url.is_empty());
+        let base_url = url.unwrap_or(&caller.base_url);
+        Ok(Self {
+            http,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            secret: caller.internal_secret.expose_text().to_owned(),
+        })
+    }
+
+    /// Asks for something.
+    pub async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// Has something done.
+    pub async fn post(&self, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        self.ask(Method::POST, path, body).await
+    }
+
+    /// At most `limit` items of a list, page by page, as one array.
+    pub async fn list(
+        &self,
+        path: &str,
+        name: &str,
+        query: &[(&str, Option<&str>)],
+        limit: u32,
+    ) -> Result<Value, Failure> {
+        let mut items = Vec::new();
+        let mut before: Option<String> = None;
+        loop {
+            let left = limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+            let size = left.min(MAX_PAGE).to_string();
+            let paging = [("limit", Some(size.as_str())), ("before", before.as_deref())];
+            let pairs: Vec<String> = query
+                .iter()
+                .chain(&paging)
+                .filter_map(|(name, value)| Some(format!("{name}={}", segment((*value)?))))
+                .collect();
+            let mut page = self.get(&format!("{path}?{}", pairs.join("&"))).await?;
+            let Value::Array(found) = page[name].take() else {
+                return Err(Failure::Refused(format!("the answer has no {name}")));
+            };
+            let is_empty = found.is_empty();
+            items.extend(found);
+            before = page["nextCursor"].as_str().map(str::to_owned);
+            if before.is_none() || is_empty || items.len() >= limit as usize {
+                return Ok(items.into());
+            }
+        }
+    }
+
+    /// Asks once more than the answer's status: `None` when the thing is missing.
+    pub async fn find(&self, path: &str) -> Result<Option<Value>, Failure> {
+        let (status, answer) = self.answer(Method::GET, path, None).await?;
+        match status {
+            404 => Ok(None),
+            _ => self.judge(status, answer).map(Some),
+        }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        let (status, answer) = self.answer(method, path, body).await?;
+        self.judge(status, answer)
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(u16, Value), Failure> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{PATH}{path}", self.base_url))
+            .header("X-Internal-Secret", &self.secret);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.map_err(|error| {
+            let why = if error.is_builder() {
+                "is no address of a service"
+            } else if error.is_timeout() {
+                "did not answer in time"
+            } else {
+                "did not answer; does the service run? --url says where"
+            };
+            Failure::Unavailable(format!("{} {why}", self.base_url))
+        })?;
+        let status = response.status().as_u16();
+        Ok((status, response.json().await.unwrap_or(Value::Null)))
+    }
+
+    fn judge(&self, status: u16, answer: Value) -> Result<Value, Failure> {
+        if (200..300).contains(&status) {
+            return Ok(answer);
+        }
+        let told = answer["message"].as_str().unwrap_or("(no words)");
+        let mut text = format!("{status}: {told}");
+        for detail in answer["details"].as_array().into_iter().flatten() {
+            let word = |name: &str| detail[name].as_str().unwrap_or("-").to_owned();
+            text.push_str(&format!("\n  {} {}", word("field"), word("message")));
+        }
+        Err(match status {
+            401 => Failure::Refused(format!(
+                "{text}\n  INTERNAL_API_SECRET is not that of {}",
+                self.base_url
+            )),
+            404 if answer["message"].is_null() || told.contains("nothing at this path") => {
+                Failure::Refused(format!(
+                    "{text}\n  {} has no webhooks; are they among its PLUGINS?",
+                    self.base_url
+                ))
+            }
+            429 | 503 => Failure::Unavailable(text),
+            _ => Failure::Refused(text),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::segment;
+
+    #[test]
+    fn what_is_typed_stays_one_part_of_the_path() {
+        assert_eq!(segment("a/../b?c=d#e%"), "a%2F%2E%2E%2Fb%3Fc%3Dd%23e%25");
+    }
+}

@@ -1,0 +1,87 @@
+//! What a command needs that calls a running service as its host does: less than the service itself, so that it also runs where the rest is not set.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{ConfigErrors, Fault, Secret, Server, Sources, reader::Reader};
+
+/// How a running service is called by its host.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Where its REST API is, by `HOST` and `PORT`; without a slash at the end.
+    pub base_url: String,
+    /// `INTERNAL_API_SECRET`.
+    pub internal_secret: Secret,
+}
+
+impl Caller {
+    /// Reads and checks what is needed, and nothing else.
+    ///
+    /// # Errors
+    /// All faults at once; the caller prints them and exits with [`super::EXIT_CODE`].
+    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(sources);
+        let server = Server::read(&mut reader);
+        let internal_secret = reader.require(
+            "INTERNAL_API_SECRET",
+            "give the one of the service",
+            Secret::strong,
+        );
+        let (mut faults, _) = reader.into_findings();
+        match (server, internal_secret) {
+            (Some(server), Some(internal_secret)) if faults.is_empty() => Ok(Self {
+                base_url: base_url(server.host, server.port),
+                internal_secret,
+            }),
+            _ => {
+                if faults.is_empty() {
+                    faults.push(Fault {
+                        subject: "configuration".to_owned(),
+                        problem: "could not be read".to_owned(),
+                    });
+                }
+                Err(ConfigErrors { faults })
+            }
+        }
+    }
+}
+
+/// A service that listens everywhere is called on this machine.
+fn base_url(host: IpAddr, port: u16) -> String {
+    match host {
+        IpAddr::V6(host) if !host.is_unspecified() => format!("http://[{host}]:{port}"),
+        IpAddr::V4(host) if !host.is_unspecified() => format!("http://{host}:{port}"),
+        _ => format!("http://{}:{port}", Ipv4Addr::LOCALHOST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn load(env: &[(&str, &str)]) -> Result<Caller, ConfigErrors> {
+        let env = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Caller::load(&Sources {
+            toml_path: None,
+            dir: Path::new("/nonexistent").to_owned(),
+            env,
+        })
+    }
+
+    #[test]
+    fn the_internal_secret_is_enough() {
+        let secret = ("INTERNAL_API_SECRET", "f3b5c7d9e1a2047685949ab0c1d2e3f4a5b6c7d8");
+        let caller = load(&[secret]).expect("enough");
+        assert_eq!(caller.base_url, "http://127.0.0.1:4000");
+        let caller = load(&[secret, ("HOST", "0.0.0.0"), ("PORT", "5000")]).expect("enough");
+        assert_eq!(caller.base_url, "http://127.0.0.1:5000");
+        let caller = load(&[secret, ("HOST", "::1")]).expect("enough");
+        assert_eq!(caller.base_url, "http://[::1]:4000");
+        let faults = load(&[]).expect_err("the secret is missing").to_string();
+        assert!(faults.starts_with("INTERNAL_API_SECRET: is required"), "{faults}");
+    }
+}

@@ -1,0 +1,178 @@
+//! A plugin that fails in every way: nobody else notices.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use chat_sdk::{
+    EventType,
+    http::{AsHost, Json, Refusal},
+    plugin::{
+        BoxFuture, Consumer, ConsumerSpec, Delivery, Host, HostError, Life, Plugin, Verdict,
+    },
+};
+use poem_openapi::{OpenApi, Tags};
+use serde_json::Value;
+
+use crate::support::{Service, eventually_within};
+
+/// How often it was begun and what it got, for all of its lives.
+#[derive(Default)]
+struct Counts {
+    lives: AtomicUsize,
+    given: AtomicUsize,
+    handled: AtomicUsize,
+}
+
+struct Faulty {
+    host: Arc<dyn Host>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Tags)]
+enum Tag {
+    Faulty,
+}
+
+struct FaultyApi(Arc<Faulty>);
+
+#[OpenApi(tag = "Tag::Faulty")]
+impl FaultyApi {
+    /// Panic
+    #[oai(path = "/api/admin/faulty/panic", method = "get", operation_id = "panicFaulty")]
+    async fn panic(&self, _host: AsHost) -> Result<Json<String>, Refusal> {
+        panic!("as the test wants it, with a secret in it")
+    }
+
+    /// How often it was begun, was given an event, and handled one
+    #[oai(path = "/api/admin/faulty", method = "get", operation_id = "countFaulty")]
+    async fn counts(&self, _host: AsHost) -> Result<Json<Vec<u64>>, Refusal> {
+        let counts = &self.0.counts;
+        let all = [&counts.lives, &counts.given, &counts.handled];
+        Ok(Json(
+            all.map(|count| count.load(Ordering::SeqCst) as u64).to_vec(),
+        ))
+    }
+}
+
+impl Faulty {
+    fn make(_table: Option<&Value>, host: Arc<dyn Host>) -> Result<Self, String> {
+        Ok(Self {
+            host,
+            counts: Arc::default(),
+        })
+    }
+
+    fn spec() -> ConsumerSpec {
+        ConsumerSpec {
+            name: "all".to_owned(),
+            events: Some(vec![EventType::MessageCreated]),
+            concurrency: 4,
+            max_pending: 100,
+            ack_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Plugin for Faulty {
+    const NAME: &'static str = "faulty";
+    const PATIENCE: Duration = Duration::from_millis(500);
+    type Api = FaultyApi;
+
+    fn api(self: Arc<Self>) -> FaultyApi {
+        FaultyApi(self)
+    }
+
+    /// Panics in its first life, returns from its second, hangs in its third, and works in its fourth.
+    async fn run(self: Arc<Self>, life: Life) -> Result<(), HostError> {
+        let durables = self.host.durables();
+        durables.declare(Self::spec()).await?;
+        match self.counts.lives.fetch_add(1, Ordering::SeqCst) {
+            0 => panic!("as the test wants it"),
+            1 => return Ok(()),
+            2 => return std::future::pending().await,
+            _ => {}
+        }
+        let consumer: Arc<dyn Consumer> = Arc::new(Clumsy(Arc::clone(&self.counts)));
+        let mut work = durables.run(Self::spec(), consumer, life.stop.clone());
+        let mut beat = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            tokio::select! {
+                () = &mut work => return Ok(()),
+                _ = beat.tick() => life.pulse.beat(),
+            }
+        }
+    }
+}
+
+/// Panics over the first event that it is given, before and inside its future.
+struct Clumsy(Arc<Counts>);
+
+impl Consumer for Clumsy {
+    fn handle(self: Arc<Self>, _delivery: Delivery) -> BoxFuture<'static, Verdict> {
+        let before = self.0.given.fetch_add(1, Ordering::SeqCst);
+        assert!(before != 0, "as the test wants it");
+        Box::pin(async move {
+            assert!(before != 1, "as the test wants it");
+            self.0.handled.fetch_add(1, Ordering::SeqCst);
+            Verdict::Done
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_panics_returns_and_hangs_is_started_again_and_nobody_else_notices() {
+    let service = Service::builder()
+        .env("PLUGINS", "webhooks,faulty")
+        .start_with::<Faulty>(Some(Faulty::make))
+        .await;
+    let host = service.internal();
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let conversation = service.group(&alice, &[&bob]).await;
+    let mut socket = bob.connect().await;
+    let mut said = 0;
+    // It dies three times, with pauses of one, two and four seconds; meanwhile everything else goes on.
+    eventually_within(Duration::from_secs(40), "its fourth life begins", || {
+        said += 1;
+        let content = format!("meanwhile {said}");
+        let (alice, conversation, host) = (&alice, &conversation, &host);
+        async move {
+            alice.say(conversation, &content).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let counts = host.get("/api/admin/faulty").await.expect(200);
+            (counts[0] == 4).then_some(())
+        }
+    })
+    .await;
+    for n in 1..=said {
+        let frame = socket.next("message:new").await;
+        assert_eq!(frame["data"]["content"], format!("meanwhile {n}"));
+    }
+    // Both ways to panic over an event: it comes again, ten seconds later each time.
+    eventually_within(Duration::from_secs(60), "every event is handled", || async {
+        let counts = host.get("/api/admin/faulty").await.expect(200);
+        (counts[2] == said).then_some(())
+    })
+    .await;
+    let counts = host.get("/api/admin/faulty").await.expect(200);
+    assert_eq!(counts[1], said + 2, "given twice more than there are");
+    assert_eq!(counts[0], 4, "a consumer that panics ends no life");
+
+    let error = host
+        .get("/api/admin/faulty/panic")
+        .await
+        .expect_error(500, "INTERNAL_ERROR");
+    assert!(!error.to_string().contains("secret"), "{error}");
+    let metrics = service.anonymous().get("/metrics").await.text;
+    for line in [
+        "chat_plugin_restarts_total{plugin=\"faulty\"} 3",
+        "chat_plugin_running{plugin=\"faulty\"} 1",
+        "chat_plugin_running{plugin=\"webhooks\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
