@@ -98,7 +98,7 @@ impl Service {
         }
     }
 
-    /// Asks once more than the answer's status: `None` when the thing is missing.
+    /// Asks for something that may not be there: `None` then.
     pub async fn find(&self, path: &str) -> Result<Option<Value>, Failure> {
         let (status, answer) = self.answer(Method::GET, path, None).await?;
         match status {
