@@ -76,11 +76,7 @@ pub fn register_guest<P: Plugin>(
 }
 
 /// Lets the plugin from outside work until `stop`.
-pub fn run_guest<P: Plugin>(
-    guest: Option<Arc<P>>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
+pub fn run_guest<P: Plugin>(guest: Option<Arc<P>>, tasks: &TaskTracker, stop: &CancellationToken) {
     if let Some(guest) = guest {
         tasks.spawn(supervisor::keep_alive(guest, stop.clone()));
     }
@@ -152,11 +148,7 @@ impl Plugins {
     ///
     /// # Errors
     /// What [`faults`] would say.
-    pub fn register(
-        config: &Config,
-        core: &Core,
-        guest: Option<&str>,
-    ) -> Result<Self, Vec<Fault>> {
+    pub fn register(config: &Config, core: &Core, guest: Option<&str>) -> Result<Self, Vec<Fault>> {
         let found = faults(config, guest);
         if !found.is_empty() {
             return Err(found);

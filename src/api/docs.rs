@@ -13,10 +13,7 @@ pub fn add_to(route: Route, shown: document::Shown) -> Route {
     let [page, json, yaml] = PATHS;
     let documents = shown.documents();
     route
-        .at(
-            page,
-            get(serve("text/html; charset=utf-8", shown.page())),
-        )
+        .at(page, get(serve("text/html; charset=utf-8", shown.page())))
         .at(json, get(serve("application/json", documents.json)))
         .at(
             yaml,

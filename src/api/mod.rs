@@ -166,7 +166,10 @@ fn operations(state: &ApiState) -> Operations {
 const METRICS_PATH: &str = "/metrics";
 
 /// The whole HTTP surface of the `api` role, with the operations of a plugin from outside. It answers every request, whatever happens inside.
-pub fn endpoint<P: Plugin>(state: ApiState, guest: Option<Arc<P>>) -> BoxEndpoint<'static, Response> {
+pub fn endpoint<P: Plugin>(
+    state: ApiState,
+    guest: Option<Arc<P>>,
+) -> BoxEndpoint<'static, Response> {
     let has_plugins = state.plugins.has_operations();
     let shown = match guest {
         Some(_) => document::Shown::with_guest::<P::Api>(

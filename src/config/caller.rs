@@ -74,7 +74,10 @@ mod tests {
 
     #[test]
     fn the_internal_secret_is_enough() {
-        let secret = ("INTERNAL_API_SECRET", "f3b5c7d9e1a2047685949ab0c1d2e3f4a5b6c7d8");
+        let secret = (
+            "INTERNAL_API_SECRET",
+            "f3b5c7d9e1a2047685949ab0c1d2e3f4a5b6c7d8",
+        );
         let caller = load(&[secret]).expect("enough");
         assert_eq!(caller.base_url, "http://127.0.0.1:4000");
         let caller = load(&[secret, ("HOST", "0.0.0.0"), ("PORT", "5000")]).expect("enough");
@@ -82,6 +85,9 @@ mod tests {
         let caller = load(&[secret, ("HOST", "::1")]).expect("enough");
         assert_eq!(caller.base_url, "http://[::1]:4000");
         let faults = load(&[]).expect_err("the secret is missing").to_string();
-        assert!(faults.starts_with("INTERNAL_API_SECRET: is required"), "{faults}");
+        assert!(
+            faults.starts_with("INTERNAL_API_SECRET: is required"),
+            "{faults}"
+        );
     }
 }

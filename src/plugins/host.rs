@@ -40,11 +40,7 @@ impl Core {
     }
 
     /// A core that has the database alone: enough to prepare plugins.
-    pub fn without_broker(
-        store: Arc<Store>,
-        secrets_key: Option<&Secret>,
-        holder: String,
-    ) -> Self {
+    pub fn without_broker(store: Arc<Store>, secrets_key: Option<&Secret>, holder: String) -> Self {
         Self {
             durables: None,
             store,
@@ -262,7 +258,9 @@ impl PluginDurables {
 
     fn on_broker(&self) -> Result<&Arc<durables::Durables<Store>>, DurableError> {
         let durables = self.durables.as_ref();
-        durables.ok_or_else(|| DurableError("there is no broker while the database is prepared".to_owned()))
+        durables.ok_or_else(|| {
+            DurableError("there is no broker while the database is prepared".to_owned())
+        })
     }
 }
 

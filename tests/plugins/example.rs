@@ -81,7 +81,10 @@ async fn the_example_plugin_keeps_and_shows_who_did_what() {
 
     // What it owns carries its name, and its settings count.
     let indexes = service.place().collection("trail_entries").await;
-    let mut indexes = indexes.list_indexes().await.expect("its collection is there");
+    let mut indexes = indexes
+        .list_indexes()
+        .await
+        .expect("its collection is there");
     let mut expiry = None;
     while let Some(Ok(index)) = indexes.next().await {
         let options = index.options.unwrap_or_default();
@@ -125,6 +128,9 @@ async fn a_mistake_in_a_plugins_table_stops_the_start_and_is_named() {
             panic!("it started with {table}");
         };
         let said = panic.downcast_ref::<String>().expect("a text");
-        assert!(said.contains("[plugins.trail]") && said.contains(named), "{said}");
+        assert!(
+            said.contains("[plugins.trail]") && said.contains(named),
+            "{said}"
+        );
     }
 }

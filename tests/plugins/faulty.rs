@@ -11,9 +11,7 @@ use std::{
 use chat_sdk::{
     EventType,
     http::{AsHost, Json, Refusal},
-    plugin::{
-        BoxFuture, Consumer, ConsumerSpec, Delivery, Host, HostError, Life, Plugin, Verdict,
-    },
+    plugin::{BoxFuture, Consumer, ConsumerSpec, Delivery, Host, HostError, Life, Plugin, Verdict},
 };
 use poem_openapi::{OpenApi, Tags};
 use serde_json::Value;
@@ -43,18 +41,27 @@ struct FaultyApi(Arc<Faulty>);
 #[OpenApi(tag = "Tag::Faulty")]
 impl FaultyApi {
     /// Panic
-    #[oai(path = "/api/admin/faulty/panic", method = "get", operation_id = "panicFaulty")]
+    #[oai(
+        path = "/api/admin/faulty/panic",
+        method = "get",
+        operation_id = "panicFaulty"
+    )]
     async fn panic(&self, _host: AsHost) -> Result<Json<String>, Refusal> {
         panic!("as the test wants it, with a secret in it")
     }
 
     /// How often it was begun, was given an event, and handled one
-    #[oai(path = "/api/admin/faulty", method = "get", operation_id = "countFaulty")]
+    #[oai(
+        path = "/api/admin/faulty",
+        method = "get",
+        operation_id = "countFaulty"
+    )]
     async fn counts(&self, _host: AsHost) -> Result<Json<Vec<u64>>, Refusal> {
         let counts = &self.0.counts;
         let all = [&counts.lives, &counts.given, &counts.handled];
         Ok(Json(
-            all.map(|count| count.load(Ordering::SeqCst) as u64).to_vec(),
+            all.map(|count| count.load(Ordering::SeqCst) as u64)
+                .to_vec(),
         ))
     }
 }
@@ -153,10 +160,14 @@ async fn a_plugin_that_panics_returns_and_hangs_is_started_again_and_nobody_else
         assert_eq!(frame["data"]["content"], format!("meanwhile {n}"));
     }
     // Both ways to panic over an event: it comes again, ten seconds later each time.
-    eventually_within(Duration::from_secs(60), "every event is handled", || async {
-        let counts = host.get("/api/admin/faulty").await.expect(200);
-        (counts[2] == said).then_some(())
-    })
+    eventually_within(
+        Duration::from_secs(60),
+        "every event is handled",
+        || async {
+            let counts = host.get("/api/admin/faulty").await.expect(200);
+            (counts[2] == said).then_some(())
+        },
+    )
     .await;
     let counts = host.get("/api/admin/faulty").await.expect(200);
     assert_eq!(counts[1], said + 2, "given twice more than there are");

@@ -36,7 +36,10 @@ async fn migrate_makes_the_indexes_of_the_plugins_and_needs_no_broker() {
     let nobody = ("NATS_URL", "nats://127.0.0.1:1");
     for _ in 0..2 {
         let (code, said) = migrate(&place, &[nobody]).await;
-        assert_eq!((code, said.as_str()), (Some(0), "the database is prepared\n"));
+        assert_eq!(
+            (code, said.as_str()),
+            (Some(0), "the database is prepared\n")
+        );
     }
     for (collection, index) in [
         ("webhooks_deliveries", "expiry"),
@@ -44,7 +47,10 @@ async fn migrate_makes_the_indexes_of_the_plugins_and_needs_no_broker() {
         ("webhooks_dead_letters", "event"),
     ] {
         let names = indexes(&place, collection).await;
-        assert!(names.iter().any(|name| name == index), "{collection}: {names:?}");
+        assert!(
+            names.iter().any(|name| name == index),
+            "{collection}: {names:?}"
+        );
     }
 }
 
@@ -53,7 +59,10 @@ async fn migrate_makes_nothing_for_plugins_that_do_not_run() {
     let place = Place::new();
     let (code, said) = migrate(&place, &[("PLUGINS", "none")]).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(!indexes(&place, "log").await.is_empty(), "the core is prepared");
+    assert!(
+        !indexes(&place, "log").await.is_empty(),
+        "the core is prepared"
+    );
     assert!(indexes(&place, "webhooks_deliveries").await.is_empty());
     let (code, said) = migrate(&place, &[("PLUGINS", "webhook")]).await;
     assert_eq!(code, Some(78), "{said}");

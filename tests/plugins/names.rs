@@ -15,7 +15,10 @@ fn of_the_core() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ARCHITECTURE.md");
     let text = fs::read_to_string(path).expect("the document");
     let (_, table) = text.split_once("| collection |").expect("the table");
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
     rows.flat_map(|row| {
         let names = row.split('|').nth(1).unwrap_or_default();
         names
@@ -41,7 +44,10 @@ async fn collections_and_durables_of_webhooks_carry_its_name() {
     })
     .await;
     let known = of_the_core();
-    assert!(known.iter().any(|name| name == "log") && known.len() > 10, "{known:?}");
+    assert!(
+        known.iter().any(|name| name == "log") && known.len() > 10,
+        "{known:?}"
+    );
     let any = service.place().collection("log").await;
     let database = any.client().database(&service.place().database);
     let names = database.list_collection_names().await.expect("answers");
@@ -49,7 +55,10 @@ async fn collections_and_durables_of_webhooks_carry_its_name() {
         let is_known = known.contains(name) || name.starts_with("webhooks_");
         assert!(is_known, "whose is the collection {name}?");
     }
-    assert!(names.iter().any(|name| name == "webhooks_deliveries"), "{names:?}");
+    assert!(
+        names.iter().any(|name| name == "webhooks_deliveries"),
+        "{names:?}"
+    );
     let jetstream = service.place().jetstream().await;
     let stream = jetstream.get_stream(service.place().stream()).await;
     let stream = stream.expect("the stream");
@@ -59,8 +68,14 @@ async fn collections_and_durables_of_webhooks_carry_its_name() {
         .iter()
         .filter_map(|info| info.config.durable_name.as_deref())
         .collect();
-    assert!(durables.contains(&format!("webhooks-{}", hook.id).as_str()), "{durables:?}");
-    assert!(durables.iter().all(|name| name.starts_with("webhooks-")), "{durables:?}");
+    assert!(
+        durables.contains(&format!("webhooks-{}", hook.id).as_str()),
+        "{durables:?}"
+    );
+    assert!(
+        durables.iter().all(|name| name.starts_with("webhooks-")),
+        "{durables:?}"
+    );
 }
 
 /// The Rust files below `folder`.
@@ -87,7 +102,10 @@ fn behind(text: &str, marker: &str) -> Vec<String> {
 #[test]
 fn metrics_and_paths_of_every_plugin_carry_its_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (folder, name) in [("plugins/webhooks", "webhooks"), ("examples/plugin-trail", "trail")] {
+    for (folder, name) in [
+        ("plugins/webhooks", "webhooks"),
+        ("examples/plugin-trail", "trail"),
+    ] {
         let mut files = Vec::new();
         sources(&root.join(folder).join("src"), &mut files);
         let found = |marker: &str| -> Vec<String> {

@@ -12,7 +12,9 @@ async fn bench(node: &Node, args: &[&str]) -> (Option<i32>, String, Value) {
     let results = folder.path().join("results.json");
     let mut command = Command::new(env!("CARGO_BIN_EXE_chat-service"));
     command
-        .args(["bench", "webhooks", "--secs", "1", "--warmup", "0", "--convs", "5"])
+        .args([
+            "bench", "webhooks", "--secs", "1", "--warmup", "0", "--convs", "5",
+        ])
         .args(args)
         .arg("--json")
         .arg(&results)
@@ -39,7 +41,12 @@ async fn the_bench_measures_what_arrives_and_leaves_nothing_behind() {
     let service = Service::start().await;
     let (code, said, results) = bench(&service, &["--inflight", "8"]).await;
     assert_eq!(code, Some(0), "{said}");
-    for line in ["commit to receipt", "due to receipt", "0 repeats", "check: the events of all"] {
+    for line in [
+        "commit to receipt",
+        "due to receipt",
+        "0 repeats",
+        "check: the events of all",
+    ] {
         assert!(said.contains(line), "{line}: {said}");
     }
     let runs = results["runs"].as_array().expect("runs");
@@ -67,7 +74,10 @@ async fn the_bench_says_how_the_service_must_be_started() {
     let (code, said, _) = bench(&service, &[]).await;
     assert_eq!(code, Some(1), "{said}");
     let last = said.lines().last().expect("a line");
-    assert!(last.contains("start it with WEBHOOK_ALLOW_PRIVATE=true"), "{said}");
+    assert!(
+        last.contains("start it with WEBHOOK_ALLOW_PRIVATE=true"),
+        "{said}"
+    );
     drop(service);
     let bare = Service::builder().env("PLUGINS", "none").start().await;
     let (code, said, _) = bench(&bare, &[]).await;

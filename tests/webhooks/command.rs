@@ -75,12 +75,19 @@ async fn what_was_refused_to_the_end_is_read_and_delivered_by_one_command() {
         assert!(lines[0].contains(name), "{list}");
     }
     for line in &lines[1..] {
-        assert!(line.contains(&hook.id) && line.ends_with("answered 500"), "{list}");
+        assert!(
+            line.contains(&hook.id) && line.ends_with("answered 500"),
+            "{list}"
+        );
     }
     let letter = lines[1].split(' ').next().expect("an id").to_owned();
     let whole = webhooks(url, &["dead-letters", &letter]).await.ok();
     let whole: Value = serde_json::from_str(&whole).expect("JSON");
-    assert_eq!(whole["event"]["data"]["content"], "lost 2");
+    let content = whole["event"]["data"]["content"].as_str();
+    assert!(
+        content.is_some_and(|content| content.starts_with("lost ")),
+        "{whole}"
+    );
     let event = whole["eventId"].as_str().expect("an id").to_owned();
 
     eventually("the attempts are recorded", || async {
@@ -89,18 +96,32 @@ async fn what_was_refused_to_the_end_is_read_and_delivered_by_one_command() {
     })
     .await;
     let attempts = webhooks(url, &["attempts", &hook.id, &event]).await.ok();
-    assert_eq!(attempts.lines().count(), 5, "one and three retries: {attempts}");
+    assert_eq!(
+        attempts.lines().count(),
+        5,
+        "one and three retries: {attempts}"
+    );
     assert!(attempts.contains("answered 500"), "{attempts}");
     assert!(!attempts.contains('\u{7}'), "no bell is rung: {attempts}");
 
     // While the receiver is broken the command says so, and by its exit code.
     let still = webhooks(url, &["replay", "--endpoint", &hook.id, "--wait", "1"]).await;
     assert_eq!(still.code, Some(1), "{}", still.out);
-    assert!(still.err.contains("3 of the dead letters were not delivered"), "{}", still.err);
+    assert!(
+        still
+            .err
+            .contains("3 of the dead letters were not delivered"),
+        "{}",
+        still.err
+    );
 
     receiver.answer(|_, _| Answering::with(200));
     let replayed = webhooks(url, &["replay", "--endpoint", &hook.id, "--wait", "30"]).await;
-    assert!(replayed.err.contains("put in again: 3 of 3"), "{}", replayed.err);
+    assert!(
+        replayed.err.contains("put in again: 3 of 3"),
+        "{}",
+        replayed.err
+    );
     assert_eq!(replayed.ok(), "3 were delivered\n");
     for n in 0..3 {
         receiver.wait_taken(&format!("lost {n}")).await;
@@ -124,11 +145,17 @@ async fn endpoints_are_listed_tested_enabled_and_filled_from_the_log() {
     let hook = hook(&service, &receiver, json!({})).await;
     let list = webhooks(url, &["list"]).await.ok();
     let row = list.lines().nth(1).expect("a row");
-    assert!(row.starts_with(&hook.id) && row.contains(" enabled "), "{list}");
+    assert!(
+        row.starts_with(&hook.id) && row.contains(" enabled "),
+        "{list}"
+    );
     assert!(row.contains(&receiver.url()), "{list}");
 
     let test = webhooks(url, &["test", &hook.id]).await.ok();
-    assert!(test.starts_with("event evt_") && test.contains("204"), "{test}");
+    assert!(
+        test.starts_with("event evt_") && test.contains("204"),
+        "{test}"
+    );
     receiver.wait_for("webhook.test", 1).await;
 
     let said = webhooks(
@@ -138,7 +165,12 @@ async fn endpoints_are_listed_tested_enabled_and_filled_from_the_log() {
     .await;
     assert!(said.err.contains("seconds of the log: "), "{}", said.err);
     // The newest seconds of the log cannot be read yet; what is in them was delivered as it happened, or is read by the next backfill.
-    let count: usize = said.out.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+    let count: usize = said
+        .out
+        .split(' ')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
     assert!(count <= 5, "{}", said.out);
     eventually("everything is in the reach of a backfill", || async {
         let args = ["backfill", &hook.id, "--since", "2020-01-01T00:00:00Z"];
@@ -153,12 +185,17 @@ async fn endpoints_are_listed_tested_enabled_and_filled_from_the_log() {
     alice.say(&conversation, "gone").await;
     eventually("the list says why it is disabled", || async {
         let list = webhooks(url, &["list"]).await.ok();
-        list.contains("disabled: it answered 410 Gone").then_some(())
+        list.contains("disabled: it answered 410 Gone")
+            .then_some(())
     })
     .await;
     let refused = webhooks(url, &["test", &hook.id]).await;
     assert_eq!(refused.code, Some(1));
-    assert!(refused.err.starts_with("409: The endpoint is disabled"), "{}", refused.err);
+    assert!(
+        refused.err.starts_with("409: The endpoint is disabled"),
+        "{}",
+        refused.err
+    );
     receiver.answer(|_, _| Answering::with(200));
     let enabled = webhooks(url, &["enable", &hook.id]).await.ok();
     assert!(enabled.contains(" enabled "), "{enabled}");
@@ -171,24 +208,56 @@ async fn what_goes_wrong_is_one_clear_line_and_an_exit_code() {
     let url = service.api_url();
     let missing = webhooks(url, &["deliveries", "whk_../../users"]).await;
     assert_eq!(missing.code, Some(1));
-    assert!(missing.err.starts_with("404: There is no such webhook endpoint."), "{}", missing.err);
-    let wrong = webhooks_as(&"x1y2z3".repeat(8), url, &["list"]).await;
+    assert!(
+        missing
+            .err
+            .starts_with("404: There is no such webhook endpoint."),
+        "{}",
+        missing.err
+    );
+    let secret = "a9c4e1d27b5f38069e1c7a4d2b8f5036";
+    let wrong = webhooks_as(secret, url, &["list"]).await;
     assert_eq!(wrong.code, Some(1));
-    assert!(wrong.err.contains("INTERNAL_API_SECRET is not that of"), "{}", wrong.err);
-    assert!(!wrong.err.contains("x1y2z3"), "no secret is told: {}", wrong.err);
+    assert!(
+        wrong.err.contains("INTERNAL_API_SECRET is not that of"),
+        "{}",
+        wrong.err
+    );
+    assert!(
+        !wrong.err.contains(secret),
+        "no secret is told: {}",
+        wrong.err
+    );
     let weak = webhooks_as("short", url, &["list"]).await;
     assert_eq!(weak.code, Some(78), "{}", weak.err);
-    assert!(weak.err.starts_with("INTERNAL_API_SECRET: "), "{}", weak.err);
+    assert!(
+        weak.err.starts_with("INTERNAL_API_SECRET: "),
+        "{}",
+        weak.err
+    );
     let nobody = webhooks("http://127.0.0.1:1", &["list"]).await;
     assert_eq!(nobody.code, Some(69), "{}", nobody.err);
-    assert!(nobody.err.contains("did not answer; does the service run?"), "{}", nobody.err);
+    assert!(
+        nobody.err.contains("did not answer; does the service run?"),
+        "{}",
+        nobody.err
+    );
     let which = webhooks(url, &["replay"]).await;
-    assert_eq!(which.code, Some(2), "all of them only when it is said: {}", which.err);
+    assert_eq!(
+        which.code,
+        Some(2),
+        "all of them only when it is said: {}",
+        which.err
+    );
     let since = webhooks(url, &["dead-letters", "--since", "yesterday"]).await;
     assert_eq!(since.code, Some(1), "{}", since.err);
     assert!(since.err.contains("since"), "{}", since.err);
     let bare = Service::builder().env("PLUGINS", "none").start().await;
     let bare = webhooks(bare.api_url(), &["list"]).await;
     assert_eq!(bare.code, Some(1));
-    assert!(bare.err.contains("are they among its PLUGINS?"), "{}", bare.err);
+    assert!(
+        bare.err.contains("are they among its PLUGINS?"),
+        "{}",
+        bare.err
+    );
 }

@@ -154,7 +154,9 @@ async fn the_recipes_of_the_document_verify_a_delivery_as_they_are_copied() {
     let receiver = Receiver::start().await;
     let hook = hook(&service, &receiver, json!({})).await;
     let (alice, conversation) = scene(&service).await;
-    alice.say(&conversation, "Grüße, 名前, \u{1f469}\u{200d}\u{1f680}").await;
+    alice
+        .say(&conversation, "Grüße, 名前, \u{1f469}\u{200d}\u{1f680}")
+        .await;
     let received = receiver.wait_for("message.created", 1).await.remove(0);
     let case = json!({
         "secret": hook.secret,

@@ -25,11 +25,7 @@ pub struct TrailApi(pub Arc<Trail>);
 #[OpenApi(tag = "Tag::Trail")]
 impl TrailApi {
     /// Who did what, the newest first
-    #[oai(
-        path = "/api/admin/trail",
-        method = "get",
-        operation_id = "listTrail"
-    )]
+    #[oai(path = "/api/admin/trail", method = "get", operation_id = "listTrail")]
     async fn list(
         &self,
         // The guard: only the host's backend passes.
@@ -50,7 +46,10 @@ impl TrailApi {
         let has_more = found.len() > limit;
         found.truncate(limit);
         Ok(Json(TrailPage {
-            next_cursor: found.last().filter(|_| has_more).map(|last| last.id.to_string()),
+            next_cursor: found
+                .last()
+                .filter(|_| has_more)
+                .map(|last| last.id.to_string()),
             entries: found.into_iter().map(Into::into).collect(),
             has_more,
         }))

@@ -120,7 +120,8 @@ impl Consumer for Keeper {
             };
             match self.0.entries.keep(&entry).await {
                 Ok(()) => {
-                    metrics::counter!("chat_trail_entries_total", "type" => entry.kind).increment(1);
+                    metrics::counter!("chat_trail_entries_total", "type" => entry.kind)
+                        .increment(1);
                     Verdict::Done
                 }
                 Err(_) => Verdict::RetryAfter(AFTER_FAULT),

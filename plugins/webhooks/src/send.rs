@@ -322,7 +322,9 @@ mod tests {
         let url = format!("http://shop.example:{port}/hook");
         for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0"] {
             // Public when the endpoint was made, and for whoever asks first; the house when it is dialled.
-            PUBLIC_ONLY.check_url(&url).expect("a name is no address yet");
+            PUBLIC_ONLY
+                .check_url(&url)
+                .expect("a name is no address yet");
             let refused = attempt(PUBLIC_ONLY, Rebinding::new(&[address]), &url).await;
             assert_eq!(
                 refused,
@@ -344,20 +346,33 @@ mod tests {
         // Whoever asked twice would dial the second answer, where nobody is.
         let lookup = Rebinding::new(&["127.0.0.1", "10.255.255.1"]);
         assert_eq!(attempt(loopback, Arc::clone(&lookup), &url).await, Ok(()));
-        assert_eq!(lookup.asked.load(Ordering::SeqCst), 1, "one question a dial");
+        assert_eq!(
+            lookup.asked.load(Ordering::SeqCst),
+            1,
+            "one question a dial"
+        );
         assert_eq!(visits.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
     async fn an_address_that_is_written_out_is_checked_at_every_attempt() {
         let (port, visits) = house().await;
-        for host in ["127.0.0.1", "127.1", "2130706433", "[::1]", "[::ffff:7f00:1]"] {
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "[::1]",
+            "[::ffff:7f00:1]",
+        ] {
             // As if it had been stored when it was allowed: the resolver is not asked about it.
             let lookup = Rebinding::new(&["93.184.216.34"]);
             let url = format!("http://{host}:{port}/hook");
             let refused = attempt(PUBLIC_ONLY, Arc::clone(&lookup), &url).await;
             let reason = refused.expect_err("it is refused");
-            assert!(reason.contains("private, loopback or link-local"), "{reason}");
+            assert!(
+                reason.contains("private, loopback or link-local"),
+                "{reason}"
+            );
             assert_eq!(lookup.asked.load(Ordering::SeqCst), 0);
         }
         assert_eq!(visits.load(Ordering::SeqCst), 0, "nothing was dialled");

@@ -85,7 +85,11 @@ pub(super) async fn replay(
         0 => Ok(()),
         left => Err(Failure::Refused(format!(
             "{} of the dead letters were not delivered within {} s; `chat-service webhooks list` says how their endpoints are",
-            if left >= 100 { "100 or more".to_owned() } else { left.to_string() },
+            if left >= 100 {
+                "100 or more".to_owned()
+            } else {
+                left.to_string()
+            },
             args.wait
         ))),
     }

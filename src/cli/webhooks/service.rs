@@ -79,7 +79,10 @@ impl Service {
         loop {
             let left = limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
             let size = left.min(MAX_PAGE).to_string();
-            let paging = [("limit", Some(size.as_str())), ("before", before.as_deref())];
+            let paging = [
+                ("limit", Some(size.as_str())),
+                ("before", before.as_deref()),
+            ];
             let pairs: Vec<String> = query
                 .iter()
                 .chain(&paging)

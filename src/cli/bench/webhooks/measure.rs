@@ -162,7 +162,9 @@ fn senders(
                 let (host, notes, place) = (host.clone(), notes.clone(), place.clone());
                 tokio::spawn(async move {
                     let content = run.content(number);
-                    let outcome = host.send(number as usize, &place.0, &place.1, &content).await;
+                    let outcome = host
+                        .send(number as usize, &place.0, &place.1, &content)
+                        .await;
                     let is_acknowledged = outcome.is_ok();
                     let mut notes = notes.lock();
                     let index = number as usize;
@@ -269,16 +271,32 @@ mod tests {
             to_us: 200,
         };
         // The third was refused and arrived nevertheless; the second never arrived.
-        let all = [sent(50, true), sent(110, true), sent(120, false), sent(130, true)];
-        let came = [receipt(0, 150), receipt(2, 160), receipt(3, 190), receipt(0, 250)];
+        let all = [
+            sent(50, true),
+            sent(110, true),
+            sent(120, false),
+            sent(130, true),
+        ];
+        let came = [
+            receipt(0, 150),
+            receipt(2, 160),
+            receipt(3, 190),
+            receipt(0, 250),
+        ];
         let found = evaluate(Pace::Rate(1.0), window, &all, &came);
-        assert_eq!((found.acknowledged, found.missing, found.repeats), (3, 1, 1));
+        assert_eq!(
+            (found.acknowledged, found.missing, found.repeats),
+            (3, 1, 1)
+        );
         assert_eq!(found.deliveries, 3);
         assert_eq!(found.from_commit.count, 3);
         assert_eq!(found.from_due.count, 2, "of sends of the window");
         assert!(!found.passed());
         let found = evaluate(Pace::Rate(1.0), window, &all[..1], &came[..1]);
         assert!(found.passed());
-        assert!(!evaluate(Pace::Rate(1.0), window, &[], &[]).passed(), "nothing was sent");
+        assert!(
+            !evaluate(Pace::Rate(1.0), window, &[], &[]).passed(),
+            "nothing was sent"
+        );
     }
 }

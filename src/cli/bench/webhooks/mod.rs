@@ -177,7 +177,11 @@ async fn run_all(
     println!();
     say(
         "dead endpoint",
-        &format!("{} pairs of runs without and with it, {}", args.pairs, told(pace)),
+        &format!(
+            "{} pairs of runs without and with it, {}",
+            args.pairs,
+            told(pace)
+        ),
     );
     for pair in 0..args.pairs {
         // Whatever drifts while this goes on meets both kinds alike.
@@ -187,7 +191,12 @@ async fn run_all(
             if is_beside_dead {
                 with = Some(run_beside_dead(scene, pace).await?);
             } else {
-                let run = drive(&scene.stage, pace, (&scene.host, &scene.probe), &scene.receiver);
+                let run = drive(
+                    &scene.stage,
+                    pace,
+                    (&scene.host, &scene.probe),
+                    &scene.receiver,
+                );
                 without = Some(run.await);
             }
         }
@@ -198,7 +207,10 @@ async fn run_all(
         let ratio = p99[1] / p99[0].max(0.001);
         say(
             &format!("pair {}", pair + 1),
-            &format!("p99 {:.2} ms without, {:.2} ms with it: {ratio:.2}", p99[0], p99[1]),
+            &format!(
+                "p99 {:.2} ms without, {:.2} ms with it: {ratio:.2}",
+                p99[0], p99[1]
+            ),
         );
         ratios.push(ratio);
         runs.extend([without, with]);
