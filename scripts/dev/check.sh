@@ -62,13 +62,25 @@ check_nginx() {
   return "$status"
 }
 
+# Every file, with the host that is there as a sample.
 check_nats() {
-  local -x BROKER_STORE_DIR="\"$DEV/tmp/nats\"" BROKER_PASSWORD=pw BROKER_CLUSTER_PASSWORD=pw BROKER_NAME=chat-1
-  local -x BROKER_ROUTES='["nats-route://route:pw@nats-1:6222"]'
+  local folder="$DEV/tmp/nats"
+  local -x BROKER_STORE_DIR="\"$folder/data\"" BROKER_PASSWORD=pw BROKER_CLUSTER_PASSWORD=pw BROKER_NAME=chat-1
+  local -x BROKER_HOST=127.0.0.1 BROKER_PORT=4222 BROKER_CLUSTER_PORT=6222 BROKER_HTTP='"127.0.0.1:8222"'
+  local -x BROKER_ROUTES='["nats-route://route:pw@nats-1:6222"]' SHOP_PASSWORD=pw
+  local -x BROKER_TLS_CERT="\"$folder/cert.pem\"" BROKER_TLS_KEY="\"$folder/key.pem\"" BROKER_TLS_CA="\"$folder/cert.pem\""
   local status=0 file
-  for file in nats/*.conf; do
+  rm -rf "$folder"
+  mkdir -p "$DEV/tmp"
+  cp -r nats "$folder"
+  printf 'include "shop.conf"\n' >>"$folder/hosts/all.conf"
+  # Read by `-t`, trusted by nobody.
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost \
+    -keyout "$folder/key.pem" -out "$folder/cert.pem" 2>/dev/null || status=1
+  for file in "$folder"/*.conf; do
     "$NATS_SERVER" -c "$file" -t || status=1
   done
+  rm -rf "$folder"
   return "$status"
 }
 

@@ -32,7 +32,7 @@ start_nats() {
   mkdir -p "$DATA/nats"
   # Quoted once more: NATS reads the value of a variable like a piece of its configuration.
   export BROKER_STORE_DIR="\"$DATA/nats\""
-  FINGERPRINT_EXTRA="$BROKER_STORE_DIR $BROKER_PASSWORD $(<"$ROOT/nats/nats.conf")" \
+  FINGERPRINT_EXTRA="$BROKER_STORE_DIR $BROKER_PASSWORD $(cat "$ROOT"/nats/nats.conf "$ROOT"/nats/includes/* "$ROOT"/nats/hosts/*)" \
     launch nats-server "$port" NATS_PORT "$NATS_SERVER" -c "$ROOT/nats/nats.conf" --addr 127.0.0.1 --port "$port"
 }
 
