@@ -13,18 +13,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     address::TrustedProxies,
-    api::{self, ApiState},
+    api::{self, ApiState, HostCommands},
     auth::Verifier,
-    bus::{commands, nodes, publish::Announcer, tail},
+    bus::{self, commands, nodes, publish::Announcer, tail},
     config::{AppEnv, Config},
-    domain::{Context, KnownUsers, Limits, command::Writers, presence::Roster},
+    domain::{
+        Context, KnownUsers, Limits, command::Writers, consumers::Consumers, presence::Roster,
+    },
     health::Probe,
     limits::{EVICTION_PERIOD, RateLimits},
     listener,
     plugins::{self, Core, Make, Nothing},
     store::log::{Writer, mongo::MongoBackend},
     worker::{
-        self, Seen, erasure, presence,
+        self, Seen, erasure, hosts, presence,
         relay::{Relay, SecondSweep},
         timers::Timers,
     },
@@ -98,6 +100,10 @@ pub async fn run_with<P: Plugin>(
         holder.clone(),
     );
     let (plugins, guest) = start_plugins(&config, &core, guest).await?;
+    let consumers = Consumers {
+        store: Arc::clone(&store),
+        durables: core.host_durables(),
+    };
     let ctx = Context {
         store: Arc::clone(&store),
         writers: Arc::new(commands::Router::new(bus.clone(), local, nodes)),
@@ -167,6 +173,7 @@ pub async fn run_with<P: Plugin>(
         };
         tasks.spawn(relay.run(end.clone()));
         tasks.spawn(erasure::run(ctx.clone(), eraser, end.clone()));
+        tasks.spawn(hosts::run(consumers.clone(), timer.clone(), end.clone()));
         let ctx = ctx.clone();
         tasks.spawn(Timers { ctx, holder: timer }.run(end.clone()));
     }
@@ -177,6 +184,7 @@ pub async fn run_with<P: Plugin>(
     let rates = Arc::new(RateLimits::new(&config.limits));
     tasks.spawn(evict_idle(Arc::clone(&rates), end.clone()));
     let proxies = Arc::new(TrustedProxies::new(config.server.trusted_proxies.clone()));
+    let host_bus = bus.clone();
     let probe = Arc::new(Probe::new(store, bus, status, metrics, roles.names()));
 
     let servers = TaskTracker::new();
@@ -218,8 +226,20 @@ pub async fn run_with<P: Plugin>(
                 health: Arc::clone(&probe),
                 max_body_bytes: MAX_BODY_BYTES,
                 plugins,
+                consumers,
             };
             let endpoint = Arc::new(api::endpoint(state, guest));
+            let host_commands = HostCommands::new(
+                Arc::clone(&endpoint),
+                config.auth.internal_secret.clone(),
+                MAX_BODY_BYTES,
+            );
+            workers.spawn(bus::hosts::serve(
+                host_bus,
+                config.stores.nats_command_hosts.clone(),
+                Arc::new(host_commands),
+                stop.clone(),
+            ));
             log_address("REST", &listener);
             let node = node.clone();
             let answer = move |request: Request<Incoming>, client| {

@@ -17,6 +17,7 @@ pub mod app;
 pub mod auth;
 pub mod bus;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod edge;

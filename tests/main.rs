@@ -7,6 +7,7 @@ mod api;
 mod complete;
 mod faults;
 mod front;
+mod hosts;
 mod layers;
 mod plugins;
 mod resume;

@@ -14,6 +14,7 @@ bring_packages() {
   local missing=()
   has curl || missing+=(curl ca-certificates)
   has python3 || missing+=(python3)
+  has openssl || missing+=(openssl)
   if [[ -z $(find_program MONGOD mongod "$MONGOD_WHEEL") || -z $(find_program NATS_SERVER nats-server "$NATS_WHEEL") ]]; then
     python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   fi

@@ -10,6 +10,7 @@ mod access_log;
 mod auth;
 mod blocks;
 pub mod catalogue;
+mod consumers;
 mod conversations;
 mod docs;
 mod document;
@@ -21,6 +22,7 @@ mod faults;
 mod fixup;
 mod gate;
 mod health;
+mod host_commands;
 mod json;
 mod limits;
 mod log;
@@ -60,12 +62,13 @@ use tracing::Instrument;
 
 pub use document::{Documents, documents};
 pub use error::{ApiError, Code, ErrorBody, FieldFault};
+pub use host_commands::HostCommands;
 pub use serve::answer;
 
 use crate::{
     auth::Verifier,
     config::{Origins, Secret},
-    domain::Context,
+    domain::{Context, consumers::Consumers},
     edge::{cors, request_id},
     health::Probe,
     limits::RateLimits,
@@ -96,6 +99,9 @@ enum Tag {
     ReadReceipts,
     /// What happens, as it happens.
     Events,
+    /// Hosts that take events from NATS.
+    #[oai(rename = "Admin/Consumers")]
+    AdminConsumers,
 }
 
 /// What the surface works with.
@@ -116,6 +122,8 @@ pub struct ApiState {
     pub max_body_bytes: usize,
     /// The plugins, which bring operations of their own.
     pub plugins: Plugins,
+    /// The hosts that take events from the broker.
+    pub consumers: Consumers,
 }
 
 /// Every operation of the core.
@@ -134,7 +142,7 @@ type CoreOperations = (
     log::LogApi,
     presence::PresenceApi,
     events::EventsApi,
-    erasure::ErasureApi,
+    (erasure::ErasureApi, consumers::ConsumersApi),
 );
 
 /// Every operation that is in the committed document.
@@ -157,7 +165,10 @@ fn operations(state: &ApiState) -> Operations {
         log::LogApi(ctx()),
         presence::PresenceApi(ctx()),
         events::EventsApi,
-        erasure::ErasureApi(ctx()),
+        (
+            erasure::ErasureApi(ctx()),
+            consumers::ConsumersApi(state.consumers.clone()),
+        ),
     );
     (core, state.plugins.operations())
 }

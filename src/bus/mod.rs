@@ -7,6 +7,7 @@
 pub mod commands;
 pub mod durables;
 pub mod ephemeral;
+pub mod hosts;
 pub mod lag;
 pub mod nodes;
 pub mod publish;

@@ -112,6 +112,27 @@ impl Subjects {
         format!("{}.cmd.s{shard:02}", self.prefix)
     }
 
+    /// Everything that a host may ask for.
+    pub fn host_commands(&self, host: &str) -> String {
+        format!("{}.api.{host}.>", self.prefix)
+    }
+
+    /// Where a host asks for one thing.
+    pub fn host_command(&self, host: &str, command: &str) -> String {
+        format!("{}.api.{host}.{command}", self.prefix)
+    }
+
+    /// The host and the command of such a subject.
+    pub fn command_of<'a>(&self, subject: &'a str) -> Option<(&'a str, &'a str)> {
+        let rest = subject.strip_prefix(&self.prefix)?.strip_prefix(".api.")?;
+        rest.split_once('.')
+    }
+
+    /// What every subject begins with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Where processes tell one another that they live.
     pub fn nodes(&self) -> String {
         format!("{}.eph.nodes", self.prefix)

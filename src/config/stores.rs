@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use chat_sdk::hosts::is_host_name;
+
 use super::parse;
 use super::reader::Reader;
 use super::secret::Uri;
@@ -14,6 +16,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::text("NATS_CREDS", None),
     Variable::text("NATS_SUBJECT_PREFIX", Some("chat")),
     Variable::number("NATS_REPLICAS", "1"),
+    Variable::list("NATS_COMMAND_HOSTS", None),
     Variable::number("EVENT_RETENTION_DAYS", "7"),
     Variable::number("LOG_RETENTION_DAYS", "365"),
 ];
@@ -33,6 +36,8 @@ pub struct Stores {
     pub nats_subject_prefix: String,
     /// `NATS_REPLICAS`: copies of the stream, 1-5; default 1.
     pub nats_replicas: usize,
+    /// `NATS_COMMAND_HOSTS`: names of the hosts whose commands are taken over NATS, with commas; default: none.
+    pub nats_command_hosts: Vec<String>,
     /// `EVENT_RETENTION_DAYS`: days that events stay in the stream; default 7.
     pub event_retention_days: u32,
     /// `LOG_RETENTION_DAYS`: days that log entries other than messages stay; default 365.
@@ -66,6 +71,7 @@ impl Stores {
         });
         let nats_subject_prefix = reader.read("NATS_SUBJECT_PREFIX", subject_prefix);
         let nats_replicas = reader.read("NATS_REPLICAS", |text| parse::size(text, 1..=5, "copies"));
+        let nats_command_hosts = reader.optional("NATS_COMMAND_HOSTS", host_names);
         let event_retention_days = reader.read("EVENT_RETENTION_DAYS", |text| {
             parse::small(text, 1..=3_650, "days")
         });
@@ -80,6 +86,7 @@ impl Stores {
             nats_creds: nats_creds?,
             nats_subject_prefix: nats_subject_prefix?,
             nats_replicas: nats_replicas?,
+            nats_command_hosts: nats_command_hosts?.unwrap_or_default(),
             event_retention_days: event_retention_days?,
             log_retention_days: log_retention_days?,
         })
@@ -156,6 +163,17 @@ fn nats_urls(text: &str) -> Result<Vec<Uri>, String> {
             Ok(Uri::new(url))
         })
         .collect()
+}
+
+fn host_names(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = parse::list(text).into_iter().map(str::to_owned).collect();
+    match names.iter().find(|name| !is_host_name(name)) {
+        Some(name) => Err(format!(
+            "names \"{}\", which is no name of a host; use 1-32 of a-z, 0-9 and _, beginning with a letter",
+            parse::short(name)
+        )),
+        None => Ok(names),
+    }
 }
 
 fn subject_prefix(text: &str) -> Result<String, String> {

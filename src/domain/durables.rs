@@ -1,6 +1,6 @@
 //! What is remembered of a durable consumer, so that it can be put back where it was when the broker lost data.
 
-use chat_sdk::Timestamp;
+use chat_sdk::{Timestamp, hosts::is_host_name};
 
 use super::Result;
 
@@ -22,7 +22,7 @@ pub struct DurableState {
     /// Its name.
     pub name: String,
     /// How often it was made anew after a loss. It is another consumer of the broker each time, so that a late acknowledgement for the one before cannot
-    /// settle what lies at the same number now.
+    /// settle what lies at the same number now; a host's keeps its name, and gives out nothing until no such acknowledgement can come any more.
     pub generation: u32,
     /// When it was made: events from before are none of its business.
     pub born: Timestamp,
@@ -43,8 +43,14 @@ impl DurableState {
     pub fn consumer(&self) -> String {
         match self.generation {
             0 => self.name.clone(),
+            _ if self.is_of_a_host() => self.name.clone(),
             generation => format!("{}-g{generation}", self.name),
         }
+    }
+
+    /// Whether it is a host's, whose rights in the broker name its consumer. All others are named after a plugin, with a hyphen.
+    pub fn is_of_a_host(&self) -> bool {
+        is_host_name(&self.name)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod audience;
 pub mod blocks;
 pub mod catalogue;
 pub mod command;
+pub mod consumers;
 pub mod conversations;
 pub mod drafts;
 pub mod durables;

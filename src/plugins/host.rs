@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     bus::{Bus, BusError, durables},
     config::Secret,
-    domain::{DomainError, catalogue, entry::Entry},
+    domain::{DomainError, catalogue, consumers::HostDurables, entry::Entry},
     store::{ClusterTime, Store, log::mongo::INSERT_MAX_TIME, seconds_before},
 };
 
@@ -47,6 +47,11 @@ impl Core {
             key: secrets_key.map(|secret| Arc::new(sealing_key(secret.expose()))),
             holder,
         }
+    }
+
+    /// The durables of hosts.
+    pub fn host_durables(&self) -> Arc<dyn HostDurables> {
+        Arc::new(OfHosts(Arc::clone(&self.durables)))
     }
 
     /// The host of the plugin `name`.
@@ -344,6 +349,36 @@ impl Durables for PluginDurables {
             let durables = self.on_broker()?;
             durables.acknowledge(&spec, &tokens).await.map_err(failed)
         })
+    }
+}
+
+/// The durables of hosts: under the hosts' own names.
+struct OfHosts(Arc<durables::Durables<Store>>);
+
+fn away(error: BusError) -> DomainError {
+    tracing::warn!(%error, "a host's durable could not be reached");
+    DomainError::Unavailable("The broker did not answer in time; repeat the request.".into())
+}
+
+impl HostDurables for OfHosts {
+    fn declare(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DomainError>> {
+        Box::pin(async move { self.0.declare(&spec).await.map_err(away) })
+    }
+
+    fn keep(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DomainError>> {
+        Box::pin(async move { self.0.keep(&spec).await.map_err(away) })
+    }
+
+    fn remove(&self, name: String) -> BoxFuture<'_, Result<(), DomainError>> {
+        Box::pin(async move { self.0.remove(&name).await.map_err(away) })
+    }
+
+    fn lag(&self, name: String) -> BoxFuture<'_, Result<Lag, DomainError>> {
+        Box::pin(async move { self.0.lag(&name).await.map_err(away) })
+    }
+
+    fn stream(&self) -> String {
+        self.0.stream_name()
     }
 }
 

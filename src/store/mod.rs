@@ -4,6 +4,7 @@
 //! This room knows the domain's types and rules of state, and no HTTP, socket or broker.
 
 mod blocks;
+mod consumers;
 mod conversations;
 mod documents;
 mod durables;

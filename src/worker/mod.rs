@@ -4,6 +4,7 @@
 
 pub mod erasure;
 mod health;
+pub mod hosts;
 pub mod presence;
 pub mod relay;
 mod retention;

@@ -155,10 +155,25 @@ impl Drop for Mongod {
     }
 }
 
+/// The service's password in a NATS of [`Nats::with_hosts`].
+const BROKER_PASSWORD: &str = "test_broker";
+/// The passwords of its hosts.
+const HOST_PASSWORD: &str = "test_host";
+
 impl Nats {
+    /// A new one, empty, with the configuration of `nats/` and these hosts.
+    pub async fn with_hosts(hosts: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        configure(&folder.path().join("conf"), hosts);
+        Self::begin(folder).await
+    }
+
     /// A new one, empty.
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::begin(tempfile::tempdir().expect("a folder")).await
+    }
+
+    async fn begin(folder: TempDir) -> Self {
         let port = free_port();
         let child = launch_nats(folder.path(), port);
         let nats = Self {
@@ -170,9 +185,27 @@ impl Nats {
         nats
     }
 
-    /// Its address.
+    /// Its address, with the service's login where it has one.
     pub fn url(&self) -> String {
+        match self.configuration().exists() {
+            true => format!("nats://chat:{BROKER_PASSWORD}@127.0.0.1:{}", self.port),
+            false => format!("nats://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// Its address without a login.
+    pub fn address(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The password of its hosts.
+    pub fn host_password(&self) -> &'static str {
+        HOST_PASSWORD
+    }
+
+    /// The folder of its configuration.
+    pub fn configuration(&self) -> std::path::PathBuf {
+        self.folder.path().join("conf")
     }
 
     async fn wait_ready(&self) {
@@ -245,7 +278,47 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Copies `nats/` to `target`, and includes `hosts` as its comments say.
+pub fn configure(target: &Path, hosts: &[&str]) {
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("nats"), target);
+    let sample = fs::read_to_string(target.join("hosts/shop.conf")).expect("the sample");
+    let mut includes = String::new();
+    for host in hosts {
+        let upper = host.to_uppercase();
+        let own = sample.replace("shop", host).replace("SHOP", &upper);
+        fs::write(target.join(format!("hosts/{host}.conf")), own).expect("a file");
+        includes.push_str(&format!("include \"{host}.conf\"\n"));
+    }
+    fs::write(target.join("hosts/all.conf"), includes).expect("a file");
+}
+
+/// nats-server with the file `name` of the configuration in `folder`, with the logins that it asks the environment for.
+pub fn configured(folder: &Path, name: &str, store: &Path) -> std::process::Command {
+    let mut command = mortal(&program("NATS_SERVER"));
+    command
+        .arg("-c")
+        .arg(folder.join(name))
+        .env("BROKER_PASSWORD", BROKER_PASSWORD)
+        .env("BROKER_STORE_DIR", format!("\"{}\"", store.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let hosts = fs::read_dir(folder.join("hosts")).expect("a folder");
+    for host in hosts.flatten() {
+        let name = host.path().with_extension("");
+        let name = name.file_name().unwrap_or_default().to_string_lossy();
+        command.env(format!("{}_PASSWORD", name.to_uppercase()), HOST_PASSWORD);
+    }
+    command
+}
+
 fn launch_nats(folder: &Path, port: u16) -> Child {
+    if folder.join("conf").exists() {
+        return configured(&folder.join("conf"), "nats.conf", &folder.join("data"))
+            .args(["--addr", "127.0.0.1", "--port", &port.to_string()])
+            .spawn()
+            .expect("nats-server starts");
+    }
     mortal(&program("NATS_SERVER"))
         .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])
         .arg(folder.join("data"))

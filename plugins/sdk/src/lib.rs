@@ -5,11 +5,13 @@
 //! It does no I/O of its own; of the database and of HTTP it knows the types that plugins work with.
 
 pub mod events;
+pub mod hosts;
 pub mod http;
 pub mod ids;
 mod metadata;
 pub mod nouns;
 mod openapi;
+pub mod patterns;
 pub mod plugin;
 pub mod scheduled;
 mod time;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chat_sdk::{
-    EventType, Timestamp,
+    EventType, Timestamp, patterns,
     plugin::{ConsumerSpec, Host, HostError},
 };
 use futures_util::TryStreamExt;
@@ -15,7 +15,6 @@ use mongodb::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    events,
     settings::Settings,
     sign::{self, Key, Keys},
 };
@@ -66,7 +65,7 @@ impl Endpoint {
     /// Its types of events; `None` for all.
     pub fn kinds(&self) -> Option<Vec<EventType>> {
         // What is stored was checked; after a change of the catalogue, what is left of it counts.
-        events::expand(&self.events).ok().flatten()
+        patterns::expand(&self.events).ok().flatten()
     }
 
     /// How many retries follow the first attempt.

@@ -12,7 +12,6 @@ mod api;
 mod circuit;
 mod deliver;
 mod endpoints;
-mod events;
 mod letters;
 mod ordered;
 mod records;

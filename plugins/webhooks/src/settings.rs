@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use chat_sdk::{EventType, plugin::read_table};
+use chat_sdk::{EventType, patterns, plugin::read_table};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{address::Reach, events, sign::Key};
+use crate::{address::Reach, sign::Key};
 
 /// What comes from the variables of the service.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Settings {
                 fault("WEBHOOK_URL", problem);
             }
             if let Some(patterns) = &endpoint.events
-                && let Err((index, problem)) = events::expand(patterns)
+                && let Err((index, problem)) = patterns::expand(patterns)
             {
                 let hint = EventType::ALL
                     .first()

@@ -136,6 +136,24 @@ impl<L: Ledger + 'static> Durables<L> {
         self.place(spec, Birth::Allowed).await.map(drop)
     }
 
+    /// Puts a durable in its place, and remembers up to where it is settled: for one whose events somebody else takes.
+    ///
+    /// # Errors
+    /// When the broker or the database does not answer, or the durable was never declared.
+    pub async fn keep(self: &Arc<Self>, spec: &ConsumerSpec) -> Result<(), BusError> {
+        let placed = self.placed(spec).await?;
+        let marked = self.mark(&placed).await;
+        if marked.is_err() {
+            self.displace(&spec.name);
+        }
+        marked
+    }
+
+    /// The name of the stream that durables read.
+    pub fn stream_name(&self) -> String {
+        self.bus.subjects.stream()
+    }
+
     /// Removes a durable and what is remembered of it.
     ///
     /// # Errors

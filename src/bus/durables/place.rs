@@ -206,11 +206,19 @@ impl<L: Ledger + 'static> Durables<L> {
                 state.server = server.to_owned();
                 let before = state.consumer();
                 state.generation += 1;
-                self.ledger.save(&state).await.map_err(api)?;
+                if !state.is_of_a_host() {
+                    self.ledger.save(&state).await.map_err(api)?;
+                }
                 if existing.is_some() {
                     stream.delete_consumer(&before).await.map_err(api)?;
                 }
-                self.make(spec, &state.consumer(), stream, start).await?;
+                if state.is_of_a_host() {
+                    // The name stays, so the state may only say that all is well when the one before is gone.
+                    self.ledger.save(&state).await.map_err(api)?;
+                    self.make_paused(spec, stream, start).await?;
+                } else {
+                    self.make(spec, &state.consumer(), stream, start).await?;
+                }
             }
         }
         Ok(state)
@@ -266,6 +274,22 @@ impl<L: Ledger + 'static> Durables<L> {
         config.deliver_policy = DeliverPolicy::ByStartSequence {
             start_sequence: from.max(1),
         };
+        stream.create_consumer(config).await.map_err(api)?;
+        Ok(())
+    }
+
+    /// The same for a host's after a loss: nothing is given out for as long as the host may still settle what it has from the one before.
+    async fn make_paused(
+        &self,
+        spec: &ConsumerSpec,
+        stream: &Stream<()>,
+        from: u64,
+    ) -> Result<(), BusError> {
+        let mut config = self.config(spec, &spec.name);
+        config.deliver_policy = DeliverPolicy::ByStartSequence {
+            start_sequence: from.max(1),
+        };
+        config.pause_until = Some(OffsetDateTime::now_utc() + spec.ack_wait);
         stream.create_consumer(config).await.map_err(api)?;
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use chat_sdk::{
     http::Refusal,
+    patterns,
     plugin::{Host, ReplayedEvent},
 };
 use poem_openapi::Tags;
@@ -18,7 +19,6 @@ use poem_openapi::Tags;
 use crate::{
     Webhooks,
     endpoints::{Draft, Endpoint as Stored},
-    events,
 };
 use deliveries::DeliveriesApi;
 pub use examples::example;
@@ -122,7 +122,7 @@ impl Shared {
         }
         if draft.events.len() > MAX_PATTERNS {
             faults.push(("events".to_owned(), "must have at most 100 items".into()));
-        } else if let Err((index, problem)) = events::expand(&draft.events) {
+        } else if let Err((index, problem)) = patterns::expand(&draft.events) {
             faults.push((format!("events[{index}]"), problem.into()));
         }
         let is_long = |text: &String| text.chars().count() > MAX_DESCRIPTION;

@@ -1,6 +1,6 @@
-//! Which events an endpoint asks for.
+//! Which events somebody asks for who is not given all of them: an endpoint, a host.
 
-use chat_sdk::EventType;
+use crate::EventType;
 
 /// The types that patterns stand for: names, `noun.*`, or `*` for all, which is `None`.
 ///

@@ -1,0 +1,307 @@
+//! Commands of hosts, over NATS: a micro service, so that its tools find it (`nats micro ls`), ask what it takes and how it does.
+//!
+//! The broker decides who may send: a host's account reaches `<prefix>.api.<its name>.>` and no other. One of the processes that listen answers. What is
+//! asked for is carried out by [`Commands`]; here it is brought there and back.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_nats::{HeaderMap, Message, Subscriber, header::HeaderValue};
+use futures_util::{StreamExt, stream::select_all};
+use metrics::counter;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Bus, BusError};
+use crate::commands::{Answer, Command, Commands};
+
+/// For whom the host acts.
+const ACTING_HEADER: &str = "X-Acting-User";
+/// What the host calls the request.
+const REQUEST_ID_HEADER: &str = "X-Request-Id";
+/// What became of it, as HTTP has it.
+const STATUS_HEADER: &str = "Chat-Status";
+/// When to try again.
+const RETRY_HEADER: &str = "Retry-After";
+/// The same for the tools of micro services: the code of a refusal, and why.
+const ERROR_CODE_HEADER: &str = "Nats-Service-Error-Code";
+const ERROR_HEADER: &str = "Nats-Service-Error";
+/// Processes of this group share the work.
+const QUEUE: &str = "api";
+/// How many commands this process carries out at once.
+const CONCURRENCY: usize = 256;
+/// The pause before listening anew after a fault.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What one command has seen.
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    requests: u64,
+    errors: u64,
+    time: Duration,
+    last_error: String,
+}
+
+/// The service of this process.
+struct Service {
+    bus: Bus,
+    hosts: Vec<String>,
+    commands: Arc<dyn Commands>,
+    id: String,
+    started: OffsetDateTime,
+    tallies: Mutex<BTreeMap<(String, &'static str), Tally>>,
+}
+
+/// Takes the commands of `hosts` until `stop`, then finishes those in flight.
+pub async fn serve(
+    bus: Bus,
+    hosts: Vec<String>,
+    commands: Arc<dyn Commands>,
+    stop: CancellationToken,
+) {
+    if hosts.is_empty() {
+        return;
+    }
+    let service = Arc::new(Service {
+        bus,
+        hosts,
+        commands,
+        id: ulid::Ulid::generate().to_string(),
+        started: OffsetDateTime::now_utc(),
+        tallies: Mutex::default(),
+    });
+    let in_flight = TaskTracker::new();
+    while !stop.is_cancelled() {
+        if let Err(error) = service.listen(&in_flight, &stop).await {
+            tracing::warn!(%error, "commands of hosts cannot be taken; trying again");
+        }
+        let _ = stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+    }
+    in_flight.close();
+    in_flight.wait().await;
+}
+
+impl Service {
+    async fn listen(
+        self: &Arc<Self>,
+        in_flight: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<(), BusError> {
+        let mut asked = Vec::new();
+        for subject in self.discovery() {
+            asked.push(self.bus.client.subscribe(subject).await.map_err(failed)?);
+        }
+        let mut taken = Vec::new();
+        for host in &self.hosts {
+            let subject = self.bus.subjects.host_commands(host);
+            let queue = QUEUE.to_owned();
+            let subscribed = self.bus.client.queue_subscribe(subject, queue).await;
+            taken.push(subscribed.map_err(failed)?);
+        }
+        let slots = Arc::new(Semaphore::new(CONCURRENCY));
+        let (mut asked, mut taken) = (select_all(asked), select_all(taken));
+        loop {
+            tokio::select! {
+                message = asked.next() => match message {
+                    Some(message) => self.describe(message).await,
+                    None => return Ok(()),
+                },
+                message = taken.next() => {
+                    let Some(message) = message else { return Ok(()) };
+                    let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
+                    let service = Arc::clone(self);
+                    in_flight.spawn(async move {
+                        service.carry_out(message).await;
+                        drop(slot);
+                    });
+                }
+                () = stop.cancelled() => break,
+            }
+        }
+        // What the broker has sent already is still answered: nobody else will.
+        for subscriber in taken.iter_mut() {
+            let _ = Subscriber::drain(subscriber).await;
+        }
+        while let Some(message) = taken.next().await {
+            let service = Arc::clone(self);
+            in_flight.spawn(async move { service.carry_out(message).await });
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, message: Message) {
+        let Some((host, name)) = self.bus.subjects.command_of(&message.subject) else {
+            return;
+        };
+        let header = |name: &str| {
+            let value = message.headers.as_ref()?.get(name)?;
+            Some(value.as_str().to_owned())
+        };
+        let started = Instant::now();
+        let answer = self
+            .commands
+            .answer(Command {
+                name: name.to_owned(),
+                acting_user: header(ACTING_HEADER),
+                request_id: header(REQUEST_ID_HEADER),
+                payload: message.payload.clone(),
+            })
+            .await;
+        self.count(host, name, &answer, started.elapsed());
+        if let Some(reply) = message.reply.clone() {
+            let headers = headers(&answer);
+            let sent = self
+                .bus
+                .client
+                .publish_with_headers(reply, headers, answer.body);
+            if let Err(error) = sent.await {
+                tracing::debug!(%error, "an answer to a host could not be sent");
+            }
+        }
+    }
+
+    fn count(&self, host: &str, name: &str, answer: &Answer, time: Duration) {
+        let outcome = if answer.is_error() { "refused" } else { "done" };
+        counter!("chat_host_commands_total", "host" => host.to_owned(), "outcome" => outcome)
+            .increment(1);
+        // Names that are none have no line of their own.
+        let all = self.commands.described();
+        let Some(known) = all.iter().find(|known| known.name == name) else {
+            return;
+        };
+        let mut tallies = self.tallies.lock();
+        let tally = tallies.entry((host.to_owned(), known.name)).or_default();
+        tally.requests += 1;
+        tally.time += time;
+        if answer.is_error() {
+            tally.errors += 1;
+            tally.last_error = format!("{}:{}", answer.status, error_text(answer));
+        }
+    }
+
+    /// `$SRV.PING`, `$SRV.PING.<name>`, `$SRV.PING.<name>.<id>`, and the same for the others.
+    fn discovery(&self) -> Vec<String> {
+        let name = self.bus.subjects.prefix();
+        ["PING", "INFO", "STATS"]
+            .into_iter()
+            .flat_map(|verb| {
+                [
+                    format!("$SRV.{verb}"),
+                    format!("$SRV.{verb}.{name}"),
+                    format!("$SRV.{verb}.{name}.{}", self.id),
+                ]
+            })
+            .collect()
+    }
+
+    async fn describe(&self, message: Message) {
+        let Some(reply) = message.reply.clone() else {
+            return;
+        };
+        let verb = message.subject.split('.').nth(1).unwrap_or_default();
+        let mut answer = json!({
+            "name": self.bus.subjects.prefix(), "id": self.id, "version": env!("CARGO_PKG_VERSION"),
+            "metadata": {},
+        });
+        let kind = match verb {
+            "INFO" => {
+                answer["description"] = json!("Chat Service: commands of hosts");
+                answer["endpoints"] = self.endpoints(|_, _| Value::Null);
+                "info"
+            }
+            "STATS" => {
+                answer["started"] = json!(self.started.format(&Rfc3339).unwrap_or_default());
+                let tallies = self.tallies.lock().clone();
+                answer["endpoints"] = self.endpoints(|host, name| {
+                    let tally = tallies.get(&(host.to_owned(), name));
+                    statistics(tally.cloned().unwrap_or_default())
+                });
+                "stats"
+            }
+            _ => "ping",
+        };
+        answer["type"] = json!(format!("io.nats.micro.v1.{kind}_response"));
+        let text = answer.to_string();
+        let _ = self.bus.client.publish(reply, text.into()).await;
+    }
+
+    /// One line per host and command, with what `more` says of it.
+    fn endpoints(&self, more: impl Fn(&str, &'static str) -> Value) -> Value {
+        let commands = self.commands.described();
+        let mut lines = Vec::with_capacity(self.hosts.len() * commands.len());
+        for host in &self.hosts {
+            for command in &commands {
+                let mut line = json!({
+                    "name": command.name.replace('.', "-"),
+                    "subject": self.bus.subjects.host_command(host, command.name),
+                    "queue_group": QUEUE,
+                    "metadata": { "host": host, "about": command.about },
+                });
+                if let (Value::Object(line), Value::Object(more)) =
+                    (&mut line, more(host, command.name))
+                {
+                    line.extend(more);
+                }
+                lines.push(line);
+            }
+        }
+        Value::Array(lines)
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> BusError {
+    BusError::Connect(error.to_string())
+}
+
+fn statistics(tally: Tally) -> Value {
+    let nanoseconds = u64::try_from(tally.time.as_nanos()).unwrap_or(u64::MAX);
+    json!({
+        "num_requests": tally.requests,
+        "num_errors": tally.errors,
+        "last_error": tally.last_error,
+        "processing_time": nanoseconds,
+        "average_processing_time": nanoseconds.checked_div(tally.requests).unwrap_or_default(),
+    })
+}
+
+fn headers(answer: &Answer) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut insert = |name: &str, text: String| {
+        if let Ok(value) = text.parse::<HeaderValue>() {
+            headers.insert(name, value);
+        }
+    };
+    insert(STATUS_HEADER, answer.status.to_string());
+    if let Some(seconds) = &answer.retry_after {
+        insert(RETRY_HEADER, seconds.clone());
+    }
+    if let Some(id) = &answer.request_id {
+        insert(REQUEST_ID_HEADER, id.clone());
+    }
+    if answer.is_error() {
+        insert(ERROR_CODE_HEADER, answer.status.to_string());
+        insert(ERROR_HEADER, error_text(answer));
+    }
+    headers
+}
+
+/// The sentence of a refusal, on one line.
+fn error_text(answer: &Answer) -> String {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    let message = serde_json::from_slice(&answer.body)
+        .map_or_else(|_| "refused".to_owned(), |refusal: Refusal| refusal.message);
+    let is_plain = |c: char| c.is_ascii_graphic() || c == ' ';
+    message
+        .chars()
+        .map(|c| if is_plain(c) { c } else { '?' })
+        .collect()
+}
