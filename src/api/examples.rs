@@ -42,6 +42,11 @@ fn example(schema: &str) -> Option<Value> {
         "SyncBatch" => {
             json!({ "users": [sync_user(), { "externalUserId": "bob", "name": "Bob" }] })
         }
+        "PutConsumer" => json!({
+            "name": "shop", "events": ["message.*", "conversation.created"], "description": "Orders",
+        }),
+        "HostConsumer" => host_consumer(),
+        "ConsumerPage" => json!({ "consumers": [host_consumer()], "hasMore": false }),
         "SyncResults" => json!({ "results": [
             { "externalUserId": "alice", "status": "created" },
             { "externalUserId": "bob", "status": "unchanged" },
@@ -161,6 +166,15 @@ fn presence() -> Value {
 
 fn absence() -> Value {
     json!({ "userId": "bob", "status": "offline", "lastSeen": TIME })
+}
+
+fn host_consumer() -> Value {
+    json!({
+        "name": "shop", "stream": "CHAT_EVENTS", "events": ["message.*", "conversation.created"],
+        "description": "Orders", "ackWaitSeconds": 30, "maxPending": 1000,
+        "createdAt": "2026-01-15T10:30:00.000Z", "updatedAt": "2026-01-15T10:30:00.000Z",
+        "lag": { "pending": 0, "inFlight": 0, "redelivered": 0 },
+    })
 }
 
 fn sync_user() -> Value {

@@ -80,8 +80,8 @@ async fn every_fault_of_a_durable_is_named() {
         "name": "webhooks-1", "events": ["message.exploded"], "ackWaitSeconds": 3601, "maxPending": 0,
     });
     let refused = host.post(PATH, body).await;
-    refused.expect_error(400, "VALIDATION_ERROR");
-    let fields: Vec<&str> = refused.json["details"]
+    let refused = refused.expect_error(400, "VALIDATION_ERROR");
+    let fields: Vec<&str> = refused["details"]
         .as_array()
         .expect("a list")
         .iter()

@@ -144,7 +144,7 @@ async fn a_backend_works_with_commands_alone() {
     let system = json!({ "conversationId": conversation, "content": "closed" }).to_string();
     let system = shop.command("messages.send", None, &system).await;
     assert_eq!(
-        (system.status, &system.json["type"]),
+        (system.status, &system.json["senderId"]),
         (201, &json!("system"))
     );
     let gone = shop

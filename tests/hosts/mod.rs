@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::support::{Nats, Service};
+use crate::support::{Nats, Node, Service};
 
 /// The stream under the prefix of the configuration in `nats/`.
 const STREAM: &str = "CHAT_EVENTS";
@@ -33,7 +33,7 @@ async fn service_on(nats: &Nats) -> Service {
 }
 
 /// Makes the durable of `host`.
-async fn durable(service: &Service, host: &str, extra: Value) -> Value {
+async fn durable(service: &Node, host: &str, extra: Value) -> Value {
     let mut body = json!({ "name": host });
     for (name, value) in extra.as_object().into_iter().flatten() {
         body[name] = value.clone();
@@ -100,9 +100,9 @@ impl Host {
         let mut events = Vec::new();
         while let Some(Ok(message)) = messages.next().await {
             let event = serde_json::from_slice(&message.payload).unwrap_or_default();
-            if message.double_ack().await.is_ok() {
-                events.push(event);
-            }
+            // Dealt with first, settled then: what is not settled comes again.
+            events.push(event);
+            let _ = message.double_ack().await;
         }
         Some(events)
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    envelope, schemas,
+    envelope, hosts, schemas,
     sockets::{COMMANDS, CommandRow, PUSHED, Pushed},
 };
 
@@ -104,6 +104,15 @@ fn document() -> Value {
         of_sockets.insert(name.clone(), reference(&name));
         command_refs.push(in_channel("socket", &name));
     }
+    let mut of_hosts = Map::new();
+    let mut asked_refs = Vec::new();
+    for (name, command) in hosts::commands() {
+        let name = key("Host", name);
+        messages.insert(name.clone(), command);
+        of_hosts.insert(name.clone(), reference(&name));
+        asked_refs.push(in_channel("hostCommands", &name));
+    }
+    messages.insert("HostAnswer".to_owned(), hosts::answer());
     messages.insert("Ack".to_owned(), ack());
     of_sockets.insert("Ack".to_owned(), reference("Ack"));
     pushed_refs.push(in_channel("socket", "Ack"));
@@ -155,6 +164,24 @@ fn document() -> Value {
                 },
                 "messages": of_events,
             },
+            "hostCommands": {
+                "address": "{prefix}.api.{host}.{command}",
+                "title": "Commands of hosts on NATS",
+                "description": "Request and reply. A host's account reaches the subjects with its own name alone; a micro service, which $SRV.INFO describes.",
+                "servers": [{ "$ref": "#/servers/nats" }],
+                "parameters": {
+                    "prefix": { "description": "NATS_SUBJECT_PREFIX, chat unless configured." },
+                    "host": { "description": "The host's name, one of NATS_COMMAND_HOSTS." },
+                    "command": { "description": "The name of the message." },
+                },
+                "messages": of_hosts,
+            },
+            "hostAnswers": {
+                "address": null,
+                "title": "Where a host wants its answers",
+                "servers": [{ "$ref": "#/servers/nats" }],
+                "messages": { "HostAnswer": reference("HostAnswer") },
+            },
             "webhook": {
                 "address": "/",
                 "title": "A webhook endpoint of the host",
@@ -174,6 +201,14 @@ fn document() -> Value {
             "publishEvent": {
                 "action": "send", "channel": { "$ref": "#/channels/events" },
                 "summary": "Every event, at least once, under a stable id.", "messages": event_refs,
+            },
+            "takeHostCommand": {
+                "action": "receive", "channel": { "$ref": "#/channels/hostCommands" },
+                "summary": "What a host asks.", "messages": asked_refs,
+                "reply": {
+                    "channel": { "$ref": "#/channels/hostAnswers" },
+                    "messages": [in_channel("hostAnswers", "HostAnswer")],
+                },
             },
             "postWebhook": {
                 "action": "send", "channel": { "$ref": "#/channels/webhook" },

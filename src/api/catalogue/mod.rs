@@ -4,6 +4,7 @@
 //! It lives with the OpenAPI document, whose words it shares. It knows no socket and no broker: only what is said there.
 
 mod asyncapi;
+mod hosts;
 mod sockets;
 
 use std::sync::LazyLock;

@@ -157,7 +157,10 @@ impl Stage {
             .replace("{own}", &self.own)
             .replace("{other}", &self.other)
             .replace("{self}", myself);
-        let body = row.body.replace("{c}", &self.conversation);
+        let body = row
+            .body
+            .replace("{c}", &self.conversation)
+            .replace("{self}", myself);
         let body = (!body.is_empty()).then(|| serde_json::from_str(&body).expect("JSON"));
         super::super::ask(&client, row.method, &format!("/api{path}"), body).await
     }

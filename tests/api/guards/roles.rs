@@ -209,7 +209,7 @@ pub fn elsewhere() -> Vec<Row> {
         row("GET",    "/unread", "",                                                                     "-     -     -      -      200      401       200    400"),
         row("GET",    "/unread-count", "",                                                               "-     -     -      -      200      401       200    400"),
         row("GET",    "/admin/consumers", "",        "-     -     -      -      401      401       200    200"),
-        row("POST",   "/admin/consumers", r#"{"name":"shop"}"#, "-     -     -      -      401      401       201    201"),
+        row("POST",   "/admin/consumers", r#"{"name":"{self}"}"#, "-     -     -      -      401      401       201    201"),
         row("GET",    "/admin/consumers/nobody", "",        "-     -     -      -      401      401       404    404"),
         row("DELETE", "/admin/consumers/nobody", "",        "-     -     -      -      401      401       404    404"),
         row("GET",    "/admin/webhooks", "",        "-     -     -      -      401      401       200    200"),
