@@ -86,7 +86,7 @@ impl Host {
     }
 
     async fn try_take(&self, limit: usize) -> Option<Vec<Value>> {
-        let mut context = jetstream::new(self.client.clone());
+        let mut context = jetstream::with_domain(self.client.clone(), "chat");
         context.set_timeout(Duration::from_secs(2));
         let stream = context.get_stream_no_info(STREAM).await.ok()?;
         let consumer = stream.get_consumer::<pull::Config>(&self.name).await.ok()?;

@@ -95,6 +95,16 @@ pub const FORBIDDEN: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "ask about another's durable by its own road",
+        "$JS.chat.API.CONSUMER.INFO.CHAT_EVENTS.game",
+        "",
+    ),
+    (
+        "ask about the stream by its own road",
+        "$JS.chat.API.STREAM.INFO.CHAT_EVENTS",
+        "",
+    ),
+    (
         "ask about another's durable",
         "$JS.API.CONSUMER.INFO.CHAT_EVENTS.game",
         "",
@@ -325,8 +335,8 @@ async fn where_a_host_wants_its_answers_is_a_place_in_its_own_account() {
     let first = messages(&scene).await;
     for target in targets {
         for subject in [
-            "$JS.API.CONSUMER.MSG.NEXT.CHAT_EVENTS.shop",
-            "$JS.API.CONSUMER.INFO.CHAT_EVENTS.shop",
+            "$JS.chat.API.CONSUMER.MSG.NEXT.CHAT_EVENTS.shop",
+            "$JS.chat.API.CONSUMER.INFO.CHAT_EVENTS.shop",
             "chat.api.shop.users.sync",
         ] {
             let published =
