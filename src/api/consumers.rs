@@ -47,7 +47,7 @@ impl From<PutConsumer> for Draft {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct ConsumerLag {
+pub struct HostLag {
     /// Events that the host has not taken yet.
     pub pending: u64,
     /// Events that it has taken and not settled.
@@ -59,7 +59,7 @@ pub struct ConsumerLag {
     pub paused_for_ms: Option<u64>,
 }
 
-impl From<Lag> for ConsumerLag {
+impl From<Lag> for HostLag {
     fn from(lag: Lag) -> Self {
         Self {
             pending: lag.pending,
@@ -96,7 +96,7 @@ pub struct HostConsumer {
     pub updated_at: Timestamp,
     /// How far the host is behind; absent when that cannot be found out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag: Option<ConsumerLag>,
+    pub lag: Option<HostLag>,
 }
 
 /// A piece of the list of hosts' durables, by name.
@@ -118,7 +118,7 @@ pub struct ConsumersApi(pub Consumers);
 
 impl ConsumersApi {
     async fn show(&self, stored: Stored) -> HostConsumer {
-        let lag = self.0.lag(&stored.name).await.map(ConsumerLag::from);
+        let lag = self.0.lag(&stored.name).await.map(HostLag::from);
         HostConsumer {
             stream: self.0.durables.stream(),
             events: match stored.events.is_empty() {

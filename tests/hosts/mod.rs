@@ -4,6 +4,7 @@ mod admin;
 mod cluster;
 mod commands;
 mod durable;
+mod examples;
 mod rights;
 mod tls;
 
