@@ -102,7 +102,9 @@ pub async fn run_with<P: Plugin>(
     let (plugins, guest) = start_plugins(&config, &core, guest).await?;
     let consumers = Consumers {
         store: Arc::clone(&store),
-        durables: core.host_durables(),
+        durables: core
+            .host_durables()
+            .expect("a core that was made with a broker has them"),
     };
     let ctx = Context {
         store: Arc::clone(&store),

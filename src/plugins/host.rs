@@ -49,9 +49,10 @@ impl Core {
         }
     }
 
-    /// The durables of hosts.
-    pub fn host_durables(&self) -> Arc<dyn HostDurables> {
-        Arc::new(OfHosts(Arc::clone(&self.durables)))
+    /// The durables of hosts; none without a broker.
+    pub fn host_durables(&self) -> Option<Arc<dyn HostDurables>> {
+        let durables = self.durables.clone()?;
+        Some(Arc::new(OfHosts(durables)))
     }
 
     /// The host of the plugin `name`.
