@@ -20,6 +20,7 @@ use crate::domain::{
     command::{FeaturesPatch, SettingsPatch},
     conversations::{self, NewConversation},
     entry::Settings,
+    error::Faults,
     participants,
     patch::Patch,
 };
@@ -86,10 +87,12 @@ pub struct ConversationChange {
     /// The host's own data.
     #[serde(default)]
     pub metadata: Patch<Metadata>,
-    /// What a member who joins sees of the time before.
-    pub history_visibility: Option<HistoryVisibility>,
-    /// What it allows; what is left out stays.
-    pub features: Option<FeatureChange>,
+    /// What a member who joins sees of the time before. It always says something: `null` is refused.
+    #[serde(default)]
+    pub history_visibility: Patch<HistoryVisibility>,
+    /// What it allows; what is left out stays, `null` is refused.
+    #[serde(default)]
+    pub features: Patch<FeatureChange>,
     /// How long messages stay, in seconds: a minute to ten years. `null`: for ever.
     #[serde(default)]
     #[oai(validator(minimum(value = "60"), maximum(value = "315360000")))]
@@ -118,6 +121,18 @@ impl From<FeatureChange> for FeaturesPatch {
             reads: body.reads,
             reactions: body.reactions,
             threads: body.threads,
+        }
+    }
+}
+
+/// What a field is set to that always has a value; `null` is noted as a fault.
+fn set_or_kept<T>(field: &'static str, patch: Patch<T>, faults: &mut Faults) -> Option<T> {
+    match patch {
+        Patch::Keep => None,
+        Patch::Set(value) => Some(value),
+        Patch::Clear => {
+            faults.when(true, field, "must not be null; leave it out to keep it");
+            None
         }
     }
 }
@@ -215,12 +230,17 @@ impl ConversationsApi {
         id: Path<ConversationId>,
         body: ValidJson<ConversationChange>,
     ) -> Result<Json<Conversation>, ApiError> {
+        let mut faults = Faults::default();
+        let history_visibility =
+            set_or_kept("historyVisibility", body.0.history_visibility, &mut faults);
+        let features = set_or_kept("features", body.0.features, &mut faults);
+        faults.into_result()?;
         let patch = SettingsPatch {
             name: body.0.name,
             avatar_url: body.0.avatar_url,
             metadata: body.0.metadata,
-            history_visibility: body.0.history_visibility,
-            features: body.0.features.map(FeaturesPatch::from),
+            history_visibility,
+            features: features.map(FeaturesPatch::from),
             retention_seconds: body.0.retention_seconds,
         };
         let changed = conversations::change(&self.0, &caller.0, &id.0, patch).await?;

@@ -71,6 +71,7 @@ impl From<SendMessage> for Draft {
             silent: body.silent.unwrap_or_default(),
             ttl_seconds: body.ttl_seconds,
             forwarded_from: None,
+            expires_at: None,
         }
     }
 }

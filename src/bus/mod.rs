@@ -9,6 +9,7 @@ pub mod durables;
 pub mod ephemeral;
 pub mod hosts;
 pub mod lag;
+mod latest;
 pub mod nodes;
 pub mod publish;
 mod streams;

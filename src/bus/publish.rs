@@ -1,7 +1,7 @@
 //! Putting events into the stream.
 //!
 //! The announcer publishes what this process's writer committed, at once and with acknowledgements, and gives up early: the sweep publishes whatever
-//! did not arrive.
+//! did not arrive. Latest values, which no sweep finds, are kept until the stream has them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,9 +11,9 @@ use async_nats::{
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use metrics::counter;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 
-use super::{Bus, BusError};
+use super::{Bus, BusError, latest::Unpublished};
 use chat_sdk::{TraceParent, UserId};
 
 use crate::domain::{
@@ -40,6 +40,8 @@ const MAX_WAITING: usize = 20_000;
 const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long handing a message to the connection may take: it blocks while the server is away.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is tried to publish again what the stream does not have.
+const PUBLISH_AGAIN: Duration = Duration::from_millis(500);
 /// How many acknowledgements are waited for at once in a sweep.
 const SWEEP_PIPELINE: usize = 256;
 
@@ -84,31 +86,52 @@ impl PublishLatest for Announcer {
     }
 }
 
+/// What was handed to the connection.
+enum Sent {
+    Entry,
+    Latest(Box<LatestValue>),
+}
+
 async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
     let mut acks = FuturesUnordered::new();
     let mut batch = Vec::new();
     let mut is_open = true;
+    let mut unpublished = Unpublished::default();
+    let mut again = tokio::time::interval(PUBLISH_AGAIN);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while is_open || !acks.is_empty() {
         tokio::select! {
-            Some(is_acknowledged) = acks.next(), if !acks.is_empty() => {
+            Some((is_acknowledged, sent)) = acks.next(), if !acks.is_empty() => {
                 let outcome = if is_acknowledged { "ok" } else { "failed" };
                 counter!("chat_publishes_total", "outcome" => outcome).increment(1);
+                match sent {
+                    Sent::Latest(value) if is_acknowledged => unpublished.done(&value),
+                    Sent::Latest(value) => keep(&mut unpublished, value),
+                    Sent::Entry => {}
+                }
             }
-            count = inbox.recv_many(&mut batch, 256), if is_open => {
-                is_open = count > 0;
-                for work in batch.drain(..) {
-                    let sent = match &work {
-                        Work::Entry(entry) => bus.send(entry).await,
-                        Work::Latest(value, trace) => bus.send_latest(value, *trace).await,
-                    };
-                    match (sent, work) {
-                        (Ok(ack), _) => acks.push(acknowledged(ack)),
-                        (Err(_), Work::Entry(_)) => {
-                            counter!("chat_publish_left_to_sweep_total").increment(1);
-                        }
-                        (Err(_), Work::Latest(..)) => {
-                            counter!("chat_latest_values_lost_total").increment(1);
-                        }
+            count = inbox.recv_many(&mut batch, 256), if is_open => is_open = count > 0,
+            _ = again.tick(), if is_open && !unpublished.is_empty() => {
+                if bus.is_connected() {
+                    batch.extend(unpublished.take().into_iter().map(|value| {
+                        // The request that it came from is long over.
+                        let trace = TraceParent::of(&value.envelope.id);
+                        Work::Latest(value, trace)
+                    }));
+                }
+            }
+        }
+        for work in batch.drain(..) {
+            match work {
+                Work::Entry(entry) => match bus.send(&entry).await {
+                    Ok(ack) => acks.push(acknowledged(ack, Sent::Entry)),
+                    Err(_) => counter!("chat_publish_left_to_sweep_total").increment(1),
+                },
+                Work::Latest(value, trace) => {
+                    unpublished.begin(&value);
+                    match bus.send_latest(&value, trace).await {
+                        Ok(ack) => acks.push(acknowledged(ack, Sent::Latest(value))),
+                        Err(_) => keep(&mut unpublished, value),
                     }
                 }
             }
@@ -116,8 +139,15 @@ async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
     }
 }
 
-async fn acknowledged(ack: PublishAckFuture) -> bool {
-    matches!(tokio::time::timeout(ACK_TIMEOUT, ack).await, Ok(Ok(_)))
+/// Keeps a value until it can be published.
+fn keep(unpublished: &mut Unpublished, value: Box<LatestValue>) {
+    let lost = unpublished.failed(value);
+    counter!("chat_latest_values_lost_total").increment(lost as u64);
+}
+
+async fn acknowledged(ack: PublishAckFuture, sent: Sent) -> (bool, Sent) {
+    let outcome = tokio::time::timeout(ACK_TIMEOUT, ack).await;
+    (matches!(outcome, Ok(Ok(_))), sent)
 }
 
 impl Bus {
@@ -137,7 +167,7 @@ impl Bus {
         self.send_message(subject, headers, payload).await
     }
 
-    /// Hands a latest value to the connection. Refuses while the server is away: whoever needs the value then reads it.
+    /// Hands a latest value to the connection. Refuses while the server is away.
     async fn send_latest(
         &self,
         value: &LatestValue,

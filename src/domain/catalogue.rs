@@ -43,12 +43,14 @@ fn conversation_data(entry: &Entry, id: &ConversationId) -> EventData {
             is_edited: true,
             updated_at: entry.at,
             metadata: edit.metadata.clone(),
+            message_seq: edit.message_seq,
         }),
         Body::MessageDeleted(removal) => EventData::MessageDeleted(MessageDeleted {
             message_id: removal.message_id.clone(),
             conversation_id: id.clone(),
             deleted_at: entry.at,
             is_expired: removal.is_expired,
+            message_seq: removal.message_seq,
         }),
         Body::MessageRestored(restored) => EventData::MessageRestored(Box::new(MessageRestored {
             message_id: restored.message_id.clone(),
@@ -58,6 +60,7 @@ fn conversation_data(entry: &Entry, id: &ConversationId) -> EventData {
             mentions: restored.mentions.clone(),
             metadata: restored.metadata.clone(),
             updated_at: entry.at,
+            message_seq: restored.message_seq,
         })),
         Body::MessagePinned(target) | Body::MessageUnpinned(target) => {
             EventData::MessagePin(MessagePin {
@@ -65,6 +68,7 @@ fn conversation_data(entry: &Entry, id: &ConversationId) -> EventData {
                 conversation_id: id.clone(),
                 user_id: entry.actor.clone(),
                 timestamp: entry.at,
+                message_seq: target.message_seq,
             })
         }
         Body::ReactionAdded(reaction) | Body::ReactionRemoved(reaction) => {
@@ -75,6 +79,7 @@ fn conversation_data(entry: &Entry, id: &ConversationId) -> EventData {
                 user_id: reaction.user_id.clone(),
                 total_count: reaction.total_count,
                 timestamp: entry.at,
+                message_seq: reaction.message_seq,
             })
         }
         Body::ConversationCreated(created) => {

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use chat_sdk::{ConversationType, EventId, Role, Timestamp, TraceParent, UserId};
+use chat_sdk::{
+    ConversationType, EventId, HistoryVisibility, Role, Timestamp, TraceParent, UserId,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -317,12 +319,38 @@ pub fn decide(
     target: Option<&TargetState>,
     at: Timestamp,
 ) -> Result<Decision> {
+    let decision = check(state, request, target, at)?;
+    let Some(seq) = hidden_from_later_members(state, target) else {
+        return Ok(decision);
+    };
+    Ok(match decision {
+        Decision::Append(body) => Decision::Append(body.with_message_seq(seq)),
+        Decision::Nothing => Decision::Nothing,
+    })
+}
+
+/// The number of the message that a command is about, where those who became members later do not see it.
+fn hidden_from_later_members(state: &State, target: Option<&TargetState>) -> Option<u64> {
+    let State::Conversation(state) = state else {
+        return None;
+    };
+    let visibility = state.living()?.settings.history_visibility;
+    let message = target?.message.as_ref()?;
+    (visibility == HistoryVisibility::Joined).then_some(message.seq)
+}
+
+fn check(
+    state: &State,
+    request: &Request,
+    target: Option<&TargetState>,
+    at: Timestamp,
+) -> Result<Decision> {
     let actor = request.actor.as_ref();
     let message = target.and_then(|target| target.message.as_ref());
     let has_reacted = target.is_some_and(|target| target.has_reacted);
     match state {
         State::Conversation(state) => match &request.command {
-            Command::SendMessage(draft) => messages::check_send(state, actor, message, draft),
+            Command::SendMessage(draft) => messages::check_send(state, actor, message, draft, at),
             Command::EditMessage(edit) => messages::check_edit(state, actor, message, edit),
             Command::DeleteMessage(removal) => {
                 messages::check_delete(state, actor, message, removal)

@@ -180,6 +180,35 @@ impl Body {
         }
     }
 
+    /// The number of the message that it is about, where only those see it who were members then.
+    pub fn message_seq(&self) -> Option<u64> {
+        match self {
+            Self::MessageUpdated(edit) => edit.message_seq,
+            Self::MessageDeleted(removal) => removal.message_seq,
+            Self::MessageRestored(restored) => restored.message_seq,
+            Self::MessagePinned(target) | Self::MessageUnpinned(target) => target.message_seq,
+            Self::ReactionAdded(reaction) | Self::ReactionRemoved(reaction) => reaction.message_seq,
+            _ => None,
+        }
+    }
+
+    /// The same, with the number of the message written down; what is about no message stays as it is.
+    pub fn with_message_seq(mut self, seq: u64) -> Self {
+        match &mut self {
+            Self::MessageUpdated(edit) => edit.message_seq = Some(seq),
+            Self::MessageDeleted(removal) => removal.message_seq = Some(seq),
+            Self::MessageRestored(restored) => restored.message_seq = Some(seq),
+            Self::MessagePinned(target) | Self::MessageUnpinned(target) => {
+                target.message_seq = Some(seq);
+            }
+            Self::ReactionAdded(reaction) | Self::ReactionRemoved(reaction) => {
+                reaction.message_seq = Some(seq);
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// The one member who may be told of it; `None` when all may.
     pub fn told_only_to(&self) -> Option<&UserId> {
         match self {
@@ -245,6 +274,9 @@ pub struct MessageRemoval {
     /// Whether its time was over: then no tombstone stays.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_expired: bool,
+    /// The message's number, where only those see it who were members then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// A message that is back, as it was before it was deleted.
@@ -266,6 +298,9 @@ pub struct MessageRestored {
     /// The host's own data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
+    /// The message's number, where only those see it who were members then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// A reaction to a message, given or taken back, with what the message's reactions are then.
@@ -282,6 +317,9 @@ pub struct Reaction {
     pub total_count: u32,
     /// The first of them.
     pub user_ids: Vec<UserId>,
+    /// The message's number, where only those see it who were members then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// Which message.
@@ -290,6 +328,9 @@ pub struct Reaction {
 pub struct MessageTarget {
     /// The message's id.
     pub message_id: MessageId,
+    /// The message's number, where only those see it who were members then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// A message's new text.
@@ -303,6 +344,9 @@ pub struct MessageEdit {
     /// The host's own data from now on; `None` leaves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
+    /// The message's number, where only those see it who were members then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// What a conversation is called and how it behaves.

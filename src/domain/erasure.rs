@@ -229,7 +229,7 @@ async fn remove_blocks(ctx: &Context, user: &UserId) -> Result<()> {
         let command = Command::UnblockUser(Block { user_id: blocked });
         attempt(ctx, Request::new(blocker, None, command)).await?;
     }
-    Ok(())
+    ctx.store.remove_blocks_around(user).await
 }
 
 /// As entries, so that everybody sees it.
@@ -330,6 +330,7 @@ async fn erase_messages(
                 let removal = MessageRemoval {
                     message_id: id.clone(),
                     is_expired: false,
+                    message_seq: None,
                 };
                 Request::new(conversation.clone(), None, Command::DeleteMessage(removal))
             });

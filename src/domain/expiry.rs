@@ -27,6 +27,7 @@ pub async fn expire(
     let removal = MessageRemoval {
         message_id: message.clone(),
         is_expired: true,
+        message_seq: None,
     };
     let request = Request {
         event_id: hashed::expiry_of(message),

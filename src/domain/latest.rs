@@ -50,6 +50,7 @@ impl LatestValue {
 
 /// Whoever tells the world of latest values.
 pub trait PublishLatest: Send + Sync {
-    /// Takes a value in, without waiting. It may be lost: whoever needs it then reads the state.
+    /// Takes a value in, without waiting. While the broker is away the newest of its kind is kept for it. It may still be lost, with the process or when
+    /// too many wait: whoever needs it then reads the state.
     fn publish(&self, value: LatestValue);
 }

@@ -3,7 +3,9 @@
 use chat_sdk::{ConversationId, Envelope, UserId, events::EventData};
 
 use super::{
-    Context, catalogue,
+    Context,
+    audience::Audience,
+    catalogue,
     entry::{Body, Entry},
     error::Result,
 };
@@ -52,13 +54,22 @@ pub async fn list(
     let lines = entries
         .iter()
         .map(
-            |entry| match audience.sees(entry.seq) && is_told(entry, actor) {
+            |entry| match sees(&audience, entry) && is_told(entry, actor) {
                 true => Line::Seen(Box::new(catalogue::envelope(entry))),
                 false => Line::Skipped(entry.seq),
             },
         )
         .collect();
     Ok(Lines { lines, has_more })
+}
+
+/// Whether what happened is inside `audience`: the entry itself, and the message that it is about where later members do not see that.
+fn sees(audience: &Audience, entry: &Entry) -> bool {
+    audience.sees(entry.seq)
+        && entry
+            .body
+            .message_seq()
+            .is_none_or(|seq| audience.sees(seq))
 }
 
 /// Whether `user` is told more of `entry` than its number. What a member set for themselves is for them alone; a block is told by no log.

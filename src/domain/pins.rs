@@ -38,6 +38,7 @@ async fn change(
     let stored = messages::access_message(ctx, actor, message).await?;
     let target = MessageTarget {
         message_id: message.clone(),
+        message_seq: None,
     };
     ctx.append(Request::new(
         stored.conversation_id.clone(),

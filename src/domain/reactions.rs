@@ -241,6 +241,7 @@ fn reaction(wanted: &WantedReaction, actor: &UserId, reactors: Reactors) -> Reac
         user_id: actor.clone(),
         total_count: reactors.count,
         user_ids: reactors.user_ids,
+        message_seq: None,
     }
 }
 

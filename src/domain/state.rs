@@ -223,6 +223,8 @@ pub struct MessageState {
     pub is_deleted: bool,
     /// Whether its time was over; then it does not come back.
     pub is_expired: bool,
+    /// When its time is over (milliseconds since 1970), whether anybody has come by since or not; `None` for a message without an end.
+    pub expires_at: Option<i64>,
     /// The entry that last changed its text; 0 when none did.
     pub edit_seq: u64,
     /// How many replies its thread has.
@@ -243,6 +245,11 @@ pub struct Reactors {
 }
 
 impl MessageState {
+    /// Whether its time is over at `now`: then there is no such message.
+    pub fn is_gone(&self, now: Timestamp) -> bool {
+        self.is_expired || self.expires_at.is_some_and(|at| at <= now.as_millis())
+    }
+
     /// Lays `entry`, a later one of the same conversation, over it.
     pub fn fold(&mut self, entry: &Entry) {
         match &entry.body {

@@ -360,6 +360,7 @@ impl StoredMessage {
             attachments: message.attachments,
             mentions: message.mentions,
             metadata: message.metadata,
+            message_seq: None,
         }
     }
 
@@ -370,6 +371,7 @@ impl StoredMessage {
         MessageState {
             is_deleted: facets.deletion().is_some(),
             is_expired: facets.deletion().is_some_and(|facet| facet.is_expired),
+            expires_at: self.created.expires_at.map(Timestamp::as_millis),
             edit_seq: facets.edit.map_or(0, |edit| edit.seq.unsigned_abs()),
             reply_count: facets.replies.map_or(0, |replies| count(replies.count)),
             is_pinned: facets.pinned.is_some_and(|pinned| pinned.is_pinned),

@@ -58,23 +58,27 @@ pub fn reaction_update(conversation: &ConversationId, change: &ReactionChange) -
 }
 
 impl Store {
-    /// Whether `user` has reacted to `message` with `emoji`.
+    /// Those of `asked`, messages with an emoji and a user, where the user has reacted.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
-    pub async fn has_reacted(
+    pub(super) async fn find_reactions_at<'a>(
         &self,
-        message: &MessageId,
-        emoji: &str,
-        user: &UserId,
-    ) -> Result<bool> {
-        let found = bounded(
-            self.reactions
-                .find_one(doc! { "_id": id_of(message, emoji, user) })
-                .into_future(),
-        )
-        .await?;
-        Ok(found.is_some_and(|reaction| reaction.is_active))
+        asked: impl Iterator<Item = (&'a MessageId, &'a str, &'a UserId)>,
+    ) -> Result<HashSet<(MessageId, String, UserId)>> {
+        let ids: Vec<String> = asked
+            .map(|(message, emoji, user)| id_of(message, emoji, user))
+            .collect();
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let filter = doc! { "_id": { "$in": ids }, "isActive": true };
+        let found: Vec<ReactionDocument> =
+            bounded(async { self.reactions.find(filter).await?.try_collect().await }).await?;
+        let found = found.into_iter();
+        Ok(found
+            .map(|reaction| (reaction.message_id, reaction.emoji, reaction.user_id))
+            .collect())
     }
 
     /// Those of `asked`, messages with an emoji, to which `user` has reacted.

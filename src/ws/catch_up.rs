@@ -42,6 +42,7 @@ pub struct CatchUp {
 pub async fn catch_up(node: &Node, socket: &Arc<Socket>, resume: Option<&str>) -> Result<CatchUp> {
     let mut memberships = node.ctx.store.find_memberships_of(&socket.user).await?;
     node.hub.amend(&socket.user, &mut memberships);
+    socket.learn(&memberships);
     let mut caught_up = CatchUp::default();
     join(node, socket, &memberships, &mut caught_up).await?;
     let Some(text) = resume else {

@@ -199,6 +199,7 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
                 silent: send.silent,
                 ttl_seconds: send.ttl_seconds,
                 forwarded_from: None,
+                expires_at: None,
             };
             let sent = match (send.conversation_id, send.receiver_id, send.send_at) {
                 (Some(conversation), None, None) => {

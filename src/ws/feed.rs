@@ -105,9 +105,9 @@ impl Feed {
         }
         let is_solo = self.tracker.note(&push);
         Some(if is_solo {
-            push.solo_text(&socket.user, &hub.seal)
+            push.solo_text(socket, &hub.seal)
         } else {
-            push.text(&socket.user, &self.tracker.cursor(&hub.seal))
+            push.text(socket, &self.tracker.cursor(&hub.seal))
         })
     }
 
@@ -130,6 +130,6 @@ impl Iterator for Greeting {
         };
         let progress = self.progress.as_mut();
         let cursor = progress.and_then(|progress| progress.advance(&push, &self.hub.seal));
-        Some(push.text(&self.socket.user, cursor.as_deref().unwrap_or(&self.resume)))
+        Some(push.text(&self.socket, cursor.as_deref().unwrap_or(&self.resume)))
     }
 }

@@ -462,6 +462,7 @@ fn send(state: &mut State, conversation: &ConversationId, push: &Arc<Push>) {
     };
     if let MembershipChange::Joined(joined) = push.change() {
         for socket in joined.iter().filter_map(|user| users.get(user)).flatten() {
+            socket.began(conversation, push.seq);
             if socket.joined(conversation) {
                 room.sockets.push(Arc::clone(socket));
             }
@@ -472,6 +473,9 @@ fn send(state: &mut State, conversation: &ConversationId, push: &Arc<Push>) {
     }
     match push.change() {
         MembershipChange::Left(left) => {
+            for socket in left.iter().filter_map(|user| users.get(user)).flatten() {
+                socket.ceased(conversation, push.seq);
+            }
             remove_from_room(state, conversation, |socket| left.contains(&socket.user));
         }
         MembershipChange::Closed => remove_from_room(state, conversation, |_| true),

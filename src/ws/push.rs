@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::cursor::Seal;
+use super::{cursor::Seal, socket::Socket};
 use crate::domain::{catalogue, entry::Entry};
 
 /// An entry of a conversation's log, ready to be pushed.
@@ -24,10 +24,12 @@ pub struct Push {
     pub watermark: u64,
     /// What members see.
     frame: Frame,
-    /// What those see whom it makes members, or whose membership it ends.
+    /// What those see whom it makes members, whose membership it ends, or who may not see the message that it is about.
     own_frame: Option<Frame>,
     /// The one member who may be told; the others get the number alone.
     only: Option<UserId>,
+    /// The message that it is about, by its number, where it is told to those alone who were members then; the others get the number alone.
+    message_seq: Option<u64>,
     change: MembershipChange,
 }
 
@@ -110,6 +112,7 @@ impl Push {
         let skip = || format!(r#"{{"conversationId":"{conversation}"}}"#);
         let mut own_frame = None;
         let mut only = None;
+        let mut message_seq = None;
         let mut change = MembershipChange::None;
         let frame = match kind {
             EventType::MessageCreated => Frame::new("message:new", id, seq, data),
@@ -183,6 +186,10 @@ impl Push {
             | EventType::UserAway
             | EventType::UserOffline => return None,
         };
+        if let Some(about) = About::of(kind, envelope.data)? {
+            message_seq = about.message_seq;
+            own_frame = message_seq.map(|_| Frame::new("seq:skip", id, seq, &skip()));
+        }
         Some(Self {
             conversation,
             seq,
@@ -190,6 +197,7 @@ impl Push {
             frame,
             own_frame,
             only,
+            message_seq,
             change,
         })
     }
@@ -211,10 +219,16 @@ impl Push {
         self.frame.head.len() + 128
     }
 
-    fn frame_for(&self, user: &UserId) -> &Frame {
-        let is_own = match &self.change {
-            MembershipChange::Joined(users) | MembershipChange::Left(users) => users.contains(user),
-            MembershipChange::None | MembershipChange::Closed => self.only.as_ref() == Some(user),
+    fn frame_for(&self, socket: &Socket) -> &Frame {
+        let user = &socket.user;
+        let is_own = match (&self.change, self.message_seq) {
+            (_, Some(seq)) => !socket.was_there(&self.conversation, seq),
+            (MembershipChange::Joined(users) | MembershipChange::Left(users), None) => {
+                users.contains(user)
+            }
+            (MembershipChange::None | MembershipChange::Closed, None) => {
+                self.only.as_ref() == Some(user)
+            }
         };
         match &self.own_frame {
             Some(own) if is_own => own,
@@ -222,14 +236,14 @@ impl Push {
         }
     }
 
-    /// The frame for `user`, with `cursor`.
-    pub fn text(&self, user: &UserId, cursor: &str) -> Utf8Bytes {
-        self.frame_for(user).with_cursor(cursor)
+    /// The frame for `socket`, with `cursor`.
+    pub fn text(&self, socket: &Socket, cursor: &str) -> Utf8Bytes {
+        self.frame_for(socket).with_cursor(cursor)
     }
 
-    /// The frame for `user`, with the cursor of a socket that has nothing but this conversation to remember; sealed once for all of them.
-    pub fn solo_text(&self, user: &UserId, seal: &Seal) -> Utf8Bytes {
-        let frame = self.frame_for(user);
+    /// The frame for `socket`, with the cursor of one that has nothing but this conversation to remember; sealed once for all of them.
+    pub fn solo_text(&self, socket: &Socket, seal: &Seal) -> Utf8Bytes {
+        let frame = self.frame_for(socket);
         frame
             .solo
             .get_or_init(|| {
@@ -244,4 +258,28 @@ impl Push {
 #[serde(rename_all = "camelCase")]
 struct Members {
     participant_ids: Vec<UserId>,
+}
+
+/// What an event says of the message that it is about.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct About {
+    #[serde(default)]
+    message_seq: Option<u64>,
+}
+
+impl About {
+    /// The message that an event of `kind` is about, if it is about an earlier one; the outer `None` for data that cannot be read.
+    fn of(kind: EventType, data: &RawValue) -> Option<Option<Self>> {
+        match kind {
+            EventType::MessageUpdated
+            | EventType::MessageDeleted
+            | EventType::MessageRestored
+            | EventType::MessagePinned
+            | EventType::MessageUnpinned
+            | EventType::ReactionAdded
+            | EventType::ReactionRemoved => serde_json::from_str(data.get()).ok().map(Some),
+            _ => Some(None),
+        }
+    }
 }

@@ -1,8 +1,11 @@
 //! A socket as the hub sees it: where to put pushes, and how to end it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicUsize, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
 };
 
 use chat_sdk::{ConversationId, UserId};
@@ -11,7 +14,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use super::{close::CloseReason, push::Push};
+use crate::{domain::audience::is_pushed, store::MembershipOf};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// A membership: the numbers with which it began and, if it did, ended.
+type Interval = (u64, Option<u64>);
 
 /// The most pushes that may wait for a slow reader.
 const MAX_QUEUED: usize = 1024;
@@ -49,6 +56,8 @@ pub struct Socket {
     issued_at: AtomicI64,
     /// The conversations that it hears of. Changed by the hub alone, together with its rooms.
     rooms: Mutex<Vec<ConversationId>>,
+    /// When its user was a member, of conversations where that began after their first entry.
+    seen: Mutex<HashMap<ConversationId, Vec<Interval>>>,
     ending: Mutex<Option<CloseReason>>,
     /// Told when `ending` is set.
     pub ended: Notify,
@@ -69,6 +78,7 @@ impl Socket {
             queued_bytes: AtomicUsize::new(0),
             issued_at: AtomicI64::new(issued_at.unwrap_or(i64::MIN)),
             rooms: Mutex::new(Vec::new()),
+            seen: Mutex::default(),
             ending: Mutex::new(None),
             ended: Notify::new(),
         };
@@ -95,6 +105,53 @@ impl Socket {
         if is_full && self.end(CloseReason::TooSlow) {
             counter!("chat_ws_slow_readers_total").increment(1);
         }
+    }
+
+    /// Notes when its user was a member, as the documents say it; what came by meanwhile stays.
+    pub fn learn(&self, memberships: &[MembershipOf]) {
+        let mut seen = self.seen.lock();
+        for membership in memberships {
+            if matches!(membership.intervals[..], [] | [(..=1, _)]) {
+                continue;
+            }
+            let mut intervals = membership.intervals.clone();
+            let known = seen.remove(&membership.conversation).unwrap_or_default();
+            let last = membership.joined_seq();
+            intervals.extend(known.into_iter().filter(|(joined, _)| *joined > last));
+            seen.insert(membership.conversation.clone(), intervals);
+        }
+    }
+
+    /// Notes that its user became a member of `conversation` with number `seq`.
+    pub fn began(&self, conversation: &ConversationId, seq: u64) {
+        if seq > 1 {
+            let mut seen = self.seen.lock();
+            let intervals = seen.entry(conversation.clone()).or_default();
+            if intervals.last().is_none_or(|(joined, _)| *joined < seq) {
+                intervals.push((seq, None));
+            }
+        }
+    }
+
+    /// Notes that its user's membership in `conversation` ended with number `seq`.
+    pub fn ceased(&self, conversation: &ConversationId, seq: u64) {
+        let mut seen = self.seen.lock();
+        let intervals = seen
+            .entry(conversation.clone())
+            // Who is not written down was in from the first entry.
+            .or_insert_with(|| vec![(1, None)]);
+        if let Some((joined, left @ None)) = intervals.last_mut()
+            && *joined < seq
+        {
+            *left = Some(seq);
+        }
+    }
+
+    /// Whether its user was a member of `conversation` at number `seq`.
+    pub fn was_there(&self, conversation: &ConversationId, seq: u64) -> bool {
+        let seen = self.seen.lock();
+        let intervals = seen.get(conversation);
+        intervals.is_none_or(|intervals| is_pushed(intervals, seq))
     }
 
     /// Notes that it hears of `conversation` now. Answers false when it did already.

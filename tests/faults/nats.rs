@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use reqwest::Method;
 use serde_json::json;
 
 use super::traffic::{Listener, Outcome, Traffic, check_history};
@@ -311,4 +312,44 @@ async fn event_ids(
         }
     }
     Some(ids)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_and_drafted_with_nats_away_is_told_after_its_return() {
+    let mut nats = Nats::start().await;
+    let service = Service::builder().nats(&nats).start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    let mut messages = Vec::new();
+    for n in 0..3 {
+        messages.push(alice.say(&group, &format!("{n}")).await);
+    }
+    let mut author = alice.connect().await;
+    let mut phone = bob.connect().await;
+    nats.kill();
+    let put = async |path: &str| bob.request(Method::PUT, path, None).await.expect(200);
+    let id = |message: &serde_json::Value| message["id"].as_str().expect("an id").to_owned();
+    for message in &messages[..2] {
+        put(&format!("/api/messages/{}/read", id(message))).await;
+    }
+    put(&format!("/api/messages/{}/delivered", id(&messages[2]))).await;
+    let own = format!("/api/conversations/{group}/me");
+    for draft in ["half a", "half a sentence"] {
+        let body = json!({ "draft": draft });
+        bob.patch(&own, body).await.expect(200);
+    }
+    nats.restart().await;
+    // The newest of each, once.
+    let read = author.next("message:read").await;
+    assert_eq!(read["data"]["messageId"], messages[1]["id"], "{read}");
+    let delivered = author.next("message:delivered").await;
+    assert_eq!(delivered["data"]["messageId"], messages[2]["id"]);
+    let badge = phone.next("conversation:read").await;
+    assert_eq!(badge["data"]["unreadCount"], 1, "{badge}");
+    let draft = phone.next("draft:updated").await;
+    assert_eq!(draft["data"]["draft"], "half a sentence", "{draft}");
+    for kind in ["message.read", "conversation.read", "draft.updated"] {
+        let told = service.place().events(kind).await;
+        assert_eq!(told.len(), 1, "{kind}: {told:?}");
+    }
 }

@@ -208,3 +208,109 @@ async fn everything_that_happened_to_a_message_is_told_after_a_resume() {
         check(&group, &frames);
     }
 }
+
+#[tokio::test]
+async fn under_joined_what_becomes_of_an_older_message_is_a_number_alone() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let carol = service.user("carol").await;
+    let settings = json!({ "historyVisibility": "joined" });
+    let id = service.group_with(&alice, &[&bob], settings).await;
+    let say = async |user: &User, text: &str| {
+        user.say(&id, text).await["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned()
+    };
+    // Bob was there for the first, not for the second, and comes back.
+    let first = say(&alice, "secret first").await;
+    bob.post(&format!("/api/conversations/{id}/leave"), Value::Null)
+        .await
+        .expect(204);
+    let second = say(&alice, "secret second").await;
+    let mut live = [bob.connect().await, carol.connect().await];
+    let cursors = live.each_ref().map(Socket::cursor);
+    let members = format!("/api/conversations/{id}/participants");
+    alice
+        .post(&members, json!({ "userIds": ["bob", "carol"] }))
+        .await
+        .expect(201);
+    // Each of these is about one message that is there: the new one, the first, the second.
+    let third = say(&alice, "for all").await;
+    let mut from_start = alice.connect().await;
+    for message in [&third, &first, &second] {
+        let path = format!("/api/messages/{message}");
+        let (edit, thumb) = (
+            json!({ "content": "secret edit" }),
+            json!({ "emoji": "👍" }),
+        );
+        alice.patch(&path, edit).await.expect(200);
+        let reactions = format!("{path}/reactions");
+        alice.post(&reactions, thumb).await.expect(200);
+        let taken_back = format!("{reactions}/%F0%9F%91%8D");
+        alice.delete(&taken_back).await.expect(200);
+        let pin = format!("{path}/pin");
+        alice.request(Method::PUT, &pin, None).await.expect(200);
+        alice.delete(&pin).await.expect(204);
+        alice.delete(&path).await.expect(204);
+        let restore = format!("{path}/restore");
+        alice.post(&restore, Value::Null).await.expect(200);
+    }
+    let names = [
+        "message:updated",
+        "reaction:added",
+        "reaction:removed",
+        "message:pinned",
+        "message:unpinned",
+        "message:deleted",
+        "message:restored",
+    ];
+    let (joined, last) = (5, 27);
+    let expected = |sees: [bool; 3]| -> Vec<&str> {
+        let of_message = sees.map(|sees| names.map(|name| if sees { name } else { "seq:skip" }));
+        of_message.into_iter().flatten().collect()
+    };
+    let events = |seen: &Seen| -> Vec<String> {
+        let frames = seen.frames(&id).into_iter();
+        frames
+            .map(|frame| frame["event"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    let [bob_live, carol_live] = &mut live;
+    let mut resumed = [
+        bob.resume(&cursors[0]).await,
+        carol.resume(&cursors[1]).await,
+    ];
+    let [bob_back, carol_back] = &mut resumed;
+    for (who, socket, sees) in [
+        ("bob", bob_live, [true, true, false]),
+        ("carol", carol_live, [true, false, false]),
+        ("bob, resumed", bob_back, [true, true, false]),
+        ("carol, resumed", carol_back, [true, false, false]),
+    ] {
+        let mut seen = Seen::default();
+        seen.follow(socket, &id, last).await;
+        seen.assert_complete(&id, joined, last);
+        assert_eq!(events(&seen)[2..], expected(sees), "{who}");
+    }
+    let mut seen = Seen::default();
+    seen.follow(&mut from_start, &id, last).await;
+    assert_eq!(events(&seen), expected([true; 3]), "alice");
+
+    // The log by REST says the same.
+    let log = format!("/api/conversations/{id}/log?after=6&limit=100");
+    let kinds = async |user: &User| -> Vec<String> {
+        let entries = user.get(&log).await.expect(200)["entries"].clone();
+        let entries = entries.as_array().expect("entries").iter();
+        entries
+            .map(|entry| entry["type"].as_str().expect("a type").to_owned())
+            .collect()
+    };
+    let is_skipped = |kinds: Vec<String>| -> Vec<bool> {
+        kinds.into_iter().map(|kind| kind == "skip").collect()
+    };
+    for (user, sees) in [(&bob, [true, true, false]), (&carol, [true, false, false])] {
+        let skipped: Vec<bool> = sees.into_iter().flat_map(|sees| [!sees; 7]).collect();
+        assert_eq!(is_skipped(kinds(user).await), skipped, "{}", user.id);
+    }
+}

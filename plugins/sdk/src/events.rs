@@ -252,6 +252,10 @@ pub struct MessageUpdated {
     /// The host's own data, where the edit changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
+    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+    /// at that number sees neither the message nor this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// Which message is gone.
@@ -269,6 +273,10 @@ pub struct MessageDeleted {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[oai(default)]
     pub is_expired: bool,
+    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+    /// at that number sees neither the message nor this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// Which message is back, and what it says.
@@ -291,6 +299,10 @@ pub struct MessageRestored {
     pub metadata: Option<Metadata>,
     /// When it came back.
     pub updated_at: Timestamp,
+    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+    /// at that number sees neither the message nor this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// The shape of every event's data, each once: what schemas are made from. Never sent.
@@ -334,6 +346,10 @@ pub struct MessagePin {
     pub user_id: Option<UserId>,
     /// When.
     pub timestamp: Timestamp,
+    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+    /// at that number sees neither the message nor this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// Who reacted, or did no more.
@@ -353,6 +369,10 @@ pub struct ReactionChanged {
     pub total_count: u32,
     /// When.
     pub timestamp: Timestamp,
+    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+    /// at that number sees neither the message nor this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_seq: Option<u64>,
 }
 
 /// Up to which message a member read.

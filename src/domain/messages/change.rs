@@ -35,6 +35,7 @@ pub async fn edit(
         content,
         // An edit replaces the one before, so it carries on what that one said.
         metadata: metadata.or_else(|| stored.edited_metadata()),
+        message_seq: None,
     };
     ctx.append(Request::new(
         stored.conversation_id.clone(),
@@ -57,6 +58,7 @@ pub async fn delete(ctx: &Context, actor: &UserId, message: &MessageId) -> Resul
         Command::DeleteMessage(MessageRemoval {
             message_id: message.clone(),
             is_expired: false,
+            message_seq: None,
         }),
     ))
     .await?;

@@ -1,6 +1,6 @@
 //! What the writer decides on beside the state: whether a message may be sent, edited, deleted, brought back.
 
-use chat_sdk::{Role, UserId};
+use chat_sdk::{ConversationType, Role, Timestamp, UserId};
 
 use super::{as_no_message, deleted, not_of_conversation};
 use crate::domain::{
@@ -17,6 +17,7 @@ pub(in crate::domain) fn check_send(
     actor: Option<&UserId>,
     root: Option<&MessageState>,
     message: &MessageCreated,
+    at: Timestamp,
 ) -> Result<Decision> {
     let (fields, standing) = access::member(state, actor)?;
     access::not_blocked(state, actor)?;
@@ -34,7 +35,7 @@ pub(in crate::domain) fn check_send(
         };
         let root = in_conversation(state, root)
             .ok()
-            .filter(|root| sees(root.seq) && !root.is_expired)
+            .filter(|root| sees(root.seq) && !root.is_gone(at))
             .ok_or_else(|| not_of_conversation("threadId"))?;
         if root.thread_id.is_some() {
             return Err(DomainError::invalid(
@@ -96,8 +97,14 @@ pub(in crate::domain) fn check_restore(
     target: Option<&MessageState>,
     restored: &MessageRestored,
 ) -> Result<Decision> {
-    let (_, standing) = access::member(state, actor).map_err(as_no_message)?;
+    let (fields, standing) = access::member(state, actor).map_err(as_no_message)?;
     let target = in_conversation(state, target)?;
+    if fields.kind == ConversationType::Direct && actor.is_some() {
+        return Err(DomainError::Forbidden(
+            "In a direct conversation nobody brings a message back: it has no owner or admin."
+                .into(),
+        ));
+    }
     standing.require(Role::Admin)?;
     if !target.is_deleted {
         return Ok(Decision::Nothing);

@@ -64,6 +64,9 @@ pub struct Draft {
     /// Where it was forwarded from; never given by a client.
     #[serde(skip)]
     pub forwarded_from: Option<ForwardedFrom>,
+    /// When it is gone, of a message that is sent on; never given by a client.
+    #[serde(skip)]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The message of a draft that is sent now.
@@ -82,9 +85,10 @@ pub(in crate::domain) fn created(draft: Draft, request_hash: Option<String>) -> 
         here: Vec::new(),
         silent: draft.silent,
         forwarded_from: draft.forwarded_from,
-        expires_at: draft
-            .ttl_seconds
-            .map(|seconds| Timestamp::now().as_millis() + i64::from(seconds) * 1000),
+        expires_at: draft.expires_at.map(Timestamp::as_millis).or_else(|| {
+            let seconds = i64::from(draft.ttl_seconds?);
+            Some(Timestamp::now().as_millis() + seconds * 1000)
+        }),
     }
 }
 

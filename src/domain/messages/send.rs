@@ -185,7 +185,7 @@ fn send_request(
     ))
 }
 
-/// Sends a message on to other conversations, at most [`MAX_FORWARDS`], with its text, files and metadata. With `client_message_id` it can be
+/// Sends a message on to other conversations, at most [`MAX_FORWARDS`], with its text, files, metadata and end. With `client_message_id` it can be
 /// repeated safely.
 ///
 /// # Errors
@@ -239,6 +239,8 @@ pub async fn forward(
             message_id: shown.id,
             sender_id: shown.sender_id,
         })),
+        // Sending it on does not make it outlive the end that its sender gave it.
+        expires_at: shown.expires_at,
         ..Draft::default()
     };
     let mut messages = Vec::with_capacity(conversations.len());

@@ -42,7 +42,13 @@ pub(super) async fn check_sendable(ctx: &Context, scheduled: &Scheduled) -> Resu
     let root = root.filter(|root| !root.is_gone(now));
     let root = root.map(StoredMessage::into_state);
     let message = messages::created(draft.clone(), None);
-    match messages::check_send(&state, Some(actor), root.as_ref(), &message) {
+    match messages::check_send(
+        &state,
+        Some(actor),
+        root.as_ref(),
+        &message,
+        Timestamp::now(),
+    ) {
         Ok(_) => messages::check_quote(ctx, actor, &scheduled.conversation, draft).await,
         Err(DomainError::NotFound(_)) if scheduled.receiver.is_some() => {
             check_may_begin(ctx, scheduled).await

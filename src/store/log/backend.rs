@@ -146,11 +146,11 @@ pub trait Backend: Send + Sync + 'static {
         client_message_id: &str,
     ) -> impl Future<Output = Result<Option<Arc<Entry>>, Unavailable>> + Send;
 
-    /// What a command is about, as its documents say.
-    fn find_target(
+    /// What commands are about, as its documents say, in their order.
+    fn find_targets(
         &self,
-        target: &Target,
-    ) -> impl Future<Output = Result<TargetState, Unavailable>> + Send;
+        targets: &[Target],
+    ) -> impl Future<Output = Result<Vec<TargetState>, Unavailable>> + Send;
 
     /// Writes runs: members and facets first, each guarded by its number; then the owners' documents, each only where it is at the run's `from`.
     /// Answers for each run whether its document was.

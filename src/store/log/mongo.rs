@@ -3,9 +3,13 @@
 //! Inserts go through `run_command`, because the driver's `insert_many` has no `maxTimeMS` and drops the key pattern that says which index refused.
 //! Success is `ok` with neither `writeErrors` nor `writeConcernError`.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use chat_sdk::{EventId, UserId};
+use chat_sdk::{EventId, MessageId, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
     Database,
@@ -19,7 +23,7 @@ use crate::{
     domain::{
         entry::{Entry, Owner},
         fold::DocumentChange,
-        state::{ConversationState, State, Target, TargetState, UserState},
+        state::{ConversationState, MessageState, State, Target, TargetState, UserState},
     },
     store::{
         Store,
@@ -466,30 +470,39 @@ impl Backend for MongoBackend {
         .await
     }
 
-    async fn find_target(&self, target: &Target) -> Result<TargetState, Unavailable> {
-        let id = target.message.to_event_id();
-        let message = async {
-            let filter = doc! { "_id": id.as_str(), "type": "message.created" };
-            let found = bounded(self.store.log.find_one(filter).into_future()).await?;
-            found
-                .map(|document| StoredMessage::new(document).map_err(|_| Unavailable))
-                .transpose()
+    async fn find_targets(&self, targets: &[Target]) -> Result<Vec<TargetState>, Unavailable> {
+        let ids: HashSet<EventId> = targets
+            .iter()
+            .map(|target| target.message.to_event_id())
+            .collect();
+        let messages = async {
+            let ids: Vec<&str> = ids.iter().map(EventId::as_str).collect();
+            let filter = doc! { "_id": { "$in": ids }, "type": "message.created" };
+            let found: Vec<LogDocument> =
+                bounded(async { self.store.log.find(filter).await?.try_collect().await }).await?;
+            let states = found.into_iter().map(|document| {
+                let state = StoredMessage::new(document).map(StoredMessage::into_state);
+                state.map(|state| (state.id.clone(), state))
+            });
+            let states: Result<HashMap<MessageId, MessageState>, _> = states.collect();
+            states.map_err(|_| Unavailable)
         };
-        let has_reacted = async {
-            match &target.reaction {
-                None => Ok(false),
-                Some((emoji, user)) => self
-                    .store
-                    .has_reacted(&target.message, emoji, user)
-                    .await
-                    .map_err(|_| Unavailable),
-            }
+        let reactions = async {
+            let asked = targets.iter().filter_map(|target| {
+                let (emoji, user) = target.reaction.as_ref()?;
+                Some((&target.message, emoji.as_str(), user))
+            });
+            let found = self.store.find_reactions_at(asked).await;
+            found.map_err(|_| Unavailable)
         };
-        let (message, has_reacted) = tokio::try_join!(message, has_reacted)?;
-        Ok(TargetState {
-            message: message.map(StoredMessage::into_state),
-            has_reacted,
-        })
+        let (messages, reactions) = tokio::try_join!(messages, reactions)?;
+        let states = targets.iter().map(|target| TargetState {
+            message: messages.get(&target.message).cloned(),
+            has_reacted: target.reaction.as_ref().is_some_and(|(emoji, user)| {
+                reactions.contains(&(target.message.clone(), emoji.clone(), user.clone()))
+            }),
+        });
+        Ok(states.collect())
     }
 
     async fn write(&self, runs: &[Run]) -> Result<Vec<bool>, Unavailable> {

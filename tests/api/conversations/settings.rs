@@ -169,3 +169,29 @@ async fn changes_at_once_all_count() {
         "no change undid another's field: {after}"
     );
 }
+
+#[tokio::test]
+async fn what_always_has_a_value_is_not_cleared() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let settings = json!({ "historyVisibility": "joined", "features": { "typing": false } });
+    let group = service.group_with(&alice, &[], settings).await;
+    let path = format!("/api/conversations/{group}");
+    let before = alice.get(&path).await.expect(200);
+    for (body, fields) in [
+        (
+            json!({ "historyVisibility": null }),
+            vec!["historyVisibility"],
+        ),
+        (json!({ "features": null, "name": "x" }), vec!["features"]),
+        (
+            json!({ "historyVisibility": null, "features": null }),
+            vec!["historyVisibility", "features"],
+        ),
+    ] {
+        let answer = alice.patch(&path, body).await;
+        assert_eq!(answer.status, 400, "{answer}");
+        assert_eq!(faults(&answer), fields, "{answer}");
+    }
+    assert_eq!(alice.get(&path).await.expect(200), before);
+}

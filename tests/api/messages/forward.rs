@@ -1,9 +1,12 @@
 //! `POST /api/messages/{id}/forward`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::super::{faults, id};
 use super::Group;
+use crate::support::eventually_within;
 
 fn path(message: &str) -> String {
     format!("/api/messages/{message}/forward")
@@ -119,4 +122,29 @@ async fn what_the_caller_does_not_see_or_was_deleted_is_not_forwarded() {
         .await
         .expect_error(409, "CONFLICT");
     assert!(carol.history(&own).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_has_an_end_ends_with_all_its_copies() {
+    let group = Group::of_two().await;
+    let body = json!({ "content": "for your eyes only", "ttlSeconds": 4 });
+    let first = group.alice.post(&group.messages, body).await.expect(201);
+    let other = group.service.group(&group.bob, &[]).await;
+    let to = json!({ "conversationIds": [other], "clientMessageId": "f" });
+    let answer = group.bob.post(&path(&id(&first)), to.clone()).await;
+    let copy = answer.expect(201)["messages"][0].clone();
+    assert_eq!(copy["expiresAt"], first["expiresAt"]);
+    // Later it is still the same request.
+    let again = group.bob.post(&path(&id(&first)), to).await.expect(201);
+    assert_eq!(again["messages"][0]["id"], copy["id"]);
+    // A copy of the copy has no more time either.
+    let to = json!({ "conversationIds": [group.id] });
+    let answer = group.bob.post(&path(&id(&copy)), to).await.expect(201);
+    assert_eq!(answer["messages"][0]["expiresAt"], first["expiresAt"]);
+    eventually_within(Duration::from_secs(10), "all are gone", || async {
+        let left = [&group.id, &other].map(|conversation| group.bob.history(conversation));
+        let left = futures_util::future::join_all(left).await.concat();
+        left.is_empty().then_some(())
+    })
+    .await;
 }

@@ -140,12 +140,15 @@ async fn a_message_whose_time_is_over_is_as_missing() {
             .await
             .expect_error(404, "NOT_FOUND");
     }
-    let quoting = json!({ "content": "x", "replyTo": sent["id"] });
-    let answer = group.bob.post(&group.messages, quoting).await;
-    assert_eq!(
-        (answer.status, faults(&answer)),
-        (400, vec!["replyTo".to_owned()])
-    );
+    // Whether the timer has come by or not.
+    for field in ["replyTo", "threadId"] {
+        let body = json!({ "content": "x", field: sent["id"] });
+        let answer = group.bob.post(&group.messages, body).await;
+        assert_eq!(
+            (answer.status, faults(&answer)),
+            (400, vec![field.to_owned()])
+        );
+    }
 }
 
 #[tokio::test]

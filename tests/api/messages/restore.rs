@@ -156,3 +156,21 @@ async fn the_log_of_a_message_that_is_gone_again_has_no_text_of_it() {
     let of_alice = group.alice.get(&log).await.expect(200).to_string();
     assert!(!of_alice.contains("secret"), "{of_alice}");
 }
+
+#[tokio::test]
+async fn in_a_direct_conversation_nobody_is_an_admin_so_nobody_restores() {
+    let group = Group::of_two().await;
+    let direct = group.service.direct(&group.alice, &group.bob).await;
+    let of = id(&group.bob.say(&direct, "said too much").await);
+    let path = format!("/api/messages/{of}");
+    group.bob.delete(&path).await.expect(204);
+    for user in [&group.alice, &group.bob] {
+        let refused = restore(user, &of).await.expect_error(403, "FORBIDDEN");
+        assert!(
+            refused["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("direct"))
+        );
+    }
+    assert_eq!(group.alice.get(&path).await.expect(200)["content"], "");
+}

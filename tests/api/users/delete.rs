@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::disconnect::{issued, with_token};
@@ -24,13 +25,12 @@ async fn delete(node: &Node, user: &str, query: &str) {
 }
 
 async fn react(user: &User, message: &Value, emoji: &str) {
-    // Taken to the log as the service would; what counts here is what becomes of it.
     let path = format!(
         "/api/messages/{}/reactions",
         message["id"].as_str().expect("an id")
     );
-    let answer = user.post(&path, json!({ "emoji": emoji })).await;
-    assert!(matches!(answer.status, 200 | 404), "{answer}");
+    let body = json!({ "emoji": emoji });
+    user.post(&path, body).await.expect(200);
 }
 
 #[tokio::test]
@@ -80,6 +80,14 @@ async fn erased_messages_say_nothing_any_more_anywhere() {
     alice.say(&conversation, "secret three").await;
     let kept = bob.say(&conversation, "of bob").await;
     react(&alice, &kept, "👍").await;
+    react(&bob, &kept, "👍").await;
+    react(&bob, &sent, "🎉").await;
+    let block = |user: &User, other: &str| {
+        let (user, path) = (user.clone(), format!("/api/users/me/blocks/{other}"));
+        async move { user.request(Method::PUT, &path, None).await.expect(204) }
+    };
+    block(&alice, "bob").await;
+    block(&bob, "alice").await;
     let mut witness = bob.connect().await;
 
     delete(&service, "alice", "?messages=erase").await;
@@ -89,9 +97,13 @@ async fn erased_messages_say_nothing_any_more_anywhere() {
     assert_eq!(removed["messages"], 2, "{report}");
     assert_eq!(removed["edits"], 1, "{report}");
     assert_eq!(removed["memberships"], 1, "{report}");
+    assert_eq!(removed["reactions"], 1, "{report}");
+    assert_eq!(removed["blocks"], 2, "{report}");
     assert_eq!(removed["profileEntries"], 1, "{report}");
     assert!(report["finishedAt"].is_string());
 
+    let taken_back = witness.next("reaction:removed").await;
+    assert_eq!(taken_back["data"]["userId"], "alice");
     witness.next("message:deleted").await;
     witness.next("message:deleted").await;
     witness.next("participant:removed").await;
@@ -99,6 +111,14 @@ async fn erased_messages_say_nothing_any_more_anywhere() {
     let contents: Vec<&Value> = history.iter().map(|message| &message["content"]).collect();
     assert_eq!(contents, [&json!(""), &json!(""), &json!("of bob")]);
     assert_eq!(history[0]["isDeleted"], true);
+    let of_bob = json!([{ "emoji": "👍", "count": 1, "userIds": ["bob"], "reactedByMe": true }]);
+    assert_eq!(history[2]["reactions"], of_bob);
+    let blocks = bob.get("/api/users/me/blocks").await.expect(200);
+    assert_eq!(blocks["users"], json!([]));
+    for collection in ["reactions", "blocks"] {
+        let stored = service.place().text(collection).await;
+        assert!(!stored.contains("alice"), "{collection}: {stored}");
+    }
     let stored = service.place().text("log").await;
     for text in ["secret", "4711", "c-1"] {
         assert!(!stored.contains(text), "{text} is still stored");
@@ -106,7 +126,7 @@ async fn erased_messages_say_nothing_any_more_anywhere() {
     // Nobody brings them back.
     let restore = format!("{first}/restore");
     let answer = bob.post(&restore, Value::Null).await;
-    assert!(matches!(answer.status, 404 | 409), "{answer}");
+    answer.expect_error(409, "CONFLICT");
 }
 
 #[tokio::test]

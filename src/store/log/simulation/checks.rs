@@ -46,6 +46,7 @@ impl History {
             },
             is_deleted: false,
             is_expired: false,
+            expires_at: None,
             edit_seq: 0,
             reply_count: 0,
             is_pinned: false,

@@ -206,8 +206,12 @@ impl Backend for Process {
         .await
     }
 
-    async fn find_target(&self, target: &Target) -> Result<TargetState, Unavailable> {
-        self.read(|tables| tables.target_state(target)).await
+    async fn find_targets(&self, targets: &[Target]) -> Result<Vec<TargetState>, Unavailable> {
+        self.read(|tables| {
+            let states = targets.iter().map(|target| tables.target_state(target));
+            states.collect()
+        })
+        .await
     }
 
     async fn write(&self, runs: &[Run]) -> Result<Vec<bool>, Unavailable> {

@@ -213,6 +213,7 @@ impl Tables {
             thread_id: body.thread_id.clone(),
             is_deleted: false,
             is_expired: false,
+            expires_at: None,
             edit_seq: 0,
             reply_count: 0,
             is_pinned: false,

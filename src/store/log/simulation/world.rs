@@ -323,6 +323,7 @@ pub fn react(message_id: &MessageId, emoji: &str, is_given: bool) -> Command {
 pub fn pin(message_id: &MessageId, is_pinned: bool) -> Command {
     let target = MessageTarget {
         message_id: message_id.clone(),
+        message_seq: None,
     };
     match is_pinned {
         true => Command::PinMessage(target),
@@ -335,6 +336,7 @@ pub fn edit(message_id: &MessageId, content: &str) -> Command {
         message_id: message_id.clone(),
         content: content.to_owned(),
         metadata: None,
+        message_seq: None,
     })
 }
 
@@ -342,6 +344,7 @@ pub fn delete(message_id: &MessageId) -> Command {
     Command::DeleteMessage(MessageRemoval {
         message_id: message_id.clone(),
         is_expired: false,
+        message_seq: None,
     })
 }
 

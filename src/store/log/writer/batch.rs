@@ -90,7 +90,7 @@ impl<B: Backend> Actor<B> {
                 Known::ToRead(after) => {
                     let applied = slot.applied;
                     if after <= applied {
-                        self.read_target(job, target, applied);
+                        self.to_read.push((job, target));
                     } else if slot.in_batch {
                         deferred.push(job);
                     } else {

@@ -10,13 +10,17 @@ use crate::{
         DomainError,
         command::{Command, Outcome, Request},
         entry::{Body, Entry},
-        state::Target,
+        state::{Target, TargetState},
     },
     store::log::backend::{Backend, Unavailable},
 };
 
 /// How many entries are looked at to see whether a refusal rests on all of them. With more, the log is read anew anyway.
 const TAIL: usize = 100;
+/// How many reads of what commands are about are under way at once.
+const MAX_READS: usize = 4;
+/// The most things of one such read.
+const MAX_TARGETS: usize = 256;
 
 /// Why an entry was looked up.
 #[derive(Clone, Copy)]
@@ -30,12 +34,46 @@ pub(super) enum Lookup {
 }
 
 impl<B: Backend> Actor<B> {
-    pub(super) fn read_target(&mut self, job: Job, target: Target, as_of: u64) {
+    /// Reads what waiting jobs are about: what came while others were being read goes out together. So many who do something with one message at once
+    /// cost a few reads, not one for each.
+    pub(super) fn start_reading(&mut self) {
+        if self.to_read.is_empty() || self.reads >= MAX_READS {
+            return;
+        }
+        let count = self.to_read.len().min(MAX_TARGETS);
+        let (jobs, targets): (Vec<Job>, Vec<Target>) = self.to_read.drain(..count).unzip();
+        let jobs: Vec<(Job, u64)> = jobs
+            .into_iter()
+            .map(|job| {
+                // What is applied now is in what is read from now on.
+                let as_of = self.slot(&job.request.owner).applied;
+                (job, as_of)
+            })
+            .collect();
+        self.reads += 1;
         let backend = Arc::clone(&self.backend);
         self.spawn(async move {
-            let state = backend.find_target(&target).await;
-            Event::TargetRead(job, as_of, state)
+            let states = backend.find_targets(&targets).await;
+            Event::TargetsRead(jobs, states)
         });
+    }
+
+    pub(super) fn on_targets_read(
+        &mut self,
+        jobs: Vec<(Job, u64)>,
+        states: Result<Vec<TargetState>, Unavailable>,
+    ) {
+        self.reads -= 1;
+        let Ok(states) = states else {
+            for (job, _) in jobs {
+                job.answer(Err(DomainError::store_unavailable()));
+            }
+            return;
+        };
+        for ((mut job, as_of), state) in jobs.into_iter().zip(states) {
+            job.target = Some((as_of, state));
+            self.ready.push_back(job);
+        }
     }
 
     pub(super) fn look_up(&mut self, job: Job, lookup: Lookup) {

@@ -36,10 +36,9 @@ use super::{
     backend::{Backend, InsertOutcome, Unavailable},
 };
 use crate::domain::{
-    DomainError,
     command::{Announce, Reply, Request, Writers},
     entry::{Entry, Owner},
-    state::TargetState,
+    state::{Target, TargetState},
 };
 
 /// The most entries of one insert. Beyond this the gain is small and the wait of the first grows.
@@ -65,6 +64,8 @@ impl Writer {
             slots: HashMap::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
+            to_read: Vec::new(),
+            reads: 0,
             is_inserting: false,
             is_applying: false,
             last_batch: 0,
@@ -101,7 +102,7 @@ enum Event {
     Inserted(Vec<Pending>, InsertOutcome),
     Applied(Vec<(Owner, u64)>, Result<Vec<bool>, Unavailable>),
     Repaired(Owner, Result<u64, Unavailable>),
-    TargetRead(Job, u64, Result<TargetState, Unavailable>),
+    TargetsRead(Vec<(Job, u64)>, Result<Vec<TargetState>, Unavailable>),
     LookedUp(Job, Lookup, Result<Option<Arc<Entry>>, Unavailable>),
     Retry(Job),
     RetryRepair(Owner),
@@ -116,6 +117,10 @@ struct Actor<B> {
     ready: VecDeque<Job>,
     /// Owners with something to apply.
     dirty: Vec<Owner>,
+    /// Jobs that wait for a read of what they are about.
+    to_read: Vec<(Job, Target)>,
+    /// How many such reads are under way.
+    reads: usize,
     is_inserting: bool,
     is_applying: bool,
     /// How many entries the last insert had.
@@ -147,6 +152,7 @@ impl<B: Backend> Actor<B> {
                 }
             }
             self.build_batch();
+            self.start_reading();
             self.start_apply();
         }
     }
@@ -176,13 +182,7 @@ impl<B: Backend> Actor<B> {
             Event::Inserted(batch, outcome) => self.on_inserted(batch, outcome),
             Event::Applied(runs, matched) => self.on_applied(runs, matched),
             Event::Repaired(owner, applied) => self.on_repaired(owner, applied),
-            Event::TargetRead(mut job, as_of, target) => match target {
-                Ok(target) => {
-                    job.target = Some((as_of, target));
-                    self.ready.push_back(job);
-                }
-                Err(Unavailable) => job.answer(Err(DomainError::store_unavailable())),
-            },
+            Event::TargetsRead(jobs, states) => self.on_targets_read(jobs, states),
             Event::LookedUp(job, lookup, found) => self.on_looked_up(job, lookup, found),
             Event::Retry(job) => self.ready.push_back(job),
             Event::RetryRepair(owner) => {
