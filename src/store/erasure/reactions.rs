@@ -34,17 +34,6 @@ impl OwnReaction {
 }
 
 impl Store {
-    /// Removes what is left of those blocks: that there were any.
-    ///
-    /// # Errors
-    /// [`DomainError::Unavailable`].
-    pub async fn remove_blocks_around(&self, user: &UserId) -> Result<()> {
-        let around =
-            doc! { "$or": [{ "userId": user.as_str() }, { "blockedUserId": user.as_str() }] };
-        bounded(self.blocks.delete_many(around).into_future()).await?;
-        Ok(())
-    }
-
     /// How many reactions of `user` stand.
     ///
     /// # Errors

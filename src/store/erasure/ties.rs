@@ -25,6 +25,17 @@ impl Store {
         Ok(blocks)
     }
 
+    /// Removes what is left of those blocks: that there were any.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn remove_blocks_around(&self, user: &UserId) -> Result<()> {
+        let around =
+            doc! { "$or": [{ "userId": user.as_str() }, { "blockedUserId": user.as_str() }] };
+        bounded(self.blocks.delete_many(around).into_future()).await?;
+        Ok(())
+    }
+
     /// The conversations that `user` is a member of now, and whether each is a direct one. Deleted conversations are left out.
     ///
     /// # Errors
