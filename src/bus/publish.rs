@@ -116,7 +116,7 @@ async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
                     batch.extend(unpublished.take().into_iter().map(|value| {
                         // The request that it came from is long over.
                         let trace = TraceParent::of(&value.envelope.id);
-                        Work::Latest(value, trace)
+                        Work::Latest(Box::new(value), trace)
                     }));
                 }
             }

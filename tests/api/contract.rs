@@ -193,6 +193,13 @@ fn check_error(at: &str, status: u16, body: &[u8]) {
     }
 }
 
+/// The `operationId` of a request, where the document has such an operation.
+pub fn operation_id(method: &str, path: &str) -> Option<String> {
+    let bare = path.split(['?', '#']).next().unwrap_or_default();
+    let operation = find(method, bare)?;
+    operation.says["operationId"].as_str().map(str::to_owned)
+}
+
 fn find(method: &str, path: &str) -> Option<Operation> {
     static OPERATIONS: OnceLock<Vec<Operation>> = OnceLock::new();
     let asked: Vec<&str> = path.split('/').collect();

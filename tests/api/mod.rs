@@ -17,7 +17,7 @@ mod receipts;
 mod users;
 pub mod wire;
 
-pub use contract::check as check_contract;
+pub use contract::{check as check_contract, operation_id};
 
 use serde_json::{Value, json};
 

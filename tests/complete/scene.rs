@@ -32,7 +32,7 @@ pub struct Deployment {
     events: Arc<Mutex<Vec<Value>>>,
     scenes: AtomicU32,
     // They end after nginx.
-    _nodes: [Service; 2],
+    nodes: [Service; 2],
 }
 
 /// The people and the conversation of one row.
@@ -90,7 +90,14 @@ impl Deployment {
             front: Arc::new(front),
             events,
             scenes: AtomicU32::new(FIRST_SCENE),
-            _nodes: [one, two],
+            nodes: [one, two],
+        }
+    }
+
+    /// Tells both nodes to end, as an operator does.
+    pub fn begin_stop(&self) {
+        for node in &self.nodes {
+            node.begin_stop();
         }
     }
 
@@ -262,11 +269,31 @@ impl Scene {
         }
     }
 
-    /// Whether the sockets got exactly this since.
+    /// Waits until the sockets got exactly this since. What is in no log may come a moment later than the rest.
     ///
     /// # Errors
     /// Who got something else.
-    pub fn expect_pushed(&self, expected: &Pushed) -> Result<(), String> {
+    pub async fn expect_pushed(&mut self, expected: &Pushed) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let report = self.report_pushed(expected);
+            if report.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(report);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            for watcher in self.everybody() {
+                if !watcher.is_gone {
+                    watcher.follow().await;
+                }
+            }
+        }
+    }
+
+    /// Who got something else; empty when nobody did.
+    fn report_pushed(&self, expected: &Pushed) -> String {
         let mut report = String::new();
         for (watcher, expected) in [
             (&self.owner, expected.owner),
@@ -275,6 +302,9 @@ impl Scene {
             (&self.former, expected.former),
             (&self.stranger, expected.stranger),
         ] {
+            if watcher.is_gone {
+                continue;
+            }
             let came: Vec<&str> = watcher
                 .came
                 .iter()
@@ -285,10 +315,6 @@ impl Scene {
                 report.push_str(&format!("{who} got {came:?} instead of {expected:?}\n"));
             }
         }
-        if report.is_empty() {
-            Ok(())
-        } else {
-            Err(report)
-        }
+        report
     }
 }

@@ -6,6 +6,7 @@ use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 
 use super::{
+    record,
     socket::{Connect, Refusal, Socket},
     token::Token,
 };
@@ -157,6 +158,13 @@ impl Client {
             .get("content-type")
             .and_then(|value| value.to_str().ok());
         crate::api::check_contract(method.as_str(), path, status, kind, text.as_bytes());
+        if status < 300
+            && let Some(operation) = crate::api::operation_id(method.as_str(), path)
+        {
+            record::note(&self.base, |record| {
+                record.operations.insert(operation);
+            });
+        }
         Ok(Answer {
             status,
             json: serde_json::from_str(&text).unwrap_or(Value::Null),

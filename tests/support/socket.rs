@@ -1,6 +1,10 @@
 //! A client's socket. A task of its own reads whatever comes, as a good client does.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt};
 use parking_lot::Mutex;
@@ -15,6 +19,8 @@ use tokio_tungstenite::{
         http::HeaderValue,
     },
 };
+
+use super::record;
 
 /// How long anything that must come may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -73,6 +79,10 @@ pub struct Socket {
     cursor: Option<String>,
     code: Option<u16>,
     next_id: u64,
+    /// Where it is connected to.
+    url: String,
+    /// Commands that were not answered yet, by their ids.
+    asked: HashMap<String, String>,
     task: tokio::task::JoinHandle<()>,
     /// Everything that ever came, for the report of a failure.
     past: Arc<Mutex<Vec<Value>>>,
@@ -161,10 +171,12 @@ impl Socket {
             match tokio::time::timeout_at(deadline, socket.arrivals.recv()).await {
                 Ok(Some(Arrival::Frame(frame))) if frame["event"] == "connected" => {
                     socket.connected = frame["data"].clone();
+                    socket.record(&frame);
                     socket.note_cursor(&frame["data"]["cursor"]);
                     return Ok(socket);
                 }
                 Ok(Some(Arrival::Frame(frame))) => {
+                    socket.record(&frame);
                     socket.note_cursor(&frame["cursor"]);
                     socket.waiting.push_back(frame);
                 }
@@ -197,6 +209,8 @@ impl Socket {
             cursor: None,
             code: None,
             next_id: 1,
+            url: url.to_owned(),
+            asked: HashMap::new(),
             task,
             past,
         })
@@ -236,6 +250,7 @@ impl Socket {
     pub fn post(&mut self, event: &str, data: Value) -> String {
         let id = self.next_id.to_string();
         self.next_id += 1;
+        self.asked.insert(id.clone(), event.to_owned());
         self.raw(Message::text(
             json!({ "id": id, "event": event, "data": data }).to_string(),
         ));
@@ -294,9 +309,21 @@ impl Socket {
         }
     }
 
+    /// Notes that `frame` came, and what was done by it.
+    fn record(&mut self, frame: &Value) {
+        let event = frame["event"].as_str().unwrap_or_default().to_owned();
+        let asked = frame["id"].as_str().and_then(|id| self.asked.remove(id));
+        let done = asked.filter(|_| event == "connected" || frame["data"]["success"] == true);
+        record::note(&self.url, |record| {
+            record.events.insert(event);
+            record.commands.extend(done);
+        });
+    }
+
     fn take(&mut self, arrival: Arrival) {
         if let Arrival::Frame(frame) = &arrival {
             crate::ws::check_frame(frame);
+            self.record(frame);
         }
         match arrival {
             Arrival::Frame(frame) => {

@@ -11,6 +11,7 @@ mod presence;
 mod protocol;
 mod rates;
 mod receipts;
+mod roles;
 mod silence;
 mod social;
 mod tokens;

@@ -3,10 +3,14 @@
 //! Afterwards, and now and then, everybody's replica equals what REST answers, and every socket got exactly the entries inside its user's memberships.
 //! `SEED` and `SESSION_OPERATIONS` repeat and lengthen it.
 
+mod more;
 mod player;
 mod truth;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -14,7 +18,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use self::{
     player::{Player, Pool},
-    truth::{check_what_came, read_truth},
+    truth::{read_truth, what_is_wrong},
 };
 use super::scene::Deployment;
 use crate::support::{
@@ -36,8 +40,11 @@ async fn play_session(seed: u64, operations: usize) {
     let mut players = Vec::new();
     for (number, name) in USERS.iter().enumerate() {
         let user = front.user(name).await;
+        let mut watcher = Watcher::connect(&user).await;
+        // Marking unread is told to nobody else, so others cannot follow who read what; the table compares both.
+        watcher.replica.without.insert("receipts");
         players.push(Player {
-            watcher: Watcher::connect(&user).await,
+            watcher,
             random: StdRng::seed_from_u64(seed ^ ((number as u64 + 1) << 32)),
             pool: Arc::clone(&pool),
         });
@@ -58,9 +65,20 @@ async fn play_session(seed: u64, operations: usize) {
             panic!("the replicas differ from what REST answers:\n{report}");
         }
     }
-    let truths = read_truth(front.place()).await;
-    for player in &players {
-        check_what_came(player, &truths, seed);
+    // What has an end, or waits for its time, may go on for some seconds.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let truths = read_truth(front.place()).await;
+        let mut report = String::new();
+        for player in &mut players {
+            player.watcher.follow().await;
+            report.push_str(&what_is_wrong(player, &truths));
+        }
+        if report.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{report}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let came = |name: &str| {
         let player = players.iter().find(|player| player.watcher.user.id == name);

@@ -30,11 +30,11 @@ pub struct Player {
 }
 
 impl Player {
-    fn one_in(&mut self, of: u32) -> bool {
+    pub(super) fn one_in(&mut self, of: u32) -> bool {
         self.random.random_ratio(1, of)
     }
 
-    fn somebody(&mut self) -> String {
+    pub(super) fn somebody(&mut self) -> String {
         let name = match self.one_in(25) {
             true => "unknown",
             // The last one stays outside.
@@ -45,7 +45,7 @@ impl Player {
         name.to_owned()
     }
 
-    fn conversation(&mut self) -> String {
+    pub(super) fn conversation(&mut self) -> String {
         let ghost = || "cnv_00000000000000000000000000".to_owned();
         let pool = self.pool.lock();
         match self.random.random_range(0..40) {
@@ -59,7 +59,7 @@ impl Player {
         }
     }
 
-    fn message(&mut self) -> String {
+    pub(super) fn message(&mut self) -> String {
         let pool = self.pool.lock();
         let recent = pool.messages.len().saturating_sub(60);
         let from = match self.random.random_ratio(3, 4) {
@@ -82,7 +82,7 @@ impl Player {
             .expect("roles")
     }
 
-    fn content(&mut self) -> String {
+    pub(super) fn content(&mut self) -> String {
         match self.random.random_range(0..30) {
             0 => String::new(),
             1 => "x".repeat(17_000),
@@ -121,6 +121,18 @@ impl Player {
         if self.one_in(8) {
             draft["attachments"] = json!([{ "url": "https://files.example/1", "size": 1 }]);
         }
+        if self.one_in(6) {
+            draft["threadId"] = json!(self.message());
+        }
+        if self.one_in(20) {
+            draft["silent"] = json!(true);
+        }
+        if self.one_in(30) {
+            draft["ttlSeconds"] = json!(self.random.random_range(0..3));
+        }
+        if self.one_in(30) {
+            draft["sendAt"] = self.later();
+        }
         if self.one_in(40) {
             draft["colour"] = json!("red");
         }
@@ -128,7 +140,12 @@ impl Player {
     }
 
     /// A request. Fails for an answer that no request may get.
-    async fn ask(&mut self, method: Method, path: &str, body: Option<Value>) -> Option<Value> {
+    pub(super) async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Option<Value> {
         let answer = self.watcher.user.request(method, path, body).await;
         assert!(
             answer.status < 500 && answer.status != 429 && answer.status != 401,
@@ -138,7 +155,7 @@ impl Player {
     }
 
     /// A command. Fails for an answer that no command may get.
-    async fn command(&mut self, event: &str, data: Value) -> Option<Value> {
+    pub(super) async fn command(&mut self, event: &str, data: Value) -> Option<Value> {
         let ack = self.watcher.socket.send(event, data).await;
         let code = ack["error"]["code"].as_str().unwrap_or_default();
         assert!(
@@ -151,8 +168,9 @@ impl Player {
         (ack["success"] == true).then_some(ack)
     }
 
-    fn remember_message(&self, message: &Value) {
-        if let Some(id) = message["id"].as_str() {
+    pub(super) fn remember_message(&self, message: &Value) {
+        // What waits for its time is no message yet.
+        if let Some(id) = message["id"].as_str().filter(|id| id.starts_with("msg_")) {
             self.pool.lock().messages.push(id.to_owned());
         }
         self.remember_conversation(&message["conversationId"]);
@@ -170,15 +188,16 @@ impl Player {
     /// Does one thing at random.
     pub async fn play(&mut self) {
         match self.random.random_range(0..100) {
-            0..22 => self.send_by_rest().await,
-            22..46 => self.send_by_socket().await,
-            46..60 => self.change_message().await,
-            60..66 => self.delete_message().await,
-            66..70 => self.make_conversation().await,
-            70..75 => self.change_conversation().await,
-            75..90 => self.change_members().await,
-            90..94 => self.read().await,
-            94..96 => self.do_nonsense().await,
+            0..16 => self.send_by_rest().await,
+            16..32 => self.send_by_socket().await,
+            32..40 => self.change_message().await,
+            40..45 => self.delete_message().await,
+            45..49 => self.make_conversation().await,
+            49..54 => self.change_conversation().await,
+            54..66 => self.change_members().await,
+            66..69 => self.read().await,
+            69..71 => self.do_nonsense().await,
+            71..96 => self.do_more().await,
             96..99 => {
                 let share = self.random.random_range(0.0..=1.0);
                 self.watcher.resume_after(share).await;
@@ -285,6 +304,15 @@ impl Player {
         }
         if self.one_in(4) {
             body["avatarUrl"] = Value::Null;
+        }
+        if self.one_in(8) {
+            let visible = [json!("full"), json!("joined"), Value::Null];
+            body["historyVisibility"] = visible[self.random.random_range(0..3)].clone();
+        }
+        if self.one_in(8) {
+            let switch = ["typing", "reads", "reactions", "threads"];
+            let switch = switch[self.random.random_range(0..4)];
+            body["features"] = json!({ switch: self.one_in(2) });
         }
         self.ask(Method::PATCH, &path, Some(body)).await;
     }

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::{Frame, Noun, Overview, Replica, Room, messages::countable, read_list, read_one};
 use crate::support::client::User;
 
+/// The list of those that were put away.
+const ARCHIVED: &str = "/api/conversations?archived=true";
 /// How many members a conversation names.
 const SHOWN_MEMBERS: usize = 20;
 
@@ -30,19 +32,29 @@ pub const NOUN: Noun = Noun {
 /// `GET /api/conversations`
 pub const LIST: Overview = Overview {
     name: "conversations",
-    load: |user| read_list(user, "/api/conversations", "conversations", "before").boxed(),
+    load: |user| {
+        async move {
+            json!({
+                "shown": read_list(user, "/api/conversations", "conversations", "before").await,
+                "archived": read_list(user, ARCHIVED, "conversations", "before").await,
+            })
+        }
+        .boxed()
+    },
     show: list,
 };
 
 /// The conversations of which `user` is a member, each with its newest number.
 pub async fn positions(user: &User) -> BTreeMap<String, u64> {
     let list = (LIST.load)(user).await;
-    let list = list.as_array().expect("a list").iter();
-    list.map(|item| {
-        let id = item["id"].as_str().expect("an id").to_owned();
-        (id, item["seq"].as_u64().expect("a number"))
-    })
-    .collect()
+    let lists = [&list["shown"], &list["archived"]];
+    let items = lists.into_iter().filter_map(Value::as_array).flatten();
+    items
+        .map(|item| {
+            let id = item["id"].as_str().expect("an id").to_owned();
+            (id, item["seq"].as_u64().expect("a number"))
+        })
+        .collect()
 }
 
 /// The newest number that REST knows of a conversation; 0 where the answer is 404.
@@ -101,7 +113,10 @@ fn list(replica: &Replica) -> Value {
         .map(show)
         .collect();
     items.sort_by_key(key);
-    Value::Array(items)
+    items.retain(|item| item["preferences"]["hidden"] != true);
+    let is_archived = |item: &Value| item["preferences"]["archived"] == true;
+    let (archived, shown): (Vec<Value>, Vec<Value>) = items.into_iter().partition(is_archived);
+    json!({ "shown": shown, "archived": archived })
 }
 
 fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
@@ -131,6 +146,15 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
         "conversation:read" => {
             let unread = frame.data["unreadCount"].as_u64().expect("a count");
             room.read_seq = read_before(room, unread);
+            room.read_up_to = frame.data["upToMessageId"].as_str().map(str::to_owned);
+            let up_to = room.messages.iter().find(|(_, message)| {
+                room.read_up_to
+                    .as_ref()
+                    .is_some_and(|id| message["id"] == **id)
+            });
+            if let Some((seq, _)) = up_to {
+                room.read_seq = *seq;
+            }
         }
         "draft:updated" => match frame.data.get("draft") {
             Some(draft) => room.conversation["draft"] = draft.clone(),
@@ -139,9 +163,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
                 conversation.remove("draft");
             }
         },
-        // Who read and got what has no place in what is compared here; tests/ws/receipts.rs proves it.
-        "message:read" | "message:delivered" => {}
-        // Nor who is writing; tests/ws/typing.rs.
+        // Who is writing is in nothing that REST answers.
         "user:typing" | "user:recording" => {}
         "conversation:removed" => {
             room.is_member = false;
@@ -150,6 +172,10 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
         }
         "message:new" => {
             room.conversation["lastActivityAt"] = frame.data["createdAt"].clone();
+            // A receipt is in no log: it may come before the message that it is about.
+            if room.read_up_to.as_deref() == frame.data["id"].as_str() {
+                room.read_seq = frame.seq.unwrap_or(room.read_seq);
+            }
             // A message shows a hidden conversation again.
             room.conversation["preferences"]["hidden"] = json!(false);
         }

@@ -12,6 +12,9 @@ mod differences;
 pub mod left_out;
 mod members;
 mod messages;
+mod presence;
+mod receipts;
+mod unread;
 mod watcher;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,11 +28,18 @@ pub use differences::differences;
 pub use watcher::{Watcher, hear_all, settle};
 
 /// What there is per conversation, in the order in which an event is laid over it: the conversation itself last, so that the others see it as it was.
-const NOUNS: &[Noun] = &[messages::NOUN, members::NOUN, conversations::NOUN];
+const NOUNS: &[Noun] = &[
+    messages::NOUN,
+    members::NOUN,
+    receipts::NOUN,
+    conversations::NOUN,
+];
 /// What there is per user, over all conversations.
-const OVERVIEWS: &[Overview] = &[conversations::LIST];
-/// Frames that come when somebody comes, goes or is away, not when something is done; tests/ws/presence.rs proves them.
+const OVERVIEWS: &[Overview] = &[conversations::LIST, unread::OVERVIEW, presence::OVERVIEW];
+/// Frames that come when somebody comes, goes or is away, also without anything being done.
 pub const OF_PRESENCE: &[&str] = &["user:online", "user:away", "user:offline"];
+/// Frames about what is the user's own, whether they are a member still or not.
+const ONES_OWN: &[&str] = &["conversation:read", "draft:updated"];
 /// Frames about the socket itself.
 const OF_THE_SOCKET: &[&str] = &["ack", "connected", "error", "reconnect"];
 
@@ -115,6 +125,12 @@ pub struct Room {
     pub messages: BTreeMap<u64, Value>,
     /// The number up to which the user has read.
     pub read_seq: u64,
+    /// The message up to which the user has read, by the last word on it.
+    pub read_up_to: Option<String>,
+    /// Who read how far, in the order in which it was told.
+    pub reads: Vec<receipts::Step>,
+    /// The same of what arrived.
+    pub deliveries: Vec<receipts::Step>,
     /// Nouns that a client has to read anew now, by their names: those that an event tells of without carrying them.
     pub stale: BTreeSet<&'static str>,
     /// The number that REST answered at connecting; up to it events are part of what was read.
@@ -128,6 +144,12 @@ pub struct Room {
 pub struct Replica {
     user: String,
     rooms: BTreeMap<String, Room>,
+    /// How others are, as far as it is known.
+    presence: BTreeMap<String, Value>,
+    /// Whether somebody came into sight of whom nobody has told yet how they are.
+    knows_not_who_is_there: bool,
+    /// What is not compared, by the names of nouns and overviews; who sets it says why.
+    pub without: BTreeSet<&'static str>,
     /// How many numbered events came again.
     pub repeats: usize,
 }
@@ -147,6 +169,7 @@ impl Replica {
             }
             room.loaded = room.seq;
         }
+        replica.presence = presence::read(user).await;
         replica
     }
 
@@ -172,15 +195,24 @@ impl Replica {
     #[track_caller]
     pub fn apply(&mut self, frame: &Value) {
         let event = frame["event"].as_str().expect("a frame has a name");
+        let data = &frame["data"];
+        if OF_PRESENCE.contains(&event) {
+            let who = data["userId"].as_str().expect("a user").to_owned();
+            self.presence.insert(who, data["status"].clone());
+        }
         if OF_THE_SOCKET.contains(&event) || OF_PRESENCE.contains(&event) {
             return;
         }
         let user = self.user.clone();
-        let data = &frame["data"];
         let id = data["conversationId"].as_str().or(data["id"].as_str());
         let id = id.unwrap_or_else(|| panic!("{user}: {event} names no conversation: {frame}"));
         let seq = frame["seq"].as_u64();
         let begins = matches!(event, "conversation:new" | "conversation:joined");
+        self.knows_not_who_is_there |= begins || event == "participant:added";
+        if ONES_OWN.contains(&event) && !self.rooms.get(id).is_some_and(|room| room.is_member) {
+            // It was under way when the user left.
+            return;
+        }
         let room = match self.rooms.get_mut(id) {
             Some(room) => room,
             None if begins => self.room(id),
@@ -219,6 +251,9 @@ impl Replica {
     /// Reads anew what events told of without carrying it, as a client would: once the conversation itself is as far as the events are, because an event
     /// may come a moment before REST knows of it. What cannot be read yet stays stale.
     pub async fn refresh(&mut self, user: &User) {
+        if std::mem::take(&mut self.knows_not_who_is_there) {
+            self.presence = presence::read(user).await;
+        }
         for room in self.rooms.values_mut() {
             if room.stale.is_empty() {
                 continue;
@@ -266,7 +301,12 @@ impl Replica {
         let mut positions = conversations::positions(user).await;
         let mut missing: Vec<String> = Vec::new();
         for room in self.rooms.values() {
-            let position = positions.remove(&room.id);
+            let mut position = positions.remove(&room.id);
+            if position.is_none() && room.conversation["preferences"]["hidden"] == true {
+                // It is in no list.
+                position =
+                    Some(conversations::position(user, &room.id).await).filter(|seq| *seq > 0);
+            }
             let knows_all = match position {
                 Some(seq) => room.is_member && room.seq >= seq,
                 None => !room.is_member,
@@ -284,6 +324,14 @@ impl Replica {
         let mut fresh = fresh(user, &self.ids_with(others)).await;
         let mut own = self.show(others);
         left_out::strip(self, &mut own, &mut fresh);
+        for view in [&mut own, &mut fresh] {
+            for name in &self.without {
+                for part in view.as_object_mut().into_iter().flat_map(Map::values_mut) {
+                    part.as_object_mut().map(|part| part.remove(*name));
+                }
+                view.as_object_mut().map(|view| view.remove(*name));
+            }
+        }
         differences(&own, &fresh)
     }
 }
@@ -307,7 +355,9 @@ async fn fresh(user: &User, ids: &BTreeSet<String>) -> Value {
 /// A list in pieces, whole; null where the answer is 404.
 async fn read_list(user: &User, path: &str, items: &str, cursor: &str) -> Value {
     let mut all = Vec::new();
-    let mut at = format!("{path}?limit=100");
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let path = format!("{path}{separator}limit=100");
+    let mut at = path.clone();
     loop {
         let answer = user.get(&at).await;
         if answer.status == 404 {
@@ -322,7 +372,7 @@ async fn read_list(user: &User, path: &str, items: &str, cursor: &str) -> Value 
             return Value::Array(all);
         }
         let next = page["nextCursor"].as_str().expect("a cursor");
-        at = format!("{path}?limit=100&{cursor}={next}");
+        at = format!("{path}&{cursor}={next}");
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Watcher {
     pub replica: Replica,
     /// What came since it was last taken out, without what is about the socket itself.
     pub came: Vec<Value>,
+    /// Whether the service has let them go: their token counts no more, and they are compared no more.
+    pub is_gone: bool,
     /// A conversation of this user alone: what is said there comes after everything that was under way before.
     notebook: String,
     cursor: String,
@@ -49,6 +51,7 @@ impl Watcher {
             socket,
             replica: Replica::load(user).await,
             came: Vec::new(),
+            is_gone: false,
             notebook: notebook["id"].as_str().expect("an id").to_owned(),
         }
     }
@@ -135,12 +138,19 @@ impl Watcher {
     }
 }
 
+fn present<'a, 'w>(
+    watchers: &'a mut [&'w mut Watcher],
+) -> impl Iterator<Item = &'a mut &'w mut Watcher> {
+    watchers.iter_mut().filter(|watcher| !watcher.is_gone)
+}
+
 /// Waits until every watcher's replica equals what REST answers, also of the conversations `ids`, whoever is in them.
 ///
 /// # Errors
 /// Where they still differ after ten seconds, one line per place.
 pub async fn settle(watchers: &mut [&mut Watcher], ids: &[String]) -> Result<(), String> {
     let deadline = Instant::now() + LIMIT;
+    let mut watchers: Vec<&mut &mut Watcher> = present(watchers).collect();
     join_all(watchers.iter_mut().map(|watcher| watcher.catch_up())).await;
     loop {
         let reports = watchers.iter_mut().map(|watcher| async {
@@ -163,5 +173,5 @@ pub async fn settle(watchers: &mut [&mut Watcher], ids: &[String]) -> Result<(),
 
 /// Waits until every watcher has heard of everything that stands in the logs of their conversations. Cheaper than [`settle`], and proves less.
 pub async fn hear_all(watchers: &mut [&mut Watcher]) {
-    join_all(watchers.iter_mut().map(|watcher| watcher.hear_all())).await;
+    join_all(present(watchers).map(|watcher| watcher.hear_all())).await;
 }

@@ -1,0 +1,219 @@
+//! Every operation of the OpenAPI document, and every command and pushed event of the AsyncAPI document, once through nginx with success.
+//!
+//! Most of it is what the rows of the table do, and this comes after them; here is what only reads, what is the host's, and what belongs to a socket alone. What is in a document
+//! and nowhere here fails.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{
+    scene::{Deployment, Scene},
+    table::Setting,
+};
+use crate::{
+    api::contract,
+    support::{Answering, Client, Connect, Receiver, TokenBy, eventually, record_of},
+};
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+/// Everything of the admin API. Answers what its reads need: an endpoint, one that is pulled, an event, a dead letter.
+async fn administer(scene: &Scene) -> [String; 4] {
+    let host = scene.host();
+    let receiver = Receiver::answering(|_, _| Answering::with(500)).await;
+    let path = "/api/admin/webhooks";
+    let make = async |body: Value| text(&host.post(path, body).await.expect(201)["id"]);
+    let events = json!(["message.created"]);
+    let hook = make(json!({ "events": events, "url": receiver.url() })).await;
+    let pulled = make(json!({ "events": events })).await;
+    for n in 0..2 {
+        scene.member.say(&scene.conversation, &format!("{n}")).await;
+    }
+    let letters = eventually("there are dead letters", || async {
+        let letters = host.get(&format!("{path}/dead-letters")).await.expect(200);
+        let letters = letters["deadLetters"].as_array().expect("letters").clone();
+        (letters.len() == 2).then_some(letters)
+    })
+    .await;
+    receiver.answer(|_, _| Answering::with(200));
+    let pull = format!("{path}/{pulled}/events?waitSeconds=5");
+    let ack = host.get(&pull).await.expect(200)["events"][0]["ackId"].clone();
+    let body = json!({ "ackIds": [ack] });
+    let done = host
+        .post(&format!("{path}/{pulled}/events/ack"), body)
+        .await;
+    done.expect(200);
+    let change = json!({ "description": "changed" });
+    host.patch(&format!("{path}/{hook}"), change)
+        .await
+        .expect(200);
+    for rest in ["/enable", "/rotate-secret", "/test"] {
+        let path = format!("{path}/{hook}{rest}");
+        let answer = host.request(Method::POST, &path, None).await;
+        assert!(answer.status < 300, "{answer}");
+    }
+    let replayed = text(&letters[0]["id"]);
+    let replay = format!("{path}/dead-letters/{replayed}/replay");
+    host.request(Method::POST, &replay, None).await.expect(204);
+    let gone = make(json!({ "events": events })).await;
+    host.delete(&format!("{path}/{gone}")).await.expect(204);
+    let event = text(&letters[1]["eventId"]);
+    [hook, pulled, event, text(&letters[1]["id"])]
+}
+
+/// Asks every operation that reads, as the host in the member's name.
+async fn read_everything(scene: &Scene, [hook, pulled, event, letter]: &[String; 4]) {
+    let at = "2099-01-01T00:00:00.000Z";
+    let body = json!({ "content": "one day", "sendAt": at });
+    let scheduled = scene.member.post(&scene.path("/messages"), body).await;
+    let scheduled = text(&scheduled.expect(202)["id"]);
+    let gone = format!("gone-{}", scene.member.id);
+    let host = scene.host();
+    let user = json!({ "externalUserId": gone, "name": "Gone" });
+    host.post("/api/users/sync", user).await.expect(201);
+    host.delete(&format!("/api/users/{gone}")).await.expect(204);
+    let client: Client = host.acting_for(&scene.member.id);
+    let reads = contract::operations()
+        .into_iter()
+        .filter(|operation| operation.method == "GET");
+    for operation in reads {
+        let path = operation.path.clone();
+        let fill = |name: &str| {
+            let id = match (path.split('/').nth(2), path.split('/').nth(3), name) {
+                (_, _, "letterId") => letter,
+                (_, _, "eventId") => event,
+                (Some("admin"), _, _) if path.ends_with("/events") => pulled,
+                (Some("admin"), _, _) => hook,
+                (Some("conversations"), _, _) => &scene.conversation,
+                (Some("messages"), _, _) => &scene.message,
+                (Some("scheduled"), _, _) => &scheduled,
+                (Some("users"), _, _) if path.ends_with("/erasure") => &gone,
+                (Some("users"), _, _) => &scene.member.id,
+                _ => panic!("nothing fits {{{name}}} of {path}"),
+            };
+            id.clone()
+        };
+        let query = if path.ends_with("/search") {
+            "?q=a"
+        } else {
+            ""
+        };
+        let path = format!("{}{query}", operation.path_with(fill));
+        let answer = client.get(&path).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    // What is delivered after all is no dead letter any more, so these come last.
+    let since = "2020-01-01T00:00:00.000Z";
+    let (all, one) = (
+        json!({ "since": since, "endpointId": hook }),
+        json!({ "since": since }),
+    );
+    let backfill = format!("/api/admin/webhooks/{hook}/backfill");
+    for (path, body) in [
+        ("/api/admin/webhooks/dead-letters/replay", all),
+        (backfill.as_str(), one),
+    ] {
+        let answer = host.post(path, body).await;
+        assert!(answer.status < 300, "{answer}");
+    }
+    let who = json!({ "userIds": [scene.member.id] });
+    client.post("/api/presence/batch", who).await.expect(200);
+}
+
+/// What belongs to one socket, and what is told only to it.
+async fn use_a_socket(deployment: &Deployment, scene: &mut Scene) {
+    let front = &deployment.front;
+    let (room, token) = (&scene.conversation, scene.member.token.clone());
+    let first_frame = Connect {
+        token_by: TokenBy::FirstFrame,
+        ..Connect::default()
+    };
+    let mut socket = scene.member.user.connect_with(first_frame).await;
+    for (command, data) in [
+        ("ping", json!({})),
+        ("activity:ping", json!({})),
+        ("authenticate", json!({ "token": token })),
+        ("token:refresh", json!({ "token": token })),
+        ("messages:list", json!({ "conversationId": room })),
+        ("messages:sync", json!({ "conversationId": room })),
+        ("presence:subscribe", json!({ "userIds": [scene.owner.id] })),
+        (
+            "presence:unsubscribe",
+            json!({ "userIds": [scene.owner.id] }),
+        ),
+        ("room:leave", json!({ "conversationId": room })),
+        ("room:join", json!({ "conversationId": room })),
+    ] {
+        socket.ok(command, data).await;
+    }
+    socket.raw(Message::text("nonsense"));
+    socket.next("error").await;
+    // Reload: a cursor that nobody gave.
+    let mut lost = scene.member.user.resume("nonsense").await;
+    lost.next("sync:reset").await;
+    // Away, then gone.
+    let other = front.user("other").await;
+    let with = json!({ "type": "direct", "participantIds": [other.id] });
+    let made = scene.owner.post("/api/conversations", with).await;
+    made.expect(201);
+    let theirs = other.connect().await;
+    let owners = &mut scene.owner.socket;
+    let is_of_other = |event: &'static str| {
+        move |frame: &Value| frame["event"] == event && frame["data"]["userId"] == "other"
+    };
+    owners.find("user:online", is_of_other("user:online")).await;
+    let away = json!({ "status": "away" });
+    let status = other.request(Method::PUT, "/api/users/me/status", Some(away));
+    status.await.expect(200);
+    owners.find("user:away", is_of_other("user:away")).await;
+    drop(theirs);
+    owners
+        .find("user:offline", is_of_other("user:offline"))
+        .await;
+}
+
+/// The names in the AsyncAPI document of messages whose key begins with `kind`.
+fn names(kind: &str) -> BTreeSet<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/asyncapi.json");
+    let document = std::fs::read_to_string(path).expect("openapi/asyncapi.json is committed");
+    let document: Value = serde_json::from_str(&document).expect("it is JSON");
+    let messages = document["components"]["messages"].as_object();
+    let messages = messages.expect("messages").iter();
+    messages
+        .filter(|(key, _)| key.starts_with(kind))
+        .map(|(_, message)| text(&message["name"]))
+        .collect()
+}
+
+/// Does what no row does, and fails for what is in a document and was not done at `deployment` by then. Ends its nodes.
+pub async fn finish(deployment: &Deployment) {
+    let url = deployment.front.api_url().to_owned();
+    let mut scene = deployment.scene(Setting::Group).await;
+    let made = administer(&scene).await;
+    read_everything(&scene, &made).await;
+    use_a_socket(deployment, &mut scene).await;
+    deployment.begin_stop();
+    scene.member.socket.next("reconnect").await;
+
+    let done = record_of(&url);
+    let operations: BTreeSet<String> = contract::operations()
+        .iter()
+        .map(|operation| text(&operation.says["operationId"]))
+        .collect();
+    let missing = |all: BTreeSet<String>, done: &BTreeSet<String>| -> Vec<String> {
+        all.difference(done).cloned().collect()
+    };
+    let nothing: [String; 0] = [];
+    assert_eq!(missing(operations, &done.operations), nothing, "operations");
+    assert_eq!(
+        missing(names("Command"), &done.commands),
+        nothing,
+        "commands"
+    );
+    assert_eq!(missing(names("Push"), &done.events), nothing, "events");
+}
