@@ -270,6 +270,8 @@ pub const ROWS: &[Row] = &[
                 let erase = format!("{path}?messages=erase");
                 host.delete(&erase).await.expect(204);
                 scene.member.is_gone = true;
+                // What is erased is erased for who left too, and nobody tells them: nothing outside a membership is pushed.
+                scene.former.replica.without.insert("messages");
                 let limit = Duration::from_secs(30);
                 let report = format!("{path}/erasure");
                 eventually_within(limit, "the erasure is done", || async {

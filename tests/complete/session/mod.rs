@@ -43,6 +43,8 @@ async fn play_session(seed: u64, operations: usize) {
         let mut watcher = Watcher::connect(&user).await;
         // Marking unread is told to nobody else, so others cannot follow who read what; the table compares both.
         watcher.replica.without.insert("receipts");
+        // Who blocks looks offline to the blocked one, who is told nothing of the block; the table compares presence.
+        watcher.replica.without.insert("presence");
         players.push(Player {
             watcher,
             random: StdRng::seed_from_u64(seed ^ ((number as u64 + 1) << 32)),
