@@ -1,9 +1,9 @@
 //! `chat-service bench`: drives a running service from outside, as its clients would.
 //!
 //! Cast: `client` makes users, tokens and conversations and opens sockets; `socket` is one connected user and `frame`
-//! what it hears; `run` is what they share; `load` sends at a pace and measures a window; `send`, `fanout`, `idle`,
-//! `limits`, `list`, `floor`, `webhooks` are the subcommands; `cpu` reads processes; `check` judges what arrived; `environment` and
-//! `report` print.
+//! what it hears; `run` is what they share; `load` sends at a pace and measures a window; `send`, `fanout`, `acts`,
+//! `idle`, `limits`, `list`, `floor`, `webhooks` are the subcommands; `cpu` reads processes; `check` judges what arrived;
+//! `environment` and `report` print.
 //!
 //! Invariants: nothing here imports the rest of the crate, so that a fault of the service cannot hide itself. While
 //! the load runs a socket only notes numbers and times; all counting comes afterwards, because the driver shares the
@@ -13,6 +13,7 @@
     reason = "a command that prints its results to the terminal"
 )]
 
+mod acts;
 mod check;
 mod client;
 mod cpu;
@@ -48,6 +49,8 @@ enum BenchCommand {
     Send(send::SendArgs),
     /// Send into one large conversation; measure the cost of a delivery; check every delivery.
     Fanout(fanout::FanoutArgs),
+    /// Send, read, react and type in many conversations, in turn; measure what a change of each kind costs beside a send.
+    Acts(acts::ActsArgs),
     /// Open many sockets that do nothing; measure the memory of a connection.
     Idle(idle::IdleArgs),
     /// Let one user flood above the rate limits; measure what the others feel of it.
@@ -129,6 +132,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     let passed = match args.command {
         BenchCommand::Send(args) => send::run(args).await?,
         BenchCommand::Fanout(args) => fanout::run(args).await?,
+        BenchCommand::Acts(args) => acts::run(args).await?,
         BenchCommand::Idle(args) => idle::run(args).await?,
         BenchCommand::Limits(args) => limits::run(args).await?,
         BenchCommand::List(args) => list::run(args).await?,

@@ -19,22 +19,22 @@ use super::socket::Dial;
 #[derive(Debug, Clone, Args)]
 pub(super) struct SceneArgs {
     #[command(flatten)]
-    target: TargetArgs,
+    pub target: TargetArgs,
     /// Conversations.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    convs: u32,
+    pub convs: u32,
     /// Members of each conversation, every one a user with one socket.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    members: u32,
+    pub members: u32,
     /// Seconds to measure.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-    secs: u64,
+    pub secs: u64,
     /// Seconds of load before that.
     #[arg(long, default_value_t = 2)]
-    warmup: u64,
+    pub warmup: u64,
     /// Bytes of a message's content.
     #[arg(long, default_value_t = 100)]
-    size: usize,
+    pub size: usize,
 }
 
 /// Arguments of `bench send`.
@@ -150,13 +150,7 @@ async fn run_all(
     let environment = Environment::read(&host, &probe).await;
     environment.print();
     let secret = host.lift_limits();
-    say(
-        "scene",
-        &format!(
-            "{} conversations of {} members, a socket each; {} bytes a message",
-            scene.convs, scene.members, scene.size
-        ),
-    );
+    scene.print();
     let mut runs = Vec::new();
     for pace in paces {
         let how = match pace {
@@ -184,7 +178,51 @@ async fn run_all(
     Ok(runs)
 }
 
-/// Makes fresh users and conversations, connects them, and drives one load.
+impl SceneArgs {
+    /// Makes fresh users and conversations. Answers the users, conversation by conversation, and how each one connects.
+    ///
+    /// # Errors
+    /// When the service refuses something.
+    pub async fn set(
+        &self,
+        tag: &str,
+        (host, secret): (&Host, &str),
+    ) -> anyhow::Result<(Vec<String>, Vec<Dial>)> {
+        let members = self.members as usize;
+        let count = self.convs as usize * members;
+        let users: Vec<String> = (0..count).map(|n| format!("bench-{tag}-{n}")).collect();
+        host.sync_users(&users).await?;
+        let groups = users.chunks(members).enumerate();
+        let conversations: Vec<String> = stream::iter(groups)
+            .map(|(n, group)| host.create_group(n, &group[0], group))
+            .buffered(BOUND)
+            .try_collect()
+            .await?;
+        let mut dials = Vec::with_capacity(count);
+        for (n, user) in users.iter().enumerate() {
+            dials.push(Dial {
+                url: host.ws_url(n),
+                token: host.token(user)?,
+                internal_secret: Some(secret.to_owned()),
+                conversation: Some(conversations[n / members].clone()),
+            });
+        }
+        Ok((users, dials))
+    }
+
+    /// Says what the scene is.
+    pub fn print(&self) {
+        say(
+            "scene",
+            &format!(
+                "{} conversations of {} members, a socket each; {} bytes a message",
+                self.convs, self.members, self.size
+            ),
+        );
+    }
+}
+
+/// Sets the scene anew, connects everybody, and drives one load.
 async fn run_once(
     scene: &SceneArgs,
     pace: Pace,
@@ -192,35 +230,15 @@ async fn run_once(
     probe: &Probe,
 ) -> anyhow::Result<Measured> {
     let run = Run::new(scene.size);
-    let members = scene.members as usize;
-    let count = scene.convs as usize * members;
-    let users: Vec<String> = (0..count)
-        .map(|n| format!("bench-{}-{n}", run.tag()))
-        .collect();
-    host.sync_users(&users).await?;
-    let groups = users.chunks(members).enumerate();
-    let conversations: Vec<String> = stream::iter(groups)
-        .map(|(n, group)| host.create_group(n, &group[0], group))
-        .buffered(BOUND)
-        .try_collect()
-        .await?;
-    let mut dials = Vec::with_capacity(count);
-    for (n, user) in users.iter().enumerate() {
-        dials.push(Dial {
-            url: host.ws_url(n),
-            token: host.token(user)?,
-            internal_secret: Some(secret.to_owned()),
-            conversation: Some(conversations[n / members].clone()),
-        });
-    }
+    let (users, dials) = scene.set(run.tag(), (host, secret)).await?;
     let sockets = open(dials, BOUND, &run).await?;
     let load = Load {
         pace,
         warmup: Duration::from_secs(scene.warmup),
         window: Duration::from_secs(scene.secs),
-        conversations: conversations.len(),
-        members,
-        senders: members,
+        conversations: scene.convs as usize,
+        members: scene.members as usize,
+        senders: scene.members as usize,
     };
     drive(&load, &run, (host, probe), (sockets, &users)).await
 }

@@ -22,7 +22,8 @@ use super::client::RATE_HINT;
 use super::frame::{Heard, hear};
 use super::run::Run;
 
-type Stream = WebSocketStream<TcpStream>;
+/// A connected socket.
+pub(super) type Stream = WebSocketStream<TcpStream>;
 
 /// How a socket is opened, and what it is.
 #[derive(Debug, Clone)]

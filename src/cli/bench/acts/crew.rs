@@ -1,0 +1,237 @@
+//! The users of the scene, each with a socket: they do what they are told, and hear what the others did.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+
+use super::super::client::BOUND;
+use super::super::socket::{Dial, Stream, connect};
+use super::phase::{Message, Phase};
+
+/// How long a socket may take until it is ready.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a user is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// To do an act.
+    Do {
+        /// Of which phase it is.
+        phase: Arc<Phase>,
+        /// Its number in the phase.
+        number: u32,
+        /// What to write.
+        frame: String,
+        /// When it was due, by the phase's clock.
+        due_us: u64,
+    },
+    /// To leave.
+    Close,
+}
+
+/// The users, connected.
+pub(super) struct Crew {
+    /// The way to each, in the order of the dials.
+    pub orders: Vec<mpsc::UnboundedSender<Order>>,
+    tasks: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Crew {
+    /// Connects everybody.
+    ///
+    /// # Errors
+    /// When one of them does not connect.
+    pub async fn open(dials: Vec<Dial>) -> anyhow::Result<Self> {
+        let streams: Vec<Stream> = stream::iter(dials)
+            .map(ready)
+            .buffered(BOUND)
+            .try_collect()
+            .await?;
+        let (mut orders, mut tasks) = (Vec::new(), Vec::new());
+        for stream in streams {
+            let (order, inbox) = mpsc::unbounded_channel();
+            orders.push(order);
+            tasks.push(tokio::spawn(serve(stream, inbox)));
+        }
+        Ok(Self { orders, tasks })
+    }
+
+    /// Disconnects everybody.
+    ///
+    /// # Errors
+    /// When a socket was closed by the service before.
+    pub async fn close(self) -> anyhow::Result<()> {
+        for order in &self.orders {
+            // Who is gone already says so below.
+            let _ = order.send(Order::Close);
+        }
+        for task in self.tasks {
+            task.await.context("a socket's task failed")??;
+        }
+        Ok(())
+    }
+
+    /// Fails when a socket was closed by the service: what was measured with the others says nothing.
+    pub async fn check(&mut self) -> anyhow::Result<()> {
+        match self.tasks.iter().position(JoinHandle::is_finished) {
+            Some(gone) => {
+                let task = self.tasks.swap_remove(gone);
+                task.await.context("a socket's task failed")?
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Connects, and waits until the service says that the socket hears everything.
+async fn ready(dial: Dial) -> anyhow::Result<Stream> {
+    let connected = async {
+        let mut stream = connect(&dial).await?;
+        loop {
+            let frame = stream.next().await;
+            let text = text_of(frame)?;
+            if text.is_some_and(|text| heard(&text).is_some_and(|heard| heard.event == "connected"))
+            {
+                return Ok(stream);
+            }
+        }
+    };
+    timeout(READY_LIMIT, connected)
+        .await
+        .unwrap_or_else(|_| bail!("no `connected` within {READY_LIMIT:?}"))
+}
+
+/// What is pushed, as far as it matters here. Nothing in it has an escape but what is not looked at.
+#[derive(Deserialize)]
+struct Heard<'a> {
+    event: &'a str,
+    id: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Ack {
+    data: AckData,
+}
+
+#[derive(Deserialize)]
+struct AckData {
+    success: bool,
+    message: Option<AckMessage>,
+    error: Option<AckError>,
+}
+
+#[derive(Deserialize)]
+struct AckMessage {
+    id: String,
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+struct AckError {
+    code: String,
+}
+
+fn heard(text: &str) -> Option<Heard<'_>> {
+    serde_json::from_str(text).ok()
+}
+
+/// The text of a frame that has one.
+///
+/// # Errors
+/// When the socket is closed.
+fn text_of(
+    frame: Option<Result<Frame, Error>>,
+) -> anyhow::Result<Option<tokio_tungstenite::tungstenite::Utf8Bytes>> {
+    match frame {
+        Some(Ok(Frame::Text(text))) => Ok(Some(text)),
+        Some(Ok(Frame::Close(close))) => {
+            let why = close.map(|close| format!("{} {}", u16::from(close.code), close.reason));
+            bail!(
+                "the service closed a socket: {}",
+                why.unwrap_or_else(|| "without a code".to_owned())
+            )
+        }
+        Some(Ok(_)) => Ok(None),
+        Some(Err(error)) => Err(anyhow::Error::new(error).context("a socket broke")),
+        None => Err(anyhow!("a socket ended")),
+    }
+}
+
+/// What a user has to do now.
+struct Work {
+    phase: Arc<Phase>,
+    /// Acts without an answer, with when each was due.
+    under_way: HashMap<u32, u64>,
+}
+
+impl Work {
+    fn take(&mut self, text: &str) -> anyhow::Result<()> {
+        let heard = heard(text).context("a frame that is none of the protocol")?;
+        if heard.event != "ack" {
+            if self.phase.act.is_told_by(heard.event) {
+                self.phase.told.fetch_add(1, Relaxed);
+            }
+            return Ok(());
+        }
+        let number = heard.id.and_then(|id| id.parse::<u32>().ok());
+        let Some((number, due_us)) =
+            number.and_then(|number| Some((number, self.under_way.remove(&number)?)))
+        else {
+            bail!("an answer to what was not asked");
+        };
+        let Ack { data } = serde_json::from_str(text).context("an answer of another form")?;
+        if data.success {
+            let message = data.message.map(|message| Message {
+                seq: message.seq,
+                id: message.id,
+            });
+            self.phase.succeeded(number, due_us, message);
+        } else {
+            let code = data.error.map(|error| error.code);
+            self.phase.refused(code.as_deref().unwrap_or("(no code)"));
+        }
+        Ok(())
+    }
+}
+
+/// Serves a socket until told to close.
+async fn serve(
+    mut stream: Stream,
+    mut inbox: mpsc::UnboundedReceiver<Order>,
+) -> anyhow::Result<()> {
+    let mut work: Option<Work> = None;
+    loop {
+        tokio::select! {
+            frame = stream.next() => {
+                if let (Some(text), Some(work)) = (text_of(frame)?, &mut work) {
+                    work.take(&text)?;
+                }
+            }
+            order = inbox.recv() => match order {
+                Some(Order::Do { phase, number, frame, due_us }) => {
+                    // Phases follow one another: what the last one asked for is answered.
+                    let current = match work.take() {
+                        Some(current) if Arc::ptr_eq(&current.phase, &phase) => current,
+                        _ => Work { phase, under_way: HashMap::new() },
+                    };
+                    work.insert(current).under_way.insert(number, due_us);
+                    stream.send(Frame::text(frame)).await?;
+                }
+                Some(Order::Close) | None => {
+                    // Closing is a courtesy; what counts has been noted.
+                    let _ = timeout(Duration::from_secs(1), stream.close(None)).await;
+                    return Ok(());
+                }
+            },
+        }
+    }
+}

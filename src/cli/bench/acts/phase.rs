@@ -1,0 +1,393 @@
+//! One kind of act, done by everybody in turn in a closed loop: what the next one is, and what became of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
+
+use super::crew::Order;
+
+/// How long the last answers are waited for.
+const SETTLE_LIMIT: Duration = Duration::from_secs(15);
+/// How long nothing more may arrive before an act counts as over: what comes late must not be counted to the next.
+const QUIET: Duration = Duration::from_millis(300);
+/// How long a refused act keeps its place before the next one is tried.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Act {
+    /// A message is sent.
+    Send,
+    /// A message is marked as read that is newer than what was read before.
+    Read,
+    /// A reaction is added, then taken back.
+    React,
+    /// Typing starts, then stops.
+    Type,
+}
+
+impl Act {
+    /// In the order in which they are done: what is read and reacted to has to be sent first.
+    pub const ALL: [Self; 4] = [Self::Send, Self::Read, Self::React, Self::Type];
+
+    /// How it is called in the results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Read => "read",
+            Self::React => "react",
+            Self::Type => "type",
+        }
+    }
+
+    /// How many members are told of one change, in a conversation of `members`: nobody is told that they type themselves.
+    pub fn audience(self, members: usize) -> usize {
+        match self {
+            Self::Type => members - 1,
+            _ => members,
+        }
+    }
+
+    /// Whether this pushed event tells of such a change.
+    pub fn is_told_by(self, event: &str) -> bool {
+        match self {
+            Self::Send => event == "message:new",
+            Self::Read => event == "message:read",
+            Self::React => matches!(event, "reaction:added" | "reaction:removed"),
+            Self::Type => event == "user:typing",
+        }
+    }
+}
+
+/// Where it is done, and how large a message is.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// Letters that tell these messages from others.
+    pub tag: String,
+    /// The conversations' ids.
+    pub conversations: Vec<String>,
+    /// Members of each; the crew stands conversation by conversation.
+    pub members: usize,
+    /// Bytes of a message's content.
+    pub size: usize,
+}
+
+/// Whose turn an act is.
+#[derive(Debug, PartialEq, Eq)]
+struct Turn {
+    conversation: usize,
+    member: usize,
+    /// How many acts this member did before.
+    done: usize,
+}
+
+impl Stage {
+    /// Conversations in turn, and in each its members in turn.
+    fn turn(&self, number: u32) -> Turn {
+        let count = self.conversations.len();
+        let round = number as usize / count;
+        Turn {
+            conversation: number as usize % count,
+            member: round % self.members,
+            done: round / self.members,
+        }
+    }
+
+    fn content(&self, number: u32) -> String {
+        let head = format!("{}-{number} ", self.tag);
+        let filler = "x".repeat(self.size.saturating_sub(head.len()));
+        head + &filler
+    }
+}
+
+/// A message that was sent, in its conversation's order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Message {
+    /// Its number in the log.
+    pub seq: u64,
+    /// Its id.
+    pub id: String,
+}
+
+/// An answer with success.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Done {
+    /// When the act was due, in microseconds of the phase's clock.
+    pub due_us: u64,
+    /// When the answer was there.
+    pub at_us: u64,
+}
+
+/// What became of the acts.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// Those that succeeded.
+    pub done: Vec<Done>,
+    /// Refusals by code.
+    pub refused: BTreeMap<String, u64>,
+    /// The messages that were sent, by conversation.
+    pub messages: Vec<Vec<Message>>,
+}
+
+/// One kind of act, done by everybody in turn.
+#[derive(Debug)]
+pub(super) struct Phase {
+    /// Which.
+    pub act: Act,
+    stage: Arc<Stage>,
+    /// What there is to read and to react to, by conversation, oldest first.
+    messages: Arc<Vec<Vec<Message>>>,
+    crew: Vec<mpsc::UnboundedSender<Order>>,
+    clock: Instant,
+    next: AtomicU32,
+    outstanding: AtomicU64,
+    is_going: AtomicBool,
+    /// Told when nothing is left to do.
+    spent: Notify,
+    /// Events that tell of these acts, over all members.
+    pub told: AtomicU64,
+    noted: Mutex<Noted>,
+}
+
+impl Phase {
+    /// A phase that has not begun. Reading and reacting need `messages`.
+    pub fn new(
+        act: Act,
+        stage: &Arc<Stage>,
+        messages: &Arc<Vec<Vec<Message>>>,
+        crew: Vec<mpsc::UnboundedSender<Order>>,
+    ) -> Arc<Self> {
+        let noted = Noted {
+            messages: vec![Vec::new(); stage.conversations.len()],
+            ..Noted::default()
+        };
+        Arc::new(Self {
+            act,
+            stage: Arc::clone(stage),
+            messages: Arc::clone(messages),
+            crew,
+            clock: Instant::now(),
+            next: AtomicU32::new(0),
+            outstanding: AtomicU64::new(0),
+            is_going: AtomicBool::new(false),
+            spent: Notify::new(),
+            told: AtomicU64::new(0),
+            noted: Mutex::new(noted),
+        })
+    }
+
+    /// Microseconds since the phase was made.
+    pub fn now_us(&self) -> u64 {
+        self.clock.elapsed().as_micros() as u64
+    }
+
+    /// Sets so many acts going; each answer brings the next.
+    pub fn begin(self: &Arc<Self>, inflight: u32) {
+        self.is_going.store(true, Relaxed);
+        for _ in 0..inflight {
+            self.dispatch();
+        }
+    }
+
+    /// Waits for `time`, or until nothing is left to do.
+    pub async fn watch(&self, time: Duration) {
+        let goes_on = self.is_going.load(Relaxed);
+        tokio::select! {
+            () = sleep(time), if goes_on => {}
+            () = self.spent.notified(), if goes_on => {}
+            else => {}
+        }
+    }
+
+    /// Stops, and hands over what was noted when the last answer and the last event are there.
+    ///
+    /// # Errors
+    /// When answers are missing.
+    pub async fn finish(&self) -> anyhow::Result<Noted> {
+        self.is_going.store(false, Relaxed);
+        let limit = Instant::now() + SETTLE_LIMIT;
+        let (mut told, mut still_since) = (0, Instant::now());
+        while self.outstanding.load(Relaxed) > 0 || still_since.elapsed() < QUIET {
+            if Instant::now() > limit {
+                match self.outstanding.load(Relaxed) {
+                    0 => break,
+                    count => bail!(
+                        "{}: {count} acts without an answer after {SETTLE_LIMIT:?}",
+                        self.act.name()
+                    ),
+                }
+            }
+            let now = self.told.load(Relaxed);
+            if now != told {
+                (told, still_since) = (now, Instant::now());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        let mut noted = std::mem::take(&mut *self.noted.lock());
+        noted.messages.iter_mut().for_each(|list| list.sort());
+        Ok(noted)
+    }
+
+    /// The frame of an act; `None` when there is nothing to do it to.
+    pub fn frame(&self, number: u32) -> Option<String> {
+        let turn = self.stage.turn(number);
+        let conversation = &self.stage.conversations[turn.conversation];
+        let messages = self.messages.get(turn.conversation);
+        let is_even = turn.done.is_multiple_of(2);
+        let (event, data) = match self.act {
+            Act::Send => (
+                "message:send",
+                format!(
+                    r#""conversationId":"{conversation}","content":"{}","clientMessageId":"{}-{number}""#,
+                    self.stage.content(number),
+                    self.stage.tag
+                ),
+            ),
+            Act::Read => (
+                "message:read",
+                format!(r#""messageId":"{}""#, messages?.get(turn.done)?.id),
+            ),
+            Act::React => {
+                let messages = messages.filter(|list| !list.is_empty())?;
+                let message = &messages[turn.done / 2 % messages.len()];
+                let event = if is_even {
+                    "reaction:add"
+                } else {
+                    "reaction:remove"
+                };
+                (
+                    event,
+                    format!(r#""messageId":"{}","emoji":"👍""#, message.id),
+                )
+            }
+            Act::Type => {
+                let event = if is_even {
+                    "typing:start"
+                } else {
+                    "typing:stop"
+                };
+                (event, format!(r#""conversationId":"{conversation}""#))
+            }
+        };
+        Some(format!(
+            r#"{{"id":"{number}","event":"{event}","data":{{{data}}}}}"#
+        ))
+    }
+
+    /// Orders the next act, if there is one.
+    fn dispatch(self: &Arc<Self>) {
+        let number = self.next.fetch_add(1, Relaxed);
+        let Some(frame) = self.frame(number) else {
+            self.is_going.store(false, Relaxed);
+            self.spent.notify_one();
+            return;
+        };
+        let turn = self.stage.turn(number);
+        let actor = turn.conversation * self.stage.members + turn.member;
+        self.outstanding.fetch_add(1, Relaxed);
+        let order = Order::Do {
+            phase: Arc::clone(self),
+            number,
+            frame,
+            due_us: self.now_us(),
+        };
+        if self.crew[actor].send(order).is_err() {
+            self.outstanding.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Takes note of an act that succeeded, and of the message that it made.
+    pub fn succeeded(self: &Arc<Self>, number: u32, due_us: u64, message: Option<Message>) {
+        let at_us = self.now_us();
+        {
+            let mut noted = self.noted.lock();
+            noted.done.push(Done { due_us, at_us });
+            if let Some(message) = message.filter(|_| self.act == Act::Send) {
+                noted.messages[self.stage.turn(number).conversation].push(message);
+            }
+        }
+        self.outstanding.fetch_sub(1, Relaxed);
+        if self.is_going.load(Relaxed) {
+            self.dispatch();
+        }
+    }
+
+    /// Takes note of an act that was refused.
+    pub fn refused(self: &Arc<Self>, code: &str) {
+        let mut noted = self.noted.lock();
+        *noted.refused.entry(code.to_owned()).or_default() += 1;
+        drop(noted);
+        self.outstanding.fetch_sub(1, Relaxed);
+        let phase = Arc::clone(self);
+        tokio::spawn(async move {
+            sleep(REFUSED_PAUSE).await;
+            if phase.is_going.load(Relaxed) {
+                phase.dispatch();
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phase(act: Act, messages: usize) -> Arc<Phase> {
+        let stage = Stage {
+            tag: "t".to_owned(),
+            conversations: vec!["cnv_a".to_owned(), "cnv_b".to_owned()],
+            members: 2,
+            size: 10,
+        };
+        let list = |name: &str| {
+            let message = |seq| Message {
+                seq,
+                id: format!("msg_{name}{seq}"),
+            };
+            (0..messages as u64).map(message).collect::<Vec<_>>()
+        };
+        let messages = Arc::new(vec![list("a"), list("b")]);
+        Phase::new(act, &Arc::new(stage), &messages, Vec::new())
+    }
+
+    fn said(phase: &Phase, number: u32) -> String {
+        let frame = phase.frame(number).expect("something to do");
+        let value: serde_json::Value = serde_json::from_str(&frame).expect("a frame is JSON");
+        let data = &value["data"];
+        let place = data["messageId"]
+            .as_str()
+            .or(data["conversationId"].as_str());
+        format!("{} {}", value["event"], place.unwrap_or_default())
+    }
+
+    #[test]
+    fn every_mark_of_a_member_is_newer_than_the_last() {
+        let phase = phase(Act::Read, 2);
+        // Two conversations of two members: a member's turn comes every four acts.
+        assert_eq!(said(&phase, 1), r#""message:read" msg_b0"#);
+        assert_eq!(said(&phase, 3), r#""message:read" msg_b0"#);
+        assert_eq!(said(&phase, 5), r#""message:read" msg_b1"#);
+        assert_eq!(phase.frame(8), None);
+    }
+
+    #[test]
+    fn what_is_begun_is_taken_back_by_the_same_member() {
+        let react = phase(Act::React, 1);
+        assert_eq!(said(&react, 0), r#""reaction:add" msg_a0"#);
+        assert_eq!(said(&react, 4), r#""reaction:remove" msg_a0"#);
+        assert_eq!(said(&react, 8), r#""reaction:add" msg_a0"#);
+        let types = phase(Act::Type, 0);
+        assert_eq!(said(&types, 0), r#""typing:start" cnv_a"#);
+        assert_eq!(said(&types, 2), r#""typing:start" cnv_a"#);
+        assert_eq!(said(&types, 4), r#""typing:stop" cnv_a"#);
+        assert_eq!(types.stage.turn(6).member, 1);
+    }
+}
