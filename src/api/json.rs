@@ -1,6 +1,7 @@
 //! Request bodies. What comes in is checked against the schema that is published for it, so that the document is always true, and every
 //! fault is reported at once.
 
+use chat_sdk::http::json_body_meta;
 use poem::{
     Body, Request, RequestBody,
     http::{HeaderMap, header},
@@ -8,7 +9,7 @@ use poem::{
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     payload::{Json, Payload},
-    registry::{MetaMediaType, MetaRequest, Registry},
+    registry::{MetaRequest, Registry},
     types::Type,
 };
 use serde::de::DeserializeOwned;
@@ -35,14 +36,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(MetaRequest {
-            description: None,
-            content: vec![MetaMediaType {
-                content_type: "application/json",
-                schema: T::schema_ref(),
-            }],
-            required: true,
-        })
+        Some(json_body_meta::<T>())
     }
 
     async fn from_request(

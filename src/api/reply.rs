@@ -1,20 +1,17 @@
 //! Successful answers. They are written straight from the nouns, so that their fields keep their order and nothing is copied on the way.
+//!
+//! Those that plugins give too are in the sdk; here is what the core alone answers.
 
-use poem::{IntoResponse, Response, error::ResponseError, http::StatusCode};
+use chat_sdk::http::{described, respond};
+use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    registry::{MetaResponses, Registry},
     types::Type,
 };
 use serde::Serialize;
 
-use super::error::ApiError;
-
-/// 200 with a body.
-pub struct Json<T>(pub T);
-
-/// 201 with what was made.
-pub struct Created<T>(pub T);
+pub use chat_sdk::http::{Created, Json, NoContent};
 
 /// 201 with what was made, or 200 with what was there already.
 pub struct Upserted<T> {
@@ -22,68 +19,6 @@ pub struct Upserted<T> {
     pub is_new: bool,
     /// The thing.
     pub body: T,
-}
-
-/// 204: done, and there is nothing to say about it.
-pub struct NoContent;
-
-pub(super) fn respond(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(json) => Response::builder()
-            .status(status)
-            .content_type("application/json")
-            .body(json),
-        Err(error) => ApiError::internal(error).as_response(),
-    }
-}
-
-pub(super) fn described<T: Type>(status: StatusCode, description: &'static str) -> MetaResponse {
-    MetaResponse {
-        description,
-        status: Some(status.as_u16()),
-        status_range: None,
-        content: vec![MetaMediaType {
-            content_type: "application/json",
-            schema: T::schema_ref(),
-        }],
-        headers: Vec::new(),
-    }
-}
-
-impl<T: Serialize + Send> IntoResponse for Json<T> {
-    fn into_response(self) -> Response {
-        respond(StatusCode::OK, &self.0)
-    }
-}
-
-impl<T: Type> ApiResponse for Json<T> {
-    fn meta() -> MetaResponses {
-        MetaResponses {
-            responses: vec![described::<T>(StatusCode::OK, "What was asked for.")],
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-impl<T: Serialize + Send> IntoResponse for Created<T> {
-    fn into_response(self) -> Response {
-        respond(StatusCode::CREATED, &self.0)
-    }
-}
-
-impl<T: Type> ApiResponse for Created<T> {
-    fn meta() -> MetaResponses {
-        MetaResponses {
-            responses: vec![described::<T>(StatusCode::CREATED, "What was made.")],
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
 }
 
 impl<T: Serialize + Send> IntoResponse for Upserted<T> {
@@ -111,24 +46,32 @@ impl<T: Type> ApiResponse for Upserted<T> {
     }
 }
 
-impl IntoResponse for NoContent {
-    fn into_response(self) -> Response {
-        StatusCode::NO_CONTENT.into_response()
-    }
-}
+#[cfg(test)]
+mod tests {
+    use poem::error::ResponseError;
 
-impl ApiResponse for NoContent {
-    fn meta() -> MetaResponses {
-        MetaResponses {
-            responses: vec![MetaResponse {
-                description: "Done.",
-                status: Some(StatusCode::NO_CONTENT.as_u16()),
-                status_range: None,
-                content: Vec::new(),
-                headers: Vec::new(),
-            }],
+    use super::*;
+    use crate::api::ApiError;
+
+    struct Unencodable;
+
+    impl Serialize for Unencodable {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("cannot be encoded"))
         }
     }
 
-    fn register(_registry: &mut Registry) {}
+    async fn parts(response: Response) -> (StatusCode, Option<String>, String) {
+        let content_type = response.content_type().map(str::to_owned);
+        let status = response.status();
+        let text = response.into_body().into_string().await.expect("a text");
+        (status, content_type, text)
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_cannot_be_encoded_has_the_shape_of_all_errors() {
+        let told = parts(Json(Unencodable).into_response()).await;
+        let shape = parts(ApiError::internal("a test").as_response()).await;
+        assert_eq!(told, shape);
+    }
 }

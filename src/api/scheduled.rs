@@ -1,6 +1,9 @@
 //! Messages that are sent later, over HTTP.
 
-use chat_sdk::{Attachment, Message, Metadata, ScheduledId, ScheduledMessage, Timestamp, UserId};
+use chat_sdk::{
+    Attachment, Message, Metadata, ScheduledId, ScheduledMessage, Timestamp, UserId,
+    http::{described, respond},
+};
 use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
@@ -16,7 +19,7 @@ use super::{
     json::ValidJson,
     page::{PageQuery, ScheduledPage},
     path::Path,
-    reply::{Json, NoContent, Upserted, described, respond},
+    reply::{Json, NoContent, Upserted},
 };
 use crate::domain::{
     Context,

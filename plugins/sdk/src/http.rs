@@ -95,6 +95,22 @@ impl<'a> ApiExtractor<'a> for AsUser {
     }
 }
 
+/// How the document describes a body of JSON that every request has.
+pub fn json_body_meta<T: Type>() -> MetaRequest {
+    MetaRequest {
+        description: None,
+        content: vec![json_media::<T>()],
+        required: true,
+    }
+}
+
+fn json_media<T: Type>() -> MetaMediaType {
+    MetaMediaType {
+        content_type: "application/json",
+        schema: T::schema_ref(),
+    }
+}
+
 /// A request body of type `T`, checked against the schema that is published for it.
 pub struct ValidJson<T>(pub T);
 
@@ -109,14 +125,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(MetaRequest {
-            description: None,
-            content: vec![MetaMediaType {
-                content_type: "application/json",
-                schema: T::schema_ref(),
-            }],
-            required: true,
-        })
+        Some(json_body_meta::<T>())
     }
 
     async fn from_request(
@@ -239,29 +248,34 @@ pub struct Created<T>(pub T);
 /// 204: done, and there is nothing to say about it.
 pub struct NoContent;
 
-fn respond(status: StatusCode, body: &impl Serialize) -> Response {
+/// What is answered when a body cannot be encoded, in the shape of all errors.
+const UNENCODABLE: &str = r#"{"statusCode":500,"error":"Internal Server Error","code":"INTERNAL_ERROR","message":"Something went wrong in the service; its log has more under the X-Request-Id of this answer."}"#;
+
+/// An answer with a body of JSON.
+pub fn respond(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(json) => Response::builder()
             .status(status)
             .content_type("application/json")
             .body(json),
-        // Structs of texts, numbers and lists always become JSON.
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be encoded");
+            Response::builder()
+                .status(StatusCode::INTERNAL_SERVER_ERROR)
+                .content_type("application/json")
+                .body(UNENCODABLE)
+        }
     }
 }
 
-fn described<T: Type>(status: StatusCode, description: &'static str) -> MetaResponses {
-    MetaResponses {
-        responses: vec![MetaResponse {
-            description,
-            status: Some(status.as_u16()),
-            status_range: None,
-            content: vec![MetaMediaType {
-                content_type: "application/json",
-                schema: T::schema_ref(),
-            }],
-            headers: Vec::new(),
-        }],
+/// How the document describes such an answer.
+pub fn described<T: Type>(status: StatusCode, description: &'static str) -> MetaResponse {
+    MetaResponse {
+        description,
+        status: Some(status.as_u16()),
+        status_range: None,
+        content: vec![json_media::<T>()],
+        headers: Vec::new(),
     }
 }
 
@@ -275,7 +289,9 @@ macro_rules! replies {
 
         impl<T: Type> ApiResponse for $reply<T> {
             fn meta() -> MetaResponses {
-                described::<T>(StatusCode::$status, $description)
+                MetaResponses {
+                    responses: vec![described::<T>(StatusCode::$status, $description)],
+                }
             }
 
             fn register(registry: &mut Registry) {
