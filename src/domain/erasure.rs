@@ -13,6 +13,7 @@ use super::{
     command::{Command, Request, WantedReaction},
     entry::{Block, MessageRemoval},
     error::{DomainError, Result},
+    own_messages,
 };
 use crate::{failpoint, store::PrivateData};
 
@@ -20,8 +21,6 @@ use crate::{failpoint, store::PrivateData};
 const CONCURRENCY: usize = 32;
 /// How many things of a step are looked up at once.
 const PAGE: u32 = 200;
-/// How many numbers of a log are looked through at once.
-const WINDOW: u64 = 2_000;
 
 /// What becomes of the messages of a deleted user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,16 +308,9 @@ async fn erase_messages(
     user: &UserId,
     conversation: &ConversationId,
 ) -> Result<(u64, u64)> {
-    let touched = ctx.store.find_touched(&[conversation], None).await?;
-    let end = touched.first().map_or(0, |(_, applied)| *applied);
     let (mut messages, mut edits) = (0, 0);
-    let mut after = 0;
-    while after < end {
-        let own = ctx
-            .store
-            .find_own_messages(conversation, user, after, after + WINDOW)
-            .await?;
-        after += WINDOW;
+    let mut walk = own_messages::Walk::begin(ctx, user, conversation).await?;
+    while let Some(own) = walk.next().await? {
         let all: Vec<MessageId> = own.iter().map(|message| message.id.clone()).collect();
         let left: Vec<MessageId> = own
             .into_iter()

@@ -9,14 +9,13 @@ use tokio::sync::mpsc;
 use super::{
     Context, catalogue,
     error::{DomainError, Result},
+    own_messages,
     page::PageRequest,
 };
 use crate::store::PrivateData;
 
 /// How many things of a kind are looked up at once.
 const PAGE: u32 = 200;
-/// How many numbers of a log are looked through at once.
-const WINDOW: u64 = 2_000;
 
 /// Where the lines go. Dropped by a reader who does not want more.
 pub type Lines = mpsc::Sender<Result<Value>>;
@@ -115,15 +114,8 @@ async fn write_messages(
     conversation: &chat_sdk::ConversationId,
     out: &mut Out,
 ) -> Result<()> {
-    let touched = ctx.store.find_touched(&[conversation], None).await?;
-    let end = touched.first().map_or(0, |(_, applied)| *applied);
-    let mut after = 0;
-    while after < end {
-        let own = ctx
-            .store
-            .find_own_messages(conversation, user, after, after + WINDOW)
-            .await?;
-        after += WINDOW;
+    let mut walk = own_messages::Walk::begin(ctx, user, conversation).await?;
+    while let Some(own) = walk.next().await? {
         for message in own {
             let edits = ctx.store.find_edits(&message.id).await?;
             let is_deleted = message.is_deleted();

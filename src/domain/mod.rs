@@ -27,6 +27,7 @@ pub mod latest;
 pub mod log;
 pub mod markers;
 pub mod messages;
+mod own_messages;
 pub mod page;
 pub mod participants;
 pub mod patch;

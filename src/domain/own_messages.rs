@@ -1,0 +1,57 @@
+//! A walk over the messages of a user's own, for who hands them over or erases them.
+
+use chat_sdk::{ConversationId, UserId};
+
+use super::{Context, error::Result};
+use crate::store::StoredMessage;
+
+/// How many numbers of a log are looked through at once.
+const WINDOW: u64 = 2_000;
+
+/// The messages that a user sent in one conversation, oldest first, up to where its log was when the walk began.
+pub struct Walk<'a> {
+    ctx: &'a Context,
+    user: &'a UserId,
+    conversation: &'a ConversationId,
+    after: u64,
+    end: u64,
+}
+
+impl<'a> Walk<'a> {
+    /// At the start of the log.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`](super::DomainError::Unavailable).
+    pub async fn begin(
+        ctx: &'a Context,
+        user: &'a UserId,
+        conversation: &'a ConversationId,
+    ) -> Result<Self> {
+        let touched = ctx.store.find_touched(&[conversation], None).await?;
+        Ok(Self {
+            ctx,
+            user,
+            conversation,
+            after: 0,
+            end: touched.first().map_or(0, |(_, applied)| *applied),
+        })
+    }
+
+    /// Those of the next part of the log, which may be none; `None` at its end.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn next(&mut self) -> Result<Option<Vec<StoredMessage>>> {
+        if self.after >= self.end {
+            return Ok(None);
+        }
+        let (from, to) = (self.after, self.after + WINDOW);
+        self.after = to;
+        let own = self
+            .ctx
+            .store
+            .find_own_messages(self.conversation, self.user, from, to)
+            .await?;
+        Ok(Some(own))
+    }
+}
