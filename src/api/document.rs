@@ -7,9 +7,8 @@ use std::{
     sync::{LazyLock, OnceLock},
 };
 
-use futures_util::FutureExt;
 use jsonschema::{Draft, Validator};
-use poem::{IntoResponse, PathPattern, endpoint::BoxEndpoint, http::Method};
+use poem::{PathPattern, endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{
     LicenseObject, OpenApi, OpenApiService, ServerObject,
     registry::{MetaApi, Registry},
@@ -17,6 +16,7 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::text::{self, Documents};
 use super::{CoreOperations, METRICS_PATH, Operations, docs, examples, faults, fixup, responses};
 use crate::domain::FieldError;
 
@@ -25,15 +25,6 @@ const DESCRIPTION: &str = "A pluggable real-time chat microservice. Ids are opaq
 
 /// What the items of a body are checked against one by one, so that each fails alone: the body's schema, and where in it they are described.
 const CHECKED_BY_ITEM: (&str, &str) = ("SyncBatch", "/properties/users");
-
-/// The documents as text.
-#[derive(Debug, Clone)]
-pub struct Documents {
-    /// As JSON.
-    pub json: String,
-    /// As YAML.
-    pub yaml: String,
-}
 
 /// The document's parts in the order in which people read them.
 #[derive(Serialize)]
@@ -207,24 +198,14 @@ fn shown(document: &Value) -> String {
 }
 
 fn write(document: &Value) -> Documents {
-    let ordered = Ordered {
+    text::write(Ordered {
         openapi: &document["openapi"],
         info: &document["info"],
         servers: &document["servers"],
         tags: &document["tags"],
         paths: &document["paths"],
         components: &document["components"],
-    };
-    let mut json = serde_json::to_string_pretty(&ordered).expect("JSON values become text");
-    json.push('\n');
-    let yaml = poem::web::Yaml(ordered)
-        .into_response()
-        .into_body()
-        .into_string()
-        .now_or_never()
-        .expect("a body in memory is there at once")
-        .expect("JSON values become YAML");
-    Documents { json, yaml }
+    })
 }
 
 /// A validator for each schema that a request body, or an item of one, can have.

@@ -40,6 +40,7 @@ mod responses;
 mod scheduled;
 mod serve;
 mod strict;
+mod text;
 mod unread;
 mod users;
 
@@ -55,15 +56,16 @@ use poem::{
     endpoint::BoxEndpoint,
     error::ResponseError,
     get,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
 };
 use poem_openapi::Tags;
 use tracing::Instrument;
 
-pub use document::{Documents, documents};
+pub use document::documents;
 pub use error::{ApiError, Code, ErrorBody, FieldFault};
 pub use host_commands::HostCommands;
 pub use serve::answer;
+pub use text::Documents;
 
 use crate::{
     auth::Verifier,
@@ -240,19 +242,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         .instrument(span)
         .await;
         let headers = response.headers_mut();
-        cors::permit(&self.origins, origin.as_ref(), headers);
         meter.tell(headers);
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        // Answers belong to one user, and are old the next moment.
-        headers
-            .entry(header::CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
-        if let Ok(id) = HeaderValue::try_from(id) {
-            headers.insert(request_id::HEADER, id);
-        }
+        crate::edge::finish(headers, &self.origins, origin.as_ref(), id);
         Ok(response)
     }
 }

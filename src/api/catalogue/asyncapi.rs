@@ -3,8 +3,6 @@
 use std::sync::LazyLock;
 
 use chat_sdk::EventType;
-use futures_util::FutureExt;
-use poem::IntoResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -12,15 +10,7 @@ use super::{
     envelope, hosts, schemas,
     sockets::{COMMANDS, CommandRow, PUSHED, Pushed},
 };
-
-/// The document as text.
-#[derive(Debug, Clone)]
-pub struct Documents {
-    /// As JSON.
-    pub json: String,
-    /// As YAML.
-    pub yaml: String,
-}
+use crate::api::text::{self, Documents};
 
 /// The document's parts in the order in which people read them.
 #[derive(Serialize)]
@@ -41,24 +31,14 @@ pub fn documents() -> Documents {
 }
 
 fn write(document: &Value) -> Documents {
-    let ordered = Ordered {
+    text::write(Ordered {
         asyncapi: &document["asyncapi"],
         info: &document["info"],
         servers: &document["servers"],
         channels: &document["channels"],
         operations: &document["operations"],
         components: &document["components"],
-    };
-    let mut json = serde_json::to_string_pretty(&ordered).expect("JSON values become text");
-    json.push('\n');
-    let yaml = poem::web::Yaml(ordered)
-        .into_response()
-        .into_body()
-        .into_string()
-        .now_or_never()
-        .expect("a body in memory is there at once")
-        .expect("JSON values become YAML");
-    Documents { json, yaml }
+    })
 }
 
 /// A name that can be a key of components: letters and digits alone.

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::fixup;
 
-pub use asyncapi::{Documents, documents};
+pub use asyncapi::documents;
 
 /// Where the schemas refer to one another inside a document.
 const IN_DOCUMENT: &str = "#/components/schemas/";

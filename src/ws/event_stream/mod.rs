@@ -30,7 +30,7 @@ use super::{
 use crate::{
     auth::AuthError,
     domain::users,
-    edge::{cors, request_id},
+    edge::{self, cors, request_id},
     listener::HangUp,
 };
 use caller::session_of;
@@ -60,18 +60,7 @@ pub async fn answer(node: Arc<Node>, request: Request<Incoming>, client: IpAddr)
             *refused
         }),
     };
-    let headers = answer.headers_mut();
-    cors::permit(&origins, origin.as_ref(), headers);
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    if let Ok(id) = HeaderValue::try_from(id) {
-        headers.insert(request_id::HEADER, id);
-    }
+    edge::finish(answer.headers_mut(), &origins, origin.as_ref(), id);
     answer
 }
 
