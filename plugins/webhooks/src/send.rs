@@ -288,8 +288,10 @@ mod tests {
     }
 
     fn delivery() -> Delivery {
+        let event_id = EventId::generate();
         Delivery {
-            event_id: EventId::generate(),
+            trace: TraceParent::of(&event_id),
+            event_id,
             kind: "message.created".to_owned(),
             owner: "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6".to_owned(),
             seq: Some(1),
