@@ -378,6 +378,17 @@ mod tests {
         assert_eq!(phase.frame(8), None);
     }
 
+    #[tokio::test]
+    async fn a_phase_ends_when_nothing_is_left_to_do() {
+        let phase = phase(Act::Read, 0);
+        phase.begin(4);
+        let watch = phase.watch(Duration::from_secs(3_600));
+        let ended = tokio::time::timeout(Duration::from_secs(10), watch).await;
+        assert!(ended.is_ok(), "still waiting");
+        let noted = phase.finish().await.expect("no answer is missing");
+        assert!(noted.done.is_empty());
+    }
+
     #[test]
     fn what_is_begun_is_taken_back_by_the_same_member() {
         let react = phase(Act::React, 1);
