@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chat_sdk::{EventId, EventType, UserId};
+use chat_sdk::{EventId, EventType, TraceParent, UserId};
 
 use crate::domain::{entry::Owner, latest::LatestValue};
 
@@ -36,7 +36,7 @@ pub(super) struct Unpublished {
     /// The newest that was handed to the connection and not acknowledged yet.
     under_way: HashMap<Key, EventId>,
     /// Each with its place in the order in which they failed.
-    kept: HashMap<Key, (u64, Box<LatestValue>)>,
+    kept: HashMap<Key, (u64, Box<LatestValue>, TraceParent)>,
     order: BTreeMap<u64, Key>,
     next: u64,
 }
@@ -63,7 +63,7 @@ impl Unpublished {
     }
 
     /// Keeps `value`, which the stream may not have, unless a newer one went out since. Answers how many were given up for it.
-    pub(super) fn failed(&mut self, value: Box<LatestValue>) -> usize {
+    pub(super) fn failed(&mut self, value: Box<LatestValue>, trace: TraceParent) -> usize {
         let key = Key::of(&value);
         if self.under_way.get(&key) != Some(&value.envelope.id) {
             return 0;
@@ -75,7 +75,7 @@ impl Unpublished {
         }
         self.forget(&key);
         self.order.insert(self.next, key.clone());
-        self.kept.insert(key, (self.next, value));
+        self.kept.insert(key, (self.next, value, trace));
         self.next += 1;
         let mut lost = 0;
         while self.kept.len() > MAX_KEPT
@@ -88,17 +88,17 @@ impl Unpublished {
     }
 
     /// Takes out everything that waits, oldest first.
-    pub(super) fn take(&mut self) -> Vec<LatestValue> {
+    pub(super) fn take(&mut self) -> Vec<(LatestValue, TraceParent)> {
         let order = std::mem::take(&mut self.order).into_values();
         let mut kept = std::mem::take(&mut self.kept);
         order
             .filter_map(|key| kept.remove(&key))
-            .map(|(_, value)| *value)
+            .map(|(_, value, trace)| (*value, trace))
             .collect()
     }
 
     fn forget(&mut self, key: &Key) {
-        if let Some((place, _)) = self.kept.remove(key) {
+        if let Some((place, ..)) = self.kept.remove(key) {
             self.order.remove(&place);
         }
     }
@@ -122,6 +122,15 @@ mod tests {
         Box::new(value)
     }
 
+    fn trace() -> TraceParent {
+        TraceParent::begin()
+    }
+
+    fn values_of(unpublished: &mut Unpublished) -> Vec<LatestValue> {
+        let taken = unpublished.take().into_iter();
+        taken.map(|(value, _)| value).collect()
+    }
+
     #[test]
     fn only_the_newest_of_what_failed_is_published_again() {
         let [one, other] = [ConversationId::generate(), ConversationId::generate()];
@@ -129,10 +138,10 @@ mod tests {
         let values = [draft(&one, "a"), draft(&other, "b"), draft(&one, "c")];
         for value in &values {
             unpublished.begin(value);
-            assert_eq!(unpublished.failed(value.clone()), 0);
+            assert_eq!(unpublished.failed(value.clone(), trace()), 0);
         }
         assert_eq!(
-            unpublished.take(),
+            values_of(&mut unpublished),
             [&values[1], &values[2]].map(|value| (**value).clone())
         );
         assert!(unpublished.is_empty());
@@ -145,10 +154,10 @@ mod tests {
         let mut unpublished = Unpublished::default();
         unpublished.begin(&old);
         unpublished.begin(&new);
-        unpublished.failed(old.clone());
+        unpublished.failed(old.clone(), trace());
         assert!(unpublished.is_empty());
         unpublished.done(&new);
-        unpublished.failed(old);
+        unpublished.failed(old, trace());
         assert!(unpublished.is_empty());
     }
 
@@ -161,11 +170,11 @@ mod tests {
         let mut lost = 0;
         for value in &values {
             unpublished.begin(value);
-            lost += unpublished.failed(value.clone());
+            lost += unpublished.failed(value.clone(), trace());
         }
         assert_eq!(lost, 3);
         assert_eq!(
-            unpublished.take().first(),
+            values_of(&mut unpublished).first(),
             values.get(3).map(|value| &**value)
         );
     }

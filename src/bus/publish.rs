@@ -89,7 +89,7 @@ impl PublishLatest for Announcer {
 /// What was handed to the connection.
 enum Sent {
     Entry,
-    Latest(Box<LatestValue>),
+    Latest(Box<LatestValue>, TraceParent),
 }
 
 async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
@@ -105,19 +105,16 @@ async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
                 let outcome = if is_acknowledged { "ok" } else { "failed" };
                 counter!("chat_publishes_total", "outcome" => outcome).increment(1);
                 match sent {
-                    Sent::Latest(value) if is_acknowledged => unpublished.done(&value),
-                    Sent::Latest(value) => keep(&mut unpublished, value),
+                    Sent::Latest(value, _) if is_acknowledged => unpublished.done(&value),
+                    Sent::Latest(value, trace) => keep(&mut unpublished, value, trace),
                     Sent::Entry => {}
                 }
             }
             count = inbox.recv_many(&mut batch, 256), if is_open => is_open = count > 0,
             _ = again.tick(), if is_open && !unpublished.is_empty() => {
                 if bus.is_connected() {
-                    batch.extend(unpublished.take().into_iter().map(|value| {
-                        // The request that it came from is long over.
-                        let trace = TraceParent::of(&value.envelope.id);
-                        Work::Latest(Box::new(value), trace)
-                    }));
+                    let again = unpublished.take().into_iter();
+                    batch.extend(again.map(|(value, trace)| Work::Latest(Box::new(value), trace)));
                 }
             }
         }
@@ -130,8 +127,8 @@ async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
                 Work::Latest(value, trace) => {
                     unpublished.begin(&value);
                     match bus.send_latest(&value, trace).await {
-                        Ok(ack) => acks.push(acknowledged(ack, Sent::Latest(value))),
-                        Err(_) => keep(&mut unpublished, value),
+                        Ok(ack) => acks.push(acknowledged(ack, Sent::Latest(value, trace))),
+                        Err(_) => keep(&mut unpublished, value, trace),
                     }
                 }
             }
@@ -140,8 +137,8 @@ async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
 }
 
 /// Keeps a value until it can be published.
-fn keep(unpublished: &mut Unpublished, value: Box<LatestValue>) {
-    let lost = unpublished.failed(value);
+fn keep(unpublished: &mut Unpublished, value: Box<LatestValue>, trace: TraceParent) {
+    let lost = unpublished.failed(value, trace);
     counter!("chat_latest_values_lost_total").increment(lost as u64);
 }
 

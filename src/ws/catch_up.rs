@@ -151,13 +151,9 @@ async fn read_missed(
         increment: cursor.watermark as u32,
     };
     let positions: HashMap<ConversationId, u64> = cursor.positions.iter().cloned().collect();
-    // The cursor may come from a node that is ahead of this one: what it covers would come by here once more.
-    for (conversation, seq) in &positions {
-        if node.hub.position(conversation).is_some_and(|at| at < *seq) {
-            let given = caught_up.given.entry(conversation.clone()).or_default();
-            *given = (*given).max(*seq);
-        }
-    }
+    // What the cursor covers may come by here once more: its node may have been ahead of this one, and where the documents are behind, the room began
+    // with entries that this node remembered.
+    caught_up.given.extend(cursor.positions.iter().cloned());
     let ids: Vec<&ConversationId> = memberships.iter().map(|m| &m.conversation).collect();
     let touched: HashMap<ConversationId, u64> = node
         .ctx

@@ -18,6 +18,9 @@ use crate::{
     support::{Answering, Client, Connect, Receiver, TokenBy, eventually, record_of},
 };
 
+/// A host with a durable.
+const HOST: &str = "shop";
+
 fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
@@ -62,6 +65,13 @@ async fn administer(scene: &Scene) -> [String; 4] {
     host.request(Method::POST, &replay, None).await.expect(204);
     let gone = make(json!({ "events": events })).await;
     host.delete(&format!("{path}/{gone}")).await.expect(204);
+    let consumers = "/api/admin/consumers";
+    for name in [HOST, "gone"] {
+        let body = json!({ "name": name, "events": events });
+        let answer = host.post(consumers, body).await;
+        assert!(answer.status < 300, "{answer}");
+    }
+    host.delete(&format!("{consumers}/gone")).await.expect(204);
     let event = text(&letters[1]["eventId"]);
     [hook, pulled, event, text(&letters[1]["id"])]
 }
@@ -84,9 +94,10 @@ async fn read_everything(scene: &Scene, [hook, pulled, event, letter]: &[String;
     for operation in reads {
         let path = operation.path.clone();
         let fill = |name: &str| {
-            let id = match (path.split('/').nth(2), path.split('/').nth(3), name) {
+            let id: &str = match (path.split('/').nth(2), path.split('/').nth(3), name) {
                 (_, _, "letterId") => letter,
                 (_, _, "eventId") => event,
+                (Some("admin"), Some("consumers"), _) => HOST,
                 (Some("admin"), _, _) if path.ends_with("/events") => pulled,
                 (Some("admin"), _, _) => hook,
                 (Some("conversations"), _, _) => &scene.conversation,
@@ -96,7 +107,7 @@ async fn read_everything(scene: &Scene, [hook, pulled, event, letter]: &[String;
                 (Some("users"), _, _) => &scene.member.id,
                 _ => panic!("nothing fits {{{name}}} of {path}"),
             };
-            id.clone()
+            id.to_owned()
         };
         let query = if path.ends_with("/search") {
             "?q=a"

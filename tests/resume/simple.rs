@@ -1,5 +1,6 @@
 //! One client, one absence.
 
+use mongodb::bson::doc;
 use serde_json::json;
 
 use crate::support::{Connect, Line, Place, Seen, Service, TokenBy};
@@ -292,5 +293,45 @@ async fn on_a_node_that_is_behind_nothing_comes_again() {
     alice.say(&conversation, "last").await;
     seen.follow(&mut socket, &conversation, 6).await;
     seen.assert_complete(&conversation, 3, 6);
+    assert_eq!(seen.repeats, 0);
+}
+
+#[tokio::test]
+async fn where_the_documents_are_behind_nothing_comes_again() {
+    let one = Service::start().await;
+    let two = Service::builder().database(&one).start().await;
+    let alice = one.user("alice").await;
+    let bob = one.user("bob").await;
+    let carol = one.user("carol").await;
+    let conversation = one.group(&alice, &[&bob]).await;
+    let other = one.group(&alice, &[&carol]).await;
+    let mut witness = carol.at(&two).connect().await;
+    let mut seen = Seen::default();
+    let mut socket = bob.connect().await;
+    for n in 0..3 {
+        alice.say(&conversation, &n.to_string()).await;
+        seen.note([socket.next("message:new").await]);
+    }
+    let cursor = socket.cursor();
+    socket.vanish();
+    // The second node has nobody of the conversation, but remembers it by the time that this arrives.
+    alice.say(&other, "after all of it").await;
+    witness.next("message:new").await;
+    // As if they had not been written yet.
+    one.place()
+        .collection("conversations")
+        .await
+        .update_one(
+            doc! { "_id": &conversation },
+            doc! { "$set": { "applied": 1_i64 } },
+        )
+        .await
+        .expect("an update");
+
+    let mut socket = bob.at(&two).resume(&cursor).await;
+    assert_eq!(socket.connected["resumed"], true);
+    alice.say(&conversation, "last").await;
+    seen.follow(&mut socket, &conversation, 5).await;
+    seen.assert_complete(&conversation, 2, 5);
     assert_eq!(seen.repeats, 0);
 }
