@@ -85,6 +85,8 @@ pub async fn serve(
     }
     in_flight.close();
     in_flight.wait().await;
+    // What was answered last is still on its way to the connection.
+    let _ = service.bus.client.flush().await;
 }
 
 impl Service {
@@ -124,7 +126,8 @@ impl Service {
                 () = stop.cancelled() => break,
             }
         }
-        // What the broker has sent already is still answered: nobody else will.
+        // What has arrived is still answered: nobody else will. What the broker sends in this very moment may be lost, because the client forgets a
+        // subscription before the broker has; a request without an answer is repeated by the host, as any request of NATS.
         for subscriber in taken.iter_mut() {
             let _ = Subscriber::drain(subscriber).await;
         }

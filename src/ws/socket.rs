@@ -111,7 +111,8 @@ impl Socket {
     pub fn learn(&self, memberships: &[MembershipOf]) {
         let mut seen = self.seen.lock();
         for membership in memberships {
-            if matches!(membership.intervals[..], [] | [(..=1, _)]) {
+            // One that began with the first entry and goes on needs no note; one that ended does, for when it begins again.
+            if matches!(membership.intervals[..], [] | [(..=1, None)]) {
                 continue;
             }
             let mut intervals = membership.intervals.clone();

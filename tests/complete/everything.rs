@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use chat_sdk::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -78,7 +79,8 @@ async fn administer(scene: &Scene) -> [String; 4] {
 
 /// Asks every operation that reads, as the host in the member's name.
 async fn read_everything(scene: &Scene, [hook, pulled, event, letter]: &[String; 4]) {
-    let at = "2099-01-01T00:00:00.000Z";
+    let in_a_day = Timestamp::now().as_millis() + 86_400_000;
+    let at = Timestamp::from_millis(in_a_day).to_string();
     let body = json!({ "content": "one day", "sendAt": at });
     let scheduled = scene.member.post(&scene.path("/messages"), body).await;
     let scheduled = text(&scheduled.expect(202)["id"]);

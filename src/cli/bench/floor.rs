@@ -39,14 +39,14 @@ const FRAME_BYTES: usize = 450;
 /// Where the groups go.
 const STREAM: &str = "CHAT_BENCH_FLOOR";
 const SUBJECT: &str = "chat-bench-floor.message";
-const DATABASE: &str = "chat_bench_floor";
+const DATABASE: &str = "bench_floor";
 
 /// Arguments of `bench floor`.
 #[derive(Debug, Args)]
 pub(super) struct FloorArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Address of MongoDB; a database `chat_bench_floor` is made and removed there.
+    /// Address of MongoDB; a database `bench_floor` is made and removed there.
     #[arg(long, env = "MONGODB_URI", hide_env_values = true)]
     mongodb_uri: String,
     /// Address of NATS; a stream `CHAT_BENCH_FLOOR` is made and removed there.

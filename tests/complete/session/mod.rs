@@ -89,7 +89,7 @@ async fn play_session(seed: u64, operations: usize) {
     assert_eq!(came("nobody"), 0, "who is in nothing hears nothing");
     let pool = pool.lock();
     assert!(
-        pool.messages.len() * 10 > operations && pool.conversations.len() > 4 && came("ann") > 20,
+        pool.messages.len() * 30 > operations && pool.conversations.len() > 4 && came("ann") > 20,
         "little happened: {} messages in {} conversations",
         pool.messages.len(),
         pool.conversations.len()

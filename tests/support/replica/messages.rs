@@ -143,7 +143,10 @@ fn react(message: &mut Value, frame: &Frame<'_>, me: &str) {
         reaction["count"] = frame.data["totalCount"].clone();
         let users = reaction["userIds"].as_array_mut().expect("a list");
         match is_given {
-            true if users.len() < SHOWN_USERS => users.push(json!(user)),
+            // What was read by REST may be ahead of the event.
+            true if users.len() < SHOWN_USERS && !users.contains(&json!(user)) => {
+                users.push(json!(user));
+            }
             true => {}
             false => users.retain(|other| *other != user),
         }

@@ -137,6 +137,8 @@ pub struct Room {
     loaded: u64,
     /// The id of each event that came.
     events: BTreeMap<u64, String>,
+    /// The greatest id of each event of one's own that is in no log.
+    last_words: BTreeMap<String, String>,
 }
 
 /// What one user sees.
@@ -218,6 +220,15 @@ impl Replica {
             None if begins => self.room(id),
             None => panic!("{user} got what they may not see: {frame}"),
         };
+        if ONES_OWN.contains(&event) {
+            // It is in no log: two nodes may tell out of order, and the greatest id is the last word.
+            let id = frame["id"].as_str().expect("an id").to_owned();
+            let last = room.last_words.entry(event.to_owned()).or_default();
+            if id < *last {
+                return;
+            }
+            *last = id;
+        }
         if let Some(seq) = seq {
             let event_id = frame["id"].as_str().expect("a numbered event has an id");
             if seq <= room.seq {

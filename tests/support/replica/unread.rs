@@ -23,8 +23,10 @@ pub const OVERVIEW: Overview = Overview {
 fn show(replica: &Replica) -> Value {
     let rooms = replica.rooms().filter(|room| room.is_member);
     let mut items: Vec<Value> = rooms
-        .map(|room| {
-            let shown = (conversations::NOUN.show)(room);
+        .map(|room| (room, (conversations::NOUN.show)(room)))
+        // What somebody has put out of sight does not call for attention.
+        .filter(|(_, shown)| shown["preferences"]["hidden"] != true)
+        .map(|(room, shown)| {
             json!({
                 "conversationId": room.id, "unreadCount": shown["unreadCount"],
                 "mentionCount": shown["mentionCount"],
