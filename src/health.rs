@@ -107,7 +107,7 @@ impl Probe {
         &self.tail
     }
 
-    /// How far every durable of the deployment is, those furthest behind first and at most [`lag::MAX_NAMED`] of them; `None` while NATS does not answer.
+    /// How far every durable of the deployment is, those furthest behind first and at most `lag::MAX_NAMED` of them; `None` while NATS does not answer.
     pub async fn consumers(&self) -> Option<Vec<DurableLag>> {
         let all = self.lags.all().await?;
         Some(all.iter().take(lag::MAX_NAMED).cloned().collect())

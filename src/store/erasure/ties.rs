@@ -28,7 +28,7 @@ impl Store {
     /// Removes what is left of those blocks: that there were any.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`].
     pub async fn remove_blocks_around(&self, user: &UserId) -> Result<()> {
         let around =
             doc! { "$or": [{ "userId": user.as_str() }, { "blockedUserId": user.as_str() }] };
