@@ -35,6 +35,14 @@ pub struct CatchUp {
     pub reset: Option<&'static str>,
 }
 
+impl CatchUp {
+    /// Notes that nothing of `conversation` up to number `to` may come from the queue; what was noted before stays where it reaches further.
+    fn has_given(&mut self, conversation: &ConversationId, to: u64) {
+        let given = self.given.entry(conversation.clone()).or_default();
+        *given = (*given).max(to);
+    }
+}
+
 /// Puts `socket`, which is registered, into the rooms of its user's conversations and reads what was missed since `cursor`. `resume` is the text that the client gave.
 ///
 /// # Errors
@@ -94,9 +102,7 @@ async fn join(
             .position(&membership.conversation)
             .is_some_and(|position| position < before)
         {
-            caught_up
-                .given
-                .insert(membership.conversation.clone(), before);
+            caught_up.has_given(&membership.conversation, before);
         }
     }
     Ok(())
@@ -153,7 +159,9 @@ async fn read_missed(
     let positions: HashMap<ConversationId, u64> = cursor.positions.iter().cloned().collect();
     // What the cursor covers may come by here once more: its node may have been ahead of this one, and where the documents are behind, the room began
     // with entries that this node remembered.
-    caught_up.given.extend(cursor.positions.iter().cloned());
+    for (conversation, seq) in &cursor.positions {
+        caught_up.has_given(conversation, *seq);
+    }
     let ids: Vec<&ConversationId> = memberships.iter().map(|m| &m.conversation).collect();
     let touched: HashMap<ConversationId, u64> = node
         .ctx
@@ -202,8 +210,7 @@ async fn read_missed(
     }
     caught_up.pushes = pushes;
     for (conversation, to) in given {
-        let known = caught_up.given.entry(conversation).or_default();
-        *known = to.max(*known);
+        caught_up.has_given(&conversation, to);
     }
     caught_up.cursor = Some(cursor);
     Ok(())
