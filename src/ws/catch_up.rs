@@ -252,3 +252,21 @@ async fn read_one(
         .collect();
     Ok(Some((conversation, to, pushes)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_heard_is_never_lowered_by_a_cursor_from_before() {
+        let conversation = ConversationId::generate();
+        let mut caught_up = CatchUp::default();
+        // Joined again with number 20, and the cursor is from the membership before.
+        for to in [19, 10] {
+            caught_up.has_given(&conversation, to);
+        }
+        assert_eq!(caught_up.given[&conversation], 19);
+        caught_up.has_given(&conversation, 25);
+        assert_eq!(caught_up.given[&conversation], 25);
+    }
+}

@@ -22,6 +22,20 @@ impl Answered {
 }
 
 impl Host {
+    /// Waits until the service listens to `shop`: it does a moment after it is ready.
+    async fn is_answered(&self) {
+        eventually("commands are answered", || {
+            let client = self.client.clone();
+            async move {
+                client
+                    .request("chat.api.shop.nothing", "".into())
+                    .await
+                    .ok()
+            }
+        })
+        .await;
+    }
+
     async fn command(&self, name: &str, acting: Option<&str>, payload: &str) -> Answered {
         let mut headers = HeaderMap::new();
         if let Some(user) = acting {
@@ -49,17 +63,7 @@ async fn scene() -> (Nats, Service, Host) {
     let nats = Nats::with_hosts(&["shop", "game"]).await;
     let service = service_on(&nats).await;
     let shop = Host::connect(&nats, "shop").await;
-    // The service listens a moment after it is ready.
-    eventually("commands are answered", || {
-        let client = shop.client.clone();
-        async move {
-            client
-                .request("chat.api.shop.nothing", "".into())
-                .await
-                .ok()
-        }
-    })
-    .await;
+    shop.is_answered().await;
     (nats, service, shop)
 }
 
@@ -283,16 +287,7 @@ async fn only_hosts_that_the_configuration_names_are_heard() {
         .await;
     let shop = Host::connect(&nats, "shop").await;
     let game = Host::connect(&nats, "game").await;
-    eventually("shop is answered", || {
-        let client = shop.client.clone();
-        async move {
-            client
-                .request("chat.api.shop.nothing", "".into())
-                .await
-                .ok()
-        }
-    })
-    .await;
+    shop.is_answered().await;
     let payload = r#"{"externalUserId":"mallory","name":"Mallory"}"#;
     let refused = game
         .client
