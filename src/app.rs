@@ -87,7 +87,7 @@ pub async fn run_with<P: Plugin>(
         tasks.spawn(commands::serve(
             bus.clone(),
             Arc::clone(&local),
-            nodes.clone(),
+            Arc::clone(&nodes.me),
             end.clone(),
         ));
     }

@@ -107,9 +107,9 @@ impl Subjects {
         rest.split_once('.').map(|(_, kind)| kind)
     }
 
-    /// Where commands for a shard's writer go.
-    pub fn commands(&self, shard: u8) -> String {
-        format!("{}.cmd.s{shard:02}", self.prefix)
+    /// Where commands for the writer of process `node` go.
+    pub fn commands(&self, node: &str) -> String {
+        format!("{}.cmd.{node}", self.prefix)
     }
 
     /// Everything that a host may ask for.

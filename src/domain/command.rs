@@ -361,10 +361,10 @@ fn check(
             Command::PinMessage(target) => pins::check_pin(state, actor, message, target),
             Command::UnpinMessage(target) => pins::check_unpin(state, actor, message, target),
             Command::AddReaction(wanted) => {
-                reactions::check_add(state, actor, message, has_reacted, wanted)
+                reactions::check_add(state, actor, message, has_reacted, wanted, at)
             }
             Command::RemoveReaction(wanted) => {
-                reactions::check_remove(state, actor, message, has_reacted, wanted)
+                reactions::check_remove(state, actor, message, has_reacted, wanted, at)
             }
             Command::WithdrawReaction { wanted, user } => {
                 reactions::check_withdraw(state, user, message, has_reacted, wanted)

@@ -48,6 +48,18 @@ impl std::ops::Add for Counts {
     }
 }
 
+impl std::ops::Sub for Counts {
+    type Output = Self;
+
+    /// Never below nothing.
+    fn sub(self, other: Self) -> Self {
+        Self {
+            unread: self.unread.saturating_sub(other.unread),
+            mentions: self.mentions.saturating_sub(other.mentions),
+        }
+    }
+}
+
 /// A count, and what it was made of: it holds as long as none of that changes, and needs only what came since to be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {

@@ -10,24 +10,37 @@ use super::{
     error::{DomainError, Result},
     latest::LatestValue,
     markers::{Change, Counts, Marked, Marker, Place, Receipt, ReceiptKind},
-    messages::as_no_message,
+    messages::{self, as_no_message},
     page::{Page, PageRequest},
     state::{ConversationFields, Member},
     unread::{self, Room},
 };
-use crate::store::{Seat, Seek, Span, StoredMessage};
+use crate::store::{Seek, Span, StoredMessage};
 
 /// From how many members on receipts are told to the author of the message and to the reader alone.
 pub const LARGE_CONVERSATION: u32 = 1000;
 
-/// A message and how the caller stands to its conversation.
+/// A message and how the caller, a member, stands to its conversation.
 struct Seen {
     message: StoredMessage,
     fields: ConversationFields,
     member: Member,
+    marker: Marker,
 }
 
 impl Seen {
+    /// The message of `seek`, which the caller sees as a member.
+    async fn find(ctx: &Context, seek: Seek) -> Result<Self> {
+        let (message, seat) = messages::access(ctx, seek).await?;
+        let (fields, member) = seat.membership.seated().map_err(as_no_message)?;
+        Ok(Self {
+            message,
+            fields: fields.clone(),
+            member: member.clone(),
+            marker: seat.marker,
+        })
+    }
+
     fn place(&self) -> Place {
         Place::Conversation(self.message.conversation_id.clone())
     }
@@ -43,23 +56,7 @@ impl Seen {
 
 /// A message that `actor` sees as a member.
 async fn seen(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Seen> {
-    let seek = Seek::Message(message.clone(), actor.clone());
-    let Seat {
-        message,
-        membership,
-        ..
-    } = ctx.store.find_seat(seek).await?;
-    let message = message.ok_or_else(DomainError::no_message)?;
-    let (fields, member) = membership.seated().map_err(as_no_message)?;
-    let audience = membership.audience().map_err(as_no_message)?;
-    if !audience.sees(message.seq) || message.is_gone(Timestamp::now()) {
-        return Err(DomainError::no_message());
-    }
-    Ok(Seen {
-        fields: fields.clone(),
-        member: member.clone(),
-        message,
-    })
+    Seen::find(ctx, Seek::Message(message.clone(), actor.clone())).await
 }
 
 /// Marks a message and all before it as read. Answers when the caller read it first.
@@ -67,26 +64,33 @@ async fn seen(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Seen
 /// # Errors
 /// [`DomainError::NotFound`] when the caller does not see the message, [`DomainError::Unavailable`].
 pub async fn mark_read(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Timestamp> {
-    let seen = seen(ctx, actor, message).await?;
-    let seq = seen.message.seq;
+    let seen = Seen::find(ctx, Seek::Reading(message.clone(), actor.clone())).await?;
+    let (place, seq) = (seen.place(), seen.message.seq);
+    // Counted before, so that the count is remembered by the write of the mark itself. Without one the mark still counts.
+    let counted = match seen.marker.read_seq < seq {
+        true => unread::after_reading(ctx, actor, seen.room(), &seen.marker, seq)
+            .await
+            .ok(),
+        false => None,
+    };
+    if let Some((_, Some(counted))) = &counted {
+        let change = Change::Counted(counted.clone());
+        ctx.store.mark_later(&place, actor, change);
+    }
     let marked = ctx
         .store
-        .mark(seen.place(), actor, Change::Read(seq))
+        .mark(place.clone(), actor, Change::Read(seq))
         .await?;
     if marked.before.read_seq >= seq {
-        return first_time(ctx, actor, &seen.place(), ReceiptKind::Read, seq, &marked).await;
+        return first_time(ctx, actor, &place, ReceiptKind::Read, seq, &marked).await;
     }
     if marked.has_moved {
         tell_read(ctx, actor, &seen.message, &seen.fields, marked.at);
-        tell_counts(
-            ctx,
-            actor,
-            seen.room(),
-            seq,
-            Some(message.clone()),
-            marked.at,
-        )
-        .await;
+        let up_to = Some(message.clone());
+        match counted {
+            Some((counts, _)) => tell_counts(ctx, actor, seen.room(), up_to, counts, marked.at),
+            None => count_and_tell(ctx, actor, seen.room(), seq, up_to, marked.at).await,
+        }
     }
     Ok(marked.at)
 }
@@ -123,7 +127,7 @@ pub async fn mark_unread(ctx: &Context, actor: &UserId, message: &MessageId) -> 
         .find_newest_message(room.id, &room.audience(), seq)
         .await?;
     let newest = newest.map(|message| message.id);
-    tell_counts(ctx, actor, room, seq, newest, marked.at).await;
+    count_and_tell(ctx, actor, room, seq, newest, marked.at).await;
     Ok(())
 }
 
@@ -184,7 +188,7 @@ pub async fn read_conversation(
     let newest = message.map(|message| message.id);
     let (count, ()) = tokio::join!(
         newly_read(ctx, actor, room, &marked.before, seq),
-        tell_counts(ctx, actor, room, seq, newest, marked.at),
+        count_and_tell(ctx, actor, room, seq, newest, marked.at),
     );
     count
 }
@@ -328,7 +332,7 @@ fn tell(
 }
 
 /// Tells the devices of `actor` what is unread now that everything up to `seq` is read. They may do without: whoever asks is told the same.
-async fn tell_counts(
+async fn count_and_tell(
     ctx: &Context,
     actor: &UserId,
     room: Room<'_>,
@@ -336,12 +340,19 @@ async fn tell_counts(
     up_to_message_id: Option<MessageId>,
     at: Timestamp,
 ) {
-    let Ok(counts) = counts_at(ctx, actor, room, seq).await else {
-        return;
-    };
-    let Some(counts) = counts else {
-        return;
-    };
+    if let Ok(Some(counts)) = counts_at(ctx, actor, room, seq).await {
+        tell_counts(ctx, actor, room, up_to_message_id, counts, at);
+    }
+}
+
+fn tell_counts(
+    ctx: &Context,
+    actor: &UserId,
+    room: Room<'_>,
+    up_to_message_id: Option<MessageId>,
+    counts: Counts,
+    at: Timestamp,
+) {
     let data = EventData::ConversationRead(ConversationRead {
         conversation_id: room.id.clone(),
         user_id: actor.clone(),

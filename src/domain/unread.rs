@@ -16,8 +16,10 @@ use super::{
 };
 use crate::store::{Listed, Span};
 
-/// How many numbers must have been counted for the count to be worth keeping.
-const WORTH_KEEPING: u64 = 200;
+/// How many numbers must have been counted for the count to be worth keeping: shorter spans are read together with others'.
+const WORTH_KEEPING: u64 = Span::LARGE;
+/// How many numbers must have been counted for the count to be worth writing beside a mark that is written anyway.
+const WORTH_ADDING: u64 = 8;
 /// How many conversations are counted together.
 const COUNTED_AT_ONCE: usize = 100;
 
@@ -128,6 +130,79 @@ pub async fn count(
     Ok(counts)
 }
 
+/// What is unread for `user` in `room` when everything up to `seq` is read, and the count to remember with that, if it is worth it.
+///
+/// `marker` is where they are now. Who goes on by a few messages does not have all that follow counted again: those few are taken off what was counted
+/// before, and what came since is added.
+///
+/// # Errors
+/// [`super::DomainError::Unavailable`].
+pub async fn after_reading(
+    ctx: &Context,
+    user: &UserId,
+    room: Room<'_>,
+    marker: &Marker,
+    seq: u64,
+) -> Result<(Counts, Option<Counted>)> {
+    let audience = room.audience();
+    let last = room.fields.last_message_seq;
+    let span = |from: u64, to: u64| Span {
+        conversation: room.id.clone(),
+        ranges: audience.within(from, to),
+    };
+    let unread = span(seq + 1, last);
+    let remembered = |counts: Counts, valid_until: Option<i64>| Counted {
+        read_seq: seq,
+        to: last,
+        removal_seq: room.fields.last_removal_seq,
+        audience: audience.key(),
+        valid_until,
+        counts,
+    };
+    let counted = marker.counted.as_ref().filter(|counted| {
+        counted.read_seq <= seq
+            && seq <= counted.to
+            && holds(counted, room, &audience, Timestamp::now())
+    });
+    if let Some(counted) = counted {
+        let (read, new) = (span(counted.read_seq + 1, seq), span(counted.to + 1, last));
+        let to_count = read.len() + new.len();
+        if to_count < unread.len().min(Span::LARGE) {
+            let (read, new) =
+                tokio::try_join!(ctx.store.tally(user, read), ctx.store.tally(user, new))?;
+            // What went since then is still in the old count.
+            if read.removal_seq <= counted.removal_seq {
+                let counts = counted.counts - read.counts + new.counts;
+                let expiries = [counted.valid_until, new.next_expiry];
+                let next_expiry = expiries.into_iter().flatten().min();
+                return Ok((counts, Some(remembered(counts, next_expiry))));
+            }
+        }
+    }
+    if unread.len() < Span::LARGE {
+        let is_worth_it = unread.len() >= WORTH_ADDING;
+        let tallied = ctx.store.tally(user, unread).await?;
+        let counted = remembered(tallied.counts, tallied.next_expiry);
+        return Ok((tallied.counts, is_worth_it.then_some(counted)));
+    }
+    let marker = Marker {
+        read_seq: seq,
+        ..Marker::default()
+    };
+    let counts = count(ctx, user, &[room], &[marker]).await?;
+    Ok((counts.first().copied().unwrap_or_default(), None))
+}
+
+/// Whether a count that was made before still holds, and only lacks what came since.
+fn holds(counted: &Counted, room: Room<'_>, audience: &Audience, now: Timestamp) -> bool {
+    counted.removal_seq >= room.fields.last_removal_seq
+        && counted.to <= room.fields.last_message_seq
+        && counted
+            .valid_until
+            .is_none_or(|until| now.as_millis() < until)
+        && counted.audience == audience.key()
+}
+
 /// What is known already, and what has to be counted.
 #[derive(Debug, Clone, PartialEq)]
 struct Plan {
@@ -139,13 +214,7 @@ impl Plan {
     fn of(room: Room<'_>, marker: &Marker, now: Timestamp) -> Self {
         let audience = room.audience();
         let counted = marker.counted.as_ref().filter(|counted| {
-            counted.read_seq == marker.read_seq
-                && counted.removal_seq >= room.fields.last_removal_seq
-                && counted.to <= room.fields.last_message_seq
-                && counted
-                    .valid_until
-                    .is_none_or(|until| now.as_millis() < until)
-                && counted.audience == audience.key()
+            counted.read_seq == marker.read_seq && holds(counted, room, &audience, now)
         });
         let known = counted.map(|counted| counted.counts).unwrap_or_default();
         let after = counted.map_or(marker.read_seq, |counted| counted.to.max(counted.read_seq));

@@ -109,8 +109,9 @@ pub fn log_document(entry: &Entry) -> bson::error::Result<RawDocumentBuf> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogDocument {
+    /// The entry's id.
     #[serde(rename = "_id")]
-    id: EventId,
+    pub id: EventId,
     conversation_id: String,
     seq: i64,
     /// When mongod took it in, by cluster time.

@@ -72,6 +72,7 @@ impl Store {
     pub async fn prepare(&self) -> Result<String, PrepareError> {
         let is_message = doc! { "type": "message.created" };
         self.drop_index("log", "history").await?;
+        self.drop_index("reactions", "of_user").await?;
         self.database
             .collection::<Document>("log")
             .create_indexes([
@@ -195,7 +196,8 @@ impl Store {
             .collection::<Document>("reactions")
             .create_indexes([
                 index(doc! { "messageId": 1, "isActive": 1, "seq": 1 }, "reactors"),
-                index(doc! { "userId": 1, "isActive": 1 }, "of_user"),
+                // Nothing of this changes when a reaction is taken back.
+                index(doc! { "userId": 1, "_id": 1 }, "of_user_in_order"),
             ])
             .await?;
         self.database

@@ -1,13 +1,20 @@
 //! Messages, read from the log.
 
-use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
+use std::collections::HashMap;
+
+use chat_sdk::{ConversationId, EventId, Message, MessageId, Timestamp, UserId};
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::{
+    Collection, Database,
+    bson::{Document, doc},
+};
 
 use super::{
     Store, bounded,
     documents::{LogDocument, number},
     facets::{Facets, StoredMessage},
+    group::Group,
+    log::Unavailable,
 };
 use crate::domain::{
     DomainError, Result,
@@ -18,19 +25,47 @@ use crate::domain::{
     page::{Page, PageRequest},
 };
 
+/// Starts the task that reads single messages, a group at a time; it ends with the handle.
+pub(super) fn start_reading(
+    database: &Database,
+) -> Group<MessageId, Result<Option<StoredMessage>>> {
+    let log = database.collection::<LogDocument>("log");
+    Group::start(move |ids: Vec<MessageId>| {
+        let log = log.clone();
+        async move {
+            let found = read_by_id(&log, &ids).await;
+            let found = |id: &MessageId| match &found {
+                Err(error) => Err((*error).into()),
+                Ok(found) => found.get(&id.to_event_id()).cloned().transpose(),
+            };
+            ids.iter().map(found).collect()
+        }
+    })
+}
+
+/// The messages among `ids` that are there, by the id of their entry.
+async fn read_by_id(
+    log: &Collection<LogDocument>,
+    ids: &[MessageId],
+) -> std::result::Result<HashMap<EventId, Result<StoredMessage>>, Unavailable> {
+    let entries: Vec<String> = ids.iter().map(|id| id.to_event_id().to_string()).collect();
+    let filter = doc! { "_id": { "$in": entries }, "type": "message.created" };
+    let found: Vec<LogDocument> =
+        bounded(async { log.find(filter).await?.try_collect().await }).await?;
+    let by_id = found
+        .into_iter()
+        .map(|document| (document.id.clone(), StoredMessage::new(document)));
+    Ok(by_id.collect())
+}
+
 impl Store {
-    /// One message.
+    /// One message, read together with those that others ask for.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
     pub async fn find_message(&self, id: &MessageId) -> Result<Option<StoredMessage>> {
-        let found = bounded(
-            self.log
-                .find_one(doc! { "_id": id.to_event_id().as_str(), "type": "message.created" })
-                .into_future(),
-        )
-        .await?;
-        found.map(StoredMessage::new).transpose()
+        let found = self.one_message.ask(id.clone()).await;
+        found.unwrap_or_else(|| Err(DomainError::store_unavailable()))
     }
 
     /// A piece of a conversation's messages, as far as `audience` sees them: newest first, with `after` oldest first.

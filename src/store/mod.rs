@@ -11,6 +11,7 @@ mod durables;
 mod erasure;
 mod expiry;
 mod facets;
+mod group;
 mod indexes;
 mod leases;
 pub mod log;
@@ -27,6 +28,7 @@ mod users;
 
 use std::{future::Future, time::Duration};
 
+use chat_sdk::MessageId;
 use mongodb::{
     Client, Collection, Database,
     options::{
@@ -40,7 +42,7 @@ pub use erasure::{OwnReaction, PrivateData};
 pub use expiry::Expiring;
 pub use facets::StoredMessage;
 pub use indexes::PrepareError;
-pub use markers::{Seat, Seek, Span};
+pub use markers::{Seat, Seek, Span, Tallied};
 /// A moment by the clock of the MongoDB cluster.
 pub use mongodb::bson::Timestamp as ClusterTime;
 pub use participants::{Membership, MembershipOf, TypingRules};
@@ -53,6 +55,7 @@ pub use scheduled::{DueScheduled, InsertedScheduled};
 use crate::domain::DomainError;
 use blocks::BlockDocument;
 use documents::{ConversationDocument, LogDocument, ParticipantDocument, UserDocument};
+use group::Group;
 use log::Unavailable;
 use markers::Markers;
 use presence::PresenceDocument;
@@ -76,6 +79,8 @@ pub struct Store {
     blocks: Collection<BlockDocument>,
     presence: Collection<PresenceDocument>,
     markers: Markers,
+    /// Readers of single messages.
+    one_message: Group<MessageId, Result<Option<StoredMessage>, DomainError>>,
 }
 
 impl Store {
@@ -114,6 +119,7 @@ impl Store {
             blocks: database.collection("blocks"),
             presence: database.collection("presence"),
             markers: Markers::start(&database),
+            one_message: messages::start_reading(&database),
             database,
         })
     }

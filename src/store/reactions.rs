@@ -37,22 +37,23 @@ fn id_of(message: &MessageId, emoji: &str, user: &UserId) -> String {
     format!("{message}/{emoji}/{user}")
 }
 
-/// The update that writes a reaction, unless a newer change of it is there.
+/// The update that writes a reaction, unless a newer change of it is there. The number is compared inside, see [`super::facets::facet_update`].
 pub fn reaction_update(conversation: &ConversationId, change: &ReactionChange) -> Document {
+    let written = doc! {
+        "conversationId": conversation.as_str(),
+        "messageId": change.message.as_str(),
+        "emoji": &change.emoji,
+        "userId": change.user.as_str(),
+        "seq": number(change.seq),
+        "at": date(change.at),
+        "isActive": change.is_active,
+    };
+    // In a document that is not there yet no number stands.
+    let is_older = doc! { "$lt": [{ "$ifNull": ["$seq", 0_i64] }, number(change.seq)] };
+    let changed = doc! { "$mergeObjects": ["$$ROOT", { "$literal": written }] };
     doc! {
-        "q": {
-            "_id": id_of(&change.message, &change.emoji, &change.user),
-            "seq": { "$lt": number(change.seq) },
-        },
-        "u": { "$set": {
-            "conversationId": conversation.as_str(),
-            "messageId": change.message.as_str(),
-            "emoji": &change.emoji,
-            "userId": change.user.as_str(),
-            "seq": number(change.seq),
-            "at": date(change.at),
-            "isActive": change.is_active,
-        } },
+        "q": { "_id": id_of(&change.message, &change.emoji, &change.user) },
+        "u": [{ "$replaceWith": { "$cond": [is_older, changed, "$$ROOT"] } }],
         "upsert": true,
     }
 }

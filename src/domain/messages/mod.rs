@@ -19,7 +19,7 @@ pub use draft::{
 };
 pub(super) use draft::{check_draft, check_metadata, created, request_hash};
 pub use read::{Version, get, history, list, replies};
-pub(super) use read::{access_message, view, visible_message};
+pub(super) use read::{access, access_message, view, visible_message};
 pub(super) use send::check_quote;
 pub use send::{MAX_FORWARDS, Sent, forward, send, send_as_host, send_direct};
 

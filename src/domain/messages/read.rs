@@ -10,7 +10,7 @@ use crate::{
         error::{DomainError, Result},
         page::{Page, PageRequest},
     },
-    store::{Membership, StoredMessage},
+    store::{Membership, Seat, Seek, StoredMessage},
 };
 
 /// The replies in a message's thread, oldest first with `after`, else newest first.
@@ -144,7 +144,21 @@ pub(in crate::domain) async fn access_message(
     actor: &UserId,
     message: &MessageId,
 ) -> Result<StoredMessage> {
-    let (stored, membership, _) = visible_message(ctx, actor, message).await?;
-    membership.active().map_err(as_no_message)?;
-    Ok(stored)
+    let seek = Seek::Message(message.clone(), actor.clone());
+    Ok(access(ctx, seek).await?.0)
+}
+
+/// The message that `seek` asks for and what was read with it, for a member of its conversation who may see it.
+///
+/// # Errors
+/// [`DomainError::NotFound`] for everybody else: the answer for a missing message.
+pub(in crate::domain) async fn access(ctx: &Context, seek: Seek) -> Result<(StoredMessage, Seat)> {
+    let mut seat = ctx.store.find_seat(seek).await?;
+    let message = seat.message.take().ok_or_else(DomainError::no_message)?;
+    seat.membership.active().map_err(as_no_message)?;
+    let audience = seat.membership.audience().map_err(as_no_message)?;
+    if !audience.sees(message.seq) || message.is_gone(Timestamp::now()) {
+        return Err(DomainError::no_message());
+    }
+    Ok((message, seat))
 }

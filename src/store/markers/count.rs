@@ -44,13 +44,19 @@ impl Span {
         self.ranges.is_empty()
     }
 
+    /// Whether number `seq` is among them.
+    pub(super) fn contains(&self, seq: u64) -> bool {
+        let mut ranges = self.ranges.iter();
+        ranges.any(|(from, to)| (*from..=*to).contains(&seq))
+    }
+
     fn filters(&self) -> Vec<Document> {
         let range = |(from, to): &(u64, u64)| in_range(&self.conversation, *from, *to);
         self.ranges.iter().map(range).collect()
     }
 }
 
-fn in_range(conversation: &ConversationId, from: u64, to: u64) -> Document {
+pub(super) fn in_range(conversation: &ConversationId, from: u64, to: u64) -> Document {
     doc! {
         "conversationId": conversation.as_str(),
         "seq": { "$gte": number(from), "$lte": number(to) },

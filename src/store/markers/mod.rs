@@ -1,19 +1,19 @@
 //! Markers: where members are in conversations and threads. State, in no log.
 //!
-//! Cast: `group` is group commit for anything; `pending` merges the changes of one marker; `marks` writes them, a group at a time; `seats` reads what
-//! a mark is checked against, for many callers at once; `receipts` says who read a message and when; `count` counts what is unread; `document` is
-//! how it all is stored.
+//! Cast: `pending` merges the changes of one marker; `marks` writes them, a group at a time; `seats` reads what
+//! a mark is checked against, for many callers at once; `receipts` says who read a message and when; `count` counts what is unread, `tally` the same
+//! in short spans for many readers at once; `document` is how it all is stored.
 //!
 //! Invariants: a marker never goes backwards but by marking unread, whoever writes it. A caller hears of a change after a majority has it, journaled.
 //! The collection `reads` has a step for every advance, so the time of the first step to a message or beyond it is when it was read.
 
 mod count;
 mod document;
-mod group;
 mod marks;
 mod pending;
 mod receipts;
 mod seats;
+mod tally;
 
 use std::collections::HashMap;
 
@@ -23,22 +23,24 @@ use mongodb::{Collection, Database, bson::doc};
 
 pub use count::Span;
 pub use seats::{Seat, Seek};
+pub use tally::Tallied;
 
-use super::{Store, bounded};
+use super::{Store, bounded, group::Group};
 use crate::domain::{
     DomainError, Result,
     markers::{Change, Marked, Marker, Place},
 };
 use document::{MarkerDocument, marker_id};
-use group::Group;
 use marks::{Mark, Marks};
 use seats::Seats;
+use tally::{Tallies, Tally};
 
 /// The collections and tasks of markers.
 pub struct Markers {
     documents: Collection<MarkerDocument>,
     marks: Group<Mark, Result<Marked>>,
     seats: Group<Seek, Result<Seat>>,
+    tallies: Group<Tally, Result<Tallied>>,
 }
 
 impl Markers {
@@ -46,6 +48,7 @@ impl Markers {
     pub fn start(database: &Database) -> Self {
         let marks = Marks::new(database);
         let seats = Seats::new(database);
+        let tallies = Tallies::new(database);
         Self {
             documents: database.collection("markers"),
             marks: Group::start(move |items| {
@@ -55,6 +58,10 @@ impl Markers {
             seats: Group::start(move |items| {
                 let seats = seats.clone();
                 async move { seats.read(items).await }
+            }),
+            tallies: Group::start(move |items| {
+                let tallies = tallies.clone();
+                async move { tallies.count(items).await }
             }),
         }
     }
@@ -87,6 +94,19 @@ impl Store {
     pub async fn find_seat(&self, seek: Seek) -> Result<Seat> {
         let seat = self.markers.seats.ask(seek).await;
         seat.unwrap_or_else(|| Err(DomainError::store_unavailable()))
+    }
+
+    /// Counts what is unread for `user` in a span of less than [`Span::LARGE`] numbers, together with what others count.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn tally(&self, user: &UserId, span: Span) -> Result<Tallied> {
+        if span.is_empty() {
+            return Ok(Tallied::default());
+        }
+        let user = user.clone();
+        let tallied = self.markers.tallies.ask(Tally { user, span }).await;
+        tallied.unwrap_or_else(|| Err(DomainError::store_unavailable()))
     }
 
     /// The markers of `user` in `places`, in their order; where there is none, one that says nothing.

@@ -1,4 +1,5 @@
-//! What a mark is checked against: the message, the conversation and the membership, read for many callers at once.
+//! What a change is checked against before it is tried: the message, the conversation, the membership and, for a mark, the marker, read for many callers
+//! at once.
 
 use std::collections::HashMap;
 
@@ -16,13 +17,16 @@ use super::super::{
     facets::StoredMessage,
     participants::Membership,
 };
-use crate::domain::{DomainError, Result};
+use super::{document::MarkerDocument, find_documents};
+use crate::domain::{DomainError, Result, markers::Marker};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub enum Seek {
     /// A message, its conversation, and a user's membership there.
     Message(MessageId, UserId),
+    /// The same, and where the user is in the conversation.
+    Reading(MessageId, UserId),
     /// A conversation and a user's membership there.
     Conversation(ConversationId, UserId),
 }
@@ -36,6 +40,17 @@ pub struct Seat {
     pub message: Option<StoredMessage>,
     /// The membership.
     pub membership: Membership,
+    /// The marker, where it was asked for and is there.
+    pub marker: Marker,
+}
+
+impl Seek {
+    fn message(&self) -> Option<&MessageId> {
+        match self {
+            Self::Message(message, _) | Self::Reading(message, _) => Some(message),
+            Self::Conversation(..) => None,
+        }
+    }
 }
 
 /// Reads seats.
@@ -44,6 +59,7 @@ pub struct Seats {
     log: Collection<LogDocument>,
     conversations: Collection<ConversationDocument>,
     participants: Collection<ParticipantDocument>,
+    markers: Collection<MarkerDocument>,
 }
 
 impl Seats {
@@ -53,6 +69,7 @@ impl Seats {
             log: database.collection("log"),
             conversations: database.collection("conversations"),
             participants: database.collection("participants"),
+            markers: database.collection("markers"),
         }
     }
 
@@ -65,10 +82,8 @@ impl Seats {
     }
 
     async fn try_read(&self, seeks: &[Seek]) -> Result<Vec<Result<Seat>>> {
-        let wanted = unique(seeks.iter().filter_map(|seek| match seek {
-            Seek::Message(message, _) => Some(message.to_event_id().to_string()),
-            Seek::Conversation(..) => None,
-        }));
+        let wanted = seeks.iter().filter_map(Seek::message);
+        let wanted = unique(wanted.map(|message| message.to_event_id().to_string()));
         let found = find(&self.log, &wanted, doc! { "type": "message.created" }).await?;
         let mut messages = HashMap::new();
         for document in found {
@@ -78,7 +93,7 @@ impl Seats {
         let places: Vec<Option<(&ConversationId, &UserId)>> = seeks
             .iter()
             .map(|seek| match seek {
-                Seek::Message(message, user) => messages
+                Seek::Message(message, user) | Seek::Reading(message, user) => messages
                     .get(message)
                     .map(|message| (&message.conversation_id, user)),
                 Seek::Conversation(conversation, user) => Some((conversation, user)),
@@ -91,9 +106,16 @@ impl Seats {
                 .flatten()
                 .map(|(conversation, user)| ParticipantDocument::id(conversation, user)),
         );
-        let (conversations, members) = tokio::try_join!(
+        // A marker has the id of its membership.
+        let readers = unique(seeks.iter().zip(&places).filter_map(|(seek, place)| {
+            let (conversation, user) = (*place)?;
+            let is_reading = matches!(seek, Seek::Reading(..));
+            is_reading.then(|| ParticipantDocument::id(conversation, user))
+        }));
+        let (conversations, members, markers) = tokio::try_join!(
             find(&self.conversations, &conversations, Document::new()),
             find(&self.participants, &members, Document::new()),
+            find_documents(&self.markers, &readers),
         )?;
         let conversations: HashMap<ConversationId, ConversationDocument> = conversations
             .into_iter()
@@ -115,10 +137,11 @@ impl Seats {
                 let member = members.get(&(conversation.clone(), user.clone()));
                 Ok(Seat {
                     conversation: conversation.clone(),
-                    message: match seek {
-                        Seek::Message(message, _) => messages.get(message).cloned(),
-                        Seek::Conversation(..) => None,
-                    },
+                    message: seek.message().and_then(|id| messages.get(id)).cloned(),
+                    marker: markers
+                        .get(&ParticipantDocument::id(conversation, user))
+                        .cloned()
+                        .unwrap_or_default(),
                     membership: Membership::new(fields, member.map(ParticipantDocument::member)),
                 })
             })

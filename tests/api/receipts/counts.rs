@@ -153,3 +153,52 @@ async fn a_kept_count_holds_until_something_of_it_changes() {
     super::unread(&bob, &first).await;
     assert_eq!(counts_everywhere(&bob, &group).await, (321, 32));
 }
+
+#[tokio::test]
+async fn who_reads_on_message_by_message_is_told_what_rest_counts() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    let mut phone = bob.connect().await;
+    let mut messages = Vec::new();
+    for n in 0..6 {
+        messages.push(alice.say(&group, &n.to_string()).await);
+        bob.say(&group, "own").await;
+        // Where things are named anew the service itself says so.
+        let name = json!({ "name": format!("Group {n}") });
+        let path = format!("/api/conversations/{group}");
+        alice.patch(&path, name).await.expect(200);
+        for names in [&["bob"][..], &["@all"], &["@here"], &["alice"]] {
+            messages.push(send(&alice, &group, mention(names)).await);
+        }
+        let hush = json!({ "content": "hush", "silent": true, "mentions": ["bob"] });
+        messages.push(send(&alice, &group, hush).await);
+        let long = json!({ "content": "ends one day", "ttlSeconds": 3600, "mentions": ["bob"] });
+        messages.push(send(&alice, &group, long).await);
+    }
+    let path_of = |message: &serde_json::Value| format!("/api/messages/{}", id(message));
+    for index in [9, 17, 30] {
+        alice.delete(&path_of(&messages[index])).await.expect(204);
+    }
+    let back = format!("{}/restore", path_of(&messages[17]));
+    alice.post(&back, json!({})).await.expect(200);
+    for (index, message) in messages.iter().enumerate() {
+        if index == 5 || index == 20 {
+            // What was counted before does not hold any more.
+            let gone = &messages[index + 8];
+            alice.delete(&path_of(gone)).await.expect(204);
+        }
+        if index == 12 {
+            alice.say(&group, "one more").await;
+        }
+        read(&bob, message).await;
+        let told = phone
+            .find("the badge", |frame| {
+                frame["event"] == "conversation:read"
+                    && frame["data"]["upToMessageId"] == message["id"]
+            })
+            .await;
+        let counted = counts_everywhere(&bob, &group).await;
+        assert_eq!(pair(&told["data"]), counted, "after message {index}");
+    }
+}

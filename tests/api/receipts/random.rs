@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-use super::{counts_everywhere, id, read, read_all, send, unread};
+use super::{counts_everywhere, id, pair, read, read_all, send, unread};
 use crate::support::{Service, random_seed};
 
 struct Sent {
@@ -26,9 +26,13 @@ async fn counts_are_those_of_a_model_after_anything() {
         service.user("carol").await,
     ];
     let group = service.group(&users[0], &[&users[1], &users[2]]).await;
+    let mut devices = Vec::new();
+    for user in &users {
+        devices.push(user.connect().await);
+    }
     let mut watermarks = [0_u64; 3];
     let mut sent: Vec<Sent> = Vec::new();
-    for round in 0..150 {
+    for round in 0..200 {
         let who = random.random_range(0..3);
         let one = sent
             .choose(&mut random)
@@ -50,11 +54,17 @@ async fn counts_are_those_of_a_model_after_anything() {
                 });
             }
             (5, Some((seq, message))) => {
-                // The owner may delete anything.
-                let path = format!("/api/messages/{}", id(&message));
-                users[0].delete(&path).await.expect(204);
+                // The owner may delete anything, and bring it back.
                 let found = sent.iter_mut().find(|one| one.seq == seq);
-                found.expect("was sent").is_deleted = true;
+                let found = found.expect("was sent");
+                let path = format!("/api/messages/{}", id(&message));
+                if found.is_deleted {
+                    let path = format!("{path}/restore");
+                    users[0].post(&path, json!({})).await.expect(200);
+                } else {
+                    users[0].delete(&path).await.expect(204);
+                }
+                found.is_deleted = !found.is_deleted;
             }
             (6, Some((seq, message))) => {
                 unread(&users[who], &message).await;
@@ -69,7 +79,18 @@ async fn counts_are_those_of_a_model_after_anything() {
             }
             (_, Some((seq, message))) => {
                 read(&users[who], &message).await;
+                let has_moved = watermarks[who] < seq;
                 watermarks[who] = watermarks[who].max(seq);
+                if has_moved {
+                    let told = devices[who]
+                        .find("the badge", |frame| {
+                            frame["event"] == "conversation:read"
+                                && frame["data"]["upToMessageId"] == message["id"]
+                        })
+                        .await;
+                    let expected = model(&sent, &watermarks, who);
+                    assert_eq!(pair(&told["data"]), expected, "seed {seed}, round {round}");
+                }
             }
         }
         let who = random.random_range(0..3);

@@ -18,7 +18,7 @@ use crate::{
 /// How many entries are looked at to see whether a refusal rests on all of them. With more, the log is read anew anyway.
 const TAIL: usize = 100;
 /// How many reads of what commands are about are under way at once.
-const MAX_READS: usize = 4;
+const MAX_READS: usize = 1;
 /// The most things of one such read.
 const MAX_TARGETS: usize = 256;
 

@@ -1,0 +1,271 @@
+//! Takes commands to the processes that write for their shards: group commit over the wire.
+//!
+//! Commands of many shards go to one process together, and while a group is under way the next one gathers. Within a shard the order in which commands
+//! were taken in is kept, also when its writer changes: nothing of a shard goes one way while something of it is still under way on another.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use metrics::counter;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Results;
+use crate::{
+    bus::{Bus, nodes},
+    domain::{
+        Result,
+        command::{Outcome, Reply, Request, Writers},
+        entry::SHARDS,
+    },
+};
+
+/// How long the owner may take. Then the asking process appends itself, so it must leave time for that.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(900);
+/// The most commands of one hand-over.
+const MAX_BATCH: usize = 256;
+/// From how many bytes on nothing more is added to a hand-over; the server takes 1 MiB at most by default, and a command is far smaller than the rest.
+const MAX_BATCH_BYTES: usize = 200 * 1024;
+
+/// Where the commands of a shard go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// To the writer of this process.
+    Local,
+    /// To another process.
+    Node(Arc<str>),
+}
+
+/// The commands of one shard.
+#[derive(Default)]
+struct Lane {
+    /// Those that were not sent on yet, in order.
+    waiting: VecDeque<(Request, Reply)>,
+    /// How many are under way, and by which way.
+    under_way: usize,
+    way: Option<Way>,
+}
+
+/// What a task of the courier tells it.
+struct Done {
+    /// How many commands of which shard were answered.
+    shards: Vec<(u8, usize)>,
+    /// The process that has answered, if it was another.
+    node: Option<Arc<str>>,
+}
+
+/// A group on its way to another process.
+#[derive(Default)]
+struct Group {
+    commands: Vec<(Request, Reply)>,
+    payload: Vec<u8>,
+}
+
+/// All that waits and is under way. One task owns it, so every decision is taken in one order.
+pub(super) struct Courier {
+    bus: Bus,
+    local: Arc<dyn Writers>,
+    nodes: nodes::Writers,
+    lanes: Vec<Lane>,
+    /// The processes that have not answered their group yet.
+    busy: Vec<Arc<str>>,
+    done: mpsc::UnboundedSender<Done>,
+}
+
+impl Courier {
+    /// Starts the task; it ends with the handle, when everything is answered.
+    pub(super) fn start(
+        bus: Bus,
+        local: Arc<dyn Writers>,
+        nodes: nodes::Writers,
+    ) -> mpsc::UnboundedSender<(Request, Reply)> {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (done, events) = mpsc::unbounded_channel();
+        let courier = Self {
+            bus,
+            local,
+            nodes,
+            lanes: (0..SHARDS).map(|_| Lane::default()).collect(),
+            busy: Vec::new(),
+            done,
+        };
+        tokio::spawn(courier.run(inbox, events));
+        commands
+    }
+
+    async fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<(Request, Reply)>,
+        mut events: mpsc::UnboundedReceiver<Done>,
+    ) {
+        let mut arrived = Vec::new();
+        let mut is_open = true;
+        while is_open || self.lanes.iter().any(Lane::is_occupied) {
+            tokio::select! {
+                count = inbox.recv_many(&mut arrived, MAX_BATCH), if is_open => is_open = count > 0,
+                Some(done) = events.recv() => self.note(done),
+            }
+            // What has been answered meanwhile makes room, before anything is sent on.
+            while let Ok(done) = events.try_recv() {
+                self.note(done);
+            }
+            for (request, reply) in arrived.drain(..) {
+                let shard = usize::from(request.owner.shard());
+                self.lanes[shard].waiting.push_back((request, reply));
+            }
+            self.send_on();
+        }
+    }
+
+    fn note(&mut self, done: Done) {
+        for (shard, count) in done.shards {
+            self.lanes[usize::from(shard)].under_way -= count;
+        }
+        if let Some(node) = done.node {
+            self.busy.retain(|busy| *busy != node);
+        }
+    }
+
+    /// Sends on what may go.
+    fn send_on(&mut self) {
+        let mut groups: HashMap<Arc<str>, Group> = HashMap::new();
+        for shard in 0..SHARDS {
+            if self.lanes[usize::from(shard)].waiting.is_empty() {
+                continue;
+            }
+            let way = self.way_of(shard);
+            let lane = &mut self.lanes[usize::from(shard)];
+            if lane.under_way > 0 && lane.way.as_ref() != Some(&way) {
+                continue;
+            }
+            let sent = match &way {
+                Way::Local => {
+                    let commands = lane.waiting.drain(..);
+                    let answers: Vec<_> = commands
+                        .map(|(request, reply)| watched(&*self.local, request, reply))
+                        .collect();
+                    let (sent, done) = (answers.len(), self.done.clone());
+                    tokio::spawn(async move {
+                        join_all(answers).await;
+                        let _ = done.send(Done {
+                            shards: vec![(shard, sent)],
+                            node: None,
+                        });
+                    });
+                    sent
+                }
+                Way::Node(node) if self.busy.contains(node) => continue,
+                Way::Node(node) => {
+                    let group = groups.entry(Arc::clone(node)).or_default();
+                    group.fill(&mut lane.waiting)
+                }
+            };
+            lane.under_way += sent;
+            lane.way = Some(way);
+        }
+        groups.retain(|_, group| !group.commands.is_empty());
+        for (node, group) in groups {
+            self.busy.push(Arc::clone(&node));
+            self.hand_over(node, group);
+        }
+    }
+
+    fn way_of(&self, shard: u8) -> Way {
+        let owner = self.nodes.owner_of(shard);
+        match owner {
+            Some(owner) if owner != self.nodes.me && self.bus.is_connected() => Way::Node(owner),
+            _ => Way::Local,
+        }
+    }
+
+    /// Hands a group over and answers its callers. What the other process does not answer is appended here.
+    fn hand_over(&self, node: Arc<str>, group: Group) {
+        let Group {
+            commands,
+            mut payload,
+        } = group;
+        payload.push(b']');
+        counter!("chat_hand_overs_total").increment(commands.len() as u64);
+        let mut shards: HashMap<u8, usize> = HashMap::new();
+        for (request, _) in &commands {
+            *shards.entry(request.owner.shard()).or_default() += 1;
+        }
+        let (bus, local, done) = (self.bus.clone(), Arc::clone(&self.local), self.done.clone());
+        tokio::spawn(async move {
+            match ask(&bus, &node, payload.into(), commands.len()).await {
+                Some(results) => {
+                    for ((_, reply), result) in commands.into_iter().zip(results) {
+                        let _ = reply.send(result);
+                    }
+                }
+                None => {
+                    counter!("chat_hand_overs_failed_total").increment(commands.len() as u64);
+                    let answers = commands
+                        .into_iter()
+                        .map(|(request, reply)| watched(&*local, request, reply));
+                    join_all(answers.collect::<Vec<_>>()).await;
+                }
+            }
+            let _ = done.send(Done {
+                shards: shards.into_iter().collect(),
+                node: Some(node),
+            });
+        });
+    }
+}
+
+impl Lane {
+    fn is_occupied(&self) -> bool {
+        self.under_way > 0 || !self.waiting.is_empty()
+    }
+}
+
+impl Group {
+    /// Takes as many as fit. Answers how many.
+    fn fill(&mut self, waiting: &mut VecDeque<(Request, Reply)>) -> usize {
+        let before = self.commands.len();
+        while self.commands.len() < MAX_BATCH && self.payload.len() < MAX_BATCH_BYTES {
+            let Some((request, reply)) = waiting.pop_front() else {
+                break;
+            };
+            if reply.is_closed() {
+                // The caller has given up; nobody would learn of it.
+                continue;
+            }
+            self.payload.push(match self.commands.is_empty() {
+                true => b'[',
+                false => b',',
+            });
+            // A command is made of texts and numbers, and writing to memory does not fail. If it did, the owner could not read the group, and all of
+            // it were appended here.
+            let _ = serde_json::to_writer(&mut self.payload, &request);
+            self.commands.push((request, reply));
+        }
+        self.commands.len() - before
+    }
+}
+
+async fn ask(bus: &Bus, node: &str, payload: Bytes, count: usize) -> Option<Vec<Result<Outcome>>> {
+    let subject = bus.subjects.commands(node);
+    let answer = tokio::time::timeout(HAND_OVER_TIMEOUT, bus.client.request(subject, payload));
+    let Results(results) = serde_json::from_slice(&answer.await.ok()?.ok()?.payload).ok()?;
+    (results.len() == count).then_some(results)
+}
+
+/// Gives a command to the writer of this process. What is answered tells when its caller has been answered, or given up.
+fn watched(local: &dyn Writers, request: Request, reply: Reply) -> oneshot::Receiver<()> {
+    let (done, is_done) = oneshot::channel();
+    let (sender, outcome) = oneshot::channel();
+    local.submit(request, sender);
+    tokio::spawn(async move {
+        if let Ok(outcome) = outcome.await {
+            let _ = reply.send(outcome);
+        }
+        let _ = done.send(());
+    });
+    is_done
+}

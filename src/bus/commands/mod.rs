@@ -1,0 +1,69 @@
+//! The way of a command to the writer of its shard.
+//!
+//! Appends of one conversation meet in one process, because several that write the same busy log keep refusing one another's numbers. Who that is, is a hint:
+//! when the owner does not answer, or NATS is down, the asking process appends itself, and the index decides. The event's id was given where the command
+//! entered, so a command that is handed over twice is appended once.
+//!
+//! Cast: `courier` takes commands to other processes, in groups; `serve` takes those of other processes in.
+
+mod courier;
+mod serve;
+
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+pub use serve::serve;
+
+use super::{Bus, nodes};
+use crate::domain::{
+    Result,
+    command::{Outcome, Reply, Request, Writers},
+};
+use courier::Courier;
+
+/// Takes commands to the writer of their shard: this process's own, or another's.
+pub struct Router {
+    bus: Bus,
+    local: Arc<dyn Writers>,
+    nodes: nodes::Writers,
+    courier: OnceLock<mpsc::UnboundedSender<(Request, Reply)>>,
+}
+
+/// What became of a group, command by command.
+#[derive(Serialize, Deserialize)]
+struct Results(Vec<Result<Outcome>>);
+
+impl Router {
+    /// A router that writes with `local` where this process is the owner or must help itself.
+    pub fn new(bus: Bus, local: Arc<dyn Writers>, nodes: nodes::Writers) -> Self {
+        Self {
+            bus,
+            local,
+            nodes,
+            courier: OnceLock::new(),
+        }
+    }
+
+    fn courier(&self) -> &mpsc::UnboundedSender<(Request, Reply)> {
+        self.courier.get_or_init(|| {
+            let (local, nodes) = (Arc::clone(&self.local), self.nodes.clone());
+            Courier::start(self.bus.clone(), local, nodes)
+        })
+    }
+}
+
+impl Writers for Router {
+    fn submit(&self, request: Request, reply: Reply) {
+        // With one process there is nothing to hand over, and nobody between caller and writer.
+        let is_alone = self.nodes.living.borrow()[..] == [Arc::clone(&self.nodes.me)];
+        if is_alone && self.courier.get().is_none() {
+            self.local.submit(request, reply);
+        } else if let Err(mpsc::error::SendError((request, reply))) =
+            self.courier().send((request, reply))
+        {
+            self.local.submit(request, reply);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Takes in the commands that other processes hand to this one.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::Message;
+use futures_util::{StreamExt, future::join_all};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::Results;
+use crate::{
+    bus::Bus,
+    domain::{
+        DomainError,
+        command::{Request, Writers},
+    },
+};
+
+/// The pause before listening is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Takes the commands that are handed to the process `me`, until `stop`. Then askers hear at once that nobody listens, and append themselves.
+pub async fn serve(bus: Bus, local: Arc<dyn Writers>, me: Arc<str>, stop: CancellationToken) {
+    let subject = bus.subjects.commands(&me);
+    let listen = async {
+        loop {
+            match bus.client.subscribe(subject.clone()).await {
+                Ok(mut commands) => {
+                    while let Some(message) = commands.next().await {
+                        take(&bus, &*local, message);
+                    }
+                }
+                Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = listen => {}
+    }
+}
+
+/// Submits at once, so that the order on the wire is the order of the writer, and answers when all is known.
+fn take(bus: &Bus, local: &dyn Writers, message: Message) {
+    let Some(reply_to) = message.reply else {
+        return;
+    };
+    let Ok(requests) = serde_json::from_slice::<Vec<Request>>(&message.payload) else {
+        // Without an answer the asking process appends itself: versions differ for the time of an upgrade.
+        tracing::warn!("commands of another process cannot be read");
+        return;
+    };
+    let outcomes: Vec<_> = requests
+        .into_iter()
+        .map(|request| {
+            let (reply, outcome) = oneshot::channel();
+            local.submit(request, reply);
+            outcome
+        })
+        .collect();
+    let client = bus.client.clone();
+    tokio::spawn(async move {
+        let results = join_all(outcomes)
+            .await
+            .into_iter()
+            .map(|outcome| outcome.unwrap_or_else(|_| Err(DomainError::store_unavailable())))
+            .collect();
+        if let Ok(payload) = serde_json::to_vec(&Results(results)) {
+            let _ = client.publish(reply_to, payload.into()).await;
+        }
+    });
+}
