@@ -196,6 +196,28 @@ async fn what_a_user_chooses_is_what_others_see() {
 }
 
 #[tokio::test]
+async fn who_hides_and_shows_themselves_is_told_of_each_time() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    service.group(&alice, &[&bob]).await;
+    let mut b = bob.connect().await;
+    let mut ids = Vec::new();
+    let _a = alice.connect().await;
+    ids.push(told(&mut b, "alice").await["id"].clone());
+    for _ in 0..3 {
+        choose(&alice, json!({ "status": "invisible" })).await;
+        let gone = told(&mut b, "alice").await;
+        assert_eq!(gone["event"], "user:offline");
+        choose(&alice, json!({ "status": "online" })).await;
+        let back = told(&mut b, "alice").await;
+        assert_eq!(back["event"], "user:online");
+        assert!(!ids.contains(&back["id"]), "an id of its own: {back}");
+        ids.push(back["id"].clone());
+    }
+}
+
+#[tokio::test]
 async fn who_is_blocked_sees_somebody_who_is_offline() {
     let service = Service::start().await;
     let alice = service.user("alice").await;

@@ -98,7 +98,9 @@ impl Board {
             return None;
         }
         let since = self.entries(&user).map(|entry| entry.since).min();
-        let id = transition_id(known, since, &user, &shown);
+        // Who shows themselves again has been here all the time; the choice is what is new.
+        let chosen = self.entries(&user).map(|entry| entry.chosen.at).max();
+        let id = transition_id(known, since.zip(chosen), &user, &shown);
         let last_seen = shown.is_offline().then(|| {
             let left = self.left.get(&user).copied();
             left.map_or_else(Timestamp::now, Timestamp::from_millis)
@@ -145,14 +147,17 @@ fn score(name: &str, user: &UserId) -> u64 {
 /// The id of the event that follows `known`: the same for all who know the same.
 fn transition_id(
     known: Option<&Told>,
-    since: Option<i64>,
+    came_and_chose: Option<(i64, i64)>,
     user: &UserId,
     shown: &Shown,
 ) -> EventId {
     let mut hash = Sha256::new();
-    match (known.and_then(|known| known.id.as_ref()), since) {
+    match (known.and_then(|known| known.id.as_ref()), came_and_chose) {
         (Some(id), _) => hash.update(id.as_str()),
-        (None, Some(since)) => hash.update(since.to_be_bytes()),
+        (None, Some((came, chose))) => {
+            hash.update(came.to_be_bytes());
+            hash.update(chose.to_be_bytes());
+        }
         (None, None) => return EventId::generate(),
     }
     hash.update([shown.status as u8]);
