@@ -5,6 +5,7 @@
 
 mod api;
 mod complete;
+mod docs;
 mod faults;
 mod front;
 mod hosts;

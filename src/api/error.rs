@@ -253,20 +253,16 @@ impl ResponseError for ApiError {
 
 impl From<DomainError> for ApiError {
     fn from(error: DomainError) -> Self {
+        let message = error.public_message();
         match error {
             DomainError::NotFound(text) => Self::new(Code::NotFound, text),
             DomainError::Forbidden(text) => Self::new(Code::Forbidden, text),
             DomainError::Conflict(text) => Self::new(Code::Conflict, text),
             DomainError::Unavailable(text) => Self::new(Code::Unavailable, text),
             DomainError::Internal(text) => Self::internal(text),
-            DomainError::Validation(faults) => Self::new(
-                Code::ValidationError,
-                match faults.as_slice() {
-                    [fault] => format!("{} {}.", fault.field, fault.message),
-                    faults => format!("The request has {} faults; see details.", faults.len()),
-                },
-            )
-            .with_details(faults),
+            DomainError::Validation(faults) => {
+                Self::new(Code::ValidationError, message).with_details(faults)
+            }
         }
     }
 }

@@ -81,7 +81,10 @@ impl DomainError {
     pub fn public_message(&self) -> String {
         match self {
             Self::Internal(_) => "Something went wrong inside the service.".to_owned(),
-            Self::Validation(_) => "The request has faults; see details.".to_owned(),
+            Self::Validation(faults) => match faults.as_slice() {
+                [fault] => format!("{} {}.", fault.field, fault.message),
+                faults => format!("The request has {} faults; see details.", faults.len()),
+            },
             other => other.to_string(),
         }
     }

@@ -144,6 +144,10 @@ pub struct Token {
 /// # Errors
 /// [`DomainError::Validation`] naming the field.
 pub fn parse<T: DeserializeOwned>(data: &str) -> Result<T> {
+    // A list would be taken for the fields in their order.
+    if !data.trim_start().starts_with('{') {
+        return Err(DomainError::invalid("data", "must be an object"));
+    }
     if let Ok(value) = serde_json::from_str(data) {
         return Ok(value);
     }
@@ -151,17 +155,49 @@ pub fn parse<T: DeserializeOwned>(data: &str) -> Result<T> {
     let mut json = serde_json::Deserializer::from_str(data);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { "data".to_owned() } else { path };
-        DomainError::invalid(field, explain(error.inner()))
+        let text = error.inner().to_string();
+        // The fault of a name is told at the object that lacks it or has it too much.
+        let named = ["missing field `", "unknown field `"];
+        let name = named
+            .iter()
+            .find_map(|of| text.strip_prefix(of)?.split('`').next());
+        let field = match (name, path.as_str()) {
+            (None, ".") => "data".to_owned(),
+            (Some(name), ".") => name.to_owned(),
+            (Some(name), path) if path != name && !path.ends_with(&format!(".{name}")) => {
+                format!("{path}.{name}")
+            }
+            _ => path,
+        };
+        DomainError::invalid(field, explain(&text))
     })
 }
 
-/// What is wrong, without where in the text and without what was sent.
-fn explain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
+/// What is wrong, in the words of REST: without where in the text and without what was sent.
+fn explain(text: &str) -> String {
     let text = text.split(" at line ").next().unwrap_or_default();
+    if text.starts_with("missing field") {
+        return "is required".to_owned();
+    }
+    if text.starts_with("unknown field") {
+        return "is not a known field".to_owned();
+    }
+    if text.starts_with("duplicate field") {
+        return "must be given once".to_owned();
+    }
+    if text.contains("escape") || text.contains("surrogate") {
+        return "has an escape that is no character".to_owned();
+    }
     if text.starts_with("invalid type") || text.starts_with("invalid value") {
         let expected = text.split("expected ").nth(1).unwrap_or("another type");
+        let expected = match expected {
+            "a sequence" => "a list",
+            "a map" => "an object",
+            "a boolean" => "true or false",
+            text if text.starts_with("struct ") => "an object",
+            text if text.starts_with(['u', 'i']) => "a whole number",
+            text => text,
+        };
         return format!("must be {expected}");
     }
     text.replace('`', "")

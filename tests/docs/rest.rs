@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::contract::operations,
-    support::{Front, INTERNAL_SECRET, Node, Service, eventually_within, mortal},
+    support::{Front, INTERNAL_SECRET, Nats, Node, Service, eventually_within, mortal},
 };
 
 /// The documents whose commands are run, in this order.
@@ -82,26 +82,36 @@ impl Shell {
     }
 }
 
-/// Waits for what a block takes for granted, which only time brings.
+/// Waits for what a block takes for granted and only time brings.
 async fn prepare(node: &Node, commands: &str) {
-    let host = node.internal();
-    let (path, list) = if commands.contains("/erasure") || commands.contains("dead-letters?") {
+    let (path, list) = if commands.contains("/dead-letters") {
         ("/api/admin/webhooks/dead-letters", "deadLetters")
+    } else if commands.contains("/deliveries") {
+        ("/api/admin/webhooks", "webhooks")
     } else {
         return;
     };
-    if commands.contains("dead-letters?") {
-        eventually_within(Duration::from_secs(30), "a dead letter", || async {
-            let page = host.get(path).await.expect(200);
-            (!page[list].as_array()?.is_empty()).then_some(())
-        })
-        .await;
-    }
+    let host = node.internal();
+    eventually_within(Duration::from_secs(30), list, || async {
+        let page = host.get(path).await.expect(200);
+        let first = page[list].as_array()?.last()?;
+        let Some(id) = first["id"].as_str().filter(|_| list == "webhooks") else {
+            return Some(());
+        };
+        let page = host.get(&format!("{path}/{id}/deliveries")).await;
+        (!page.expect(200)["deliveries"].as_array()?.is_empty()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_answers_as_shown_and_every_operation_has_one() {
-    let service = Service::start().await;
+    let nats = Nats::with_hosts(&["shop"]).await;
+    let service = Service::builder()
+        .nats(&nats)
+        .env("NATS_SUBJECT_PREFIX", "chat")
+        .start()
+        .await;
     let front = Front::before(&[&service], &[&service]).await;
     let mut faults = Vec::new();
     for name in DOCUMENTS {
@@ -117,7 +127,7 @@ async fn every_command_answers_as_shown_and_every_operation_has_one() {
             let printed = shell.run(&block.text);
             let at = format!("{name}:{}", block.line);
             let next = blocks.get(n + 1);
-            let shown = match next.filter(|next| next.follows && next.language == "json") {
+            let shown = match next.filter(|next| next.follows && next.language != "sh") {
                 Some(next) => shown::all(&next.text),
                 None if printed.contains("\"statusCode\"") => Err("is refused".to_owned()),
                 None => continue,
@@ -149,9 +159,9 @@ async fn every_command_answers_as_shown_and_every_operation_has_one() {
     let missing: Vec<String> = operations()
         .into_iter()
         .filter(|operation| {
-            !taken.iter().any(|(method, path)| {
-                *method == operation.method && is_of(path, &operation.path)
-            })
+            !taken
+                .iter()
+                .any(|(method, path)| *method == operation.method && is_of(path, &operation.path))
         })
         .map(|operation| format!("{} {}", operation.method, operation.path))
         .collect();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -9,7 +10,7 @@ use super::{
     blocks, read,
     shown::{self, Like, Names, Shown},
 };
-use crate::support::{Connect, Service, Socket, TokenBy, User, eventually};
+use crate::support::{Connect, Service, Socket, User};
 
 /// Commands have a `>` before them, what comes back a `<`. A frame goes on in the lines that have neither.
 fn conversation(text: &str) -> Vec<(bool, String)> {
@@ -48,24 +49,27 @@ fn pushed(document: &str) -> BTreeMap<String, Vec<Shown>> {
     found
 }
 
-/// What must happen before an event that is shown to Alice comes.
+/// Lets Bob do what an event that is shown to Alice tells of.
 async fn provoke(bob: &User, event: &str) {
-    if event == "user:online" {
-        let status = json!({ "status": "busy", "text": "On the phone" });
-        let path = "/api/users/me/status";
-        bob.request("PUT".parse().expect("a method"), path, Some(status))
-            .await
-            .expect(200);
-    }
+    let status = match event {
+        "user:online" => json!({ "status": "busy", "text": "On the phone" }),
+        "user:away" => json!({ "status": "away" }),
+        "user:offline" => json!({ "status": "invisible" }),
+        _ => return,
+    };
+    bob.request(Method::PUT, "/api/users/me/status", Some(status))
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
 async fn every_command_has_an_example_and_each_is_answered_as_shown() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
-    let (bob, carol) = (service.user("bob").await, service.user("carol").await);
+    let bob = service.user("bob").await;
+    service.user("carol").await;
     let group = service.group(&alice, &[&bob]).await;
-    let mut others = vec![bob.connect().await];
+    let _bob = bob.connect().await;
     let mut socket = alice.connect().await;
     let mut names = Names::default();
     let mut commands = BTreeSet::from(["authenticate".to_owned()]);
@@ -76,8 +80,11 @@ async fn every_command_has_an_example_and_each_is_answered_as_shown() {
             let shown = shown::all(&frame).expect("a frame").remove(0);
             let text = |name: &str| shown.field(name).and_then(Shown::text).unwrap_or_default();
             let event = text("event").to_owned();
-            let real = if is_command {
-                if let Some(shown) = shown.field("data").and_then(|of| of.field("conversationId")) {
+            if is_command {
+                if let Some(shown) = shown
+                    .field("data")
+                    .and_then(|of| of.field("conversationId"))
+                {
                     names.bind(shown.text().expect("an id"), &group);
                 }
                 let token = service.token("alice").sign();
@@ -85,15 +92,15 @@ async fn every_command_has_an_example_and_each_is_answered_as_shown() {
                 socket.raw(Message::text(frame));
                 commands.insert(event);
                 continue;
-            } else if event == "ack" {
+            }
+            let real = if event == "ack" {
                 let id = text("id").to_owned();
                 let what = format!("the answer to {id}");
-                socket.find(&what, |of| of["event"] == "ack" && of["id"] == *id).await
+                socket
+                    .find(&what, |of| of["event"] == "ack" && of["id"] == *id)
+                    .await
             } else {
                 provoke(&bob, &event).await;
-                if event == "user:offline" {
-                    others.clear();
-                }
                 socket.next(&event).await
             };
             let real = Shown::from(real);
@@ -102,9 +109,8 @@ async fn every_command_has_an_example_and_each_is_answered_as_shown() {
             }
         }
     }
-    drop(carol);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    let known: BTreeSet<String> = chat_service::ws::COMMANDS
+    let known: BTreeSet<String> = chat_service::ws::command::COMMANDS
         .iter()
         .map(|name| (*name).to_owned())
         .collect();
@@ -115,67 +121,97 @@ async fn every_command_has_an_example_and_each_is_answered_as_shown() {
 async fn everything(service: Service) -> Vec<Value> {
     let alice = service.user("alice").await;
     let (bob, carol) = (service.user("bob").await, service.user("carol").await);
-    let mut sockets = Vec::new();
     let mut frames = Vec::new();
-    for user in [&alice, &bob, &carol] {
-        let socket = user.connect().await;
-        frames.push(socket.connected.clone());
-        sockets.push(socket);
-    }
-    let group = service.group_with(&alice, &[&bob], json!({ "name": "Short" })).await;
-    let send = |content: &'static str| json!({ "conversationId": group, "content": content });
-    let first = sockets[0].ok("message:send", send("one")).await["message"]["id"].clone();
-    let second = sockets[0].ok("message:send", send("two")).await["message"]["id"].clone();
-    let of_first = json!({ "messageId": first });
+    service.group(&alice, &[&bob]).await;
+    let mut a = alice.connect().await;
+    frames.push(json!({ "event": "connected", "data": a.connected }));
+    let (mut b, mut c) = (bob.connect().await, carol.connect().await);
+    let group = service.group(&alice, &[&bob]).await;
     let here = json!({ "conversationId": group });
-    for what in ["typing:start", "recording:start"] {
-        sockets[0].ok(what, here.clone()).await;
+    let hello = json!({ "conversationId": group, "content": "hello", "clientMessageId": "c-1" });
+    let message = a.ok("message:send", hello).await["message"]["id"].clone();
+    let it = json!({ "messageId": message });
+    let thumb = json!({ "messageId": message, "emoji": "👍" });
+    for (command, data) in [("typing:start", &here), ("recording:start", &here)] {
+        a.ok(command, data.clone()).await;
     }
-    sockets[1].ok("message:delivered", of_first.clone()).await;
-    sockets[1].ok("message:read", of_first.clone()).await;
-    sockets[1].ok("reaction:add", json!({ "messageId": first, "emoji": "👍" })).await;
-    sockets[1].ok("reaction:remove", json!({ "messageId": first, "emoji": "👍" })).await;
-    sockets[0].ok("message:edit", json!({ "messageId": first, "content": "changed" })).await;
-    sockets[0].ok("message:delete", of_first).await;
-    let first = first.as_str().expect("an id");
-    let second = second.as_str().expect("an id");
-    let path = |rest: &str| format!("/api/conversations/{group}{rest}");
-    for (user, method, path, body) in [
-        (&alice, "POST", format!("/api/messages/{first}/restore"), None),
-        (&alice, "PUT", format!("/api/messages/{second}/pin"), None),
-        (&alice, "DELETE", format!("/api/messages/{second}/pin"), None),
-        (&bob, "PATCH", path("/me"), Some(json!({ "draft": "I wonder" }))),
-        (&bob, "PATCH", path("/me"), Some(json!({ "muted": true }))),
-        (&alice, "PATCH", path(""), Some(json!({ "name": "Other" }))),
-        (&alice, "POST", path("/participants"), Some(json!({ "userIds": ["carol"] }))),
-        (&alice, "PATCH", path("/participants/carol"), Some(json!({ "role": "admin" }))),
-        (&bob, "PUT", "/api/users/me/status".to_owned(), Some(json!({ "status": "busy", "text": "On the phone" }))),
-        (&bob, "PUT", "/api/users/me/status".to_owned(), Some(json!({ "status": "away" }))),
-        (&alice, "DELETE", path("/participants/carol"), None),
+    for (command, data) in [
+        ("message:delivered", &it),
+        ("message:read", &it),
+        ("reaction:add", &thumb),
+        ("reaction:remove", &thumb),
     ] {
-        let method = method.parse().expect("a method");
+        b.ok(command, data.clone()).await;
+    }
+    let edit = json!({ "messageId": message, "content": "changed" });
+    a.ok("message:edit", edit).await;
+    a.ok("message:delete", it).await;
+    let of_it = |rest: &str| format!("/api/messages/{}{rest}", message.as_str().expect("an id"));
+    let path = |rest: &str| format!("/api/conversations/{group}{rest}");
+    let carol_too = json!({ "userIds": ["carol"] });
+    for (user, method, path, body) in [
+        (&alice, Method::POST, of_it("/restore"), None),
+        (&alice, Method::PUT, of_it("/pin"), None),
+        (&alice, Method::DELETE, of_it("/pin"), None),
+        (
+            &bob,
+            Method::PATCH,
+            path("/me"),
+            Some(json!({ "draft": "I wonder" })),
+        ),
+        (
+            &bob,
+            Method::PATCH,
+            path("/me"),
+            Some(json!({ "muted": true })),
+        ),
+        (
+            &alice,
+            Method::PATCH,
+            path(""),
+            Some(json!({ "name": "Other" })),
+        ),
+        (&alice, Method::POST, path("/participants"), Some(carol_too)),
+        (
+            &alice,
+            Method::PATCH,
+            path("/participants/carol"),
+            Some(json!({ "role": "admin" })),
+        ),
+        (&alice, Method::DELETE, path("/participants/carol"), None),
+    ] {
         let answer = user.request(method, &path, body).await;
         assert!(answer.status < 300, "{path}: {answer}");
     }
-    sockets[0].raw(Message::text("no frame"));
-    frames.push(sockets[0].next("error").await);
-    frames.push(sockets[0].next("user:away").await);
-    let status = json!({ "status": "invisible" });
-    let path = "/api/users/me/status";
-    let method = "PUT".parse().expect("a method");
-    bob.request(method, path, Some(status)).await.expect(200);
-    frames.push(sockets[0].next("user:offline").await);
-    alice.delete(&format!("/api/conversations/{group}")).await.expect(204);
-    frames.push(sockets[0].next("conversation:removed").await);
-    // A cursor of nobody.
-    let mut lost = Socket::open(service.ws_url(), &Connect { token: Some(alice.token.clone()), resume: Some("nonsense".to_owned()), token_by: TokenBy::Header, ..Connect::default() })
+    for event in ["user:online", "user:away", "user:offline"] {
+        provoke(&bob, event).await;
+        let is_of_bob =
+            |frame: &Value| frame["event"] == *event && frame["data"]["userId"] == "bob";
+        let wanted = |frame: &Value| {
+            is_of_bob(frame) && (event != "user:online" || frame["data"]["text"].is_string())
+        };
+        frames.push(a.find(event, wanted).await);
+    }
+    a.raw(Message::text("no frame"));
+    frames.push(a.next("error").await);
+    alice.delete(&path("")).await.expect(204);
+    for socket in [&mut a, &mut b, &mut c] {
+        frames.push(socket.next("conversation:removed").await);
+    }
+    let lost = Connect {
+        token: Some(alice.token.clone()),
+        resume: Some("nonsense".to_owned()),
+        ..Connect::default()
+    };
+    let mut lost = Socket::open(service.ws_url(), &lost)
         .await
-        .unwrap_or_else(|_| panic!("it opens"));
+        .ok()
+        .expect("it opens");
     frames.push(lost.next("sync:reset").await);
     service.begin_stop();
-    frames.push(sockets[0].next("reconnect").await);
-    for socket in &mut sockets {
-        frames.extend(socket.drain().await);
+    frames.push(a.next("reconnect").await);
+    for socket in [&mut a, &mut b, &mut c] {
+        frames.extend(socket.take_arrived());
     }
     frames
 }
@@ -192,8 +228,10 @@ async fn every_event_has_an_example_and_comes_as_shown() {
             .map(|frame| Shown::from(frame.clone()))
             .collect();
         for example in examples {
-            let tried = real.iter().map(|real| example.against(real, Like::Form, &mut Names::default()));
-            let why: Vec<String> = tried.clone().filter_map(Result::err).collect();
+            let tried = real
+                .iter()
+                .map(|real| example.against(real, Like::Form, &mut Names::default()));
+            let why: Vec<String> = tried.filter_map(Result::err).collect();
             if why.len() == real.len() {
                 faults.push(format!("{event}: {why:?}"));
             }
@@ -201,5 +239,14 @@ async fn every_event_has_an_example_and_comes_as_shown() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let document: Value = serde_json::from_str(&read("openapi/asyncapi.json")).expect("JSON");
-    let _ = document;
+    let messages = &document["components"]["messages"];
+    let known: BTreeSet<&str> = messages
+        .as_object()
+        .expect("messages")
+        .iter()
+        .filter(|(name, _)| name.starts_with("Push"))
+        .filter_map(|(_, message)| message["name"].as_str())
+        .collect();
+    let examples: BTreeSet<&str> = shown.keys().map(String::as_str).collect();
+    assert_eq!(examples, known, "an example for each event");
 }

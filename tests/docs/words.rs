@@ -16,7 +16,10 @@ fn documents() -> Vec<String> {
     for folder in ["docs", "examples"] {
         let mut folders = vec![PathBuf::from(folder)];
         while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(root.join(&folder)).expect("a folder").flatten() {
+            for entry in fs::read_dir(root.join(&folder))
+                .expect("a folder")
+                .flatten()
+            {
                 let path = folder.join(entry.file_name());
                 if entry.path().is_dir() && entry.file_name() != "node_modules" {
                     folders.push(path);
@@ -144,7 +147,10 @@ fn no_table_says_a_thing_twice() {
 #[test]
 fn the_readme_lists_every_operation() {
     let readme = read("README.md");
-    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with('|')).collect();
+    let rows: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .collect();
     let mut missing = Vec::new();
     for operation in operations() {
         let is_there = rows.iter().any(|row| {

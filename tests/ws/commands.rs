@@ -98,14 +98,10 @@ async fn wrong_input_is_refused_naming_the_field() {
         let error = socket.refused(event, data.clone()).await;
         assert_eq!(error["code"], "VALIDATION_ERROR", "{event} {data}: {error}");
         let details = error["details"].as_array().cloned().unwrap_or_default();
-        let names_field = |detail: &serde_json::Value| {
-            let text = detail.to_string();
-            detail["field"] == field || (detail["field"] == "data" && text.contains(field))
-        };
-        assert!(
-            details.iter().any(names_field),
-            "{event} must name {field}: {error}"
-        );
+        assert_eq!(details.len(), 1, "{event} {data}: {error}");
+        assert_eq!(details[0]["field"], field, "{event} {data}: {error}");
+        let why = details[0]["message"].as_str().expect("a message");
+        assert_eq!(error["message"], format!("{field} {why}."));
     }
     // Fields that are not part of the contract are refused, never stored.
     for field in ["senderId", "seq", "createdAt", "id", "$where"] {
@@ -113,6 +109,29 @@ async fn wrong_input_is_refused_naming_the_field() {
         data[field] = json!("evil");
         let error = socket.refused("message:send", data).await;
         assert_eq!(error["code"], "VALIDATION_ERROR", "{field}: {error}");
+        let detail = json!({ "field": field, "message": "is not a known field" });
+        assert_eq!(error["details"][0], detail);
+    }
+    for (event, data, message) in [
+        (
+            "message:edit",
+            json!({ "content": "x" }),
+            "messageId is required.",
+        ),
+        ("message:edit", json!([]), "data must be an object."),
+        (
+            "presence:subscribe",
+            json!({ "userIds": "bob" }),
+            "userIds must be a list.",
+        ),
+        (
+            "messages:list",
+            json!({ "conversationId": conversation, "limit": "ten" }),
+            "limit must be a whole number.",
+        ),
+    ] {
+        let error = socket.refused(event, data).await;
+        assert_eq!(error["message"], message, "{event}");
     }
     assert!(alice.history(&conversation).await.is_empty());
 }
