@@ -309,13 +309,33 @@ fn check_name(name: Option<&String>, faults: &mut Faults) {
     );
 }
 
-/// Notes a link that is too long or empty.
-pub(super) fn check_url(field: &'static str, url: Option<&String>, faults: &mut Faults) {
+/// Notes a link that is too long or empty, or would run as a program where a page makes a link of it.
+pub(super) fn check_url(
+    field: impl Into<String> + Clone,
+    url: Option<&String>,
+    faults: &mut Faults,
+) {
     faults.when(
         url.is_some_and(|url| !(1..=MAX_URL).contains(&url.chars().count())),
-        field,
+        field.clone(),
         "must have 1 to 2,048 characters",
     );
+    faults.when(
+        url.is_some_and(|url| is_program(url)),
+        field,
+        "must be a link, not a program",
+    );
+}
+
+/// Whether a browser would run `url`. It looks past white space and control characters, so this does, too.
+pub(super) fn is_program(url: &str) -> bool {
+    let scheme = url.split(':').next().unwrap_or_default();
+    let scheme: String = scheme
+        .chars()
+        .filter(|c| !c.is_control() && !c.is_whitespace())
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    url.contains(':') && ["javascript", "vbscript"].contains(&scheme.as_str())
 }
 
 pub(super) fn check_create(

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use super::{
     Context,
     command::{Command, Decision, ProfilePatch, Request},
-    conversations::{MAX_URL, check_url},
+    conversations::{MAX_URL, check_url, is_program},
     entry::{Body, Disconnection, Profile},
     erasure,
     error::{DomainError, Faults, FieldError, Result},
@@ -254,7 +254,9 @@ pub fn fitting(profile: Profile) -> Profile {
         |text: &String, most| text.chars().count() <= most && !text.chars().any(char::is_control);
     Profile {
         name: profile.name.filter(|name| fits(name, MAX_TEXT)),
-        avatar_url: profile.avatar_url.filter(|url| fits(url, MAX_URL)),
+        avatar_url: profile
+            .avatar_url
+            .filter(|url| fits(url, MAX_URL) && !is_program(url)),
         roles: profile
             .roles
             .into_iter()

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{
     Context,
+    conversations::check_url,
     entry::MessageCreated,
     error::{Faults, Result},
 };
@@ -118,12 +119,10 @@ pub(in crate::domain) fn check_draft(
         format!("must have at most {MAX_ATTACHMENTS} items"),
     );
     for (index, attachment) in draft.attachments.iter().enumerate() {
-        let length = attachment.url.chars().count();
-        faults.when(
-            !(1..=2048).contains(&length),
-            format!("attachments[{index}].url"),
-            "must have 1 to 2,048 characters",
-        );
+        let (url, thumbnail) = (&attachment.url, attachment.thumbnail_url.as_ref());
+        check_url(format!("attachments[{index}].url"), Some(url), &mut faults);
+        let field = format!("attachments[{index}].thumbnailUrl");
+        check_url(field, thumbnail, &mut faults);
     }
     faults.when(
         draft.mentions.len() > MAX_MENTIONS,

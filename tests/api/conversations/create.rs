@@ -214,6 +214,7 @@ async fn every_limit_of_the_settings_is_held() {
         ("name", json!("x".repeat(201))),
         ("avatarUrl", json!("")),
         ("avatarUrl", json!("x".repeat(2049))),
+        ("avatarUrl", json!("javascript:alert(1)")),
         ("metadata", json!({ "x": "y".repeat(16 * 1024) })),
     ] {
         let answer = alice

@@ -241,6 +241,14 @@ async fn every_other_limit_is_held() {
         ("attachments", json!(vec![attachment.clone(); 21])),
         ("attachments[0].url", json!([{ "url": "x".repeat(2049) }])),
         (
+            "attachments[0].url",
+            json!([{ "url": " Java\tscript:alert(1)" }]),
+        ),
+        (
+            "attachments[0].thumbnailUrl",
+            json!([{ "url": "x", "thumbnailUrl": "vbscript:x" }]),
+        ),
+        (
             "attachments[0].name",
             json!([{ "url": "x", "name": "n".repeat(256) }]),
         ),

@@ -63,6 +63,7 @@ async fn every_limit_of_a_profile_is_held() {
         ("name", json!("a\nb")),
         ("avatarUrl", json!("")),
         ("avatarUrl", json!("x".repeat(2049))),
+        ("avatarUrl", json!("javascript:alert(1)")),
         ("email", json!("")),
         ("email", json!("x".repeat(321))),
         ("roles", json!(vec!["r"; 51])),
