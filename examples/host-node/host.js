@@ -14,7 +14,12 @@ const host = process.env.HOST_NAME ?? "shop";
 const prefix = process.env.NATS_SUBJECT_PREFIX ?? "chat";
 const password = process.env.SHOP_PASSWORD;
 const journalFile = process.env.JOURNAL ?? "host.journal";
-if (!password) throw new Error("SHOP_PASSWORD is not set");
+if (!password) fail("SHOP_PASSWORD is not set");
+
+function fail(why) {
+  console.error(why);
+  process.exit(1);
+}
 
 /** A command that was refused; repeating it would change nothing. */
 class Refused extends Error {}
@@ -47,7 +52,7 @@ class Journal {
 
 const connection = await connect({
   servers: url, user: host, pass: password, name: "host-node", maxReconnectAttempts: -1,
-});
+}).catch((error) => fail(`NATS: ${error.message}`));
 const journal = new Journal(journalFile);
 let isStopping = false;
 for (const name of ["SIGINT", "SIGTERM"]) process.on(name, () => (isStopping = true));

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 
 import nats
 from nats.errors import Error as NatsError
@@ -18,7 +19,7 @@ from nats.errors import TimeoutError as NatsTimeout
 URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4322")
 HOST = os.environ.get("HOST_NAME", "shop")
 PREFIX = os.environ.get("NATS_SUBJECT_PREFIX", "chat")
-PASSWORD = os.environ["SHOP_PASSWORD"]
+PASSWORD = os.environ.get("SHOP_PASSWORD") or sys.exit("SHOP_PASSWORD is not set")
 DATABASE = os.environ.get("DATABASE", "host.db")
 
 

@@ -1,6 +1,6 @@
 //! `serve`: the service itself.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use chat_sdk::plugin::Plugin;
 use clap::Args;
@@ -84,7 +84,11 @@ fn start_logging(config: &Config) {
     // The NATS client tells of each connection too; ours is enough. A directive of the operator's own comes later and wins.
     let directives = format!("async_nats=error,{}", config.server.log_level);
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Colours are for people; a file of them cannot be searched.
+    let is_read_by_people =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt()
+        .with_ansi(is_read_by_people)
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match config.server.log_format {

@@ -32,3 +32,11 @@ async fn a_health_check_costs_no_body_with_head() {
     assert_eq!(answer.status, 200);
     assert!(answer.body.is_empty());
 }
+
+#[tokio::test]
+async fn a_log_that_goes_to_a_file_has_no_colours() {
+    let process = Service::builder().spawn().await;
+    let log = process.log();
+    assert!(log.contains("chat service is running"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
+}
