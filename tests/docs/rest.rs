@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
-    process::{ChildStdin, ChildStdout, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
     time::Duration,
 };
 
@@ -31,6 +31,7 @@ const END: &str = "== end of the block ==";
 
 /// A reader's shell, in a folder where `./dev` is as in the repository.
 struct Shell {
+    child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     _folder: tempfile::TempDir,
@@ -60,6 +61,7 @@ impl Shell {
         let mut shell = Self {
             stdin: child.stdin.take().expect("a pipe"),
             stdout: BufReader::new(child.stdout.take().expect("a pipe")),
+            child,
             _folder: folder,
         };
         shell.run("exec 2>&1");
@@ -79,6 +81,13 @@ impl Shell {
                 return printed;
             }
         }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
