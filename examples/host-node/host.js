@@ -107,7 +107,10 @@ while (!isStopping) {
     while (!isStopping) {
       for await (const message of await durable.fetch({ max_messages: 50, expires: 2000 })) {
         const event = message.json();
-        if (!journal.has(event)) {
+        if (journal.has(event)) {
+          // It died, or the broker lost the word, after it was dealt with.
+          console.log(event.type, event.id, "again");
+        } else {
           await handle(event);
           journal.add(event);
           console.log(event.type, event.id);

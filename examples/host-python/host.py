@@ -88,7 +88,10 @@ class Host:
                         continue
                     for message in messages:
                         event = json.loads(message.data)
-                        if not self.is_known(event):
+                        if self.is_known(event):
+                            # It died, or the broker lost the word, after it was dealt with.
+                            print(event["type"], event["id"], "again", flush=True)
+                        else:
                             await self.handle(event)
                             print(event["type"], event["id"], flush=True)
                         await message.ack()

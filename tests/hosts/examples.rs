@@ -96,11 +96,11 @@ impl Example {
             .expect("it starts")
     }
 
-    /// The ids of the events that it says it has dealt with, in that order.
+    /// The ids of the events that it says it has dealt with, in that order. What it did right before it was killed it says after.
     fn handled(&self) -> Vec<String> {
         let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         log.lines()
-            .filter_map(|line| line.strip_prefix("message.created "))
+            .filter_map(|line| line.strip_prefix("message.created ")?.split(' ').next())
             .map(str::to_owned)
             .collect()
     }
