@@ -99,28 +99,34 @@ pub struct ConversationChange {
     pub retention_seconds: Patch<u32>,
 }
 
-/// A change of what a conversation allows.
+/// A change of what a conversation allows. What is left out stays; `null` is on, as where nothing was ever said.
 #[derive(Debug, Default, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 #[oai(rename_all = "camelCase")]
 pub struct FeatureChange {
     /// Whether members see who is typing or recording.
-    pub typing: Option<bool>,
+    pub typing: Patch<bool>,
     /// Whether members see who read and got what.
-    pub reads: Option<bool>,
+    pub reads: Patch<bool>,
     /// Whether members may react to messages.
-    pub reactions: Option<bool>,
+    pub reactions: Patch<bool>,
     /// Whether members may reply in threads.
-    pub threads: Option<bool>,
+    pub threads: Patch<bool>,
 }
 
 impl From<FeatureChange> for FeaturesPatch {
     fn from(body: FeatureChange) -> Self {
+        let of = |switch: Patch<bool>, default: bool| match switch {
+            Patch::Keep => None,
+            Patch::Clear => Some(default),
+            Patch::Set(is_on) => Some(is_on),
+        };
+        let default = Features::default();
         Self {
-            typing: body.typing,
-            reads: body.reads,
-            reactions: body.reactions,
-            threads: body.threads,
+            typing: of(body.typing, default.typing),
+            reads: of(body.reads, default.reads),
+            reactions: of(body.reactions, default.reactions),
+            threads: of(body.threads, default.threads),
         }
     }
 }

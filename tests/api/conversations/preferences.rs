@@ -177,6 +177,25 @@ async fn what_a_conversation_allows_is_set_switch_by_switch() {
         json!({ "typing": true, "reads": false, "reactions": true, "threads": true })
     );
     assert!(changed.get("retentionSeconds").is_none());
+    let changed = alice
+        .patch(
+            &path,
+            json!({ "features": { "reads": null, "threads": false } }),
+        )
+        .await
+        .expect(200);
+    assert_eq!(
+        changed["features"],
+        json!({ "typing": true, "reads": true, "reactions": true, "threads": false }),
+        "null is on again, as where nothing was ever said"
+    );
+    let with_null = json!({ "features": { "typing": null, "reactions": false } });
+    let other = service.group_with(&alice, &[], with_null).await;
+    let other = alice.get(&format!("/api/conversations/{other}")).await;
+    assert_eq!(
+        other.expect(200)["features"],
+        json!({ "typing": true, "reads": true, "reactions": false, "threads": true })
+    );
     for (body, field) in [
         (json!({ "features": { "polls": true } }), "features.polls"),
         (json!({ "features": { "typing": "no" } }), "features.typing"),
