@@ -112,7 +112,12 @@ impl Player {
             let levels = ["all", "mentions", "none", "loud"];
             body["notificationLevel"] = json!(levels.choose(&mut self.random));
         }
-        // No draft: who leaves and comes back finds it again, which no event tells; the table compares drafts.
+        if self.one_in(2) {
+            body["draft"] = match self.one_in(4) {
+                true => Value::Null,
+                false => json!(self.content()),
+            };
+        }
         self.ask(Method::PATCH, &path, Some(body)).await;
     }
 

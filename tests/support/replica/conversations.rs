@@ -20,10 +20,15 @@ pub const NOUN: Noun = Noun {
         async move { read_one(user, &format!("/api/conversations/{id}")).await }.boxed()
     },
     store: |room, conversation| {
-        room.seq = conversation["seq"].as_u64().unwrap_or(room.seq);
-        let unread = conversation["unreadCount"].as_u64().unwrap_or(0);
-        room.read_seq = read_before(room, unread);
-        room.conversation = conversation;
+        if room.conversation.is_null() {
+            room.seq = conversation["seq"].as_u64().unwrap_or(room.seq);
+            let unread = conversation["unreadCount"].as_u64().unwrap_or(0);
+            room.read_seq = read_before(room, unread);
+            room.conversation = conversation;
+        } else if conversation.is_object() {
+            // The rest is told by events; and it may be further already than those that came.
+            set_draft(room, conversation.get("draft"));
+        }
     },
     show,
     apply,
@@ -61,6 +66,16 @@ pub async fn positions(user: &User) -> BTreeMap<String, u64> {
 pub async fn position(user: &User, id: &str) -> u64 {
     let conversation = (NOUN.load)(user, id).await;
     conversation["seq"].as_u64().unwrap_or(0)
+}
+
+fn set_draft(room: &mut Room, draft: Option<&Value>) {
+    match draft {
+        Some(draft) => room.conversation["draft"] = draft.clone(),
+        None => {
+            let conversation = room.conversation.as_object_mut().expect("an object");
+            conversation.remove("draft");
+        }
+    }
 }
 
 fn show(room: &Room) -> Value {
@@ -133,6 +148,8 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
             room.is_member = true;
             room.conversation = frame.data.clone();
             room.conversation["preferences"] = no_preferences();
+            // A draft of before may wait.
+            room.stale.insert(NOUN.name);
         }
         "conversation:updated" => {
             let before = std::mem::replace(&mut room.conversation, frame.data.clone());
@@ -156,13 +173,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
                 room.read_seq = *seq;
             }
         }
-        "draft:updated" => match frame.data.get("draft") {
-            Some(draft) => room.conversation["draft"] = draft.clone(),
-            None => {
-                let conversation = room.conversation.as_object_mut().expect("an object");
-                conversation.remove("draft");
-            }
-        },
+        "draft:updated" => set_draft(room, frame.data.get("draft")),
         // Who is writing is in nothing that REST answers.
         "user:typing" | "user:recording" => {}
         "conversation:removed" => {

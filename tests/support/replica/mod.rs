@@ -273,16 +273,22 @@ impl Replica {
             if room.is_member && position < room.seq {
                 continue;
             }
-            let names = room.stale.clone();
+            let stale = room.stale.clone();
             if room.is_member {
                 room.stale.clear();
             }
+            let is_stale = |noun: &&Noun| stale.contains(noun.name);
             // Who left cannot ask how far it is, so what they keep is read again with the next look.
-            for name in names {
-                let noun = NOUNS.iter().find(|noun| noun.name == name);
-                let noun = noun.unwrap_or_else(|| panic!("there is no noun {name}"));
+            for noun in NOUNS.iter().filter(is_stale) {
                 (noun.store)(room, (noun.load)(user, &room.id).await);
             }
+        }
+    }
+
+    /// What a resume does not bring has to be read anew: what the user has begun to write.
+    pub fn resumed(&mut self) {
+        for room in self.rooms.values_mut().filter(|room| room.is_member) {
+            room.stale.insert(conversations::NOUN.name);
         }
     }
 

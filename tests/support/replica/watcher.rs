@@ -113,6 +113,7 @@ impl Watcher {
             "{} was told to reload",
             self.user.id
         );
+        self.replica.resumed();
     }
 
     async fn hear_all(&mut self) {
