@@ -207,7 +207,7 @@ fn conversation() -> Value {
         "historyVisibility": "full",
         "features": { "typing": true, "reads": true, "reactions": true, "threads": true },
         "createdBy": "alice", "createdAt": TIME, "updatedAt": TIME, "lastActivityAt": TIME, "participantCount": 2, "participantIds": ["alice", "bob"], "seq": 42,
-        "lastMessage": message(), "myRole": "owner", "unreadCount": 3, "mentionCount": 1,
+        "lastMessage": message(), "myRole": "owner", "readSeq": 39, "unreadCount": 3, "mentionCount": 1,
         "preferences": {
             "muted": false, "archived": false, "pinned": false, "hidden": false, "notificationLevel": "all",
         },

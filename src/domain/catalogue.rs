@@ -221,6 +221,7 @@ fn conversation(
         last_message: None,
         my_role: None,
         preferences: None,
+        read_seq: None,
         unread_count: None,
         mention_count: None,
         draft: None,

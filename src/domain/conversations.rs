@@ -225,6 +225,7 @@ async fn show(ctx: &Context, actor: &UserId, listed: Vec<Listed>) -> Result<Vec<
         .zip(standings)
         .map(|(listed, standing)| Conversation {
             last_message: messages.remove(&listed.conversation.id).map(Box::new),
+            read_seq: Some(standing.marker.read_seq),
             unread_count: Some(standing.counts.unread),
             mention_count: Some(standing.counts.mentions),
             draft: standing.marker.draft,

@@ -357,6 +357,7 @@ fn tell_counts(
         conversation_id: room.id.clone(),
         user_id: actor.clone(),
         up_to_message_id,
+        read_seq: seq,
         unread_count: counts.unread,
         mention_count: counts.mentions,
         read_at: at,

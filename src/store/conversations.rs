@@ -44,6 +44,7 @@ fn noun(document: &ConversationDocument) -> Conversation {
         last_message: None,
         my_role: None,
         preferences: None,
+        read_seq: None,
         unread_count: None,
         mention_count: None,
         draft: None,

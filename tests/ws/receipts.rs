@@ -50,8 +50,8 @@ async fn reading_is_told_to_the_members_and_the_badge_to_ones_own_devices() {
         assert_eq!(
             badge["data"],
             json!({
-                "conversationId": group, "userId": "bob", "upToMessageId": first["id"], "unreadCount": 1,
-                "mentionCount": 0, "readAt": ack["readAt"],
+                "conversationId": group, "userId": "bob", "upToMessageId": first["id"], "readSeq": first["seq"],
+                "unreadCount": 1, "mentionCount": 0, "readAt": ack["readAt"],
             })
         );
     }

@@ -417,6 +417,9 @@ pub struct ConversationRead {
     /// The newest message that is read; absent when none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_to_message_id: Option<MessageId>,
+    /// The number up to which everything is read; 0 when nothing is.
+    #[serde(default)]
+    pub read_seq: u64,
     /// How many messages are unread now.
     pub unread_count: u64,
     /// How many of them mention the member.

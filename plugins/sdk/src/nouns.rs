@@ -340,6 +340,9 @@ pub struct Conversation {
     /// The caller's own settings in it; only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferences: Option<Preferences>,
+    /// The number up to which the caller has read, 0 when nothing; only in answers to a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_seq: Option<u64>,
     /// How many messages the caller has not read; only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread_count: Option<u64>,

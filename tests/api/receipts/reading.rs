@@ -66,6 +66,46 @@ async fn marking_unread_takes_the_watermark_back_to_before_the_message() {
 }
 
 #[tokio::test]
+async fn a_client_can_count_by_itself_from_the_number_up_to_which_one_has_read() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    let path = format!("/api/conversations/{group}");
+    let standing = async || {
+        let conversation = bob.get(&path).await.expect(200);
+        (
+            conversation["readSeq"].as_u64().expect("a number"),
+            conversation["unreadCount"].as_u64().expect("a count"),
+        )
+    };
+    assert_eq!(standing().await, (0, 0));
+    let first = alice.say(&group, "one").await;
+    let second = alice.say(&group, "two").await;
+    let seq = |message: &Value| message["seq"].as_u64().expect("a number");
+    assert_eq!(standing().await, (0, 2));
+    read(&bob, &second).await;
+    assert_eq!(standing().await, (seq(&second), 0));
+    // What is deleted and comes back was read, which no count tells.
+    let second_path = format!("/api/messages/{}", id(&second));
+    alice.delete(&second_path).await.expect(204);
+    assert_eq!(standing().await, (seq(&second), 0));
+    ask(&alice, "POST", &format!("{second_path}/restore"), None)
+        .await
+        .expect(200);
+    assert_eq!(standing().await, (seq(&second), 0));
+    // Who comes back goes on where they were.
+    let member = format!("{path}/participants/bob");
+    alice.delete(&member).await.expect(204);
+    alice.say(&group, "three").await;
+    let back = json!({ "userIds": ["bob"] });
+    let back = alice.post(&format!("{path}/participants"), back).await;
+    back.expect(201);
+    assert_eq!(standing().await, (seq(&second), 1));
+    unread(&bob, &first).await;
+    assert_eq!(standing().await, (seq(&first) - 1, 3));
+}
+
+#[tokio::test]
 async fn a_conversation_is_read_up_to_a_message_or_altogether() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);

@@ -1,6 +1,4 @@
 //! What a participant does beside sending, changing and joining: with others' messages, with their own settings, and what is in no log.
-//!
-//! Reading is no part of it, nor are messages with an end and changes of `historyVisibility`: the table compares those, one after the other.
 
 use chat_sdk::Timestamp;
 use rand::{Rng, seq::IndexedRandom};
@@ -29,7 +27,8 @@ impl Player {
             0..3 => self.react().await,
             3 => self.pin().await,
             4 => self.restore_or_forward().await,
-            5..8 => self.signal().await,
+            5..7 => self.mark().await,
+            7 => self.signal().await,
             8..10 => self.set_own().await,
             10 => self.block_or_say_how_they_are().await,
             _ => self.change_what_waits().await,
@@ -85,6 +84,37 @@ impl Player {
             .flatten()
         {
             self.remember_message(message);
+        }
+    }
+
+    async fn mark(&mut self) {
+        let (message, conversation) = (self.message(), self.conversation());
+        let about = json!({ "messageId": message });
+        match self.random.random_range(0..8) {
+            0 => drop(self.command("message:read", about).await),
+            1 => drop(self.command("message:delivered", about).await),
+            2 => {
+                let data = json!({ "conversationId": conversation });
+                self.command("conversation:read", data).await;
+            }
+            3 => {
+                let path = format!("/api/conversations/{conversation}/read");
+                let body = json!({ "upToMessageId": message });
+                self.ask(Method::PUT, &path, Some(body)).await;
+            }
+            4 => {
+                let path = format!("/api/messages/{message}/delivered");
+                self.ask(Method::PUT, &path, None).await;
+            }
+            5 => {
+                let path = format!("/api/messages/{message}/replies/read");
+                self.ask(Method::PUT, &path, None).await;
+            }
+            of => {
+                let method = if of == 6 { Method::PUT } else { Method::DELETE };
+                let path = format!("/api/messages/{message}/read");
+                self.ask(method, &path, None).await;
+            }
         }
     }
 

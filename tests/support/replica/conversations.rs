@@ -22,11 +22,11 @@ pub const NOUN: Noun = Noun {
     store: |room, conversation| {
         if room.conversation.is_null() {
             room.seq = conversation["seq"].as_u64().unwrap_or(room.seq);
-            let unread = conversation["unreadCount"].as_u64().unwrap_or(0);
-            room.read_seq = read_before(room, unread);
+            room.read_seq = conversation["readSeq"].as_u64().unwrap_or(0);
             room.conversation = conversation;
         } else if conversation.is_object() {
             // The rest is told by events; and it may be further already than those that came.
+            room.read_seq = conversation["readSeq"].as_u64().expect("a number");
             set_draft(room, conversation.get("draft"));
         }
     },
@@ -101,13 +101,8 @@ fn show(room: &Room) -> Value {
     });
     conversation["mentionCount"] = json!(mentioned.count());
     conversation["unreadCount"] = json!(unread.len());
+    conversation["readSeq"] = json!(room.read_seq);
     conversation
-}
-
-/// The number up to which everything is read when `unread` messages are not.
-fn read_before(room: &Room, unread: u64) -> u64 {
-    let mut read = countable(room).rev().skip(unread as usize);
-    read.next().map_or(0, |(seq, _)| seq)
 }
 
 /// What somebody has who has set nothing.
@@ -148,7 +143,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
             room.is_member = true;
             room.conversation = frame.data.clone();
             room.conversation["preferences"] = no_preferences();
-            // A draft of before may wait.
+            // A draft of before may wait, and what was read before stays read.
             room.stale.insert(NOUN.name);
         }
         "conversation:updated" => {
@@ -161,17 +156,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
             }
         }
         "conversation:read" => {
-            let unread = frame.data["unreadCount"].as_u64().expect("a count");
-            room.read_seq = read_before(room, unread);
-            room.read_up_to = frame.data["upToMessageId"].as_str().map(str::to_owned);
-            let up_to = room.messages.iter().find(|(_, message)| {
-                room.read_up_to
-                    .as_ref()
-                    .is_some_and(|id| message["id"] == **id)
-            });
-            if let Some((seq, _)) = up_to {
-                room.read_seq = *seq;
-            }
+            room.read_seq = frame.data["readSeq"].as_u64().expect("a number");
         }
         "draft:updated" => set_draft(room, frame.data.get("draft")),
         // Who is writing is in nothing that REST answers.
@@ -183,10 +168,6 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
         }
         "message:new" => {
             room.conversation["lastActivityAt"] = frame.data["createdAt"].clone();
-            // A receipt is in no log: it may come before the message that it is about.
-            if room.read_up_to.as_deref() == frame.data["id"].as_str() {
-                room.read_seq = frame.seq.unwrap_or(room.read_seq);
-            }
             // A message shows a hidden conversation again.
             room.conversation["preferences"]["hidden"] = json!(false);
         }

@@ -125,8 +125,6 @@ pub struct Room {
     pub messages: BTreeMap<u64, Value>,
     /// The number up to which the user has read.
     pub read_seq: u64,
-    /// The message up to which the user has read, by the last word on it.
-    pub read_up_to: Option<String>,
     /// Who read how far, in the order in which it was told.
     pub reads: Vec<receipts::Step>,
     /// The same of what arrived.
@@ -285,7 +283,7 @@ impl Replica {
         }
     }
 
-    /// What a resume does not bring has to be read anew: what the user has begun to write.
+    /// What a resume does not bring has to be read anew: how far the user has read, and what they have begun to write.
     pub fn resumed(&mut self) {
         for room in self.rooms.values_mut().filter(|room| room.is_member) {
             room.stale.insert(conversations::NOUN.name);
