@@ -24,10 +24,12 @@ impl Audience {
         }
     }
 
-    /// What `member` may read: from the start of the conversation (under `joined`: from joining) to where they left.
+    /// What `member` may read: from the start of the conversation (under `joined`: from joining) to where they left. For who left it stays as it
+    /// was then.
     pub fn of(fields: &ConversationFields, member: &Member) -> Self {
         let end = |left: Option<u64>| left.unwrap_or(u64::MAX);
-        let ranges = match fields.settings.history_visibility {
+        let visibility = member.left_under.filter(|_| !member.is_active());
+        let ranges = match visibility.unwrap_or(fields.settings.history_visibility) {
             HistoryVisibility::Joined => member
                 .intervals
                 .iter()

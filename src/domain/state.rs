@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chat_sdk::{ConversationId, ConversationType, MessageId, Preferences, Role, Timestamp, UserId};
+use chat_sdk::{
+    ConversationId, ConversationType, HistoryVisibility, MessageId, Preferences, Role, Timestamp,
+    UserId,
+};
 
 use super::entry::{Body, ConversationSnapshot, Entry, Owner, Profile, Settings};
 
@@ -83,6 +86,8 @@ pub struct Member {
     pub role: Role,
     /// When they were members, by numbers of the log: `[joined, left]`, both inclusive; the last one is open while they are.
     pub intervals: Vec<(u64, Option<u64>)>,
+    /// What the conversation said of the time before joining when they left last; `None` while they are a member. A later change is nothing to them.
+    pub left_under: Option<HistoryVisibility>,
     /// When they joined last.
     pub joined_at: Timestamp,
     /// Their own settings.

@@ -325,6 +325,8 @@ pub struct ParticipantDocument {
     role: Role,
     /// `[joined, left]`, `left` null while a member.
     intervals: Vec<(i64, Option<i64>)>,
+    #[serde(default)]
+    left_under: Option<HistoryVisibility>,
     is_active: bool,
     joined_at: DateTime,
     #[serde(default)]
@@ -348,6 +350,7 @@ impl ParticipantDocument {
                 .iter()
                 .map(|(joined, left)| (number(*joined), left.map(number)))
                 .collect(),
+            left_under: member.left_under,
             is_active: member.is_active(),
             joined_at: date(member.joined_at),
             preferences: member.preferences.clone(),
@@ -371,6 +374,7 @@ impl ParticipantDocument {
                 .iter()
                 .map(|(joined, left)| (joined.unsigned_abs(), left.map(i64::unsigned_abs)))
                 .collect(),
+            left_under: self.left_under,
             joined_at: moment(self.joined_at),
             preferences: self.preferences.clone(),
             hidden_at: self.hidden_at.unsigned_abs(),

@@ -18,6 +18,7 @@ pub(super) fn join(
     let member = state.members.entry(user.clone()).or_insert_with(|| Member {
         role,
         intervals: Vec::new(),
+        left_under: None,
         joined_at: entry.at,
         preferences: Default::default(),
         hidden_at: 0,
@@ -29,6 +30,7 @@ pub(super) fn join(
     }
     member.role = role;
     member.intervals.push((entry.seq, None));
+    member.left_under = None;
     member.joined_at = entry.at;
     // Who comes again begins anew.
     member.preferences = Default::default();
@@ -42,6 +44,8 @@ pub(super) fn leave(
     user: &UserId,
     seq: u64,
 ) -> Option<(UserId, Member)> {
+    let fields = state.fields.as_ref();
+    let visibility = fields.map(|fields| fields.settings.history_visibility);
     let member = state.members.get_mut(user)?;
     if member.seq >= seq {
         return None;
@@ -51,6 +55,7 @@ pub(super) fn leave(
         return None;
     }
     interval.1 = Some(seq);
+    member.left_under = visibility;
     member.seq = seq;
     Some((user.clone(), member.clone()))
 }

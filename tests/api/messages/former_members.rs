@@ -225,3 +225,35 @@ async fn under_full_who_comes_back_sees_the_time_between() {
         ["first stay", "away, changed"]
     );
 }
+
+#[tokio::test]
+async fn who_left_keeps_what_they_saw_whatever_the_conversation_says_of_history_later() {
+    let group = Group::of_two().await;
+    let settings = format!("/api/conversations/{}", group.id);
+    let say_that_history_is = async |visibility: &str| {
+        let change = json!({ "historyVisibility": visibility });
+        group.alice.patch(&settings, change).await.expect(200);
+    };
+    let carol = group.service.user("carol").await;
+    group.alice.say(&group.id, "before carol").await;
+    group.add(&carol).await;
+    group.alice.say(&group.id, "with carol").await;
+    group.leave(&carol).await;
+    let all = ["before carol", "with carol"];
+    assert_eq!(group.texts(&carol).await, all);
+    say_that_history_is("joined").await;
+    assert_eq!(group.texts(&carol).await, all);
+
+    // The other way round: what she never saw stays unseen.
+    group.add(&carol).await;
+    assert_eq!(group.texts(&carol).await, all[1..]);
+    group.leave(&carol).await;
+    say_that_history_is("full").await;
+    assert_eq!(group.texts(&carol).await, all[1..]);
+    group.add(&carol).await;
+    assert_eq!(
+        group.texts(&carol).await,
+        all,
+        "who is in sees what is said now"
+    );
+}
