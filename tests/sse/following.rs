@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{EventStream, Service};
+use crate::support::{EventStream, INTERNAL_SECRET, Service, eventually_within};
 
 #[tokio::test]
 async fn events_come_in_order_under_their_names_with_the_cursor_as_the_id() {
@@ -85,4 +85,32 @@ async fn a_quiet_stream_beats_and_its_resume_point_stays_young() {
         .map(|event| event.data["data"]["content"].clone())
         .collect();
     assert_eq!(contents, [json!("missed")]);
+}
+
+#[tokio::test]
+async fn who_has_a_stream_open_is_there_and_whom_a_host_follows_is_not() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let host = [
+        ("X-Internal-Secret", INTERNAL_SECRET),
+        ("X-Acting-User", "bob"),
+    ];
+    let opened = EventStream::open(&service.ws_base(), "", &host).await;
+    let mut followed = opened.unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    followed.find("connected").await;
+    let (stream, _) = EventStream::follow(&service, &alice, None).await;
+    let is = async |user: &str, status: &str| {
+        let path = format!("/api/users/{user}/presence");
+        let what = format!("{user} is {status}");
+        eventually_within(Duration::from_secs(15), &what, || async {
+            let presence = bob.get(&path).await.expect(200);
+            (presence["status"] == status).then_some(())
+        })
+        .await;
+    };
+    is("alice", "online").await;
+    // Alice came after him, so bob would be there by now.
+    is("bob", "offline").await;
+    drop(stream);
+    is("alice", "offline").await;
 }

@@ -135,16 +135,21 @@ async fn open(
             message,
         )));
     }
-    let registered = Registered {
+    let mut registered = Registered {
         node,
         socket,
         hang_up,
+        is_presence: false,
     };
-    let (node, socket) = (&registered.node, &registered.socket);
-    if !is_host && !users::is_admitted(&node.ctx, &session.user, session.issued_at) {
-        // Revoked after the token was looked at and before the hub knew of the stream.
-        return Err(Box::new(unauthorized(AuthError::Revoked)));
+    // A host that follows for a user does not make them be there.
+    if !is_host {
+        if !users::is_admitted(&registered.node.ctx, &session.user, session.issued_at) {
+            // Revoked after the token was looked at and before the hub knew of the stream.
+            return Err(Box::new(unauthorized(AuthError::Revoked)));
+        }
+        registered.be_there();
     }
+    let (node, socket) = (&registered.node, &registered.socket);
     let caught_up = catch_up::catch_up(node, socket, resume.as_deref())
         .await
         .map_err(|error| Box::new(of_domain(error)))?;

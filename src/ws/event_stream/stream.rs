@@ -43,11 +43,24 @@ pub(super) struct Registered {
     pub(super) node: Arc<Node>,
     pub(super) socket: Arc<Socket>,
     pub(super) hang_up: Option<HangUp>,
+    /// Whether it makes its user be there.
+    pub(super) is_presence: bool,
+}
+
+impl Registered {
+    /// Lets the user be there from now on, as a socket would.
+    pub(super) fn be_there(&mut self) {
+        self.node.ctx.presence.connect(&self.socket.user);
+        self.is_presence = true;
+    }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
         self.node.hub.unregister(&self.socket);
+        if self.is_presence {
+            self.node.ctx.presence.disconnect(&self.socket.user);
+        }
     }
 }
 
