@@ -127,6 +127,9 @@ impl Player {
         if self.one_in(20) {
             draft["silent"] = json!(true);
         }
+        if self.one_in(15) {
+            draft["ttlSeconds"] = json!(self.random.random_range(0..3));
+        }
         if self.one_in(30) {
             draft["sendAt"] = self.later();
         }
@@ -301,6 +304,10 @@ impl Player {
         }
         if self.one_in(4) {
             body["avatarUrl"] = Value::Null;
+        }
+        if self.one_in(4) {
+            let visible = [json!("full"), json!("joined"), Value::Null];
+            body["historyVisibility"] = visible[self.random.random_range(0..3)].clone();
         }
         if self.one_in(8) {
             let switch = ["typing", "reads", "reactions", "threads"];

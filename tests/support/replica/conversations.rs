@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Frame, Noun, Overview, Replica, Room, messages::countable, read_list, read_one};
+use super::{
+    Frame, Noun, Overview, Replica, Room,
+    messages::{countable, shown},
+    read_list, read_one,
+};
 use crate::support::client::User;
 
 /// The list of those that were put away.
@@ -83,10 +87,10 @@ fn show(room: &Room) -> Value {
         return Value::Null;
     }
     let mut conversation = room.conversation.clone();
-    let shown: Vec<&String> = room.members.keys().take(SHOWN_MEMBERS).collect();
-    conversation["participantIds"] = json!(shown);
+    let first: Vec<&String> = room.members.keys().take(SHOWN_MEMBERS).collect();
+    conversation["participantIds"] = json!(first);
     conversation["seq"] = json!(room.seq);
-    if let Some((_, message)) = room.messages.last_key_value() {
+    if let Some((_, message)) = shown(room).next_back() {
         conversation["lastMessage"] = message.clone();
     }
     let unread: Vec<&Value> = countable(room)

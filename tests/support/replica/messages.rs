@@ -1,5 +1,6 @@
 //! The messages of a conversation, with everything that is shown in them.
 
+use chat_sdk::Timestamp;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
@@ -24,17 +25,29 @@ pub const NOUN: Noun = Noun {
         room.messages = messages
             .map(|message| (message["seq"].as_u64().expect("a number"), message.clone()))
             .collect();
+        if !room.is_member {
+            return;
+        }
+        // What came while it was read is in it only in part: whether a thread counts a new reply already cannot be told.
+        match room.messages.keys().next_back() {
+            Some(newest) if *newest > room.position => drop(room.stale.insert(NOUN.name)),
+            _ => room.messages_at = room.position,
+        }
     },
     // Who left keeps what they saw. Who never was in has no id to ask with.
     show: |room| match room.id.is_empty() || room.is_deleted {
         true => Value::Null,
-        false => Value::Array(room.messages.values().cloned().collect()),
+        false => Value::Array(shown(room).map(|(_, message)| message.clone()).collect()),
     },
     apply,
 };
 
 fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
     match frame.event {
+        // It is in what was read already, and so is what came of it since.
+        event
+            if frame.seq.is_some_and(|seq| seq <= room.messages_at)
+                && (event.starts_with("message:") || event.starts_with("reaction:")) => {}
         "message:new" => {
             let seq = frame.seq.expect("a message has a number");
             assert_eq!(frame.data["seq"], seq, "{}", frame.data);
@@ -162,15 +175,21 @@ fn react(message: &mut Value, frame: &Frame<'_>, me: &str) {
     message["reactions"] = Value::Array(reactions);
 }
 
-/// The messages that count as unread when they are, by number: of others, there, neither silent nor the service's own.
-pub fn countable(room: &Room) -> impl DoubleEndedIterator<Item = (u64, &Value)> {
+/// The messages whose time is not over, by number. The end is told a moment after it, and to members alone; until then, and for who left, the clock says it.
+pub fn shown(room: &Room) -> impl DoubleEndedIterator<Item = (u64, &Value)> {
+    let now = Timestamp::now().to_string();
     room.messages
         .iter()
         .map(|(seq, message)| (*seq, message))
-        .filter(|(_, message)| {
-            message["senderId"] != *room.me
-                && message["isDeleted"] == false
-                && message["type"] != "system"
-                && message["silent"] != true
-        })
+        .filter(move |(_, message)| message["expiresAt"].as_str().is_none_or(|at| *at > *now))
+}
+
+/// The messages that count as unread when they are, by number: of others, there, neither silent nor the service's own.
+pub fn countable(room: &Room) -> impl DoubleEndedIterator<Item = (u64, &Value)> {
+    shown(room).filter(|(_, message)| {
+        message["senderId"] != *room.me
+            && message["isDeleted"] == false
+            && message["type"] != "system"
+            && message["silent"] != true
+    })
 }

@@ -131,6 +131,10 @@ pub struct Room {
     pub deliveries: Vec<receipts::Step>,
     /// Nouns that a client has to read anew now, by their names: those that an event tells of without carrying them.
     pub stale: BTreeSet<&'static str>,
+    /// The number that the conversation had before the rest was read by REST: what was read then holds everything up to it.
+    pub position: u64,
+    /// The number up to which the messages are what REST answered.
+    pub messages_at: u64,
     /// The number that REST answered at connecting; up to it events are part of what was read.
     loaded: u64,
     /// The id of each event that came.
@@ -161,9 +165,10 @@ impl Replica {
             user: user.id.clone(),
             ..Self::default()
         };
-        for id in conversations::positions(user).await.into_keys() {
+        for (id, position) in conversations::positions(user).await {
             let room = replica.room(&id);
             room.is_member = true;
+            room.position = position;
             for noun in NOUNS {
                 (noun.store)(room, (noun.load)(user, &id).await);
             }
@@ -274,6 +279,7 @@ impl Replica {
             let stale = room.stale.clone();
             if room.is_member {
                 room.stale.clear();
+                room.position = position;
             }
             let is_stale = |noun: &&Noun| stale.contains(noun.name);
             // Who left cannot ask how far it is, so what they keep is read again with the next look.

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Frame, Noun, Room, read_list};
+use super::{Frame, Noun, Room, messages::shown, read_list};
 
 /// `GET /api/messages/{id}/read` and `.../delivered` of the newest message
 pub const NOUN: Noun = Noun {
@@ -76,7 +76,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
 }
 
 fn show(room: &Room) -> Value {
-    let newest = room.messages.values().next_back();
+    let newest = shown(room).next_back().map(|(_, message)| message);
     let is_told = room.conversation["features"]["reads"] == true;
     let (Some(newest), true, true) = (newest, room.is_member, is_told) else {
         return Value::Null;
