@@ -87,7 +87,22 @@ finish_stop() {
     kill -KILL "$pid" 2>/dev/null || true
     wait_until 5 is_stopped "$name" || true
   fi
+  end_orphans "$name"
   rm -f "$RUN/$name".{pid,started,fingerprint}
+}
+
+# What a program that died has left behind: the workers of an nginx whose master was killed still hold its port. They are
+# known by the session that `start` gave them; no stranger gets its number while one of them lives.
+end_orphans() {
+  local name=$1 pid stat
+  ! is_running "$name" && [[ -r $RUN/$name.pid ]] || return 0
+  pid=$(<"$RUN/$name.pid")
+  for stat in /proc/[0-9]*/stat; do
+    if [[ $(sed 's/.*) //' "$stat" 2>/dev/null | cut -d' ' -f4) == "$pid" ]]; then
+      stat=${stat%/stat}
+      kill -KILL "${stat#/proc/}" 2>/dev/null || true
+    fi
+  done
 }
 
 is_stopped() { ! is_running "$1"; }

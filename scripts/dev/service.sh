@@ -77,6 +77,9 @@ stop_what_is_not_wanted() {
 # A taken port is found before the minutes of a first build, not after.
 check_ports() {
   local node name role port ws_port
+  for name in $(started_names); do
+    end_orphans "$name"
+  done
   is_running nginx || need_port "$HTTP_PORT" nginx HTTP_PORT
   ((!OWN_MONGODB)) || is_running mongod || need_port "$MONGO_PORT" MongoDB MONGO_PORT
   ((!OWN_NATS)) || is_running nats-server || need_port "$NATS_PORT" NATS NATS_PORT

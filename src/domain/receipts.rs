@@ -86,10 +86,14 @@ pub async fn mark_read(ctx: &Context, actor: &UserId, message: &MessageId) -> Re
     }
     if marked.has_moved {
         tell_read(ctx, actor, &seen.message, &seen.fields, marked.at);
-        let up_to = Some(message.clone());
+        let read = ReadTo {
+            seq,
+            message: Some(message.clone()),
+            at: marked.at,
+        };
         match counted {
-            Some((counts, _)) => tell_counts(ctx, actor, seen.room(), up_to, counts, marked.at),
-            None => count_and_tell(ctx, actor, seen.room(), seq, up_to, marked.at).await,
+            Some((counts, _)) => tell_counts(ctx, actor, seen.room(), read, counts),
+            None => count_and_tell(ctx, actor, seen.room(), read).await,
         }
     }
     Ok(marked.at)
@@ -126,8 +130,12 @@ pub async fn mark_unread(ctx: &Context, actor: &UserId, message: &MessageId) -> 
         .store
         .find_newest_message(room.id, &room.audience(), seq)
         .await?;
-    let newest = newest.map(|message| message.id);
-    count_and_tell(ctx, actor, room, seq, newest, marked.at).await;
+    let read = ReadTo {
+        seq,
+        message: newest.map(|message| message.id),
+        at: marked.at,
+    };
+    count_and_tell(ctx, actor, room, read).await;
     Ok(())
 }
 
@@ -185,10 +193,14 @@ pub async fn read_conversation(
     if let Some(message) = &message {
         tell_read(ctx, actor, message, fields, marked.at);
     }
-    let newest = message.map(|message| message.id);
+    let read = ReadTo {
+        seq,
+        message: message.map(|message| message.id),
+        at: marked.at,
+    };
     let (count, ()) = tokio::join!(
         newly_read(ctx, actor, room, &marked.before, seq),
-        count_and_tell(ctx, actor, room, seq, newest, marked.at),
+        count_and_tell(ctx, actor, room, read),
     );
     count
 }
@@ -331,36 +343,30 @@ fn tell(
     ctx.latest.publish(LatestValue { only, ..value });
 }
 
-/// Tells the devices of `actor` what is unread now that everything up to `seq` is read. They may do without: whoever asks is told the same.
-async fn count_and_tell(
-    ctx: &Context,
-    actor: &UserId,
-    room: Room<'_>,
+/// Up to where somebody has read.
+struct ReadTo {
     seq: u64,
-    up_to_message_id: Option<MessageId>,
+    /// The newest message that is read, if there is one.
+    message: Option<MessageId>,
     at: Timestamp,
-) {
-    if let Ok(Some(counts)) = counts_at(ctx, actor, room, seq).await {
-        tell_counts(ctx, actor, room, up_to_message_id, counts, at);
+}
+
+/// Tells the devices of `actor` what is unread now. They may do without: whoever asks is told the same.
+async fn count_and_tell(ctx: &Context, actor: &UserId, room: Room<'_>, read: ReadTo) {
+    if let Ok(Some(counts)) = counts_at(ctx, actor, room, read.seq).await {
+        tell_counts(ctx, actor, room, read, counts);
     }
 }
 
-fn tell_counts(
-    ctx: &Context,
-    actor: &UserId,
-    room: Room<'_>,
-    up_to_message_id: Option<MessageId>,
-    counts: Counts,
-    at: Timestamp,
-) {
+fn tell_counts(ctx: &Context, actor: &UserId, room: Room<'_>, read: ReadTo, counts: Counts) {
     let data = EventData::ConversationRead(ConversationRead {
         conversation_id: room.id.clone(),
         user_id: actor.clone(),
-        up_to_message_id,
-        read_seq: seq,
+        up_to_message_id: read.message,
+        read_seq: read.seq,
         unread_count: counts.unread,
         mention_count: counts.mentions,
-        read_at: at,
+        read_at: read.at,
     });
     ctx.latest.publish(LatestValue {
         only: Some(vec![actor.clone()]),

@@ -288,12 +288,29 @@ impl Socket {
         what: &str,
         is_wanted: impl Fn(&Value) -> bool,
     ) -> Value {
+        let index = self.position_within(limit, what, is_wanted).await;
+        self.waiting.remove(index).expect("is there")
+    }
+
+    /// The next frame of `event`. What came before it is given up.
+    pub async fn skip_to(&mut self, event: &str) -> Value {
+        let is_wanted = |frame: &Value| frame["event"] == *event;
+        let index = self.position_within(LIMIT, event, is_wanted).await;
+        self.waiting.drain(..=index).next_back().expect("is there")
+    }
+
+    async fn position_within(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        is_wanted: impl Fn(&Value) -> bool,
+    ) -> usize {
         let deadline = Instant::now() + limit;
         let mut looked_at = 0;
         loop {
             while looked_at < self.waiting.len() {
                 if is_wanted(&self.waiting[looked_at]) {
-                    return self.waiting.remove(looked_at).expect("is there");
+                    return looked_at;
                 }
                 looked_at += 1;
             }

@@ -96,7 +96,7 @@ async fn who_is_removed_hears_of_it_and_of_nothing_after_it() {
     alice.delete(&path).await.expect(204);
     alice.say(&conversation, "secret").await;
 
-    let removed = c.next("conversation:removed").await;
+    let removed = c.skip_to("conversation:removed").await;
     assert_eq!(removed["data"]["conversationId"], conversation.as_str());
     assert_eq!(removed["seq"], 2);
     let frames = until_fence(&alice, &fence, &mut c).await;

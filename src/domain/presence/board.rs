@@ -291,13 +291,13 @@ impl Board {
         self.nodes.values().all(|node| node.is_known)
     }
 
-    /// Lets this process settle from now on. What the others have is taken for told: they saw to it.
+    /// Lets this process settle from now on. What the others have is taken for told where somebody settles already: they saw to it.
     pub fn begin_to_settle(&mut self) {
         let settlers = self.settlers();
         let others: HashSet<UserId> = self
             .nodes
             .iter()
-            .filter(|(name, _)| **name != self.me)
+            .filter(|(name, _)| **name != self.me && !settlers.is_empty())
             .flat_map(|(_, node)| node.users.keys().cloned())
             .collect();
         for user in others {

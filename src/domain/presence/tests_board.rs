@@ -165,6 +165,20 @@ fn a_newcomer_learns_everything_in_parts_and_tells_none_of_it_again() {
 }
 
 #[test]
+fn who_came_before_anybody_settled_is_told_of_by_the_first_who_does() {
+    let now = Instant::now();
+    let (mut one, mut two) = (Board::new(), Board::new());
+    one.take(two.beat(), now);
+    let note = come(&mut two, "alice");
+    one.take(note, now);
+    assert_eq!(status(&one, "alice"), PresenceStatus::Online);
+    one.begin_to_settle();
+    let online = one.settle(now);
+    assert_eq!(online.len(), 1, "{online:?}");
+    assert_eq!(online[0].user, user("alice"));
+}
+
+#[test]
 fn the_users_of_a_silent_node_are_gone_after_the_lease_and_not_before() {
     let now = Instant::now();
     let mut boards: [Board; 3] = boards(now);
