@@ -146,13 +146,16 @@ pub async fn run_with<P: Plugin>(
             end.clone(),
         ));
     }
-    tasks.spawn(tail::run(
-        bus.clone(),
-        sinks,
-        Arc::clone(&status),
-        end.clone(),
-    ));
-    tasks.spawn(presence::run(bus.clone(), ctx.clone(), end.clone()));
+    // A process that only delivers has nobody to tell: it follows its durables, and is spared the rest of the stream.
+    if roles.api || roles.ws {
+        tasks.spawn(tail::run(
+            bus.clone(),
+            sinks,
+            Arc::clone(&status),
+            end.clone(),
+        ));
+        tasks.spawn(presence::run(bus.clone(), ctx.clone(), end.clone()));
+    }
     if roles.api {
         let eraser = holder.clone();
         let relay = Relay {

@@ -49,6 +49,43 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
     }
 }
 
+/// A request body of type `T`, all of whose fields may be left out: then so may the body.
+pub struct OptionalJson<T>(pub T);
+
+impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for OptionalJson<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            required: false,
+            ..json_body_meta::<T>()
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let headers = request.headers();
+        let is_said = [header::CONTENT_TYPE, header::TRANSFER_ENCODING]
+            .iter()
+            .any(|name| headers.contains_key(name));
+        let text = match is_said || announced_length(headers).is_some_and(|length| length > 0) {
+            true => receive(request, body).await?,
+            false => b"{}".to_vec(),
+        };
+        Ok(Self(parse(&text).map_err(ApiError::from)?))
+    }
+}
+
 /// Takes in a body of JSON, within the limit.
 ///
 /// # Errors
@@ -122,14 +159,15 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 async fn collect(headers: &HeaderMap, body: Body, limit: usize) -> poem::Result<Vec<u8>> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    if announced_length(headers).is_some_and(|length| length > limit as u64) {
         return Err(too_large().into());
     }
     Ok(body.into_bytes_limit(limit).await?.into())
+}
+
+fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+    length.parse().ok()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{
     Tag,
     auth::AsUser,
     error::ApiError,
-    json::ValidJson,
+    json::OptionalJson,
     page::{DeliveryReceiptPage, PageQuery, ReadReceiptPage},
     path::Path,
     reply::{Json, NoContent},
@@ -193,7 +193,7 @@ impl ReceiptsApi {
 
     /// Mark a conversation as read
     ///
-    /// Up to a message, or all of it.
+    /// Up to a message, or all of it; then the body may be left out.
     #[oai(
         path = "/conversations/:id/read",
         method = "put",
@@ -204,7 +204,7 @@ impl ReceiptsApi {
         caller: AsUser,
         /// The conversation's id.
         id: Path<ConversationId>,
-        body: ValidJson<ReadConversation>,
+        body: OptionalJson<ReadConversation>,
     ) -> Result<Json<NewlyRead>, ApiError> {
         let up_to = body.0.up_to_message_id.as_ref();
         let count = receipts::read_conversation(&self.0, &caller.0, &id.0, up_to).await?;

@@ -11,4 +11,4 @@ mod sweep;
 mod timers;
 mod traffic;
 
-pub use traffic::Traffic;
+pub use traffic::{Traffic, senders};

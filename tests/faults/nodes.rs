@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::traffic::{Listener, Traffic, check_history};
 use crate::support::{Seen, Service, User};
 
@@ -120,17 +122,16 @@ async fn users_on_different_nodes_talk_and_the_loss_of_nodes_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_that_dies_after_its_insert_is_finished_by_another_node() {
-    let survivor = Service::start().await;
+    // The one that was there first writes.
     let mut victim = Service::builder()
         .roles("api")
-        .database(&survivor)
         .env("CHAT_FAILPOINT", "append.after_insert:30")
         .spawn()
         .await;
+    let survivor = Service::builder().database(&victim).start().await;
     let alice = survivor.user("alice").await;
     let bob = survivor.user("bob").await;
     let mut conversations = Vec::new();
-    // Many, so that both processes write for some of them.
     for _ in 0..16 {
         conversations.push(survivor.group(&alice, &[&bob]).await);
     }
@@ -147,4 +148,45 @@ async fn a_writer_that_dies_after_its_insert_is_finished_by_another_node() {
     let outcome = traffic.finish().await;
     check_history(survivor.place(), &bob, &conversations, &outcome.promises).await;
     listening.check(survivor.place(), &conversations).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sockets_sends_keep_their_order_while_their_writer_dies_and_returns() {
+    // The one that was there first writes, then the other.
+    let mut goes = Service::builder().roles("api").spawn().await;
+    let stays = Service::builder().database(&goes).start().await;
+    let alice = stays.user("alice").await;
+    let mut conversations = Vec::new();
+    for n in 0..16 {
+        let other = stays.user(&format!("other{n}")).await;
+        conversations.push(stays.group(&alice, &[&other]).await);
+    }
+    let mut socket = alice.connect().await;
+    let mut last = vec![0; conversations.len()];
+    for round in 0..30 {
+        let ids: Vec<(usize, String)> = (0..48)
+            .map(|n| {
+                let index = n % conversations.len();
+                let content = format!("{round}/{n}");
+                let body = json!({ "conversationId": conversations[index], "content": content });
+                (index, socket.post("message:send", body))
+            })
+            .collect();
+        match round {
+            5 => goes.kill(),
+            20 => goes.restart().await,
+            _ => {}
+        }
+        for (index, id) in ids {
+            let ack = socket.ack(&id).await;
+            assert_eq!(ack["success"], true, "round {round}: {ack}");
+            let seq = ack["message"]["seq"].as_u64().expect("a number");
+            assert!(
+                seq > last[index],
+                "round {round}: {seq} after {}",
+                last[index]
+            );
+            last[index] = seq;
+        }
+    }
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::{Connect, Place, Seen, User};
+use crate::support::{Connect, Node, Place, Seen, User};
 
 /// How long an unlucky client tries.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -57,6 +57,20 @@ pub struct Outcome {
     pub broken: u64,
     /// The longest time that a single request took to be answered.
     pub slowest: Duration,
+}
+
+/// Four users, and three groups that all of them are in.
+pub async fn senders(node: &Node) -> (Vec<User>, Vec<String>) {
+    let mut users = Vec::new();
+    for n in 0..4 {
+        users.push(node.user(&format!("s{n}")).await);
+    }
+    let others: Vec<&User> = users.iter().skip(1).collect();
+    let mut conversations = Vec::new();
+    for _ in 0..3 {
+        conversations.push(node.group(&users[0], &others).await);
+    }
+    (users, conversations)
 }
 
 impl Traffic {

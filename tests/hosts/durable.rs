@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::{Host, STREAM, durable, ids, service_on};
 use crate::{
-    faults::Traffic,
-    support::{Nats, Node, Service, User, eventually_within},
+    faults::{Traffic, senders},
+    support::{Nats, Node, Service, eventually_within},
 };
 
 /// How long everything may take to arrive.
@@ -81,19 +81,6 @@ impl Drop for Taking {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-async fn senders(node: &Node) -> (Vec<User>, Vec<String>) {
-    let mut users = Vec::new();
-    for n in 0..4 {
-        users.push(node.user(&format!("s{n}")).await);
-    }
-    let others: Vec<&User> = users.iter().skip(1).collect();
-    let mut conversations = Vec::new();
-    for _ in 0..3 {
-        conversations.push(node.group(&users[0], &others).await);
-    }
-    (users, conversations)
 }
 
 struct Scene {

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{Hook, hook, make, scene};
 use crate::{
-    faults::Traffic,
-    support::{Answering, Nats, Node, Receiver, Service, User, eventually, eventually_within},
+    faults::{Traffic, senders},
+    support::{Answering, Nats, Node, Receiver, Service, eventually, eventually_within},
 };
 
 /// How long everything may take to arrive.
@@ -57,19 +57,6 @@ async fn a_worker_killed_between_the_post_and_its_acknowledgement_delivers_again
     for one in receiver.received() {
         assert_eq!(one.header("webhook-id"), one.id());
     }
-}
-
-async fn senders(node: &Node) -> (Vec<User>, Vec<String>) {
-    let mut users = Vec::new();
-    for n in 0..4 {
-        users.push(node.user(&format!("s{n}")).await);
-    }
-    let others: Vec<&User> = users.iter().skip(1).collect();
-    let mut conversations = Vec::new();
-    for _ in 0..3 {
-        conversations.push(node.group(&users[0], &others).await);
-    }
-    (users, conversations)
 }
 
 /// Waits until every message in the log of `conversations` was taken by `receiver`.

@@ -56,9 +56,10 @@ impl Router {
 
 impl Writers for Router {
     fn submit(&self, request: Request, reply: Reply) {
-        // With one process there is nothing to hand over, and nobody between caller and writer.
-        let is_alone = self.nodes.living.borrow()[..] == [Arc::clone(&self.nodes.me)];
-        if is_alone && self.courier.get().is_none() {
+        // A process that has always written for itself has nobody between caller and writer.
+        let is_mine =
+            || self.nodes.owner_of(request.owner.shard()).as_ref() == Some(&self.nodes.me);
+        if self.courier.get().is_none() && is_mine() {
             self.local.submit(request, reply);
         } else if let Err(mpsc::error::SendError((request, reply))) =
             self.courier().send((request, reply))

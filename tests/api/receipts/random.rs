@@ -78,7 +78,7 @@ async fn counts_are_those_of_a_model_after_anything() {
                 watermarks[who] = watermarks[who].max(last);
             }
             (_, Some((seq, message))) => {
-                read(&users[who], &message).await;
+                let at = read(&users[who], &message).await;
                 let has_moved = watermarks[who] < seq;
                 watermarks[who] = watermarks[who].max(seq);
                 if has_moved {
@@ -86,6 +86,7 @@ async fn counts_are_those_of_a_model_after_anything() {
                         .find("the badge", |frame| {
                             frame["event"] == "conversation:read"
                                 && frame["data"]["upToMessageId"] == message["id"]
+                                && frame["data"]["readAt"] == at
                         })
                         .await;
                     let expected = model(&sent, &watermarks, who);

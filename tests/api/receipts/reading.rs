@@ -126,8 +126,11 @@ async fn a_conversation_is_read_up_to_a_message_or_altogether() {
     assert_eq!(read_all(&bob, &group, up_to).await, 0);
     assert_eq!(read_all(&bob, &group, json!({})).await, 2);
     assert_eq!(counts(&bob, &group).await, (0, 0));
-    let foreign = alice.say(&other, "elsewhere").await;
+    // Without a body as with an empty one.
+    alice.say(&group, "one more").await;
     let path = format!("/api/conversations/{group}/read");
+    assert_eq!(put(&bob, &path).await.expect(200)["count"], 1);
+    let foreign = alice.say(&other, "elsewhere").await;
     let body = json!({ "upToMessageId": id(&foreign) });
     let error = ask(&bob, "PUT", &path, Some(body))
         .await
