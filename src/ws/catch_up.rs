@@ -52,26 +52,33 @@ pub async fn catch_up(node: &Node, socket: &Arc<Socket>, resume: Option<&str>) -
     node.hub.amend(&socket.user, &mut memberships);
     socket.learn(&memberships);
     let mut caught_up = CatchUp::default();
-    join(node, socket, &memberships, &mut caught_up).await?;
-    let Some(text) = resume else {
-        return Ok(caught_up);
-    };
-    match node.hub.seal.open(text) {
-        Some(cursor) => read_missed(node, memberships, cursor, &mut caught_up).await?,
-        None => caught_up.reset = Some("unknown-cursor"),
+    let behind = join(node, socket, &memberships, &mut caught_up).await?;
+    match resume.map(|text| node.hub.seal.open(text)) {
+        Some(Some(cursor)) => {
+            read_missed(node, memberships, (cursor, &behind), &mut caught_up).await?;
+        }
+        Some(None) => caught_up.reset = Some("unknown-cursor"),
+        None => {}
+    }
+    if caught_up.cursor.is_none() {
+        // Who resumes nothing reads by REST what was there before.
+        for (conversation, applied) in &behind {
+            caught_up.has_given(conversation, *applied);
+        }
     }
     Ok(caught_up)
 }
 
 /// Joins the socket to the rooms of its user's memberships. Notes where they were, and up to which number it must hear nothing: where a member
-/// joined later than the room is at.
+/// joined later than the room is at. Answers where the documents are of rooms that may be behind them.
 async fn join(
     node: &Node,
     socket: &Arc<Socket>,
     memberships: &[MembershipOf],
     caught_up: &mut CatchUp,
-) -> Result<()> {
+) -> Result<HashMap<ConversationId, u64>> {
     let mut unknown = Vec::new();
+    let mut behind = Vec::new();
     let mut positions = Vec::new();
     for membership in memberships
         .iter()
@@ -81,8 +88,20 @@ async fn join(
         match node.hub.join(socket, conversation, membership.joined_seq()) {
             Joined::At(seq) => positions.push((conversation.clone(), seq)),
             Joined::Unknown => unknown.push(conversation),
+            Joined::Behind => behind.push(conversation),
             Joined::Before | Joined::Ended => {}
         }
+    }
+    let behind: HashMap<ConversationId, u64> = node
+        .ctx
+        .store
+        .find_touched(&behind, None)
+        .await?
+        .into_iter()
+        .collect();
+    for (conversation, applied) in &behind {
+        node.hub.confirm(conversation, *applied);
+        positions.push((conversation.clone(), *applied));
     }
     positions.extend(begin(node, socket, &unknown).await?);
     caught_up.positions = positions
@@ -105,7 +124,7 @@ async fn join(
             caught_up.has_given(&membership.conversation, before);
         }
     }
-    Ok(())
+    Ok(behind)
 }
 
 /// Tells the hub where conversations are that it does not know. Answers those where this call was the first to tell.
@@ -149,7 +168,7 @@ pub async fn begin(
 async fn read_missed(
     node: &Node,
     memberships: Vec<MembershipOf>,
-    cursor: Cursor,
+    (cursor, behind): (Cursor, &HashMap<ConversationId, u64>),
     caught_up: &mut CatchUp,
 ) -> Result<()> {
     let since = ClusterTime {
@@ -183,7 +202,8 @@ async fn read_missed(
                 None => return None,
             };
             let to = if membership.is_active() {
-                node.hub.position(id)?
+                let applied = behind.get(id).copied().unwrap_or_default();
+                node.hub.position(id)?.max(applied)
             } else {
                 membership.intervals.last().and_then(|(_, left)| *left)?
             };

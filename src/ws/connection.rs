@@ -617,7 +617,7 @@ async fn join_room(
         .await?;
     let joined = membership.active()?.joined_seq();
     match node.hub.join(socket, &conversation, joined) {
-        Joined::At(_) | Joined::Before => {}
+        Joined::At(_) | Joined::Before | Joined::Behind => {}
         Joined::Unknown => drop(catch_up::begin(node, socket, &[&conversation]).await?),
         Joined::Ended => return Err(DomainError::no_conversation().into()),
     }

@@ -49,6 +49,9 @@ pub enum Joined {
     Before,
     /// Nobody has said yet where the conversation is: [`Hub::begin`] must.
     Unknown,
+    /// The room was made by the entry that made somebody a member. On a node that has just started that entry may be minutes old, and what came after
+    /// it is still to come by: where the conversation is, the documents know. See [`Hub::confirm`].
+    Behind,
     /// The membership has ended meanwhile; the socket hears nothing.
     Ended,
 }
@@ -91,6 +94,8 @@ struct Room {
     highest: u64,
     /// The task that waits for a missing entry, by its number.
     waiting: Option<u64>,
+    /// Whether an entry made it, and nobody has compared it with the documents yet.
+    is_unconfirmed: bool,
 }
 
 impl Hub {
@@ -162,6 +167,7 @@ impl Hub {
             room.sockets.push(Arc::clone(socket));
         }
         match room.next {
+            Some(_) if room.is_unconfirmed => Joined::Behind,
             Some(_) if !is_new => Joined::Before,
             Some(next) => Joined::At(next - 1),
             None => Joined::Unknown,
@@ -196,6 +202,16 @@ impl Hub {
         }
         self.deliver(state, conversation);
         true
+    }
+
+    /// Says that the documents of `conversation` were at number `applied`: a room that is there too is like any other from now on.
+    pub fn confirm(&self, conversation: &ConversationId, applied: u64) {
+        let mut state = self.state.lock();
+        if let Some(room) = state.rooms.get_mut(conversation)
+            && room.next.is_some_and(|next| next > applied)
+        {
+            room.is_unconfirmed = false;
+        }
     }
 
     /// The last number of `conversation` that was delivered here, where it is known.
@@ -331,6 +347,7 @@ impl Hub {
             let room = Room {
                 next: Some(push.seq),
                 highest,
+                is_unconfirmed: true,
                 ..Room::default()
             };
             state.rooms.insert(conversation.clone(), room);
@@ -593,3 +610,7 @@ impl TailSink for Hub {
         // What was delivered stays delivered: it was in the log first. What the stream lost comes again, and is dropped by number.
     }
 }
+
+#[cfg(test)]
+#[path = "tests_hub.rs"]
+mod tests;
