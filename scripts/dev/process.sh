@@ -5,7 +5,7 @@
 RUN="$DEV/run"
 LOG="$DEV/log"
 
-# "<state> <start time>" of a process. The start time makes a pid unmistakable: a stranger who was given the same
+# "<state> <start time> <session>" of a process. The start time makes a pid unmistakable: a stranger who was given the same
 # number later has another one.
 process_stat() {
   local stat
@@ -13,7 +13,7 @@ process_stat() {
   stat=${stat##*) }
   # shellcheck disable=SC2086  # split into fields on purpose
   set -- $stat
-  printf '%s %s\n' "$1" "${20}"
+  printf '%s %s %s\n' "$1" "${20}" "$4"
 }
 
 # The pid of a running program of ours; false when it is not running.
@@ -21,7 +21,7 @@ pid_of() {
   local name=$1 pid started state now
   [[ -r $RUN/$name.pid && -r $RUN/$name.started ]] || return 1
   pid=$(<"$RUN/$name.pid") started=$(<"$RUN/$name.started")
-  read -r state now < <(process_stat "$pid") || return 1
+  read -r state now _ < <(process_stat "$pid") || return 1
   [[ $state != Z && $now == "$started" ]] || return 1
   printf '%s\n' "$pid"
 }
@@ -94,14 +94,12 @@ finish_stop() {
 # What a program that died has left behind: the workers of an nginx whose master was killed still hold its port. They are
 # known by the session that `start` gave them; no stranger gets its number while one of them lives.
 end_orphans() {
-  local name=$1 pid stat
+  local name=$1 pid session path
   ! is_running "$name" && [[ -r $RUN/$name.pid ]] || return 0
   pid=$(<"$RUN/$name.pid")
-  for stat in /proc/[0-9]*/stat; do
-    if [[ $(sed 's/.*) //' "$stat" 2>/dev/null | cut -d' ' -f4) == "$pid" ]]; then
-      stat=${stat%/stat}
-      kill -KILL "${stat#/proc/}" 2>/dev/null || true
-    fi
+  for path in /proc/[0-9]*; do
+    read -r _ _ session < <(process_stat "${path#/proc/}") || continue
+    [[ $session != "$pid" ]] || kill -KILL "${path#/proc/}" 2>/dev/null || true
   done
 }
 

@@ -263,10 +263,10 @@ impl From<DomainError> for ApiError {
     fn from(error: DomainError) -> Self {
         let message = error.public_message();
         match error {
-            DomainError::NotFound(text) => Self::new(Code::NotFound, text),
-            DomainError::Forbidden(text) => Self::new(Code::Forbidden, text),
-            DomainError::Conflict(text) => Self::new(Code::Conflict, text),
-            DomainError::Unavailable(text) => Self::new(Code::Unavailable, text),
+            DomainError::NotFound(_) => Self::new(Code::NotFound, message),
+            DomainError::Forbidden(_) => Self::new(Code::Forbidden, message),
+            DomainError::Conflict(_) => Self::new(Code::Conflict, message),
+            DomainError::Unavailable(_) => Self::new(Code::Unavailable, message),
             DomainError::Internal(text) => Self::internal(text),
             DomainError::Validation(faults) => {
                 Self::new(Code::ValidationError, message).with_details(faults)

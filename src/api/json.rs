@@ -59,7 +59,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for OptionalJson<T> {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        T::register(registry);
+        ValidJson::<T>::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
@@ -72,17 +72,17 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for OptionalJson<T> {
     async fn from_request(
         request: &'a Request,
         body: &mut RequestBody,
-        _options: ExtractParamOptions<()>,
+        options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let headers = request.headers();
         let is_said = [header::CONTENT_TYPE, header::TRANSFER_ENCODING]
             .iter()
             .any(|name| headers.contains_key(name));
-        let text = match is_said || announced_length(headers).is_some_and(|length| length > 0) {
-            true => receive(request, body).await?,
-            false => b"{}".to_vec(),
-        };
-        Ok(Self(parse(&text).map_err(ApiError::from)?))
+        if is_said || announced_length(headers).is_some_and(|length| length > 0) {
+            let ValidJson(value) = ValidJson::from_request(request, body, options).await?;
+            return Ok(Self(value));
+        }
+        Ok(Self(parse(b"{}").map_err(ApiError::from)?))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Messages, read from the log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use chat_sdk::{ConversationId, EventId, Message, MessageId, Timestamp, UserId};
+use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
     Collection, Database,
@@ -36,25 +36,35 @@ pub(super) fn start_reading(
             let found = read_by_id(&log, &ids).await;
             let found = |id: &MessageId| match &found {
                 Err(error) => Err((*error).into()),
-                Ok(found) => found.get(&id.to_event_id()).cloned().transpose(),
+                Ok(found) => found.get(id).cloned().transpose(),
             };
             ids.iter().map(found).collect()
         }
     })
 }
 
-/// The messages among `ids` that are there, by the id of their entry.
-async fn read_by_id(
+/// The messages among `ids` that are there. One that cannot be read is the fault of no other.
+pub(super) async fn read_by_id(
     log: &Collection<LogDocument>,
-    ids: &[MessageId],
-) -> std::result::Result<HashMap<EventId, Result<StoredMessage>>, Unavailable> {
-    let entries: Vec<String> = ids.iter().map(|id| id.to_event_id().to_string()).collect();
+    ids: impl IntoIterator<Item = &MessageId>,
+) -> std::result::Result<HashMap<MessageId, Result<StoredMessage>>, Unavailable> {
+    let entries: HashSet<String> = ids
+        .into_iter()
+        .map(|id| id.to_event_id().to_string())
+        .collect();
+    if entries.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let entries: Vec<String> = entries.into_iter().collect();
     let filter = doc! { "_id": { "$in": entries }, "type": "message.created" };
-    let found: Vec<LogDocument> =
-        bounded(async { log.find(filter).await?.try_collect().await }).await?;
+    let found: Vec<LogDocument> = bounded(async {
+        let find = log.find(filter).batch_size(2000);
+        find.await?.try_collect().await
+    })
+    .await?;
     let by_id = found
         .into_iter()
-        .map(|document| (document.id.clone(), StoredMessage::new(document)));
+        .map(|document| (document.id.to_message_id(), StoredMessage::new(document)));
     Ok(by_id.collect())
 }
 

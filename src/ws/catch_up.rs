@@ -55,7 +55,7 @@ pub async fn catch_up(node: &Node, socket: &Arc<Socket>, resume: Option<&str>) -
     let behind = join(node, socket, &memberships, &mut caught_up).await?;
     match resume.map(|text| node.hub.seal.open(text)) {
         Some(Some(cursor)) => {
-            read_missed(node, memberships, (cursor, &behind), &mut caught_up).await?;
+            read_missed(node, memberships, cursor, &behind, &mut caught_up).await?;
         }
         Some(None) => caught_up.reset = Some("unknown-cursor"),
         None => {}
@@ -168,7 +168,8 @@ pub async fn begin(
 async fn read_missed(
     node: &Node,
     memberships: Vec<MembershipOf>,
-    (cursor, behind): (Cursor, &HashMap<ConversationId, u64>),
+    cursor: Cursor,
+    behind: &HashMap<ConversationId, u64>,
     caught_up: &mut CatchUp,
 ) -> Result<()> {
     let since = ClusterTime {

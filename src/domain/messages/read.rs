@@ -113,20 +113,19 @@ pub(in crate::domain) async fn visible_message(
     actor: &UserId,
     message: &MessageId,
 ) -> Result<(StoredMessage, Membership, Audience)> {
-    let stored = ctx
-        .store
-        .find_message(message)
-        .await?
-        .ok_or_else(DomainError::no_message)?;
-    let membership = ctx
-        .store
-        .find_membership(&stored.conversation_id, actor)
-        .await?;
-    let audience = membership.audience().map_err(as_no_message)?;
+    let seek = Seek::Message(message.clone(), actor.clone());
+    let (stored, seat, audience) = visible(ctx, seek).await?;
+    Ok((stored, seat.membership, audience))
+}
+
+async fn visible(ctx: &Context, seek: Seek) -> Result<(StoredMessage, Seat, Audience)> {
+    let mut seat = ctx.store.find_seat(seek).await?;
+    let stored = seat.message.take().ok_or_else(DomainError::no_message)?;
+    let audience = seat.membership.audience().map_err(as_no_message)?;
     if !audience.sees(stored.seq) || stored.is_gone(Timestamp::now()) {
         return Err(DomainError::no_message());
     }
-    Ok((stored, membership, audience))
+    Ok((stored, seat, audience))
 }
 
 async fn audience(
@@ -153,12 +152,7 @@ pub(in crate::domain) async fn access_message(
 /// # Errors
 /// [`DomainError::NotFound`] for everybody else: the answer for a missing message.
 pub(in crate::domain) async fn access(ctx: &Context, seek: Seek) -> Result<(StoredMessage, Seat)> {
-    let mut seat = ctx.store.find_seat(seek).await?;
-    let message = seat.message.take().ok_or_else(DomainError::no_message)?;
+    let (message, seat, _) = visible(ctx, seek).await?;
     seat.membership.active().map_err(as_no_message)?;
-    let audience = seat.membership.audience().map_err(as_no_message)?;
-    if !audience.sees(message.seq) || message.is_gone(Timestamp::now()) {
-        return Err(DomainError::no_message());
-    }
     Ok((message, seat))
 }

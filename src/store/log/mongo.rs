@@ -3,11 +3,7 @@
 //! Inserts go through `run_command`, because the driver's `insert_many` has no `maxTimeMS` and drops the key pattern that says which index refused.
 //! Success is `ok` with neither `writeErrors` nor `writeConcernError`.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chat_sdk::{EventId, MessageId, UserId};
 use futures_util::TryStreamExt;
@@ -21,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::backend::{Backend, Conflict, InsertOutcome, Run, Unavailable};
 use crate::{
     domain::{
+        DomainError,
         entry::{Entry, Owner},
         fold::DocumentChange,
         state::{ConversationState, MessageState, State, Target, TargetState, UserState},
@@ -33,7 +30,8 @@ use crate::{
             ConversationDocument, LogDocument, ParticipantDocument, UserDocument, date,
             log_document, number,
         },
-        facets::{StoredMessage, facet_update},
+        facets::facet_update,
+        messages::read_by_id,
         reactions::reaction_update,
     },
 };
@@ -471,20 +469,11 @@ impl Backend for MongoBackend {
     }
 
     async fn find_targets(&self, targets: &[Target]) -> Result<Vec<TargetState>, Unavailable> {
-        let ids: HashSet<EventId> = targets
-            .iter()
-            .map(|target| target.message.to_event_id())
-            .collect();
         let messages = async {
-            let ids: Vec<&str> = ids.iter().map(EventId::as_str).collect();
-            let filter = doc! { "_id": { "$in": ids }, "type": "message.created" };
-            let found: Vec<LogDocument> =
-                bounded(async { self.store.log.find(filter).await?.try_collect().await }).await?;
-            let states = found.into_iter().map(|document| {
-                let state = StoredMessage::new(document).map(StoredMessage::into_state);
-                state.map(|state| (state.id.clone(), state))
-            });
-            let states: Result<HashMap<MessageId, MessageState>, _> = states.collect();
+            let ids = targets.iter().map(|target| &target.message);
+            let found = read_by_id(&self.store.log, ids).await?.into_iter();
+            let states = found.map(|(id, message)| Ok((id, message?.into_state())));
+            let states: Result<HashMap<MessageId, MessageState>, DomainError> = states.collect();
             states.map_err(|_| Unavailable)
         };
         let reactions = async {

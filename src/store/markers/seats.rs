@@ -5,16 +5,14 @@ use std::collections::HashMap;
 
 use chat_sdk::{ConversationId, MessageId, UserId};
 use futures_util::TryStreamExt;
-use mongodb::{
-    Collection, Database,
-    bson::{Document, doc},
-};
+use mongodb::{Collection, Database, bson::doc};
 use serde::de::DeserializeOwned;
 
 use super::super::{
     bounded,
     documents::{ConversationDocument, LogDocument, ParticipantDocument},
     facets::StoredMessage,
+    messages::read_by_id,
     participants::Membership,
 };
 use super::{document::MarkerDocument, find_documents};
@@ -82,21 +80,16 @@ impl Seats {
     }
 
     async fn try_read(&self, seeks: &[Seek]) -> Result<Vec<Result<Seat>>> {
-        let wanted = seeks.iter().filter_map(Seek::message);
-        let wanted = unique(wanted.map(|message| message.to_event_id().to_string()));
-        let found = find(&self.log, &wanted, doc! { "type": "message.created" }).await?;
-        let mut messages = HashMap::new();
-        for document in found {
-            let message = StoredMessage::new(document)?;
-            messages.insert(message.id.clone(), message);
-        }
-        let places: Vec<Option<(&ConversationId, &UserId)>> = seeks
+        let messages = read_by_id(&self.log, seeks.iter().filter_map(Seek::message)).await?;
+        let places: Vec<Result<(&ConversationId, &UserId)>> = seeks
             .iter()
             .map(|seek| match seek {
-                Seek::Message(message, user) | Seek::Reading(message, user) => messages
-                    .get(message)
-                    .map(|message| (&message.conversation_id, user)),
-                Seek::Conversation(conversation, user) => Some((conversation, user)),
+                Seek::Message(id, user) | Seek::Reading(id, user) => match messages.get(id) {
+                    Some(Ok(message)) => Ok((&message.conversation_id, user)),
+                    Some(Err(error)) => Err(error.clone()),
+                    None => Err(DomainError::no_message()),
+                },
+                Seek::Conversation(conversation, user) => Ok((conversation, user)),
             })
             .collect();
         let conversations = unique(places.iter().flatten().map(|(id, _)| id.to_string()));
@@ -108,13 +101,13 @@ impl Seats {
         );
         // A marker has the id of its membership.
         let readers = unique(seeks.iter().zip(&places).filter_map(|(seek, place)| {
-            let (conversation, user) = (*place)?;
+            let (conversation, user) = place.as_ref().ok()?;
             let is_reading = matches!(seek, Seek::Reading(..));
             is_reading.then(|| ParticipantDocument::id(conversation, user))
         }));
         let (conversations, members, markers) = tokio::try_join!(
-            find(&self.conversations, &conversations, Document::new()),
-            find(&self.participants, &members, Document::new()),
+            find(&self.conversations, &conversations),
+            find(&self.participants, &members),
             find_documents(&self.markers, &readers),
         )?;
         let conversations: HashMap<ConversationId, ConversationDocument> = conversations
@@ -132,12 +125,15 @@ impl Seats {
             .iter()
             .zip(&places)
             .map(|(seek, place)| {
-                let (conversation, user) = place.ok_or_else(DomainError::no_message)?;
+                let (conversation, user) = place.clone()?;
                 let fields = conversations.get(conversation).map(|found| found.fields());
                 let member = members.get(&(conversation.clone(), user.clone()));
                 Ok(Seat {
                     conversation: conversation.clone(),
-                    message: seek.message().and_then(|id| messages.get(id)).cloned(),
+                    message: seek
+                        .message()
+                        .and_then(|id| messages.get(id).cloned())
+                        .transpose()?,
                     marker: markers
                         .get(&ParticipantDocument::id(conversation, user))
                         .cloned()
@@ -159,15 +155,13 @@ fn unique(ids: impl Iterator<Item = String>) -> Vec<String> {
 async fn find<T: DeserializeOwned + Send + Sync>(
     collection: &Collection<T>,
     ids: &[String],
-    mut filter: Document,
 ) -> Result<Vec<T>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    filter.insert("_id", doc! { "$in": ids });
     Ok(bounded(async {
         collection
-            .find(filter)
+            .find(doc! { "_id": { "$in": ids } })
             .batch_size(2000)
             .await?
             .try_collect()

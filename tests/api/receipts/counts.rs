@@ -3,7 +3,7 @@
 use mongodb::bson::doc;
 use serde_json::json;
 
-use super::{column, counts, counts_everywhere, id, mention, pair, read, read_all, send};
+use super::{badge, column, counts, counts_everywhere, id, mention, pair, read, read_all, send};
 use crate::support::{Service, eventually};
 
 #[tokio::test]
@@ -191,14 +191,9 @@ async fn who_reads_on_message_by_message_is_told_what_rest_counts() {
         if index == 12 {
             alice.say(&group, "one more").await;
         }
-        read(&bob, message).await;
-        let told = phone
-            .find("the badge", |frame| {
-                frame["event"] == "conversation:read"
-                    && frame["data"]["upToMessageId"] == message["id"]
-            })
-            .await;
+        let at = read(&bob, message).await;
+        let told = badge(&mut phone, message, &at).await;
         let counted = counts_everywhere(&bob, &group).await;
-        assert_eq!(pair(&told["data"]), counted, "after message {index}");
+        assert_eq!(told, counted, "after message {index}");
     }
 }

@@ -9,7 +9,7 @@ mod threads;
 use serde_json::{Value, json};
 
 use super::{ask, column, id, text};
-use crate::support::{Answer, User};
+use crate::support::{Answer, Socket, User};
 
 async fn put(user: &User, path: &str) -> Answer {
     ask(user, "PUT", path, None).await
@@ -78,6 +78,18 @@ async fn counts_everywhere(user: &User, conversation: &str) -> (u64, u64) {
     let found = of(&page, "conversations", "conversationId");
     assert_eq!(found.unwrap_or_default(), direct, "among the unread");
     direct
+}
+
+/// What a device of the reader is told to be unread when `message` was read at `at`.
+async fn badge(device: &mut Socket, message: &Value, at: &str) -> (u64, u64) {
+    let told = device
+        .find("the badge", |frame| {
+            frame["event"] == "conversation:read"
+                && frame["data"]["upToMessageId"] == message["id"]
+                && frame["data"]["readAt"] == *at
+        })
+        .await;
+    pair(&told["data"])
 }
 
 /// Sends a message with more than a text.

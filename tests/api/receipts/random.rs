@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-use super::{counts_everywhere, id, pair, read, read_all, send, unread};
+use super::{badge, counts_everywhere, id, read, read_all, send, unread};
 use crate::support::{Service, random_seed};
 
 struct Sent {
@@ -82,15 +82,9 @@ async fn counts_are_those_of_a_model_after_anything() {
                 let has_moved = watermarks[who] < seq;
                 watermarks[who] = watermarks[who].max(seq);
                 if has_moved {
-                    let told = devices[who]
-                        .find("the badge", |frame| {
-                            frame["event"] == "conversation:read"
-                                && frame["data"]["upToMessageId"] == message["id"]
-                                && frame["data"]["readAt"] == at
-                        })
-                        .await;
+                    let told = badge(&mut devices[who], &message, &at).await;
                     let expected = model(&sent, &watermarks, who);
-                    assert_eq!(pair(&told["data"]), expected, "seed {seed}, round {round}");
+                    assert_eq!(told, expected, "seed {seed}, round {round}");
                 }
             }
         }

@@ -17,9 +17,7 @@ use crate::{
 
 /// How many entries are looked at to see whether a refusal rests on all of them. With more, the log is read anew anyway.
 const TAIL: usize = 100;
-/// How many reads of what commands are about are under way at once.
-const MAX_READS: usize = 1;
-/// The most things of one such read.
+/// The most things of one read of what commands are about.
 const MAX_TARGETS: usize = 256;
 
 /// Why an entry was looked up.
@@ -37,7 +35,7 @@ impl<B: Backend> Actor<B> {
     /// Reads what waiting jobs are about: what came while others were being read goes out together. So many who do something with one message at once
     /// cost a few reads, not one for each.
     pub(super) fn start_reading(&mut self) {
-        if self.to_read.is_empty() || self.reads >= MAX_READS {
+        if self.to_read.is_empty() || self.is_reading {
             return;
         }
         let count = self.to_read.len().min(MAX_TARGETS);
@@ -50,7 +48,7 @@ impl<B: Backend> Actor<B> {
                 (job, as_of)
             })
             .collect();
-        self.reads += 1;
+        self.is_reading = true;
         let backend = Arc::clone(&self.backend);
         self.spawn(async move {
             let states = backend.find_targets(&targets).await;
@@ -63,7 +61,7 @@ impl<B: Backend> Actor<B> {
         jobs: Vec<(Job, u64)>,
         states: Result<Vec<TargetState>, Unavailable>,
     ) {
-        self.reads -= 1;
+        self.is_reading = false;
         let Ok(states) = states else {
             for (job, _) in jobs {
                 job.answer(Err(DomainError::store_unavailable()));

@@ -65,7 +65,7 @@ impl Writer {
             ready: VecDeque::new(),
             dirty: Vec::new(),
             to_read: Vec::new(),
-            reads: 0,
+            is_reading: false,
             is_inserting: false,
             is_applying: false,
             last_batch: 0,
@@ -119,8 +119,8 @@ struct Actor<B> {
     dirty: Vec<Owner>,
     /// Jobs that wait for a read of what they are about.
     to_read: Vec<(Job, Target)>,
-    /// How many such reads are under way.
-    reads: usize,
+    /// Whether such a read is under way.
+    is_reading: bool,
     is_inserting: bool,
     is_applying: bool,
     /// How many entries the last insert had.
