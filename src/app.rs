@@ -203,6 +203,7 @@ pub async fn run_with<P: Plugin>(
             origins: config.cors.allowed_origins.clone(),
             max_sockets_per_user: config.limits.max_sockets_per_user,
             leeway: config.auth.leeway,
+            flushers: ws::Flushers::start(&hub.seal),
             hub: Arc::clone(&hub),
             watchers,
             typing,

@@ -1,4 +1,4 @@
-//! One socket: a task that reads frames, runs commands, and writes answers and pushes.
+//! One socket: a task that reads frames, runs commands, and writes answers. Pushes are written by [`super::flush`], unless the client is slow.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,11 +6,7 @@ use chat_sdk::{Timestamp, UserId};
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use metrics::counter;
 use serde_json::json;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::mpsc,
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Error as WsError, Message as WsMessage, Utf8Bytes, error::CapacityError},
@@ -23,8 +19,9 @@ use super::{
     feed::{Feed, Greeting},
     frame::{self, ClientFrame, FrameError},
     hub::Joined,
+    outlet::{Scratch, Wire},
     presence,
-    socket::{Outgoing, Socket},
+    socket::{Exit, Socket},
     typing::{self, Signal},
 };
 use crate::{
@@ -50,8 +47,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many commands of a socket may be under way; then no more are read.
 const MAX_COMMANDS: usize = 64;
-/// How many pushes are written together.
-const WRITE_BATCH: usize = 64;
 /// How many commands in a row are refused by rate before the socket is closed.
 const MAX_REFUSALS: u32 = 200;
 /// How many frames that are none are borne before the socket is closed.
@@ -159,14 +154,12 @@ fn expiry(claims: &Claims, leeway: Duration) -> Instant {
 }
 
 /// Serves a socket until it ends.
-pub async fn run<S>(
+pub async fn run(
     node: Arc<Node>,
-    mut ws: WebSocketStream<S>,
+    mut ws: WebSocketStream<Wire>,
     (peer, opening): (Peer, Opening),
     resume: Option<String>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+) {
     let reason = match Box::pin(open(&node, &mut ws, (peer, opening), resume)).await {
         Ok((session, resume, first_ack)) => {
             serve(&node, &mut ws, (peer, session), resume, first_ack).await
@@ -180,6 +173,7 @@ pub async fn run<S>(
                 let _ = ws.send(WsMessage::Text(reconnect_event())).await;
             }
             let _ = ws.close(Some(reason.frame())).await;
+            let _ = ws.get_ref().outlet().emptied().await;
             // The client answers with its own close frame; until then what it still sends is read, or its end would be a reset.
             while let Some(Ok(_)) = ws.next().await {}
         };
@@ -196,15 +190,12 @@ fn reconnect_event() -> Utf8Bytes {
 }
 
 /// Waits for a session: the one of the request, or the first frame's.
-async fn open<S>(
+async fn open(
     node: &Node,
-    ws: &mut WebSocketStream<S>,
+    ws: &mut WebSocketStream<Wire>,
     (peer, opening): (Peer, Opening),
     resume: Option<String>,
-) -> Result<(Session, Option<String>, Option<String>), Option<CloseReason>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+) -> Result<(Session, Option<String>, Option<String>), Option<CloseReason>> {
     match opening {
         Opening::Session(session) => return Ok((session, resume, None)),
         Opening::Refused(reason) => return Err(Some(reason)),
@@ -243,21 +234,17 @@ fn reason_of(error: &WsError) -> Option<CloseReason> {
     }
 }
 
-async fn serve<S>(
+async fn serve(
     node: &Arc<Node>,
-    ws: &mut WebSocketStream<S>,
+    ws: &mut WebSocketStream<Wire>,
     (peer, session): (Peer, Session),
     resume: Option<String>,
     first_ack: Option<String>,
-) -> Option<CloseReason>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let (socket, queue) = Socket::new(
-        node.hub.next_socket_id(),
-        session.user.clone(),
-        session.issued_at,
-    );
+) -> Option<CloseReason> {
+    let id = node.hub.next_socket_id();
+    let outlet = Arc::clone(ws.get_ref().outlet());
+    let exit = Exit::Flusher(outlet, node.flushers.lane(id).clone());
+    let socket = Socket::new(id, session.user.clone(), session.issued_at, exit);
     // What was delivered before the socket was registered is covered by this watermark.
     let watermark = node.hub.watermark();
     if !node.hub.register(&socket, node.max_sockets_per_user) {
@@ -281,13 +268,15 @@ where
                 socket: Arc::clone(&socket),
                 activity,
                 expires_at: session.expires_at,
-                follows: feed,
                 commands: FuturesUnordered::new(),
                 last_heard: Instant::now(),
                 faults: 0,
                 refusals: 0,
             };
-            connection.run(queue, greeting, first_ack).await
+            let reason = connection.run(feed, greeting, first_ack).await;
+            // Nothing may follow the last words.
+            ws.get_ref().outlet().end();
+            reason
         }
         Err(_) => Some(CloseReason::Restarting),
     };
@@ -298,14 +287,13 @@ where
     reason
 }
 
-struct Connection<'a, S> {
+struct Connection<'a> {
     node: &'a Arc<Node>,
-    ws: &'a mut WebSocketStream<S>,
+    ws: &'a mut WebSocketStream<Wire>,
     peer: Peer,
     socket: Arc<Socket>,
     activity: Arc<Activity>,
     expires_at: Instant,
-    follows: Feed,
     commands: FuturesUnordered<BoxFuture<'static, Done>>,
     last_heard: Instant,
     faults: u32,
@@ -322,33 +310,30 @@ enum Done {
     },
 }
 
-impl<S> Connection<'_, S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+impl Connection<'_> {
     async fn run(
         mut self,
-        mut queue: mpsc::Receiver<Outgoing>,
+        feed: Feed,
         greeting: Box<Greeting>,
         first_ack: Option<String>,
     ) -> Option<CloseReason> {
         if let Err(reason) = Box::pin(self.greet(greeting, first_ack)).await {
             return reason;
         }
-        let mut pushes: Vec<Outgoing> = Vec::new();
+        self.ws.get_ref().outlet().begin(feed);
+        if let Err(reason) = Box::pin(self.push()).await {
+            return reason;
+        }
         let mut next_ping = Instant::now() + PING_PERIOD.mul_f64(0.5 + rand::random::<f64>() / 2.0);
         // One timer for both, set anew only when it fires or the token is refreshed: a timer per turn would cost more than the turn.
         let mut timer = std::pin::pin!(tokio::time::sleep_until(next_ping.min(self.expires_at)));
         loop {
             let outcome = tokio::select! {
                 biased;
-                () = self.socket.ended.notified() => return self.socket.ending(),
-                count = queue.recv_many(&mut pushes, WRITE_BATCH) => {
-                    if count == 0 {
-                        return None;
-                    }
-                    self.write_pushes(&mut pushes).await
-                }
+                () = self.socket.alerted() => match self.socket.ending() {
+                    Some(reason) => return Some(reason),
+                    None => Ok(()),
+                },
                 Some(done) = self.commands.next(), if !self.commands.is_empty() => {
                     self.on_done(done).await
                 }
@@ -393,19 +378,6 @@ where
             self.feed(WsMessage::Text(text)).await?;
         }
         self.flush().await
-    }
-
-    async fn write_pushes(
-        &mut self,
-        pushes: &mut Vec<Outgoing>,
-    ) -> Result<(), Option<CloseReason>> {
-        for outgoing in pushes.drain(..) {
-            let hub = &self.node.hub;
-            if let Some(text) = self.follows.frame(hub, &self.socket, outgoing) {
-                self.feed(WsMessage::Text(text)).await?;
-            }
-        }
-        Ok(())
     }
 
     async fn on_message(
@@ -569,30 +541,43 @@ where
     }
 
     async fn feed(&mut self, message: WsMessage) -> Result<(), Option<CloseReason>> {
-        let feed = self.ws.feed(message);
-        within(&self.socket, feed).await
+        let fed = self.ws.feed(message).await;
+        fed.map_err(|error| reason_of(&error))?;
+        self.settle().await
     }
 
     async fn flush(&mut self) -> Result<(), Option<CloseReason>> {
-        let flush = self.ws.flush();
-        within(&self.socket, flush).await
+        let flushed = self.ws.flush().await;
+        flushed.map_err(|error| reason_of(&error))?;
+        self.settle().await
     }
-}
 
-/// Waits for a write, but neither for a client that does not read nor past the socket's end.
-async fn within(
-    socket: &Socket,
-    write: impl Future<Output = Result<(), WsError>>,
-) -> Result<(), Option<CloseReason>> {
-    let mut write = std::pin::pin!(write);
-    // Nearly always the kernel takes it at once: no timer then.
-    if let Some(done) = (&mut write).now_or_never() {
-        return done.map_err(|error| reason_of(&error));
+    /// Waits where the client does not take what it was written, so that no more is asked of it.
+    async fn settle(&mut self) -> Result<(), Option<CloseReason>> {
+        match self.ws.get_ref().outlet().is_held_up() {
+            // Boxed: nearly always the kernel takes it at once, and an idle socket needs no timer for this.
+            true => Box::pin(self.push()).await,
+            false => Ok(()),
+        }
     }
-    tokio::select! {
-        done = &mut write => done.map_err(|error| reason_of(&error)),
-        () = socket.ended.notified() => Err(socket.ending()),
-        () = tokio::time::sleep(WRITE_TIMEOUT) => Err(Some(CloseReason::TooSlow)),
+
+    /// Writes what waits in the outlet, then what waits in the queue, until the client takes all of it. Waits neither for one that does not read nor past
+    /// the socket's end.
+    async fn push(&mut self) -> Result<(), Option<CloseReason>> {
+        let outlet = self.ws.get_ref().outlet();
+        let mut scratch = Scratch::default();
+        loop {
+            tokio::select! {
+                biased;
+                emptied = outlet.emptied() => emptied.map_err(|_| None)?,
+                reason = self.socket.ended() => return Err(Some(reason)),
+                () = tokio::time::sleep(WRITE_TIMEOUT) => return Err(Some(CloseReason::TooSlow)),
+            }
+            self.socket.flush(&self.node.hub.seal, &mut scratch);
+            if !outlet.is_held_up() {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -627,17 +612,16 @@ async fn join_room(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::TcpStream;
 
     fn size_of_future<F: Future>(
-        _: impl FnOnce(Arc<Node>, WebSocketStream<TcpStream>, (Peer, Opening), Option<String>) -> F,
+        _: impl FnOnce(Arc<Node>, WebSocketStream<Wire>, (Peer, Opening), Option<String>) -> F,
     ) -> usize {
         size_of::<F>()
     }
 
     #[test]
     fn the_task_of_an_idle_socket_is_small() {
-        let size = size_of_future(run::<TcpStream>);
+        let size = size_of_future(run);
         assert!(size <= 3 * 1024, "{size} bytes");
     }
 }

@@ -8,6 +8,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     catch_up::CatchUp,
+    cursor::Seal,
     frame,
     hub::Hub,
     push::Push,
@@ -16,6 +17,7 @@ use super::{
 };
 
 /// What a client was given so far, as far as that decides what it is given next.
+#[derive(Debug)]
 pub struct Feed {
     /// What the queue may repeat; see [`CatchUp::given`].
     given: HashMap<ConversationId, u64>,
@@ -24,7 +26,7 @@ pub struct Feed {
 
 /// What a client is given first, frame by frame: what it missed, then `connected`.
 pub struct Greeting {
-    hub: Arc<Hub>,
+    seal: Arc<Seal>,
     socket: Arc<Socket>,
     reset: Option<Utf8Bytes>,
     missed: std::vec::IntoIter<Push>,
@@ -67,7 +69,7 @@ impl Feed {
             "timestamp": Timestamp::now(),
         });
         let greeting = Greeting {
-            hub: Arc::clone(hub),
+            seal: Arc::clone(&hub.seal),
             socket: Arc::clone(socket),
             reset: caught_up
                 .reset
@@ -90,8 +92,7 @@ impl Feed {
     }
 
     /// The frame of what came out of the queue of `socket`; `None` for what was given before.
-    pub fn frame(&mut self, hub: &Hub, socket: &Socket, outgoing: Outgoing) -> Option<Utf8Bytes> {
-        socket.sent(&outgoing);
+    pub fn frame(&mut self, seal: &Seal, socket: &Socket, outgoing: Outgoing) -> Option<Utf8Bytes> {
         let push = match outgoing {
             Outgoing::Logged(push) => push,
             Outgoing::Live(text) => return Some(Utf8Bytes::clone(&text)),
@@ -105,16 +106,16 @@ impl Feed {
         }
         let is_solo = self.tracker.note(&push);
         Some(if is_solo {
-            push.solo_text(socket, &hub.seal)
+            push.solo_text(socket, seal)
         } else {
-            push.text(socket, &self.tracker.cursor(&hub.seal))
+            push.text(socket, &self.tracker.cursor(seal))
         })
     }
 
     /// The cursor of a client that was given all that is in its queue. `watermark` is the hub's from before the queue was seen to be empty.
-    pub fn rest(&mut self, hub: &Hub, watermark: u64) -> String {
+    pub fn rest(&mut self, seal: &Seal, watermark: u64) -> String {
         self.tracker.pass(watermark);
-        self.tracker.cursor(&hub.seal)
+        self.tracker.cursor(seal)
     }
 }
 
@@ -129,7 +130,7 @@ impl Iterator for Greeting {
             return self.connected.take();
         };
         let progress = self.progress.as_mut();
-        let cursor = progress.and_then(|progress| progress.advance(&push, &self.hub.seal));
+        let cursor = progress.and_then(|progress| progress.advance(&push, &self.seal));
         Some(push.text(&self.socket, cursor.as_deref().unwrap_or(&self.resume)))
     }
 }

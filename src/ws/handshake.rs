@@ -29,6 +29,7 @@ use super::{
     Node, Peer,
     connection::{self, Opening},
     event_stream,
+    outlet::Wire,
 };
 use crate::{auth::internal_secret_matches, limits::Refused};
 
@@ -253,7 +254,7 @@ async fn serve(
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME));
     let ws = WebSocketStream::from_partially_read(
-        parts.io.into_inner(),
+        Wire::new(parts.io.into_inner()),
         parts.read_buf.to_vec(),
         Role::Server,
         Some(config),

@@ -60,7 +60,7 @@ pub enum Joined {
 pub struct Hub {
     store: Arc<Store>,
     /// Seals the cursors that pushes carry.
-    pub seal: Seal,
+    pub seal: Arc<Seal>,
     state: Mutex<State>,
     watermark: AtomicU64,
     next_socket: AtomicU64,
@@ -103,7 +103,7 @@ impl Hub {
     pub fn new(store: Arc<Store>, seal: Seal) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             store,
-            seal,
+            seal: Arc::new(seal),
             state: Mutex::new(State::default()),
             watermark: AtomicU64::new(0),
             next_socket: AtomicU64::new(1),

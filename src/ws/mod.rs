@@ -2,7 +2,9 @@
 //!
 //! # Cast
 //! - [`handshake`]: from an HTTP request to a socket; the same port answers health checks.
-//! - [`connection`]: one task per socket: reads frames, runs commands, writes answers and pushes.
+//! - [`connection`]: one task per socket: reads frames, runs commands, writes answers.
+//! - [`flush`]: a few tasks for all sockets, which write the pushes.
+//! - [`outlet`]: the way out of a socket, for both.
 //! - [`event_stream`]: the same events to clients that only read (Server-Sent Events).
 //! - [`feed`]: what a client is given and with which cursors, whichever of the two it has.
 //! - [`command`]: what a client may ask; each is one verb of the domain.
@@ -28,11 +30,13 @@ pub mod connection;
 pub mod cursor;
 pub mod event_stream;
 pub mod feed;
+pub mod flush;
 pub mod frame;
 pub mod handshake;
 pub mod hub;
 mod lately;
 mod memory;
+pub mod outlet;
 pub mod presence;
 pub mod push;
 mod socket;
@@ -49,6 +53,7 @@ use crate::{
     limits::RateLimits,
 };
 
+pub use flush::Flushers;
 pub use handshake::answer;
 pub use hub::Hub;
 pub use presence::Watchers;
@@ -70,6 +75,8 @@ pub struct Node {
     pub max_sockets_per_user: usize,
     /// How long after a token's end a socket is closed (`AUTH_JWT_LEEWAY_SECONDS`).
     pub leeway: Duration,
+    /// Who writes pushes.
+    pub flushers: Flushers,
     /// Who hears of what.
     pub hub: Arc<Hub>,
     /// Who hears of whose presence.

@@ -1,19 +1,25 @@
 //! A socket as the hub sees it: where to put pushes, and how to end it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
 };
 
 use chat_sdk::{ConversationId, UserId};
 use metrics::counter;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
-use super::{close::CloseReason, push::Push};
+use super::{
+    close::CloseReason,
+    cursor::Seal,
+    flush::Lane,
+    outlet::{Outlet, Scratch},
+    push::Push,
+};
 use crate::{domain::audience::is_pushed, store::MembershipOf};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -25,12 +31,19 @@ const MAX_QUEUED: usize = 1024;
 /// The most bytes that may wait for a slow reader: 512 KiB. One large event may exceed it alone.
 const MAX_QUEUED_BYTES: usize = 512 * 1024;
 
+/// The most pushes for which an idle queue keeps room.
+const MAX_IDLE: usize = 8;
+/// The most pushes that are taken out of the queue together.
+const BATCH: usize = 64;
+/// After how many bytes no more pushes are taken together.
+const BATCH_BYTES: usize = 64 * 1024;
+
 /// What waits to be written to a socket.
 #[derive(Debug, Clone)]
 pub enum Outgoing {
     /// An entry of a log: numbered, with a cursor.
     Logged(Arc<Push>),
-    /// Something that is in no log: a frame as it is written. Behind a pointer, because every socket sets room for a block of these aside.
+    /// Something that is in no log: a frame's text. Behind a pointer, because it lies in many queues.
     Live(Arc<Utf8Bytes>),
 }
 
@@ -43,6 +56,23 @@ impl Outgoing {
     }
 }
 
+/// Who empties the queue of a socket.
+#[derive(Debug)]
+pub enum Exit {
+    /// Its own task, which is told here.
+    Task(Notify),
+    /// A flusher, through the outlet; its own task where the client is slow.
+    Flusher(Arc<Outlet>, Lane),
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Outgoing>,
+    bytes: usize,
+    /// Whether whoever empties it knows that something waits. Nobody is told before it was looked at for the first time.
+    is_idle: bool,
+}
+
 /// The hub's end of a socket.
 #[derive(Debug)]
 pub struct Socket {
@@ -50,8 +80,8 @@ pub struct Socket {
     pub id: u64,
     /// Whose it is.
     pub user: UserId,
-    queue: mpsc::Sender<Outgoing>,
-    queued_bytes: AtomicUsize,
+    queue: Mutex<Queue>,
+    exit: Exit,
     /// When its token was issued (seconds since 1970); the least number where it does not say.
     issued_at: AtomicI64,
     /// The conversations that it hears of. Changed by the hub alone, together with its rooms.
@@ -59,30 +89,21 @@ pub struct Socket {
     /// When its user was a member, of conversations where that began after their first entry.
     seen: Mutex<HashMap<ConversationId, Vec<Interval>>>,
     ending: Mutex<Option<CloseReason>>,
-    /// Told when `ending` is set.
-    pub ended: Notify,
 }
 
 impl Socket {
-    /// A socket and its end of the queue. `issued_at` is its token's (seconds since 1970).
-    pub fn new(
-        id: u64,
-        user: UserId,
-        issued_at: Option<i64>,
-    ) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
-        let (queue, inbox) = mpsc::channel(MAX_QUEUED);
-        let socket = Self {
+    /// A socket. `issued_at` is its token's (seconds since 1970).
+    pub fn new(id: u64, user: UserId, issued_at: Option<i64>, exit: Exit) -> Arc<Self> {
+        Arc::new(Self {
             id,
             user,
-            queue,
-            queued_bytes: AtomicUsize::new(0),
+            queue: Mutex::default(),
+            exit,
             issued_at: AtomicI64::new(issued_at.unwrap_or(i64::MIN)),
             rooms: Mutex::new(Vec::new()),
             seen: Mutex::default(),
             ending: Mutex::new(None),
-            ended: Notify::new(),
-        };
-        (Arc::new(socket), inbox)
+        })
     }
 
     /// Notes that it has a new token.
@@ -97,13 +118,80 @@ impl Socket {
     }
 
     /// Queues something. At the bound the socket is ended instead; nobody waits.
-    pub fn push(&self, outgoing: Outgoing) {
-        let queued = self
-            .queued_bytes
-            .fetch_add(outgoing.wire_len(), Ordering::Relaxed);
-        let is_full = queued > MAX_QUEUED_BYTES || self.queue.try_send(outgoing).is_err();
+    pub fn push(self: &Arc<Self>, outgoing: Outgoing) {
+        let (is_full, was_idle) = {
+            let mut queue = self.queue.lock();
+            let is_full = queue.bytes > MAX_QUEUED_BYTES || queue.waiting.len() >= MAX_QUEUED;
+            if !is_full {
+                queue.bytes += outgoing.wire_len();
+                queue.waiting.push_back(outgoing);
+            }
+            (is_full, std::mem::take(&mut queue.is_idle))
+        };
         if is_full && self.end(CloseReason::TooSlow) {
             counter!("chat_ws_slow_readers_total").increment(1);
+        }
+        if was_idle {
+            match &self.exit {
+                Exit::Task(alert) => alert.notify_one(),
+                Exit::Flusher(_, lane) => {
+                    if lane.send(Arc::clone(self)).is_err() {
+                        self.end(CloseReason::Restarting);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves what waits to `batch`, as much as is written together. Answers false when there is nothing: whoever empties the queue is told of the next.
+    pub fn take(&self, batch: &mut Vec<Outgoing>) -> bool {
+        let mut queue = self.queue.lock();
+        let before = queue.bytes;
+        while batch.len() < BATCH && before - queue.bytes < BATCH_BYTES {
+            let Some(outgoing) = queue.waiting.pop_front() else {
+                break;
+            };
+            queue.bytes -= outgoing.wire_len();
+            batch.push(outgoing);
+        }
+        queue.is_idle = batch.is_empty();
+        if queue.is_idle && queue.waiting.capacity() > MAX_IDLE {
+            queue.waiting = VecDeque::new();
+        }
+        !queue.is_idle
+    }
+
+    /// Whether nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.queue.lock().waiting.is_empty()
+    }
+
+    /// Writes what waits, as far as the client takes it.
+    pub fn flush(&self, seal: &Seal, scratch: &mut Scratch) {
+        if let Exit::Flusher(outlet, _) = &self.exit {
+            outlet.flush(self, seal, scratch);
+        }
+    }
+
+    /// Waits until there is something to do for the socket's own task: it ends, or what is to be written waits for it. May come once too often.
+    pub async fn alerted(&self) {
+        self.alert().notified().await;
+    }
+
+    fn alert(&self) -> &Notify {
+        match &self.exit {
+            Exit::Task(alert) => alert,
+            Exit::Flusher(outlet, _) => &outlet.alert,
+        }
+    }
+
+    /// Waits until the socket is to end. Answers why.
+    pub async fn ended(&self) -> CloseReason {
+        loop {
+            if let Some(reason) = self.ending() {
+                return reason;
+            }
+            self.alerted().await;
         }
     }
 
@@ -180,12 +268,6 @@ impl Socket {
         self.rooms.lock().clone()
     }
 
-    /// Notes that `outgoing` left the queue.
-    pub fn sent(&self, outgoing: &Outgoing) {
-        self.queued_bytes
-            .fetch_sub(outgoing.wire_len(), Ordering::Relaxed);
-    }
-
     /// Ends the socket for `reason`, unless it is ending. Answers whether this was the first time.
     pub fn end(&self, reason: CloseReason) -> bool {
         let mut ending = self.ending.lock();
@@ -193,7 +275,7 @@ impl Socket {
             return false;
         }
         *ending = Some(reason);
-        self.ended.notify_one();
+        self.alert().notify_one();
         true
     }
 

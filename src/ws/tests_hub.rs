@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use chat_sdk::{ConversationId, EventId, EventType};
 use serde_json::json;
+use tokio::sync::Notify;
 
-use super::*;
+use super::{super::socket::Exit, *};
 
 fn beginning(conversation: &ConversationId, user: &UserId) -> Push {
     let payload = json!({ "id": EventId::generate(), "data": { "participantIds": [user] } });
@@ -22,12 +23,12 @@ async fn a_room_that_an_entry_made_is_behind_until_the_documents_are_no_further(
     let hub = Hub::new(Arc::new(store.expect("an address")), seal);
     let conversation = ConversationId::generate();
     let bob: UserId = "bob".parse().expect("a user id");
-    let (early, mut queue) = Socket::new(1, bob.clone(), None);
-    let (late, _late_queue) = Socket::new(2, bob.clone(), None);
+    let socket = |id| Socket::new(id, bob.clone(), None, Exit::Task(Notify::new()));
+    let (early, late) = (socket(1), socket(2));
     assert!(hub.register(&early, 9) && hub.register(&late, 9));
     let push = beginning(&conversation, &bob);
     hub.ingest(&mut hub.state.lock(), push);
-    assert!(queue.try_recv().is_ok(), "who is registered hears of it");
+    assert!(!early.is_idle(), "who is registered hears of it");
 
     assert_eq!(hub.join(&early, &conversation, 1), Joined::Behind);
     // The log goes on to number 5, and the rest comes by later.

@@ -8,6 +8,7 @@ use super::{
 };
 
 /// What a socket was given, for its cursors.
+#[derive(Debug)]
 pub struct Tracker {
     /// The marker that was passed with nothing held back, as a cluster time.
     pub watermark: u64,

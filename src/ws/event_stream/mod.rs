@@ -19,13 +19,13 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use metrics::counter;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     Node, catch_up,
     feed::Feed,
     handshake::{Answer, parameter, refusal},
-    socket::Socket,
+    socket::{Exit, Socket},
 };
 use crate::{
     auth::AuthError,
@@ -120,10 +120,11 @@ async fn open(
     let hang_up = request.extensions().get::<HangUp>().cloned();
 
     let is_host = headers.contains_key("x-internal-secret");
-    let (socket, queue) = Socket::new(
+    let socket = Socket::new(
         node.hub.next_socket_id(),
         session.user.clone(),
         session.issued_at,
+        Exit::Task(Notify::new()),
     );
     // What was delivered before the socket was registered is covered by this watermark.
     let watermark = node.hub.watermark();
@@ -161,7 +162,7 @@ async fn open(
         chunks,
         expires_at: session.expires_at,
     };
-    tokio::spawn(Box::pin(stream.run(queue, greeting)));
+    tokio::spawn(Box::pin(stream.run(greeting)));
     *answer.body_mut() = Chunks(written).boxed();
     Ok(answer)
 }

@@ -33,8 +33,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last words may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many events are written together.
-const WRITE_BATCH: usize = 64;
 /// The least pause that browsers are asked to make before they connect again; up to [`RETURN_WITHIN`] is added by chance.
 const RETURN_AFTER: Duration = Duration::from_secs(1);
 
@@ -73,10 +71,10 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) async fn run(mut self, queue: mpsc::Receiver<Outgoing>, greeting: Box<Greeting>) {
+    pub(super) async fn run(mut self, greeting: Box<Greeting>) {
         gauge!("chat_event_streams").increment(1.0);
         let reason = match self.greet(greeting).await {
-            Ok(()) => self.follow(queue).await,
+            Ok(()) => self.follow().await,
             Err(reason) => reason,
         };
         gauge!("chat_event_streams").decrement(1.0);
@@ -100,46 +98,49 @@ impl Stream {
     }
 
     /// Writes what comes, until the stream ends. Answers why, unless the client went.
-    async fn follow(&mut self, mut queue: mpsc::Receiver<Outgoing>) -> Option<CloseReason> {
+    async fn follow(&mut self) -> Option<CloseReason> {
         let node = Arc::clone(&self.registered.node);
         let socket = Arc::clone(&self.registered.socket);
+        let seal = &node.hub.seal;
         let mut batch: Vec<Outgoing> = Vec::new();
         let mut next_beat = Instant::now() + HEARTBEAT.mul_f64(0.5 + rand::random::<f64>() / 2.0);
         let mut timer = std::pin::pin!(tokio::time::sleep_until(next_beat.min(self.expires_at)));
         loop {
+            if let Some(reason) = socket.ending() {
+                return Some(reason);
+            }
             let mut chunk = String::new();
-            tokio::select! {
-                biased;
-                () = socket.ended.notified() => return socket.ending(),
-                () = self.chunks.closed() => return None,
-                count = queue.recv_many(&mut batch, WRITE_BATCH) => {
-                    if count == 0 {
-                        return None;
-                    }
-                    for outgoing in batch.drain(..) {
-                        if let Some(text) = self.feed.frame(&node.hub, &socket, outgoing) {
-                            encode(&text, &mut chunk);
-                        }
+            if socket.take(&mut batch) {
+                for outgoing in batch.drain(..) {
+                    if let Some(text) = self.feed.frame(seal, &socket, outgoing) {
+                        encode(&text, &mut chunk);
                     }
                 }
-                () = timer.as_mut() => {
-                    let now = Instant::now();
-                    if now >= self.expires_at {
-                        return Some(CloseReason::Unauthenticated);
-                    }
-                    next_beat = now + HEARTBEAT;
-                    timer.as_mut().reset(next_beat.min(self.expires_at));
-                    chunk.push_str(":\n");
-                    // Asked before the queue is looked at: what was delivered before this marker is in the queue, or was given.
-                    let watermark = node.hub.watermark();
-                    if queue.is_empty() {
-                        // An id without an event moves the browser's resume point and is no event to the page.
-                        chunk.push_str("id: ");
-                        chunk.push_str(&self.feed.rest(&node.hub, watermark));
-                        chunk.push('\n');
-                    }
+            } else {
+                tokio::select! {
+                    biased;
+                    () = self.chunks.closed() => return None,
+                    () = socket.alerted() => {}
+                    () = timer.as_mut() => {}
+                }
+            }
+            let now = Instant::now();
+            if now >= timer.deadline() {
+                if now >= self.expires_at {
+                    return Some(CloseReason::Unauthenticated);
+                }
+                next_beat = now + HEARTBEAT;
+                timer.as_mut().reset(next_beat.min(self.expires_at));
+                chunk.push_str(":\n");
+                // Asked before the queue is looked at: what was delivered before this marker is in the queue, or was given.
+                let watermark = node.hub.watermark();
+                if socket.is_idle() {
+                    // An id without an event moves the browser's resume point and is no event to the page.
+                    chunk.push_str("id: ");
+                    chunk.push_str(&self.feed.rest(seal, watermark));
                     chunk.push('\n');
                 }
+                chunk.push('\n');
             }
             if let Err(reason) = self.write(chunk).await {
                 return reason;
@@ -156,7 +157,7 @@ impl Stream {
         tokio::select! {
             biased;
             sent = self.chunks.send(chunk.into()) => sent.map_err(|_| None),
-            () = socket.ended.notified() => Err(socket.ending()),
+            reason = socket.ended() => Err(Some(reason)),
             () = tokio::time::sleep(WRITE_TIMEOUT) => Err(Some(CloseReason::TooSlow)),
         }
     }

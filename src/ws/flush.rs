@@ -1,0 +1,65 @@
+//! Who writes pushes: a few tasks for all sockets of a node.
+//!
+//! A task per socket that is woken for every event costs more than the write itself. So the hub puts an event into the queues of its sockets and gives each
+//! socket that was idle to its flusher, which writes them one after the other.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::available_parallelism,
+};
+
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::yield_now,
+};
+
+use super::{close::CloseReason, cursor::Seal, outlet::Scratch, socket::Socket};
+
+/// After how many sockets a flusher lets others have its thread: about a fifth of a millisecond.
+const TURN: usize = 32;
+
+/// The sockets that have something to be written. A socket is in it once, however much that is, so it is no longer than there are sockets.
+pub type Lane = UnboundedSender<Arc<Socket>>;
+
+/// The flushers of a node, one per thread.
+#[derive(Debug)]
+pub struct Flushers {
+    lanes: Vec<Lane>,
+}
+
+impl Flushers {
+    /// Starts them. They end with the last that has a lane.
+    pub fn start(seal: &Arc<Seal>) -> Self {
+        let count = available_parallelism().map_or(1, usize::from);
+        let start = |_| {
+            let (lane, told) = unbounded_channel();
+            tokio::spawn(run(told, Arc::clone(seal)));
+            lane
+        };
+        Self {
+            lanes: (0..count).map(start).collect(),
+        }
+    }
+
+    /// The lane of the socket with that number. It stays: two flushers would undo the order.
+    pub fn lane(&self, socket: u64) -> &Lane {
+        &self.lanes[(socket % self.lanes.len() as u64) as usize]
+    }
+}
+
+async fn run(mut told: UnboundedReceiver<Arc<Socket>>, seal: Arc<Seal>) {
+    let mut sockets = Vec::with_capacity(TURN);
+    let mut scratch = Scratch::default();
+    while told.recv_many(&mut sockets, TURN).await > 0 {
+        for socket in sockets.drain(..) {
+            let flush = || socket.flush(&seal, &mut scratch);
+            // What is wrong with one socket must not take the others with it.
+            if catch_unwind(AssertUnwindSafe(flush)).is_err() {
+                scratch = Scratch::default();
+                socket.end(CloseReason::Restarting);
+            }
+        }
+        yield_now().await;
+    }
+}

@@ -1,0 +1,129 @@
+//! A client that reads slowly gets whole frames in their order, from whoever wrote them.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpSocket;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::Role},
+};
+
+use super::*;
+use crate::ws::{
+    flush::Flushers,
+    hub::Hub,
+    socket::{Exit, Outgoing},
+};
+
+const PUSHES: usize = 900;
+
+/// Both ends of a connection whose kernel buffers are small.
+async fn connect() -> (TcpStream, TcpStream) {
+    let socket = || TcpSocket::new_v4().expect("a socket");
+    let (server, client) = (socket(), socket());
+    server.set_send_buffer_size(4096).expect("a small buffer");
+    client.set_recv_buffer_size(4096).expect("a small buffer");
+    let any = "127.0.0.1:0".parse().expect("an address");
+    server.bind(any).expect("a port");
+    let listener = server.listen(1).expect("listens");
+    let address = listener.local_addr().expect("an address");
+    let (client, server) = tokio::join!(client.connect(address), listener.accept());
+    (
+        client.expect("a connection"),
+        server.expect("a connection").0,
+    )
+}
+
+#[tokio::test]
+async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
+    // The driver connects when it is first asked for something, and nothing is.
+    let store = crate::store::Store::connect("mongodb://127.0.0.1:1", "none").await;
+    let hub = Hub::new(
+        Arc::new(store.expect("an address")),
+        Seal::new(b"secret", "epoch"),
+    );
+    let (client, server) = connect().await;
+    let wire = Wire::new(server);
+    let outlet = Arc::clone(wire.outlet());
+    let mut ws = WebSocketStream::from_raw_socket(wire, Role::Server, None).await;
+    let flushers = Flushers::start(&hub.seal);
+    let exit = Exit::Flusher(Arc::clone(&outlet), flushers.lane(1).clone());
+    let socket = Socket::new(1, "bob".parse().expect("a user id"), None, exit);
+    let (feed, _) = Feed::begin(&hub, &socket, 0, Default::default(), None);
+    outlet.begin(feed);
+    socket.flush(&hub.seal, &mut Scratch::default());
+
+    let padding = "x".repeat(500);
+    for number in 0..PUSHES {
+        let text = format!("push {number} {padding}");
+        socket.push(Outgoing::Live(Arc::new(text.into())));
+        if number % 100 == 99 {
+            // An answer goes out beside the pushes, and waits for nobody.
+            let answer = Message::Text(format!("answer {number}").into());
+            ws.send(answer).await.expect("takes it at once");
+            tokio::task::yield_now().await;
+        }
+    }
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while !outlet.is_held_up() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the kernel has no room for all of it");
+    assert_eq!(socket.ending(), None, "it is slow, and within the bound");
+
+    let own_task = tokio::spawn({
+        let (socket, outlet, seal) = (
+            Arc::clone(&socket),
+            Arc::clone(&outlet),
+            Arc::clone(&hub.seal),
+        );
+        async move {
+            loop {
+                outlet.emptied().await.expect("the client is there");
+                socket.flush(&seal, &mut Scratch::default());
+                if !outlet.is_held_up() {
+                    socket.alerted().await;
+                }
+            }
+        }
+    });
+    let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+    let (mut pushes, mut answers) = (0, 0);
+    while pushes < PUSHES || answers < PUSHES / 100 {
+        let next = tokio::time::timeout(Duration::from_secs(10), client.next());
+        let text = match next.await.expect("goes on") {
+            Some(Ok(Message::Text(text))) => text,
+            other => panic!("no frame: {other:?}"),
+        };
+        if text.starts_with("answer ") {
+            answers += 1;
+            assert_eq!(text.as_str(), format!("answer {}", answers * 100 - 1));
+        } else {
+            assert_eq!(text.as_str(), format!("push {pushes} {padding}"));
+            pushes += 1;
+        }
+    }
+    assert!(socket.is_idle() && !outlet.is_held_up());
+    own_task.abort();
+}
+
+#[tokio::test]
+async fn who_is_gone_is_noticed_by_whoever_writes_to_them() {
+    let (client, server) = connect().await;
+    let mut wire = Wire::new(server);
+    drop(client);
+    let noticed = async {
+        use tokio::io::AsyncWriteExt;
+        while wire.write_all(b"words").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), noticed)
+        .await
+        .expect("notices");
+    assert!(wire.outlet().is_held_up());
+    assert!(wire.outlet().emptied().await.is_err());
+}
