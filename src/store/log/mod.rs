@@ -17,6 +17,7 @@
 pub mod apply;
 pub mod backend;
 pub mod mongo;
+mod owners;
 pub mod writer;
 
 #[cfg(test)]

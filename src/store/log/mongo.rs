@@ -12,24 +12,23 @@ use mongodb::{
     bson::{self, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc},
     options::ReadConcern,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::backend::{Backend, Conflict, InsertOutcome, Run, Unavailable};
+use super::{
+    backend::{Backend, Conflict, InsertOutcome, Run, Unavailable},
+    owners::{collection_of, id_of, owner_updates, stored},
+};
 use crate::{
     domain::{
         DomainError,
         entry::{Entry, Owner},
-        fold::DocumentChange,
         state::{ConversationState, MessageState, State, Target, TargetState, UserState},
     },
     store::{
         Store,
         blocks::block_update,
         bounded,
-        documents::{
-            ConversationDocument, LogDocument, ParticipantDocument, UserDocument, date,
-            log_document, number,
-        },
+        documents::{LogDocument, ParticipantDocument, UserDocument, log_document, number},
         facets::facet_update,
         messages::read_by_id,
         reactions::reaction_update,
@@ -65,16 +64,16 @@ impl MongoBackend {
     async fn update(
         &self,
         collection: &str,
-        updates: Vec<Document>,
+        updates: RawArrayBuf,
     ) -> Result<WriteReply, Unavailable> {
-        let command = doc! {
+        let command = rawdoc! {
             "update": collection,
             "updates": updates,
             "ordered": false,
             "maxTimeMS": INSERT_MAX_TIME.as_millis() as i64,
             "writeConcern": { "w": "majority", "j": true },
         };
-        let reply = bounded(self.database().run_command(command).into_future()).await?;
+        let reply = bounded(self.database().run_raw_command(command).into_future()).await?;
         let reply: WriteReply = bson::deserialize_from_document(reply).map_err(|_| Unavailable)?;
         match reply.write_concern_error {
             Some(_) => Err(Unavailable),
@@ -89,7 +88,10 @@ impl MongoBackend {
         updates: Vec<Document>,
     ) -> Result<(), Unavailable> {
         for chunk in updates.chunks(MAX_UPDATES) {
-            let reply = self.update(collection, chunk.to_vec()).await?;
+            let encoded: bson::error::Result<RawArrayBuf> =
+                chunk.iter().map(RawDocumentBuf::try_from).collect();
+            let encoded = encoded.map_err(|_| Unavailable)?;
+            let reply = self.update(collection, encoded).await?;
             if reply
                 .write_errors
                 .iter()
@@ -115,10 +117,8 @@ impl MongoBackend {
                 .filter(|index| collection_of(&runs[*index].owner) == collection)
                 .collect();
             for indexes in of_collection.chunks(MAX_UPDATES) {
-                let updates = indexes
-                    .iter()
-                    .map(|index| owner_update(&runs[*index]))
-                    .collect();
+                let of_chunk: Vec<&Run> = indexes.iter().map(|index| &runs[*index]).collect();
+                let updates = owner_updates(&of_chunk).map_err(|_| Unavailable)?;
                 let reply = self.update(collection, updates).await?;
                 let are_all_matched =
                     reply.n_modified as usize + reply.upserted.len() == indexes.len();
@@ -197,73 +197,6 @@ fn insert_command(entries: &[Arc<Entry>], ordered: bool) -> bson::error::Result<
         rawdoc! { "w": "majority", "j": true },
     );
     Ok(command)
-}
-
-fn collection_of(owner: &Owner) -> &'static str {
-    match owner {
-        Owner::Conversation(_) => "conversations",
-        Owner::User(_) => "users",
-    }
-}
-
-fn id_of(owner: &Owner) -> &str {
-    match owner {
-        Owner::Conversation(id) => id.as_str(),
-        Owner::User(id) => id.as_str(),
-    }
-}
-
-/// The common case: only that something happened. mongod finds a document by its id alone three times as fast as by id and number, so the number
-/// is compared inside the update; no text stands in it that could be taken for an expression. What does not match is left as it is.
-fn activity_update(run: &Run, set: Document) -> Document {
-    let mut set = set;
-    set.insert("applied", number(run.to));
-    set.insert("touchedTs", "$$CLUSTER_TIME");
-    let is_at_start = doc! { "$eq": ["$applied", number(run.from)] };
-    let changed = doc! { "$mergeObjects": ["$$ROOT", set] };
-    doc! {
-        "q": { "_id": id_of(&run.owner) },
-        "u": [{ "$replaceWith": { "$cond": [is_at_start, changed, "$$ROOT"] } }],
-    }
-}
-
-fn owner_update(run: &Run) -> Document {
-    let mut set = match &run.document {
-        None => return activity_update(run, Document::new()),
-        Some(DocumentChange::Activity { message, removal }) => {
-            let mut set = Document::new();
-            if let Some((at, seq)) = message {
-                set.insert("lastActivityAt", date(*at));
-                set.insert("lastMessageSeq", number(*seq));
-            }
-            if let Some(seq) = removal {
-                set.insert("lastRemovalSeq", number(*seq));
-            }
-            return activity_update(run, set);
-        }
-        Some(DocumentChange::Conversation(fields)) => match &run.owner {
-            Owner::Conversation(id) => {
-                stored(&ConversationDocument::new(id.clone(), fields)).unwrap_or_default()
-            }
-            Owner::User(_) => Document::new(),
-        },
-        Some(DocumentChange::User(fields)) => match &run.owner {
-            Owner::User(id) => stored(&UserDocument::new(id.clone(), fields)).unwrap_or_default(),
-            Owner::Conversation(_) => Document::new(),
-        },
-    };
-    set.insert("applied", number(run.to));
-    doc! {
-        "q": { "_id": id_of(&run.owner), "applied": number(run.from) },
-        // Resuming clients ask which conversations changed since a cluster time.
-        "u": { "$set": set, "$currentDate": { "touchedTs": { "$type": "timestamp" } } },
-        "upsert": run.from == 0,
-    }
-}
-
-/// A value as it is stored. By way of raw BSON, because only there types know that they are not being written for people: metadata must become text.
-fn stored(value: &impl Serialize) -> bson::error::Result<Document> {
-    bson::serialize_to_raw_document_buf(value)?.try_into()
 }
 
 fn member_updates(run: &Run) -> bson::error::Result<Vec<Document>> {
