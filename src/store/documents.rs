@@ -7,7 +7,7 @@ use chat_sdk::{
     Role, Timestamp, UserId,
 };
 use mongodb::bson::{
-    self, DateTime, RawDocument, RawDocumentBuf, Timestamp as ClusterTime, rawdoc,
+    self, DateTime, RawDocument, RawDocumentBuf, Timestamp as ClusterTime, cstr, rawdoc,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,23 +39,6 @@ pub fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NewLogDocument<'a> {
-    #[serde(rename = "_id")]
-    id: &'a EventId,
-    conversation_id: &'a str,
-    seq: i64,
-    /// Zero: mongod puts its own cluster time there at the insert.
-    ts: ClusterTime,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor_id: Option<&'a UserId>,
-    at: DateTime,
-    data: &'a RawDocument,
-}
-
 /// An entry of the log as it is inserted.
 pub fn log_document(entry: &Entry) -> bson::error::Result<RawDocumentBuf> {
     let data = match &entry.body {
@@ -83,26 +66,26 @@ pub fn log_document(entry: &Entry) -> bson::error::Result<RawDocumentBuf> {
         }
         Body::ConversationDeleted | Body::UserDeleted | Body::Noop => rawdoc! {},
     };
-    let key;
-    bson::serialize_to_raw_document_buf(&NewLogDocument {
-        id: &entry.id,
-        conversation_id: match &entry.owner {
-            Owner::Conversation(id) => id.as_str(),
-            owner @ Owner::User(_) => {
-                key = owner.key();
-                &key
-            }
-        },
-        seq: number(entry.seq),
-        ts: ClusterTime {
-            time: 0,
-            increment: 0,
-        },
-        kind: entry.body.kind().as_str(),
-        actor_id: entry.actor.as_ref(),
-        at: date(entry.at),
-        data: &data,
-    })
+    let mut document = RawDocumentBuf::new();
+    document.append(cstr!("_id"), entry.id.as_str());
+    match &entry.owner {
+        Owner::Conversation(id) => document.append(cstr!("conversationId"), id.as_str()),
+        owner @ Owner::User(_) => document.append(cstr!("conversationId"), owner.key()),
+    }
+    document.append(cstr!("seq"), number(entry.seq));
+    // Zero: mongod puts its own cluster time there at the insert.
+    let zero = ClusterTime {
+        time: 0,
+        increment: 0,
+    };
+    document.append(cstr!("ts"), zero);
+    document.append(cstr!("type"), entry.body.kind().as_str());
+    if let Some(actor) = &entry.actor {
+        document.append(cstr!("actorId"), actor.as_str());
+    }
+    document.append(cstr!("at"), date(entry.at));
+    document.append(cstr!("data"), &*data);
+    Ok(document)
 }
 
 /// An entry as it is stored, with what happened to its message since.

@@ -9,6 +9,7 @@ mod presence;
 mod restore;
 mod sweep;
 mod timers;
+mod together;
 mod traffic;
 
 pub use traffic::{Traffic, senders};

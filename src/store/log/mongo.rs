@@ -28,7 +28,7 @@ use crate::{
         Store,
         blocks::block_update,
         bounded,
-        documents::{LogDocument, ParticipantDocument, UserDocument, log_document, number},
+        documents::{LogDocument, ParticipantDocument, log_document, number},
         facets::facet_update,
         messages::read_by_id,
         reactions::reaction_update,
@@ -122,14 +122,11 @@ impl MongoBackend {
                 let reply = self.update(collection, updates).await?;
                 let are_all_matched =
                     reply.n_modified as usize + reply.upserted.len() == indexes.len();
-                let owners: Vec<Owner> = indexes
-                    .iter()
-                    .map(|index| runs[*index].owner.clone())
-                    .collect();
                 let applied = if are_all_matched {
                     None
                 } else {
                     // The reply does not tell which of them did not match.
+                    let owners: Vec<Owner> = of_chunk.iter().map(|run| run.owner.clone()).collect();
                     Some(self.read_applied(&owners).await?)
                 };
                 for (position, index) in indexes.iter().enumerate() {
