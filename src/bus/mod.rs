@@ -4,6 +4,7 @@
 //! logged and forgotten here, and whoever follows the stream orders and deduplicates by (owner, seq).
 //! This room knows the domain's types, and no HTTP, no socket and no database.
 
+mod acks;
 pub mod commands;
 pub mod durables;
 pub mod ephemeral;

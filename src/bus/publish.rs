@@ -6,15 +6,15 @@
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{
-    HeaderMap,
-    jetstream::{context::PublishAckFuture, message::PublishMessage},
+    HeaderMap, HeaderName, Subject, ToSubject,
+    header::NATS_MESSAGE_ID,
+    jetstream::{self, context::PublishAckFuture, message::PublishMessage},
 };
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use metrics::counter;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
-use super::{Bus, BusError, latest::Unpublished};
-use chat_sdk::{TraceParent, UserId};
+use super::{Bus, BusError, acks::Acks, latest::Unpublished};
+use chat_sdk::{Envelope, TraceParent, UserId, events::EventData};
 
 use crate::domain::{
     catalogue,
@@ -25,17 +25,23 @@ use crate::domain::{
 use crate::trace;
 
 /// The header with the owner of an event: a conversation's id, or `user:` and a user's.
-pub const OWNER_HEADER: &str = "Chat-Conversation-Id";
+pub const OWNER_HEADER: HeaderName = HeaderName::from_static("Chat-Conversation-Id");
 /// The header with an event's number in its owner's log.
-pub const SEQ_HEADER: &str = "Chat-Seq";
+pub const SEQ_HEADER: HeaderName = HeaderName::from_static("Chat-Seq");
 /// The header with who did it.
-pub const ACTOR_HEADER: &str = "Chat-Actor-Id";
+pub const ACTOR_HEADER: HeaderName = HeaderName::from_static("Chat-Actor-Id");
 
 /// The header with the users who alone are told of a latest value; absent where all who may see it are.
-pub const ONLY_HEADER: &str = "Chat-Only";
+pub const ONLY_HEADER: HeaderName = HeaderName::from_static("Chat-Only");
+/// The header with the trace that an event is a part of.
+pub const TRACE_HEADER: HeaderName = HeaderName::from_static(TraceParent::HEADER);
 
 /// How many events may wait for the server. Beyond it they are left to the sweep.
 const MAX_WAITING: usize = 20_000;
+/// How many may be with the server without an answer.
+const MAX_UNANSWERED: usize = 5_000;
+/// The room that most envelopes fit into, in bytes.
+const ENVELOPE_BYTES: usize = 1024;
 /// How long an acknowledgement is waited for.
 const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long handing a message to the connection may take: it blocks while the server is away.
@@ -93,44 +99,68 @@ enum Sent {
 }
 
 async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
-    let mut acks = FuturesUnordered::new();
+    let mut acks = match Acks::open(&bus.client).await {
+        Ok(acks) => acks,
+        Err(error) => {
+            // The client has ended, and so does the process. What is in the log is published by another.
+            tracing::warn!(%error, "events cannot be published");
+            return;
+        }
+    };
+    let outcomes = [
+        counter!("chat_publishes_total", "outcome" => "failed"),
+        counter!("chat_publishes_total", "outcome" => "ok"),
+    ];
     let mut batch = Vec::new();
     let mut is_open = true;
     let mut unpublished = Unpublished::default();
-    let mut again = tokio::time::interval(PUBLISH_AGAIN);
-    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = tokio::time::interval(PUBLISH_AGAIN);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while is_open || !acks.is_empty() {
-        tokio::select! {
-            Some((is_acknowledged, sent)) = acks.next(), if !acks.is_empty() => {
-                let outcome = if is_acknowledged { "ok" } else { "failed" };
-                counter!("chat_publishes_total", "outcome" => outcome).increment(1);
-                match sent {
-                    Sent::Latest(value, _) if is_acknowledged => unpublished.done(&value),
-                    Sent::Latest(value, trace) => keep(&mut unpublished, value, trace),
-                    Sent::Entry => {}
-                }
+        let settle = |is_stored: bool, sent| {
+            outcomes[usize::from(is_stored)].increment(1);
+            match sent {
+                Sent::Latest(value, _) if is_stored => unpublished.done(&value),
+                Sent::Latest(value, trace) => keep(&mut unpublished, value, trace),
+                Sent::Entry => {}
             }
-            count = inbox.recv_many(&mut batch, 256), if is_open => is_open = count > 0,
-            _ = again.tick(), if is_open && !unpublished.is_empty() => {
-                if bus.is_connected() {
+        };
+        tokio::select! {
+            () = acks.take(settle) => {}
+            count = inbox.recv_many(&mut batch, 256), if is_open && acks.len() < MAX_UNANSWERED => {
+                is_open = count > 0;
+            }
+            _ = ticks.tick() => {
+                for sent in acks.take_unanswered(ACK_TIMEOUT) {
+                    outcomes[0].increment(1);
+                    if let Sent::Latest(value, trace) = sent {
+                        keep(&mut unpublished, value, trace);
+                    }
+                }
+                if is_open && !unpublished.is_empty() && bus.is_connected() {
                     let again = unpublished.take().into_iter();
                     batch.extend(again.map(|(value, trace)| Work::Latest(Box::new(value), trace)));
                 }
             }
         }
         for work in batch.drain(..) {
-            match work {
-                Work::Entry(entry) => match bus.send(&entry).await {
-                    Ok(ack) => acks.push(acknowledged(ack, Sent::Entry)),
-                    Err(_) => counter!("chat_publish_left_to_sweep_total").increment(1),
-                },
+            let (event, sent) = match work {
+                Work::Entry(entry) => (bus.event(&entry), Sent::Entry),
                 Work::Latest(value, trace) => {
                     unpublished.begin(&value);
-                    match bus.send_latest(&value, trace).await {
-                        Ok(ack) => acks.push(acknowledged(ack, Sent::Latest(value, trace))),
-                        Err(_) => keep(&mut unpublished, value, trace),
-                    }
+                    (bus.latest_event(&value, trace), Sent::Latest(value, trace))
                 }
+            };
+            let outcome = match event {
+                Ok(event) => bus.hand_over(event, acks.next_reply()).await,
+                Err(error) => Err(error),
+            };
+            match (outcome, sent) {
+                (Ok(()), sent) => acks.sent(sent),
+                (Err(_), Sent::Entry) => {
+                    counter!("chat_publish_left_to_sweep_total").increment(1);
+                }
+                (Err(_), Sent::Latest(value, trace)) => keep(&mut unpublished, value, trace),
             }
         }
     }
@@ -142,66 +172,95 @@ fn keep(unpublished: &mut Unpublished, value: Box<LatestValue>, trace: TracePare
     counter!("chat_latest_values_lost_total").increment(lost as u64);
 }
 
-async fn acknowledged(ack: PublishAckFuture, sent: Sent) -> (bool, Sent) {
-    let outcome = tokio::time::timeout(ACK_TIMEOUT, ack).await;
-    (matches!(outcome, Ok(Ok(_))), sent)
+/// An event as it goes to the stream.
+struct Event {
+    subject: Subject,
+    headers: HeaderMap,
+    payload: Vec<u8>,
 }
 
-impl Bus {
-    /// Hands the event of `entry` to the connection. Refuses while the server is away.
-    async fn send(&self, entry: &Entry) -> Result<PublishAckFuture, BusError> {
-        let payload = serde_json::to_vec(&catalogue::envelope(entry))
+impl Event {
+    fn new(
+        subject: Subject,
+        owner: &Owner,
+        trace: TraceParent,
+        envelope: &Envelope<EventData>,
+    ) -> Result<Self, BusError> {
+        let mut payload = Vec::with_capacity(ENVELOPE_BYTES);
+        serde_json::to_writer(&mut payload, envelope)
             .map_err(|error| BusError::Publish(error.to_string()))?;
         let mut headers = HeaderMap::new();
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, entry.id.as_str());
-        headers.insert(OWNER_HEADER, header_text(&entry.owner.key()));
-        headers.insert(SEQ_HEADER, entry.seq.to_string());
-        if let Some(actor) = &entry.actor {
-            headers.insert(ACTOR_HEADER, header_text(actor.as_str()));
-        }
-        headers.insert(TraceParent::HEADER, entry.trace().to_string());
-        let subject = self.subjects.event(&entry.owner, entry.body.kind());
-        self.send_message(subject, headers, payload).await
-    }
-
-    /// Hands a latest value to the connection. Refuses while the server is away.
-    async fn send_latest(
-        &self,
-        value: &LatestValue,
-        trace: TraceParent,
-    ) -> Result<PublishAckFuture, BusError> {
-        let envelope = &value.envelope;
-        let payload =
-            serde_json::to_vec(envelope).map_err(|error| BusError::Publish(error.to_string()))?;
-        let mut headers = HeaderMap::new();
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, envelope.id.as_str());
-        headers.insert(OWNER_HEADER, header_text(&value.owner.key()));
+        headers.insert(NATS_MESSAGE_ID, envelope.id.as_str());
+        headers.insert(OWNER_HEADER, header_text(&owner.key()));
         if let Some(actor) = &envelope.actor_id {
             headers.insert(ACTOR_HEADER, header_text(actor.as_str()));
         }
-        headers.insert(TraceParent::HEADER, trace.to_string());
+        headers.insert(TRACE_HEADER, trace.to_string());
+        Ok(Self {
+            subject,
+            headers,
+            payload,
+        })
+    }
+}
+
+impl Bus {
+    fn event(&self, entry: &Entry) -> Result<Event, BusError> {
+        let mut event = Event::new(
+            self.subjects.event(&entry.owner, entry.body.kind()),
+            &entry.owner,
+            entry.trace(),
+            &catalogue::envelope(entry),
+        )?;
+        event.headers.insert(SEQ_HEADER, entry.seq.to_string());
+        Ok(event)
+    }
+
+    fn latest_event(&self, value: &LatestValue, trace: TraceParent) -> Result<Event, BusError> {
+        let envelope = &value.envelope;
+        let subject = self.subjects.event(&value.owner, envelope.kind);
+        let mut event = Event::new(subject, &value.owner, trace, envelope)?;
         if let Some(only) = &value.only {
             let users = serde_json::to_string(only)
                 .map_err(|error| BusError::Publish(error.to_string()))?;
-            headers.insert(ONLY_HEADER, header_text(&users));
+            event.headers.insert(ONLY_HEADER, header_text(&users));
         }
-        let subject = self.subjects.event(&value.owner, envelope.kind);
-        self.send_message(subject, headers, payload).await
+        Ok(event)
     }
 
+    /// Hands an event to the connection; the stream answers on the subject `reply`. Refuses while the server is away.
+    async fn hand_over(&self, event: Event, reply: String) -> Result<(), BusError> {
+        self.handed_over(self.client.publish_with_reply_and_headers(
+            event.subject,
+            reply,
+            event.headers,
+            event.payload.into(),
+        ))
+        .await
+    }
+
+    /// Hands a message to the connection, and answers with what waits for the stream. Refuses while the server is away.
     pub(super) async fn send_message(
         &self,
-        subject: String,
+        subject: impl ToSubject,
         headers: HeaderMap,
         payload: Vec<u8>,
     ) -> Result<PublishAckFuture, BusError> {
-        if !self.is_connected() {
-            return Err(BusError::Publish("not connected".to_owned()));
-        }
         let message = PublishMessage::build()
             .payload(payload.into())
             .headers(headers);
-        tokio::time::timeout(SEND_TIMEOUT, self.jetstream.send_publish(subject, message))
+        self.handed_over(self.jetstream.send_publish(subject, message))
+            .await
+    }
+
+    async fn handed_over<T, E: std::fmt::Display>(
+        &self,
+        sending: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, BusError> {
+        if !self.is_connected() {
+            return Err(BusError::Publish("not connected".to_owned()));
+        }
+        tokio::time::timeout(SEND_TIMEOUT, sending)
             .await
             .map_err(|_| BusError::Publish("the connection does not take messages".to_owned()))?
             .map_err(|error| BusError::Publish(error.to_string()))
@@ -215,7 +274,9 @@ impl Bus {
         for chunk in entries.chunks(SWEEP_PIPELINE) {
             let mut acks = Vec::with_capacity(chunk.len());
             for entry in chunk {
-                acks.push(self.send(entry).await?);
+                let event = self.event(entry)?;
+                let sent = self.send_message(event.subject, event.headers, event.payload);
+                acks.push(sent.await?);
             }
             for ack in acks {
                 wait_for(ack).await?;
@@ -230,7 +291,7 @@ impl Bus {
     /// When the server does not acknowledge it.
     pub async fn publish_marker(&self, id: &str, watermark: u64) -> Result<u64, BusError> {
         let mut headers = HeaderMap::new();
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
+        headers.insert(NATS_MESSAGE_ID, id);
         let payload = watermark.to_string().into_bytes();
         let ack = self
             .send_message(self.subjects.marker(), headers, payload)
@@ -253,6 +314,12 @@ pub(super) fn header_text(text: &str) -> String {
         return text.to_owned();
     }
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// The header `name` of a stored message.
+pub(super) fn header(message: &jetstream::Message, name: HeaderName) -> Option<&str> {
+    let value = message.headers.as_ref()?.get(name)?;
+    Some(value.as_str())
 }
 
 /// The owner that [`OWNER_HEADER`] names.

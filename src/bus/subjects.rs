@@ -1,11 +1,15 @@
 //! Every subject of the product. No id of a conversation or user is ever part of one that is stored: many subjects cost the server its indexes, and a user's
 //! id may contain what NATS gives a meaning.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
+use async_nats::Subject;
 use chat_sdk::EventType;
 
-use crate::domain::entry::Owner;
+use crate::domain::entry::{Owner, SHARDS};
 
 /// Event type of markers, which are no events and lie beside them.
 const MARKER: &str = "marker";
@@ -17,17 +21,21 @@ fn noun_of(kind: &str) -> &str {
     kind.split('.').next().unwrap_or_default()
 }
 
-/// The subjects under one prefix.
+/// The subjects under one prefix. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct Subjects {
-    prefix: String,
+    prefix: Arc<str>,
+    /// Where events are published, by shard and type; each is put together once.
+    events: Arc<[OnceLock<Subject>]>,
 }
 
 impl Subjects {
     /// Subjects that begin with `prefix`.
     pub fn new(prefix: &str) -> Self {
+        let events = usize::from(SHARDS) * EventType::ALL.len();
         Self {
-            prefix: prefix.to_owned(),
+            prefix: prefix.into(),
+            events: (0..events).map(|_| OnceLock::new()).collect(),
         }
     }
 
@@ -46,8 +54,12 @@ impl Subjects {
     }
 
     /// Where an event is published.
-    pub fn event(&self, owner: &Owner, kind: EventType) -> String {
-        format!("{}.events.s{:02}.{kind}", self.prefix, owner.shard())
+    pub fn event(&self, owner: &Owner, kind: EventType) -> Subject {
+        let shard = owner.shard();
+        // Types are numbered in the order of the catalogue.
+        let index = usize::from(shard) * EventType::ALL.len() + kind as usize;
+        let make = || format!("{}.events.s{shard:02}.{kind}", self.prefix).into();
+        self.events[index].get_or_init(make).clone()
     }
 
     /// What a durable reads that gets the events of `kinds` (all without), and what is put in again for it. No two of them overlap: the server refuses that.
@@ -84,7 +96,7 @@ impl Subjects {
     /// The durable whose subject for events that were put in again `subject` is.
     pub fn durable_of_replay<'a>(&self, subject: &'a str) -> Option<&'a str> {
         subject
-            .strip_prefix(&self.prefix)?
+            .strip_prefix(&*self.prefix)?
             .strip_prefix(".replay.")
             .filter(|name| !name.contains(['.', '*', '>']))
     }
@@ -102,7 +114,7 @@ impl Subjects {
     /// The same as text; also for types that this version does not know.
     pub fn type_of<'a>(&self, subject: &'a str) -> Option<&'a str> {
         let rest = subject
-            .strip_prefix(&self.prefix)?
+            .strip_prefix(&*self.prefix)?
             .strip_prefix(".events.s")?;
         rest.split_once('.').map(|(_, kind)| kind)
     }
@@ -124,7 +136,7 @@ impl Subjects {
 
     /// The host and the command of such a subject.
     pub fn command_of<'a>(&self, subject: &'a str) -> Option<(&'a str, &'a str)> {
-        let rest = subject.strip_prefix(&self.prefix)?.strip_prefix(".api.")?;
+        let rest = subject.strip_prefix(&*self.prefix)?.strip_prefix(".api.")?;
         rest.split_once('.')
     }
 

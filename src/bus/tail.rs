@@ -15,10 +15,13 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::{
-    self,
-    consumer::{AckPolicy, DeliverPolicy, pull},
-    stream::Stream,
+use async_nats::{
+    header::NATS_MESSAGE_ID,
+    jetstream::{
+        self,
+        consumer::{AckPolicy, DeliverPolicy, pull},
+        stream::Stream,
+    },
 };
 use bytes::Bytes;
 use chat_sdk::{EventType, UserId};
@@ -27,7 +30,10 @@ use metrics::{counter, gauge};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, StreamError, publish};
+use super::{
+    Bus, StreamError,
+    publish::{self, header},
+};
 use crate::domain::entry::Owner;
 
 /// How far back a new tail starts, so that a new node remembers what clients may still ask for.
@@ -210,7 +216,7 @@ impl Tail {
             self.take(&message);
             self.status.watermark.store(sequence, Ordering::Relaxed);
             self.status.pending.store(pending, Ordering::Relaxed);
-            let id = header(&message, async_nats::header::NATS_MESSAGE_ID.as_ref());
+            let id = header(&message, NATS_MESSAGE_ID);
             match &mut self.watermark {
                 Some(mark) => {
                     mark.sequence = sequence;
@@ -250,7 +256,7 @@ impl Tail {
             // Asked of the leader: a follower may answer from the past.
             match stream.get_raw_message(mark.sequence).await {
                 Ok(message) => {
-                    let id = message.headers.get(async_nats::header::NATS_MESSAGE_ID);
+                    let id = message.headers.get(NATS_MESSAGE_ID);
                     id.is_some_and(|id| id.as_str() == mark.id)
                 }
                 Err(error) => return Err(StreamError::Api(error.to_string())),
@@ -336,12 +342,4 @@ fn age_of(published: OffsetDateTime) -> Duration {
     (OffsetDateTime::now_utc() - published)
         .try_into()
         .unwrap_or_default()
-}
-
-fn header<'a>(message: &'a jetstream::Message, name: &str) -> Option<&'a str> {
-    message
-        .headers
-        .as_ref()
-        .and_then(|headers| headers.get(name))
-        .map(|value| value.as_str())
 }

@@ -43,6 +43,9 @@ pub const COMMANDS: &[&str] = &[
     "typing:stop",
 ];
 
+/// The room that most messages fit into as JSON, in bytes.
+const MESSAGE_BYTES: usize = 768;
+
 /// What a command did, as the fields of its ack; see [`super::frame::ack`].
 pub type Answer = std::result::Result<String, FrameError>;
 
@@ -327,12 +330,18 @@ pub fn unknown() -> FrameError {
 }
 
 fn json<T: serde::Serialize>(value: &T) -> std::result::Result<String, FrameError> {
-    serde_json::to_string(value)
-        .map_err(|_| DomainError::Internal("an answer cannot be encoded".into()).into())
+    serde_json::to_string(value).map_err(unencodable)
+}
+
+fn unencodable<E>(_: E) -> FrameError {
+    DomainError::Internal("an answer cannot be encoded".into()).into()
 }
 
 fn message_fields(message: &Message) -> Answer {
-    Ok(format!(r#""message":{}"#, json(message)?))
+    let mut text = Vec::with_capacity(MESSAGE_BYTES);
+    text.extend_from_slice(b"\"message\":");
+    serde_json::to_writer(&mut text, message).map_err(unencodable)?;
+    String::from_utf8(text).map_err(unencodable)
 }
 
 fn placed_fields(placed: Placed) -> Answer {

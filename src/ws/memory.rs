@@ -54,7 +54,7 @@ pub struct Memory {
 
 impl Memory {
     /// Remembers an event, if it follows what is remembered of its conversation. After a gap the memory of the conversation begins anew.
-    pub fn note(&mut self, conversation: &ConversationId, event: Remembered) {
+    pub fn note(&mut self, conversation: &ConversationId, mut event: Remembered) {
         let now = Instant::now();
         let bytes = event.payload.len() + OVERHEAD;
         let events = match self.conversations.get_mut(conversation) {
@@ -76,6 +76,8 @@ impl Memory {
         if let Some(from) = event.closes() {
             self.open_from.insert(conversation.clone(), from);
         }
+        // The payload is a part of what the connection read at once: to keep it would keep all of that, and the connection would read into new memory.
+        event.payload = Bytes::copy_from_slice(&event.payload);
         events.push_back(event);
         self.bytes += bytes;
         self.order.push_back((conversation.clone(), now, bytes));

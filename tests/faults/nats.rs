@@ -2,6 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chat_sdk::{ConversationId, EventId, Timestamp};
+use chat_service::{
+    bus::{Bus, BusOptions, publish::Announcer},
+    domain::{
+        command::Announce,
+        entry::{Body, Entry},
+    },
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -351,5 +359,46 @@ async fn what_was_read_and_drafted_with_nats_away_is_told_after_its_return() {
     for kind in ["message.read", "conversation.read", "draft.updated"] {
         let told = service.place().events(kind).await;
         assert_eq!(told.len(), 1, "{kind}: {told:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_events_at_once_are_in_the_stream_soon_and_in_order() {
+    const COUNT: u64 = 12_000;
+    let nats = Nats::start().await;
+    let bus = Bus::connect(BusOptions {
+        url: nats.url(),
+        credentials: None,
+        prefix: "chat".to_owned(),
+        replicas: 1,
+        retention: Duration::from_secs(600),
+        max_bytes: 64 << 20,
+    })
+    .await
+    .expect("NATS answers");
+    let conversation = ConversationId::generate();
+    let entries: Vec<Arc<Entry>> = (1..=COUNT)
+        .map(|seq| {
+            Arc::new(Entry {
+                id: EventId::generate(),
+                owner: conversation.clone().into(),
+                seq,
+                actor: None,
+                at: Timestamp::now(),
+                body: Body::Noop,
+                trace: None,
+            })
+        })
+        .collect();
+    Announcer::start(bus.clone()).announce(&entries);
+    eventually_within(Duration::from_secs(20), "all are stored", || async {
+        let stream = bus.declare_stream().await.ok()?;
+        (stream.cached_info().state.last_sequence >= COUNT).then_some(())
+    })
+    .await;
+    for seq in [1, COUNT / 2, COUNT] {
+        let id = bus.stored_id(seq).await.expect("NATS answers");
+        let expected = &entries[seq as usize - 1].id;
+        assert_eq!(id.as_deref(), Some(expected.as_str()));
     }
 }

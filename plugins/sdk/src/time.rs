@@ -35,21 +35,44 @@ impl Timestamp {
     }
 }
 
+/// Writes `value` into all of `digits`, with leading zeros.
+fn write_digits(digits: &mut [u8], value: u32) {
+    let mut rest = value;
+    for digit in digits.iter_mut().rev() {
+        // A remainder below ten fits.
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+}
+
+impl Timestamp {
+    /// Its text. Every event has several, so it is put together without the machinery of formatting.
+    fn text(self) -> [u8; 24] {
+        let millis = self.0.rem_euclid(1000) as u32;
+        let (moment, millis) = match OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)) {
+            // The standard knows years from 0 to 9999.
+            Ok(moment) if moment.year() >= 0 => (moment, millis),
+            _ => (OffsetDateTime::UNIX_EPOCH, 0),
+        };
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        write_digits(&mut text[..4], moment.year().unsigned_abs());
+        write_digits(&mut text[5..7], u8::from(moment.month()).into());
+        write_digits(&mut text[8..10], moment.day().into());
+        write_digits(&mut text[11..13], moment.hour().into());
+        write_digits(&mut text[14..16], moment.minute().into());
+        write_digits(&mut text[17..19], moment.second().into());
+        write_digits(&mut text[20..23], millis);
+        text
+    }
+}
+
+fn as_str(text: &[u8]) -> &str {
+    std::str::from_utf8(text).expect("digits and signs of ASCII")
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            moment.year(),
-            u8::from(moment.month()),
-            moment.day(),
-            moment.hour(),
-            moment.minute(),
-            moment.second(),
-            moment.millisecond()
-        )
+        f.write_str(as_str(&self.text()))
     }
 }
 
@@ -67,7 +90,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(as_str(&self.text()))
     }
 }
 
@@ -96,6 +119,16 @@ mod tests {
         assert_eq!(moment.to_string(), "2026-01-15T10:30:00.007Z");
         assert_eq!("2026-01-15T10:30:00.007Z".parse(), Ok(moment));
         assert_eq!("2026-01-15T12:30:00.007+02:00".parse(), Ok(moment));
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_827_696_789, "2000-02-29T12:34:56.789Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (i64::MAX, "1970-01-01T00:00:00.000Z"),
+            (i64::MIN, "1970-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+        }
         assert!("yesterday".parse::<Timestamp>().is_err());
     }
 }

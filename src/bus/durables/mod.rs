@@ -18,7 +18,8 @@ use std::{
 };
 
 use async_nats::{
-    HeaderMap,
+    HeaderMap, HeaderName,
+    header::NATS_MESSAGE_ID,
     jetstream::{self, consumer::pull::Config, stream::Stream},
 };
 use bytes::Bytes;
@@ -35,9 +36,9 @@ pub use chat_sdk::plugin::{
 };
 
 /// The header with the id of an event that was put in again.
-const EVENT_ID_HEADER: &str = "Chat-Event-Id";
+const EVENT_ID_HEADER: HeaderName = HeaderName::from_static("Chat-Event-Id");
 /// The header with its type.
-const EVENT_TYPE_HEADER: &str = "Chat-Event-Type";
+const EVENT_TYPE_HEADER: HeaderName = HeaderName::from_static("Chat-Event-Type");
 
 /// Fills what a durable missed from the database: answers the events of `events` types that were taken in between two moments, piece by piece.
 pub trait Backfill: Send + Sync {
@@ -236,12 +237,12 @@ impl<L: Ledger + 'static> Durables<L> {
             for event in chunk {
                 let mut headers = HeaderMap::new();
                 let id = format!("replay-{}", ulid::Ulid::generate());
-                headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
+                headers.insert(NATS_MESSAGE_ID, id);
                 headers.insert(EVENT_ID_HEADER, event.event_id.as_str());
                 headers.insert(EVENT_TYPE_HEADER, event.kind.as_str());
                 headers.insert(publish::OWNER_HEADER, publish::header_text(&event.owner));
                 let trace = TraceParent::of(&event.event_id);
-                headers.insert(TraceParent::HEADER, trace.to_string());
+                headers.insert(publish::TRACE_HEADER, trace.to_string());
                 if let Some(seq) = event.seq {
                     headers.insert(publish::SEQ_HEADER, seq.to_string());
                 }
@@ -269,25 +270,17 @@ impl<L: Ledger + 'static> Durables<L> {
 
 /// The event that a message of the stream carries; `None` for what is none.
 fn delivery(subjects: &super::Subjects, message: &jetstream::Message) -> Option<Delivery> {
-    let header = |name: &str| {
-        message
-            .headers
-            .as_ref()
-            .and_then(|headers| headers.get(name))
-            .map(|value| value.as_str())
-    };
+    let header = |name| publish::header(message, name);
     let replayed = header(EVENT_ID_HEADER);
     let event_id: EventId = match replayed {
         Some(id) => id.parse().ok()?,
-        None => header(async_nats::header::NATS_MESSAGE_ID.as_ref())?
-            .parse()
-            .ok()?,
+        None => header(NATS_MESSAGE_ID)?.parse().ok()?,
     };
     let kind = match header(EVENT_TYPE_HEADER) {
         Some(kind) => kind,
         None => subjects.type_of(&message.subject)?,
     };
-    let trace = header(TraceParent::HEADER).and_then(|text| text.parse().ok());
+    let trace = header(publish::TRACE_HEADER).and_then(|text| text.parse().ok());
     let attempt = message.info().map_or(1, |info| info.delivered);
     Some(Delivery {
         trace: trace.unwrap_or_else(|| TraceParent::of(&event_id)),

@@ -113,22 +113,20 @@ pub(in crate::domain) fn check_draft(
         "type",
         "must be text or custom; system messages are the service's and the host's own",
     );
-    faults.when(
-        draft.attachments.len() > MAX_ATTACHMENTS,
-        "attachments",
-        format!("must have at most {MAX_ATTACHMENTS} items"),
-    );
+    if draft.attachments.len() > MAX_ATTACHMENTS {
+        let message = format!("must have at most {MAX_ATTACHMENTS} items");
+        faults.when(true, "attachments", message);
+    }
     for (index, attachment) in draft.attachments.iter().enumerate() {
         let (url, thumbnail) = (&attachment.url, attachment.thumbnail_url.as_ref());
         check_url(format!("attachments[{index}].url"), Some(url), &mut faults);
         let field = format!("attachments[{index}].thumbnailUrl");
         check_url(field, thumbnail, &mut faults);
     }
-    faults.when(
-        draft.mentions.len() > MAX_MENTIONS,
-        "mentions",
-        format!("must have at most {MAX_MENTIONS} items"),
-    );
+    if draft.mentions.len() > MAX_MENTIONS {
+        let message = format!("must have at most {MAX_MENTIONS} items");
+        faults.when(true, "mentions", message);
+    }
     let mut seen = HashSet::new();
     for (index, user) in draft.mentions.iter().enumerate() {
         faults.when(
@@ -174,11 +172,10 @@ pub(super) fn check_content(ctx: &Context, content: &str, may_be_empty: bool, fa
         "content",
         "must not be empty",
     );
-    faults.when(
-        content.len() > ctx.limits.max_message_bytes,
-        "content",
-        format!("must have at most {} bytes", ctx.limits.max_message_bytes),
-    );
+    let most = ctx.limits.max_message_bytes;
+    if content.len() > most {
+        faults.when(true, "content", format!("must have at most {most} bytes"));
+    }
     faults.when(
         content.contains('\0'),
         "content",
@@ -220,8 +217,11 @@ pub(in crate::domain) fn request_hash(draft: &Draft) -> String {
         part(&serde_json::to_string(metadata).unwrap_or_default());
     }
     let digest = digest.finalize();
-    digest[..12]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut text = String::with_capacity(24);
+    for byte in &digest[..12] {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+        }
+    }
+    text
 }
