@@ -1,7 +1,7 @@
 # The image of the Chat Service: one binary for all roles, as a user without rights, on a small Debian.
 
 FROM rust:1.95.0-slim-bookworm AS build
-# A C compiler for the cryptographic library.
+# A C compiler and make, for the cryptographic library and the allocator.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends build-essential \
  && rm -rf /var/lib/apt/lists/*

@@ -21,7 +21,7 @@ bring_packages() {
     python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   fi
   [[ -n $(find_nginx) ]] || missing+=(nginx-light)
-  [[ -n ${CHAT_BINARY:-} ]] || has cc || missing+=(build-essential)
+  [[ -n ${CHAT_BINARY:-} ]] || { has cc && has make; } || missing+=(build-essential)
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
