@@ -16,12 +16,13 @@ launch() {
   start "$name" "$@"
 }
 
+# Nothing here reads at a time of the past: mongod need not keep five minutes of old versions for it.
 start_mongod() {
   local port=$1 cache_gb=$2 oplog_mb=$3
   mkdir -p "$DATA/mongo"
   launch mongod "$port" MONGO_PORT "$MONGOD" --dbpath "$DATA/mongo" --bind_ip 127.0.0.1 --port "$port" \
     --replSet rs0 --oplogSize "$oplog_mb" --wiredTigerCacheSizeGB "$cache_gb" --nounixsocket \
-    --setParameter diagnosticDataCollectionEnabled=false --quiet
+    --setParameter minSnapshotHistoryWindowInSeconds=0 --setParameter diagnosticDataCollectionEnabled=false --quiet
 }
 
 # A new data folder has to become a replica set first, and one that moved to another port has to learn of it.
