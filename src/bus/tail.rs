@@ -28,6 +28,7 @@ use chat_sdk::{EventType, UserId};
 use futures_util::StreamExt;
 use metrics::{counter, gauge};
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -95,12 +96,29 @@ pub struct TailStatus {
     is_running: AtomicBool,
     watermark: AtomicU64,
     pending: AtomicU64,
+    losses: AtomicU64,
+    /// How often somebody doubted it, and up to which doubt it has looked since.
+    doubts: AtomicU64,
+    settled: AtomicU64,
+    doubted: Notify,
 }
 
 impl TailStatus {
-    /// Whether a consumer delivers.
+    /// Whether a consumer delivers, from a stream that nobody doubts.
     pub fn is_running(&self) -> bool {
-        self.is_running.load(Ordering::Relaxed)
+        self.is_running.load(Ordering::Acquire)
+            && self.settled.load(Ordering::Acquire) == self.doubts.load(Ordering::Acquire)
+    }
+
+    /// How often the stream was found to have lost what the tail had read of it.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
+    }
+
+    /// Says that the stream may have lost data. The tail does not count as running until it has looked whether it is the one that it read.
+    pub fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+        self.doubted.notify_one();
     }
 
     /// The number in the stream of the last message seen.
@@ -140,7 +158,7 @@ pub async fn run(
             () = stop.cancelled() => break,
             outcome = tail.follow() => outcome,
         };
-        tail.status.is_running.store(false, Ordering::Relaxed);
+        tail.status.is_running.store(false, Ordering::Release);
         gauge!("chat_tail_running").set(0.0);
         if let Err(error) = outcome {
             counter!("chat_tail_restarts_total").increment(1);
@@ -163,6 +181,7 @@ impl Tail {
         let api = |error: &dyn std::fmt::Display| StreamError::Api(error.to_string());
         let mut connections = self.bus.tail_connections.clone();
         connections.mark_unchanged();
+        let doubts = self.status.doubts.load(Ordering::Acquire);
         let declared = self.bus.declare_stream().await?;
         let created = declared.cached_info().created;
         let start = self.check_incarnation(&declared, created).await?;
@@ -190,13 +209,15 @@ impl Tail {
             .messages()
             .await
             .map_err(|error| api(&error))?;
-        self.status.is_running.store(true, Ordering::Relaxed);
+        self.status.settled.store(doubts, Ordering::Release);
+        self.status.is_running.store(true, Ordering::Release);
         gauge!("chat_tail_running").set(1.0);
         let mut is_first = true;
         loop {
             let message = tokio::select! {
                 message = messages.next() => message,
                 _ = connections.changed() => return Ok(()),
+                () = self.status.doubted.notified() => return Ok(()),
             };
             let message = match message {
                 Some(Ok(message)) => message,
@@ -277,6 +298,7 @@ impl Tail {
         for sink in &self.sinks {
             sink.on_loss();
         }
+        self.status.losses.fetch_add(1, Ordering::AcqRel);
         Ok(look_back)
     }
 
@@ -342,4 +364,25 @@ fn age_of(published: OffsetDateTime) -> Duration {
     (OffsetDateTime::now_utc() - published)
         .try_into()
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_that_is_doubted_counts_as_stopped_until_it_has_looked() {
+        let status = TailStatus::default();
+        status.is_running.store(true, Ordering::Release);
+        assert!(status.is_running());
+        status.doubt();
+        assert!(!status.is_running());
+        // One that began to look before the second doubt has not seen what that was about.
+        let began = status.doubts.load(Ordering::Acquire);
+        status.doubt();
+        status.settled.store(began, Ordering::Release);
+        assert!(!status.is_running());
+        status.settled.store(2, Ordering::Release);
+        assert!(status.is_running());
+    }
 }

@@ -88,6 +88,7 @@ impl Relay {
     /// Sweeps until `stop`, whenever this process holds the lease.
     pub async fn run(self, stop: CancellationToken) {
         let started = Instant::now();
+        let mut losses = self.tail.losses();
         let mut last_late = Instant::now();
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -101,8 +102,13 @@ impl Relay {
             if is_holder != Ok(true) {
                 continue;
             }
-            if let Err(error) = self.sweep().await {
-                tracing::warn!(%error, "a sweep of the relay failed; the next one goes on");
+            match self.sweep(&mut losses).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "a sweep of the relay failed; the next one goes on");
+                    continue;
+                }
             }
             if last_late.elapsed() >= self.second.period && started.elapsed() >= self.second.warm_up
             {
@@ -121,14 +127,25 @@ impl Relay {
         Ok(seconds_before(self.store.majority_time().await?, behind))
     }
 
-    async fn sweep(&self) -> Result<()> {
+    /// Puts back what is missing up to the horizon. `losses` are those of the tail that were seen to. Answers whether what the tail has shown can be relied
+    /// on.
+    async fn sweep(&self, losses: &mut u64) -> Result<bool> {
         if !self.bus.is_connected() || !self.tail.is_running() || self.tail.pending() > MAX_TAIL_LAG
         {
-            return Ok(());
+            return Ok(false);
         }
         let mut state = self.store.relay_state().await?;
-        if self.wind_back_if_lost(&state).await? {
+        let noticed = self.tail.losses();
+        if noticed != *losses {
+            // A marker of this process may lie in the stream that came after the loss, and hide it.
+            self.wind_back(&state).await?;
+            *losses = noticed;
             state = self.store.relay_state().await?;
+        } else if !self.has_newest_marker(&state).await? {
+            self.wind_back(&state).await?;
+            // What the tail has shown may lie in the stream that was lost; it has to look first.
+            self.tail.doubt();
+            return Ok(false);
         }
         let horizon = self.horizon().await?;
         let mut watermark = state.watermark;
@@ -143,7 +160,7 @@ impl Relay {
             watermark = last;
         }
         if watermark == state.watermark {
-            return Ok(());
+            return Ok(true);
         }
         let id = format!("marker-{}", ulid::Ulid::generate());
         let stream_seq = self
@@ -160,7 +177,7 @@ impl Relay {
             tracing::info!("the relay's watermark was moved meanwhile; sweeping again");
         }
         gauge!("chat_relay_watermark_seconds").set(f64::from(watermark.time));
-        Ok(())
+        Ok(true)
     }
 
     async fn sweep_late(&self) -> Result<()> {
@@ -182,28 +199,32 @@ impl Relay {
         Ok(())
     }
 
-    /// Winds W back when the stream lost the newest marker. Answers whether it did.
-    async fn wind_back_if_lost(&self, state: &RelayState) -> Result<bool> {
-        let mut is_newest = true;
-        let mut kept: &[Marker] = &[];
-        for index in (0..state.markers.len()).rev() {
-            let marker = &state.markers[index];
-            let id = self
-                .bus
-                .stored_id(marker.stream_seq.unsigned_abs())
-                .await
-                .map_err(unavailable)?;
-            if id.as_deref() == Some(marker.id.as_str()) {
-                if is_newest {
-                    return Ok(false);
-                }
-                kept = &state.markers[..=index];
+    /// Whether the newest marker is in the stream, if there is any.
+    async fn has_newest_marker(&self, state: &RelayState) -> Result<bool> {
+        match state.markers.last() {
+            Some(marker) => self.has_marker(marker).await,
+            None => Ok(true),
+        }
+    }
+
+    async fn has_marker(&self, marker: &Marker) -> Result<bool> {
+        let id = self.bus.stored_id(marker.stream_seq.unsigned_abs());
+        Ok(id.await.map_err(unavailable)?.as_deref() == Some(marker.id.as_str()))
+    }
+
+    /// Winds W back to the last marker before which the stream has them all.
+    async fn wind_back(&self, state: &RelayState) -> Result<()> {
+        let mut count = 0;
+        for marker in &state.markers {
+            if !self.has_marker(marker).await? {
                 break;
             }
-            is_newest = false;
+            count += 1;
         }
-        if is_newest {
-            return Ok(false);
+        let kept = &state.markers[..count];
+        if state.markers.is_empty() {
+            // It was wound back already, or there was nothing yet.
+            return Ok(());
         }
         let to = match kept.last() {
             Some(marker) => marker.watermark,
@@ -218,8 +239,7 @@ impl Relay {
             "the event stream lost data; publishing it again from the log"
         );
         counter!("chat_relay_winds_total").increment(1);
-        self.store.wind_relay_back(to, kept).await?;
-        Ok(true)
+        self.store.wind_relay_back(to, kept).await
     }
 
     /// Brings the documents of every owner in `entries` to where the log is, if they are not there.

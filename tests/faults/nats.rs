@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::traffic::{Listener, Outcome, Traffic, check_history};
-use crate::support::{Nats, Seen, Service, User, eventually_within};
+use crate::support::{Nats, Place, Seen, Service, User, eventually_within};
 
 struct Scene {
     nats: Nats,
@@ -216,21 +216,7 @@ async fn a_nats_that_is_thrown_back_in_time_is_filled_again_from_the_log() {
     traffic.go_on(100).await;
     let outcome = traffic.finish().await;
     let place = Arc::clone(scene.service.place());
-    let mut logged = 0;
-    for conversation in &scene.conversations {
-        logged += place.log(conversation).await.len();
-    }
-    let jetstream = place.jetstream().await;
-    let stream = place.stream();
-    eventually_within(
-        Duration::from_secs(30),
-        "the stream has every entry again",
-        || async {
-            let ids = event_ids(&jetstream, &stream, &scene.conversations).await?;
-            (ids.len() >= logged).then_some(())
-        },
-    )
-    .await;
+    has_every_entry(&place, &scene.conversations).await;
     scene.check(outcome).await;
 }
 
@@ -263,6 +249,31 @@ async fn a_stream_that_is_deleted_under_load_is_made_again_and_nothing_is_missed
     scene.check(outcome).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_somebody_else_makes_again_at_once_has_every_entry_again() {
+    let scene = Scene::set().await;
+    let traffic = scene.traffic();
+    let place = Arc::clone(scene.service.place());
+    let jetstream = place.jetstream().await;
+    for _ in 0..6 {
+        traffic.go_on(100).await;
+        let mut stream = jetstream
+            .get_stream(place.stream())
+            .await
+            .expect("is there");
+        let config = stream.info().await.expect("answers").config.clone();
+        let deleted = jetstream.delete_stream(place.stream()).await;
+        deleted.expect("is deleted");
+        // Nobody of the service need have noticed yet.
+        let made = jetstream.create_stream(config).await;
+        assert!(made.is_ok() || jetstream.get_stream(place.stream()).await.is_ok());
+        traffic.go_on(100).await;
+    }
+    let outcome = traffic.finish().await;
+    has_every_entry(&place, &scene.conversations).await;
+    scene.check(outcome).await;
+}
+
 #[tokio::test]
 async fn a_socket_can_connect_while_nats_is_away_and_hears_later_what_it_missed() {
     let mut scene = Scene::set().await;
@@ -284,6 +295,25 @@ async fn a_socket_can_connect_while_nats_is_away_and_hears_later_what_it_missed(
         seen.note([frame]);
     }
     seen.assert_dense(&conversation);
+}
+
+/// Waits until the stream has every entry of `conversations`.
+async fn has_every_entry(place: &Place, conversations: &[String]) {
+    let mut logged = 0;
+    for conversation in conversations {
+        logged += place.log(conversation).await.len();
+    }
+    let jetstream = place.jetstream().await;
+    let stream = place.stream();
+    eventually_within(
+        Duration::from_secs(30),
+        "the stream has every entry again",
+        || async {
+            let ids = event_ids(&jetstream, &stream, conversations).await?;
+            (ids.len() >= logged).then_some(())
+        },
+    )
+    .await;
 }
 
 /// The ids of the entries of `conversations` that lie in the stream.
