@@ -137,7 +137,7 @@ fn set_or_kept<T>(field: &'static str, patch: Patch<T>, faults: &mut Faults) -> 
         Patch::Keep => None,
         Patch::Set(value) => Some(value),
         Patch::Clear => {
-            faults.when(true, field, "must not be null; leave it out to keep it");
+            faults.add(field, "must not be null; leave it out to keep it");
             None
         }
     }

@@ -93,9 +93,9 @@ impl Draft {
             "must be 1 to 32 of a-z, 0-9 and _, beginning with a letter",
         );
         if self.events.len() > MAX_PATTERNS {
-            faults.when(true, "events", "must have at most 100 items");
+            faults.add("events", "must have at most 100 items");
         } else if let Err((index, problem)) = patterns::expand(&self.events) {
-            faults.when(true, format!("events[{index}]"), problem);
+            faults.add(format!("events[{index}]"), problem);
         }
         let is_long = |text: &String| text.chars().count() > MAX_DESCRIPTION;
         faults.when(

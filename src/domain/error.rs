@@ -137,8 +137,13 @@ impl Faults {
         message: impl Into<Cow<'static, str>>,
     ) {
         if wrong {
-            self.0.push(FieldError::new(field, message));
+            self.add(field, message);
         }
+    }
+
+    /// Notes a fault of `field`.
+    pub fn add(&mut self, field: impl Into<String>, message: impl Into<Cow<'static, str>>) {
+        self.0.push(FieldError::new(field, message));
     }
 
     /// `Ok` without faults.

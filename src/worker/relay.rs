@@ -214,6 +214,10 @@ impl Relay {
 
     /// Winds W back to the last marker before which the stream has them all.
     async fn wind_back(&self, state: &RelayState) -> Result<()> {
+        if state.markers.is_empty() {
+            // It was wound back already, or there was nothing yet.
+            return Ok(());
+        }
         let mut count = 0;
         for marker in &state.markers {
             if !self.has_marker(marker).await? {
@@ -222,10 +226,6 @@ impl Relay {
             count += 1;
         }
         let kept = &state.markers[..count];
-        if state.markers.is_empty() {
-            // It was wound back already, or there was nothing yet.
-            return Ok(());
-        }
         let to = match kept.last() {
             Some(marker) => marker.watermark,
             // Nothing that was known is left: put back what the stream would still keep.

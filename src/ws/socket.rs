@@ -69,7 +69,7 @@ pub enum Exit {
 struct Queue {
     waiting: VecDeque<Outgoing>,
     bytes: usize,
-    /// Whether whoever empties it knows that something waits. Nobody is told before it was looked at for the first time.
+    /// Whether it was found empty: whoever empties it must be told of the next. Nobody is told before it was looked at for the first time.
     is_idle: bool,
 }
 
@@ -162,7 +162,7 @@ impl Socket {
     }
 
     /// Whether nothing waits.
-    pub fn is_idle(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.queue.lock().waiting.is_empty()
     }
 

@@ -106,7 +106,7 @@ async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
             pushes += 1;
         }
     }
-    assert!(socket.is_idle() && !outlet.is_held_up());
+    assert!(socket.is_empty() && !outlet.is_held_up());
     own_task.abort();
 }
 

@@ -115,7 +115,7 @@ pub(in crate::domain) fn check_draft(
     );
     if draft.attachments.len() > MAX_ATTACHMENTS {
         let message = format!("must have at most {MAX_ATTACHMENTS} items");
-        faults.when(true, "attachments", message);
+        faults.add("attachments", message);
     }
     for (index, attachment) in draft.attachments.iter().enumerate() {
         let (url, thumbnail) = (&attachment.url, attachment.thumbnail_url.as_ref());
@@ -125,7 +125,7 @@ pub(in crate::domain) fn check_draft(
     }
     if draft.mentions.len() > MAX_MENTIONS {
         let message = format!("must have at most {MAX_MENTIONS} items");
-        faults.when(true, "mentions", message);
+        faults.add("mentions", message);
     }
     let mut seen = HashSet::new();
     for (index, user) in draft.mentions.iter().enumerate() {
@@ -174,7 +174,7 @@ pub(super) fn check_content(ctx: &Context, content: &str, may_be_empty: bool, fa
     );
     let most = ctx.limits.max_message_bytes;
     if content.len() > most {
-        faults.when(true, "content", format!("must have at most {most} bytes"));
+        faults.add("content", format!("must have at most {most} bytes"));
     }
     faults.when(
         content.contains('\0'),

@@ -217,9 +217,9 @@ pub async fn forward(
         let is_blocked =
             membership.is_direct() && !ctx.store.find_blocking(conversation).await?.is_empty();
         if membership.active().is_err() {
-            faults.when(true, field, "is no conversation of the caller");
+            faults.add(field, "is no conversation of the caller");
         } else if is_blocked {
-            faults.when(true, field, "is with a user who cannot be written to");
+            faults.add(field, "is with a user who cannot be written to");
         } else {
             let is_repeated = !seen.insert(conversation);
             faults.when(is_repeated, field, "repeats an earlier item");

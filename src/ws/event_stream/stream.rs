@@ -134,7 +134,7 @@ impl Stream {
                 chunk.push_str(":\n");
                 // Asked before the queue is looked at: what was delivered before this marker is in the queue, or was given.
                 let watermark = node.hub.watermark();
-                if socket.is_idle() {
+                if socket.is_empty() {
                     // An id without an event moves the browser's resume point and is no event to the page.
                     chunk.push_str("id: ");
                     chunk.push_str(&self.feed.rest(seal, watermark));
