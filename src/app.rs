@@ -75,10 +75,8 @@ pub async fn run_with<P: Plugin>(
     let known_users = Arc::new(KnownUsers::default());
     let backend = Arc::new(MongoBackend::new(Arc::clone(&store)));
     let announcer = Announcer::start(bus.clone());
-    let local: Arc<dyn Writers> = Arc::new(Writer::start(
-        Arc::clone(&backend),
-        Arc::clone(&announcer) as _,
-    ));
+    let writer = Writer::start(Arc::clone(&backend), Arc::clone(&announcer) as _);
+    let local: Arc<dyn Writers> = Arc::new(writer.clone());
     // What serves clients ends first; what it works with ends after it.
     let end = CancellationToken::new();
     let nodes = nodes::start(&bus, roles.api, end.clone());
@@ -117,6 +115,8 @@ pub async fn run_with<P: Plugin>(
         },
         known_users: Arc::clone(&known_users),
     };
+
+    store.settled.by(&ctx.writers);
 
     // What only works: it ends with what serves clients, and may take as long.
     let workers = TaskTracker::new();
@@ -302,7 +302,11 @@ pub async fn run_with<P: Plugin>(
     .await;
     end.cancel();
     tasks.close();
-    let _ = tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await;
+    let _ = tokio::time::timeout(Duration::from_secs(2), async {
+        tasks.wait().await;
+        writer.flush().await;
+    })
+    .await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -22,6 +22,7 @@ pub mod config;
 pub mod domain;
 pub mod edge;
 pub mod failpoint;
+mod group;
 pub mod health;
 pub mod limits;
 pub mod listener;

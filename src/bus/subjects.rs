@@ -124,6 +124,11 @@ impl Subjects {
         format!("{}.cmd.{node}", self.prefix)
     }
 
+    /// Where process `node` is asked to bring documents to where the log is.
+    pub fn settling(&self, node: &str) -> String {
+        format!("{}.cmd.{node}.settle", self.prefix)
+    }
+
     /// Everything that a host may ask for.
     pub fn host_commands(&self, host: &str) -> String {
         format!("{}.api.{host}.>", self.prefix)

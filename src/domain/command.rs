@@ -3,11 +3,13 @@
 //! A command enters once, with the id of the event it will become. It may then be handed to another process, or written twice after an
 //! outcome that nobody learned: the id makes sure that it is done once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chat_sdk::{
-    ConversationType, EventId, HistoryVisibility, Role, Timestamp, TraceParent, UserId,
+    ConversationId, ConversationType, EventId, HistoryVisibility, Role, Timestamp, TraceParent,
+    UserId,
 };
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -294,11 +296,19 @@ impl Outcome {
 /// Where a command's outcome is sent.
 pub type Reply = oneshot::Sender<Result<Outcome>>;
 
+/// How long the document of a conversation may stay behind messages that were answered, while its writer lives. Within this time what many messages do to it
+/// is written once.
+pub const APPLIED_WITHIN: Duration = Duration::from_millis(100);
+
 /// Whoever takes commands to the log: the writer of this process, or the way to another's.
 pub trait Writers: Send + Sync {
-    /// Takes `request` in. Requests for one owner are checked in the order in which they are taken in. The reply comes when the entry is committed
-    /// and applied, or with the refusal.
+    /// Takes `request` in. Requests for one owner are checked in the order in which they are taken in. The reply comes with the refusal, or when the entry
+    /// is committed and what it changes is applied. Of a message that does no more than be there only the first is waited for: its conversation's document,
+    /// which says when something happened last and with which number, follows [`APPLIED_WITHIN`] that time.
     fn submit(&self, request: Request, reply: Reply);
+
+    /// Waits until the documents of `conversations` say everything that was answered before this call; not longer than they take by themselves.
+    fn settle<'a>(&'a self, conversations: &'a [ConversationId]) -> BoxFuture<'a, ()>;
 }
 
 /// Whoever tells the world of entries that were committed.

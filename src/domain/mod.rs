@@ -80,7 +80,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// Takes a command to the log and waits for what becomes of it. If this returns `Ok`, the entry is committed by a majority and applied.
+    /// Takes a command to the log and waits for what becomes of it. If this returns `Ok`, the entry is committed by a majority, and applied as
+    /// far as [`Writers::submit`] says.
     ///
     /// The command is taken in when the returned future is first polled, so two that are polled in order are checked in order.
     ///

@@ -143,6 +143,7 @@ impl Store {
     /// # Errors
     /// [`DomainError::Unavailable`].
     pub async fn find_conversation(&self, id: &ConversationId) -> Result<Option<Conversation>> {
+        self.settled.wait(std::slice::from_ref(id)).await;
         let found = bounded(
             self.conversations
                 .find_one(doc! { "_id": id.as_str(), "isDeleted": false })
@@ -163,6 +164,7 @@ impl Store {
         request: &PageRequest,
     ) -> Result<Page<Listed>> {
         let mut members = self.find_active_members(user).await?;
+        self.settle_all(&members).await;
         members.retain(|_, member| member.preferences.archived == (shelf == Shelf::Archived));
         let (hidden, shown): (Vec<_>, Vec<_>) = members
             .iter()
@@ -223,6 +225,7 @@ impl Store {
         cursor: Option<(&'static str, &str)>,
     ) -> Result<Vec<Listed>> {
         let members = self.find_active_members(user).await?;
+        self.settle_all(&members).await;
         let ids: Vec<&str> = members.keys().map(ConversationId::as_str).collect();
         let mut filter = doc! { "_id": { "$in": ids }, "isDeleted": false };
         if let Some((field, cursor)) = cursor {
@@ -251,6 +254,7 @@ impl Store {
     /// # Errors
     /// [`DomainError::NotFound`] for everybody else.
     pub async fn find_conversation_of(&self, id: &ConversationId, user: &UserId) -> Result<Listed> {
+        self.settled.wait(std::slice::from_ref(id)).await;
         let member_id = ParticipantDocument::id(id, user);
         let (document, member) = tokio::try_join!(
             bounded(
@@ -268,6 +272,11 @@ impl Store {
             .zip(member)
             .map(|(document, member)| Listed::new(&document, member.member()))
             .ok_or_else(DomainError::no_conversation)
+    }
+
+    async fn settle_all(&self, members: &HashMap<ConversationId, Member>) {
+        let conversations: Vec<ConversationId> = members.keys().cloned().collect();
+        self.settled.wait(&conversations).await;
     }
 
     async fn find_active_members(&self, user: &UserId) -> Result<HashMap<ConversationId, Member>> {

@@ -13,16 +13,18 @@ use super::{
     Store, bounded,
     documents::{LogDocument, number},
     facets::{Facets, StoredMessage},
-    group::Group,
     log::Unavailable,
 };
-use crate::domain::{
-    DomainError, Result,
-    audience::Audience,
-    entry::{Body, Entry},
-    fold::facet_of,
-    messages::Version,
-    page::{Page, PageRequest},
+use crate::{
+    domain::{
+        DomainError, Result,
+        audience::Audience,
+        entry::{Body, Entry},
+        fold::facet_of,
+        messages::Version,
+        page::{Page, PageRequest},
+    },
+    group::Group,
 };
 
 /// Starts the task that reads single messages, a group at a time; it ends with the handle.

@@ -11,7 +11,6 @@ mod durables;
 mod erasure;
 mod expiry;
 mod facets;
-mod group;
 mod indexes;
 mod leases;
 pub mod log;
@@ -24,6 +23,7 @@ mod relay;
 mod resume;
 mod retention;
 mod scheduled;
+mod settled;
 mod users;
 
 use std::{future::Future, time::Duration};
@@ -52,14 +52,14 @@ pub use resume::{Missed, MissedEntries};
 pub use retention::{Aging, Cleared};
 pub use scheduled::{DueScheduled, InsertedScheduled};
 
-use crate::domain::DomainError;
+use crate::{domain::DomainError, group::Group};
 use blocks::BlockDocument;
 use documents::{ConversationDocument, LogDocument, ParticipantDocument, UserDocument};
-use group::Group;
 use log::Unavailable;
 use markers::Markers;
 use presence::PresenceDocument;
 use reactions::ReactionDocument;
+use settled::Settled;
 
 /// How long a read may take before its caller hears that the store is away.
 const READ_TIMEOUT: Duration = Duration::from_millis(1600);
@@ -79,6 +79,8 @@ pub struct Store {
     blocks: Collection<BlockDocument>,
     presence: Collection<PresenceDocument>,
     markers: Markers,
+    /// Who has documents brought to where the log is.
+    pub(crate) settled: Settled,
     /// Readers of single messages.
     one_message: Group<MessageId, Result<Option<StoredMessage>, DomainError>>,
 }
@@ -110,6 +112,7 @@ impl Store {
                 .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
                 .build(),
         );
+        let settled = Settled::default();
         Ok(Self {
             log: database.collection("log"),
             conversations: database.collection("conversations"),
@@ -118,7 +121,8 @@ impl Store {
             reactions: database.collection("reactions"),
             blocks: database.collection("blocks"),
             presence: database.collection("presence"),
-            markers: Markers::start(&database),
+            markers: Markers::start(&database, &settled),
+            settled,
             one_message: messages::start_reading(&database),
             database,
         })

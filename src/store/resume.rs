@@ -55,6 +55,8 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
+        let rooms: Vec<ConversationId> = ids.iter().map(|id| (*id).clone()).collect();
+        self.settled.wait(&rooms).await;
         let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
         let mut filter = doc! { "_id": { "$in": ids } };
         if let Some(since) = since {

@@ -4,24 +4,43 @@
 //! when the owner does not answer, or NATS is down, the asking process appends itself, and the index decides. The event's id was given where the command
 //! entered, so a command that is handed over twice is appended once.
 //!
-//! Cast: `courier` takes commands to other processes, in groups; `serve` takes those of other processes in.
+//! Cast: `courier` takes commands to other processes, in groups; `serve` takes those of other processes in; `settle` asks other writers to apply what they have
+//! answered.
 
 mod courier;
 mod serve;
+mod settle;
 
 use std::sync::{Arc, OnceLock};
 
+use chat_sdk::ConversationId;
+use futures_util::future::{BoxFuture, join};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-
-pub use serve::serve;
+use tokio_util::sync::CancellationToken;
 
 use super::{Bus, nodes};
 use crate::domain::{
     Result,
     command::{Outcome, Reply, Request, Writers},
+    entry::Owner,
 };
 use courier::Courier;
+use settle::Settlers;
+
+/// Serves other processes with the writer of this one, which is called `me`, until `stop`.
+pub async fn serve(bus: Bus, local: Arc<dyn Writers>, me: Arc<str>, stop: CancellationToken) {
+    join(
+        serve::serve(
+            bus.clone(),
+            Arc::clone(&local),
+            Arc::clone(&me),
+            stop.clone(),
+        ),
+        settle::serve(bus, local, me, stop),
+    )
+    .await;
+}
 
 /// Takes commands to the writer of their shard: this process's own, or another's.
 pub struct Router {
@@ -29,6 +48,7 @@ pub struct Router {
     local: Arc<dyn Writers>,
     nodes: nodes::Writers,
     courier: OnceLock<mpsc::UnboundedSender<(Request, Reply)>>,
+    settlers: OnceLock<Settlers>,
 }
 
 /// What became of a group, command by command.
@@ -43,6 +63,7 @@ impl Router {
             local,
             nodes,
             courier: OnceLock::new(),
+            settlers: OnceLock::new(),
         }
     }
 
@@ -66,5 +87,23 @@ impl Writers for Router {
         {
             self.local.submit(request, reply);
         }
+    }
+
+    fn settle<'a>(&'a self, conversations: &'a [ConversationId]) -> BoxFuture<'a, ()> {
+        let is_others = |id: &&ConversationId| {
+            let owner = self.nodes.owner_of(Owner::from((*id).clone()).shard());
+            owner.is_some_and(|owner| owner != self.nodes.me)
+        };
+        let others: Vec<ConversationId> = conversations.iter().filter(is_others).cloned().collect();
+        // Also what is written elsewhere now: a moment ago it may have been written here.
+        let here = self.local.settle(conversations);
+        if others.is_empty() {
+            return here;
+        }
+        let start = || settle::start(self.bus.clone(), self.nodes.clone());
+        let settlers = self.settlers.get_or_init(start);
+        Box::pin(async move {
+            join(here, settlers.ask(others)).await;
+        })
     }
 }

@@ -22,22 +22,29 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Takes the commands that are handed to the process `me`, until `stop`. Then askers hear at once that nobody listens, and append themselves.
 pub async fn serve(bus: Bus, local: Arc<dyn Writers>, me: Arc<str>, stop: CancellationToken) {
     let subject = bus.subjects.commands(&me);
+    listen(&bus, subject, &stop, |message| take(&bus, &*local, message)).await;
+}
+
+/// Gives every message that comes on `subject` to `take`, until `stop`.
+pub(super) async fn listen(
+    bus: &Bus,
+    subject: String,
+    stop: &CancellationToken,
+    take: impl Fn(Message),
+) {
     let listen = async {
         loop {
             match bus.client.subscribe(subject.clone()).await {
-                Ok(mut commands) => {
-                    while let Some(message) = commands.next().await {
-                        take(&bus, &*local, message);
+                Ok(mut messages) => {
+                    while let Some(message) = messages.next().await {
+                        take(message);
                     }
                 }
                 Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
             }
         }
     };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = listen => {}
-    }
+    stop.run_until_cancelled(listen).await;
 }
 
 /// Submits at once, so that the order on the wire is the order of the writer, and answers when all is known.

@@ -20,6 +20,27 @@ pub struct Effects {
     pub document: Option<DocumentChange>,
 }
 
+impl Effects {
+    /// Whether this says no more than that a message came: nobody has to wait until that is written.
+    pub fn is_message_alone(&self) -> bool {
+        let Self {
+            members,
+            facet,
+            reaction,
+            block,
+            document,
+        } = self;
+        members.is_empty()
+            && facet.is_none()
+            && reaction.is_none()
+            && block.is_none()
+            && matches!(
+                document,
+                Some(DocumentChange::Activity { removal: None, .. })
+            )
+    }
+}
+
 /// A user's reaction to a message, or that it was taken back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReactionChange {

@@ -97,6 +97,23 @@ impl Run {
         };
     }
 
+    /// Whether all that is to be written is that something happened.
+    pub fn is_activity(&self) -> bool {
+        let Self {
+            members,
+            facets,
+            reactions,
+            blocks,
+            document,
+            ..
+        } = self;
+        members.is_empty()
+            && facets.is_empty()
+            && reactions.is_empty()
+            && blocks.is_empty()
+            && matches!(document, None | Some(DocumentChange::Activity { .. }))
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.from == self.to

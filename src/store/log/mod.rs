@@ -12,7 +12,8 @@
 //!   guessed from is dropped and read again.
 //! - Nothing is written behind a refused entry of its own owner: inserts with two entries of one owner are ordered.
 //! - An owner's document at `applied` is the fold of its entries up to there; every other document of a run is written before it.
-//! - A caller hears of success after its entry is committed by a majority and applied.
+//! - A caller hears of success after its entry is committed by a majority, and applied. Only that a message came may be applied later, and whoever
+//!   reads it settles it first.
 
 pub mod apply;
 pub mod backend;

@@ -25,10 +25,13 @@ pub use count::Span;
 pub use seats::{Seat, Seek};
 pub use tally::Tallied;
 
-use super::{Store, bounded, group::Group};
-use crate::domain::{
-    DomainError, Result,
-    markers::{Change, Marked, Marker, Place},
+use super::{Store, bounded, settled::Settled};
+use crate::{
+    domain::{
+        DomainError, Result,
+        markers::{Change, Marked, Marker, Place},
+    },
+    group::Group,
 };
 use document::{MarkerDocument, marker_id};
 use marks::{Mark, Marks};
@@ -44,10 +47,10 @@ pub struct Markers {
 }
 
 impl Markers {
-    /// Starts the tasks; they end with the handle.
-    pub fn start(database: &Database) -> Self {
+    /// Starts the tasks; they end with the handle. What marks are checked against is read from documents that are `settled`.
+    pub fn start(database: &Database, settled: &Settled) -> Self {
         let marks = Marks::new(database);
-        let seats = Seats::new(database);
+        let seats = Seats::new(database, settled);
         let tallies = Tallies::new(database);
         Self {
             documents: database.collection("markers"),

@@ -1,7 +1,7 @@
 //! What a change is checked against before it is tried: the message, the conversation, the membership and, for a mark, the marker, read for many callers
 //! at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chat_sdk::{ConversationId, MessageId, UserId};
 use futures_util::TryStreamExt;
@@ -14,6 +14,7 @@ use super::super::{
     facets::StoredMessage,
     messages::read_by_id,
     participants::Membership,
+    settled::Settled,
 };
 use super::{document::MarkerDocument, find_documents};
 use crate::domain::{DomainError, Result, markers::Marker};
@@ -58,16 +59,18 @@ pub struct Seats {
     conversations: Collection<ConversationDocument>,
     participants: Collection<ParticipantDocument>,
     markers: Collection<MarkerDocument>,
+    settled: Settled,
 }
 
 impl Seats {
     /// A reader of `database`.
-    pub fn new(database: &Database) -> Self {
+    pub fn new(database: &Database, settled: &Settled) -> Self {
         Self {
             log: database.collection("log"),
             conversations: database.collection("conversations"),
             participants: database.collection("participants"),
             markers: database.collection("markers"),
+            settled: settled.clone(),
         }
     }
 
@@ -92,7 +95,10 @@ impl Seats {
                 Seek::Conversation(conversation, user) => Ok((conversation, user)),
             })
             .collect();
-        let conversations = unique(places.iter().flatten().map(|(id, _)| id.to_string()));
+        let rooms: HashSet<&ConversationId> = places.iter().flatten().map(|(id, _)| *id).collect();
+        let rooms: Vec<ConversationId> = rooms.into_iter().cloned().collect();
+        self.settled.wait(&rooms).await;
+        let conversations: Vec<String> = rooms.iter().map(ConversationId::to_string).collect();
         let members = unique(
             places
                 .iter()

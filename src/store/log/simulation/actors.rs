@@ -191,9 +191,15 @@ impl Client {
             let (_, twin) = world.hand_in(self.process(owner), request.clone(), self.patience());
             tokio::spawn(twin);
         }
-        let answer = world
-            .ask(self.process(owner), request.clone(), self.patience())
-            .await;
+        let process = self.process(owner);
+        let answer = world.ask(process, request.clone(), self.patience()).await;
+        if let Some(Ok(Outcome {
+            entry: Some(entry), ..
+        })) = &answer
+            && world.chance(0.3)
+        {
+            world.settle(process, entry).await;
+        }
         if matches!(answer, None | Some(Err(DomainError::Unavailable(_)))) && world.chance(0.5) {
             return world
                 .ask(self.process(owner), request, self.patience())

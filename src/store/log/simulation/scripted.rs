@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chat_sdk::{ConversationType, EventId, MessageId, Role, Timestamp};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     checks,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         DomainError, Result,
-        command::{Command, Outcome},
+        command::{APPLIED_WITHIN, Command, Outcome},
         entry::{Body, Entry, Owner},
     },
     store::log::apply,
@@ -40,10 +40,7 @@ impl Stage {
             .await
             .expect("nothing is in the way");
         for process in 0..processes {
-            stage
-                .ask(process, 0, message("hello", None))
-                .await
-                .expect("nothing is in the way");
+            stage.message_at(process, "hello").await;
         }
         stage
     }
@@ -80,8 +77,20 @@ impl Stage {
 
     /// A message of user 0.
     async fn message(&self) -> MessageId {
-        let sent = self.ask(0, 0, message("a message", None)).await;
-        entry(sent).id.to_message_id()
+        self.message_at(0, "a message").await.id.to_message_id()
+    }
+
+    /// A message of user 0, after which nothing is left to be written.
+    async fn message_at(&self, process: usize, content: &str) -> Arc<Entry> {
+        let sent = entry(self.ask(process, 0, message(content, None)).await);
+        self.world.settle(process, &sent).await;
+        sent
+    }
+
+    fn applied(&self) -> u64 {
+        self.world
+            .database
+            .with(|inner| inner.majority.applied(&self.owner))
     }
 
     fn next(&self, fate: Fate) {
@@ -370,23 +379,67 @@ fn an_unapplied_entry_of_a_dead_writer_is_applied_by_the_next() {
             .world
             .request(&stage.owner, Some(&user(0)), message("orphan", None));
         let (_, orphan) = stage.world.hand_in(0, request, PATIENT);
-        while stage.world.database.majority_seq(&stage.owner) == last {
-            sleep(Duration::from_millis(1)).await;
-        }
-        sleep(Duration::from_millis(20)).await;
+        let orphan = entry(orphan.await.expect("answered when it was committed"));
         stage.world.kill(0);
-        assert_eq!(orphan.await, None);
+        assert_eq!((orphan.seq, stage.applied()), (last + 1, last));
         stage.world.database.with(|inner| inner.fates.clear());
-        let applied = || {
-            stage
-                .world
-                .database
-                .with(|inner| inner.majority.applied(&stage.owner))
-        };
-        assert_eq!(applied(), last);
-        let sent = entry(stage.ask(1, 1, message("next", None)).await);
+        let sent = stage.message_at(1, "next").await;
         assert_eq!(sent.seq, last + 2);
-        assert_eq!(applied(), last + 2);
+        assert_eq!(stage.applied(), last + 2);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn what_many_messages_do_to_their_conversation_is_written_once_and_soon() {
+    on_own_clock(async {
+        let stage = Stage::new(1).await;
+        let before = stage.applied();
+        let mut last = before;
+        let start = Instant::now();
+        while start.elapsed() < APPLIED_WITHIN / 2 {
+            last = entry(stage.ask(0, 0, message("one of many", None)).await).seq;
+        }
+        assert!(last > before + 3);
+        assert_eq!(stage.applied(), before, "nobody has asked for it");
+        let writes = stage.world.database.with(|inner| inner.watch.owner_writes);
+        sleep(APPLIED_WITHIN).await;
+        assert_eq!(stage.applied(), last);
+        let written = stage.world.database.with(|inner| inner.watch.owner_writes) - writes;
+        assert_eq!(written, 1);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn whoever_asks_has_the_documents_at_what_was_answered_at_once() {
+    on_own_clock(async {
+        let stage = Stage::new(1).await;
+        let before = stage.applied();
+        let sent = entry(stage.ask(0, 0, message("read at once", None)).await);
+        assert_eq!(stage.applied(), before);
+        let start = Instant::now();
+        stage.world.settle(0, &sent).await;
+        assert_eq!(stage.applied(), sent.seq);
+        assert!(start.elapsed() < APPLIED_WITHIN / 2);
+        // There is nothing left to wait for.
+        let start = Instant::now();
+        stage.world.settle(0, &sent).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn what_is_more_than_a_message_is_applied_with_all_before_it_when_it_is_answered() {
+    on_own_clock(async {
+        let stage = Stage::new(1).await;
+        let root = stage.message().await;
+        let before = stage.applied();
+        entry(stage.ask(0, 0, message("waits", None)).await);
+        assert_eq!(stage.applied(), before);
+        let edited = entry(stage.ask(0, 0, edit(&root, "changed")).await);
+        assert_eq!(stage.applied(), edited.seq);
         stage.end().await;
     });
 }

@@ -14,6 +14,8 @@ use crate::domain::{
 #[derive(Default)]
 pub struct Watch {
     pub faults: Vec<String>,
+    /// How often an owner's document was written.
+    pub owner_writes: usize,
     /// The fold of each log up to where its document is.
     folds: BTreeMap<Owner, State>,
 }
@@ -38,6 +40,7 @@ impl Watch {
         let Change::Owner(owner, document) = change else {
             return;
         };
+        self.owner_writes += 1;
         let state = self
             .folds
             .entry(owner.clone())

@@ -18,9 +18,10 @@ use crate::{
         DomainError,
         command::{Command, Outcome, Request, WantedReaction, Writers},
         entry::{
-            Body, MessageCreated, MessageEdit, MessageRemoval, MessageTarget, NewMember, Owner,
-            Settings,
+            Body, Entry, MessageCreated, MessageEdit, MessageRemoval, MessageTarget, NewMember,
+            Owner, Settings,
         },
+        fold::facet_of,
     },
     store::log::{apply, writer::Writer},
 };
@@ -220,9 +221,28 @@ impl World {
                 "attempt {index} was answered and no majority has its entry"
             ));
         }
-        if applied < entry.seq {
+        if applied < entry.seq && !is_message_alone(entry) {
             self.fault(format!(
                 "attempt {index} was answered at {applied}, its entry is {}",
+                entry.seq
+            ));
+        }
+    }
+
+    /// Does as a reader does: has the documents brought to where the answered `entry` is, and checks that they are there.
+    pub async fn settle(&self, process: usize, entry: &Entry) {
+        let writer = self.processes.lock()[process].writer.clone();
+        let Owner::Conversation(conversation) = &entry.owner else {
+            return;
+        };
+        let conversations = [conversation.clone()];
+        let settled = timeout(Duration::from_millis(300), writer.settle(&conversations)).await;
+        let applied = self
+            .database
+            .with(|inner| inner.majority.applied(&entry.owner));
+        if settled.is_ok() && applied < entry.seq {
+            self.fault(format!(
+                "documents were called settled at {applied} after {} was answered",
                 entry.seq
             ));
         }
@@ -346,6 +366,11 @@ pub fn delete(message_id: &MessageId) -> Command {
         is_expired: false,
         message_seq: None,
     })
+}
+
+/// Whether nobody waits until the documents say what `entry` did.
+fn is_message_alone(entry: &Entry) -> bool {
+    matches!(entry.body, Body::MessageCreated(_)) && facet_of(entry).is_none()
 }
 
 /// Whether `entry` is what `request` asks for, as far as the two can be compared.

@@ -1,9 +1,13 @@
 //! From committed to applied: writes the effects of committed entries to the documents, has them repaired where that fails, and answers
 //! whoever waits for it.
+//!
+//! That a message came is waited for by nobody, so it gathers: what many messages do to the document of their conversation within
+//! [`APPLIED_WITHIN`] is one write. Whoever wants to read the document before asks for it (`settle`), and everything else that is to be applied takes it along.
 
 use std::sync::Arc;
 
 use metrics::counter;
+use tokio_util::sync::DropGuard;
 
 use super::{
     Actor, Event, RETRY_PAUSE,
@@ -11,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        command::{Outcome, Reply},
+        command::{APPLIED_WITHIN, Outcome, Reply},
         entry::Owner,
     },
     failpoint,
@@ -27,6 +31,46 @@ const MAX_RUNS: usize = 512;
 const MAX_TOUCHED: usize = 256;
 
 impl<B: Backend> Actor<B> {
+    /// Notes that there is something to apply for `owner`: now if somebody waits for it, else with what gathers.
+    pub(super) fn note_unapplied(&mut self, owner: Owner) {
+        let slot = self.slot(&owner);
+        if !slot.may_wait() {
+            self.dirty.push(owner);
+        } else if !std::mem::replace(&mut slot.is_gathering, true) {
+            self.gathering.push(owner);
+            if self.gathering.len() == 1 {
+                self.spawn(async {
+                    tokio::time::sleep(APPLIED_WITHIN).await;
+                    Event::Gathered
+                });
+            }
+        }
+    }
+
+    /// Everything that has gathered is due.
+    pub(super) fn on_gathered(&mut self) {
+        for owner in std::mem::take(&mut self.gathering) {
+            self.slot(&owner).is_gathering = false;
+            self.dirty.push(owner);
+        }
+    }
+
+    /// Has everything that is committed of `owners` applied now; `until` is dropped when it is.
+    pub(super) fn settle(&mut self, owners: Vec<Owner>, until: &Arc<DropGuard>) {
+        for owner in owners {
+            let Some(slot) = self.slots.get_mut(&owner) else {
+                continue;
+            };
+            if slot.applied < slot.scheduled || slot.needs_repair {
+                let until = Waiter::Settle {
+                    _until: Arc::clone(until),
+                };
+                slot.waiters.push((slot.scheduled, until));
+                self.dirty.push(owner);
+            }
+        }
+    }
+
     pub(super) fn start_apply(&mut self) {
         if self.is_applying || self.dirty.is_empty() {
             return;
@@ -51,6 +95,9 @@ impl<B: Backend> Actor<B> {
             } else if let Some(run) = slot.run.take() {
                 slot.is_applying = true;
                 runs.push(run);
+            } else {
+                // Another process has applied it.
+                self.behind.lock().remove(&owner);
             }
         }
         self.dirty = later;
@@ -123,7 +170,9 @@ impl<B: Backend> Actor<B> {
         self.release(&owner);
         let slot = self.slot(&owner);
         if slot.needs_repair || slot.run.is_some() {
-            self.dirty.push(owner);
+            self.note_unapplied(owner);
+        } else {
+            self.behind.lock().remove(&owner);
         }
     }
 
@@ -166,6 +215,7 @@ impl<B: Backend> Actor<B> {
                     let _ = reply.send(Ok(outcome));
                 }
                 (_, Waiter::ReadTarget(job)) => reads.push(*job),
+                (_, Waiter::Settle { .. }) => {}
             }
         }
         // Checked again, they find that what they ask for can be read.

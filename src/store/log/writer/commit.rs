@@ -93,27 +93,28 @@ impl<B: Backend> Actor<B> {
             } = pending;
             let owner = entry.owner.clone();
             let seq = entry.seq;
+            let is_message_alone = effects.is_message_alone();
             let slot = self.slot(&owner);
             if slot.scheduled + 1 == seq {
                 slot.scheduled = seq;
-                if slot.run.is_none() {
-                    self.dirty.push(owner.clone());
-                }
-                let slot = self.slot(&owner);
                 slot.run
                     .get_or_insert_with(|| Run::at(owner.clone(), seq - 1))
                     .push(effects);
             } else {
                 slot.needs_repair = true;
-                self.dirty.push(owner.clone());
             }
             let outcome = Outcome {
                 entry: Some(entry),
                 is_repeated: false,
             };
-            self.slot(&owner)
-                .waiters
-                .push((seq, Waiter::Answer(job.reply, outcome)));
+            if is_message_alone {
+                // Known to be behind before its sender can ask.
+                self.behind.lock().insert(owner.clone());
+                let _ = job.reply.send(Ok(outcome));
+            } else {
+                slot.waiters.push((seq, Waiter::Answer(job.reply, outcome)));
+            }
+            self.note_unapplied(owner);
         }
     }
 }

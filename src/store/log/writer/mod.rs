@@ -2,7 +2,7 @@
 //!
 //! A command waits while its owner is loaded, is checked against the fold of everything before it, and joins the batch that is built while the last one
 //! is on its way (group commit: no timer, no wait when idle). After the commit the entry is announced and its effects are applied, both
-//! at once; the caller hears when it is applied. The next insert does not wait for the last apply.
+//! at once; the caller hears when it is applied, or at the commit if it is a message and nothing more. The next insert does not wait for the last apply.
 //!
 //! All state is owned by the actor; reads and writes run as tasks that send an `Event` back. So every decision is taken in one place, in one order.
 //!
@@ -19,13 +19,16 @@ mod lookup;
 mod slot;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use chat_sdk::EventId;
+use chat_sdk::{ConversationId, EventId};
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
     lookup::Lookup,
@@ -49,13 +52,26 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// The way to this process's writer. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Writer {
-    commands: mpsc::UnboundedSender<Job>,
+    orders: mpsc::UnboundedSender<Order>,
+    behind: Behind,
+}
+
+/// Owners whose documents may be behind what was answered. Most who ask whether theirs are among them need not wait for anything.
+type Behind = Arc<Mutex<HashSet<Owner>>>;
+
+/// What the actor is asked for.
+enum Order {
+    /// To take a command to the log.
+    Append(Box<Job>),
+    /// To bring documents to where the log is, and then to drop the guard.
+    Settle(Vec<Owner>, Arc<DropGuard>),
 }
 
 impl Writer {
     /// Starts the actor. It ends when every handle is gone and everything taken in has been answered.
     pub fn start<B: Backend>(backend: Arc<B>, announcer: Arc<dyn Announce>) -> Self {
-        let (commands, inbox) = mpsc::unbounded_channel();
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let behind = Behind::default();
         let (events, event_inbox) = mpsc::unbounded_channel();
         let actor = Actor {
             backend,
@@ -64,6 +80,8 @@ impl Writer {
             slots: HashMap::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
+            gathering: Vec::new(),
+            behind: Arc::clone(&behind),
             to_read: Vec::new(),
             is_reading: false,
             is_inserting: false,
@@ -73,14 +91,31 @@ impl Writer {
             last_drop: Instant::now(),
         };
         tokio::spawn(actor.run(inbox, event_inbox));
-        Self { commands }
+        Self { orders, behind }
+    }
+
+    /// Waits until all documents say everything that was answered before this call.
+    pub async fn flush(&self) {
+        let owners = self.behind.lock().iter().cloned().collect();
+        self.settled(owners).await;
+    }
+
+    async fn settled(&self, owners: Vec<Owner>) {
+        if owners.is_empty() {
+            return;
+        }
+        let settled = CancellationToken::new();
+        let until = Arc::new(settled.clone().drop_guard());
+        // Without the actor the guard is dropped here: nothing is to come.
+        let _ = self.orders.send(Order::Settle(owners, until));
+        settled.cancelled().await;
     }
 }
 
 impl Writers for Writer {
     fn submit(&self, request: Request, reply: Reply) {
         // The actor is gone only at the end of the process; the dropped reply then tells the caller.
-        let _ = self.commands.send(Job {
+        let _ = self.orders.send(Order::Append(Box::new(Job {
             request,
             reply,
             target: None,
@@ -88,7 +123,16 @@ impl Writers for Writer {
             maybe_at: 0,
             is_doubtful: false,
             seen: None,
-        });
+        })));
+    }
+
+    fn settle<'a>(&'a self, conversations: &'a [ConversationId]) -> BoxFuture<'a, ()> {
+        let owners: Vec<Owner> = {
+            let behind = self.behind.lock();
+            let owners = conversations.iter().cloned().map(Owner::from);
+            owners.filter(|owner| behind.contains(owner)).collect()
+        };
+        Box::pin(self.settled(owners))
     }
 }
 
@@ -106,6 +150,7 @@ enum Event {
     LookedUp(Job, Lookup, Result<Option<Arc<Entry>>, Unavailable>),
     Retry(Job),
     RetryRepair(Owner),
+    Gathered,
 }
 
 struct Actor<B> {
@@ -117,6 +162,9 @@ struct Actor<B> {
     ready: VecDeque<Job>,
     /// Owners with something to apply.
     dirty: Vec<Owner>,
+    /// Owners with messages whose coming nobody waits to see in the documents.
+    gathering: Vec<Owner>,
+    behind: Behind,
     /// Jobs that wait for a read of what they are about.
     to_read: Vec<(Job, Target)>,
     /// Whether such a read is under way.
@@ -134,10 +182,10 @@ struct Actor<B> {
 impl<B: Backend> Actor<B> {
     async fn run(
         mut self,
-        mut inbox: mpsc::UnboundedReceiver<Job>,
+        mut inbox: mpsc::UnboundedReceiver<Order>,
         mut events: mpsc::UnboundedReceiver<Event>,
     ) {
-        let mut jobs = Vec::new();
+        let mut orders = Vec::new();
         let mut is_open = true;
         while is_open || self.open_jobs > 0 {
             tokio::select! {
@@ -146,9 +194,14 @@ impl<B: Backend> Actor<B> {
                     self.open_jobs -= 1;
                     self.on_event(event);
                 }
-                count = inbox.recv_many(&mut jobs, MAX_BATCH), if is_open => {
+                count = inbox.recv_many(&mut orders, MAX_BATCH), if is_open => {
                     is_open = count > 0;
-                    self.ready.extend(jobs.drain(..));
+                    for order in orders.drain(..) {
+                        match order {
+                            Order::Append(job) => self.ready.push_back(*job),
+                            Order::Settle(owners, until) => self.settle(owners, &until),
+                        }
+                    }
                 }
             }
             self.build_batch();
@@ -185,6 +238,7 @@ impl<B: Backend> Actor<B> {
             Event::TargetsRead(jobs, states) => self.on_targets_read(jobs, states),
             Event::LookedUp(job, lookup, found) => self.on_looked_up(job, lookup, found),
             Event::Retry(job) => self.ready.push_back(job),
+            Event::Gathered => self.on_gathered(),
             Event::RetryRepair(owner) => {
                 self.slot(&owner).is_applying = false;
                 self.dirty.push(owner);

@@ -9,6 +9,7 @@ use std::{
 
 use chat_sdk::{MessageId, UserId};
 use tokio::time::Instant;
+use tokio_util::sync::DropGuard;
 
 use crate::{
     domain::{
@@ -53,6 +54,10 @@ pub(super) struct Pending {
 pub(super) enum Waiter {
     Answer(Reply, Outcome),
     ReadTarget(Box<Job>),
+    /// Whoever reads the documents next goes on when the last of these is dropped.
+    Settle {
+        _until: Arc<DropGuard>,
+    },
 }
 
 /// How many messages an owner keeps for checks.
@@ -96,6 +101,8 @@ pub(super) struct Slot {
     pub(super) applied: u64,
     pub(super) is_applying: bool,
     pub(super) needs_repair: bool,
+    /// Whether the actor has it among the owners whose messages gather.
+    pub(super) is_gathering: bool,
     pub(super) waiters: Vec<(u64, Waiter)>,
     pub(super) last_used: Option<Instant>,
 }
@@ -166,6 +173,13 @@ impl Slot {
         self.messages.clear();
         self.touched.clear();
         self.touched_floor = to;
+    }
+
+    /// Whether nobody waits for what is to be applied, and it may gather a while.
+    pub(super) fn may_wait(&self) -> bool {
+        !self.needs_repair
+            && self.waiters.is_empty()
+            && self.run.as_ref().is_none_or(Run::is_activity)
     }
 
     pub(super) fn is_idle(&self) -> bool {
