@@ -50,11 +50,7 @@ impl<T> Acks<T> {
         })
     }
 
-    /// How many answers are still to come.
-    pub(super) fn len(&self) -> usize {
-        self.open
-    }
-
+    /// Whether no answer is to come.
     pub(super) fn is_empty(&self) -> bool {
         self.open == 0
     }

@@ -6,9 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{
-    HeaderMap, HeaderName, Subject, ToSubject,
+    HeaderMap, HeaderName, Message, Subject, ToSubject,
     header::NATS_MESSAGE_ID,
-    jetstream::{self, context::PublishAckFuture, message::PublishMessage},
+    jetstream::{context::PublishAckFuture, message::PublishMessage},
 };
 use metrics::counter;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
@@ -92,10 +92,21 @@ impl PublishLatest for Announcer {
     }
 }
 
-/// What was handed to the connection.
+/// What was handed to the connection, and is acknowledged together.
 enum Sent {
-    Entry,
+    /// So many entries. The stream takes in what comes by one connection one after the other, so the answer to the last tells of all. Should it have
+    /// refused one before, the sweep finds that, as it finds what was never answered.
+    Entries(usize),
     Latest(Box<LatestValue>, TraceParent),
+}
+
+impl Sent {
+    fn len(&self) -> usize {
+        match self {
+            Self::Entries(count) => *count,
+            Self::Latest(..) => 1,
+        }
+    }
 }
 
 async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
@@ -112,27 +123,35 @@ async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
         counter!("chat_publishes_total", "outcome" => "ok"),
     ];
     let mut batch = Vec::new();
+    let mut events = Vec::new();
     let mut is_open = true;
     let mut unpublished = Unpublished::default();
+    // How many were handed to the connection and not answered.
+    let mut unanswered = 0;
+    // How many of them nobody has asked an answer for yet.
+    let mut unasked = 0;
     let mut ticks = tokio::time::interval(PUBLISH_AGAIN);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while is_open || !acks.is_empty() {
-        let settle = |is_stored: bool, sent| {
-            outcomes[usize::from(is_stored)].increment(1);
+        let has_room = is_open && unanswered < MAX_UNANSWERED;
+        let settle = |is_stored: bool, sent: Sent| {
+            outcomes[usize::from(is_stored)].increment(sent.len() as u64);
+            unanswered -= sent.len();
             match sent {
                 Sent::Latest(value, _) if is_stored => unpublished.done(&value),
                 Sent::Latest(value, trace) => keep(&mut unpublished, value, trace),
-                Sent::Entry => {}
+                Sent::Entries(_) => {}
             }
         };
         tokio::select! {
             () = acks.take(settle) => {}
-            count = inbox.recv_many(&mut batch, 256), if is_open && acks.len() < MAX_UNANSWERED => {
+            count = inbox.recv_many(&mut batch, 256), if has_room => {
                 is_open = count > 0;
             }
             _ = ticks.tick() => {
                 for sent in acks.take_unanswered(ACK_TIMEOUT) {
-                    outcomes[0].increment(1);
+                    outcomes[0].increment(sent.len() as u64);
+                    unanswered -= sent.len();
                     if let Sent::Latest(value, trace) = sent {
                         keep(&mut unpublished, value, trace);
                     }
@@ -143,24 +162,42 @@ async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
                 }
             }
         }
-        for work in batch.drain(..) {
-            let (event, sent) = match work {
-                Work::Entry(entry) => (bus.event(&entry), Sent::Entry),
-                Work::Latest(value, trace) => {
-                    unpublished.begin(&value);
-                    (bus.latest_event(&value, trace), Sent::Latest(value, trace))
-                }
-            };
+        // All are encoded before the first is sent: so they leave together, and not each in a packet of its own.
+        events.extend(batch.drain(..).map(|work| match work {
+            Work::Entry(entry) => (bus.event(&entry), None),
+            Work::Latest(value, trace) => {
+                unpublished.begin(&value);
+                (bus.latest_event(&value, trace), Some((value, trace)))
+            }
+        }));
+        let last_entry = events.iter().rposition(|(_, latest)| latest.is_none());
+        for (index, (event, latest)) in events.drain(..).enumerate() {
+            let is_asked = latest.is_some() || Some(index) == last_entry;
+            let reply = is_asked.then(|| acks.next_reply());
             let outcome = match event {
-                Ok(event) => bus.hand_over(event, acks.next_reply()).await,
+                Ok(event) => bus.hand_over(event, reply).await,
                 Err(error) => Err(error),
             };
-            match (outcome, sent) {
-                (Ok(()), sent) => acks.sent(sent),
-                (Err(_), Sent::Entry) => {
-                    counter!("chat_publish_left_to_sweep_total").increment(1);
+            match (outcome, latest) {
+                (Ok(()), Some((value, trace))) => {
+                    unanswered += 1;
+                    acks.sent(Sent::Latest(value, trace));
                 }
-                (Err(_), Sent::Latest(value, trace)) => keep(&mut unpublished, value, trace),
+                (Ok(()), None) => {
+                    unanswered += 1;
+                    unasked += 1;
+                    if is_asked {
+                        acks.sent(Sent::Entries(std::mem::take(&mut unasked)));
+                    }
+                }
+                (Err(_), None) => {
+                    counter!("chat_publish_left_to_sweep_total").increment(1);
+                    if is_asked {
+                        // Nobody will tell of those that went before it.
+                        unanswered -= std::mem::take(&mut unasked);
+                    }
+                }
+                (Err(_), Some((value, trace))) => keep(&mut unpublished, value, trace),
             }
         }
     }
@@ -228,15 +265,27 @@ impl Bus {
         Ok(event)
     }
 
-    /// Hands an event to the connection; the stream answers on the subject `reply`. Refuses while the server is away.
-    async fn hand_over(&self, event: Event, reply: String) -> Result<(), BusError> {
-        self.handed_over(self.client.publish_with_reply_and_headers(
-            event.subject,
-            reply,
-            event.headers,
-            event.payload.into(),
-        ))
-        .await
+    /// Hands an event to the connection; the stream answers on the subject `reply`, if it is asked to. Refuses while the server is away.
+    async fn hand_over(&self, event: Event, reply: Option<String>) -> Result<(), BusError> {
+        let Event {
+            subject,
+            headers,
+            payload,
+        } = event;
+        let payload = payload.into();
+        match reply {
+            Some(reply) => {
+                self.handed_over(
+                    self.client
+                        .publish_with_reply_and_headers(subject, reply, headers, payload),
+                )
+                .await
+            }
+            None => {
+                self.handed_over(self.client.publish_with_headers(subject, headers, payload))
+                    .await
+            }
+        }
     }
 
     /// Hands a message to the connection, and answers with what waits for the stream. Refuses while the server is away.
@@ -317,7 +366,7 @@ pub(super) fn header_text(text: &str) -> String {
 }
 
 /// The header `name` of a stored message.
-pub(super) fn header(message: &jetstream::Message, name: HeaderName) -> Option<&str> {
+pub(super) fn header(message: &Message, name: HeaderName) -> Option<&str> {
     let value = message.headers.as_ref()?.get(name)?;
     Some(value.as_str())
 }
