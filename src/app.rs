@@ -15,7 +15,11 @@ use crate::{
     address::TrustedProxies,
     api::{self, ApiState, HostCommands},
     auth::Verifier,
-    bus::{self, commands, nodes, publish::Announcer, tail},
+    bus::{
+        self, commands, nodes,
+        publish::Announcer,
+        tail::{self, Reads},
+    },
     config::{AppEnv, Config},
     domain::{
         Context, KnownUsers, Limits, command::Writers, consumers::Consumers, presence::Roster,
@@ -26,7 +30,7 @@ use crate::{
     plugins::{self, Core, Make, Nothing},
     store::log::{Writer, mongo::MongoBackend},
     worker::{
-        self, Seen, erasure, hosts, presence,
+        self, Revoked, Seen, erasure, hosts, presence,
         relay::{Relay, SecondSweep},
         timers::Timers,
     },
@@ -120,20 +124,22 @@ pub async fn run_with<P: Plugin>(
 
     // What only works: it ends with what serves clients, and may take as long.
     let workers = TaskTracker::new();
-    let seen = Arc::new(Seen::new(known_users));
+    let seen = Arc::new(Seen::default());
+    let revoked = Arc::new(Revoked(known_users));
     let hub = Hub::new(
         Arc::clone(&store),
         Seal::new(config.auth.internal_secret.expose(), &epoch),
     );
     let status = Arc::new(tail::TailStatus::default());
     let told = presence::Told(Arc::clone(&ctx.presence));
-    let mut sinks: Vec<Arc<dyn tail::TailSink>> = vec![Arc::clone(&seen) as _, Arc::new(told)];
+    let mut sinks: Vec<Arc<dyn tail::TailSink>> = vec![revoked, Arc::new(told)];
     let typing = ws::Typing::new(&bus, Arc::clone(&hub), &config.presence);
     let (watchers, changes) = ws::Watchers::new(Arc::clone(&hub), ctx.clone());
     if roles.ws {
         // Who wrote is told to type no more before the message comes; what is news is known before it is noted.
         sinks.insert(0, Arc::clone(&typing) as _);
         sinks.insert(0, Arc::clone(&watchers) as _);
+        sinks.push(Arc::clone(&seen) as _);
         sinks.push(Arc::clone(&hub) as _);
         tasks.spawn(ws::typing::run(
             bus.clone(),
@@ -148,12 +154,17 @@ pub async fn run_with<P: Plugin>(
     }
     // A process that only delivers has nobody to tell: it follows its durables, and is spared the rest of the stream.
     if roles.api || roles.ws {
-        tasks.spawn(tail::run(
-            bus.clone(),
-            sinks,
-            Arc::clone(&status),
-            end.clone(),
-        ));
+        let follow = |reads, sinks, status| {
+            let tail = tail::run(bus.clone(), reads, sinks, status, end.clone());
+            tasks.spawn(tail);
+        };
+        if roles.ws {
+            follow(Reads::All, sinks, Arc::clone(&status));
+        } else {
+            follow(Reads::Users, sinks, Arc::default());
+            let sinks = vec![Arc::clone(&seen) as _];
+            follow(Reads::Numbers, sinks, Arc::clone(&status));
+        }
         tasks.spawn(presence::run(bus.clone(), ctx.clone(), end.clone()));
     }
     if roles.api {

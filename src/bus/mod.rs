@@ -13,6 +13,7 @@ pub mod lag;
 mod latest;
 pub mod nodes;
 pub mod publish;
+mod reader;
 mod streams;
 pub mod subjects;
 pub mod tail;

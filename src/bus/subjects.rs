@@ -88,6 +88,11 @@ impl Subjects {
         subjects
     }
 
+    /// The events of users' logs, and users' latest values.
+    pub fn events_of_users(&self) -> String {
+        format!("{}.events.*.user.*", self.prefix)
+    }
+
     /// Where events are put in again for one durable.
     pub fn replay(&self, durable: &str) -> String {
         format!("{}.replay.{durable}", self.prefix)

@@ -1,6 +1,9 @@
-//! The tail: this process's reader of the whole stream.
+//! The tail: this process's reader of the stream.
 //!
-//! One unfiltered consumer without acknowledgements, its own watermark, and a supervisor that makes it anew after every fault. Not the crate's ordered
+//! A process with sockets reads all of it at once. One without needs little: of users' events what they say, and of all others that they are there, which
+//! may be a little late. So it has two: see [`Reads`].
+//!
+//! A tail is one consumer without acknowledgements, its own watermark, and a supervisor that makes it anew after every fault. Not the crate's ordered
 //! consumer: that can replay everything when it is made anew before its first message, and stalls 15 s after a crash of the server.
 //!
 //! At every new connection the message at the watermark is fetched and its id compared. If it is another, or the stream ends before it, or the stream was
@@ -16,6 +19,7 @@ use std::{
 };
 
 use async_nats::{
+    Message,
     header::NATS_MESSAGE_ID,
     jetstream::{
         self,
@@ -25,7 +29,6 @@ use async_nats::{
 };
 use bytes::Bytes;
 use chat_sdk::{EventType, UserId};
-use futures_util::StreamExt;
 use metrics::{counter, gauge};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -34,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Bus, StreamError,
     publish::{self, header},
+    reader::{Pace, Place, Reader},
 };
 use crate::domain::entry::Owner;
 
@@ -41,16 +45,32 @@ use crate::domain::entry::Owner;
 const LOOK_BACK: Duration = Duration::from_secs(180);
 /// How long the server keeps a consumer that nobody pulls from.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(60);
-/// How often the server says that it is there while there is nothing to deliver.
-const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How long a pull stays open.
-const PULL_EXPIRES: Duration = Duration::from_secs(20);
-/// How many messages are asked for at once.
-const PULL_BATCH: usize = 2000;
+/// How often a tail that is not in a hurry looks for more. The relay looks at what is three seconds old.
+const UNHURRIED: Duration = Duration::from_millis(500);
 /// Latest values that are older are not told: they would come after what replaced them.
 const LATEST_MAX_AGE: Duration = Duration::from_secs(10);
 /// The pause before a consumer is made anew.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a tail reads of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Everything, at once.
+    All,
+    /// What users' logs and users' latest values say, at once.
+    Users,
+    /// Which entries are there, twice a second: of no event what it says, and no latest values.
+    Numbers,
+}
+
+impl Reads {
+    fn pace(self) -> Pace {
+        match self {
+            Self::All | Self::Users => Pace::Live,
+            Self::Numbers => Pace::Every(UNHURRIED),
+        }
+    }
+}
 
 /// An event as it came out of the stream.
 #[derive(Debug, Clone)]
@@ -61,7 +81,7 @@ pub struct TailEvent {
     pub seq: u64,
     /// What it is.
     pub kind: EventType,
-    /// Its envelope, as JSON.
+    /// Its envelope, as JSON; empty where a tail reads numbers alone.
     pub payload: Bytes,
 }
 
@@ -143,12 +163,14 @@ struct Watermark {
 /// Reads the stream until `stop`, and tells `sinks`.
 pub async fn run(
     bus: Bus,
+    reads: Reads,
     sinks: Vec<Arc<dyn TailSink>>,
     status: Arc<TailStatus>,
     stop: CancellationToken,
 ) {
     let mut tail = Tail {
         bus,
+        reads,
         sinks,
         status,
         watermark: None,
@@ -158,8 +180,7 @@ pub async fn run(
             () = stop.cancelled() => break,
             outcome = tail.follow() => outcome,
         };
-        tail.status.is_running.store(false, Ordering::Release);
-        gauge!("chat_tail_running").set(0.0);
+        tail.say_running(false);
         if let Err(error) = outcome {
             counter!("chat_tail_restarts_total").increment(1);
             tracing::warn!(%error, "the tail of the event stream starts anew");
@@ -170,6 +191,7 @@ pub async fn run(
 
 struct Tail {
     bus: Bus,
+    reads: Reads,
     sinks: Vec<Arc<dyn TailSink>>,
     status: Arc<TailStatus>,
     watermark: Option<Watermark>,
@@ -197,61 +219,78 @@ impl Tail {
                 inactive_threshold: INACTIVE_THRESHOLD,
                 memory_storage: true,
                 num_replicas: 1,
+                // A filter that nearly everything passes costs the server more than what it keeps back.
+                filter_subject: match self.reads {
+                    Reads::All | Reads::Numbers => String::new(),
+                    Reads::Users => self.bus.subjects.events_of_users(),
+                },
+                headers_only: self.reads == Reads::Numbers,
                 ..pull::Config::default()
             })
             .await
             .map_err(|error| api(&error))?;
-        let mut messages = consumer
-            .stream()
-            .max_messages_per_batch(PULL_BATCH)
-            .heartbeat(HEARTBEAT)
-            .expires(PULL_EXPIRES)
-            .messages()
-            .await
-            .map_err(|error| api(&error))?;
+        let info = consumer.cached_info();
+        let mut messages = Reader::open(
+            self.bus.tail.clone(),
+            &info.stream_name,
+            &info.name,
+            self.reads.pace(),
+        )
+        .await?;
+        self.status
+            .pending
+            .store(info.num_pending, Ordering::Relaxed);
         self.status.settled.store(doubts, Ordering::Release);
-        self.status.is_running.store(true, Ordering::Release);
-        gauge!("chat_tail_running").set(1.0);
-        let mut is_first = true;
+        self.say_running(true);
+        let mut delivered = 0;
         loop {
+            // With much to read no message is waited for; then only this tells of the rest.
+            let is_new = connections.has_changed().unwrap_or(true);
+            if is_new || self.status.doubts.load(Ordering::Acquire) != doubts {
+                return Ok(());
+            }
             let message = tokio::select! {
-                message = messages.next() => message,
+                biased;
+                message = messages.next() => message?,
                 _ = connections.changed() => return Ok(()),
-                () = self.status.doubted.notified() => return Ok(()),
+                () = self.status.doubted.notified() => continue,
             };
-            let message = match message {
-                Some(Ok(message)) => message,
-                Some(Err(error)) => return Err(api(&error)),
-                None => return Err(StreamError::Api("the consumer ended".to_owned())),
-            };
-            let info = message.info().map_err(|error| api(&error))?;
-            let (sequence, pending) = (info.stream_sequence, info.pending);
-            let expected = self.watermark.as_ref().map(|mark| mark.sequence + 1);
-            // A jump in a running consumer means that the client dropped messages. After a restart it is what expired meanwhile.
-            if !is_first && expected.is_some_and(|expected| expected != sequence) {
+            let place = Place::of(&message)
+                .ok_or_else(|| StreamError::Api("a message without a place".to_owned()))?;
+            if place.delivered != delivered + 1 {
+                // The client dropped messages.
                 return Err(StreamError::Api(
                     "messages were dropped on the way".to_owned(),
                 ));
             }
-            is_first = false;
-            self.take(&message);
-            self.status.watermark.store(sequence, Ordering::Relaxed);
-            self.status.pending.store(pending, Ordering::Relaxed);
+            delivered = place.delivered;
+            self.take(&message, place);
+            let status = &self.status;
+            status.watermark.store(place.sequence, Ordering::Relaxed);
+            status.pending.store(place.pending, Ordering::Relaxed);
             let id = header(&message, NATS_MESSAGE_ID);
             match &mut self.watermark {
                 Some(mark) => {
-                    mark.sequence = sequence;
+                    mark.sequence = place.sequence;
                     mark.id.clear();
                     mark.id.push_str(id.unwrap_or_default());
                 }
                 None => {
                     self.watermark = Some(Watermark {
-                        sequence,
+                        sequence: place.sequence,
                         id: id.unwrap_or_default().to_owned(),
                         created,
                     });
                 }
             }
+        }
+    }
+
+    fn say_running(&self, is_running: bool) {
+        self.status.is_running.store(is_running, Ordering::Release);
+        // A process has one tail that tells what happens when it happens.
+        if self.reads != Reads::Numbers {
+            gauge!("chat_tail_running").set(if is_running { 1.0 } else { 0.0 });
         }
     }
 
@@ -302,7 +341,7 @@ impl Tail {
         Ok(look_back)
     }
 
-    fn take(&self, message: &jetstream::Message) {
+    fn take(&self, message: &Message, place: Place) {
         let Some(kind) = self.bus.subjects.kind_of(&message.subject) else {
             if *message.subject == self.bus.subjects.marker()
                 && let Some(watermark) = std::str::from_utf8(&message.payload)
@@ -317,7 +356,9 @@ impl Tail {
         };
         let owner = header(message, publish::OWNER_HEADER).and_then(publish::parse_owner);
         if !kind.is_logged() {
-            self.take_latest(message, kind, owner);
+            if self.reads != Reads::Numbers {
+                self.take_latest(message, place, kind, owner);
+            }
             return;
         }
         let seq = header(message, publish::SEQ_HEADER).and_then(|text| text.parse().ok());
@@ -336,11 +377,8 @@ impl Tail {
         }
     }
 
-    fn take_latest(&self, message: &jetstream::Message, kind: EventType, owner: Option<Owner>) {
-        let age = message
-            .info()
-            .map_or(Duration::MAX, |info| age_of(info.published));
-        if age > LATEST_MAX_AGE {
+    fn take_latest(&self, message: &Message, place: Place, kind: EventType, owner: Option<Owner>) {
+        if place.age() > LATEST_MAX_AGE {
             // A tail that looks back brings values that others have replaced since.
             return;
         }
@@ -358,12 +396,6 @@ impl Tail {
             sink.on_latest(&latest);
         }
     }
-}
-
-fn age_of(published: OffsetDateTime) -> Duration {
-    (OffsetDateTime::now_utc() - published)
-        .try_into()
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ pub mod hosts;
 pub mod presence;
 pub mod relay;
 mod retention;
+mod revoked;
 mod seen;
 pub mod timers;
 
 pub use health::answer;
+pub use revoked::Revoked;
 pub use seen::Seen;

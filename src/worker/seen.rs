@@ -5,12 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_sdk::EventType;
 use parking_lot::Mutex;
 
 use crate::{
     bus::tail::{TailEvent, TailSink},
-    domain::{KnownUsers, entry::Owner, known_users},
+    domain::entry::Owner,
 };
 
 /// How long an owner is remembered after its last event: longer than the second sweep looks back.
@@ -22,7 +21,6 @@ const FORGET_EVERY: u64 = 50_000;
 #[derive(Default)]
 pub struct Seen {
     owners: Mutex<Owners>,
-    known_users: std::sync::Arc<KnownUsers>,
 }
 
 #[derive(Default)]
@@ -38,14 +36,6 @@ struct Ranges {
 }
 
 impl Seen {
-    /// An empty memory that also forgets deleted users in `known_users`.
-    pub fn new(known_users: std::sync::Arc<KnownUsers>) -> Self {
-        Self {
-            known_users,
-            ..Self::default()
-        }
-    }
-
     /// Whether the entry `seq` of `owner` was in the stream.
     pub fn contains(&self, owner: &Owner, seq: u64) -> bool {
         self.owners.lock().ranges.get(owner).is_some_and(|known| {
@@ -79,14 +69,6 @@ fn insert(ranges: &mut Vec<(u64, u64)>, seq: u64) {
 
 impl TailSink for Seen {
     fn on_event(&self, event: &TailEvent) {
-        if let Owner::User(user) = &event.owner
-            && let Some(valid_from) = known_users::revoked_by(event.kind, &event.payload)
-        {
-            match event.kind {
-                EventType::UserDeleted => self.known_users.forget(user, valid_from),
-                _ => self.known_users.revoke(user, valid_from),
-            }
-        }
         let now = Instant::now();
         let mut owners = self.owners.lock();
         match owners.ranges.get_mut(&event.owner) {

@@ -5,6 +5,7 @@ mod erasure;
 mod mongodb;
 mod nats;
 mod nodes;
+mod parted;
 mod presence;
 mod restore;
 mod sweep;

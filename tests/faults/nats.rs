@@ -298,7 +298,7 @@ async fn a_socket_can_connect_while_nats_is_away_and_hears_later_what_it_missed(
 }
 
 /// Waits until the stream has every entry of `conversations`.
-async fn has_every_entry(place: &Place, conversations: &[String]) {
+pub(super) async fn has_every_entry(place: &Place, conversations: &[String]) {
     let mut logged = 0;
     for conversation in conversations {
         logged += place.log(conversation).await.len();

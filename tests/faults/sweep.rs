@@ -14,7 +14,11 @@ const NOW: Timestamp = Timestamp {
 };
 
 /// Writes a message into the log as a writer does that dies right after it: like the last one, under the next number.
-async fn insert_as_a_dead_writer(place: &Place, conversation: &str, text: &str) -> (String, u64) {
+pub(super) async fn insert_as_a_dead_writer(
+    place: &Place,
+    conversation: &str,
+    text: &str,
+) -> (String, u64) {
     insert_at(place, conversation, text, NOW).await
 }
 

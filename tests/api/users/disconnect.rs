@@ -74,6 +74,32 @@ async fn sockets_and_streams_end_on_every_node_and_older_tokens_are_refused_ther
 }
 
 #[tokio::test]
+async fn processes_without_sockets_refuse_older_tokens_too() {
+    let first = Service::builder().roles("api").spawn().await;
+    let second = Service::builder()
+        .roles("api")
+        .database(&first)
+        .spawn()
+        .await;
+    let alice = first.user("alice").await;
+    let old = issued(&first, "alice", -10);
+    let there = with_token(&alice.at(&second), &old);
+    // Known there, so that nothing but the stream can tell it of the change.
+    there.get("/api/users/me").await.expect(200);
+    disconnect(&first, "alice").await;
+    eventually("the other process has heard of it", || async {
+        let answer = there.get("/api/users/me").await;
+        (answer.status == 401).then_some(())
+    })
+    .await;
+    let new = issued(&second, "alice", 2);
+    with_token(&alice.at(&second), &new)
+        .get("/api/users/me")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
 async fn a_node_that_starts_later_refuses_older_tokens_and_keeps_newer_sockets() {
     let first = Service::start().await;
     let alice = first.user("alice").await;

@@ -1,0 +1,30 @@
+//! Which tokens count no more: what the stream says of users whom the host ended, or who are gone.
+
+use std::sync::Arc;
+
+use chat_sdk::EventType;
+
+use crate::{
+    bus::tail::{TailEvent, TailSink},
+    domain::{KnownUsers, entry::Owner, known_users},
+};
+
+/// Listens to the stream for users whose tokens count no more.
+pub struct Revoked(pub Arc<KnownUsers>);
+
+impl TailSink for Revoked {
+    fn on_event(&self, event: &TailEvent) {
+        if let Owner::User(user) = &event.owner
+            && let Some(valid_from) = known_users::revoked_by(event.kind, &event.payload)
+        {
+            match event.kind {
+                EventType::UserDeleted => self.0.forget(user, valid_from),
+                _ => self.0.revoke(user, valid_from),
+            }
+        }
+    }
+
+    fn on_marker(&self, _watermark: u64) {}
+
+    fn on_loss(&self) {}
+}
