@@ -30,7 +30,7 @@ use crate::{
     plugins::{self, Core, Make, Nothing},
     store::log::{Writer, mongo::MongoBackend},
     worker::{
-        self, Revoked, Seen, erasure, hosts, presence,
+        self, Revoked, Seen, bells, erasure, hosts, presence,
         relay::{Relay, SecondSweep},
         timers::Timers,
     },
@@ -118,6 +118,7 @@ pub async fn run_with<P: Plugin>(
             max_group_members: u32::try_from(config.limits.max_group_members).unwrap_or(u32::MAX),
         },
         known_users: Arc::clone(&known_users),
+        bells: Arc::default(),
     };
 
     store.settled.by(&ctx.writers);
@@ -165,6 +166,7 @@ pub async fn run_with<P: Plugin>(
             let sinks = vec![Arc::clone(&seen) as _];
             follow(Reads::Numbers, sinks, Arc::clone(&status));
         }
+        tasks.spawn(bells::run(bus.clone(), Arc::clone(&ctx.bells), end.clone()));
         tasks.spawn(presence::run(bus.clone(), ctx.clone(), end.clone()));
     }
     if roles.api {
@@ -190,8 +192,13 @@ pub async fn run_with<P: Plugin>(
         tasks.spawn(relay.run(end.clone()));
         tasks.spawn(erasure::run(ctx.clone(), eraser, end.clone()));
         tasks.spawn(hosts::run(consumers.clone(), timer.clone(), end.clone()));
-        let ctx = ctx.clone();
-        tasks.spawn(Timers { ctx, holder: timer }.run(end.clone()));
+        let timers = Timers {
+            ctx: ctx.clone(),
+            holder: timer,
+            bus: bus.clone(),
+            tail: Arc::clone(&status),
+        };
+        tasks.spawn(timers.run(end.clone()));
     }
     if roles.webhooks {
         plugins.run_webhooks(&workers, &stop);

@@ -1,4 +1,4 @@
-//! What processes tell one another and nobody keeps: presence and typing, over core NATS. Whatever is lost here is said again or ends by itself.
+//! What processes tell one another and nobody keeps: presence, typing, what will be due, over core NATS. Whatever is lost here is said again or ends by itself.
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -25,6 +25,11 @@ impl<T: Serialize + DeserializeOwned> Channel<T> {
     /// The channel on which processes tell one another which users they have.
     pub fn presence(bus: &Bus) -> Self {
         Self::new(bus, bus.subjects.presence())
+    }
+
+    /// The channel on which processes tell one another that something was scheduled.
+    pub fn due(bus: &Bus) -> Self {
+        Self::new(bus, bus.subjects.due())
     }
 
     /// The channel on which nodes tell one another who is typing or recording.

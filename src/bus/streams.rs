@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+use async_nats::{
+    header::NATS_MESSAGE_ID,
+    jetstream::stream::{
+        Config, DiscardPolicy, RawMessageError, RawMessageErrorKind, RetentionPolicy, StorageType,
+        Stream,
+    },
+};
 
 use super::Bus;
 
@@ -124,17 +130,27 @@ impl Bus {
     /// # Errors
     /// When JetStream does not answer.
     pub async fn stored_id(&self, sequence: u64) -> Result<Option<String>, super::BusError> {
-        use async_nats::jetstream::stream::RawMessageErrorKind;
-        let stream = self.declare_stream().await?;
-        match stream.get_raw_message(sequence).await {
-            Ok(message) => Ok(message
-                .headers
-                .get(async_nats::header::NATS_MESSAGE_ID)
-                .map(|id| id.as_str().to_owned())),
-            Err(error) => match error.kind() {
-                RawMessageErrorKind::NoMessageFound => Ok(None),
-                _ => Err(StreamError::Api(error.to_string()).into()),
-            },
+        let api = |error: String| super::BusError::Stream(StreamError::Api(error));
+        let name = self.subjects.stream();
+        let stream = self.jetstream.get_stream_no_info(name).await;
+        let stream = stream.map_err(|error| api(error.to_string()))?;
+        let found = match id_at(&stream, sequence).await {
+            // Perhaps there is no stream any more.
+            Err(error) if error.kind() != RawMessageErrorKind::NoMessageFound => {
+                id_at(&self.declare_stream().await?, sequence).await
+            }
+            found => found,
+        };
+        match found {
+            Ok(id) => Ok(id),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(api(error.to_string())),
         }
     }
+}
+
+async fn id_at<I>(stream: &Stream<I>, sequence: u64) -> Result<Option<String>, RawMessageError> {
+    let message = stream.get_raw_message(sequence).await?;
+    let id = message.headers.get(NATS_MESSAGE_ID);
+    Ok(id.map(|id| id.as_str().to_owned()))
 }

@@ -165,6 +165,11 @@ impl Subjects {
         format!("{}.eph.presence", self.prefix)
     }
 
+    /// Where processes tell one another that something was scheduled.
+    pub fn due(&self) -> String {
+        format!("{}.eph.due", self.prefix)
+    }
+
     /// Where nodes tell one another who is typing or recording.
     pub fn typing(&self) -> String {
         format!("{}.eph.typing", self.prefix)

@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod audience;
+pub mod bells;
 pub mod blocks;
 pub mod catalogue;
 pub mod command;
@@ -77,6 +78,8 @@ pub struct Context {
     pub limits: Limits,
     /// Users that this process knows to exist.
     pub known_users: Arc<KnownUsers>,
+    /// Rung for what will be due.
+    pub bells: Arc<bells::Bells>,
 }
 
 impl Context {

@@ -62,13 +62,18 @@ impl Store {
     /// # Errors
     /// [`DomainError::Unavailable`].
     pub async fn relay_state(&self) -> Result<RelayState> {
+        let relay = self.database.collection::<RelayState>("relay");
+        // Nearly always it is there, and a read costs less than a write that changes nothing.
+        let found = bounded(relay.find_one(doc! { "_id": "relay" }).into_future()).await?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
         let zero = ClusterTime {
             time: 0,
             increment: 1,
         };
         let found = bounded(
-            self.database
-                .collection::<RelayState>("relay")
+            relay
                 .find_one_and_update(
                     doc! { "_id": "relay" },
                     doc! { "$setOnInsert": {

@@ -2,6 +2,7 @@
 //!
 //! Every task here may run in any number of processes; of the relay, a lease lets one work.
 
+pub mod bells;
 pub mod erasure;
 mod health;
 pub mod hosts;

@@ -36,6 +36,8 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long the lease lasts; the work passes to another process this long after a death.
 const LEASE: Duration = Duration::from_secs(5);
+/// How often it is renewed, and with it what is known of the stored progress: others change that only when this process had lost the lease.
+const RENEWAL: Duration = Duration::from_millis(1900);
 /// How many entries are read at once.
 const PAGE: usize = 2000;
 /// How many pages one sweep takes before it stores where it is.
@@ -90,6 +92,8 @@ impl Relay {
         let started = Instant::now();
         let mut losses = self.tail.losses();
         let mut last_late = Instant::now();
+        let mut renewed: Option<Instant> = None;
+        let mut known = None;
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -97,12 +101,17 @@ impl Relay {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            let is_holder = self.store.take_lease("relay", &self.holder, LEASE).await;
-            gauge!("chat_relay_is_holder").set(if is_holder == Ok(true) { 1.0 } else { 0.0 });
-            if is_holder != Ok(true) {
+            if renewed.is_none_or(|at| at.elapsed() >= RENEWAL) {
+                let now = Instant::now();
+                let taken = self.store.take_lease("relay", &self.holder, LEASE).await;
+                renewed = (taken == Ok(true)).then_some(now);
+                known = None;
+            }
+            gauge!("chat_relay_is_holder").set(if renewed.is_some() { 1.0 } else { 0.0 });
+            if renewed.is_none() {
                 continue;
             }
-            match self.sweep(&mut losses).await {
+            match self.sweep(&mut losses, &mut known).await {
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(error) => {
@@ -127,14 +136,17 @@ impl Relay {
         Ok(seconds_before(self.store.majority_time().await?, behind))
     }
 
-    /// Puts back what is missing up to the horizon. `losses` are those of the tail that were seen to. Answers whether what the tail has shown can be relied
-    /// on.
-    async fn sweep(&self, losses: &mut u64) -> Result<bool> {
+    /// Puts back what is missing up to the horizon. `losses` are those of the tail that were seen to, `known` is the stored progress where it need not be
+    /// read again. Answers whether what the tail has shown can be relied on.
+    async fn sweep(&self, losses: &mut u64, known: &mut Option<RelayState>) -> Result<bool> {
         if !self.bus.is_connected() || !self.tail.is_running() || self.tail.pending() > MAX_TAIL_LAG
         {
             return Ok(false);
         }
-        let mut state = self.store.relay_state().await?;
+        let mut state = match known.take() {
+            Some(state) => state,
+            None => self.store.relay_state().await?,
+        };
         let noticed = self.tail.losses();
         if noticed != *losses {
             // A marker of this process may lie in the stream that came after the loss, and hide it.
@@ -160,6 +172,7 @@ impl Relay {
             watermark = last;
         }
         if watermark == state.watermark {
+            *known = Some(state);
             return Ok(true);
         }
         let id = format!("marker-{}", ulid::Ulid::generate());
@@ -173,7 +186,11 @@ impl Relay {
             stream_seq: i64::try_from(stream_seq).unwrap_or(i64::MAX),
             id,
         };
-        if !self.store.advance_relay(&state, &marker).await? {
+        if self.store.advance_relay(&state, &marker).await? {
+            state.watermark = watermark;
+            state.markers.push(marker);
+            *known = Some(state);
+        } else {
             tracing::info!("the relay's watermark was moved meanwhile; sweeping again");
         }
         gauge!("chat_relay_watermark_seconds").set(f64::from(watermark.time));

@@ -40,6 +40,8 @@ pub struct Retention {
     noted: Option<HashMap<ConversationId, u32>>,
     /// When settings are compared next.
     compare_at: Option<Instant>,
+    /// When the first conversation is to be looked at; the outer `None` when that has to be asked. Notes change here alone.
+    next: Option<Option<Timestamp>>,
 }
 
 impl Duty for Retention {
@@ -56,10 +58,17 @@ impl Duty for Retention {
             let period = started.elapsed() * PERIOD_FACTOR;
             self.compare_at = Some(Instant::now() + period.clamp(SHORTEST_PERIOD, LONGEST_PERIOD));
         }
-        let due = ctx
-            .store
-            .find_due_retentions(Timestamp::now(), CONVERSATIONS)
-            .await?;
+        let now = Timestamp::now();
+        let next = match self.next {
+            Some(next) => next,
+            None => ctx.store.next_retention().await?,
+        };
+        self.next = Some(next);
+        if next.is_none_or(|at| at > now) {
+            return Ok(Next::due(next));
+        }
+        self.next = None;
+        let due = ctx.store.find_due_retentions(now, CONVERSATIONS).await?;
         let is_full = due.len() as i64 == CONVERSATIONS;
         for cleared in due {
             let (cleared, next_at) = clear(ctx, cleared).await?;
@@ -67,7 +76,7 @@ impl Duty for Retention {
         }
         match is_full {
             true => Ok(Next::Now),
-            false => Ok(Next::due(ctx.store.next_retention().await?)),
+            false => Ok(Next::At(Timestamp::now())),
         }
     }
 }
@@ -90,9 +99,12 @@ impl Retention {
             .filter(|(conversation, seconds)| noted.get(conversation) != Some(seconds))
             .cloned()
             .collect();
-        ctx.store
-            .note_retentions(&changed, Timestamp::now())
-            .await?;
+        if !changed.is_empty() {
+            self.next = None;
+            ctx.store
+                .note_retentions(&changed, Timestamp::now())
+                .await?;
+        }
         self.noted = Some(settings.into_iter().collect());
         Ok(())
     }

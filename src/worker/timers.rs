@@ -4,11 +4,13 @@
 //! due is in an index of the database, and leaves it only when it is done; so a process that dies anywhere has left nothing behind but work
 //! that is done again.
 //!
-//! Each duty goes its own way, in batches of bounded size, and sleeps until the next thing is due, but not longer than `LOOK`: what became due
-//! earlier is seen then. What fails is tried again later, and later each time; nothing else waits for it.
+//! Each duty goes its own way, in batches of bounded size, and sleeps until the next thing is due, but not longer than `LOOK`. What is to be due earlier
+//! rings a bell ([`Bells`]): what was scheduled is told by the process that did it, what has an end by the tail. Without NATS nobody would hear, so it is
+//! looked every `LOOK_ALONE`. What fails is tried again later, and later each time; nothing else waits for it.
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,17 +22,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::retention::Retention;
 use crate::{
+    bus::{Bus, tail::TailStatus},
     domain::{
-        Context, Result, expiry,
+        Context, Result,
+        bells::{Bell, Bells},
+        expiry,
         scheduled::{self, Delivery},
     },
     store::DueScheduled,
 };
 
 /// How long a duty sleeps at most while this process holds the lease.
-const LOOK: Duration = Duration::from_millis(500);
-/// How often the lease is renewed, or tried for.
-const RENEWAL: Duration = Duration::from_millis(700);
+const LOOK: Duration = Duration::from_secs(2);
+/// The same while no bell could be heard.
+const LOOK_ALONE: Duration = Duration::from_millis(500);
+/// How often the lease is renewed.
+const RENEWAL: Duration = Duration::from_millis(1000);
+/// How often it is tried for.
+const TRIAL: Duration = Duration::from_millis(700);
 /// How long the lease lasts; the work passes to another process this long after a death.
 const LEASE: Duration = Duration::from_secs(2);
 /// How many things are taken at once.
@@ -50,6 +59,10 @@ pub struct Timers {
     pub ctx: Context,
     /// This process's name for the lease.
     pub holder: String,
+    /// Over which others tell what they scheduled.
+    pub bus: Bus,
+    /// Where the tail is, which tells of messages with an end.
+    pub tail: Arc<TailStatus>,
 }
 
 /// When a duty has to look again.
@@ -69,15 +82,15 @@ impl Next {
         at.map_or(Self::Later, Self::At)
     }
 
-    fn pause(self) -> Duration {
+    fn pause(self, look: Duration) -> Duration {
         match self {
             Self::Now => Duration::ZERO,
-            Self::Later => LOOK,
+            Self::Later => look,
             Self::At(at) => {
                 let left = at.as_millis() - Timestamp::now().as_millis();
                 // A millisecond more, because the moment itself has to be over; and never none, so that what cannot be done does not spin.
                 Duration::from_millis(u64::try_from(left + 1).unwrap_or(0))
-                    .clamp(Duration::from_millis(20), LOOK)
+                    .clamp(Duration::from_millis(20), look)
             }
         }
     }
@@ -87,6 +100,11 @@ impl Next {
 pub(super) trait Duty {
     /// What logs call it.
     const NAME: &'static str;
+
+    /// The bell of what it waits for, if there is one.
+    fn bell(_bells: &Bells) -> Option<&Bell> {
+        None
+    }
 
     /// Begins anew: this process has the lease since now.
     fn begin(&mut self);
@@ -102,9 +120,9 @@ impl Timers {
         let all = async {
             tokio::join!(
                 self.hold(&is_holder),
-                keep(&self.ctx, Sending, holding.clone()),
-                keep(&self.ctx, Ending::default(), holding.clone()),
-                keep(&self.ctx, Retention::default(), holding.clone()),
+                self.keep(Sending, holding.clone()),
+                self.keep(Ending::default(), holding.clone()),
+                self.keep(Retention::default(), holding.clone()),
             )
         };
         tokio::select! {
@@ -115,36 +133,62 @@ impl Timers {
     }
 
     async fn hold(&self, is_holder: &watch::Sender<bool>) {
-        let mut ticks = tokio::time::interval(RENEWAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
             let taken = self
                 .ctx
                 .store
                 .take_lease("timers", &self.holder, LEASE)
                 .await;
-            gauge!("chat_timers_is_holder").set(if taken == Ok(true) { 1.0 } else { 0.0 });
-            is_holder.send_if_modified(|is| std::mem::replace(is, taken == Ok(true)) != *is);
+            let is_taken = taken == Ok(true);
+            gauge!("chat_timers_is_holder").set(if is_taken { 1.0 } else { 0.0 });
+            is_holder.send_if_modified(|is| std::mem::replace(is, is_taken) != *is);
+            tokio::time::sleep(if is_taken { RENEWAL } else { TRIAL }).await;
+        }
+    }
+
+    /// How long a duty may sleep.
+    fn look(&self) -> Duration {
+        match self.bus.is_connected() && self.tail.is_running() {
+            true => LOOK,
+            false => LOOK_ALONE,
+        }
+    }
+
+    /// Does one duty for ever, while this process holds the lease.
+    async fn keep<D: Duty>(&self, mut duty: D, mut holding: watch::Receiver<bool>) {
+        while holding.wait_for(|is_holder| *is_holder).await.is_ok() {
+            duty.begin();
+            while *holding.borrow_and_update() {
+                let next = match duty.work(&self.ctx).await {
+                    Ok(next) => next,
+                    Err(error) => {
+                        tracing::warn!(%error, duty = D::NAME, "a timer failed; it goes on in a moment");
+                        Next::At(Timestamp::from_millis(
+                            Timestamp::now().as_millis() + LOOK_ALONE.as_millis() as i64,
+                        ))
+                    }
+                };
+                tokio::select! {
+                    () = sleep(next, self.look(), D::bell(&self.ctx.bells)) => {}
+                    _ = holding.changed() => {}
+                }
+            }
         }
     }
 }
 
-/// Does one duty for ever, while this process holds the lease.
-async fn keep<D: Duty>(ctx: &Context, mut duty: D, mut holding: watch::Receiver<bool>) {
-    while holding.wait_for(|is_holder| *is_holder).await.is_ok() {
-        duty.begin();
-        while *holding.borrow_and_update() {
-            let next = match duty.work(ctx).await {
-                Ok(next) => next,
-                Err(error) => {
-                    tracing::warn!(%error, duty = D::NAME, "a timer failed; it goes on in a moment");
-                    Next::Later
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(next.pause()) => {}
-                _ = holding.changed() => {}
+/// Sleeps until `next`, or until what `bell` is rung for, but not longer than `look`.
+async fn sleep(next: Next, look: Duration, bell: Option<&Bell>) {
+    let mut until = tokio::time::Instant::now() + next.pause(look);
+    let Some(bell) = bell else {
+        return tokio::time::sleep_until(until).await;
+    };
+    loop {
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(until) => return,
+            at = bell.rung() => {
+                until = until.min(tokio::time::Instant::now() + Next::At(at).pause(look));
             }
         }
     }
@@ -161,13 +205,19 @@ struct Sending;
 impl Duty for Sending {
     const NAME: &'static str = "scheduled";
 
+    fn bell(bells: &Bells) -> Option<&Bell> {
+        Some(&bells.scheduled)
+    }
+
     fn begin(&mut self) {}
 
     async fn work(&mut self, ctx: &Context) -> Result<Next> {
-        let due = ctx
-            .store
-            .find_due_scheduled(Timestamp::now(), BATCH)
-            .await?;
+        let now = Timestamp::now();
+        let next = ctx.store.next_scheduled().await?;
+        if next.is_none_or(|at| at > now) {
+            return Ok(Next::due(next));
+        }
+        let due = ctx.store.find_due_scheduled(now, BATCH).await?;
         let is_full = due.len() as i64 == BATCH;
         // In the order of their times within a conversation, many conversations at once.
         let mut by_conversation: HashMap<ConversationId, Vec<DueScheduled>> = HashMap::new();
@@ -187,7 +237,7 @@ impl Duty for Sending {
             .await;
         match is_full {
             true => Ok(Next::Now),
-            false => Ok(Next::due(ctx.store.next_scheduled().await?)),
+            false => Ok(Next::At(Timestamp::now())),
         }
     }
 }
@@ -242,6 +292,15 @@ impl Ending {
         self.paused.insert(message, paused);
     }
 
+    /// When the first of those that failed is tried again.
+    fn resumes_at(&self) -> Option<Timestamp> {
+        let now = Instant::now();
+        let pauses = self.paused.values().map(|paused| paused.until);
+        let first = pauses.filter(|until| *until > now).min()? - now;
+        let first = i64::try_from(first.as_millis()).unwrap_or(i64::MAX);
+        Some(Timestamp::from_millis(Timestamp::now().as_millis() + first))
+    }
+
     fn is_paused(&self) -> Vec<MessageId> {
         let now = Instant::now();
         self.paused
@@ -255,16 +314,22 @@ impl Ending {
 impl Duty for Ending {
     const NAME: &'static str = "expiry";
 
+    fn bell(bells: &Bells) -> Option<&Bell> {
+        Some(&bells.expiring)
+    }
+
     fn begin(&mut self) {
         self.paused.clear();
     }
 
     async fn work(&mut self, ctx: &Context) -> Result<Next> {
         let now = Timestamp::now();
-        let due = ctx
-            .store
-            .find_expired(now, &self.is_paused(), BATCH)
-            .await?;
+        let except = self.is_paused();
+        let next = ctx.store.next_expiry(&except).await?;
+        if next.is_none_or(|at| at > now) {
+            return Ok(Next::due(next.into_iter().chain(self.resumes_at()).min()));
+        }
+        let due = ctx.store.find_expired(now, &except, BATCH).await?;
         let is_full = due.len() as i64 == BATCH;
         let outcomes: Vec<(MessageId, bool)> = stream::iter(due)
             .map(|over| async move {
@@ -282,7 +347,7 @@ impl Duty for Ending {
         }
         match is_full {
             true => Ok(Next::Now),
-            false => Ok(Next::due(ctx.store.next_expiry(&self.is_paused()).await?)),
+            false => Ok(Next::At(Timestamp::now())),
         }
     }
 }
@@ -315,13 +380,44 @@ mod tests {
     #[test]
     fn a_pause_ends_when_something_is_due_and_is_never_long() {
         let now = Timestamp::now().as_millis();
-        assert_eq!(Next::Now.pause(), Duration::ZERO);
-        assert_eq!(Next::Later.pause(), LOOK);
-        assert_eq!(Next::At(Timestamp::from_millis(now + 60_000)).pause(), LOOK);
-        let soon = Next::At(Timestamp::from_millis(now + 200)).pause();
-        assert!(soon > Duration::from_millis(100) && soon <= Duration::from_millis(201));
-        let over = Next::At(Timestamp::from_millis(now - 5_000)).pause();
-        assert_eq!(over, Duration::from_millis(20));
+        for look in [LOOK, LOOK_ALONE] {
+            assert_eq!(Next::Now.pause(look), Duration::ZERO);
+            assert_eq!(Next::Later.pause(look), look);
+            let far = Next::At(Timestamp::from_millis(now + 60_000));
+            assert_eq!(far.pause(look), look);
+            let soon = Next::At(Timestamp::from_millis(now + 200)).pause(look);
+            assert!(soon > Duration::from_millis(100) && soon <= Duration::from_millis(201));
+            let over = Next::At(Timestamp::from_millis(now - 5_000)).pause(look);
+            assert_eq!(over, Duration::from_millis(20));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bell_ends_the_sleep_when_what_it_is_rung_for_is_due() {
+        let bell = Bell::default();
+        let in_millis = |millis| Timestamp::from_millis(Timestamp::now().as_millis() + millis);
+        let slept = async |next, rings: &[i64]| {
+            let began = tokio::time::Instant::now();
+            let ring = async {
+                for at in rings {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    bell.ring(in_millis(*at));
+                }
+            };
+            tokio::join!(sleep(next, LOOK, Some(&bell)), ring);
+            began.elapsed()
+        };
+        assert_eq!(slept(Next::Later, &[]).await, LOOK);
+        // What is due later than it is looked changes nothing.
+        assert_eq!(slept(Next::Later, &[60_000]).await, LOOK);
+        let about = |at: u64| Duration::from_millis(at - 50)..=Duration::from_millis(at + 50);
+        let rung = slept(Next::Later, &[900, 400, 1500]).await;
+        assert!(about(600).contains(&rung), "{rung:?}");
+        // What was known before is not forgotten for what is due after it.
+        let known = slept(Next::At(in_millis(500)), &[1000]).await;
+        assert!(about(500).contains(&known), "{known:?}");
+        let late = slept(Next::Later, &[-3000]).await;
+        assert!(about(120).contains(&late), "{late:?}");
     }
 
     #[test]
@@ -336,6 +432,9 @@ mod tests {
             last = pause;
         }
         assert!(last > LONGEST_PAUSE / 2);
+        let resumes_at = ending.resumes_at().expect("it is tried again");
+        let left = resumes_at.as_millis() - Timestamp::now().as_millis();
+        assert!(left > 0 && left <= LONGEST_PAUSE.as_millis() as i64);
         assert_eq!(ending.is_paused(), [message]);
     }
 }

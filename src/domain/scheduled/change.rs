@@ -58,6 +58,7 @@ pub async fn change(
             ..changed
         };
         if ctx.store.update_scheduled(&found, &changed).await? {
+            ctx.bells.ring_scheduled(changed.send_at);
             return Ok(changed.into_view());
         }
     }

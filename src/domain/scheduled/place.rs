@@ -122,6 +122,7 @@ async fn place(
         ctx.store.remove_scheduled(actor, &scheduled.id).await?;
         return Err(too_many());
     }
+    ctx.bells.ring_scheduled(send_at);
     Ok(Placed::Waiting(Box::new(scheduled.into_view())))
 }
 

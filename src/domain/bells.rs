@@ -1,0 +1,85 @@
+//! Bells: whoever makes something that will be due rings, so that whoever waits for it need not ask the database twice a second.
+//!
+//! They are a hint. What nobody rang for is found by a look that comes now and then.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chat_sdk::Timestamp;
+use tokio::sync::Notify;
+
+/// A bell for one kind of thing. Of what it was rung for since it was last heard, it keeps the earliest moment: who looks then sees the others.
+#[derive(Debug)]
+pub struct Bell {
+    soonest: AtomicI64,
+    wake: Notify,
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self {
+            soonest: AtomicI64::new(i64::MAX),
+            wake: Notify::new(),
+        }
+    }
+}
+
+impl Bell {
+    /// Says that something will be due at `at`. It must be in the database by now.
+    pub fn ring(&self, at: Timestamp) {
+        self.soonest.fetch_min(at.as_millis(), Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    /// Waits until it is rung, and answers for when at the earliest. One listens at a time; nothing is lost when the wait is dropped.
+    pub async fn rung(&self) -> Timestamp {
+        loop {
+            self.wake.notified().await;
+            let soonest = self.soonest.swap(i64::MAX, Ordering::AcqRel);
+            if soonest != i64::MAX {
+                return Timestamp::from_millis(soonest);
+            }
+        }
+    }
+}
+
+/// The bells of this process.
+#[derive(Debug, Default)]
+pub struct Bells {
+    /// Messages that were scheduled, here or elsewhere.
+    pub scheduled: Bell,
+    /// Messages with an end.
+    pub expiring: Bell,
+    /// Messages that were scheduled here, of which the other processes must hear.
+    pub abroad: Bell,
+}
+
+impl Bells {
+    /// Says that this process scheduled a message for `at`.
+    pub fn ring_scheduled(&self, at: Timestamp) {
+        self.scheduled.ring(at);
+        self.abroad.ring(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bell_tells_the_earliest_moment_once_also_to_who_comes_later() {
+        let bell = Bell::default();
+        for at in [300, 100, 200] {
+            bell.ring(Timestamp::from_millis(at));
+        }
+        assert_eq!(bell.rung().await, Timestamp::from_millis(100));
+        {
+            let mut rung = std::pin::pin!(bell.rung());
+            assert!(poll!(&mut rung).is_pending(), "it was heard");
+            bell.ring(Timestamp::from_millis(400));
+            // Nobody asks this one any more.
+        }
+        assert_eq!(bell.rung().await, Timestamp::from_millis(400));
+    }
+}
