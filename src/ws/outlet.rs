@@ -80,7 +80,9 @@ impl Outlet {
         else {
             return;
         };
-        while rest.is_empty() && !*is_broken && socket.take(&mut scratch.batch) {
+        let mut has_more = true;
+        while has_more && rest.is_empty() && !*is_broken {
+            has_more = socket.take(&mut scratch.batch);
             scratch.frames.clear();
             for outgoing in scratch.batch.drain(..) {
                 if let Some(text) = feed.frame(seal, socket, outgoing) {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{cursor::Seal, socket::Socket};
+use super::{cursor::Seal, socket::Socket, tracker::now_seconds};
 use crate::domain::{catalogue, entry::Entry};
 
 /// An entry of a conversation's log, ready to be pushed.
@@ -22,6 +22,8 @@ pub struct Push {
     pub seq: u64,
     /// The node's watermark when it was delivered.
     pub watermark: u64,
+    /// When it came to this node, in seconds by this machine's clock.
+    pub at: u64,
     /// What members see.
     frame: Frame,
     /// What those see whom it makes members, whose membership it ends, or who may not see the message that it is about.
@@ -194,6 +196,7 @@ impl Push {
             conversation,
             seq,
             watermark,
+            at: now_seconds(),
             frame,
             own_frame,
             only,

@@ -69,7 +69,7 @@ pub enum Exit {
 struct Queue {
     waiting: VecDeque<Outgoing>,
     bytes: usize,
-    /// Whether it was found empty: whoever empties it must be told of the next. Nobody is told before it was looked at for the first time.
+    /// Whether it was emptied: whoever does that must be told of the next. Nobody is told before it was looked at for the first time.
     is_idle: bool,
 }
 
@@ -143,7 +143,7 @@ impl Socket {
         }
     }
 
-    /// Moves what waits to `batch`, as much as is written together. Answers false when there is nothing: whoever empties the queue is told of the next.
+    /// Moves what waits to `batch`, as much as is written together. Answers whether more waits; if not, whoever empties the queue is told of the next.
     pub fn take(&self, batch: &mut Vec<Outgoing>) -> bool {
         let mut queue = self.queue.lock();
         let before = queue.bytes;
@@ -154,7 +154,7 @@ impl Socket {
             queue.bytes -= outgoing.wire_len();
             batch.push(outgoing);
         }
-        queue.is_idle = batch.is_empty();
+        queue.is_idle = queue.waiting.is_empty();
         if queue.is_idle && queue.waiting.capacity() > MAX_IDLE {
             queue.waiting = VecDeque::new();
         }

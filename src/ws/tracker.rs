@@ -36,13 +36,19 @@ impl Tracker {
     /// Notes that `push` is given. Answers whether nothing else needs to be remembered.
     pub fn note(&mut self, push: &Push) -> bool {
         self.watermark = self.watermark.max(push.watermark);
+        // Most sockets are given the same conversation again and again.
+        if let [(conversation, seq, at)] = &mut self.positions[..]
+            && *conversation == push.conversation
+        {
+            (*seq, *at) = (push.seq, push.at);
+            return self.watermark == push.watermark;
+        }
         let passed = self.watermark >> 32;
-        let now = now_seconds();
         self.positions.retain(|(conversation, _, at)| {
             *conversation != push.conversation && at + CLOCK_SLACK_SECONDS > passed
         });
         self.positions
-            .push((push.conversation.clone(), push.seq, now));
+            .push((push.conversation.clone(), push.seq, push.at));
         if self.positions.len() > MAX_POSITIONS {
             self.positions.remove(0);
         }
@@ -100,5 +106,43 @@ impl Tracker {
     pub fn cursor(&self, seal: &Seal) -> String {
         let positions = self.positions.iter().map(|(id, seq, _)| (id, *seq));
         seal.seal(self.watermark, positions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_sdk::EventType;
+
+    use super::*;
+
+    fn push(conversation: &ConversationId, seq: u64, watermark: u64, at: u64) -> Push {
+        let payload = br#"{"id":"evt","data":{}}"#;
+        let kind = EventType::MessageCreated;
+        let push = Push::from_envelope(conversation.clone(), seq, kind, payload, watermark);
+        let mut push = push.expect("is an envelope");
+        push.at = at;
+        push
+    }
+
+    #[test]
+    fn a_socket_remembers_one_place_per_conversation_until_a_marker_has_passed_it() {
+        let (one, two) = (ConversationId::generate(), ConversationId::generate());
+        let passed = |seconds: u64| seconds << 32;
+        let mut tracker = Tracker::at(passed(100));
+        assert!(tracker.note(&push(&one, 1, passed(100), 101)));
+        assert!(tracker.note(&push(&one, 2, passed(100), 102)));
+        assert_eq!(tracker.positions, [(one.clone(), 2, 102)]);
+        assert!(!tracker.note(&push(&two, 7, passed(100), 103)));
+        assert_eq!(
+            tracker.positions,
+            [(one.clone(), 2, 102), (two.clone(), 7, 103)]
+        );
+        // The marker is beyond what was given of the first.
+        assert!(tracker.note(&push(&two, 8, passed(104), 105)));
+        assert_eq!(tracker.positions, [(two.clone(), 8, 105)]);
+        // A push that was made before a marker which the socket has passed does not say all that its cursor must.
+        tracker.pass(passed(105));
+        assert!(!tracker.note(&push(&two, 9, passed(104), 105)));
+        assert_eq!(tracker.watermark, passed(105));
     }
 }

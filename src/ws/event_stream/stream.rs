@@ -110,7 +110,8 @@ impl Stream {
                 return Some(reason);
             }
             let mut chunk = String::new();
-            if socket.take(&mut batch) {
+            socket.take(&mut batch);
+            if !batch.is_empty() {
                 for outgoing in batch.drain(..) {
                     if let Some(text) = self.feed.frame(seal, &socket, outgoing) {
                         encode(&text, &mut chunk);
