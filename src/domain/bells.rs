@@ -51,6 +51,8 @@ pub struct Bells {
     pub expiring: Bell,
     /// Messages that were scheduled here, of which the other processes must hear.
     pub abroad: Bell,
+    /// Erasures that this process was asked for.
+    pub erasing: Bell,
 }
 
 impl Bells {

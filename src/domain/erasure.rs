@@ -126,7 +126,9 @@ pub async fn begin(ctx: &Context, user: &UserId, messages: OwnMessages) -> Resul
         // Before the user is deleted: a crash between the two leaves a job that does both.
         ctx.store.put_erasure(&erasure).await?;
     }
-    end_user(ctx, user).await
+    let ended = end_user(ctx, user).await;
+    ctx.bells.erasing.ring(Timestamp::now());
+    ended
 }
 
 /// The report of a user's erasure.

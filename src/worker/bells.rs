@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chat_sdk::{EventType, Timestamp};
-use metrics::counter;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -73,7 +72,6 @@ pub async fn run(bus: Bus, bells: Arc<Bells>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             at = bells.abroad.rung() => {
-                counter!("chat_timer_words_total").increment(1);
                 speaker.say(&Due { at }).await;
             }
             due = channel.next() => bells.scheduled.ring(due.at),

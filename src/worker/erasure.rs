@@ -10,8 +10,10 @@ use crate::domain::{
     erasure::{self, Erasure},
 };
 
-/// How often it is looked for work.
+/// How often it is looked for work while there is some.
 const PERIOD: Duration = Duration::from_secs(1);
+/// The same while there is none. The process that was asked rings a bell, so this is for jobs of processes that died.
+const IDLE_PERIOD: Duration = Duration::from_secs(4);
 /// How long a user's lease lasts; another process goes on this long after a death.
 const LEASE: Duration = Duration::from_secs(10);
 /// How many unfinished jobs are looked at at once.
@@ -19,16 +21,20 @@ const PAGE: i64 = 50;
 
 /// Works on erasures until `stop`. `holder` is this process's name for the leases.
 pub async fn run(ctx: Context, holder: String, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut pause = Duration::ZERO;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = ctx.bells.erasing.rung() => {}
         }
+        pause = PERIOD;
         let Ok(jobs) = ctx.store.find_unfinished_erasures(PAGE).await else {
             continue;
         };
+        if jobs.is_empty() {
+            pause = IDLE_PERIOD;
+        }
         for job in jobs {
             tokio::select! {
                 // What is half done is found again.

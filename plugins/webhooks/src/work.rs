@@ -10,6 +10,8 @@ use crate::{Webhooks, deliver::Deliverer, endpoints::Endpoint, ordered, send::Se
 
 /// How often the list is read.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Once in how many readings it is counted how much is parked.
+const COUNT_EVERY: u32 = 5;
 /// How long an endpoint's deliveries in flight are waited for when it changes.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -35,6 +37,7 @@ pub async fn run(plugin: Arc<Webhooks>, life: Life) -> Result<(), HostError> {
     };
     // A life that ends in any way takes its writer with it.
     let writer = AbortOnDrop(writer);
+    let mut readings = 0_u32;
     loop {
         life.pulse.beat();
         match plugin.endpoints.all().await {
@@ -43,7 +46,9 @@ pub async fn run(plugin: Arc<Webhooks>, life: Life) -> Result<(), HostError> {
             Err(error) => tracing::warn!(%error, "the list of webhook endpoints cannot be read"),
         }
         gauge!("chat_webhooks_endpoints_served").set(served.len() as f64);
-        if let Ok(count) = ordered::parked_count(&*plugin.host).await {
+        let is_counted = readings.is_multiple_of(COUNT_EVERY);
+        readings = readings.wrapping_add(1);
+        if is_counted && let Ok(count) = ordered::parked_count(&*plugin.host).await {
             gauge!("chat_webhooks_parked").set(count as f64);
         }
         let pause = tokio::time::sleep(PERIOD);
