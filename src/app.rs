@@ -196,7 +196,6 @@ pub async fn run_with<P: Plugin>(
             ctx: ctx.clone(),
             holder: timer,
             bus: bus.clone(),
-            tail: Arc::clone(&status),
         };
         tasks.spawn(timers.run(end.clone()));
     }

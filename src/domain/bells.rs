@@ -1,4 +1,5 @@
-//! Bells: whoever makes something that will be due rings, so that whoever waits for it need not ask the database twice a second.
+//! Bells: whoever makes something that will be due rings, here and in all other processes, so that whoever waits for it need not ask the database twice a
+//! second.
 //!
 //! They are a hint. What nobody rang for is found by a look that comes now and then.
 
@@ -6,6 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chat_sdk::Timestamp;
 use tokio::sync::Notify;
+
+use super::entry::{Body, Entry};
 
 /// A bell for one kind of thing. Of what it was rung for since it was last heard, it keeps the earliest moment: who looks then sees the others.
 #[derive(Debug)]
@@ -47,9 +50,9 @@ impl Bell {
 pub struct Bells {
     /// Messages that were scheduled, here or elsewhere.
     pub scheduled: Bell,
-    /// Messages with an end.
+    /// Messages with an end, sent here or elsewhere.
     pub expiring: Bell,
-    /// Messages that were scheduled here, of which the other processes must hear.
+    /// What was scheduled or sent here, of which the other processes must hear.
     pub abroad: Bell,
     /// Erasures that this process was asked for.
     pub erasing: Bell,
@@ -61,13 +64,33 @@ impl Bells {
         self.scheduled.ring(at);
         self.abroad.ring(at);
     }
+
+    /// Says that this process sent the message of `entry`, if it has an end.
+    pub fn ring_for(&self, entry: &Entry) {
+        if let Body::MessageCreated(message) = &entry.body
+            && let Some(at) = message.expires_at
+        {
+            let at = Timestamp::from_millis(at);
+            self.expiring.ring(at);
+            self.abroad.ring(at);
+        }
+    }
+
+    /// Says that another process scheduled or sent something that will be due at `at`.
+    pub fn ring_from_abroad(&self, at: Timestamp) {
+        self.scheduled.ring(at);
+        self.expiring.ring(at);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use chat_sdk::{ConversationId, EventId};
     use futures_util::poll;
+    use serde_json::json;
 
     use super::*;
+    use crate::domain::messages::created;
 
     #[tokio::test]
     async fn a_bell_tells_the_earliest_moment_once_also_to_who_comes_later() {
@@ -83,5 +106,31 @@ mod tests {
             // Nobody asks this one any more.
         }
         assert_eq!(bell.rung().await, Timestamp::from_millis(400));
+    }
+
+    #[tokio::test]
+    async fn a_message_with_an_end_is_heard_here_and_abroad() {
+        let message = |draft: serde_json::Value| Entry {
+            id: EventId::generate(),
+            owner: ConversationId::generate().into(),
+            seq: 1,
+            actor: None,
+            at: Timestamp::now(),
+            body: Body::MessageCreated(Box::new(created(
+                serde_json::from_value(draft).expect("a draft"),
+                None,
+            ))),
+            trace: None,
+        };
+        let bells = Bells::default();
+        let ends = message(json!({ "content": "x", "ttlSeconds": 5 }));
+        let Body::MessageCreated(body) = &ends.body else {
+            unreachable!("it was made as a message")
+        };
+        let end = Timestamp::from_millis(body.expires_at.expect("an end"));
+        bells.ring_for(&message(json!({ "content": "x" })));
+        bells.ring_for(&ends);
+        assert_eq!(bells.expiring.rung().await, end);
+        assert_eq!(bells.abroad.rung().await, end);
     }
 }

@@ -5,12 +5,11 @@
 //! that is done again.
 //!
 //! Each duty goes its own way, in batches of bounded size, and sleeps until the next thing is due, but not longer than `LOOK`. What is to be due earlier
-//! rings a bell ([`Bells`]): what was scheduled is told by the process that did it, what has an end by the tail. Without NATS nobody would hear, so it is
-//! looked every `LOOK_ALONE`. What fails is tried again later, and later each time; nothing else waits for it.
+//! rings a bell ([`Bells`]): the process that scheduled it, or sent it with an end, tells all others. Without NATS nobody would hear, so it is looked
+//! every `LOOK_ALONE`. What fails is tried again later, and later each time; nothing else waits for it.
 
 use std::{
     collections::HashMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::retention::Retention;
 use crate::{
-    bus::{Bus, tail::TailStatus},
+    bus::Bus,
     domain::{
         Context, Result,
         bells::{Bell, Bells},
@@ -59,10 +58,8 @@ pub struct Timers {
     pub ctx: Context,
     /// This process's name for the lease.
     pub holder: String,
-    /// Over which others tell what they scheduled.
+    /// Over which others tell what will be due.
     pub bus: Bus,
-    /// Where the tail is, which tells of messages with an end.
-    pub tail: Arc<TailStatus>,
 }
 
 /// When a duty has to look again.
@@ -148,7 +145,7 @@ impl Timers {
 
     /// How long a duty may sleep.
     fn look(&self) -> Duration {
-        match self.bus.is_connected() && self.tail.is_running() {
+        match self.bus.is_connected() {
             true => LOOK,
             false => LOOK_ALONE,
         }

@@ -92,6 +92,7 @@ async fn try_send(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
             Command::SendMessage(Box::new(message)),
         )
     };
-    ctx.append(request).await?;
+    let entry = ctx.append(request).await?.into_entry()?;
+    ctx.bells.ring_for(&entry);
     Ok(())
 }
