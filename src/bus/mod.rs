@@ -14,6 +14,7 @@ mod latest;
 pub mod nodes;
 pub mod publish;
 mod reader;
+mod recall;
 mod streams;
 pub mod subjects;
 pub mod tail;

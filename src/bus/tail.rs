@@ -85,6 +85,22 @@ pub struct TailEvent {
     pub payload: Bytes,
 }
 
+impl TailEvent {
+    /// The entry that `message` tells of, if it can be read and is one.
+    pub(super) fn of(bus: &Bus, message: &Message) -> Option<Self> {
+        Some(Self {
+            owner: owner_of(message)?,
+            seq: header(message, publish::SEQ_HEADER)?.parse().ok()?,
+            kind: bus.subjects.kind_of(&message.subject)?,
+            payload: message.payload.clone(),
+        })
+    }
+}
+
+fn owner_of(message: &Message) -> Option<Owner> {
+    header(message, publish::OWNER_HEADER).and_then(publish::parse_owner)
+}
+
 /// A latest value as it came out of the stream: no entry of a log, without a number.
 #[derive(Debug, Clone)]
 pub struct Latest {
@@ -354,35 +370,27 @@ impl Tail {
             }
             return;
         };
-        let owner = header(message, publish::OWNER_HEADER).and_then(publish::parse_owner);
         if !kind.is_logged() {
             if self.reads != Reads::Numbers {
-                self.take_latest(message, place, kind, owner);
+                self.take_latest(message, place, kind);
             }
             return;
         }
-        let seq = header(message, publish::SEQ_HEADER).and_then(|text| text.parse().ok());
-        let (Some(owner), Some(seq)) = (owner, seq) else {
+        let Some(event) = TailEvent::of(&self.bus, message) else {
             counter!("chat_tail_unreadable_total").increment(1);
             return;
-        };
-        let event = TailEvent {
-            owner,
-            seq,
-            kind,
-            payload: message.payload.clone(),
         };
         for sink in &self.sinks {
             sink.on_event(&event);
         }
     }
 
-    fn take_latest(&self, message: &Message, place: Place, kind: EventType, owner: Option<Owner>) {
+    fn take_latest(&self, message: &Message, place: Place, kind: EventType) {
         if place.age() > LATEST_MAX_AGE {
             // A tail that looks back brings values that others have replaced since.
             return;
         }
-        let Some(owner) = owner else {
+        let Some(owner) = owner_of(message) else {
             counter!("chat_tail_unreadable_total").increment(1);
             return;
         };

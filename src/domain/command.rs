@@ -298,7 +298,7 @@ pub type Reply = oneshot::Sender<Result<Outcome>>;
 
 /// How long the document of a conversation may stay behind messages that were answered, while its writer lives. Within this time what many messages do to it
 /// is written once.
-pub const APPLIED_WITHIN: Duration = Duration::from_millis(100);
+pub const APPLIED_WITHIN: Duration = Duration::from_millis(250);
 
 /// Whoever takes commands to the log: the writer of this process, or the way to another's.
 pub trait Writers: Send + Sync {

@@ -7,7 +7,8 @@
 //! Before every sweep the newest stored marker is fetched from the stream. If it is gone, the stream lost data, and W goes back to the newest marker that is
 //! still there. Crash, outage, loss in the broker: all are "wind W back and go on". Nothing is marked per entry.
 //!
-//! A second sweep, ten minutes behind, publishes what the first could not see.
+//! A second sweep, ten minutes behind, publishes what the first could not see. A process that started since has not seen all that passed before; so where
+//! something seems to be missing, the stream itself is asked first.
 
 use std::{
     collections::BTreeMap,
@@ -16,12 +17,13 @@ use std::{
 };
 
 use metrics::{counter, gauge};
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::Seen;
 use crate::{
     bus::{Bus, tail::TailStatus},
-    domain::{Result, entry::Owner},
+    domain::{DomainError, Result, entry::Owner},
     store::{
         ClusterTime, Marker, RelayState, Store, SweepEntry,
         log::{
@@ -44,6 +46,9 @@ const PAGE: usize = 2000;
 const MAX_PAGES: usize = 50;
 /// How far behind the tail may be for a sweep: what it has not shown yet would be published twice.
 const MAX_TAIL_LAG: u64 = 1000;
+
+/// How many seconds the clocks of MongoDB and NATS may differ when the stream is asked for what it has.
+const RECALL_MARGIN: u32 = 60;
 
 /// When the second sweep looks, and at what.
 #[derive(Debug, Clone, Copy)]
@@ -207,6 +212,7 @@ impl Relay {
                 break;
             };
             let last = last.ts;
+            self.recall(&entries).await?;
             self.publish_unseen(&entries).await?;
             watermark = last;
         }
@@ -214,6 +220,21 @@ impl Relay {
             self.store.advance_late_relay(&state, watermark).await?;
         }
         Ok(())
+    }
+
+    /// Asks the stream itself where the tail has not shown all of `entries`: it looks back a few minutes only when a process starts or after a loss, and what
+    /// it missed by that is most likely there.
+    async fn recall(&self, entries: &[SweepEntry]) -> Result<()> {
+        let is_unseen = |entry: &&SweepEntry| !self.seen.contains(&entry.owner, entry.seq);
+        let Some(first) = entries.iter().find(is_unseen) else {
+            return Ok(());
+        };
+        // Nothing is published before it was inserted, but clocks differ.
+        let since = seconds_before(first.ts, RECALL_MARGIN).time;
+        let since = OffsetDateTime::from_unix_timestamp(i64::from(since))
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let recalled = self.bus.recall(since, &*self.seen).await;
+        recalled.map_err(|error| DomainError::Unavailable(error.to_string().into()))
     }
 
     /// Whether the newest marker is in the stream, if there is any.
@@ -298,8 +319,8 @@ impl Relay {
     }
 }
 
-fn unavailable(error: crate::bus::BusError) -> crate::domain::DomainError {
-    crate::domain::DomainError::Unavailable(error.to_string().into())
+fn unavailable(error: crate::bus::BusError) -> DomainError {
+    DomainError::Unavailable(error.to_string().into())
 }
 
 /// A cluster time as one number, in the same order.

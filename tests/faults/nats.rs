@@ -9,9 +9,11 @@ use chat_service::{
         command::Announce,
         entry::{Body, Entry},
     },
+    worker::Seen as SeenEntries,
 };
 use reqwest::Method;
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::traffic::{Listener, Outcome, Traffic, check_history};
 use crate::support::{Nats, Place, Seen, Service, User, eventually_within};
@@ -393,7 +395,7 @@ async fn what_was_read_and_drafted_with_nats_away_is_told_after_its_return() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_events_at_once_are_in_the_stream_soon_and_in_order() {
+async fn many_events_at_once_are_in_the_stream_soon_and_in_order_and_can_be_recalled() {
     const COUNT: u64 = 12_000;
     let nats = Nats::start().await;
     let bus = Bus::connect(BusOptions {
@@ -431,4 +433,16 @@ async fn many_events_at_once_are_in_the_stream_soon_and_in_order() {
         let expected = &entries[seq as usize - 1].id;
         assert_eq!(id.as_deref(), Some(expected.as_str()));
     }
+    // Who comes later can ask what the stream has, and is told no more than it has.
+    let owner = conversation.into();
+    let seen = SeenEntries::default();
+    let recalled = bus.recall(OffsetDateTime::now_utc(), &seen).await;
+    recalled.expect("NATS answers");
+    assert!(!seen.contains(&owner, 1), "it was stored before");
+    let since = OffsetDateTime::now_utc() - Duration::from_secs(60);
+    bus.recall(since, &seen).await.expect("NATS answers");
+    for seq in 1..=COUNT {
+        assert!(seen.contains(&owner, seq), "{seq}");
+    }
+    assert!(!seen.contains(&owner, COUNT + 1));
 }
