@@ -4,7 +4,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 use super::{
     faults::{Fate, Faults, Mutant},
@@ -27,6 +30,8 @@ pub struct Inner {
     pub fates: VecDeque<Fate>,
     /// Whether the majority gets nothing for now; for scripted runs.
     pub is_stalled: bool,
+    /// Whether nothing takes any time but the way to the majority; for scripted runs.
+    pub is_quick: bool,
     pub primary: Tables,
     pub majority: Tables,
     pending: VecDeque<(u64, Change)>,
@@ -53,6 +58,7 @@ impl Database {
                 mutant,
                 fates: VecDeque::new(),
                 is_stalled: false,
+                is_quick: false,
                 primary: Tables::default(),
                 majority: Tables::default(),
                 pending: VecDeque::new(),
@@ -88,6 +94,9 @@ impl Database {
         loop {
             let pause = self.with(|inner| {
                 let lag = inner.faults.lag;
+                if inner.is_quick {
+                    return 1;
+                }
                 if inner.rng.random_bool(lag) {
                     inner.rng.random_range(10..150)
                 } else {
@@ -123,9 +132,12 @@ impl Database {
             conflicts: Vec::new(),
             matched: 0,
         };
+        if let Some(Statement::Insert(_)) = statements.first() {
+            self.with(|inner| inner.watch.inserts.push((Instant::now(), statements.len())));
+        }
         let mut is_refused = false;
         for (index, statement) in statements.iter().enumerate() {
-            if index > 0 && self.with(|inner| inner.rng.random_bool(0.1)) {
+            if index > 0 && self.with(|inner| !inner.is_quick && inner.rng.random_bool(0.1)) {
                 sleep(Duration::from_millis(1)).await;
             }
             let mut inner = self.inner.lock();

@@ -64,7 +64,9 @@ impl Process {
     async fn pause(&self) {
         let pause = self.database.with(|inner| {
             let slow = inner.faults.slow;
-            if inner.rng.random_bool(slow) {
+            if inner.is_quick {
+                0
+            } else if inner.rng.random_bool(slow) {
                 inner.rng.random_range(20..800)
             } else {
                 inner.rng.random_range(0..4)

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chat_sdk::{ConversationType, EventId, MessageId, Role, Timestamp};
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -19,7 +20,7 @@ use crate::{
         command::{APPLIED_WITHIN, Command, Outcome},
         entry::{Body, Entry, Owner},
     },
-    store::log::apply,
+    store::log::{apply, writer::GATHERING},
 };
 
 /// Processes over a database without faults, and a conversation of users 0 (owner) and 1.
@@ -407,6 +408,49 @@ fn what_many_messages_do_to_their_conversation_is_written_once_and_soon() {
         assert_eq!(stage.applied(), last);
         let written = stage.world.database.with(|inner| inner.watch.owner_writes) - writes;
         assert_eq!(written, 1);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn under_load_groups_begin_apart_and_a_lone_command_waits_for_nothing() {
+    on_own_clock(async {
+        let stage = Stage::new(1).await;
+        stage.world.database.with(|inner| inner.is_quick = true);
+        for _ in 0..5 {
+            let start = Instant::now();
+            entry(stage.ask(0, 0, message("alone", None)).await);
+            assert!(start.elapsed() < GATHERING, "{:?}", start.elapsed());
+        }
+        stage
+            .world
+            .database
+            .with(|inner| inner.watch.inserts.clear());
+        let senders = (0..40).map(|sender| {
+            let stage = &stage;
+            async move {
+                for round in 0..10 {
+                    let text = format!("{sender}-{round}");
+                    entry(stage.ask(0, 0, message(&text, None)).await);
+                }
+            }
+        });
+        join_all(senders).await;
+        let inserts = stage
+            .world
+            .database
+            .with(|inner| inner.watch.inserts.clone());
+        assert!(inserts.len() > 5);
+        for pair in inserts.windows(2) {
+            let [(before, size), (at, next_size)] = pair else {
+                unreachable!("a window of two")
+            };
+            assert!(
+                *at - *before >= GATHERING || *size <= 1 || *next_size >= size * 2,
+                "{next_size} followed {size} after {:?}",
+                *at - *before
+            );
+        }
         stage.end().await;
     });
 }

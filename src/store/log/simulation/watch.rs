@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tokio::time::Instant;
+
 use super::tables::{Change, Fields, Tables};
 use crate::domain::{
     command::Announce,
@@ -14,6 +16,8 @@ use crate::domain::{
 #[derive(Default)]
 pub struct Watch {
     pub faults: Vec<String>,
+    /// When groups of entries came to the database, and with how many entries.
+    pub inserts: Vec<(Instant, usize)>,
     /// How often an owner's document was written.
     pub owner_writes: usize,
     /// The fold of each log up to where its document is.

@@ -9,7 +9,7 @@ use metrics::histogram;
 use tokio::time::Instant;
 
 use super::{
-    Actor, Event, MAX_BATCH,
+    Actor, Event, GATHERING, MAX_BATCH,
     slot::{Job, Known, Pending, Waiter},
 };
 use crate::{
@@ -28,11 +28,9 @@ impl<B: Backend> Actor<B> {
         if self.is_inserting || self.ready.is_empty() {
             return;
         }
-        // While the last group is being applied, the next waits until there is twice as much, so that under load few large groups go instead of many
-        // small ones: that halves what the database has to do. An apply under way always ends, so this never waits for more to come; and a lone
-        // command follows a lone command at once.
+        // Under load few large groups go instead of many small ones: that halves what the database has to do. A lone command follows a lone command at once.
         let is_worth_it = self.last_batch <= 1 || self.ready.len() >= self.last_batch * 2;
-        if self.is_applying && !is_worth_it {
+        if !is_worth_it && self.has_to_gather() {
             return;
         }
         let mut batch: Vec<Pending> = Vec::new();
@@ -52,6 +50,7 @@ impl<B: Backend> Actor<B> {
             return;
         }
         self.is_inserting = true;
+        self.last_insert = Instant::now();
         self.last_batch = batch.len();
         histogram!("chat_log_batch_entries").record(batch.len() as f64);
         let entries: Vec<Arc<Entry>> = batch.iter().map(|p| Arc::clone(&p.entry)).collect();
@@ -61,6 +60,23 @@ impl<B: Backend> Actor<B> {
             let outcome = backend.insert(&entries, is_ordered).await;
             Event::Inserted(batch, outcome)
         });
+    }
+
+    /// Whether the next group has to wait for more: while the last is being applied, and until some time after the last began. Both end by themselves.
+    fn has_to_gather(&mut self) -> bool {
+        if self.is_applying {
+            return true;
+        }
+        let at = self.last_insert + GATHERING;
+        let is_early = Instant::now() < at;
+        if is_early && !self.is_pausing {
+            self.is_pausing = true;
+            self.spawn(async move {
+                tokio::time::sleep_until(at).await;
+                Event::PauseOver
+            });
+        }
+        is_early
     }
 
     fn check(
