@@ -140,7 +140,10 @@ pub async fn run_with<P: Plugin>(
         // Who wrote is told to type no more before the message comes; what is news is known before it is noted.
         sinks.insert(0, Arc::clone(&typing) as _);
         sinks.insert(0, Arc::clone(&watchers) as _);
-        sinks.push(Arc::clone(&seen) as _);
+        if roles.api {
+            // Only a relay asks what was seen.
+            sinks.push(Arc::clone(&seen) as _);
+        }
         sinks.push(Arc::clone(&hub) as _);
         tasks.spawn(ws::typing::run(
             bus.clone(),
