@@ -27,7 +27,7 @@ impl<T: Serialize + DeserializeOwned> Channel<T> {
         Self::new(bus, bus.subjects.presence())
     }
 
-    /// The channel on which processes tell one another that something was scheduled.
+    /// The channel on which processes tell one another when something will be due.
     pub fn due(bus: &Bus) -> Self {
         Self::new(bus, bus.subjects.due())
     }

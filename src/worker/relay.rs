@@ -234,7 +234,7 @@ impl Relay {
         let since = OffsetDateTime::from_unix_timestamp(i64::from(since))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let recalled = self.bus.recall(since, &*self.seen).await;
-        recalled.map_err(|error| DomainError::Unavailable(error.to_string().into()))
+        recalled.map_err(|error| unavailable(error.into()))
     }
 
     /// Whether the newest marker is in the stream, if there is any.

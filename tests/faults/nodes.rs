@@ -190,3 +190,24 @@ async fn a_sockets_sends_keep_their_order_while_their_writer_dies_and_returns() 
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_process_answered_another_lists_at_once() {
+    let first = Service::builder().spawn().await;
+    let second = Service::builder().database(&first).spawn().await;
+    let alice = first.user("alice").await;
+    let bob = first.user("bob").await;
+    let conversation = first.group(&alice, &[&bob]).await;
+    let there = bob.between(&second, &second);
+    // Whichever of them writes, one of the readers is not the writer.
+    for n in 1..=20 {
+        let text = format!("m{n}");
+        alice.say(&conversation, &text).await;
+        for reader in [&bob, &there] {
+            let listed = reader.get("/api/conversations").await.expect(200);
+            let listed = &listed["conversations"][0];
+            assert_eq!(listed["lastMessage"]["content"], text);
+            assert_eq!(listed["unreadCount"], n);
+        }
+    }
+}

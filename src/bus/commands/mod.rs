@@ -90,18 +90,19 @@ impl Writers for Router {
     }
 
     fn settle<'a>(&'a self, conversations: &'a [ConversationId]) -> BoxFuture<'a, ()> {
-        let is_others = |id: &&ConversationId| {
-            let owner = self.nodes.owner_of(Owner::from((*id).clone()).shard());
-            owner.is_some_and(|owner| owner != self.nodes.me)
+        let elsewhere = |id: &ConversationId| {
+            let writer = self.nodes.owner_of(Owner::from(id.clone()).shard())?;
+            (writer != self.nodes.me).then(|| (writer, id.clone()))
         };
-        let others: Vec<ConversationId> = conversations.iter().filter(is_others).cloned().collect();
+        let others: Vec<_> = conversations.iter().filter_map(elsewhere).collect();
         // Also what is written elsewhere now: a moment ago it may have been written here.
         let here = self.local.settle(conversations);
         if others.is_empty() {
             return here;
         }
-        let start = || settle::start(self.bus.clone(), self.nodes.clone());
-        let settlers = self.settlers.get_or_init(start);
+        let settlers = self
+            .settlers
+            .get_or_init(|| settle::start(self.bus.clone()));
         Box::pin(async move {
             join(here, settlers.ask(others)).await;
         })

@@ -16,11 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::serve::listen;
 use crate::{
-    bus::{Bus, nodes},
-    domain::{
-        command::{APPLIED_WITHIN, Writers},
-        entry::Owner,
-    },
+    bus::Bus,
+    domain::command::{APPLIED_WITHIN, Writers},
     group::Group,
 };
 
@@ -29,22 +26,19 @@ const PATIENCE: Duration = APPLIED_WITHIN.saturating_add(Duration::from_millis(5
 /// The most conversations of one question. The server takes 1 MiB at most by default, and an id has 30 characters.
 const MAX_CONVERSATIONS: usize = 10_000;
 
-/// The way to the writers of other processes.
-pub(super) type Settlers = Group<Vec<ConversationId>, ()>;
+/// The way to the writers of other processes: whom to ask for which conversation.
+pub(super) type Settlers = Group<Vec<(Arc<str>, ConversationId)>, ()>;
 
 /// Starts the task that asks; it ends with the handle.
-pub(super) fn start(bus: Bus, nodes: nodes::Writers) -> Settlers {
-    Group::start(move |questions: Vec<Vec<ConversationId>>| {
-        let (bus, nodes) = (bus.clone(), nodes.clone());
+pub(super) fn start(bus: Bus) -> Settlers {
+    Group::start(move |questions: Vec<Vec<(Arc<str>, ConversationId)>>| {
+        let bus = bus.clone();
         async move {
             let count = questions.len();
-            let conversations: HashSet<ConversationId> = questions.into_iter().flatten().collect();
+            let questions: HashSet<_> = questions.into_iter().flatten().collect();
             let mut of_node: HashMap<Arc<str>, Vec<ConversationId>> = HashMap::new();
-            for conversation in conversations {
-                let shard = Owner::from(conversation.clone()).shard();
-                if let Some(node) = nodes.owner_of(shard).filter(|node| *node != nodes.me) {
-                    of_node.entry(node).or_default().push(conversation);
-                }
+            for (node, conversation) in questions {
+                of_node.entry(node).or_default().push(conversation);
             }
             let bus = &bus;
             let asked = of_node.iter().flat_map(|(node, all)| {
