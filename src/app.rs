@@ -158,17 +158,12 @@ pub async fn run_with<P: Plugin>(
     }
     // A process that only delivers has nobody to tell: it follows its durables, and is spared the rest of the stream.
     if roles.api || roles.ws {
-        let follow = |reads, sinks, status| {
-            let tail = tail::run(bus.clone(), reads, sinks, status, end.clone());
-            tasks.spawn(tail);
+        let reads = match roles.ws {
+            true => Reads::All,
+            false => Reads::Users,
         };
-        if roles.ws {
-            follow(Reads::All, sinks, Arc::clone(&status));
-        } else {
-            follow(Reads::Users, sinks, Arc::default());
-            let sinks = vec![Arc::clone(&seen) as _];
-            follow(Reads::Numbers, sinks, Arc::clone(&status));
-        }
+        let tail = tail::run(bus.clone(), reads, sinks, Arc::clone(&status), end.clone());
+        tasks.spawn(tail);
         tasks.spawn(bells::run(bus.clone(), Arc::clone(&ctx.bells), end.clone()));
         tasks.spawn(presence::run(bus.clone(), ctx.clone(), end.clone()));
     }
@@ -179,7 +174,11 @@ pub async fn run_with<P: Plugin>(
             bus: bus.clone(),
             backend,
             seen,
-            tail: Arc::clone(&status),
+            tail: match roles.ws {
+                true => Arc::clone(&status),
+                false => Arc::default(),
+            },
+            is_followed: roles.ws,
             holder,
             retention: Duration::from_secs(u64::from(config.stores.event_retention_days) * 86_400),
             second: match config.server.app_env {

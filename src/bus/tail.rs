@@ -130,6 +130,7 @@ pub trait TailSink: Send + Sync {
 #[derive(Debug, Default)]
 pub struct TailStatus {
     is_running: AtomicBool,
+    has_caught_up: AtomicBool,
     watermark: AtomicU64,
     pending: AtomicU64,
     losses: AtomicU64,
@@ -144,6 +145,11 @@ impl TailStatus {
     pub fn is_running(&self) -> bool {
         self.is_running.load(Ordering::Acquire)
             && self.settled.load(Ordering::Acquire) == self.doubts.load(Ordering::Acquire)
+    }
+
+    /// Whether it has shown everything that was in the stream when its consumer was made.
+    pub fn has_caught_up(&self) -> bool {
+        self.has_caught_up.load(Ordering::Acquire)
     }
 
     /// How often the stream was found to have lost what the tail had read of it.
@@ -203,6 +209,7 @@ pub async fn run(
         }
         tokio::time::sleep(RESTART_PAUSE).await;
     }
+    tail.say_running(false);
 }
 
 struct Tail {
@@ -246,6 +253,11 @@ impl Tail {
             .await
             .map_err(|error| api(&error))?;
         let info = consumer.cached_info();
+        let last = declared.cached_info().state.last_sequence;
+        let is_at_end = info.num_pending == 0;
+        self.status
+            .has_caught_up
+            .store(is_at_end, Ordering::Release);
         let mut messages = Reader::open(
             self.bus.tail.clone(),
             &info.stream_name,
@@ -284,6 +296,10 @@ impl Tail {
             let status = &self.status;
             status.watermark.store(place.sequence, Ordering::Relaxed);
             status.pending.store(place.pending, Ordering::Relaxed);
+            // The last one may have been taken out of the stream since.
+            if place.pending == 0 || place.sequence >= last {
+                status.has_caught_up.store(true, Ordering::Release);
+            }
             let id = header(&message, NATS_MESSAGE_ID);
             match &mut self.watermark {
                 Some(mark) => {

@@ -18,11 +18,15 @@ use std::{
 
 use metrics::{counter, gauge};
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Seen;
 use crate::{
-    bus::{Bus, tail::TailStatus},
+    bus::{
+        Bus,
+        tail::{self, Reads, TailSink, TailStatus},
+    },
     domain::{DomainError, Result, entry::Owner},
     store::{
         ClusterTime, Marker, RelayState, Store, SweepEntry,
@@ -57,7 +61,7 @@ pub struct SecondSweep {
     pub behind: Duration,
     /// How often it runs.
     pub period: Duration,
-    /// How long the tail must have been running before it trusts what the tail has not shown: longer than `behind`.
+    /// For how long the tail must have been followed before: longer than `behind`.
     pub warm_up: Duration,
 }
 
@@ -81,8 +85,10 @@ pub struct Relay {
     pub backend: Arc<MongoBackend>,
     /// What the tail has shown.
     pub seen: Arc<Seen>,
-    /// Where the tail is.
+    /// Where that tail is.
     pub tail: Arc<TailStatus>,
+    /// Whether the process follows everything anyway. If not, the relay has a tail of its own, while it holds the lease.
+    pub is_followed: bool,
     /// This process's name for the lease.
     pub holder: String,
     /// How long the stream keeps an event: what is older need not be put back.
@@ -91,10 +97,27 @@ pub struct Relay {
     pub second: SecondSweep,
 }
 
+/// A tail that is followed for the relay alone. It ends with this.
+struct OwnTail {
+    task: JoinHandle<()>,
+    _stop: DropGuard,
+}
+
+impl OwnTail {
+    /// Ends it, and waits until it no longer says where it is: the next one says it in the same place.
+    async fn end(self) {
+        let Self { task, _stop: stop } = self;
+        drop(stop);
+        // If it panicked it says nothing any more either.
+        let _ = task.await;
+    }
+}
+
 impl Relay {
     /// Sweeps until `stop`, whenever this process holds the lease.
     pub async fn run(self, stop: CancellationToken) {
-        let started = Instant::now();
+        let mut since = Instant::now();
+        let mut own_tail: Option<OwnTail> = None;
         let mut losses = self.tail.losses();
         let mut last_late = Instant::now();
         let mut renewed: Option<Instant> = None;
@@ -111,10 +134,20 @@ impl Relay {
                 let taken = self.store.take_lease("relay", &self.holder, LEASE).await;
                 renewed = (taken == Ok(true)).then_some(now);
                 known = None;
+                // Where MongoDB did not answer, the lease may come back, and what was seen is worth keeping.
+                if taken == Ok(false)
+                    && let Some(tail) = own_tail.take()
+                {
+                    tail.end().await;
+                }
             }
             gauge!("chat_relay_is_holder").set(if renewed.is_some() { 1.0 } else { 0.0 });
             if renewed.is_none() {
                 continue;
+            }
+            if !self.is_followed && own_tail.is_none() {
+                own_tail = Some(self.follow());
+                since = Instant::now();
             }
             match self.sweep(&mut losses, &mut known).await {
                 Ok(true) => {}
@@ -124,15 +157,35 @@ impl Relay {
                     continue;
                 }
             }
-            if last_late.elapsed() >= self.second.period && started.elapsed() >= self.second.warm_up
-            {
+            if last_late.elapsed() >= self.second.period && since.elapsed() >= self.second.warm_up {
                 last_late = Instant::now();
                 if let Err(error) = self.sweep_late().await {
                     tracing::warn!(%error, "the second sweep of the relay failed; the next one goes on");
                 }
             }
         }
+        if let Some(tail) = own_tail {
+            tail.end().await;
+        }
         let _ = self.store.drop_lease("relay", &self.holder).await;
+    }
+
+    /// Starts a tail that reads what is in the stream, no more.
+    fn follow(&self) -> OwnTail {
+        // The stream may have lost what was seen when this process held the lease before.
+        self.seen.on_loss();
+        let stop = CancellationToken::new();
+        let tail = tail::run(
+            self.bus.clone(),
+            Reads::Numbers,
+            vec![Arc::clone(&self.seen) as _],
+            Arc::clone(&self.tail),
+            stop.clone(),
+        );
+        OwnTail {
+            task: tokio::spawn(tail),
+            _stop: stop.drop_guard(),
+        }
     }
 
     /// How far a sweep may go.
@@ -144,7 +197,10 @@ impl Relay {
     /// Puts back what is missing up to the horizon. `losses` are those of the tail that were seen to, `known` is the stored progress where it need not be
     /// read again. Answers whether what the tail has shown can be relied on.
     async fn sweep(&self, losses: &mut u64, known: &mut Option<RelayState>) -> Result<bool> {
-        if !self.bus.is_connected() || !self.tail.is_running() || self.tail.pending() > MAX_TAIL_LAG
+        let tail = &self.tail;
+        if !self.bus.is_connected()
+            || !(tail.is_running() && tail.has_caught_up())
+            || tail.pending() > MAX_TAIL_LAG
         {
             return Ok(false);
         }

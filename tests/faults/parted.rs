@@ -38,6 +38,38 @@ async fn a_relay_without_sockets_puts_back_what_is_missing_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_takes_over_has_looked_at_the_stream_first() {
+    let mut goes = Service::builder().roles("api").spawn().await;
+    let limit = Duration::from_secs(15);
+    eventually_within(limit, "the first holds the lease", || async {
+        (counted(&goes, "chat_relay_is_holder").await == 1).then_some(())
+    })
+    .await;
+    let stays = Service::builder()
+        .roles("api")
+        .database(&goes)
+        .spawn()
+        .await;
+    let ws = Service::builder().roles("ws").database(&goes).spawn().await;
+    let alice = stays.user("alice").await.between(&stays, &ws);
+    let bob = stays.user("bob").await.between(&stays, &ws);
+    let conversation = stays.group(&alice, &[&bob]).await;
+    let mut socket = bob.connect().await;
+    for n in 0..40 {
+        alice.say(&conversation, &format!("m{n}")).await;
+    }
+    goes.kill();
+    let (id, seq) = insert_as_a_dead_writer(stays.place(), &conversation, "orphan").await;
+    let pushed = socket
+        .find_within(limit, "the orphan", |frame| frame["id"] == id)
+        .await;
+    assert_eq!(pushed["seq"], seq);
+    assert_eq!(counted(&stays, "chat_relay_published_total").await, 1);
+    let told = stays.place().events("message.created").await;
+    assert_eq!(told.len(), 41);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_is_deleted_is_filled_again_by_a_relay_without_sockets() {
     let nats = Nats::start().await;
     let api = Service::builder().roles("api").nats(&nats).spawn().await;
