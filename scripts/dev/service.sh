@@ -43,7 +43,12 @@ start_node() {
   local variable=PORT
   [[ $role == all ]] || command+=(--roles "$role")
   [[ $role != ws ]] || variable=WS_PORT
-  FINGERPRINT_EXTRA=$(service_settings) \
+  # Processes that share a machine share its cores: more threads than those only wake one another.
+  ((!SPLIT)) || [[ -n ${TOKIO_WORKER_THREADS:-} ]] || {
+    local threads=$(($(nproc) / (API_NODES + WS_NODES)))
+    local -x TOKIO_WORKER_THREADS=$((threads > 1 ? threads : 1))
+  }
+  FINGERPRINT_EXTRA="$(service_settings) ${TOKIO_WORKER_THREADS:-}" \
     launch "$name" "$(node_port "$role" "$PORT" "$WS_PORT")" "$variable" "${command[@]}"
 }
 

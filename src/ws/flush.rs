@@ -6,10 +6,10 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    thread::available_parallelism,
 };
 
 use tokio::{
+    runtime::Handle,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::yield_now,
 };
@@ -31,7 +31,7 @@ pub struct Flushers {
 impl Flushers {
     /// Starts them. They end with the last that has a lane.
     pub fn start(seal: &Arc<Seal>) -> Self {
-        let count = available_parallelism().map_or(1, usize::from);
+        let count = Handle::current().metrics().num_workers();
         let start = |_| {
             let (lane, told) = unbounded_channel();
             tokio::spawn(run(told, Arc::clone(seal)));
