@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::TargetArgs;
+use super::bare_write;
 use super::client::{BOUND, Host, open, require_open_files};
 use super::cpu::{CpuUse, Part, Probe, total};
 use super::environment::Environment;
@@ -17,6 +18,8 @@ use super::socket::Dial;
 
 /// Members named in one request.
 const MEMBERS_PER_REQUEST: usize = 200;
+/// Sockets of the bare write, beside the members'.
+const BARE_SOCKETS: u32 = 1000;
 
 /// Arguments of `bench fanout`.
 #[derive(Debug, Args)]
@@ -62,6 +65,7 @@ struct Results<'a> {
     size: usize,
     connecting: &'a Connecting,
     figures: Figures,
+    socket_write_us: f64,
     run: &'a Measured,
 }
 
@@ -123,9 +127,14 @@ pub(super) async fn run(args: FanoutArgs) -> anyhow::Result<bool> {
         members,
         senders: 1,
     };
+    // Before and after, because shared machines change by the second.
+    let before = bare_write::measure(BARE_SOCKETS).await?;
     let measured = drive(&load, &run, (&host, &probe), (sockets, &users)).await?;
+    let after = bare_write::measure(BARE_SOCKETS).await?;
+    let socket_write_us = f64::midpoint(before, after);
     println!();
     print_run(&measured);
+    print_bare_write(&measured, socket_write_us);
     print_verdict(&measured.check);
     let results = Results {
         command: "fanout",
@@ -134,10 +143,20 @@ pub(super) async fn run(args: FanoutArgs) -> anyhow::Result<bool> {
         size: args.size,
         connecting: &connecting,
         figures: Figures::of(&measured),
+        socket_write_us,
         run: &measured,
     };
     write_json(args.target.json.as_deref(), &results)?;
     Ok(passed(&measured))
+}
+
+fn print_bare_write(run: &Measured, bare_us: f64) {
+    let mut text = format!("{bare_us:.2} us of CPU");
+    if run.cpu.iter().any(|u| u.part == Part::Server) {
+        let times = run.us_per_delivery(total(&run.cpu)) / bare_us;
+        text += &format!("; a delivery costs the servers {times:.2} times that");
+    }
+    say("bare socket write", &text);
 }
 
 fn print_connecting(connecting: &Connecting) {

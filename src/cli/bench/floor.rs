@@ -6,9 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -27,6 +24,7 @@ use tokio::{
 };
 
 use super::TargetArgs;
+use super::bare_write::{self, FRAME_BYTES};
 use super::client::Host;
 use super::cpu::{CpuUse, Probe};
 use super::environment::Environment;
@@ -34,8 +32,6 @@ use super::report::{Quantiles, Spread, row, table, whole, write_json};
 
 /// The most messages of a group, as in the service.
 const MAX_GROUP: usize = 512;
-/// What a message of 100 bytes is as a frame of a socket, about.
-const FRAME_BYTES: usize = 450;
 /// Where the groups go.
 const STREAM: &str = "CHAT_BENCH_FLOOR";
 const SUBJECT: &str = "chat-bench-floor.message";
@@ -98,10 +94,7 @@ pub(super) async fn run(args: FloorArgs) -> anyhow::Result<bool> {
     environment.print();
 
     let write_path = measure_write_path(&args, &probe).await?;
-    let sockets = args.sockets;
-    let socket_write_us = tokio::task::spawn_blocking(move || measure_socket_write(sockets))
-        .await
-        .context("the measurement of sockets ended early")??;
+    let socket_write_us = bare_write::measure(args.sockets).await?;
 
     println!();
     let mut rows = vec![row([
@@ -402,44 +395,4 @@ async fn publish(jetstream: &jetstream::Context, count: usize) -> anyhow::Result
     }
     try_join_all(acks).await?;
     Ok(())
-}
-
-/// The CPU time of writing a frame to a socket of this machine, in microseconds: the kernel's work of handing it over is part of it.
-fn measure_socket_write(sockets: u32) -> anyhow::Result<f64> {
-    const ROUNDS: u32 = 60;
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    let mut near = Vec::new();
-    let mut far = Vec::new();
-    for _ in 0..sockets {
-        far.push(TcpStream::connect(address).context("too few open files? see ulimit -n")?);
-        let (socket, _) = listener.accept()?;
-        socket.set_nodelay(true)?;
-        near.push(socket);
-    }
-    let frame = [b'x'; FRAME_BYTES];
-    let mut heard = [0; FRAME_BYTES];
-    let mut spent = Duration::ZERO;
-    for _ in 0..ROUNDS {
-        let before = own_cpu_time()?;
-        for socket in &mut near {
-            socket.write_all(&frame)?;
-        }
-        spent += own_cpu_time()?.saturating_sub(before);
-        for socket in &mut far {
-            socket.read_exact(&mut heard)?;
-        }
-    }
-    Ok(spent.as_secs_f64() * 1e6 / f64::from(ROUNDS * sockets))
-}
-
-/// The CPU time of this thread, to the nanosecond; `/proc/<pid>/stat` counts in hundredths of a second.
-fn own_cpu_time() -> anyhow::Result<Duration> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat")
-        .context("the kernel tells no CPU time of threads")?;
-    let nanos = text.split_ascii_whitespace().next();
-    let nanos = nanos.and_then(|nanos| nanos.parse().ok());
-    Ok(Duration::from_nanos(
-        nanos.context("the kernel tells no CPU time of threads")?,
-    ))
 }

@@ -14,6 +14,7 @@
 )]
 
 mod acts;
+mod bare_write;
 mod check;
 mod client;
 mod cpu;
