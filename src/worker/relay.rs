@@ -198,10 +198,8 @@ impl Relay {
     /// read again. Answers whether what the tail has shown can be relied on.
     async fn sweep(&self, losses: &mut u64, known: &mut Option<RelayState>) -> Result<bool> {
         let tail = &self.tail;
-        if !self.bus.is_connected()
-            || !(tail.is_running() && tail.has_caught_up())
-            || tail.pending() > MAX_TAIL_LAG
-        {
+        let shows_all = tail.is_running() && tail.has_caught_up() && tail.pending() <= MAX_TAIL_LAG;
+        if !self.bus.is_connected() || !shows_all {
             return Ok(false);
         }
         let mut state = match known.take() {

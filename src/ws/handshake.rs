@@ -30,6 +30,7 @@ use super::{
     connection::{self, Opening},
     event_stream,
     outlet::Wire,
+    session,
 };
 use crate::{auth::internal_secret_matches, limits::Refused};
 
@@ -263,7 +264,7 @@ async fn serve(
     let opening = match token {
         None => Opening::Anonymous,
         // Boxed, here and below: what is needed once must not stay part of every idle socket.
-        Some(token) => match Box::pin(connection::authenticate(&node, peer, &token)).await {
+        Some(token) => match Box::pin(session::authenticate(&node, peer, &token)).await {
             Ok(session) => Opening::Session(session),
             Err(reason) => Opening::Refused(reason),
         },

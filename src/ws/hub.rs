@@ -3,6 +3,8 @@
 //! The stream may lose, repeat and reorder; sockets never see it. Per conversation the next number is delivered, an older one dropped, and a gap waits for a
 //! moment, then is read from the log. Membership follows the entries themselves: who is added hears from that entry on, who is removed up to it.
 
+mod intake;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
@@ -12,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use chat_sdk::{ConversationId, EventType, Timestamp, UserId};
+use chat_sdk::{ConversationId, UserId};
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -22,12 +24,11 @@ use super::{
     cursor::Seal,
     lately::Lately,
     memory::{Memory, Remembered},
-    push::{MembershipChange, Push, live_frame},
+    push::{MembershipChange, Push},
     socket::{Outgoing, Socket},
 };
 use crate::{
-    bus::tail::{Latest, TailEvent, TailSink},
-    domain::{entry::Owner, known_users},
+    domain::known_users,
     store::{MembershipOf, Missed, MissedEntries, Store},
 };
 
@@ -523,91 +524,6 @@ fn remove_from_room(
             state.unknown -= 1;
         }
         state.rooms.remove(conversation);
-    }
-}
-
-impl TailSink for Hub {
-    fn on_event(&self, event: &TailEvent) {
-        let conversation = match &event.owner {
-            Owner::Conversation(conversation) => conversation,
-            Owner::User(user) => {
-                if let Some(valid_from) = known_users::revoked_by(event.kind, &event.payload) {
-                    self.end_revoked(user, valid_from);
-                }
-                return;
-            }
-        };
-        let mut state = self.state.lock();
-        state.memory.note(
-            conversation,
-            Remembered {
-                seq: event.seq,
-                kind: event.kind,
-                payload: event.payload.clone(),
-                at: Timestamp::now().as_millis().unsigned_abs() / 1000,
-            },
-        );
-        let changes_members = matches!(
-            event.kind,
-            EventType::ConversationCreated
-                | EventType::ConversationDeleted
-                | EventType::ParticipantAdded
-                | EventType::ParticipantRemoved
-        );
-        if !changes_members && !state.rooms.contains_key(conversation) {
-            return;
-        }
-        let push = Push::from_envelope(
-            conversation.clone(),
-            event.seq,
-            event.kind,
-            &event.payload,
-            self.watermark(),
-        );
-        match push {
-            Some(push) => {
-                state.lately.note(&push);
-                self.ingest(&mut state, push);
-            }
-            None => counter!("chat_tail_unreadable_total").increment(1),
-        }
-    }
-
-    fn on_latest(&self, latest: &Latest) {
-        let name = match latest.kind {
-            EventType::MessageRead => "message:read",
-            EventType::MessageDelivered => "message:delivered",
-            EventType::ConversationRead => "conversation:read",
-            EventType::DraftUpdated => "draft:updated",
-            // Presence is told to those who share a conversation: see `super::presence`.
-            _ => return,
-        };
-        let Owner::Conversation(conversation) = &latest.owner else {
-            return;
-        };
-        let Some(text) = live_frame(name, &latest.payload) else {
-            counter!("chat_tail_unreadable_total").increment(1);
-            return;
-        };
-        match &latest.only {
-            Some(users) => {
-                for user in users {
-                    self.tell_user(user, &text);
-                }
-            }
-            None => self.tell_room(conversation, &text, None),
-        }
-    }
-
-    fn on_marker(&self, watermark: u64) {
-        let state = self.state.lock();
-        if state.gaps == 0 && state.unknown == 0 {
-            self.watermark.fetch_max(watermark, Ordering::AcqRel);
-        }
-    }
-
-    fn on_loss(&self) {
-        // What was delivered stays delivered: it was in the log first. What the stream lost comes again, and is dropped by number.
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! # Cast
 //! - [`handshake`]: from an HTTP request to a socket; the same port answers health checks.
+//! - [`session`]: who is behind a token.
 //! - [`connection`]: one task per socket: reads frames, runs commands, writes answers.
 //! - [`flush`]: a few tasks for all sockets, which write the pushes.
 //! - [`outlet`]: the way out of a socket, for both.
@@ -39,6 +40,7 @@ mod memory;
 pub mod outlet;
 pub mod presence;
 pub mod push;
+pub mod session;
 mod socket;
 mod tracker;
 pub mod typing;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::{
     super::{
         Node,
-        connection::{self, NoSession, Session},
         handshake::{Answer, bearer, identify, parameter, too_many},
+        session::{self, NoSession, Session},
     },
     refused::{challenged, of_domain, unauthorized},
 };
@@ -40,7 +40,7 @@ pub(super) async fn session_of(
             Err(refused) => too_many(refused),
         }));
     };
-    let session = connection::identify(node, peer, &token).await;
+    let session = session::identify(node, peer, &token).await;
     let session = session.map_err(|error| {
         Box::new(match error {
             NoSession::Refused(error) => unauthorized(error),

@@ -1,0 +1,105 @@
+//! Who is behind a token, for sockets and event streams.
+
+use std::time::Duration;
+
+use chat_sdk::{Timestamp, UserId};
+use tokio::time::Instant;
+
+use super::{Node, Peer, close::CloseReason};
+use crate::{
+    auth::{AuthError, Claims},
+    domain::{
+        entry::Profile,
+        users::{self, Admission},
+    },
+    limits::Refused,
+};
+
+/// A user with a valid token.
+pub struct Session {
+    /// Who.
+    pub user: UserId,
+    /// When the token ends.
+    pub expires_at: Instant,
+    /// When it was issued (seconds since 1970).
+    pub issued_at: Option<i64>,
+}
+
+/// Why nobody is behind a token.
+pub enum NoSession {
+    /// The token is not believed.
+    Refused(AuthError),
+    /// Too many that were not believed came from that address.
+    TooMany(Refused),
+    /// The store did not answer.
+    Away,
+}
+
+/// Checks a token of `peer` and makes sure that its user exists.
+///
+/// # Errors
+/// The reason for which the socket is closed.
+pub async fn authenticate(node: &Node, peer: Peer, token: &str) -> Result<Session, CloseReason> {
+    let identified = identify(node, peer, token).await;
+    identified.map_err(|refusal| match refusal {
+        NoSession::Refused(error) if !error.is_unavailable() => CloseReason::Unauthenticated,
+        NoSession::Refused(_) | NoSession::Away => CloseReason::Restarting,
+        NoSession::TooMany(_) => CloseReason::TooMany,
+    })
+}
+
+/// Checks a token of `peer` and makes sure that its user exists.
+///
+/// # Errors
+/// Why not.
+pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, NoSession> {
+    let refused = |error| refusal_of(node, peer, error);
+    let claims = node.verifier.verify(token).await.map_err(refused)?;
+    let expires_at = expiry(&claims, node.leeway);
+    let issued_at = claims.issued_at;
+    let user: UserId = claims
+        .subject
+        .parse()
+        .map_err(|_| refused(AuthError::BadSubject))?;
+    let profile = users::fitting(Profile {
+        name: claims.name,
+        avatar_url: claims.avatar_url,
+        roles: claims.roles,
+        ..Profile::default()
+    });
+    match users::admit(&node.ctx, &user, issued_at, profile).await {
+        Ok(Admission::Admitted) => Ok(Session {
+            user,
+            expires_at,
+            issued_at,
+        }),
+        Ok(Admission::Revoked) => Err(refused(AuthError::Revoked)),
+        Err(_) => Err(NoSession::Away),
+    }
+}
+
+/// Counts a bad token. One that is missing, or ours and expired, is no attempt to be somebody else: its client must hear that it needs a new one,
+/// whatever others behind its address do.
+fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> NoSession {
+    let counted = match error {
+        AuthError::KeysUnavailable
+        | AuthError::Missing
+        | AuthError::Expired
+        | AuthError::Revoked => Ok(None),
+        _ if peer.is_host => Ok(None),
+        _ => node.limits.failed_proof(peer.address),
+    };
+    match counted {
+        Ok(_) => NoSession::Refused(error),
+        Err(refused) => NoSession::TooMany(refused),
+    }
+}
+
+fn expiry(claims: &Claims, leeway: Duration) -> Instant {
+    let now = Timestamp::now().as_millis() / 1000;
+    let left = claims
+        .expires_at
+        .saturating_sub(now)
+        .clamp(0, 10 * 365 * 86_400);
+    Instant::now() + Duration::from_secs(left.unsigned_abs()) + leeway
+}
