@@ -29,6 +29,7 @@ run_checks() {
   check "Shell scripts (bash -n)" check_scripts
   check "nginx configuration (nginx -t)" check_nginx
   check "NATS configuration (nats-server -t)" check_nats
+  check "openapi/openapi.json against the OpenAPI specification" check_openapi
   check "docker-compose.yml against the Compose specification" check_compose
   if ((${#FAILED[@]})); then
     printf '%s\n' "${FAILED[@]/#/  }" >&2
@@ -82,6 +83,17 @@ check_nats() {
   done
   rm -rf "$folder"
   return "$status"
+}
+
+check_openapi() {
+  local folder="$DEV/openapi-0.9.0"
+  if [[ ! -d $folder ]]; then
+    python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+    rm -rf "$folder.new"
+    python3 -m pip --disable-pip-version-check install --quiet --target "$folder.new" openapi-spec-validator==0.9.0 >&2 || return 1
+    mv "$folder.new" "$folder"
+  fi
+  PYTHONPATH=$folder python3 -m openapi_spec_validator openapi/openapi.json
 }
 
 # The specification is taken from the wheel of Docker's own tool, two small libraries read and compare.

@@ -35,6 +35,10 @@ pub fn to_31(document: &mut Value) {
         if let Some(example) = schema.remove("example") {
             schema.insert("examples".to_owned(), json!([example]));
         }
+        // Without a value there is no default, and `null` would not even fit the type.
+        if schema.get("default") == Some(&Value::Null) {
+            schema.remove("default");
+        }
         schema.remove("title");
         describe_id(schema);
     });
