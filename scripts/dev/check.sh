@@ -85,12 +85,19 @@ check_nats() {
   return "$status"
 }
 
+# python_packages FOLDER PACKAGE...: brings them into a folder, beside whatever the machine has.
+python_packages() {
+  local folder=$1
+  shift
+  python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+  python3 -m pip --disable-pip-version-check install --quiet --target "$folder" "$@" >&2
+}
+
 check_openapi() {
   local folder="$DEV/openapi-0.9.0"
   if [[ ! -d $folder ]]; then
-    python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
     rm -rf "$folder.new"
-    python3 -m pip --disable-pip-version-check install --quiet --target "$folder.new" openapi-spec-validator==0.9.0 >&2 || return 1
+    python_packages "$folder.new" openapi-spec-validator==0.9.0 || return 1
     mv "$folder.new" "$folder"
   fi
   PYTHONPATH=$folder python3 -m openapi_spec_validator openapi/openapi.json
@@ -101,9 +108,8 @@ check_compose() {
   local folder="$DEV/py"
   if [[ ! -s $folder/compose_spec.json ]]; then
     rm -rf "$folder"
-    python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+    python_packages "$folder" pyyaml==6.0.3 jsonschema==4.26.0 || return 1
     download_wheel docker-compose==1.29.2 "$DEV/tmp/compose" || return 1
-    python3 -m pip --disable-pip-version-check install --quiet --target "$folder" pyyaml==6.0.3 jsonschema==4.26.0 >&2 || return 1
     mv "$(find "$DEV/tmp/compose" -name compose_spec.json | head -n 1)" "$folder/compose_spec.json"
     rm -rf "$DEV/tmp/compose"
   fi

@@ -1,7 +1,7 @@
 //! The tail: this process's reader of the stream.
 //!
-//! A process with sockets reads all of it at once. One without needs little: of users' events what they say, and of all others that they are there, which
-//! may be a little late. So it has two: see [`Reads`].
+//! A process with sockets reads all of it at once. One without needs little: of users' events what they say. If it relays, it has a second one while it does:
+//! of all events that they are there, which may be a little late. See [`Reads`].
 //!
 //! A tail is one consumer without acknowledgements, its own watermark, and a supervisor that makes it anew after every fault. Not the crate's ordered
 //! consumer: that can replay everything when it is made anew before its first message, and stalls 15 s after a crash of the server.
