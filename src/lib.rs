@@ -15,6 +15,7 @@ pub mod address;
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod bounds;
 pub mod bus;
 pub mod cli;
 pub mod commands;

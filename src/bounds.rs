@@ -1,0 +1,102 @@
+//! Every bound in bytes, in one table: what fits into what.
+//!
+//! A part is bounded where it is checked (a message's text, its attachments); what is made of the parts is bounded here. Each bound leaves room for what
+//! surrounds it inside the next one. The compiler checks the order; the start of a process compares the table with the real limits of MongoDB and NATS.
+//! docs/OPERATIONS.md shows the table.
+//!
+//! This module imports nothing, so that every other one can use it.
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The largest event, encoded as JSON in its envelope. A command whose event would be larger is refused.
+pub const EVENT: usize = 128 * KIB;
+/// The most bytes of the users that `@here` stands for, which are stored with a message and are not part of its event.
+pub const HERE: usize = 64 * KIB;
+/// The largest frame of a client: a command with everything that an event may carry.
+pub const CLIENT_FRAME: usize = 192 * KIB;
+/// The largest message of the stream: an event and its headers.
+pub const STREAM_MESSAGE: usize = 160 * KIB;
+/// The largest message between processes, and the largest answer to a host's command: commands that are handed over together, users in a presence message.
+pub const NATS_GROUP: usize = 240 * KIB;
+/// What the NATS server must take (`max_payload`): a group with its headers. A server that takes more changes nothing.
+pub const NATS_PAYLOAD: usize = 256 * KIB;
+/// The most bytes that wait for a slow reader of a socket or event stream.
+pub const SOCKET_QUEUE: usize = 512 * KIB;
+/// The most bytes of entries that one resume holds at a time.
+pub const RESUME_CHUNK: usize = MIB;
+/// The fullest page of an answer; a page that is full ends early with `hasMore`.
+pub const PAGE: usize = MIB;
+/// The largest body of a request.
+pub const REQUEST_BODY: usize = MIB;
+/// The most bytes of entries or updates of one statement to MongoDB, and of entries that are read at once.
+pub const LOG_BATCH: usize = 4 * MIB;
+/// What MongoDB must take as one document (`maxBsonObjectSize`): a statement is one.
+pub const MONGODB_DOCUMENT: usize = 16 * MIB;
+/// What MongoDB must take as one message (`maxMessageSizeBytes`).
+pub const MONGODB_MESSAGE: usize = 48_000_000;
+
+/// The headers of an event: ids and names of at most 128 characters, percent-encoded, and a trace.
+const EVENT_HEADERS: usize = 16 * KIB;
+/// What surrounds a command or an outcome between processes: ids, hashes, the lists that a snapshot carries beside the event.
+const COMMAND_OVERHEAD: usize = 32 * KIB;
+/// What one entry takes in the log beside its event: the stored lists of `@here` and of first members.
+const ENTRY_OVERHEAD: usize = HERE + 128 * KIB;
+
+const _: () = {
+    assert!(EVENT + EVENT_HEADERS < STREAM_MESSAGE);
+    assert!(EVENT < CLIENT_FRAME && CLIENT_FRAME < NATS_PAYLOAD);
+    assert!(STREAM_MESSAGE < NATS_GROUP);
+    assert!(EVENT + HERE + COMMAND_OVERHEAD < NATS_GROUP);
+    assert!(NATS_GROUP + EVENT_HEADERS <= NATS_PAYLOAD);
+    assert!(NATS_PAYLOAD < SOCKET_QUEUE);
+    assert!(SOCKET_QUEUE < RESUME_CHUNK && RESUME_CHUNK <= PAGE);
+    assert!(NATS_PAYLOAD < REQUEST_BODY);
+    assert!(PAGE < LOG_BATCH);
+    // A batch is closed once it is full, so its last entry may lie beyond the bound.
+    assert!(LOG_BATCH + EVENT + ENTRY_OVERHEAD < MONGODB_DOCUMENT);
+    assert!(MONGODB_DOCUMENT < MONGODB_MESSAGE);
+};
+
+/// A row of the table: the name under which docs/OPERATIONS.md lists a bound, and its bytes.
+pub const TABLE: [(&str, usize); 13] = [
+    ("event", EVENT),
+    ("users of `@here`", HERE),
+    ("stream message", STREAM_MESSAGE),
+    ("client frame", CLIENT_FRAME),
+    ("NATS group", NATS_GROUP),
+    ("NATS payload", NATS_PAYLOAD),
+    ("socket queue", SOCKET_QUEUE),
+    ("resume chunk", RESUME_CHUNK),
+    ("page", PAGE),
+    ("request body", REQUEST_BODY),
+    ("log batch", LOG_BATCH),
+    ("MongoDB document", MONGODB_DOCUMENT),
+    ("MongoDB message", MONGODB_MESSAGE),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_bounds_are_those_of_the_code() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATIONS.md");
+        let text = std::fs::read_to_string(path).expect("readable");
+        let section = text.split("## Limits in bytes").nth(1).expect("a section");
+        let section = section.split("\n## ").next().expect("its text");
+        let documented: Vec<(String, usize)> = section
+            .lines()
+            .filter_map(|line| {
+                let mut cells = line.strip_prefix("| ")?.split(" | ");
+                let (name, bytes) = (cells.next()?, cells.next()?);
+                Some((name.to_owned(), bytes.replace(',', "").parse().ok()?))
+            })
+            .collect();
+        let expected: Vec<(String, usize)> = TABLE
+            .iter()
+            .map(|(name, bytes)| ((*name).to_owned(), *bytes))
+            .collect();
+        assert_eq!(documented, expected);
+    }
+}
