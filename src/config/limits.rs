@@ -10,7 +10,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::number("RATE_LIMIT_API", "600/60s"),
     Variable::number("RATE_LIMIT_AUTH", "20/60s"),
     Variable::number("RATE_LIMIT_MESSAGES", "120/60s"),
-    Variable::number("RATE_LIMIT_TYPING", "30/60s"),
+    Variable::number("RATE_LIMIT_TYPING", "120/60s"),
     Variable::number("MAX_MESSAGE_BYTES", "16384"),
     Variable::number("MAX_SOCKETS_PER_USER", "30"),
     Variable::number("MAX_GROUP_MEMBERS", "10000"),
@@ -34,7 +34,7 @@ pub struct Limits {
     pub auth: Option<RateLimit>,
     /// `RATE_LIMIT_MESSAGES`: messages per user; default 120/60s.
     pub messages: Option<RateLimit>,
-    /// `RATE_LIMIT_TYPING`: typing and recording signals per user; default 30/60s.
+    /// `RATE_LIMIT_TYPING`: typing and recording signals per user; default 120/60s.
     pub typing: Option<RateLimit>,
     /// `MAX_MESSAGE_BYTES`: bytes of a message's content, 1-65536 (an event with all its parts must stay within
     /// 128 KiB); default 16384.
