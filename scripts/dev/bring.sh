@@ -128,6 +128,25 @@ bring_host_libraries() {
   [[ ! -d $node/node_modules ]] || export TEST_HOST_NODE=$node
 }
 
+# Node with npm, for the JavaScript client and its tests.
+bring_node() {
+  { has node && has npm; } || install_packages nodejs npm
+  local major
+  major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
+  ((major >= 18)) || die "Node $major is too old. Install Node 18 or newer, then try again."
+}
+
+# What the JavaScript client is built and tested with. Installed again only after a change of its list.
+bring_client_tools() {
+  local folder="$ROOT/examples/client/javascript"
+  bring_node
+  if ! cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock"; then
+    step "Installing the tools of the JavaScript client"
+    (cd "$folder" && npm ci --silent --no-audit --no-fund >&2) || die "npm could not install the tools of $folder. Check the network."
+    cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
+  fi
+}
+
 # download_wheel REQUIREMENT FOLDER: fetched and unpacked there.
 download_wheel() {
   local progress=off

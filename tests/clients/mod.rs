@@ -1,0 +1,3 @@
+//! The clients in `examples/client`: each is checked and tested by its own tools, against a real service.
+
+mod javascript;
