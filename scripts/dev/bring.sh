@@ -136,15 +136,17 @@ bring_node() {
   ((major >= 18)) || die "Node $major is too old. Install Node 18 or newer, then try again."
 }
 
-# What the JavaScript client is built and tested with. Installed again only after a change of its list.
+# What the clients in examples/client are built and tested with. Installed again only after a change of their lists.
 bring_client_tools() {
-  local folder="$ROOT/examples/client/javascript"
+  local name folder
   bring_node
-  if ! cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock"; then
-    step "Installing the tools of the JavaScript client"
+  for name in javascript react; do
+    folder="$ROOT/examples/client/$name"
+    cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && continue
+    step "Installing the tools of examples/client/$name"
     (cd "$folder" && npm ci --silent --no-audit --no-fund >&2) || die "npm could not install the tools of $folder. Check the network."
     cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
-  fi
+  done
 }
 
 # download_wheel REQUIREMENT FOLDER: fetched and unpacked there.

@@ -1,0 +1,16 @@
+//! `examples/client/react`.
+
+use super::run_node;
+use crate::support::Service;
+
+#[tokio::test]
+async fn the_bindings_render_only_what_changed_and_open_one_socket() {
+    run_node(
+        "react",
+        &["node_modules/typescript/bin/tsc", "--noEmit"],
+        None,
+    )
+    .await;
+    let service = Service::start().await;
+    run_node("react", &["scripts/test.mjs"], Some(&service)).await;
+}
