@@ -4,9 +4,9 @@
 //! hurt a server start their own.
 
 mod api;
-mod clients;
 mod complete;
 mod docs;
+mod examples;
 mod faults;
 mod front;
 mod hosts;

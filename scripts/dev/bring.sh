@@ -136,14 +136,14 @@ bring_node() {
   ((major >= 18)) || die "Node $major is too old. Install Node 18 or newer, then try again."
 }
 
-# What the clients in examples/client are built and tested with. Installed again only after a change of their lists.
-bring_client_tools() {
+# What the examples in JavaScript are built and tested with. Installed again only after a change of their lists.
+bring_example_tools() {
   local name folder
   bring_node
-  for name in javascript react; do
-    folder="$ROOT/examples/client/$name"
+  for name in client/javascript client/react server; do
+    folder="$ROOT/examples/$name"
     cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && continue
-    step "Installing the tools of examples/client/$name"
+    step "Installing the tools of examples/$name"
     (cd "$folder" && npm ci --silent --no-audit --no-fund >&2) || die "npm could not install the tools of $folder. Check the network."
     cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
   done

@@ -10,7 +10,7 @@ run_tests() {
   bring_nginx
   bring_webhook_libraries
   bring_host_libraries
-  bring_client_tools
+  bring_example_tools
   raise_file_limit
 
   # Before the servers, so that a mistake in the code is told without them.

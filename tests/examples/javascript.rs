@@ -3,7 +3,7 @@
 use super::run_node;
 use crate::support::Service;
 
-const NAME: &str = "javascript";
+const NAME: &str = "client/javascript";
 
 #[tokio::test]
 async fn generated_types_and_the_single_file_are_up_to_date_and_the_client_is_small() {

@@ -1,7 +1,8 @@
-//! The clients in `examples/client`: each is checked and tested by its own tools, against a real service.
+//! The examples in JavaScript: each is checked and tested by its own tools, against a real service.
 
 mod javascript;
 mod react;
+mod server;
 
 use std::{
     path::Path,
@@ -10,18 +11,18 @@ use std::{
 
 use crate::support::{INTERNAL_SECRET, JWT_SECRET, Service, mortal};
 
-/// Runs a script of the client `name` in Node, without blocking the runtime that the service runs beside; fails with what it printed.
+/// Runs a script of the example `name` in Node, without blocking the runtime that the service runs beside; fails with what it printed.
 async fn run_node(
     name: &'static str,
     arguments: &'static [&'static str],
     service: Option<&Service>,
 ) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples/client")
+        .join("examples")
         .join(name);
     assert!(
         folder.join("node_modules").exists(),
-        "the client's tools are missing; ./dev test installs them"
+        "the example's tools are missing; ./dev test installs them"
     );
     let mut command = mortal("node");
     command
