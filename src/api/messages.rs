@@ -19,6 +19,7 @@ use super::{
 use crate::domain::{
     Context,
     messages::{self, Draft, Sent},
+    patch::Patch,
     scheduled,
 };
 
@@ -89,14 +90,15 @@ pub struct SendDirectMessage {
     pub message: SendMessage,
 }
 
-/// A change of a message's text.
+/// A change of a message. What is left out stays; `null` clears. One of the two must be given.
 #[derive(Debug, Deserialize, Object)]
 pub struct EditMessage {
-    /// The text from now on.
-    #[oai(validator(min_length = 1))]
-    pub content: String,
-    /// The host's own data from now on; what was there stays where it is left out.
-    pub metadata: Option<Metadata>,
+    /// The text from now on. It may be cleared if the message has attachments or is a custom one.
+    #[serde(default)]
+    pub content: Patch<String>,
+    /// The host's own data from now on.
+    #[serde(default)]
+    pub metadata: Patch<Metadata>,
 }
 
 /// Where to send a message on to.
@@ -239,9 +241,10 @@ impl MessagesApi {
         Ok(Json(messages::get(&self.0, &caller.0, &id.0).await?))
     }
 
-    /// Change a message's text
+    /// Edit a message
     ///
-    /// Only its sender may.
+    /// Changes the text, the metadata or both; only the sender may. What can be sent can be edited to. An edit that changes nothing answers the message
+    /// as it is, does not mark it as edited and sends no event.
     #[oai(path = "/messages/:id", method = "patch", operation_id = "editMessage")]
     async fn edit(
         &self,
@@ -251,7 +254,8 @@ impl MessagesApi {
         body: ValidJson<EditMessage>,
     ) -> Result<Json<Message>, ApiError> {
         let EditMessage { content, metadata } = body.0;
-        let edited = messages::edit(&self.0, &caller.0, &id.0, content, metadata).await?;
+        let edit = messages::Edit { content, metadata };
+        let edited = messages::edit(&self.0, &caller.0, &id.0, edit).await?;
         Ok(Json(edited))
     }
 

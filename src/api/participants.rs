@@ -43,24 +43,29 @@ pub struct ParticipantChange {
     pub role: Role,
 }
 
-/// A change of one's own settings in a conversation. What is left out stays.
+/// A change of one's own settings in a conversation. What is left out stays; `null` goes back to the default.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct PreferencesChange {
     /// Whether one wants no notifications.
-    pub muted: Option<bool>,
+    #[serde(default)]
+    pub muted: Patch<bool>,
     /// Until when, which mutes. `null`: for as long as `muted` says.
     #[serde(default)]
     pub muted_until: Patch<Timestamp>,
     /// Whether it is put away.
-    pub archived: Option<bool>,
+    #[serde(default)]
+    pub archived: Patch<bool>,
     /// Whether it is pinned to the top.
-    pub pinned: Option<bool>,
+    #[serde(default)]
+    pub pinned: Patch<bool>,
     /// Whether it is left out of lists until the next message.
-    pub hidden: Option<bool>,
+    #[serde(default)]
+    pub hidden: Patch<bool>,
     /// Of what one wants to be notified.
-    pub notification_level: Option<NotificationLevel>,
+    #[serde(default)]
+    pub notification_level: Patch<NotificationLevel>,
     /// What one has begun to write, at most as long as a message. `null` or white space forgets it.
     #[serde(default)]
     pub draft: Patch<String>,
@@ -69,12 +74,12 @@ pub struct PreferencesChange {
 impl From<PreferencesChange> for PreferencesPatch {
     fn from(body: PreferencesChange) -> Self {
         Self {
-            muted: body.muted,
+            muted: body.muted.or_default(),
             muted_until: body.muted_until,
-            archived: body.archived,
-            pinned: body.pinned,
-            hidden: body.hidden,
-            notification_level: body.notification_level,
+            archived: body.archived.or_default(),
+            pinned: body.pinned.or_default(),
+            hidden: body.hidden.or_default(),
+            notification_level: body.notification_level.or_default(),
         }
     }
 }
@@ -164,13 +169,16 @@ impl ParticipantsApi {
         body: ValidJson<PreferencesChange>,
     ) -> Result<Json<Preferences>, ApiError> {
         let mut change = body.0;
-        match std::mem::take(&mut change.draft) {
+        let draft = std::mem::take(&mut change.draft);
+        // Whatever is wrong with either is refused before anything is changed.
+        drafts::check(&self.0, draft.value())?;
+        let preferences =
+            participants::change_preferences(&self.0, &caller.0, &id.0, change.into()).await?;
+        match draft {
             Patch::Keep => {}
             Patch::Clear => drafts::set(&self.0, &caller.0, &id.0, None).await?,
             Patch::Set(text) => drafts::set(&self.0, &caller.0, &id.0, Some(text)).await?,
         }
-        let preferences =
-            participants::change_preferences(&self.0, &caller.0, &id.0, change.into()).await?;
         Ok(Json(preferences))
     }
 

@@ -9,7 +9,10 @@ use chat_sdk::{
     },
 };
 
-use super::entry::{Body, ConversationSnapshot, Entry, MessageCreated, Owner, Profile};
+use super::{
+    entry::{Body, ConversationSnapshot, Entry, MessageCreated, Owner, Profile},
+    patch::Patch,
+};
 
 /// The event of an entry. It needs nothing but the entry, so that a sweep can publish what a writer could not.
 pub fn envelope(entry: &Entry) -> Envelope<EventData> {
@@ -42,7 +45,8 @@ fn conversation_data(entry: &Entry, id: &ConversationId) -> EventData {
             content: edit.content.clone(),
             is_edited: true,
             updated_at: entry.at,
-            metadata: edit.metadata.clone(),
+            metadata: edit.metadata.value().cloned(),
+            is_metadata_cleared: matches!(edit.metadata, Patch::Clear).then_some(true),
             message_seq: edit.message_seq,
         }),
         Body::MessageDeleted(removal) => EventData::MessageDeleted(MessageDeleted {

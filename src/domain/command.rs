@@ -20,7 +20,8 @@ use super::{
         MessageRestored, MessageTarget, NewMember, Owner, Profile, Settings,
     },
     error::{DomainError, Result},
-    messages, participants,
+    messages,
+    participants::{self, Room},
     patch::Patch,
     pins, reactions,
     state::{State, Target, TargetState},
@@ -60,7 +61,7 @@ impl Request {
     pub fn target(&self) -> Option<Target> {
         let (message, reaction) = match &self.command {
             Command::SendMessage(message) => (message.thread_id.as_ref()?, None),
-            Command::EditMessage(edit) => (&edit.message_id, None),
+            Command::EditMessage(wanted) => (&wanted.edit.message_id, None),
             Command::DeleteMessage(removal) => (&removal.message_id, None),
             Command::RestoreMessage(restored) => (&restored.message_id, None),
             Command::PinMessage(target) | Command::UnpinMessage(target) => {
@@ -88,8 +89,8 @@ impl Request {
 pub enum Command {
     /// Send a message.
     SendMessage(Box<MessageCreated>),
-    /// Change a message's text.
-    EditMessage(MessageEdit),
+    /// Change a message's text or metadata.
+    EditMessage(WantedEdit),
     /// Delete a message.
     DeleteMessage(MessageRemoval),
     /// Bring a deleted message back.
@@ -135,6 +136,8 @@ pub enum Command {
     AddParticipants {
         /// Who.
         user_ids: Vec<UserId>,
+        /// How many more users the same request adds after these: there must be room for all of them.
+        following: u32,
         /// With which rights.
         role: Role,
         /// How many members the conversation may have.
@@ -170,6 +173,19 @@ pub enum Command {
     UnblockUser(Block),
     /// Refuse tokens that were issued before.
     DisconnectUser(Disconnection),
+}
+
+/// An edit of a message, and how it follows from what its caller read. The writer knows the message's last edit, but not its text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WantedEdit {
+    /// The edit.
+    pub edit: MessageEdit,
+    /// The entry that had last edited the message when it was read; 0 if none had.
+    pub read_edit_seq: u64,
+    /// Whether the edit takes over the text that was read: it must not undo another edit since.
+    pub keeps_content: bool,
+    /// Whether the edit leaves the message as it was read.
+    pub is_unchanged: bool,
 }
 
 /// A reaction to give or take back.
@@ -361,7 +377,7 @@ fn check(
     match state {
         State::Conversation(state) => match &request.command {
             Command::SendMessage(draft) => messages::check_send(state, actor, message, draft, at),
-            Command::EditMessage(edit) => messages::check_edit(state, actor, message, edit),
+            Command::EditMessage(wanted) => messages::check_edit(state, actor, message, wanted),
             Command::DeleteMessage(removal) => {
                 messages::check_delete(state, actor, message, removal)
             }
@@ -393,9 +409,16 @@ fn check(
             Command::Leave => participants::check_leave(state, actor),
             Command::AddParticipants {
                 user_ids,
+                following,
                 role,
                 max_members,
-            } => participants::check_add(state, actor, user_ids, *role, *max_members),
+            } => {
+                let room = Room {
+                    following: *following,
+                    max_members: *max_members,
+                };
+                participants::check_add(state, actor, user_ids, *role, room)
+            }
             Command::RemoveParticipant { user_id } => {
                 participants::check_remove(state, actor, user_id)
             }
@@ -403,7 +426,7 @@ fn check(
                 participants::check_change_role(state, actor, user_id, *role)
             }
             Command::ChangePreferences(patch) => {
-                participants::check_preferences(state, actor, patch)
+                participants::check_preferences(state, actor, patch, at)
             }
             Command::SetBlocking(is_blocking) => blocks::check_blocking(state, actor, *is_blocking),
             Command::EnsureUser(_)

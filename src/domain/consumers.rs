@@ -10,6 +10,7 @@ use chat_sdk::{
     hosts::is_host_name,
     patterns,
     plugin::{BoxFuture, ConsumerSpec, Lag},
+    text::Shape,
 };
 
 use super::{
@@ -97,12 +98,8 @@ impl Draft {
         } else if let Err((index, problem)) = patterns::expand(&self.events) {
             faults.add(format!("events[{index}]"), problem);
         }
-        let is_long = |text: &String| text.chars().count() > MAX_DESCRIPTION;
-        faults.when(
-            self.description.as_ref().is_some_and(is_long),
-            "description",
-            "must have at most 500 characters",
-        );
+        let description = self.description.as_ref();
+        faults.text("description", description, Shape::Lines, MAX_DESCRIPTION);
         let ack_wait_seconds = self.ack_wait_seconds.unwrap_or(ACK_WAIT);
         faults.when(
             !ACK_WAITS.contains(&ack_wait_seconds),

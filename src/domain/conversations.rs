@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_sdk::{
-    Conversation, ConversationId, ConversationType, HistoryVisibility, Metadata, Role, Timestamp,
-    UserId,
+    Conversation, ConversationId, ConversationType, Metadata, Role, Timestamp, UserId, text::Shape,
 };
 
 use super::{
@@ -76,21 +75,19 @@ pub async fn create(ctx: &Context, actor: &UserId, new: NewConversation) -> Resu
         "must name exactly one other user in a direct conversation",
     );
     faults.into_result()?;
-    users::check_known(ctx, "participantIds", &new.participant_ids).await?;
     if new.kind == ConversationType::Direct {
         let other = others[0];
-        let index = new.participant_ids.iter().position(|id| id == other);
-        let field = format!("participantIds[{}]", index.unwrap_or_default());
-        if ctx
-            .store
-            .find_conversation(&direct_id(actor, other))
-            .await?
-            .is_none()
-        {
+        // One that is there is found, whatever became of the other user.
+        let id = direct_id(actor, other);
+        if ctx.store.find_conversation(&id).await?.is_none() {
+            users::check_known(ctx, "participantIds", &new.participant_ids).await?;
+            let index = new.participant_ids.iter().position(|id| id == other);
+            let field = format!("participantIds[{}]", index.unwrap_or_default());
             blocks::check_may_start(ctx, actor, other, &field).await?;
         }
         return create_direct(ctx, actor, other, new.settings).await;
     }
+    users::check_known(ctx, "participantIds", &new.participant_ids).await?;
     let mut members: BTreeMap<UserId, Role> = new
         .participant_ids
         .into_iter()
@@ -234,7 +231,7 @@ async fn show(ctx: &Context, actor: &UserId, listed: Vec<Listed>) -> Result<Vec<
         .collect())
 }
 
-/// Public conversations whose name begins with `query` (all without one), by name.
+/// Public conversations whose name begins with `query` (all without one), by name; see [`chat_sdk::text::search_key`] for what counts as the same.
 ///
 /// # Errors
 /// [`DomainError::Validation`] for an unknown cursor.
@@ -243,8 +240,13 @@ pub async fn list_public(
     query: Option<&str>,
     request: &PageRequest,
 ) -> Result<Page<Conversation>> {
+    let mut faults = Faults::default();
+    let key = query
+        .filter(|query| !query.is_empty())
+        .map(|query| users::check_query(query, &mut faults));
+    faults.into_result()?;
     ctx.store
-        .find_public_page(query.unwrap_or_default(), request)
+        .find_public_page(&key.unwrap_or_default(), request)
         .await
 }
 
@@ -259,7 +261,7 @@ pub async fn change(
     patch: SettingsPatch,
 ) -> Result<Conversation> {
     let mut faults = Faults::default();
-    check_name(patch.name.value(), &mut faults);
+    faults.text("name", patch.name.value(), Shape::Line, MAX_NAME);
     check_url("avatarUrl", patch.avatar_url.value(), &mut faults);
     check_metadata(patch.metadata.value(), &mut faults);
     check_retention(patch.retention_seconds.value(), &mut faults);
@@ -288,7 +290,7 @@ pub async fn delete(ctx: &Context, actor: &UserId, id: &ConversationId) -> Resul
 }
 
 fn check_settings(settings: &Settings, faults: &mut Faults) {
-    check_name(settings.name.as_ref(), faults);
+    faults.text("name", settings.name.as_ref(), Shape::Line, MAX_NAME);
     check_url("avatarUrl", settings.avatar_url.as_ref(), faults);
     check_metadata(settings.metadata.as_ref(), faults);
     check_retention(settings.retention_seconds.as_ref(), faults);
@@ -299,14 +301,6 @@ fn check_retention(seconds: Option<&u32>, faults: &mut Faults) {
         seconds.is_some_and(|seconds| !RETENTION_SECONDS.contains(seconds)),
         "retentionSeconds",
         "must be between 60, which is a minute, and 315360000, which is ten years",
-    );
-}
-
-fn check_name(name: Option<&String>, faults: &mut Faults) {
-    faults.when(
-        name.is_some_and(|name| !(1..=MAX_NAME).contains(&name.trim().chars().count())),
-        "name",
-        "must have 1 to 200 characters",
     );
 }
 
@@ -377,10 +371,13 @@ pub(super) fn check_change(
     patch: SettingsPatch,
 ) -> Result<Decision> {
     let (fields, standing) = access::member(state, actor)?;
+    let before = &fields.settings;
+    let settings = changed(before.clone(), patch);
+    // What it says already may be sent back.
     if fields.kind == ConversationType::Direct
-        && (!patch.name.is_keep()
-            || !patch.avatar_url.is_keep()
-            || patch.history_visibility == Some(HistoryVisibility::Joined))
+        && (settings.name != before.name
+            || settings.avatar_url != before.avatar_url
+            || settings.history_visibility != before.history_visibility)
     {
         return Err(DomainError::Forbidden(
             "Of a direct conversation only the metadata can be changed.".into(),
@@ -390,8 +387,7 @@ pub(super) fn check_change(
         standing.require(Role::Admin)?;
     }
     access::not_blocked(state, actor)?;
-    let settings = changed(fields.settings.clone(), patch);
-    if settings == fields.settings {
+    if settings == *before {
         return Ok(Decision::Nothing);
     }
     Ok(Decision::Append(Body::ConversationUpdated(

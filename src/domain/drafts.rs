@@ -3,6 +3,7 @@
 use chat_sdk::{
     ConversationId, EventType, UserId,
     events::{DraftUpdated, EventData},
+    text::is_blank,
 };
 
 use super::{
@@ -12,7 +13,28 @@ use super::{
     markers::{Change, Place},
 };
 
-/// Keeps what `actor` has begun to write in `conversation`; nothing, or nothing but white space, forgets it. The other devices are told.
+/// Checks a text that is to be kept.
+///
+/// # Errors
+/// [`DomainError::Validation`] for one that is too long for a message, or has the character U+0000.
+pub fn check(ctx: &Context, draft: Option<&String>) -> Result<()> {
+    let most = ctx.limits.max_message_bytes;
+    if draft.is_some_and(|text| text.len() > most) {
+        return Err(DomainError::invalid(
+            "draft",
+            format!("must have at most {most} bytes"),
+        ));
+    }
+    if draft.is_some_and(|text| text.contains('\0')) {
+        return Err(DomainError::invalid(
+            "draft",
+            "must not contain the character U+0000",
+        ));
+    }
+    Ok(())
+}
+
+/// Keeps what `actor` has begun to write in `conversation`; a blank text or none forgets it. The other devices are told.
 ///
 /// # Errors
 /// [`DomainError::NotFound`] for who is no member, [`DomainError::Validation`] for a text that is too long for a message.
@@ -24,20 +46,8 @@ pub async fn set(
 ) -> Result<()> {
     let membership = ctx.store.find_membership(conversation, actor).await?;
     membership.active()?;
-    let draft = draft.filter(|text| !text.trim().is_empty());
-    let most = ctx.limits.max_message_bytes;
-    if draft.as_ref().is_some_and(|text| text.len() > most) {
-        return Err(DomainError::invalid(
-            "draft",
-            format!("must have at most {most} bytes"),
-        ));
-    }
-    if draft.as_ref().is_some_and(|text| text.contains('\0')) {
-        return Err(DomainError::invalid(
-            "draft",
-            "must not contain the character U+0000",
-        ));
-    }
+    let draft = draft.filter(|text| !is_blank(text));
+    check(ctx, draft.as_ref())?;
     let place = Place::Conversation(conversation.clone());
     let change = Change::Draft(draft.clone());
     let marked = ctx.store.mark(place, actor, change).await?;

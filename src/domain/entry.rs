@@ -11,6 +11,8 @@ use chat_sdk::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::patch::Patch;
+
 /// Whose log an entry stands in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Owner {
@@ -251,6 +253,9 @@ pub struct MessageCreated {
     /// How many replies its thread has with it; there only in a thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_reply_count: Option<u32>,
+    /// Whether its thread has replies with an end, itself included; then the replies that are left have to be counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_thread_expiring: bool,
     /// Those who were online when it mentioned `@here`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub here: Vec<UserId>,
@@ -341,9 +346,9 @@ pub struct MessageEdit {
     pub message_id: MessageId,
     /// Its text from now on.
     pub content: String,
-    /// The host's own data from now on; `None` leaves it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
+    /// What becomes of the host's own data.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub metadata: Patch<Metadata>,
     /// The message's number, where only those see it who were members then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use chat_sdk::text::{self, Shape};
 use serde::{Deserialize, Serialize};
 
 /// A fault of one field of the input.
@@ -144,6 +145,19 @@ impl Faults {
     /// Notes a fault of `field`.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<Cow<'static, str>>) {
         self.0.push(FieldError::new(field, message));
+    }
+
+    /// Notes what is wrong with a name or text of `field`; see [`text::fault`].
+    pub fn text(
+        &mut self,
+        field: impl Into<String>,
+        text: Option<&String>,
+        shape: Shape,
+        max_chars: usize,
+    ) {
+        if let Some(fault) = text.and_then(|text| text::fault(text, shape, max_chars)) {
+            self.add(field, fault);
+        }
     }
 
     /// `Ok` without faults.

@@ -1,6 +1,6 @@
 //! Members of a conversation: joining, leaving, adding, removing, roles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chat_sdk::{
     ConversationId, ConversationType, Participant, Preferences, Role, Timestamp, UserId,
@@ -13,6 +13,7 @@ use super::{
     entry::{Body, ConversationSnapshot, ParticipantChange, ParticipantsJoined, ParticipantsLeft},
     error::{DomainError, Faults, Result},
     page::{Page, PageRequest},
+    patch::Patch,
     state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
     users,
 };
@@ -56,15 +57,25 @@ pub async fn add(
     );
     faults.into_result()?;
     users::check_known(ctx, "userIds", &user_ids).await?;
-    let unique: Vec<UserId> = user_ids
-        .iter()
-        .cloned()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    for chunk in unique.chunks(USERS_PER_ENTRY) {
+    let unique: BTreeSet<UserId> = user_ids.into_iter().collect();
+    let unique: Vec<UserId> = unique.into_iter().collect();
+    // Only those who are no members take room, and the first entry is refused unless there is room for all.
+    let mut new = unique.clone();
+    if unique.len() > USERS_PER_ENTRY {
+        let members = ctx.store.find_participants(conversation, &unique).await?;
+        let members: HashSet<UserId> = members.into_iter().map(|member| member.user_id).collect();
+        new.retain(|id| !members.contains(id));
+    }
+    if new.is_empty() {
+        // The writer says whether the caller may add anybody.
+        new.extend(unique.first().cloned());
+    }
+    let mut following = new.len();
+    for chunk in new.chunks(USERS_PER_ENTRY) {
+        following -= chunk.len();
         let command = Command::AddParticipants {
             user_ids: chunk.to_vec(),
+            following: u32::try_from(following).unwrap_or(u32::MAX),
             role,
             max_members: ctx.limits.max_group_members,
         };
@@ -154,6 +165,15 @@ pub async fn change_role(
         .ok_or_else(no_participant)
 }
 
+/// How much room there must be for users who are added.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// How many more users the same request adds later.
+    pub following: u32,
+    /// How many members the conversation may have.
+    pub max_members: u32,
+}
+
 pub(super) fn check_join(
     state: &ConversationState,
     actor: Option<&UserId>,
@@ -184,7 +204,7 @@ pub(super) fn check_add(
     actor: Option<&UserId>,
     user_ids: &[UserId],
     role: Role,
-    max_members: u32,
+    room: Room,
 ) -> Result<Decision> {
     let (fields, standing) = access::member(state, actor)?;
     check_not_direct(fields)?;
@@ -198,7 +218,8 @@ pub(super) fn check_add(
     if new.is_empty() {
         return Ok(Decision::Nothing);
     }
-    check_room(fields, new.len(), max_members)?;
+    let wanted = new.len() + room.following as usize;
+    check_room(fields, wanted, room.max_members)?;
     Ok(joined(state, fields, new, role))
 }
 
@@ -253,14 +274,6 @@ pub async fn change_preferences(
     conversation: &ConversationId,
     patch: PreferencesPatch,
 ) -> Result<Preferences> {
-    let mut faults = Faults::default();
-    let now = Timestamp::now();
-    faults.when(
-        patch.muted_until.value().is_some_and(|until| *until <= now),
-        "mutedUntil",
-        "must lie in the future",
-    );
-    faults.into_result()?;
     let command = Command::ChangePreferences(patch);
     ctx.append(Request::new(
         conversation.clone(),
@@ -276,14 +289,26 @@ pub(super) fn check_preferences(
     state: &ConversationState,
     actor: Option<&UserId>,
     patch: &PreferencesPatch,
+    at: Timestamp,
 ) -> Result<Decision> {
     let (fields, _) = access::member(state, actor)?;
     let actor = actor.ok_or_else(DomainError::no_user)?;
     let member = state
         .active_member(actor)
         .ok_or_else(DomainError::no_conversation)?;
-    let before = member.shown_preferences(fields.last_message_seq);
-    let after = changed(before.clone(), patch.clone());
+    let before = member.shown_preferences(fields.last_message_seq, at);
+    let mut patch = patch.clone();
+    if let Patch::Set(until) = patch.muted_until
+        && until <= at
+    {
+        // A client may send back what it read while that still muted.
+        if member.preferences.muted_until != Some(until) {
+            return Err(DomainError::invalid("mutedUntil", "must lie in the future"));
+        }
+        patch.muted = Some(false);
+        patch.muted_until = Patch::Keep;
+    }
+    let after = changed(before.clone(), patch);
     if after == before {
         return Ok(Decision::Nothing);
     }

@@ -28,6 +28,18 @@ impl<T> Patch<T> {
         }
     }
 
+    /// What a field that always has a value is set to, if it does not stay; cleared, it has its default.
+    pub fn or_default(self) -> Option<T>
+    where
+        T: Default,
+    {
+        match self {
+            Self::Keep => None,
+            Self::Clear => Some(T::default()),
+            Self::Set(value) => Some(value),
+        }
+    }
+
     /// Does to `field` what this says.
     pub fn apply(self, field: &mut Option<T>) {
         match self {

@@ -115,12 +115,13 @@ pub async fn list(
     Ok((shown.reactions, page))
 }
 
-/// The one spelling of an emoji: with or without the variation selector it is the same. A shortcode is taken as it is.
+/// The one spelling of an emoji: with or without a variation selector, of text or of emoji presentation, it is the same. A shortcode is taken as it is.
 ///
 /// # Errors
 /// [`DomainError::Validation`] for a text that is neither.
 pub fn canonical(text: &str) -> Result<String> {
-    if let Some(emoji) = emojis::get(text) {
+    let emoji = emojis::get(text).or_else(|| emojis::get(&without_selectors(text)?));
+    if let Some(emoji) = emoji {
         return Ok(emoji.as_str().to_owned());
     }
     let name = text
@@ -139,6 +140,22 @@ pub fn canonical(text: &str) -> Result<String> {
         "emoji",
         "must be one emoji, or a :shortcode: of at most 64 letters, digits, _, - and +",
     ))
+}
+
+/// `text` without its variation selectors; `None` if one of them follows no character that it could select a form of.
+fn without_selectors(text: &str) -> Option<String> {
+    let is_selector = |c: char| matches!(c, '\u{fe0e}' | '\u{fe0f}');
+    let mut plain = String::with_capacity(text.len());
+    let mut before = None;
+    for c in text.chars() {
+        if !is_selector(c) {
+            plain.push(c);
+        } else if before.is_none_or(is_selector) {
+            return None;
+        }
+        before = Some(c);
+    }
+    Some(plain)
 }
 
 pub(super) fn check_add(
@@ -261,10 +278,27 @@ mod tests {
 
     #[test]
     fn an_emoji_has_one_spelling() {
-        assert_eq!(
-            canonical("\u{2764}").ok(),
-            canonical("\u{2764}\u{fe0f}").ok()
-        );
+        for emoji in [
+            "\u{2764}\u{fe0f}",
+            "👍",
+            "\u{2600}",
+            "🏳️‍🌈",
+            "👁️‍🗨️",
+            "1\u{fe0f}\u{20e3}",
+        ] {
+            let spelling = canonical(emoji).ok();
+            assert!(spelling.is_some(), "{emoji}");
+            let plain = emoji.replace('\u{fe0f}', "");
+            let first = emoji.chars().next().expect("not empty").to_string();
+            let rest = plain.strip_prefix(&first).expect("it begins with it");
+            for other in [
+                plain.clone(),
+                format!("{first}\u{fe0e}{rest}"),
+                format!("{first}\u{fe0f}{rest}"),
+            ] {
+                assert_eq!(canonical(&other).ok(), spelling, "{other}");
+            }
+        }
         for good in ["👍", "👍🏽", "👨‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪", ":party_parrot:", ":+1:"]
         {
             assert!(canonical(good).is_ok(), "{good}");
@@ -274,7 +308,22 @@ mod tests {
     #[test]
     fn what_is_no_emoji_is_refused() {
         for bad in [
-            "", "a", "1", "👍👍", "👍 ", "::", ":a b:", ":$where:", ":a.b:", "🇩", "<b>",
+            "",
+            "a",
+            "1",
+            "👍👍",
+            "👍 ",
+            "::",
+            ":a b:",
+            ":$where:",
+            ":a.b:",
+            "🇩",
+            "<b>",
+            "1\u{fe0e}",
+            "\u{fe0e}",
+            "\u{fe0e}👍",
+            "👍\u{fe0e}\u{fe0e}",
+            "❤\u{fe0e}\u{fe0f}",
         ] {
             assert!(canonical(bad).is_err(), "{bad}");
         }

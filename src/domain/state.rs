@@ -111,11 +111,19 @@ impl Member {
         self.preferences.hidden && last_message_seq <= self.hidden_at
     }
 
-    /// The member's own settings as they are shown: hidden only as long as that has an effect.
-    pub fn shown_preferences(&self, last_message_seq: u64) -> Preferences {
-        Preferences {
+    /// The member's own settings at `now`: hidden and muted only as long as that has an effect.
+    pub fn shown_preferences(&self, last_message_seq: u64, now: Timestamp) -> Preferences {
+        let preferences = Preferences {
             hidden: self.hides(last_message_seq),
             ..self.preferences.clone()
+        };
+        match preferences.muted_until {
+            Some(until) if until <= now => Preferences {
+                muted: false,
+                muted_until: None,
+                ..preferences
+            },
+            _ => preferences,
         }
     }
 
@@ -234,6 +242,8 @@ pub struct MessageState {
     pub edit_seq: u64,
     /// How many replies its thread has.
     pub reply_count: u32,
+    /// Whether some of them have an end.
+    pub has_expiring_replies: bool,
     /// Whether it is pinned.
     pub is_pinned: bool,
     /// How many users reacted, and the first of them, by emoji.
@@ -262,6 +272,7 @@ impl MessageState {
                 if let Some(count) = reply.thread_reply_count {
                     self.reply_count = count;
                 }
+                self.has_expiring_replies |= reply.is_thread_expiring;
             }
             Body::MessageUpdated(edit) if edit.message_id == self.id => self.edit_seq = entry.seq,
             Body::MessageDeleted(removal) if removal.message_id == self.id => {

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use chat_sdk::{Timestamp, User, UserId};
+use chat_sdk::{
+    Timestamp, User, UserId,
+    text::{self, Shape},
+};
 use futures_util::{StreamExt, stream};
 
 use super::{
@@ -21,6 +24,8 @@ use super::{
 pub const MAX_BATCH: usize = 1000;
 /// The most characters of a name, an e-mail address or a role.
 const MAX_TEXT: usize = 320;
+/// The most characters of a query for a name.
+const MAX_QUERY: usize = 100;
 /// The most characters of a role.
 const MAX_ROLE: usize = 100;
 /// The most roles of a user.
@@ -170,20 +175,27 @@ pub async fn get(ctx: &Context, user: &UserId) -> Result<User> {
         .ok_or_else(DomainError::no_user)
 }
 
-/// Users whose name or id begins with `query`, regardless of case.
+/// The key that a search for names looks for. Notes a query that is blank or too long.
+pub(super) fn check_query(query: &str, faults: &mut Faults) -> String {
+    let query = query.trim();
+    let key = text::search_key(query);
+    faults.when(
+        key.is_empty() || query.chars().count() > MAX_QUERY,
+        "q",
+        "must have 1 to 100 characters, one of them visible",
+    );
+    key
+}
+
+/// Users whose name, a word of it or whose id begins with `query`; see [`text::search_key`] for what counts as the same.
 ///
 /// # Errors
 /// [`DomainError::Validation`] for an empty or long query.
 pub async fn search(ctx: &Context, query: &str, request: &PageRequest) -> Result<Page<User>> {
-    let query = query.trim().to_lowercase();
     let mut faults = Faults::default();
-    faults.when(
-        !(1..=100).contains(&query.chars().count()),
-        "q",
-        "must have 1 to 100 characters",
-    );
+    let key = check_query(query, &mut faults);
     faults.into_result()?;
-    ctx.store.find_user_page(&query, request).await
+    ctx.store.find_user_page(&key, request).await
 }
 
 /// Changes the caller's own profile.
@@ -192,7 +204,7 @@ pub async fn search(ctx: &Context, query: &str, request: &PageRequest) -> Result
 /// [`DomainError::Validation`] for every fault.
 pub async fn change(ctx: &Context, user: &UserId, patch: ProfilePatch) -> Result<User> {
     let mut faults = Faults::default();
-    check_text("name", patch.name.value(), &mut faults);
+    faults.text("name", patch.name.value(), Shape::Line, MAX_TEXT);
     check_url("avatarUrl", patch.avatar_url.value(), &mut faults);
     check_metadata(patch.metadata.value(), &mut faults);
     faults.into_result()?;
@@ -250,8 +262,7 @@ pub(super) fn unknown(field: &str) -> DomainError {
 
 /// What a token tells of a user whom nobody has synced, less what does not fit: a token is no form that its bearer could correct.
 pub fn fitting(profile: Profile) -> Profile {
-    let fits =
-        |text: &String, most| text.chars().count() <= most && !text.chars().any(char::is_control);
+    let fits = |text: &String, most| text::fault(text, Shape::Line, most).is_none();
     Profile {
         name: profile.name.filter(|name| fits(name, MAX_TEXT)),
         avatar_url: profile
@@ -269,33 +280,19 @@ pub fn fitting(profile: Profile) -> Profile {
 
 fn check_profile(profile: &Profile) -> Result<()> {
     let mut faults = Faults::default();
-    check_text("name", profile.name.as_ref(), &mut faults);
+    faults.text("name", profile.name.as_ref(), Shape::Line, MAX_TEXT);
     check_url("avatarUrl", profile.avatar_url.as_ref(), &mut faults);
-    check_text("email", profile.email.as_ref(), &mut faults);
+    faults.text("email", profile.email.as_ref(), Shape::Line, MAX_TEXT);
     faults.when(
         profile.roles.len() > MAX_ROLES,
         "roles",
         "must have at most 50 items",
     );
     for (index, role) in profile.roles.iter().enumerate() {
-        faults.when(
-            !(1..=MAX_ROLE).contains(&role.chars().count()),
-            format!("roles[{index}]"),
-            "must have 1 to 100 characters",
-        );
+        faults.text(format!("roles[{index}]"), Some(role), Shape::Line, MAX_ROLE);
     }
     check_metadata(profile.metadata.as_ref(), &mut faults);
     faults.into_result()
-}
-
-fn check_text(field: &'static str, text: Option<&String>, faults: &mut Faults) {
-    faults.when(
-        text.is_some_and(|text| {
-            !(1..=MAX_TEXT).contains(&text.chars().count()) || text.chars().any(char::is_control)
-        }),
-        field,
-        "must have 1 to 320 characters, none of them a control character",
-    );
 }
 
 pub(super) fn check_ensure(

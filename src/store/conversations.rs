@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chat_sdk::{Conversation, ConversationId, Message, Timestamp, UserId};
+use chat_sdk::{Conversation, ConversationId, Message, Timestamp, UserId, text::search_key};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
 use super::{
     Store, bounded,
-    documents::{ConversationDocument, ParticipantDocument, name_key, number},
+    documents::{ConversationDocument, ParticipantDocument, number},
     facets::StoredMessage,
 };
 use crate::domain::{
@@ -86,7 +86,9 @@ impl Listed {
         Self {
             conversation: Conversation {
                 my_role: Some(member.role),
-                preferences: Some(member.shown_preferences(fields.last_message_seq)),
+                preferences: Some(
+                    member.shown_preferences(fields.last_message_seq, Timestamp::now()),
+                ),
                 ..noun(document)
             },
             fields,
@@ -384,7 +386,7 @@ impl Store {
             .await
     }
 
-    /// Public conversations whose name begins with `prefix`, regardless of case, by name.
+    /// Public conversations of whose name the key begins with `prefix`, by key.
     ///
     /// # Errors
     /// [`DomainError::Validation`] for an unknown cursor.
@@ -395,11 +397,10 @@ impl Store {
     ) -> Result<Page<Conversation>> {
         #[derive(Deserialize)]
         struct Position(String, String);
-        let prefix = name_key(prefix);
         let mut filter = doc! {
             "type": "public",
             "isDeleted": false,
-            "nameKey": { "$gte": prefix.as_str(), "$lt": format!("{prefix}\u{10ffff}") },
+            "nameKey": { "$gte": prefix, "$lt": format!("{prefix}\u{10ffff}") },
         };
         let cursor = [("after", &request.after), ("before", &request.before)]
             .into_iter()
@@ -430,7 +431,7 @@ impl Store {
         .await?;
         let conversations: Vec<Conversation> = documents.iter().map(noun).collect();
         Ok(Page::cut(conversations, request.limit, |conversation| {
-            let name = name_key(conversation.name.as_deref().unwrap_or_default());
+            let name = search_key(conversation.name.as_deref().unwrap_or_default());
             let position = serde_json::json!([name, conversation.id]);
             BASE64_URL_SAFE_NO_PAD.encode(position.to_string())
         }))

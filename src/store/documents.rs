@@ -5,13 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use chat_sdk::{
     ConversationId, ConversationType, EventId, EventType, Features, HistoryVisibility, Preferences,
     Role, Timestamp, UserId,
+    text::{search_key, words},
 };
 use mongodb::bson::{
     self, DateTime, RawDocument, RawDocumentBuf, Timestamp as ClusterTime, cstr, rawdoc,
 };
 use serde::{Deserialize, Serialize};
 
-use super::facets::{DeletedFacet, EditFacet, Facets, PinnedFacet, ReactionsFacet, RepliesFacet};
+use super::facets::{
+    DeletedFacet, EditFacet, Facets, MetadataFacet, PinnedFacet, ReactionsFacet, RepliesFacet,
+};
 use crate::domain::{
     DomainError,
     entry::{Body, Entry, Owner, Profile, Settings},
@@ -109,6 +112,8 @@ pub struct LogDocument {
     #[serde(default)]
     edit: Option<EditFacet>,
     #[serde(default)]
+    edit_metadata: Option<MetadataFacet>,
+    #[serde(default)]
     deleted: Option<DeletedFacet>,
     #[serde(default)]
     pinned: Option<PinnedFacet>,
@@ -143,6 +148,7 @@ impl LogDocument {
     pub fn into_facets(self) -> Facets {
         Facets {
             edit: self.edit,
+            edit_metadata: self.edit_metadata,
             deleted: self.deleted,
             pinned: self.pinned,
             replies: self.replies,
@@ -204,9 +210,18 @@ fn body(kind: EventType, data: &RawDocument) -> bson::error::Result<Body> {
     })
 }
 
-/// A name as it is searched and sorted by.
-pub fn name_key(name: &str) -> String {
-    name.trim().to_lowercase()
+/// The keys by which a user is found: of the name, its words, and the id.
+pub fn user_keys(id: &UserId, name: Option<&str>) -> Vec<String> {
+    let mut keys = vec![search_key(id.as_str())];
+    if let Some(name) = name {
+        let name = search_key(name);
+        keys.extend(words(&name).map(str::to_owned));
+        keys.push(name);
+    }
+    keys.retain(|key| !key.is_empty());
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 /// A conversation's document.
@@ -222,7 +237,7 @@ pub struct ConversationDocument {
     #[serde(rename = "type")]
     kind: ConversationType,
     name: Option<String>,
-    /// The name in lower case, for finding public conversations by it.
+    /// The key of the name, for finding public conversations by it.
     name_key: Option<String>,
     avatar_url: Option<String>,
     metadata: Option<chat_sdk::Metadata>,
@@ -252,7 +267,7 @@ impl ConversationDocument {
             applied: 0,
             kind: fields.kind,
             name: fields.settings.name.clone(),
-            name_key: fields.settings.name.as_ref().map(|name| name_key(name)),
+            name_key: fields.settings.name.as_deref().map(search_key),
             avatar_url: fields.settings.avatar_url.clone(),
             metadata: fields.settings.metadata.clone(),
             history_visibility: fields.settings.history_visibility,
@@ -378,7 +393,7 @@ pub struct UserDocument {
     #[serde(default, skip_serializing)]
     pub applied: i64,
     profile: Profile,
-    /// Name, its words, and id in lower case, for finding users by their beginning.
+    /// See [`user_keys`].
     search_keys: Vec<String>,
     updated_at: DateTime,
     is_deleted: bool,
@@ -390,17 +405,10 @@ pub struct UserDocument {
 impl UserDocument {
     /// The document of a state.
     pub fn new(id: UserId, fields: &UserFields) -> Self {
-        let mut search_keys = Vec::new();
-        if !fields.is_deleted {
-            search_keys.push(id.as_str().to_lowercase());
-            if let Some(name) = &fields.profile.name {
-                let name = name.to_lowercase();
-                search_keys.extend(name.split_whitespace().map(str::to_owned));
-                search_keys.push(name);
-            }
-            search_keys.sort();
-            search_keys.dedup();
-        }
+        let search_keys = match fields.is_deleted {
+            true => Vec::new(),
+            false => user_keys(&id, fields.profile.name.as_deref()),
+        };
         Self {
             id,
             applied: 0,
@@ -450,6 +458,7 @@ mod tests {
                 client_message_id: Some("c1".to_owned()),
                 request_hash: None,
                 thread_reply_count: None,
+                is_thread_expiring: false,
                 here: Vec::new(),
                 silent: false,
                 forwarded_from: None,

@@ -128,7 +128,10 @@ impl Store {
             self.log
                 .update_one(
                     doc! { "_id": event.as_str(), "edit": { "$exists": true } },
-                    doc! { "$set": { "edit.content": "" }, "$unset": { "edit.metadata": "" } },
+                    doc! {
+                        "$set": { "edit.content": "" },
+                        "$unset": { "edit.metadata": "", "editMetadata.metadata": "" },
+                    },
                 )
                 .into_future(),
         )

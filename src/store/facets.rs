@@ -20,6 +20,13 @@ pub struct Facets {
     /// The text it has now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<EditFacet>,
+    /// The host's own data that it has now, if an edit changed that.
+    #[serde(
+        default,
+        rename = "editMetadata",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub edit_metadata: Option<MetadataFacet>,
     /// Its deletion, or its return.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<DeletedFacet>,
@@ -48,11 +55,21 @@ pub struct EditFacet {
     pub seq: i64,
     /// The text.
     pub content: String,
-    /// The host's own data, where an edit changed it.
+    /// The host's own data, as an earlier version stored it; [`MetadataFacet`] is newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
+    metadata: Option<Metadata>,
     /// When.
     pub at: DateTime,
+}
+
+/// The host's own data of a message since an edit changed it. It is written apart from the text, so that neither of two edits at once undoes the other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetadataFacet {
+    /// The entry that changed it.
+    pub seq: i64,
+    /// The data; `None` if the edit removed it.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
 }
 
 /// A message's deletion, or that it is back.
@@ -96,8 +113,15 @@ pub struct RepliesFacet {
     pub seq: i64,
     /// When it came.
     pub at: DateTime,
-    /// How many there are.
+    /// How many there are, those whose time is over among them.
     pub count: i64,
+    /// Whether some of them have an end.
+    #[serde(
+        default,
+        rename = "hasExpiring",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub has_expiring: bool,
 }
 
 /// Reactions to a message with one emoji.
@@ -125,9 +149,15 @@ impl Facets {
                 self.edit = Some(EditFacet {
                     seq: number(seq),
                     content,
-                    metadata,
+                    metadata: None,
                     at: date(at),
                 });
+                if !metadata.is_keep() {
+                    self.edit_metadata = Some(MetadataFacet {
+                        seq: number(seq),
+                        metadata: metadata.value().cloned(),
+                    });
+                }
             }
             Facet::Deleted {
                 seq,
@@ -165,11 +195,17 @@ impl Facets {
                     is_pinned,
                 });
             }
-            Facet::Replies { seq, at, count } => {
+            Facet::Replies {
+                seq,
+                at,
+                count,
+                has_expiring,
+            } => {
                 self.replies = Some(RepliesFacet {
                     seq: number(seq),
                     at: date(at),
                     count: i64::from(count),
+                    has_expiring,
                 });
             }
             Facet::Reactions {
@@ -192,6 +228,7 @@ impl Facets {
     fn newest_seq(&self) -> u64 {
         let single = [
             self.edit.as_ref().map(|facet| facet.seq),
+            self.edit_metadata.as_ref().map(|facet| facet.seq),
             self.deleted.as_ref().map(|facet| facet.seq),
             self.pinned.as_ref().map(|facet| facet.seq),
             self.replies.as_ref().map(|facet| facet.seq),
@@ -307,16 +344,46 @@ impl StoredMessage {
         self.created.thread_id.as_ref()
     }
 
+    /// Whether replies in its thread have an end: then those that are left have to be counted.
+    pub(super) fn has_expiring_replies(&self) -> bool {
+        let replies = self.facets.replies.as_ref();
+        replies.is_some_and(|replies| replies.has_expiring)
+    }
+
     /// The number of the newest reply in its thread, if there is one.
     pub fn last_reply_seq(&self) -> Option<u64> {
         let replies = self.facets.replies.as_ref();
         replies.map(|replies| replies.seq.unsigned_abs())
     }
 
-    /// The host's own data of its latest edit, if that named any.
-    pub fn edited_metadata(&self) -> Option<Metadata> {
+    /// The entry that last edited it; 0 if none did.
+    pub fn edit_seq(&self) -> u64 {
         let edit = self.facets.edit.as_ref();
-        edit.and_then(|edit| edit.metadata.clone())
+        edit.map_or(0, |edit| edit.seq.unsigned_abs())
+    }
+
+    /// The text that it has, or had before it was deleted.
+    pub fn content(&self) -> &str {
+        let edit = self.facets.edit.as_ref();
+        edit.map_or(&self.created.content, |edit| &edit.content)
+    }
+
+    /// The host's own data that it has, or had before it was deleted.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        match &self.facets.edit_metadata {
+            Some(changed) => changed.metadata.as_ref(),
+            None => self
+                .earlier_edit_metadata()
+                .or(self.created.metadata.as_ref()),
+        }
+    }
+
+    /// Metadata that an earlier version stored with the text of an edit: the next edit would overwrite it.
+    pub fn earlier_edit_metadata(&self) -> Option<&Metadata> {
+        match (&self.facets.edit, &self.facets.edit_metadata) {
+            (Some(edit), None) => edit.metadata.as_ref(),
+            _ => None,
+        }
     }
 
     /// Whether it is deleted now.
@@ -345,10 +412,11 @@ impl StoredMessage {
 
     /// What brings it back when it is deleted.
     pub fn into_restored(self) -> MessageRestored {
-        let edit_seq = self.facets.edit.as_ref().map_or(0, |edit| edit.seq);
+        let edit_seq = self.edit_seq();
         let message = Self {
             facets: Facets {
                 edit: self.facets.edit,
+                edit_metadata: self.facets.edit_metadata,
                 ..Facets::default()
             },
             ..self
@@ -356,7 +424,7 @@ impl StoredMessage {
         .into_view();
         MessageRestored {
             message_id: message.id,
-            edit_seq: edit_seq.unsigned_abs(),
+            edit_seq,
             content: message.content,
             attachments: message.attachments,
             mentions: message.mentions,
@@ -374,6 +442,10 @@ impl StoredMessage {
             is_expired: facets.deletion().is_some_and(|facet| facet.is_expired),
             expires_at: self.created.expires_at.map(Timestamp::as_millis),
             edit_seq: facets.edit.map_or(0, |edit| edit.seq.unsigned_abs()),
+            has_expiring_replies: facets
+                .replies
+                .as_ref()
+                .is_some_and(|replies| replies.has_expiring),
             reply_count: facets.replies.map_or(0, |replies| count(replies.count)),
             is_pinned: facets.pinned.is_some_and(|pinned| pinned.is_pinned),
             reactions: facets
@@ -397,24 +469,23 @@ impl StoredMessage {
 
     /// The message as the contract shows it. Whether the reader has reacted is left open.
     pub fn into_view(self) -> chat_sdk::Message {
+        let metadata = self.metadata().cloned();
         let mut message = self.created;
+        message.metadata = metadata;
         let facets = self.facets;
         let is_deleted = facets.deletion().is_some();
         if let Some(replies) = facets.replies {
             message.reply_count = u32::try_from(replies.count).unwrap_or(u32::MAX);
             message.last_reply_at = Some(moment(replies.at));
         }
-        if let Some(pinned) = facets
-            .pinned
-            .filter(|pinned| pinned.is_pinned && !is_deleted)
-        {
+        if let Some(pinned) = facets.pinned.filter(|pinned| pinned.is_pinned) {
             message.pinned_at = Some(moment(pinned.at));
             message.pinned_by = pinned.by;
         }
         let mut reactions: Vec<(i64, ReactionSummary)> = facets
             .reactions
             .into_iter()
-            .filter(|(_, facet)| facet.count > 0 && !is_deleted)
+            .filter(|(_, facet)| facet.count > 0)
             .map(|(emoji, facet)| {
                 let summary = ReactionSummary {
                     emoji,
@@ -430,21 +501,13 @@ impl StoredMessage {
         message.reactions = reactions.into_iter().map(|(_, summary)| summary).collect();
         if let Some(edit) = facets.edit {
             message.content = edit.content;
-            if edit.metadata.is_some() {
-                message.metadata = edit.metadata;
-            }
             message.is_edited = true;
             message.updated_at = moment(edit.at);
         }
         if let Some(deleted) = facets.deleted {
             message.updated_at = message.updated_at.max(moment(deleted.at));
             if is_deleted {
-                message.content = String::new();
-                message.attachments = Vec::new();
-                message.metadata = None;
-                message.mentions = Vec::new();
-                message.forwarded_from = None;
-                message.is_deleted = true;
+                message.make_tombstone();
             }
         }
         message

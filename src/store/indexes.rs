@@ -230,7 +230,9 @@ impl Store {
                 "unfinished",
             )])
             .await?;
-        self.epoch().await
+        let epoch = self.epoch().await?;
+        self.renew_search_keys().await?;
+        Ok(epoch)
     }
 
     /// Drops an index that an earlier version made, if it is there.

@@ -6,12 +6,13 @@ use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
     Collection, Database,
-    bson::{Document, doc},
+    bson::{DateTime, Document, doc},
 };
+use serde::Deserialize;
 
 use super::{
     Store, bounded,
-    documents::{LogDocument, number},
+    documents::{LogDocument, moment, number},
     facets::{Facets, StoredMessage},
     log::Unavailable,
 };
@@ -350,18 +351,74 @@ impl Store {
         viewer: Option<&UserId>,
     ) -> Result<Vec<Message>> {
         let mut views = Vec::with_capacity(messages.len());
+        let mut roots = Vec::new();
         for mut message in messages {
             if let Some(seq) = as_of
                 && message.changed_after(seq)
             {
                 message.facets = self.read_facets(&message.id, seq).await?;
             }
+            if message.has_expiring_replies() {
+                roots.push(message.id.clone());
+            }
             views.push(message.into_view());
+        }
+        if !roots.is_empty() {
+            self.count_replies(&mut views, &roots, as_of).await?;
         }
         if let Some(viewer) = viewer {
             self.mark_own_reactions(&mut views, viewer).await?;
         }
         Ok(views)
+    }
+
+    /// Shows at `roots` the replies whose time is not over, as of number `as_of`.
+    async fn count_replies(
+        &self,
+        views: &mut [Message],
+        roots: &[MessageId],
+        as_of: Option<u64>,
+    ) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Replies {
+            #[serde(rename = "_id")]
+            root: MessageId,
+            count: i64,
+            at: DateTime,
+        }
+        let ids: Vec<&str> = roots.iter().map(MessageId::as_str).collect();
+        let left = doc! { "$match": {
+            "data.threadId": { "$in": ids },
+            "seq": { "$lte": number(as_of.unwrap_or(u64::MAX)) },
+            "type": "message.created",
+            "deleted.isExpired": { "$ne": true },
+            "data.expiresAt": { "$not": { "$lte": Timestamp::now().as_millis() } },
+        } };
+        let counted = doc! { "$group": {
+            "_id": "$data.threadId", "count": { "$sum": 1_i64 }, "at": { "$max": "$at" },
+        } };
+        let found: Vec<Replies> = bounded(async {
+            self.log
+                .aggregate([left, counted])
+                .hint(mongodb::options::Hint::Name("threads".to_owned()))
+                .with_type::<Replies>()
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        let mut found: HashMap<MessageId, Replies> = found
+            .into_iter()
+            .map(|replies| (replies.root.clone(), replies))
+            .collect();
+        for view in views.iter_mut().filter(|view| roots.contains(&view.id)) {
+            let left = found.remove(&view.id);
+            view.reply_count = left.as_ref().map_or(0, |replies| {
+                u32::try_from(replies.count).unwrap_or(u32::MAX)
+            });
+            view.last_reply_at = left.map(|replies| moment(replies.at));
+        }
+        Ok(())
     }
 
     async fn mark_own_reactions(&self, views: &mut [Message], viewer: &UserId) -> Result<()> {
@@ -449,7 +506,12 @@ impl Store {
         }];
         let edits = doc! { "data.messageId": message.id.as_str(), "type": "message.updated" };
         for entry in self.read_changes(edits, as_of).await? {
-            if let Body::MessageUpdated(edit) = entry.body {
+            // An edit of the metadata alone made no new text.
+            if let Body::MessageUpdated(edit) = entry.body
+                && versions
+                    .last()
+                    .is_none_or(|newest| newest.content != edit.content)
+            {
                 versions.push(Version {
                     at: entry.at,
                     content: edit.content,

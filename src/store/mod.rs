@@ -23,6 +23,7 @@ mod relay;
 mod resume;
 mod retention;
 mod scheduled;
+mod search_keys;
 mod settled;
 mod users;
 

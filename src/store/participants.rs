@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chat_sdk::{ConversationId, ConversationType, Participant, Preferences, UserId};
+use chat_sdk::{ConversationId, ConversationType, Participant, Preferences, Timestamp, UserId};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 
@@ -52,7 +52,7 @@ impl Membership {
     pub fn preferences(&self) -> Result<Preferences> {
         let member = self.active()?;
         let (fields, _) = self.living()?;
-        Ok(member.shown_preferences(fields.last_message_seq))
+        Ok(member.shown_preferences(fields.last_message_seq, Timestamp::now()))
     }
 
     /// Whether the conversation is a direct one.

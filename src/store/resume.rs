@@ -15,6 +15,7 @@ use super::{
 use crate::domain::{
     Result,
     entry::{Body, Entry},
+    patch::Patch,
 };
 
 /// From where on entries of a conversation are missing.
@@ -258,7 +259,7 @@ fn forget_text(body: &mut Body) {
         }
         Body::MessageUpdated(edit) => {
             edit.content.clear();
-            edit.metadata = None;
+            edit.metadata = Patch::Keep;
         }
         Body::MessageRestored(restored) => {
             restored.content.clear();

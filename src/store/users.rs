@@ -67,7 +67,7 @@ impl Store {
         Ok(found.into_iter().map(|id| id.id).collect())
     }
 
-    /// Users of whom a search key begins with `prefix` (lower case), by id.
+    /// Users of whom a search key begins with `prefix`, by id.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].

@@ -11,6 +11,7 @@ use crate::{
         DomainError, Result,
         messages::{self, Draft},
         page::{Page, PageRequest},
+        patch::Patch,
         reactions, receipts,
         scheduled::{self, Placed},
     },
@@ -76,8 +77,10 @@ struct Send {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Edit {
     message_id: MessageId,
-    content: String,
-    metadata: Option<Metadata>,
+    #[serde(default)]
+    content: Patch<String>,
+    #[serde(default)]
+    metadata: Patch<Metadata>,
 }
 
 #[derive(Deserialize)]
@@ -267,9 +270,13 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
             message_fields(&sent.message)
         }
         "message:edit" => {
-            let edit: Edit = parse(data)?;
-            let message =
-                messages::edit(ctx, user, &edit.message_id, edit.content, edit.metadata).await?;
+            let Edit {
+                message_id,
+                content,
+                metadata,
+            } = parse(data)?;
+            let edit = messages::Edit { content, metadata };
+            let message = messages::edit(ctx, user, &message_id, edit).await?;
             message_fields(&message)
         }
         "message:delete" => {

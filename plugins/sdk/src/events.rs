@@ -252,6 +252,9 @@ pub struct MessageUpdated {
     /// The host's own data, where the edit changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
+    /// True if the edit removed the host's own data; else absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_metadata_cleared: Option<bool>,
     /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
     /// at that number sees neither the message nor this.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ mod openapi;
 pub mod patterns;
 pub mod plugin;
 pub mod scheduled;
+pub mod text;
 mod time;
 mod trace;
 

@@ -290,6 +290,21 @@ pub struct Message {
     pub updated_at: Timestamp,
 }
 
+impl Message {
+    /// Takes away what a deleted message does not show.
+    pub fn make_tombstone(&mut self) {
+        self.content = String::new();
+        self.attachments = Vec::new();
+        self.metadata = None;
+        self.mentions = Vec::new();
+        self.forwarded_from = None;
+        self.pinned_at = None;
+        self.pinned_by = None;
+        self.reactions = Vec::new();
+        self.is_deleted = true;
+    }
+}
+
 /// A conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]

@@ -256,8 +256,8 @@ pub const COMMANDS: &[CommandRow] = &[
     ),
     (
         "message:edit",
-        "Change a message's text.",
-        &[("messageId", true), ("content", true), ("metadata", false)],
+        "Change a message's text, metadata or both.",
+        &[("messageId", true), ("content", false), ("metadata", false)],
         &["message"],
     ),
     (

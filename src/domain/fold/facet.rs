@@ -2,7 +2,10 @@
 
 use chat_sdk::{MessageId, Metadata, Timestamp, UserId};
 
-use crate::domain::entry::{Body, Entry};
+use crate::domain::{
+    entry::{Body, Entry},
+    patch::Patch,
+};
 
 /// A part of a message that changes on its own; the entry's number guards it.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +16,8 @@ pub enum Facet {
         seq: u64,
         /// The text.
         content: String,
-        /// The host's own data, where the edit changed it.
-        metadata: Option<Metadata>,
+        /// What becomes of the host's own data.
+        metadata: Patch<Metadata>,
         /// When.
         at: Timestamp,
     },
@@ -55,6 +58,8 @@ pub enum Facet {
         at: Timestamp,
         /// How many there are with it.
         count: u32,
+        /// Whether some of them have an end.
+        has_expiring: bool,
     },
     /// Reactions to it with one emoji.
     Reactions {
@@ -85,7 +90,9 @@ impl Facet {
     /// What is overwritten as a whole: of two changes with the same key and message the later one counts.
     pub fn key(&self) -> (u8, &str) {
         match self {
-            Self::Edited { .. } => (0, ""),
+            // An edit that leaves the metadata alone does not stand for one that changes it.
+            Self::Edited { metadata, .. } if metadata.is_keep() => (0, ""),
+            Self::Edited { .. } => (5, ""),
             Self::Deleted { .. } | Self::Restored { .. } => (1, ""),
             Self::Pinned { .. } => (2, ""),
             Self::Replies { .. } => (3, ""),
@@ -104,6 +111,7 @@ pub fn facet_of(entry: &Entry) -> Option<(MessageId, Facet)> {
                 seq,
                 at,
                 count: message.thread_reply_count?,
+                has_expiring: message.is_thread_expiring,
             },
         ),
         Body::MessageUpdated(edit) => (

@@ -1,49 +1,114 @@
 //! What becomes of a message that was sent: edited, deleted, brought back.
 
-use chat_sdk::{Message, MessageId, Metadata, UserId};
+use chat_sdk::{Message, MessageId, MessageType, Metadata, UserId};
 
 use super::{
     access_message,
-    draft::{check_content, check_metadata},
+    draft::{check_content, check_metadata, is_empty},
     get,
 };
-use crate::domain::{
-    Context,
-    command::{Command, Request},
-    entry::{MessageEdit, MessageRemoval},
-    error::{DomainError, Faults, Result},
+use crate::{
+    domain::{
+        Context,
+        command::{Command, Request, WantedEdit},
+        entry::{MessageEdit, MessageRemoval},
+        error::{DomainError, Faults, Result},
+        patch::Patch,
+    },
+    store::StoredMessage,
 };
 
-/// Changes a message's text. Only its sender may.
+/// How often an edit that keeps the text is tried again after it met another edit.
+const EDIT_ATTEMPTS: usize = 5;
+
+/// A change of a message. What is left out stays.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Edit {
+    /// Its text.
+    pub content: Patch<String>,
+    /// The host's own data.
+    pub metadata: Patch<Metadata>,
+}
+
+/// Changes a message's text, metadata or both to whatever could be sent. An edit that changes nothing is no edit. Only its sender may.
 ///
 /// # Errors
-/// [`DomainError::NotFound`], [`DomainError::Forbidden`], [`DomainError::Conflict`] for a deleted one.
+/// [`DomainError::NotFound`], [`DomainError::Forbidden`], [`DomainError::Conflict`] for a deleted one, [`DomainError::Validation`] for every fault.
 pub async fn edit(
     ctx: &Context,
     actor: &UserId,
     message: &MessageId,
-    content: String,
-    metadata: Option<Metadata>,
+    edit: Edit,
 ) -> Result<Message> {
     let mut faults = Faults::default();
-    check_content(ctx, &content, false, &mut faults);
-    check_metadata(metadata.as_ref(), &mut faults);
+    faults.when(
+        edit.content.is_keep() && edit.metadata.is_keep(),
+        "content",
+        "or metadata must be given",
+    );
+    check_content(
+        ctx,
+        edit.content.value().map_or("", String::as_str),
+        &mut faults,
+    );
+    check_metadata(edit.metadata.value(), &mut faults);
     faults.into_result()?;
-    let stored = access_message(ctx, actor, message).await?;
-    let edit = MessageEdit {
-        message_id: message.clone(),
-        content,
-        // An edit replaces the one before, so it carries on what that one said.
-        metadata: metadata.or_else(|| stored.edited_metadata()),
-        message_seq: None,
+    let mut attempt = 1;
+    loop {
+        let stored = access_message(ctx, actor, message).await?;
+        let wanted = wanted_edit(&stored, edit.clone())?;
+        let may_meet_another = wanted.keeps_content && !stored.is_deleted();
+        let request = Request::new(
+            stored.conversation_id.clone(),
+            Some(actor.clone()),
+            Command::EditMessage(wanted),
+        );
+        match ctx.append(request).await {
+            Err(DomainError::Conflict(_)) if may_meet_another && attempt < EDIT_ATTEMPTS => {
+                attempt += 1;
+            }
+            outcome => {
+                outcome?;
+                return get(ctx, actor, message).await;
+            }
+        }
+    }
+}
+
+/// The edit of `stored` that `edit` amounts to.
+fn wanted_edit(stored: &StoredMessage, edit: Edit) -> Result<WantedEdit> {
+    let keeps_content = edit.content.is_keep();
+    let content = match edit.content {
+        Patch::Keep => stored.content().to_owned(),
+        Patch::Clear => String::new(),
+        Patch::Set(content) => content,
     };
-    ctx.append(Request::new(
-        stored.conversation_id.clone(),
-        Some(actor.clone()),
-        Command::EditMessage(edit),
-    ))
-    .await?;
-    get(ctx, actor, message).await
+    let sent = stored.as_sent();
+    let may_be_empty = sent.kind == MessageType::Custom || !sent.attachments.is_empty();
+    // The writer refuses to edit a deleted message, whose text may be gone.
+    if !keeps_content && !may_be_empty && !stored.is_deleted() && is_empty(&content) {
+        return Err(DomainError::invalid("content", "must not be empty"));
+    }
+    let is_metadata_same = match &edit.metadata {
+        Patch::Keep => true,
+        patch => patch.value() == stored.metadata(),
+    };
+    let is_unchanged = is_metadata_same && content == stored.content();
+    let metadata = match (edit.metadata, stored.earlier_edit_metadata()) {
+        (Patch::Keep, Some(earlier)) => Patch::Set(earlier.clone()),
+        (metadata, _) => metadata,
+    };
+    Ok(WantedEdit {
+        edit: MessageEdit {
+            message_id: stored.id.clone(),
+            content,
+            metadata,
+            message_seq: None,
+        },
+        read_edit_seq: stored.edit_seq(),
+        keeps_content,
+        is_unchanged,
+    })
 }
 
 /// Deletes a message; a tombstone keeps its place. Its sender may, and an admin or owner.

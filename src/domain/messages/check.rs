@@ -6,8 +6,8 @@ use super::{as_no_message, deleted, not_of_conversation};
 use crate::domain::{
     access,
     audience::Audience,
-    command::Decision,
-    entry::{Body, MessageCreated, MessageEdit, MessageRemoval, MessageRestored},
+    command::{Decision, WantedEdit},
+    entry::{Body, MessageCreated, MessageRemoval, MessageRestored},
     error::{DomainError, Result},
     state::{ConversationState, MessageState},
 };
@@ -47,6 +47,7 @@ pub(in crate::domain) fn check_send(
             return Err(deleted());
         }
         message.thread_reply_count = Some(root.reply_count + 1);
+        message.is_thread_expiring = root.has_expiring_replies || message.expires_at.is_some();
     }
     Ok(Decision::Append(Body::MessageCreated(Box::new(message))))
 }
@@ -55,7 +56,7 @@ pub(in crate::domain) fn check_edit(
     state: &ConversationState,
     actor: Option<&UserId>,
     target: Option<&MessageState>,
-    edit: &MessageEdit,
+    wanted: &WantedEdit,
 ) -> Result<Decision> {
     access::member(state, actor).map_err(as_no_message)?;
     let target = in_conversation(state, target)?;
@@ -68,7 +69,14 @@ pub(in crate::domain) fn check_edit(
         return Err(deleted());
     }
     access::not_blocked(state, actor)?;
-    Ok(Decision::Append(Body::MessageUpdated(edit.clone())))
+    let is_as_read = target.edit_seq == wanted.read_edit_seq;
+    if wanted.is_unchanged && is_as_read {
+        return Ok(Decision::Nothing);
+    }
+    if wanted.keeps_content && !is_as_read {
+        return Err(changed_meanwhile());
+    }
+    Ok(Decision::Append(Body::MessageUpdated(wanted.edit.clone())))
 }
 
 pub(in crate::domain) fn check_delete(
@@ -113,13 +121,15 @@ pub(in crate::domain) fn check_restore(
         return Err(DomainError::no_message());
     }
     if target.edit_seq != restored.edit_seq {
-        return Err(DomainError::Conflict(
-            "The message was changed meanwhile; try again.".into(),
-        ));
+        return Err(changed_meanwhile());
     }
     Ok(Decision::Append(Body::MessageRestored(Box::new(
         restored.clone(),
     ))))
+}
+
+fn changed_meanwhile() -> DomainError {
+    DomainError::Conflict("The message was changed meanwhile; try again.".into())
 }
 
 pub(in crate::domain) fn in_conversation<'a>(

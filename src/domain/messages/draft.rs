@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
-use chat_sdk::{Attachment, ForwardedFrom, MessageId, MessageType, Metadata, Timestamp, UserId};
+use chat_sdk::{
+    Attachment, ForwardedFrom, MessageId, MessageType, Metadata, Timestamp, UserId,
+    text::{self, Shape},
+};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::domain::{
     Context,
@@ -25,6 +27,8 @@ pub const MENTION_HERE: &str = "@here";
 pub const MAX_MENTIONS: usize = 100;
 /// The most characters of a `clientMessageId`.
 pub const MAX_CLIENT_MESSAGE_ID: usize = 128;
+/// The most characters of an attachment's name or media type.
+const MAX_ATTACHMENT_TEXT: usize = 255;
 /// The most bytes of an encoded event (128 KiB) less what its envelope may take: what a message's own parts may add up to.
 const MAX_ENCODED_BYTES: usize = 120 * 1024;
 
@@ -83,6 +87,7 @@ pub(in crate::domain) fn created(draft: Draft, request_hash: Option<String>) -> 
         client_message_id: draft.client_message_id,
         request_hash,
         thread_reply_count: None,
+        is_thread_expiring: false,
         here: Vec::new(),
         silent: draft.silent,
         forwarded_from: draft.forwarded_from,
@@ -107,7 +112,12 @@ pub(in crate::domain) fn check_draft(
         "ttlSeconds",
         "must be between 1 and 31622400, which is a year",
     );
-    check_content(ctx, &draft.content, may_be_empty, &mut faults);
+    check_content(ctx, &draft.content, &mut faults);
+    faults.when(
+        !may_be_empty && is_empty(&draft.content),
+        "content",
+        "must not be empty",
+    );
     faults.when(
         draft.kind == Some(MessageType::System) && actor.is_some(),
         "type",
@@ -122,6 +132,13 @@ pub(in crate::domain) fn check_draft(
         check_url(format!("attachments[{index}].url"), Some(url), &mut faults);
         let field = format!("attachments[{index}].thumbnailUrl");
         check_url(field, thumbnail, &mut faults);
+        for (field, text) in [
+            ("name", &attachment.name),
+            ("mimeType", &attachment.mime_type),
+        ] {
+            let field = format!("attachments[{index}].{field}");
+            faults.text(field, text.as_ref(), Shape::Line, MAX_ATTACHMENT_TEXT);
+        }
     }
     if draft.mentions.len() > MAX_MENTIONS {
         let message = format!("must have at most {MAX_MENTIONS} items");
@@ -136,14 +153,7 @@ pub(in crate::domain) fn check_draft(
         );
     }
     check_metadata(draft.metadata.as_ref(), &mut faults);
-    if let Some(id) = &draft.client_message_id {
-        let length = id.chars().count();
-        faults.when(
-            !(1..=MAX_CLIENT_MESSAGE_ID).contains(&length) || id.chars().any(char::is_control),
-            "clientMessageId",
-            "must have 1 to 128 characters, none of them a control character",
-        );
-    }
+    check_client_message_id(draft.client_message_id.as_deref(), &mut faults);
     let attachment_bytes: usize = draft.attachments.iter().map(attachment_len).sum();
     faults.when(
         // JSON escapes can make a text up to six times longer; the event must still fit.
@@ -166,12 +176,12 @@ fn json_len(text: &str) -> usize {
     serde_json::to_string(text).map_or(usize::MAX, |text| text.len())
 }
 
-pub(super) fn check_content(ctx: &Context, content: &str, may_be_empty: bool, faults: &mut Faults) {
-    faults.when(
-        !may_be_empty && content.trim().is_empty(),
-        "content",
-        "must not be empty",
-    );
+/// Whether a text has nothing to read: only custom messages and those with attachments may have such a one.
+pub(super) fn is_empty(content: &str) -> bool {
+    text::is_blank(content)
+}
+
+pub(super) fn check_content(ctx: &Context, content: &str, faults: &mut Faults) {
     let most = ctx.limits.max_message_bytes;
     if content.len() > most {
         faults.add("content", format!("must have at most {most} bytes"));
@@ -183,6 +193,19 @@ pub(super) fn check_content(ctx: &Context, content: &str, may_be_empty: bool, fa
     );
 }
 
+/// Notes a `clientMessageId` that cannot be one.
+pub(super) fn check_client_message_id(id: Option<&str>, faults: &mut Faults) {
+    let is_id = |id: &str| {
+        (1..=MAX_CLIENT_MESSAGE_ID).contains(&id.chars().count())
+            && !id.chars().any(char::is_control)
+    };
+    faults.when(
+        id.is_some_and(|id| !is_id(id)),
+        "clientMessageId",
+        "must have 1 to 128 characters, none of them a control character",
+    );
+}
+
 /// Notes metadata that is too large.
 pub(in crate::domain) fn check_metadata(metadata: Option<&Metadata>, faults: &mut Faults) {
     faults.when(
@@ -190,38 +213,4 @@ pub(in crate::domain) fn check_metadata(metadata: Option<&Metadata>, faults: &mu
         "metadata",
         "must have at most 16 KiB as JSON",
     );
-}
-
-/// A short digest of everything that makes two drafts the same message.
-pub(in crate::domain) fn request_hash(draft: &Draft) -> String {
-    let mut digest = Sha256::new();
-    let mut part = |text: &str| {
-        digest.update((text.len() as u64).to_le_bytes());
-        digest.update(text);
-    };
-    part(&draft.content);
-    part(&format!("{:?}", draft.kind.unwrap_or_default()));
-    for attachment in &draft.attachments {
-        part(&serde_json::to_string(attachment).unwrap_or_default());
-    }
-    part(draft.reply_to.as_ref().map_or("", MessageId::as_str));
-    part(draft.thread_id.as_ref().map_or("", MessageId::as_str));
-    for user in &draft.mentions {
-        part(user.as_str());
-    }
-    if draft.silent || draft.ttl_seconds.is_some() || draft.forwarded_from.is_some() {
-        part(&format!("{} {:?}", draft.silent, draft.ttl_seconds));
-        part(&format!("{:?}", draft.forwarded_from));
-    }
-    if let Some(metadata) = &draft.metadata {
-        part(&serde_json::to_string(metadata).unwrap_or_default());
-    }
-    let digest = digest.finalize();
-    let mut text = String::with_capacity(24);
-    for byte in &digest[..12] {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
-        }
-    }
-    text
 }

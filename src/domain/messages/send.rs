@@ -1,12 +1,15 @@
 //! Sending: to a conversation, to a user, in the host's name, and on to other conversations.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chat_sdk::{ConversationId, ForwardedFrom, Message, MessageId, MessageType, Timestamp, UserId};
 
 use super::{
-    Draft, MENTION_HERE, check_draft, created, deleted, get, not_of_conversation, request_hash,
-    view,
+    Draft, MENTION_HERE, check_draft, created, deleted,
+    draft::check_client_message_id,
+    get, not_of_conversation, other_message,
+    repeat::{Earlier, earlier_or, find_earlier, forward_hash},
+    request_hash, sent_earlier,
 };
 use crate::domain::{
     Context, blocks, catalogue,
@@ -42,12 +45,7 @@ pub async fn send(
     conversation: &ConversationId,
     draft: Draft,
 ) -> Result<Sent> {
-    if draft.reply_to.is_some() {
-        check_quote(ctx, actor, conversation, &draft).await?;
-    }
-    let mut request = send_request(ctx, Some(actor), conversation, draft)?;
-    name_those_here(ctx, conversation, &mut request).await?;
-    sent(ctx, ctx.append(request).await?).await
+    send_as(ctx, Some(actor), conversation, draft).await
 }
 
 /// Sends a message in no user's name, as the host: its sender is `system`.
@@ -59,18 +57,68 @@ pub async fn send_as_host(
     conversation: &ConversationId,
     draft: Draft,
 ) -> Result<Sent> {
-    if let Some(quoted) = &draft.reply_to {
-        check_draft(ctx, None, &draft)?;
-        ctx.store
+    send_as(ctx, None, conversation, draft).await
+}
+
+async fn send_as(
+    ctx: &Context,
+    actor: Option<&UserId>,
+    conversation: &ConversationId,
+    draft: Draft,
+) -> Result<Sent> {
+    let is_repeatable = draft.client_message_id.is_some();
+    let hash = is_repeatable.then(|| request_hash(&draft));
+    submit(ctx, actor, conversation, draft, hash).await
+}
+
+/// Sends `draft`, of which `hash` tells a repetition from another message.
+async fn submit(
+    ctx: &Context,
+    actor: Option<&UserId>,
+    conversation: &ConversationId,
+    draft: Draft,
+    hash: Option<String>,
+) -> Result<Sent> {
+    if let Err(refusal) = check_now(ctx, actor, conversation, &draft).await {
+        // It may have been sent when nothing spoke against it.
+        let repeatable = draft.client_message_id.as_deref().zip(hash.as_deref());
+        return earlier_or(ctx, conversation, actor, repeatable, refusal).await;
+    }
+    let message = created(draft, hash);
+    let mut request = Request::new(
+        conversation.clone(),
+        actor.cloned(),
+        Command::SendMessage(Box::new(message)),
+    );
+    if actor.is_some() {
+        name_those_here(ctx, conversation, &mut request).await?;
+    }
+    sent(ctx, ctx.append(request).await?).await
+}
+
+/// Checks what the writer does not check: the draft by itself, and what it quotes.
+async fn check_now(
+    ctx: &Context,
+    actor: Option<&UserId>,
+    conversation: &ConversationId,
+    draft: &Draft,
+) -> Result<()> {
+    check_draft(ctx, actor, draft)?;
+    let Some(quoted) = &draft.reply_to else {
+        return Ok(());
+    };
+    match actor {
+        Some(actor) => check_quote(ctx, actor, conversation, draft).await,
+        None => ctx
+            .store
             .find_message(quoted)
             .await?
             .filter(|message| {
                 message.conversation_id == *conversation && !message.is_gone(Timestamp::now())
             })
-            .ok_or_else(|| not_of_conversation("replyTo"))?;
+            .map(drop)
+            .ok_or_else(|| not_of_conversation("replyTo")),
     }
-    let request = send_request(ctx, None, conversation, draft)?;
-    sent(ctx, ctx.append(request).await?).await
 }
 
 async fn sent(ctx: &Context, outcome: Outcome) -> Result<Sent> {
@@ -85,7 +133,7 @@ async fn sent(ctx: &Context, outcome: Outcome) -> Result<Sent> {
                 .find_message(&entry.id.to_message_id())
                 .await?
                 .ok_or_else(DomainError::no_message)?;
-            view(ctx, stored, None, entry.actor.as_ref()).await?
+            sent_earlier(ctx, stored, entry.actor.as_ref()).await?
         }
         (Body::MessageCreated(body), false) => catalogue::message(&entry, body),
         _ => {
@@ -107,7 +155,6 @@ pub(in crate::domain) async fn check_quote(
     conversation: &ConversationId,
     draft: &Draft,
 ) -> Result<()> {
-    check_draft(ctx, Some(actor), draft)?;
     let Some(quoted) = &draft.reply_to else {
         return Ok(());
     };
@@ -158,8 +205,7 @@ pub async fn send_direct(
     let conversation = conversations::direct_id(actor, receiver);
     match send(ctx, actor, &conversation, draft.clone()).await {
         Err(DomainError::NotFound(_)) => {
-            users::check_known(ctx, "receiverId", std::slice::from_ref(receiver)).await?;
-            blocks::check_may_start(ctx, actor, receiver, "receiverId").await?;
+            check_may_begin(ctx, actor, receiver, &draft).await?;
             conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
             send(ctx, actor, &conversation, draft).await
         }
@@ -167,23 +213,28 @@ pub async fn send_direct(
     }
 }
 
-fn send_request(
+/// Checks whether `draft` can begin a direct conversation that is not there yet, before it is made.
+pub(in crate::domain) async fn check_may_begin(
     ctx: &Context,
-    actor: Option<&UserId>,
-    conversation: &ConversationId,
-    draft: Draft,
-) -> Result<Request> {
-    check_draft(ctx, actor, &draft)?;
-    let request_hash = draft
-        .client_message_id
-        .is_some()
-        .then(|| request_hash(&draft));
-    let message = created(draft, request_hash);
-    Ok(Request::new(
-        conversation.clone(),
-        actor.cloned(),
-        Command::SendMessage(Box::new(message)),
-    ))
+    actor: &UserId,
+    receiver: &UserId,
+    draft: &Draft,
+) -> Result<()> {
+    if receiver == actor {
+        return Err(DomainError::invalid(
+            "receiverId",
+            "must be another user than the sender",
+        ));
+    }
+    users::check_known(ctx, "receiverId", std::slice::from_ref(receiver)).await?;
+    blocks::check_may_start(ctx, actor, receiver, "receiverId").await?;
+    // A conversation without messages has none to quote or to reply to.
+    for (field, message) in [("replyTo", &draft.reply_to), ("threadId", &draft.thread_id)] {
+        if message.is_some() {
+            return Err(not_of_conversation(field));
+        }
+    }
+    Ok(())
 }
 
 /// Sends a message on to other conversations, at most [`MAX_FORWARDS`], with its text, files, metadata and end. With `client_message_id` it can be
@@ -199,20 +250,96 @@ pub async fn forward(
     conversations: &[ConversationId],
     client_message_id: Option<String>,
 ) -> Result<Vec<Message>> {
+    check_forward(conversations, client_message_id.as_deref())?;
+    let hash = client_message_id.is_some().then(|| forward_hash(message));
+    let earlier = forwarded_earlier(
+        ctx,
+        actor,
+        conversations,
+        client_message_id.as_deref().zip(hash.as_deref()),
+    )
+    .await?;
+    let mut new = Vec::new();
+    for (index, conversation) in conversations.iter().enumerate() {
+        if !earlier.contains_key(conversation) {
+            new.push((index, conversation));
+        }
+    }
+    // Without a new one it is a repetition: what has become of the message since does not matter.
+    let draft = match new.is_empty() {
+        true => None,
+        false => {
+            let draft = forwarded(ctx, actor, message, client_message_id).await?;
+            check_draft(ctx, Some(actor), &draft)?;
+            check_targets(ctx, actor, &new).await?;
+            Some(draft)
+        }
+    };
+    let mut messages = Vec::with_capacity(conversations.len());
+    for conversation in conversations {
+        let sent = match (earlier.get(conversation), &draft) {
+            (Some(sent), _) => sent.clone(),
+            (None, Some(draft)) => {
+                submit(ctx, Some(actor), conversation, draft.clone(), hash.clone()).await?
+            }
+            (None, None) => return Err(DomainError::Internal("nothing to forward".into())),
+        };
+        messages.push(sent.message);
+    }
+    Ok(messages)
+}
+
+fn check_forward(conversations: &[ConversationId], client_message_id: Option<&str>) -> Result<()> {
     let mut faults = Faults::default();
     faults.when(
         !(1..=MAX_FORWARDS).contains(&conversations.len()),
         "conversationIds",
         format!("must name 1 to {MAX_FORWARDS} conversations"),
     );
-    faults.into_result()?;
-    let shown = get(ctx, actor, message).await?;
-    if shown.is_deleted {
-        return Err(deleted());
-    }
-    let mut faults = Faults::default();
     let mut seen = HashSet::new();
     for (index, conversation) in conversations.iter().enumerate() {
+        let is_repeated = !seen.insert(conversation);
+        let field = format!("conversationIds[{index}]");
+        faults.when(is_repeated, field, "repeats an earlier item");
+    }
+    check_client_message_id(client_message_id, &mut faults);
+    faults.into_result()
+}
+
+/// What an earlier request like this one sent, by conversation.
+///
+/// # Errors
+/// [`DomainError::Conflict`] if one of the conversations has another message under the `clientMessageId`: then nothing is sent to any.
+async fn forwarded_earlier(
+    ctx: &Context,
+    actor: &UserId,
+    conversations: &[ConversationId],
+    repeatable: Option<(&str, &str)>,
+) -> Result<HashMap<ConversationId, Sent>> {
+    let mut found = HashMap::new();
+    let Some((id, hash)) = repeatable else {
+        return Ok(found);
+    };
+    for conversation in conversations {
+        match find_earlier(ctx, conversation, Some(actor), id, hash).await {
+            Ok(Earlier::Same(sent)) => drop(found.insert(conversation.clone(), *sent)),
+            // The check of the conversations refuses one that is gone.
+            Ok(Earlier::None) | Err(DomainError::NotFound(_)) => {}
+            Ok(Earlier::Other) => return Err(other_message()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Notes every conversation that `actor` cannot forward to.
+async fn check_targets(
+    ctx: &Context,
+    actor: &UserId,
+    targets: &[(usize, &ConversationId)],
+) -> Result<()> {
+    let mut faults = Faults::default();
+    for (index, conversation) in targets {
         let field = format!("conversationIds[{index}]");
         let membership = ctx.store.find_membership(conversation, actor).await?;
         let is_blocked =
@@ -221,13 +348,23 @@ pub async fn forward(
             faults.add(field, "is no conversation of the caller");
         } else if is_blocked {
             faults.add(field, "is with a user who cannot be written to");
-        } else {
-            let is_repeated = !seen.insert(conversation);
-            faults.when(is_repeated, field, "repeats an earlier item");
         }
     }
-    faults.into_result()?;
-    let draft = Draft {
+    faults.into_result()
+}
+
+/// What a forward of `message` sends.
+async fn forwarded(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    client_message_id: Option<String>,
+) -> Result<Draft> {
+    let shown = get(ctx, actor, message).await?;
+    if shown.is_deleted {
+        return Err(deleted());
+    }
+    Ok(Draft {
         content: shown.content,
         kind: Some(match shown.kind {
             MessageType::Custom => MessageType::Custom,
@@ -243,11 +380,5 @@ pub async fn forward(
         // Sending it on does not make it outlive the end that its sender gave it.
         expires_at: shown.expires_at,
         ..Draft::default()
-    };
-    let mut messages = Vec::with_capacity(conversations.len());
-    for conversation in conversations {
-        let sent = send(ctx, actor, conversation, draft.clone()).await?;
-        messages.push(sent.message);
-    }
-    Ok(messages)
+    })
 }

@@ -18,6 +18,7 @@ use std::{
 
 use chat_sdk::{
     ChosenStatus, ConversationId, EventType, Presence, PresenceStatus, Timestamp, UserId,
+    text::{Shape, is_blank},
 };
 use serde::{Deserialize, Serialize};
 
@@ -128,15 +129,9 @@ pub async fn set_status(
     status: ChosenStatus,
     text: Option<String>,
 ) -> Result<Chosen> {
-    let text = text.filter(|text| !text.is_empty());
+    let text = text.filter(|text| !is_blank(text));
     let mut faults = Faults::default();
-    faults.when(
-        text.as_ref().is_some_and(|text| {
-            text.chars().count() > MAX_TEXT || text.chars().any(char::is_control)
-        }),
-        "text",
-        "must have at most 200 characters, none of them a control character",
-    );
+    faults.text("text", text.as_ref(), Shape::Line, MAX_TEXT);
     faults.into_result()?;
     let chosen = Chosen {
         status,

@@ -5,9 +5,9 @@ use chat_sdk::Timestamp;
 use super::Scheduled;
 use crate::{
     domain::{
-        Context, blocks,
+        Context,
         error::{DomainError, Faults, Result},
-        messages, users,
+        messages,
     },
     store::StoredMessage,
 };
@@ -62,21 +62,5 @@ pub(super) async fn check_may_begin(ctx: &Context, scheduled: &Scheduled) -> Res
     let Some(receiver) = &scheduled.receiver else {
         return Err(DomainError::no_conversation());
     };
-    if *receiver == scheduled.sender {
-        return Err(DomainError::invalid(
-            "receiverId",
-            "must be another user than the sender",
-        ));
-    }
-    users::check_known(ctx, "receiverId", std::slice::from_ref(receiver)).await?;
-    blocks::check_may_start(ctx, &scheduled.sender, receiver, "receiverId").await?;
-    for (field, message) in [
-        ("replyTo", &scheduled.draft.reply_to),
-        ("threadId", &scheduled.draft.thread_id),
-    ] {
-        if message.is_some() {
-            return Err(messages::not_of_conversation(field));
-        }
-    }
-    Ok(())
+    messages::check_may_begin(ctx, &scheduled.sender, receiver, &scheduled.draft).await
 }

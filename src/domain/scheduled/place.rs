@@ -73,7 +73,7 @@ async fn place(
     draft: Draft,
     send_at: Timestamp,
 ) -> Result<Placed> {
-    messages::check_draft(ctx, Some(actor), &draft)?;
+    let refusal = messages::check_draft(ctx, Some(actor), &draft).err();
     let request_hash = draft
         .client_message_id
         .is_some()
@@ -95,9 +95,12 @@ async fn place(
         created_at: now,
         updated_at: now,
     };
-    // Before the time is looked at: by now it may be over, and the message sent.
+    // Before anything is refused: by now its time may be over, and the message sent.
     if let Some(earlier) = find_earlier(ctx, &scheduled).await? {
         return Ok(earlier);
+    }
+    if let Some(refusal) = refusal {
+        return Err(refusal);
     }
     check_time(send_at)?;
     check_sendable(ctx, &scheduled).await?;
@@ -131,11 +134,6 @@ async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed
     let Some(id) = &wanted.draft.client_message_id else {
         return Ok(None);
     };
-    let other = || {
-        DomainError::Conflict(
-            "This clientMessageId was used for another message in this conversation.".into(),
-        )
-    };
     // In this order: what is sent is in the log before it ceases to be scheduled.
     let waiting = ctx
         .store
@@ -148,7 +146,7 @@ async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed
     let sent = match waiting.is_none() || being_sent {
         true => {
             ctx.store
-                .find_message_under(&wanted.conversation, &wanted.sender, id)
+                .find_message_under(&wanted.conversation, Some(&wanted.sender), id)
                 .await?
         }
         false => None,
@@ -158,17 +156,17 @@ async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed
             && found.first_send_at == wanted.first_send_at;
         return match is_same {
             true => Ok(Some(Placed::Waiting(Box::new(found.into_view())))),
-            false => Err(other()),
+            false => Err(messages::other_message()),
         };
     }
     let Some((stored, request_hash)) = sent else {
         return Ok(None);
     };
     if request_hash != wanted.request_hash {
-        return Err(other());
+        return Err(messages::other_message());
     }
     Ok(Some(Placed::Sent(Box::new(Sent {
-        message: messages::view(ctx, stored, None, Some(&wanted.sender)).await?,
+        message: messages::sent_earlier(ctx, stored, Some(&wanted.sender)).await?,
         is_repeated: true,
     }))))
 }

@@ -131,6 +131,11 @@ impl Store {
                     { "$mergeObjects": ["$edit", { "content": "", "metadata": null }] },
                     "$$REMOVE",
                 ] },
+                "editMetadata": { "$cond": [
+                    { "$eq": [{ "$type": "$editMetadata" }, "object"] },
+                    { "$mergeObjects": ["$editMetadata", { "metadata": null }] },
+                    "$$REMOVE",
+                ] },
             } },
             doc! { "$unset": [
                 "data.attachments", "data.mentions", "data.here", "data.metadata", "data.forwardedFrom",

@@ -120,19 +120,20 @@ impl Store {
         .await
     }
 
-    /// The message that `sender` sent to `conversation` under a `clientMessageId`, with the hash of the request.
+    /// The message that `sender`, or the host in no user's name, sent to `conversation` under a `clientMessageId`, with the hash of the request.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
     pub async fn find_message_under(
         &self,
         conversation: &ConversationId,
-        sender: &UserId,
+        sender: Option<&UserId>,
         client_message_id: &str,
     ) -> Result<Option<(StoredMessage, Option<String>)>> {
         let filter = doc! {
             "conversationId": conversation.as_str(),
-            "actorId": sender.as_str(),
+            // Null finds what has no actor: the host's own.
+            "actorId": sender.map(UserId::as_str),
             "data.clientMessageId": client_message_id,
         };
         let Some(document) = bounded(self.log.find_one(filter).into_future()).await? else {

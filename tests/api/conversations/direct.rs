@@ -145,3 +145,18 @@ async fn its_members_never_change() {
         .expect(200);
     assert_eq!(changed["metadata"], json!({ "about": "tea" }));
 }
+
+#[tokio::test]
+async fn one_that_is_there_is_found_after_the_other_user_was_deleted() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let direct = service.direct(&alice, &bob).await;
+    service
+        .internal()
+        .delete("/api/users/bob")
+        .await
+        .expect(204);
+    let body = json!({ "type": "direct", "participantIds": ["bob"] });
+    let found = alice.post("/api/conversations", body).await.expect(200);
+    assert_eq!(found["id"], json!(direct));
+}

@@ -329,3 +329,48 @@ async fn the_host_manages_members_in_nobodys_name() {
         .collect();
     assert_eq!(actors, [true, false, false, false]);
 }
+
+#[tokio::test]
+async fn when_there_is_no_room_for_all_nobody_is_added() {
+    let service = Service::builder()
+        .env("MAX_GROUP_MEMBERS", "250")
+        .start()
+        .await;
+    let alice = service.user("alice").await;
+    let users: Vec<Value> = (0..260)
+        .map(|n| json!({ "externalUserId": format!("u{n:03}"), "name": "User" }))
+        .collect();
+    service
+        .internal()
+        .post("/api/users/sync/batch", json!({ "users": users }))
+        .await
+        .expect(200);
+    let group = service.group(&alice, &[]).await;
+    let path = format!("/api/conversations/{group}");
+    let participants = format!("{path}/participants");
+    let ids = |range: std::ops::Range<u32>| -> Vec<String> {
+        range.map(|n| format!("u{n:03}")).collect()
+    };
+    let count = async || alice.get(&path).await.expect(200)["participantCount"].clone();
+    alice
+        .post(&participants, json!({ "userIds": ids(0..260) }))
+        .await
+        .expect_error(409, "CONFLICT");
+    assert_eq!(count().await, 1);
+    // Those who are members already take no room.
+    alice
+        .post(&participants, json!({ "userIds": ids(0..150) }))
+        .await
+        .expect(201);
+    let added = alice
+        .post(&participants, json!({ "userIds": ids(0..249) }))
+        .await
+        .expect(201);
+    assert_eq!(added["participants"].as_array().map(Vec::len), Some(249));
+    assert_eq!(count().await, 250);
+    alice
+        .post(&participants, json!({ "userIds": ids(0..260) }))
+        .await
+        .expect_error(409, "CONFLICT");
+    assert_eq!(count().await, 250);
+}

@@ -213,3 +213,89 @@ async fn what_a_conversation_allows_is_set_switch_by_switch() {
         );
     }
 }
+
+/// The moment `millis` from now.
+fn in_millis(millis: i64) -> String {
+    let now = chat_sdk::Timestamp::now().as_millis();
+    chat_sdk::Timestamp::from_millis(now + millis).to_string()
+}
+
+#[tokio::test]
+async fn a_mute_ends_at_its_time_and_what_was_read_can_be_sent_back() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let group = service.group(&alice, &[]).await;
+    let path = format!("/api/conversations/{group}");
+    let me = format!("{path}/me");
+    let until = in_millis(1500);
+    let read = alice
+        .patch(&me, json!({ "mutedUntil": until, "pinned": true }))
+        .await
+        .expect(200);
+    assert_eq!(
+        read,
+        with(json!({ "muted": true, "mutedUntil": until, "pinned": true }))
+    );
+    assert_eq!(alice.patch(&me, read.clone()).await.expect(200), read);
+    let seq = async || alice.get(&path).await.expect(200)["seq"].clone();
+    let before = seq().await;
+    let over = with(json!({ "pinned": true }));
+    crate::support::eventually("it is muted no more", || async {
+        let conversation = alice.get(&path).await.expect(200);
+        (conversation["preferences"] == over).then_some(())
+    })
+    .await;
+    let listed = alice.get("/api/conversations").await.expect(200);
+    assert_eq!(listed["conversations"][0]["preferences"], over);
+    assert_eq!(
+        alice.patch(&me, read).await.expect(200),
+        over,
+        "it was right when it was read"
+    );
+    assert_eq!(seq().await, before, "nothing changed");
+    let answer = alice
+        .patch(&me, json!({ "mutedUntil": in_millis(-1000) }))
+        .await;
+    assert_eq!(
+        (answer.status, faults(&answer)),
+        (400, vec!["mutedUntil".to_owned()])
+    );
+    let all =
+        json!({ "pinned": true, "archived": true, "hidden": true, "notificationLevel": "none" });
+    alice.patch(&me, all).await.expect(200);
+    let null = json!({ "muted": null, "mutedUntil": null, "pinned": null, "archived": null, "hidden": null, "notificationLevel": null });
+    assert_eq!(
+        alice.patch(&me, null).await.expect(200),
+        plain(),
+        "null clears"
+    );
+    alice
+        .patch(&me, json!({ "pinned": true }))
+        .await
+        .expect(200);
+    // A mute without an end does not begin where the old one ended.
+    let muted = alice.patch(&me, json!({ "muted": true })).await.expect(200);
+    assert_eq!(muted, with(json!({ "muted": true, "pinned": true })));
+}
+
+#[tokio::test]
+async fn a_refused_change_keeps_no_draft() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let group = service.group(&alice, &[]).await;
+    let path = format!("/api/conversations/{group}");
+    let me = format!("{path}/me");
+    let wrong = json!({ "draft": "half", "mutedUntil": "2020-01-01T00:00:00.000Z" });
+    alice.patch(&me, wrong).await.expect(400);
+    let wrong = json!({ "draft": "x".repeat(16_385), "pinned": true });
+    let answer = alice.patch(&me, wrong).await;
+    assert_eq!(
+        (answer.status, faults(&answer)),
+        (400, vec!["draft".to_owned()])
+    );
+    let after = alice.get(&path).await.expect(200);
+    assert_eq!(
+        (after.get("draft"), &after["preferences"]),
+        (None, &plain())
+    );
+}

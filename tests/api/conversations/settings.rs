@@ -195,3 +195,32 @@ async fn what_always_has_a_value_is_not_cleared() {
     }
     assert_eq!(alice.get(&path).await.expect(200), before);
 }
+
+#[tokio::test]
+async fn what_was_read_can_be_sent_back() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let settings = json!({ "avatarUrl": "https://shop.example/a.png", "metadata": { "a": 1 }, "retentionSeconds": 86400 });
+    let group = service.group_with(&alice, &[&bob], settings).await;
+    let named = json!({ "type": "direct", "participantIds": ["bob"], "name": "Us", "historyVisibility": "joined" });
+    let direct = id(&alice.post("/api/conversations", named).await.expect(201));
+    for conversation in [group, direct] {
+        let path = format!("/api/conversations/{conversation}");
+        let read = alice.get(&path).await.expect(200);
+        let mut back = serde_json::Map::new();
+        for field in [
+            "name",
+            "avatarUrl",
+            "metadata",
+            "historyVisibility",
+            "features",
+            "retentionSeconds",
+        ] {
+            if let Some(value) = read.get(field) {
+                back.insert(field.to_owned(), value.clone());
+            }
+        }
+        let changed = alice.patch(&path, Value::Object(back)).await.expect(200);
+        assert_eq!(changed, read);
+    }
+}

@@ -148,3 +148,80 @@ async fn what_has_an_end_ends_with_all_its_copies() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_repeated_forward_does_not_depend_on_its_source() {
+    let group = Group::of_two().await;
+    let sends = [
+        json!({ "content": "to edit" }),
+        json!({ "content": "to delete" }),
+        json!({ "content": "to expire", "ttlSeconds": 2 }),
+        json!({ "content": "to lose" }),
+    ];
+    let own = group.service.group(&group.bob, &[]).await;
+    let other = group.service.group(&group.bob, &[&group.alice]).await;
+    let mut forwards = Vec::new();
+    for (index, body) in sends.into_iter().enumerate() {
+        let of = id(&group.alice.post(&group.messages, body).await.expect(201));
+        let to = json!({ "conversationIds": [own, other], "clientMessageId": format!("f{index}") });
+        let first = group.bob.post(&path(&of), to.clone()).await.expect(201);
+        forwards.push((of, to, first));
+    }
+    let source = |index: usize| format!("/api/messages/{}", forwards[index].0);
+    group
+        .alice
+        .patch(&source(0), json!({ "content": "edited" }))
+        .await
+        .expect(200);
+    group.alice.delete(&source(1)).await.expect(204);
+    eventually_within(Duration::from_secs(10), "it is over", || async {
+        let answer = group.alice.get(&source(2)).await;
+        (answer.status == 404).then_some(())
+    })
+    .await;
+    // Who cannot write to a target any more gets the first outcome, too.
+    let leave = format!("/api/conversations/{}/leave", group.id);
+    group.bob.post(&leave, Value::Null).await.expect(204);
+    for (index, (of, to, first)) in forwards.iter().enumerate() {
+        let again = group.bob.post(&path(of), to.clone()).await.expect(201);
+        for (again, first) in [0, 1].map(|n| (&again["messages"][n], &first["messages"][n])) {
+            assert_eq!(again["id"], first["id"], "{index}");
+            // A copy ends with its source.
+            if index != 2 {
+                assert_eq!(again, first, "{index}");
+            } else {
+                assert_eq!(again["content"], "", "{again}");
+            }
+        }
+    }
+    assert_eq!(group.bob.history(&own).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_forward_under_a_taken_id_sends_nothing_anywhere() {
+    let group = Group::of_two().await;
+    let of = id(&group.alice.say(&group.id, "news").await);
+    let one = group.service.group(&group.bob, &[]).await;
+    let two = group.service.group(&group.bob, &[]).await;
+    let taken = json!({ "content": "mine", "clientMessageId": "f" });
+    group
+        .bob
+        .post(&format!("/api/conversations/{two}/messages"), taken)
+        .await
+        .expect(201);
+    let to = json!({ "conversationIds": [one, two], "clientMessageId": "f" });
+    group
+        .bob
+        .post(&path(&of), to)
+        .await
+        .expect_error(409, "CONFLICT");
+    assert!(group.bob.history(&one).await.is_empty());
+    // What was forwarded in part goes on: the first outcome where there is one.
+    let to = json!({ "conversationIds": [one], "clientMessageId": "g" });
+    let first = group.bob.post(&path(&of), to).await.expect(201);
+    let to = json!({ "conversationIds": [one, two], "clientMessageId": "g" });
+    let both = group.bob.post(&path(&of), to).await.expect(201);
+    assert_eq!(both["messages"][0], first["messages"][0]);
+    assert_eq!(group.bob.history(&one).await.len(), 1);
+    assert_eq!(group.bob.history(&two).await.len(), 2);
+}

@@ -1,6 +1,7 @@
 //! `/api/messages` and `/api/conversations/{id}/messages`.
 
 mod change;
+mod edit;
 mod expiring;
 mod former_members;
 mod forward;

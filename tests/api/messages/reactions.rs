@@ -435,3 +435,30 @@ async fn reading_a_page_asks_for_reactions_only_where_the_answer_needs_them() {
     group.alice.get(&group.messages).await.expect(200);
     assert_eq!(reads.count().await, 1, "one read for the whole page");
 }
+
+#[tokio::test]
+async fn an_emoji_in_text_presentation_is_the_same_emoji() {
+    let group = Group::of_two().await;
+    let of = id(&group.alice.say(&group.id, "news").await);
+    let text_heart = "\u{2764}\u{fe0e}";
+    assert_eq!(
+        react(&group.bob, &of, text_heart).await,
+        json!([summary(RED_HEART, &["bob"], true)])
+    );
+    assert_eq!(
+        react(&group.alice, &of, RED_HEART).await,
+        json!([summary(RED_HEART, &["bob", "alice"], true)])
+    );
+    assert_eq!(
+        take_back(&group.bob, &of, text_heart).await,
+        json!([summary(RED_HEART, &["alice"], false)])
+    );
+    for bad in ["\u{fe0e}", "a\u{fe0e}", "\u{fe0e}\u{2764}"] {
+        let body = json!({ "emoji": bad });
+        let answer = group.alice.post(&path(&of, ""), body).await;
+        assert_eq!(
+            (answer.status, faults(&answer)),
+            (400, vec!["emoji".to_owned()])
+        );
+    }
+}

@@ -215,3 +215,103 @@ async fn who_left_meanwhile_is_told_so() {
         .expect_error(404, "NOT_FOUND");
     assert_eq!(group.alice.history(&group.id).await.len(), 1);
 }
+
+/// Sends `body` exactly as it is written.
+async fn send_text(group: &Group, body: &str) -> crate::support::Answer {
+    let json = "application/json";
+    group
+        .alice
+        .send(
+            reqwest::Method::POST,
+            &group.messages,
+            json,
+            Some(body.to_owned()),
+        )
+        .await
+}
+
+#[tokio::test]
+async fn one_body_written_in_several_ways_is_one_message() {
+    let group = Group::of_two().await;
+    let first =
+        r#"{"content":"a","clientMessageId":"c","metadata":{"n":1,"m":[2.5,{"x":1,"y":2}]}}"#;
+    let first = send_text(&group, first).await.expect(201);
+    for same in [
+        r#"{"metadata":{"m":[2.50,{"y":2.0,"x":1e0}],"n":1.0},"clientMessageId":"c","content":"a"}"#,
+        r#" { "content" : "\u0061", "clientMessageId" : "c", "metadata" : { "n" : 1, "m" : [ 25e-1, { "x" : 1, "y" : 2 } ] } } "#,
+        r#"{"content":"a","clientMessageId":"c","metadata":{"n":1,"m":[2.5,{"x":1,"y":2}]},"type":"text","silent":false,"mentions":[],"attachments":null,"replyTo":null}"#,
+    ] {
+        assert_eq!(send_text(&group, same).await.expect(200), first, "{same}");
+    }
+    let other =
+        r#"{"content":"a","clientMessageId":"c","metadata":{"n":1.5,"m":[2.5,{"x":1,"y":2}]}}"#;
+    send_text(&group, other).await.expect_error(409, "CONFLICT");
+    assert_eq!(group.bob.history(&group.id).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repetition_does_not_depend_on_what_became_of_what_it_names() {
+    let group = Group::of_two().await;
+    let ends = json!({ "content": "quoted", "ttlSeconds": 1 });
+    let quoted = id(&group.bob.post(&group.messages, ends).await.expect(201));
+    let root = id(&group.bob.say(&group.id, "root").await);
+    let quote = json!({ "content": "quote", "replyTo": quoted, "clientMessageId": "quote" });
+    let reply = json!({ "content": "reply", "threadId": root, "clientMessageId": "reply" });
+    let quote_sent = group.alice.post(&group.messages, quote.clone()).await;
+    let (quote_sent, reply_sent) = (
+        quote_sent.expect(201),
+        group
+            .alice
+            .post(&group.messages, reply.clone())
+            .await
+            .expect(201),
+    );
+    crate::support::eventually("the quoted message is over", || async {
+        let answer = group.bob.get(&format!("/api/messages/{quoted}")).await;
+        (answer.status == 404).then_some(())
+    })
+    .await;
+    group
+        .bob
+        .delete(&format!("/api/messages/{root}"))
+        .await
+        .expect(204);
+    let mut socket = group.alice.connect().await;
+    for (body, sent) in [(quote, quote_sent), (reply, reply_sent)] {
+        let again = group.alice.post(&group.messages, body.clone()).await;
+        assert_eq!(again.expect(200), sent);
+        let mut by_socket = body.clone();
+        by_socket["conversationId"] = json!(group.id);
+        let again = socket.ok("message:send", by_socket).await;
+        assert_eq!(again["message"], sent);
+        let mut other = body;
+        other["clientMessageId"] = json!("new");
+        let answer = group.alice.post(&group.messages, other).await;
+        assert!(matches!(answer.status, 400 | 409), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_left_gets_the_message_as_it_was_then() {
+    let group = Group::of_two().await;
+    let sent = group
+        .bob
+        .post(&group.messages, body("while in"))
+        .await
+        .expect(201);
+    let leave = format!("/api/conversations/{}/leave", group.id);
+    group.bob.post(&leave, Value::Null).await.expect(204);
+    // After that an owner deletes it.
+    group
+        .alice
+        .delete(&format!("/api/messages/{}", id(&sent)))
+        .await
+        .expect(204);
+    let again = group.bob.post(&group.messages, body("while in")).await;
+    assert_eq!(again.expect(200), sent);
+    group
+        .bob
+        .post(&group.messages, body("another"))
+        .await
+        .expect_error(404, "NOT_FOUND");
+}

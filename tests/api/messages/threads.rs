@@ -220,3 +220,55 @@ async fn only_what_the_sender_sees_here_can_be_quoted_or_replied_to() {
         (400, vec!["replyTo".to_owned()])
     );
 }
+
+#[tokio::test]
+async fn a_thread_does_not_count_replies_whose_time_is_over() {
+    let group = Group::of_two().await;
+    let root = id(&group.alice.say(&group.id, "root").await);
+    let stays = group.reply(&group.bob, &root, "stays").await;
+    let body = json!({ "content": "goes", "threadId": root, "ttlSeconds": 1 });
+    let goes = group.bob.post(&group.messages, body).await.expect(201);
+    let shown = message(&group.alice, &root).await;
+    assert_eq!(
+        (&shown["replyCount"], &shown["lastReplyAt"]),
+        (&json!(2), &goes["createdAt"])
+    );
+    crate::support::eventually("it is over", || async {
+        let answer = group
+            .alice
+            .get(&format!("/api/messages/{}", id(&goes)))
+            .await;
+        (answer.status == 404).then_some(())
+    })
+    .await;
+    for shown in [
+        message(&group.alice, &root).await,
+        group.alice.history(&group.id).await[0].clone(),
+    ] {
+        assert_eq!(
+            (&shown["replyCount"], &shown["lastReplyAt"]),
+            (&json!(1), &stays["createdAt"])
+        );
+    }
+    // A tombstone is counted, and so is what comes later.
+    group
+        .bob
+        .delete(&format!("/api/messages/{}", id(&stays)))
+        .await
+        .expect(204);
+    let later = group.reply(&group.alice, &root, "later").await;
+    let shown = message(&group.bob, &root).await;
+    assert_eq!(
+        (&shown["replyCount"], &shown["lastReplyAt"]),
+        (&json!(2), &later["createdAt"])
+    );
+    let other = id(&group.alice.say(&group.id, "other root").await);
+    let body = json!({ "content": "alone", "threadId": other, "ttlSeconds": 1 });
+    group.bob.post(&group.messages, body).await.expect(201);
+    crate::support::eventually("the thread is empty", || async {
+        let shown = message(&group.alice, &other).await;
+        (shown["replyCount"] == 0).then_some(shown)
+    })
+    .await;
+    assert_eq!(message(&group.alice, &other).await.get("lastReplyAt"), None);
+}

@@ -105,3 +105,49 @@ async fn a_repetition_is_recognised_even_of_the_first_message() {
             .all(|answer| matches!(answer.status, 200 | 201) && answer.json == answers[0].json)
     );
 }
+
+#[tokio::test]
+async fn a_refused_first_message_makes_no_conversation() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    let elsewhere = text(&alice.say(&group, "elsewhere").await, "id");
+    let mut socket = alice.connect().await;
+    let mut watcher = bob.connect().await;
+    let listed = bob.get("/api/conversations").await.expect(200);
+    let host = service.internal().acting_for("alice");
+    let ghost = "msg_00000000000000000000000000".to_owned();
+    for (field, value) in [
+        ("replyTo", json!(elsewhere)),
+        ("replyTo", json!(ghost)),
+        ("threadId", json!(elsewhere)),
+        ("threadId", json!(ghost)),
+        ("content", json!("\u{200b}")),
+        ("mentions", json!(["bob", "bob"])),
+        ("ttlSeconds", json!(0)),
+    ] {
+        let mut body = json!({ "receiverId": "bob", "content": "hi" });
+        body[field] = value;
+        for client in [&*alice, &host] {
+            let answer = client.post("/api/messages", body.clone()).await;
+            assert_eq!(
+                (answer.status, faults(&answer)),
+                (400, vec![field.to_owned()]),
+                "{answer}"
+            );
+        }
+        let refused = socket.refused("message:send", body).await;
+        assert_eq!(
+            refused["details"][0]["field"]
+                .as_str()
+                .map(|found| found.starts_with(field)),
+            Some(true),
+            "{refused}"
+        );
+    }
+    assert_eq!(bob.get("/api/conversations").await.expect(200), listed);
+    let pushed = watcher.drain().await;
+    assert!(pushed.is_empty(), "bob was told something: {pushed:?}");
+    let fine = json!({ "receiverId": "bob", "content": "hi" });
+    alice.post("/api/messages", fine).await.expect(201);
+}

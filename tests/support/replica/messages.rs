@@ -84,11 +84,18 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
             if let Some(message) = find(room, frame.text("messageId")) {
                 let fields = ["content", "metadata", "isEdited", "updatedAt"];
                 frame.copy(message, &fields);
+                if frame.data["isMetadataCleared"] == true {
+                    forget(message, &["metadata"]);
+                }
             }
         }
         "message:deleted" if frame.data["isExpired"] == true => {
             let id = frame.text("messageId");
+            let ended = find(room, id).map(|message| message["threadId"].clone());
             room.messages.retain(|_, message| message["id"] != id);
+            if let Some(root) = ended.as_ref().and_then(Value::as_str) {
+                count_replies(room, root);
+            }
         }
         "message:deleted" => {
             if let Some(message) = find(room, frame.text("messageId")) {
@@ -125,6 +132,26 @@ fn find<'a>(room: &'a mut Room, id: &str) -> Option<&'a mut Value> {
     room.messages
         .values_mut()
         .find(|message| message["id"] == *id)
+}
+
+/// Counts the replies to `root` that are left after one of them has ended.
+fn count_replies(room: &mut Room, root: &str) {
+    let replies = room
+        .messages
+        .values()
+        .filter(|message| message["threadId"] == *root);
+    let newest = replies.clone().next_back();
+    let (count, newest) = (
+        replies.count(),
+        newest.map(|reply| reply["createdAt"].clone()),
+    );
+    if let Some(root) = find(room, root) {
+        root["replyCount"] = json!(count);
+        match newest {
+            Some(at) => root["lastReplyAt"] = at,
+            None => forget(root, &["lastReplyAt"]),
+        }
+    }
 }
 
 fn forget(message: &mut Value, fields: &[&str]) {

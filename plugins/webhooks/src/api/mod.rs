@@ -13,6 +13,7 @@ use chat_sdk::{
     http::Refusal,
     patterns,
     plugin::{Host, ReplayedEvent},
+    text::{Shape, fault},
 };
 use poem_openapi::Tags;
 
@@ -125,12 +126,10 @@ impl Shared {
         } else if let Err((index, problem)) = patterns::expand(&draft.events) {
             faults.push((format!("events[{index}]"), problem.into()));
         }
-        let is_long = |text: &String| text.chars().count() > MAX_DESCRIPTION;
-        if draft.description.as_ref().is_some_and(is_long) {
-            faults.push((
-                "description".to_owned(),
-                "must have at most 500 characters".into(),
-            ));
+        let description = draft.description.as_ref();
+        let fault = description.and_then(|text| fault(text, Shape::Lines, MAX_DESCRIPTION));
+        if let Some(fault) = fault {
+            faults.push(("description".to_owned(), fault.into()));
         }
         match faults.is_empty() {
             true => Ok(()),

@@ -110,6 +110,7 @@ impl Client {
             },
             60..66 => Command::Leave,
             66..76 => Command::AddParticipants {
+                following: 0,
                 user_ids: vec![other],
                 role,
                 max_members: 5,

@@ -49,6 +49,7 @@ impl History {
             expires_at: None,
             edit_seq: 0,
             reply_count: 0,
+            has_expiring_replies: false,
             is_pinned: false,
             reactions: BTreeMap::new(),
         };

@@ -216,12 +216,13 @@ impl Tables {
             expires_at: None,
             edit_seq: 0,
             reply_count: 0,
+            has_expiring_replies: false,
             is_pinned: false,
             reactions: BTreeMap::new(),
         };
         for facet in self.facets.get(id).into_iter().flat_map(Facets::values) {
             match facet.clone() {
-                Facet::Edited { seq, .. } => state.edit_seq = seq,
+                Facet::Edited { seq, .. } => state.edit_seq = state.edit_seq.max(seq),
                 Facet::Deleted { is_expired, .. } => {
                     state.is_deleted = true;
                     state.is_expired = is_expired;

@@ -16,12 +16,13 @@ use super::{
 use crate::{
     domain::{
         DomainError,
-        command::{Command, Outcome, Request, WantedReaction, Writers},
+        command::{Command, Outcome, Request, WantedEdit, WantedReaction, Writers},
         entry::{
             Body, Entry, MessageCreated, MessageEdit, MessageRemoval, MessageTarget, NewMember,
             Owner, Settings,
         },
         fold::facet_of,
+        patch::Patch,
     },
     store::log::{apply, writer::Writer},
 };
@@ -312,6 +313,7 @@ pub fn message(content: &str, client_message_id: Option<&str>) -> Command {
         client_message_id: client_message_id.map(str::to_owned),
         request_hash: client_message_id.map(|_| content.to_owned()),
         thread_reply_count: None,
+        is_thread_expiring: false,
         here: Vec::new(),
         silent: false,
         forwarded_from: None,
@@ -352,11 +354,16 @@ pub fn pin(message_id: &MessageId, is_pinned: bool) -> Command {
 }
 
 pub fn edit(message_id: &MessageId, content: &str) -> Command {
-    Command::EditMessage(MessageEdit {
-        message_id: message_id.clone(),
-        content: content.to_owned(),
-        metadata: None,
-        message_seq: None,
+    Command::EditMessage(WantedEdit {
+        edit: MessageEdit {
+            message_id: message_id.clone(),
+            content: content.to_owned(),
+            metadata: Patch::Keep,
+            message_seq: None,
+        },
+        read_edit_seq: 0,
+        keeps_content: false,
+        is_unchanged: false,
     })
 }
 
@@ -390,7 +397,7 @@ pub fn is_of(request: &Request, body: &Body) -> bool {
         }
         (Command::PinMessage(asked), Body::MessagePinned(stored))
         | (Command::UnpinMessage(asked), Body::MessageUnpinned(stored)) => asked == stored,
-        (Command::EditMessage(asked), Body::MessageUpdated(stored)) => asked == stored,
+        (Command::EditMessage(asked), Body::MessageUpdated(stored)) => asked.edit == *stored,
         (Command::DeleteMessage(asked), Body::MessageDeleted(stored)) => asked == stored,
         (Command::CreateConversation { .. }, Body::ConversationCreated(_))
         | (Command::ChangeSettings(_), Body::ConversationUpdated(_))

@@ -10,6 +10,7 @@ use crate::{
         DomainError,
         command::{Command, Outcome, Request},
         entry::{Body, Entry},
+        messages::other_message,
         state::{Target, TargetState},
     },
     store::log::backend::{Backend, Unavailable},
@@ -112,10 +113,7 @@ impl<B: Backend> Actor<B> {
         };
         match (found, lookup) {
             (Some(entry), Lookup::SameMessage) if !is_same_message(&job.request, &entry) => {
-                job.answer(Err(DomainError::Conflict(
-                    "This clientMessageId was used for another message in this conversation."
-                        .into(),
-                )));
+                job.answer(Err(other_message()));
             }
             (None, Lookup::Refused) => self.ready.push_front(job),
             (Some(entry), Lookup::Refused)

@@ -1,0 +1,284 @@
+//! Repeated sends: which requests are the same, and what a repetition is answered.
+//!
+//! The first outcome answers every repetition, whatever became since of the things that the request names. So a send that a check refuses looks for its
+//! own earlier success before it is refused; one that is new pays nothing for that.
+
+use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Draft, Sent, view};
+use crate::{
+    domain::{
+        Context,
+        error::{DomainError, Result},
+    },
+    store::StoredMessage,
+};
+
+/// How many bytes of the digest are kept.
+const HASH_BYTES: usize = 12;
+
+/// What was sent earlier under a `clientMessageId`.
+pub(super) enum Earlier {
+    /// Nothing.
+    None,
+    /// The same request.
+    Same(Box<Sent>),
+    /// Another request.
+    Other,
+}
+
+/// Looks for what `sender` sent to `conversation` under `client_message_id`.
+///
+/// # Errors
+/// [`DomainError::NotFound`] if the conversation is gone.
+pub(super) async fn find_earlier(
+    ctx: &Context,
+    conversation: &ConversationId,
+    sender: Option<&UserId>,
+    client_message_id: &str,
+    hash: &str,
+) -> Result<Earlier> {
+    let found = ctx
+        .store
+        .find_message_under(conversation, sender, client_message_id)
+        .await?;
+    let Some((stored, stored_hash)) = found else {
+        return Ok(Earlier::None);
+    };
+    if stored_hash.as_deref() != Some(hash) {
+        return Ok(Earlier::Other);
+    }
+    Ok(Earlier::Same(Box::new(Sent {
+        message: sent_earlier(ctx, stored, sender).await?,
+        is_repeated: true,
+    })))
+}
+
+/// The earlier success of a send that `refusal` would refuse now, or the refusal.
+///
+/// # Errors
+/// `refusal`, or [`DomainError::Unavailable`].
+pub(super) async fn earlier_or(
+    ctx: &Context,
+    conversation: &ConversationId,
+    sender: Option<&UserId>,
+    repeatable: Option<(&str, &str)>,
+    refusal: DomainError,
+) -> Result<Sent> {
+    let Some((id, hash)) = repeatable else {
+        return Err(refusal);
+    };
+    match find_earlier(ctx, conversation, sender, id, hash).await {
+        Ok(Earlier::Same(sent)) => Ok(*sent),
+        Ok(Earlier::None | Earlier::Other) | Err(DomainError::NotFound(_)) => Err(refusal),
+        Err(error) => Err(error),
+    }
+}
+
+/// A message that was sent earlier, as its sender may see it by now: a sender who left sees it as it was then.
+pub(in crate::domain) async fn sent_earlier(
+    ctx: &Context,
+    stored: StoredMessage,
+    sender: Option<&UserId>,
+) -> Result<Message> {
+    let as_of = match sender {
+        None => None,
+        Some(sender) => {
+            let membership = ctx
+                .store
+                .find_membership(&stored.conversation_id, sender)
+                .await?;
+            membership.audience()?.as_of()
+        }
+    };
+    let is_gone = stored.is_gone(Timestamp::now());
+    let mut message = view(ctx, stored, as_of, sender).await?;
+    if is_gone {
+        message.make_tombstone();
+    }
+    Ok(message)
+}
+
+/// A short digest of everything that makes two drafts the same message, however their JSON is written.
+pub(in crate::domain) fn request_hash(draft: &Draft) -> String {
+    let mut hash = RequestHash::new("send");
+    let is = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    hash.field("content", is(&draft.content).as_deref());
+    let kind = draft.kind.unwrap_or_default();
+    hash.field("type", Some(&format!("{kind:?}")));
+    for attachment in &draft.attachments {
+        // A field that is absent or null is `None`, and numbers are integers: there is one way to write it.
+        let text = serde_json::to_string(attachment).unwrap_or_default();
+        hash.field("attachment", Some(&text));
+    }
+    hash.field("replyTo", draft.reply_to.as_ref().map(MessageId::as_str));
+    hash.field("threadId", draft.thread_id.as_ref().map(MessageId::as_str));
+    for user in &draft.mentions {
+        hash.field("mention", Some(user.as_str()));
+    }
+    hash.field("silent", draft.silent.then_some("true"));
+    let ttl_seconds = draft.ttl_seconds.map(|seconds| seconds.to_string());
+    hash.field("ttlSeconds", ttl_seconds.as_deref());
+    if let Some(metadata) = &draft.metadata {
+        hash.begin("metadata");
+        hash.object(metadata.as_map());
+    }
+    hash.finish()
+}
+
+/// The same for a forward: what is forwarded counts, not what it says by now.
+pub(super) fn forward_hash(message: &MessageId) -> String {
+    let mut hash = RequestHash::new("forward");
+    hash.field("messageId", Some(message.as_str()));
+    hash.finish()
+}
+
+/// A digest of a request's fields. Every part is fed with its length, so that nothing can pass from one to the next.
+struct RequestHash(Sha256);
+
+impl RequestHash {
+    fn new(command: &str) -> Self {
+        let mut hash = Self(Sha256::new());
+        hash.part(command);
+        hash
+    }
+
+    fn part(&mut self, text: &str) {
+        self.0.update((text.len() as u64).to_le_bytes());
+        self.0.update(text);
+    }
+
+    fn begin(&mut self, name: &str) {
+        self.part(name);
+    }
+
+    /// Adds a field. Without a value it is as if it were not there.
+    fn field(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.begin(name);
+            self.part(value);
+        }
+    }
+
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.part("null"),
+            Value::Bool(value) => self.part(if *value { "true" } else { "false" }),
+            Value::Number(number) => {
+                self.part("number");
+                self.part(&plain_number(number));
+            }
+            Value::String(text) => {
+                self.part("string");
+                self.part(text);
+            }
+            Value::Array(items) => {
+                self.part("array");
+                self.0.update((items.len() as u64).to_le_bytes());
+                for item in items {
+                    self.value(item);
+                }
+            }
+            Value::Object(fields) => self.object(fields),
+        }
+    }
+
+    fn object(&mut self, fields: &serde_json::Map<String, Value>) {
+        self.part("object");
+        self.0.update((fields.len() as u64).to_le_bytes());
+        let mut names: Vec<&String> = fields.keys().collect();
+        names.sort();
+        for name in names {
+            self.part(name);
+            self.value(&fields[name]);
+        }
+    }
+
+    fn finish(self) -> String {
+        let digest = self.0.finalize();
+        let mut text = String::with_capacity(2 * HASH_BYTES);
+        for byte in &digest[..HASH_BYTES] {
+            for half in [byte >> 4, byte & 15] {
+                text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+            }
+        }
+        text
+    }
+}
+
+/// One spelling for each number: `1`, `1.0` and `1e0` are the same.
+fn plain_number(number: &serde_json::Number) -> String {
+    let whole = number.as_f64().filter(|_| number.is_f64());
+    let whole = whole.filter(|float| float.fract() == 0.0);
+    match whole {
+        // The casts are exact: the number is whole, and the bounds are powers of two.
+        Some(float) if (0.0..18_446_744_073_709_551_616.0).contains(&float) => {
+            (float as u64).to_string()
+        }
+        Some(float) if (-9_223_372_036_854_775_808.0..0.0).contains(&float) => {
+            (float as i64).to_string()
+        }
+        _ => number.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(json: &str) -> String {
+        request_hash(&serde_json::from_str(json).expect("a draft"))
+    }
+
+    #[test]
+    fn one_body_has_one_hash_however_it_is_written() {
+        let first = hash(
+            r#"{"content":"a","metadata":{"a":1,"b":[1.5,{"c":-2,"d":10000000000000000000}]},"silent":false}"#,
+        );
+        for same in [
+            r#"{"metadata":{"b":[1.5,{"d":1e19,"c":-2.0}],"a":1.0},"content":"a"}"#,
+            r#"{ "content" : "\u0061", "type":"text", "metadata": { "a":1e0, "b":[ 15e-1, {"c":-2,"d":1.0e19} ] }, "attachments":[], "mentions":[] }"#,
+            r#"{"content":"a","metadata":{"a":0.1e1,"b":[1.50,{"c":-2,"d":10000000000000000000}]},"replyTo":null,"ttlSeconds":null,"clientMessageId":"x"}"#,
+        ] {
+            assert_eq!(hash(same), first, "{same}");
+        }
+        assert_eq!(
+            hash(r#"{"metadata":{"z":-0.0}}"#),
+            hash(r#"{"metadata":{"z":0}}"#)
+        );
+    }
+
+    #[test]
+    fn other_bodies_have_other_hashes() {
+        let bodies = [
+            r#"{}"#,
+            r#"{"content":"a"}"#,
+            r#"{"content":"a "}"#,
+            r#"{"content":"a","metadata":{}}"#,
+            r#"{"content":"a","metadata":{"a":null}}"#,
+            r#"{"content":"a","metadata":{"a":1}}"#,
+            r#"{"content":"a","metadata":{"a":"1"}}"#,
+            r#"{"content":"a","metadata":{"a":1.5}}"#,
+            r#"{"content":"a","metadata":{"a":true}}"#,
+            r#"{"content":"a","metadata":{"a":[1]}}"#,
+            r#"{"content":"a","metadata":{"a":[[1]]}}"#,
+            r#"{"content":"a","metadata":{"a":{"b":1}}}"#,
+            r#"{"content":"a","metadata":{"a":1,"b":1}}"#,
+            r#"{"content":"a","type":"custom"}"#,
+            r#"{"content":"a","silent":true}"#,
+            r#"{"content":"a","ttlSeconds":1}"#,
+            r#"{"content":"a","mentions":["b"]}"#,
+            r#"{"content":"a","mentions":["b","c"]}"#,
+            r#"{"content":"a","mentions":["c","b"]}"#,
+            r#"{"content":"a","attachments":[{"url":"b"}]}"#,
+            r#"{"content":"a","attachments":[{"url":"b","name":"c"}]}"#,
+            r#"{"content":"a","replyTo":"msg_00000000000000000000000000"}"#,
+            r#"{"content":"a","threadId":"msg_00000000000000000000000000"}"#,
+        ];
+        let hashes: std::collections::HashSet<String> =
+            bodies.iter().map(|body| hash(body)).collect();
+        assert_eq!(hashes.len(), bodies.len());
+    }
+}

@@ -1,0 +1,165 @@
+//! The stored keys of names, computed anew when the rule for them has changed.
+//!
+//! Documents are read by id, a batch at a time, and the place is stored after each: a process that is interrupted, or another one, goes on from there. A
+//! document that changed since it was read has its keys from whoever changed it, so it is left alone.
+
+use chat_sdk::{ConversationId, UserId, text::search_key};
+use futures_util::TryStreamExt;
+use mongodb::{
+    Collection,
+    bson::{Bson, Document, doc},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{Store, documents::user_keys, indexes::PrepareError};
+
+/// The version of the rule of [`chat_sdk::text::search_key`] and of [`user_keys`]. To be raised with every change of either.
+const RULE: i32 = 1;
+/// How many documents are read and written at once.
+const BATCH: i64 = 500;
+
+/// How far the keys of the current rule have come.
+#[derive(Debug, Deserialize)]
+struct Progress {
+    /// The rule of which all keys are, or will be.
+    rule: i32,
+    /// The last document of a collection whose keys are written; absent at its beginning.
+    #[serde(default)]
+    users: Option<String>,
+    #[serde(default)]
+    conversations: Option<String>,
+    /// Whether all are.
+    #[serde(default, rename = "isDone")]
+    is_done: bool,
+}
+
+#[derive(Deserialize)]
+struct StoredUser {
+    #[serde(rename = "_id")]
+    id: UserId,
+    #[serde(default)]
+    applied: i64,
+    profile: StoredProfile,
+}
+
+#[derive(Deserialize)]
+struct StoredProfile {
+    #[serde(default)]
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct StoredConversation {
+    #[serde(rename = "_id")]
+    id: ConversationId,
+    #[serde(default)]
+    applied: i64,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+impl Store {
+    /// Brings the keys of users and conversations to the current rule, if they are of another one.
+    ///
+    /// # Errors
+    /// [`PrepareError::Mongo`]; running it again goes on.
+    pub(super) async fn renew_search_keys(&self) -> Result<(), PrepareError> {
+        let meta = self.database.collection::<Progress>("meta");
+        let found = meta.find_one(doc! { "_id": "searchKeys" }).await?;
+        let progress = match found.filter(|progress| progress.rule >= RULE) {
+            Some(progress) if progress.is_done => return Ok(()),
+            Some(progress) => progress,
+            None => {
+                let begun = doc! {
+                    "$set": { "rule": RULE },
+                    "$unset": { "users": "", "conversations": "", "isDone": "" },
+                };
+                self.note_progress(begun).await?;
+                Progress {
+                    rule: RULE,
+                    users: None,
+                    conversations: None,
+                    is_done: false,
+                }
+            }
+        };
+        let users = doc! { "isDeleted": false };
+        self.renew("users", users, progress.users, |user: &StoredUser| {
+            let keys = user_keys(&user.id, user.profile.name.as_deref());
+            (
+                user.id.to_string(),
+                user.applied,
+                doc! { "searchKeys": keys },
+            )
+        })
+        .await?;
+        let conversations = doc! { "name": { "$type": "string" } };
+        let after = progress.conversations;
+        self.renew(
+            "conversations",
+            conversations,
+            after,
+            |conversation: &StoredConversation| {
+                let key = conversation.name.as_deref().map(search_key);
+                let id = conversation.id.to_string();
+                (id, conversation.applied, doc! { "nameKey": key })
+            },
+        )
+        .await?;
+        self.note_progress(doc! { "$set": { "isDone": true } })
+            .await
+    }
+
+    /// Writes what `keys` says of each document of a collection, from `after` on.
+    async fn renew<T: DeserializeOwned + Send + Sync>(
+        &self,
+        name: &'static str,
+        filter: Document,
+        mut after: Option<String>,
+        keys: impl Fn(&T) -> (String, i64, Document),
+    ) -> Result<(), PrepareError> {
+        let collection: Collection<T> = self.database.collection(name);
+        loop {
+            let mut filter = filter.clone();
+            if let Some(after) = &after {
+                filter.insert("_id", doc! { "$gt": after });
+            }
+            let found: Vec<T> = collection
+                .find(filter)
+                .sort(doc! { "_id": 1 })
+                .projection(doc! { "applied": 1, "profile.name": 1, "name": 1 })
+                .limit(BATCH)
+                .await?
+                .try_collect()
+                .await?;
+            let is_last = (found.len() as i64) < BATCH;
+            let mut updates = Vec::with_capacity(found.len());
+            for document in &found {
+                let (id, applied, keys) = keys(document);
+                updates.push(Bson::from(doc! {
+                    "q": { "_id": &id, "applied": applied }, "u": { "$set": keys },
+                }));
+                after = Some(id);
+            }
+            if !updates.is_empty() {
+                let command = doc! { "update": name, "updates": updates, "ordered": false };
+                self.database.run_command(command).await?;
+            }
+            if let Some(after) = &after {
+                self.note_progress(doc! { "$set": { name: after } }).await?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn note_progress(&self, update: Document) -> Result<(), PrepareError> {
+        self.database
+            .collection::<Document>("meta")
+            .update_one(doc! { "_id": "searchKeys" }, update)
+            .upsert(true)
+            .await?;
+        Ok(())
+    }
+}
