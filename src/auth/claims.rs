@@ -9,17 +9,17 @@ use super::error::AuthError;
 const MAX_SUBJECT_CHARS: usize = 128;
 /// Words that stand where a user id would stand in a path.
 const RESERVED_SUBJECTS: [&str; 3] = ["me", "search", "sync"];
-/// The end of the year 9999: what lies behind is no time but a mistake, or milliseconds.
-const MAX_TIME: u64 = 253_402_300_799;
+/// The end of the year 9999. A larger number is a mistake, mostly milliseconds.
+const MAX_TIME: f64 = 253_402_300_799.0;
 
 /// What a token says about its bearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// `sub`, the host's own id of the user: 1-128 characters, no control characters, no reserved word.
     pub subject: String,
-    /// `iat`, Unix seconds.
+    /// `iat`, Unix seconds without the fraction.
     pub issued_at: Option<i64>,
-    /// `exp`, Unix seconds.
+    /// `exp`, Unix seconds without the fraction.
     pub expires_at: i64,
     /// `name`, when it is a text.
     pub name: Option<String>,
@@ -45,18 +45,27 @@ pub(super) struct RawClaims {
 }
 
 impl RawClaims {
-    /// Checks what jsonwebtoken leaves open: it takes fractions for times, lists for issuers, and any subject.
+    /// Checks the times, the issuer and the subject. Here and not in jsonwebtoken, which does not say which claim is wrong, rounds fractions, and takes
+    /// lists for issuers. `now` is in seconds since 1970.
     pub(super) fn check(
         self,
         issuer: Option<&str>,
-        now: u64,
-        leeway: u64,
+        now: f64,
+        leeway: f64,
     ) -> Result<Claims, AuthError> {
-        let expires_at = time(self.exp.as_ref())?.ok_or(AuthError::Malformed)?;
-        let issued_at = time(self.iat.as_ref())?;
-        time(self.nbf.as_ref())?;
-        if issued_at.is_some_and(|at| at > now.saturating_add(leeway)) {
-            return Err(AuthError::NotYetValid);
+        let expires_at = time("exp", self.exp.as_ref())?.ok_or(AuthError::BadClaim {
+            claim: "exp",
+            problem: "is missing",
+        })?;
+        let issued_at = time("iat", self.iat.as_ref())?;
+        let not_before = time("nbf", self.nbf.as_ref())?;
+        if expires_at < now - leeway {
+            return Err(AuthError::Expired);
+        }
+        for (claim, time) in [("nbf", not_before), ("iat", issued_at)] {
+            if time.is_some_and(|at| at > now + leeway) {
+                return Err(AuthError::NotYetValid { claim });
+            }
         }
         if issuer.is_some() && self.iss.as_ref().and_then(Value::as_str) != issuer {
             return Err(AuthError::WrongIssuer);
@@ -78,20 +87,27 @@ impl RawClaims {
     }
 }
 
-/// A claim that is a time: whole seconds since 1970, nothing else.
-fn time(claim: Option<&Value>) -> Result<Option<u64>, AuthError> {
-    claim
-        .map(|value| {
-            value
-                .as_u64()
-                .filter(|seconds| *seconds <= MAX_TIME)
-                .ok_or(AuthError::Malformed)
-        })
-        .transpose()
+/// A claim that is a time (`NumericDate` of RFC 7519): seconds since 1970, with or without a fraction.
+fn time(claim: &'static str, value: Option<&Value>) -> Result<Option<f64>, AuthError> {
+    let bad = |problem| AuthError::BadClaim { claim, problem };
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let seconds = value
+        .as_f64()
+        .ok_or_else(|| bad("must be a number of seconds since 1970"))?;
+    if seconds < 0.0 {
+        return Err(bad("must not be negative"));
+    }
+    if seconds > MAX_TIME {
+        return Err(bad("must be in seconds since 1970, not milliseconds"));
+    }
+    Ok(Some(seconds))
 }
 
-fn seconds(time: u64) -> i64 {
-    i64::try_from(time).unwrap_or(i64::MAX)
+/// Whole seconds, the fraction dropped. The caller has checked the range.
+fn seconds(time: f64) -> i64 {
+    time as i64
 }
 
 fn subject(claim: Option<Value>) -> Result<String, AuthError> {

@@ -8,26 +8,42 @@ pub enum AuthError {
     /// There is no token.
     #[error("a token is required")]
     Missing,
-    /// It is no token that this service reads: not a signed JWT, too long, or with claims of the wrong kind.
+    /// It is no token that this service reads: not a signed JWT, or too long.
     #[error("the token is malformed")]
     Malformed,
     /// No accepted key and algorithm made its signature.
     #[error("the token's signature is not valid")]
     BadSignature,
-    /// Its time is over; a new one is needed.
-    #[error("the token has expired")]
+    /// The claims behind a valid signature cannot be read.
+    #[error(
+        "the token's claims are not a JSON object with each claim once, or its sub is not a text"
+    )]
+    BadClaims,
+    /// A claim is missing or has the wrong kind or range. The text never quotes its value.
+    #[error("the token's {claim} {problem}")]
+    BadClaim {
+        /// The claim's name.
+        claim: &'static str,
+        /// What is wrong with it: the end of a sentence.
+        problem: &'static str,
+    },
+    /// `exp` is over; a new token is needed.
+    #[error("the token has expired (exp)")]
     Expired,
-    /// Its time has not come: `nbf` or `iat` lies in the future.
-    #[error("the token is not valid yet")]
-    NotYetValid,
+    /// `nbf` or `iat` lies in the future.
+    #[error("the token is not valid yet: its {claim} lies in the future")]
+    NotYetValid {
+        /// Which of the two.
+        claim: &'static str,
+    },
     /// `iss` is not the configured issuer.
-    #[error("the token is from another issuer")]
+    #[error("the token is from another issuer (iss)")]
     WrongIssuer,
     /// `aud` does not name this service.
-    #[error("the token is for another audience")]
+    #[error("the token is for another audience (aud)")]
     WrongAudience,
     /// `sub` is missing, or is not a user id.
-    #[error("the token's subject is not a user id")]
+    #[error("the token's subject (sub) is not a user id")]
     BadSubject,
     /// The host ended the user's sessions or deleted the user after it was issued.
     #[error("the token was revoked, a new one is needed")]
@@ -42,27 +58,27 @@ impl AuthError {
     pub fn is_unavailable(self) -> bool {
         self == Self::KeysUnavailable
     }
+
+    /// Whether it may be an attempt to be somebody else. All other errors are found behind a signature that is the host's own, or where there is no token.
+    pub fn is_forgery(self) -> bool {
+        matches!(self, Self::Malformed | Self::BadSignature)
+    }
 }
 
 impl From<jsonwebtoken::errors::Error> for AuthError {
     fn from(error: jsonwebtoken::errors::Error) -> Self {
         use jsonwebtoken::errors::ErrorKind as Kind;
         match error.kind() {
-            Kind::ExpiredSignature => Self::Expired,
-            Kind::ImmatureSignature => Self::NotYetValid,
             Kind::InvalidIssuer => Self::WrongIssuer,
             Kind::InvalidAudience => Self::WrongAudience,
-            Kind::InvalidSubject => Self::BadSubject,
             Kind::MissingRequiredClaim(claim) => match claim.as_str() {
                 "iss" => Self::WrongIssuer,
                 "aud" => Self::WrongAudience,
                 _ => Self::Malformed,
             },
-            Kind::InvalidToken
-            | Kind::InvalidClaimFormat(_)
-            | Kind::Base64(_)
-            | Kind::Json(_)
-            | Kind::Utf8(_) => Self::Malformed,
+            // The header was read before, and the signature is checked before the claims are.
+            Kind::Json(_) => Self::BadClaims,
+            Kind::InvalidToken | Kind::Base64(_) | Kind::Utf8(_) => Self::Malformed,
             _ => Self::BadSignature,
         }
     }

@@ -56,6 +56,18 @@ async fn forms_that_must_pass() {
             claims_with("nbf", json!(now() + 3)),
         ),
         (
+            "times with a fraction",
+            json!({ "alg": alg }),
+            json!({
+                "sub": "alice", "exp": now() as f64 + 60.5, "iat": now() as f64 - 0.25, "nbf": now() as f64 - 1.75,
+            }),
+        ),
+        (
+            "times that are whole, written as a fraction",
+            json!({ "alg": alg }),
+            json!({ "sub": "alice", "exp": now() as f64 + 60.0, "iat": now() as f64, "nbf": 0.0 }),
+        ),
+        (
             "iat within the leeway",
             json!({ "alg": alg }),
             claims_with("iat", json!(now() + 3)),
@@ -90,7 +102,7 @@ async fn forms_that_must_pass() {
 
 #[tokio::test]
 async fn hostile_headers_and_shapes_are_refused() {
-    use AuthError::{BadSignature, Malformed, Missing};
+    use AuthError::{BadClaims, BadSignature, Malformed, Missing};
     let good = plain(&claims());
     let parts: Vec<&str> = good.split('.').collect();
     let head = |header: Value| hs256(&header, &claims());
@@ -228,23 +240,23 @@ async fn hostile_headers_and_shapes_are_refused() {
         (
             "claims are a list",
             plain(&json!(["sub", "alice"])),
-            Malformed,
+            BadClaims,
         ),
         (
             "claims are not UTF-8",
             bytes(b"{\"sub\":\"\xff\xfe\",\"exp\":9999999999}"),
-            Malformed,
+            BadClaims,
         ),
-        ("claims are nothing", bytes(b""), Malformed),
+        ("claims are nothing", bytes(b""), BadClaims),
         (
             "sub twice",
             bytes(format!(r#"{{"sub":"alice","sub":"eve","exp":{}}}"#, now() + 60).as_bytes()),
-            Malformed,
+            BadClaims,
         ),
         (
             "exp twice",
             bytes(format!(r#"{{"sub":"alice","exp":1,"exp":{}}}"#, now() + 60).as_bytes()),
-            Malformed,
+            BadClaims,
         ),
         (
             "nested too deep",
@@ -256,7 +268,7 @@ async fn hostile_headers_and_shapes_are_refused() {
                 )
                 .as_bytes(),
             ),
-            Malformed,
+            BadClaims,
         ),
     ];
     let verifier = verifier(&with_secret());
@@ -267,49 +279,59 @@ async fn hostile_headers_and_shapes_are_refused() {
 
 #[tokio::test]
 async fn hostile_claims_are_refused() {
-    use AuthError::{BadSubject, Expired, Malformed, NotYetValid};
+    use AuthError::{BadSubject, Expired, NotYetValid};
+    let bad = |claim, problem| AuthError::BadClaim { claim, problem };
+    let no_number = "must be a number of seconds since 1970";
+    let too_large = "must be in seconds since 1970, not milliseconds";
+    let negative = "must not be negative";
     let verifier = verifier(&with_secret());
     let soon = now() + 60;
     let table = vec![
-        ("exp is missing", json!({ "sub": "alice" }), Malformed),
-        ("exp is null", claims_with("exp", Value::Null), Malformed),
+        (
+            "exp is missing",
+            json!({ "sub": "alice" }),
+            bad("exp", "is missing"),
+        ),
+        (
+            "exp is null",
+            claims_with("exp", Value::Null),
+            bad("exp", "is missing"),
+        ),
         (
             "exp is a text",
             claims_with("exp", json!(soon.to_string())),
-            Malformed,
-        ),
-        (
-            "exp is a fraction",
-            claims_with("exp", json!(soon as f64 + 0.5)),
-            Malformed,
-        ),
-        (
-            "exp is whole, written as a fraction",
-            claims_with("exp", json!(soon as f64)),
-            Malformed,
+            bad("exp", no_number),
         ),
         (
             "exp is huge",
             claims_with("exp", json!(u64::MAX)),
-            Malformed,
+            bad("exp", too_large),
         ),
         (
             "exp is larger than any number",
             claims_with("exp", json!(1e300)),
-            Malformed,
+            bad("exp", too_large),
         ),
         (
             "exp is in milliseconds",
             claims_with("exp", json!(soon * 1_000)),
-            Malformed,
+            bad("exp", too_large),
         ),
-        ("exp is negative", claims_with("exp", json!(-1)), Malformed),
+        (
+            "exp is negative",
+            claims_with("exp", json!(-1)),
+            bad("exp", negative),
+        ),
         (
             "exp is a list",
             claims_with("exp", json!([soon])),
-            Malformed,
+            bad("exp", no_number),
         ),
-        ("exp is true", claims_with("exp", json!(true)), Malformed),
+        (
+            "exp is true",
+            claims_with("exp", json!(true)),
+            bad("exp", no_number),
+        ),
         ("exp is 0", claims_with("exp", json!(0)), Expired),
         (
             "exp is past the leeway",
@@ -317,30 +339,47 @@ async fn hostile_claims_are_refused() {
             Expired,
         ),
         (
+            "exp is past the leeway by a fraction",
+            claims_with("exp", json!(now() as f64 - 6.5)),
+            Expired,
+        ),
+        (
+            "nbf is to come, with a fraction",
+            claims_with("nbf", json!(now() as f64 + 60.25)),
+            NotYetValid { claim: "nbf" },
+        ),
+        (
             "nbf is to come",
             claims_with("nbf", json!(now() + 60)),
-            NotYetValid,
+            NotYetValid { claim: "nbf" },
         ),
-        ("nbf is a text", claims_with("nbf", json!("0")), Malformed),
         (
-            "nbf is a fraction",
-            claims_with("nbf", json!(1.5)),
-            Malformed,
+            "nbf is a text",
+            claims_with("nbf", json!("0")),
+            bad("nbf", no_number),
         ),
         (
             "iat is to come",
             claims_with("iat", json!(now() + 60)),
-            NotYetValid,
+            NotYetValid { claim: "iat" },
         ),
-        ("iat is a text", claims_with("iat", json!("0")), Malformed),
-        ("iat is negative", claims_with("iat", json!(-5)), Malformed),
+        (
+            "iat is a text",
+            claims_with("iat", json!("0")),
+            bad("iat", no_number),
+        ),
+        (
+            "iat is negative",
+            claims_with("iat", json!(-5)),
+            bad("iat", negative),
+        ),
         ("sub is missing", json!({ "exp": soon }), BadSubject),
         ("sub is empty", claims_with("sub", json!("")), BadSubject),
         ("sub is a number", claims_with("sub", json!(7)), BadSubject),
         (
             "sub is a list",
             claims_with("sub", json!(["alice"])),
-            Malformed,
+            BadSubject,
         ),
         ("sub is null", claims_with("sub", Value::Null), BadSubject),
         (
@@ -377,5 +416,29 @@ async fn hostile_claims_are_refused() {
             Err(expected),
             "{why}"
         );
+    }
+}
+
+#[test]
+fn only_a_token_that_may_be_forged_counts_as_a_failed_proof() {
+    use AuthError::*;
+    let bad_claim = BadClaim {
+        claim: "exp",
+        problem: "is missing",
+    };
+    assert!(Malformed.is_forgery() && BadSignature.is_forgery());
+    for error in [
+        Missing,
+        BadClaims,
+        bad_claim,
+        Expired,
+        NotYetValid { claim: "nbf" },
+        WrongIssuer,
+        WrongAudience,
+        BadSubject,
+        Revoked,
+        KeysUnavailable,
+    ] {
+        assert!(!error.is_forgery(), "{error}");
     }
 }

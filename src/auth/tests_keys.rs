@@ -127,7 +127,7 @@ fn errors_are_one_plain_line_and_only_one_is_ours() {
         Malformed,
         BadSignature,
         Expired,
-        NotYetValid,
+        NotYetValid { claim: "nbf" },
         WrongIssuer,
         WrongAudience,
         BadSubject,

@@ -78,16 +78,12 @@ pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, N
     }
 }
 
-/// Counts a bad token. One that is missing, or ours and expired, is no attempt to be somebody else: its client must hear that it needs a new one,
-/// whatever others behind its address do.
+/// Counts a token that may be forged. Any other bad token is no attempt to be somebody else: its client must learn what is wrong with it, whatever
+/// others behind its address do.
 fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> NoSession {
-    let counted = match error {
-        AuthError::KeysUnavailable
-        | AuthError::Missing
-        | AuthError::Expired
-        | AuthError::Revoked => Ok(None),
-        _ if peer.is_host => Ok(None),
-        _ => node.limits.failed_proof(peer.address),
+    let counted = match error.is_forgery() && !peer.is_host {
+        true => node.limits.failed_proof(peer.address),
+        false => Ok(None),
     };
     match counted {
         Ok(_) => NoSession::Refused(error),

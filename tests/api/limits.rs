@@ -167,6 +167,36 @@ async fn bad_tokens_and_secrets_of_one_address_are_limited_together() {
 }
 
 #[tokio::test]
+async fn a_token_of_the_host_with_a_wrong_claim_is_no_failed_proof() {
+    let service = Service::builder()
+        .env("RATE_LIMIT_AUTH", "1/600s")
+        .start()
+        .await;
+    let now = jsonwebtoken::get_current_timestamp();
+    let by = |token: String| {
+        let bearer = format!("Bearer {token}");
+        service.anonymous().with("Authorization", &bearer)
+    };
+    let of = |name: &str, value| by(service.token("alice").claim(name, value).sign());
+    let wrong = [
+        of("exp", json!("soon")),
+        of("exp", json!(now * 1_000)),
+        of("nbf", json!(now + 600)),
+        of("iat", json!(now + 600)),
+        of("sub", json!("me")),
+        of("sub", json!(["alice"])),
+        by(service.token("alice").expires_in(-600).sign()),
+    ];
+    for client in wrong {
+        me(&client).await.expect_error(401, "UNAUTHORIZED");
+    }
+    // The first forged one is told so, the second is one too many.
+    let forger = by(service.token("alice").secret(&"x".repeat(48)).sign());
+    me(&forger).await.expect_error(401, "UNAUTHORIZED");
+    refusal(me(&forger).await, 1);
+}
+
+#[tokio::test]
 async fn requests_without_a_user_are_counted_by_address() {
     let service = Service::builder()
         .env("RATE_LIMIT_API", "2/60s")
