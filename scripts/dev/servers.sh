@@ -52,12 +52,12 @@ nats_greets() {
 render_nginx() {
   local NGINX_RUN_DIR=$1 NGINX_API_SERVERS=$2 NGINX_WS_SERVERS=$3
   local NGINX_LISTEN="127.0.0.1:$HTTP_PORT" NGINX_RESOLVER='' NGINX_ACCESS_LOG="$LOG/access.log" NGINX_ERROR_LOG=stderr
-  local NGINX_WORKER_CONNECTIONS
+  local NGINX_WORKER_CONNECTIONS NGINX_ALLOWED_ORIGINS=${ALLOWED_ORIGINS:-*}
   NGINX_WORKER_CONNECTIONS=$(nginx_connections)
   mkdir -p "$NGINX_RUN_DIR" "$LOG"
   ln -sfn "$ROOT/nginx/includes" "$NGINX_RUN_DIR/includes"
   render "$ROOT/nginx/chat.conf.template" NGINX_LISTEN NGINX_API_SERVERS NGINX_WS_SERVERS NGINX_RESOLVER \
-    NGINX_RUN_DIR NGINX_ACCESS_LOG NGINX_ERROR_LOG NGINX_WORKER_CONNECTIONS >"$NGINX_RUN_DIR/nginx.conf"
+    NGINX_RUN_DIR NGINX_ACCESS_LOG NGINX_ERROR_LOG NGINX_WORKER_CONNECTIONS NGINX_ALLOWED_ORIGINS >"$NGINX_RUN_DIR/nginx.conf"
   NGINX_COMMAND=("$NGINX" -p "$NGINX_RUN_DIR" -c "$NGINX_RUN_DIR/nginx.conf" -g 'daemon off;')
   # As root its workers would turn into another user, who may not read the folders of this one.
   [[ $EUID -ne 0 ]] || NGINX_COMMAND[-1]+=' user root;'

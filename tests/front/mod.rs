@@ -2,6 +2,7 @@
 
 mod forwarding;
 mod nodes;
+mod pages;
 mod passes;
 mod refuses;
 mod secrets;

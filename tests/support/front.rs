@@ -32,6 +32,7 @@ pub struct Front {
     child: Child,
     folder: TempDir,
     port: u16,
+    origins: String,
 }
 
 impl Deref for Front {
@@ -49,9 +50,22 @@ impl Front {
         Self::start(place, &addresses_of_api(api), &addresses_of_ws(ws)).await
     }
 
+    /// The same, with other pages than all allowed to read its own errors.
+    pub async fn before_allowing(origins: &str, node: &Node) -> Self {
+        let (api, ws) = (addresses_of_api(&[node]), addresses_of_ws(&[node]));
+        Self::begin(Arc::clone(node.place()), &api, &ws, origins)
+            .await
+            .ready()
+            .await
+    }
+
     /// An nginx before anything that answers HTTP at these addresses of loopback, ready.
     pub async fn start(place: Arc<Place>, api: &[SocketAddr], ws: &[SocketAddr]) -> Self {
-        let mut front = Self::start_unready(place, api, ws).await;
+        Self::start_unready(place, api, ws).await.ready().await
+    }
+
+    async fn ready(self) -> Self {
+        let mut front = self;
         let said = front.path("said");
         let child = &mut front.child;
         front
@@ -67,14 +81,24 @@ impl Front {
 
     /// An nginx that listens, whoever is behind it or not.
     pub async fn start_unready(place: Arc<Place>, api: &[SocketAddr], ws: &[SocketAddr]) -> Self {
+        Self::begin(place, api, ws, "*").await
+    }
+
+    async fn begin(
+        place: Arc<Place>,
+        api: &[SocketAddr],
+        ws: &[SocketAddr],
+        origins: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
-        render(folder.path(), port, api, ws);
+        render(folder.path(), port, origins, api, ws);
         let front = Self {
             node: Node::new(place, Some(port), Some(port)),
             child: command(folder.path()).spawn().expect("nginx starts"),
             folder,
             port,
+            origins: origins.to_owned(),
         };
         eventually("nginx listens", || async move {
             TcpStream::connect(("127.0.0.1", port)).await.ok()
@@ -86,7 +110,7 @@ impl Front {
     /// Gives it other nodes, as an operator does: a new file, then SIGHUP. It takes the file a moment later.
     pub fn reload(&self, api: &[&Node], ws: &[&Node]) {
         let (api, ws) = (addresses_of_api(api), addresses_of_ws(ws));
-        render(self.folder.path(), self.port, &api, &ws);
+        render(self.folder.path(), self.port, &self.origins, &api, &ws);
         signal(&self.child, Signal::HUP);
     }
 
@@ -134,7 +158,7 @@ fn address(url: &str) -> SocketAddr {
 }
 
 /// Writes its configuration, as `./dev up` does.
-fn render(folder: &Path, port: u16, api: &[SocketAddr], ws: &[SocketAddr]) {
+fn render(folder: &Path, port: u16, origins: &str, api: &[SocketAddr], ws: &[SocketAddr]) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx");
     let servers = |addresses: &[SocketAddr]| {
         let servers = addresses.iter().map(|address| format!("server {address};"));
@@ -146,6 +170,7 @@ fn render(folder: &Path, port: u16, api: &[SocketAddr], ws: &[SocketAddr]) {
         ("NGINX_LISTEN", format!("127.0.0.1:{port}")),
         ("NGINX_API_SERVERS", servers(api)),
         ("NGINX_WS_SERVERS", servers(ws)),
+        ("NGINX_ALLOWED_ORIGINS", origins.to_owned()),
         ("NGINX_RESOLVER", String::new()),
         ("NGINX_RUN_DIR", folder.display().to_string()),
         ("NGINX_ACCESS_LOG", path("access.log")),
