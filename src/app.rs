@@ -4,11 +4,12 @@ mod listeners;
 mod roles;
 mod start;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use chat_sdk::plugin::Plugin;
-use hyper::{Request, body::Incoming};
-use tokio::time::Instant;
+use futures_util::{FutureExt, future::BoxFuture};
+use hyper::Request;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -24,11 +25,12 @@ use crate::{
     domain::{
         Context, KnownUsers, Limits, command::Writers, consumers::Consumers, presence::Roster,
     },
-    health::Probe,
+    health::{Observed, Probe},
     limits::{EVICTION_PERIOD, RateLimits},
-    listener,
+    listener::{self, Terms, TimedBody},
     plugins::{self, Core, Make, Nothing},
     store::log::{Writer, mongo::MongoBackend},
+    tasks::{Tasks, restarted, vital},
     worker::{
         self, Revoked, Seen, bells, erasure, hosts, presence,
         relay::{Relay, SecondSweep},
@@ -78,20 +80,27 @@ pub async fn run_with<P: Plugin>(
 
     let known_users = Arc::new(KnownUsers::default());
     let backend = Arc::new(MongoBackend::new(Arc::clone(&store)));
-    let announcer = Announcer::start(bus.clone());
-    let writer = Writer::start(Arc::clone(&backend), Arc::clone(&announcer) as _);
+    let (announcer, publisher) = Announcer::new(bus.clone());
+    let (writer, actor) = Writer::new(Arc::clone(&backend), Arc::clone(&announcer) as _);
     let local: Arc<dyn Writers> = Arc::new(writer.clone());
     // What serves clients ends first; what it works with ends after it.
-    let end = CancellationToken::new();
-    let nodes = nodes::start(&bus, roles.api, end.clone());
-    let tasks = TaskTracker::new();
+    let tasks = Supervisor::default();
+    let _ends = tasks.end.clone().drop_guard();
+    // These two end with their last handle, after all others.
+    tokio::spawn(
+        tasks
+            .all
+            .supervise(vital("writer", actor), tasks.end.clone()),
+    );
+    let announcing = restarted("announcer", move |_| publisher.clone().run());
+    tokio::spawn(tasks.all.supervise(announcing, tasks.end.clone()));
+    let (nodes, heart) = nodes::new(&bus, roles.api);
+    tasks.keep("heartbeat", move |end| heart.clone().run(end));
     if roles.api {
-        tasks.spawn(commands::serve(
-            bus.clone(),
-            Arc::clone(&local),
-            Arc::clone(&nodes.me),
-            end.clone(),
-        ));
+        let (bus, local, me) = (bus.clone(), Arc::clone(&local), Arc::clone(&nodes.me));
+        tasks.keep("commands", move |end| {
+            commands::serve(bus.clone(), Arc::clone(&local), Arc::clone(&me), end)
+        });
     }
     let holder = nodes.me.to_string();
     let timer = holder.clone();
@@ -145,16 +154,14 @@ pub async fn run_with<P: Plugin>(
             sinks.push(Arc::clone(&seen) as _);
         }
         sinks.push(Arc::clone(&hub) as _);
-        tasks.spawn(ws::typing::run(
-            bus.clone(),
-            Arc::clone(&typing),
-            end.clone(),
-        ));
-        tasks.spawn(ws::presence::run(
-            Arc::clone(&watchers),
-            changes,
-            end.clone(),
-        ));
+        let (bus, shown) = (bus.clone(), Arc::clone(&typing));
+        tasks.keep("typing", move |end| {
+            ws::typing::run(bus.clone(), Arc::clone(&shown), end)
+        });
+        let (told, changes) = (Arc::clone(&watchers), Arc::new(AsyncMutex::new(changes)));
+        tasks.keep("watchers", move |end| {
+            ws::presence::run(Arc::clone(&told), Arc::clone(&changes), end)
+        });
     }
     // A process that only delivers has nobody to tell: it follows its durables, and is spared the rest of the stream.
     if roles.api || roles.ws {
@@ -162,10 +169,25 @@ pub async fn run_with<P: Plugin>(
             true => Reads::All,
             false => Reads::Users,
         };
-        let tail = tail::run(bus.clone(), reads, sinks, Arc::clone(&status), end.clone());
-        tasks.spawn(tail);
-        tasks.spawn(bells::run(bus.clone(), Arc::clone(&ctx.bells), end.clone()));
-        tasks.spawn(presence::run(bus.clone(), ctx.clone(), end.clone()));
+        let (tail_bus, tail_status) = (bus.clone(), Arc::clone(&status));
+        let follow = move |end| {
+            let (bus, status) = (tail_bus.clone(), Arc::clone(&tail_status));
+            tail::run(bus, reads, sinks.clone(), status, end)
+        };
+        match roles.ws {
+            // A panic in the middle of an event leaves the hub in an unknown state. Clients lose nothing: they resume at another node.
+            true => tasks.vital("tail", follow(tasks.end.clone())),
+            // Without sockets its listeners keep facts that may be told twice, and it starts some minutes back.
+            false => tasks.keep("tail", follow),
+        }
+        let (bells_bus, bells) = (bus.clone(), Arc::clone(&ctx.bells));
+        tasks.keep("bells", move |end| {
+            bells::run(bells_bus.clone(), Arc::clone(&bells), end)
+        });
+        let (bus, ctx) = (bus.clone(), ctx.clone());
+        tasks.keep("presence", move |end| {
+            presence::run(bus.clone(), ctx.clone(), end)
+        });
     }
     if roles.api {
         let eraser = holder.clone();
@@ -191,30 +213,67 @@ pub async fn run_with<P: Plugin>(
                 AppEnv::Development | AppEnv::Production => SecondSweep::default(),
             },
         };
-        tasks.spawn(relay.run(end.clone()));
-        tasks.spawn(erasure::run(ctx.clone(), eraser, end.clone()));
-        tasks.spawn(hosts::run(consumers.clone(), timer.clone(), end.clone()));
+        // All four keep what they know in MongoDB, behind leases.
+        tasks.keep("relay", move |end| relay.clone().run(end));
+        let erasing = ctx.clone();
+        tasks.keep("erasure", move |end| {
+            erasure::run(erasing.clone(), eraser.clone(), end)
+        });
+        let (durables, keeper) = (consumers.clone(), timer.clone());
+        tasks.keep("hosts", move |end| {
+            hosts::run(durables.clone(), keeper.clone(), end)
+        });
         let timers = Timers {
             ctx: ctx.clone(),
             holder: timer,
             bus: bus.clone(),
         };
-        tasks.spawn(timers.run(end.clone()));
+        tasks.keep("timers", move |end| timers.clone().run(end));
     }
     if roles.webhooks {
-        plugins.run_webhooks(&workers, &stop);
-        plugins::run_guest(guest.clone(), &workers, &stop);
+        if let Some(task) = plugins.webhooks_task() {
+            workers.spawn(tasks.all.supervise(task, stop.clone()));
+        }
+        if let Some(guest) = guest.clone() {
+            workers.spawn(
+                tasks
+                    .all
+                    .supervise(plugins::guest_task(guest), stop.clone()),
+            );
+        }
     }
     let rates = Arc::new(RateLimits::new(&config.limits));
-    tasks.spawn(evict_idle(Arc::clone(&rates), end.clone()));
-    let proxies = Arc::new(TrustedProxies::new(config.server.trusted_proxies.clone()));
+    let evicted = Arc::clone(&rates);
+    tasks.keep("limits", move |end| evict_idle(Arc::clone(&evicted), end));
     let host_bus = bus.clone();
-    let probe = Arc::new(Probe::new(store, bus, status, metrics, roles.names()));
+    let probe = Arc::new(Probe::new(Observed {
+        store,
+        bus,
+        writer: roles.api.then(|| writer.clone()),
+        tail: status,
+        is_followed: roles.ws,
+        tasks: Arc::clone(&tasks.all),
+        metrics,
+        roles: roles.names(),
+    }));
 
     let servers = TaskTracker::new();
     let grace = config.server.shutdown_grace;
+    let terms = Terms {
+        proxies: Arc::new(TrustedProxies::new(config.server.trusted_proxies.clone())),
+        origins: Arc::new(config.cors.allowed_origins.clone()),
+        stop: stop.clone(),
+        grace,
+    };
+    // A port that is not served would let clients wait for ever.
+    let serve = |name, port: BoxFuture<'static, ()>| {
+        servers.spawn(tasks.all.supervise(vital(name, port), stop.clone()));
+    };
+    let connections = TaskTracker::new();
     let node = roles.ws.then(|| {
         Arc::new(Node {
+            connections: connections.clone(),
+            stop: stop.clone(),
             ctx: ctx.clone(),
             verifier: verifier.clone(),
             internal_secret: config.auth.internal_secret.clone(),
@@ -222,7 +281,7 @@ pub async fn run_with<P: Plugin>(
             origins: config.cors.allowed_origins.clone(),
             max_sockets_per_user: config.limits.max_sockets_per_user,
             leeway: config.auth.leeway,
-            flushers: ws::Flushers::start(&hub.seal),
+            flushers: start_flushers(&tasks, &hub, &stop),
             hub: Arc::clone(&hub),
             watchers,
             typing,
@@ -232,15 +291,16 @@ pub async fn run_with<P: Plugin>(
     if let Some(listener) = listeners.api {
         if !roles.api {
             log_address("health", &listener);
-            let (probe, proxies) = (Arc::clone(&probe), Arc::clone(&proxies));
-            let answer = move |request, _client| worker::answer(Arc::clone(&probe), request);
-            servers.spawn(listener::serve(
-                listener,
-                proxies,
-                answer,
-                stop.clone(),
-                grace,
-            ));
+            let health = worker::Health {
+                probe: Arc::clone(&probe),
+                limits: Arc::clone(&rates),
+                origins: config.cors.allowed_origins.clone(),
+            };
+            let answer = move |request, client| worker::answer(health.clone(), request, client);
+            serve(
+                "health-port",
+                listener::serve(listener, terms.clone(), answer).boxed(),
+            );
         } else {
             let state = ApiState {
                 ctx: ctx.clone(),
@@ -259,15 +319,18 @@ pub async fn run_with<P: Plugin>(
                 config.auth.internal_secret.clone(),
                 MAX_BODY_BYTES,
             );
-            workers.spawn(bus::hosts::serve(
-                host_bus,
-                config.stores.nats_command_hosts.clone(),
-                Arc::new(host_commands),
-                stop.clone(),
-            ));
+            let hosts = config.stores.nats_command_hosts.clone();
+            if !hosts.is_empty() {
+                let host_commands = Arc::new(host_commands);
+                let task = restarted("host-commands", move |stop| {
+                    let commands = Arc::clone(&host_commands) as _;
+                    bus::hosts::serve(host_bus.clone(), hosts.clone(), commands, stop)
+                });
+                workers.spawn(tasks.all.supervise(task, stop.clone()));
+            }
             log_address("REST", &listener);
             let node = node.clone();
-            let answer = move |request: Request<Incoming>, client| {
+            let answer = move |request: Request<TimedBody>, client| {
                 let endpoint = Arc::clone(&endpoint);
                 // Event streams hang on the hub, which only a process with sockets has.
                 let node = node
@@ -280,54 +343,86 @@ pub async fn run_with<P: Plugin>(
                     }
                 }
             };
-            let proxies = Arc::clone(&proxies);
-            servers.spawn(listener::serve(
-                listener,
-                proxies,
-                answer,
-                stop.clone(),
-                grace,
-            ));
+            serve(
+                "rest-port",
+                listener::serve(listener, terms.clone(), answer).boxed(),
+            );
         }
     }
     if let (Some(listener), Some(node)) = (listeners.ws, node) {
         log_address("WebSocket", &listener);
         let answer = move |request, client| ws::answer(Arc::clone(&node), request, client);
-        servers.spawn(listener::serve(
-            listener,
-            proxies,
-            answer,
-            stop.clone(),
-            grace,
-        ));
+        serve(
+            "socket-port",
+            listener::serve(listener, terms, answer).boxed(),
+        );
     }
-    tracing::info!(roles = ?probe.roles, version = env!("CARGO_PKG_VERSION"), "chat service is running");
+    tracing::info!(roles = ?probe.roles(), version = env!("CARGO_PKG_VERSION"), "chat service is running");
 
-    stop.cancelled().await;
+    let lost = tokio::select! {
+        () = stop.cancelled() => None,
+        task = tasks.all.lost() => Some(task),
+    };
+    stop.cancel();
     tracing::info!("stopping: finishing what is in flight");
     probe.drain();
     servers.close();
     workers.close();
     hub.end_all(CloseReason::Restarting);
-    let deadline = Instant::now() + grace;
-    let sockets_gone = async {
-        while !hub.is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let _ = tokio::time::timeout_at(deadline, async {
-        tokio::join!(servers.wait(), workers.wait(), sockets_gone);
+    connections.close();
+    let _ = tokio::time::timeout(grace, async {
+        tokio::join!(servers.wait(), workers.wait(), connections.wait());
     })
     .await;
-    end.cancel();
-    tasks.close();
+    tasks.end.cancel();
+    tasks.running.close();
     let _ = tokio::time::timeout(Duration::from_secs(2), async {
-        tasks.wait().await;
+        tasks.running.wait().await;
         writer.flush().await;
     })
     .await;
     tracing::info!("stopped");
-    Ok(())
+    match lost {
+        None => Ok(()),
+        Some(task) => Err(StartError::TaskLost(task)),
+    }
+}
+
+/// The tasks that serve what serves clients: they end after it.
+#[derive(Default)]
+struct Supervisor {
+    all: Arc<Tasks>,
+    running: TaskTracker,
+    end: CancellationToken,
+}
+
+impl Supervisor {
+    /// Runs a task that is started again if it fails.
+    fn keep<F, Fut>(&self, name: &'static str, run: F)
+    where
+        F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let task = restarted(name, run);
+        self.running
+            .spawn(self.all.supervise(task, self.end.clone()));
+    }
+
+    /// Runs a task whose failure ends the process.
+    fn vital(&self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
+        let task = vital(name, run);
+        self.running
+            .spawn(self.all.supervise(task, self.end.clone()));
+    }
+}
+
+/// Starts the flushers of a node. After the stop they end with their last lane. One that failed would leave its sockets without pushes.
+fn start_flushers(tasks: &Supervisor, hub: &Hub, stop: &CancellationToken) -> ws::Flushers {
+    let (flushers, runs) = ws::Flushers::new(&hub.seal);
+    for run in runs {
+        tokio::spawn(tasks.all.supervise(vital("flusher", run), stop.clone()));
+    }
+    flushers
 }
 
 /// Lets the limits forget who was quiet, until `end`.

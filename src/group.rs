@@ -1,7 +1,8 @@
 //! Group commit for anything: what comes while a group is under way goes together in the next. No timer, and no wait when idle.
 
-use std::future::Future;
+use std::{future::Future, panic::AssertUnwindSafe};
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 /// The most items of a group.
@@ -28,7 +29,12 @@ where
             let mut batch = Vec::new();
             while arrivals.recv_many(&mut batch, MAX_ITEMS).await > 0 {
                 let (items, callers): (Vec<I>, Vec<_>) = batch.drain(..).unzip();
-                for (caller, outcome) in callers.into_iter().zip(run(items).await) {
+                // A group that panics leaves its callers without an answer, which they take for an unknown outcome. The next group has nothing of it.
+                let outcomes = AssertUnwindSafe(run(items))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_default();
+                for (caller, outcome) in callers.into_iter().zip(outcomes) {
                     // Who does not wait any more has no use for it.
                     let _ = caller.send(outcome);
                 }
@@ -60,6 +66,16 @@ mod tests {
     use tokio::sync::{Mutex, Semaphore};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_group_that_panics_takes_only_its_own_callers_with_it() {
+        let group = Group::start(|items: Vec<u32>| async move {
+            assert!(items.iter().all(|item| *item > 0), "as the test wants it");
+            items
+        });
+        assert_eq!(group.ask(0).await, None);
+        assert_eq!(group.ask(7).await, Some(7));
+    }
 
     #[tokio::test]
     async fn what_comes_while_a_group_is_under_way_goes_together_in_the_next() {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
 
 use crate::{
     bus::{
@@ -18,8 +19,12 @@ use crate::{
         lag::{DurableLag, Lags},
         tail::TailStatus,
     },
-    store::Store,
+    store::{Store, log::Writer},
+    tasks::{TaskReport, Tasks},
 };
+
+/// How long the tail may stand still, while NATS is there, before the process takes no more work.
+const TAIL_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A dependency as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,46 +39,70 @@ pub struct Dependency {
     pub is_required: bool,
 }
 
-/// What this process knows of itself.
-pub struct Probe {
-    store: Arc<Store>,
-    bus: Bus,
-    lags: Lags,
-    tail: Arc<TailStatus>,
-    metrics: PrometheusHandle,
+/// Something that keeps this process from its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Obstacle {
+    /// A dependency, or a task of this process.
+    pub what: &'static str,
+    /// What is wrong with it; can be read after its name.
+    pub problem: &'static str,
+}
+
+/// What a probe looks at.
+pub struct Observed {
+    /// The database.
+    pub store: Arc<Store>,
+    /// The broker.
+    pub bus: Bus,
+    /// The writer, if this process takes commands.
+    pub writer: Option<Writer>,
+    /// The tail.
+    pub tail: Arc<TailStatus>,
+    /// Whether sockets of this process live by the tail.
+    pub is_followed: bool,
+    /// The long-lived tasks.
+    pub tasks: Arc<Tasks>,
+    /// What renders the metrics.
+    pub metrics: PrometheusHandle,
     /// The roles that this process runs.
     pub roles: Vec<&'static str>,
+}
+
+/// What this process knows of itself.
+pub struct Probe {
+    observed: Observed,
+    lags: Lags,
     started: Instant,
     is_draining: AtomicBool,
+    /// Since when the tail does not run although NATS is there; at first since before it ever ran.
+    tail_missing: Mutex<Option<Instant>>,
+    has_followed: AtomicBool,
 }
 
 impl Probe {
     /// A probe of a process that starts now.
-    pub fn new(
-        store: Arc<Store>,
-        bus: Bus,
-        tail: Arc<TailStatus>,
-        metrics: PrometheusHandle,
-        roles: Vec<&'static str>,
-    ) -> Self {
+    pub fn new(observed: Observed) -> Self {
         Self {
-            store,
-            lags: Lags::new(bus.clone()),
-            bus,
-            tail,
-            metrics,
-            roles,
+            lags: Lags::new(observed.bus.clone()),
+            observed,
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
+            tail_missing: Mutex::default(),
+            has_followed: AtomicBool::new(false),
         }
+    }
+
+    /// The roles that this process runs.
+    pub fn roles(&self) -> &[&'static str] {
+        &self.observed.roles
     }
 
     /// Asks every dependency.
     pub async fn dependencies(&self) -> Vec<Dependency> {
         let started = Instant::now();
         let (mongodb, nats) = tokio::join!(
-            async { (self.store.ping().await.is_ok(), started.elapsed()) },
-            async { (self.bus.ping().await.is_ok(), started.elapsed()) },
+            async { (self.observed.store.ping().await.is_ok(), started.elapsed()) },
+            async { (self.observed.bus.ping().await.is_ok(), started.elapsed()) },
         );
         let dependency = |name, (is_up, latency), is_required| Dependency {
             name,
@@ -87,9 +116,70 @@ impl Probe {
         ]
     }
 
-    /// Whether this process should get work: it is not ending, and what it needs is there.
+    /// What keeps this process from its work. It should get none while there is anything.
+    ///
+    /// NATS is not among it: sends succeed without it, and delivery catches up.
+    pub async fn obstacles(&self) -> Vec<Obstacle> {
+        let Observed {
+            store,
+            writer,
+            tasks,
+            ..
+        } = &self.observed;
+        let is_taking = async {
+            match writer {
+                Some(writer) => writer.is_taking().await,
+                None => true,
+            }
+        };
+        let (mongodb, is_taking) = tokio::join!(store.ping(), is_taking);
+        let failing = tasks.failing().into_iter();
+        let failing = failing.map(|task| (true, task, "failed, and is started again"));
+        [
+            (
+                self.is_draining.load(Ordering::Relaxed),
+                "process",
+                "is ending",
+            ),
+            (mongodb.is_err(), "mongodb", "does not answer"),
+            (!is_taking, "writer", "takes no commands"),
+            (self.is_tail_missing(), "tail", "does not follow the events"),
+        ]
+        .into_iter()
+        .chain(failing)
+        .filter(|(is_there, ..)| *is_there)
+        .map(|(_, what, problem)| Obstacle { what, problem })
+        .collect()
+    }
+
+    /// Whether this process should get work.
     pub async fn is_ready(&self) -> bool {
-        !self.is_draining.load(Ordering::Relaxed) && self.store.ping().await.is_ok()
+        self.obstacles().await.is_empty()
+    }
+
+    /// Whether sockets get no events for a reason of this process.
+    fn is_tail_missing(&self) -> bool {
+        let Observed {
+            bus,
+            tail,
+            is_followed,
+            ..
+        } = &self.observed;
+        let mut missing = self.tail_missing.lock();
+        if !is_followed || tail.is_running() || !bus.is_connected() {
+            self.has_followed
+                .fetch_or(tail.is_running(), Ordering::Relaxed);
+            *missing = None;
+            return false;
+        }
+        let since = *missing.get_or_insert_with(Instant::now);
+        // It stops for a moment at every new connection. A process that has just started has nobody to whom that matters.
+        !self.has_followed.load(Ordering::Relaxed) || since.elapsed() > TAIL_PATIENCE
+    }
+
+    /// How each long-lived task is.
+    pub fn tasks(&self) -> Vec<TaskReport> {
+        self.observed.tasks.report()
     }
 
     /// Says that the process is ending, so that a load balancer sends it nothing more.
@@ -104,7 +194,7 @@ impl Probe {
 
     /// Where the tail of the event stream stands.
     pub fn tail(&self) -> &TailStatus {
-        &self.tail
+        &self.observed.tail
     }
 
     /// How far every durable of the deployment is, those furthest behind first and at most `lag::MAX_NAMED` of them; `None` while NATS does not answer.
@@ -116,9 +206,9 @@ impl Probe {
     /// The metrics of this process, and the lag of all durables, in the text format of Prometheus.
     pub async fn render_metrics(&self) -> String {
         let durables = self.lags.all().await;
-        self.metrics.run_upkeep();
-        let mut text = self.metrics.render();
-        lag::render(&mut text, &self.tail, durables.as_deref());
+        self.observed.metrics.run_upkeep();
+        let mut text = self.observed.metrics.render();
+        lag::render(&mut text, &self.observed.tail, durables.as_deref());
         text
     }
 }

@@ -29,6 +29,7 @@ pub mod limits;
 pub mod listener;
 pub mod plugins;
 pub mod store;
+pub mod tasks;
 pub mod trace;
 pub mod worker;
 pub mod ws;

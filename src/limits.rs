@@ -1,4 +1,4 @@
-//! How much each caller may ask for in a time: the four rate limits, counted in this process.
+//! How much each caller may ask for in a time: the five rate limits, counted in this process.
 //!
 //! Cast: [`RateLimits`] has a limiter per tier; each answers with the caller's [`Standing`], or with [`Refused`].
 //!
@@ -46,6 +46,8 @@ pub enum Tier {
     Messages,
     /// `RATE_LIMIT_TYPING`.
     Typing,
+    /// `RATE_LIMIT_HEALTH`.
+    Health,
 }
 
 impl Tier {
@@ -55,6 +57,7 @@ impl Tier {
             Self::Auth => "auth",
             Self::Messages => "messages",
             Self::Typing => "typing",
+            Self::Health => "health",
         }
     }
 
@@ -65,6 +68,7 @@ impl Tier {
             Self::Auth => "failed proofs of identity from this address",
             Self::Messages => "messages",
             Self::Typing => "typing signals",
+            Self::Health => "health checks from this address",
         }
     }
 }
@@ -209,6 +213,7 @@ pub struct RateLimits<C: Clock = MonotonicClock> {
     auth: Option<Limiter<IpAddr, C>>,
     messages: Option<Limiter<UserId, C>>,
     typing: Option<Limiter<UserId, C>>,
+    health: Option<Limiter<IpAddr, C>>,
 }
 
 impl RateLimits {
@@ -226,6 +231,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             auth: Limiter::new(Tier::Auth, limits.auth, clock),
             messages: Limiter::new(Tier::Messages, limits.messages, clock),
             typing: Limiter::new(Tier::Typing, limits.typing, clock),
+            health: Limiter::new(Tier::Health, limits.health, clock),
         }
     }
 
@@ -270,6 +276,14 @@ impl<C: Clock + Clone> RateLimits<C> {
         check(&self.typing, user)
     }
 
+    /// A question from `address` how the service is, which anybody may ask and which costs a request to MongoDB.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn health(&self, address: IpAddr) -> Verdict {
+        check(&self.health, &network(address))
+    }
+
     /// Forgets everybody whose whole limit is free again.
     pub fn evict_idle(&self) {
         for limiter in [&self.api, &self.messages, &self.typing]
@@ -278,7 +292,10 @@ impl<C: Clock + Clone> RateLimits<C> {
         {
             limiter.evict_idle();
         }
-        for limiter in [&self.api_from, &self.auth].into_iter().flatten() {
+        for limiter in [&self.api_from, &self.auth, &self.health]
+            .into_iter()
+            .flatten()
+        {
             limiter.evict_idle();
         }
     }
@@ -309,6 +326,7 @@ mod tests {
             auth: limit,
             messages: limit,
             typing: None,
+            health: limit,
             max_message_bytes: 1,
             max_sockets_per_user: 1,
             max_group_members: 2,
@@ -368,6 +386,8 @@ mod tests {
         assert!(limits.api(&bob).is_ok());
         assert!(limits.api_from(address("1.1.1.1")).is_ok());
         assert!(limits.failed_proof(address("1.1.1.1")).is_ok());
+        assert!(limits.health(address("1.1.1.1")).is_ok());
+        assert!(limits.health(address("1.1.1.1")).is_err());
     }
 
     #[test]

@@ -1,20 +1,33 @@
 //! Accepting connections: one loop for every role's port.
 //!
-//! Not poem's own server: that has no time limit for headers, leaves Nagle's algorithm on, and spins when no more files can be opened.
+//! Not poem's own server: that has no time limit for heads, leaves Nagle's algorithm on, and spins when no more files can be opened.
+//!
+//! Every wait for a client ends: for the head of a request (10 s, answered 408), its body ([`body`], answered 408 by the service), the next request (75 s),
+//! an answer that is not taken (30 s), and the end of the connection (2 s). After an answer to a request that was not read to its end, the connection is
+//! closed so that the client can read the answer.
 
-use std::{convert::Infallible, future::Future, net::IpAddr, sync::Arc, time::Duration};
+mod body;
+mod refusal;
+mod stream;
+
+use std::{convert::Infallible, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use hyper::{
-    HeaderMap, Request, Response, body::Incoming, server::conn::http1, service::service_fn,
+    HeaderMap, Request, Response,
+    body::{Body, Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::address::TrustedProxies;
+pub use body::{MIN_RATE as MIN_BODY_RATE, TOTAL as BODY_TIMEOUT, TimedBody};
+pub use stream::ClientStream;
+use stream::{Busy, BusyGuard};
 
-/// How long a client may take for the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::{address::TrustedProxies, config::Origins};
+
 /// The most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// The most headers of a request.
@@ -27,23 +40,32 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub struct HangUp(pub CancellationToken);
 
-/// Serves `listener` with `answer`, which hears the address of each request's client, until `stop`; then takes no more connections and gives those
-/// that are open `grace` to finish.
-pub async fn serve<F, Fut, B>(
-    listener: TcpListener,
-    proxies: Arc<TrustedProxies>,
-    answer: F,
-    stop: CancellationToken,
-    grace: Duration,
-) where
-    F: Fn(Request<Incoming>, IpAddr) -> Fut + Send + Sync + 'static,
+/// What every port of a process serves by.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Whose forwarding headers are believed.
+    pub proxies: Arc<TrustedProxies>,
+    /// Which pages may read answers.
+    pub origins: Arc<Origins>,
+    /// Ends the port.
+    pub stop: CancellationToken,
+    /// How long open connections then may take to finish.
+    pub grace: Duration,
+}
+
+/// Serves `listener` with `answer`, which gets the address of each request's client, until the terms' `stop`. Then it takes no more connections and gives
+/// those that are open the terms' `grace` to finish.
+pub async fn serve<F, Fut, B>(listener: TcpListener, terms: Terms, answer: F)
+where
+    F: Fn(Request<TimedBody>, IpAddr) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Response<B>> + Send + 'static,
-    B: hyper::body::Body + Send + 'static,
+    B: Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let answer = Arc::new(answer);
     let connections = TaskTracker::new();
+    let stop = terms.stop;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -60,18 +82,28 @@ pub async fn serve<F, Fut, B>(
         // A chat sends small packets; each must leave at once.
         let _ = stream.set_nodelay(true);
         let answer = Arc::clone(&answer);
-        let proxies = Arc::clone(&proxies);
+        let proxies = Arc::clone(&terms.proxies);
         let hang_up = HangUp(CancellationToken::new());
         let hung_up = hang_up.0.clone();
+        let busy = Busy::default();
+        let stream = ClientStream::new(stream, busy.clone(), Arc::clone(&terms.origins));
         let service = service_fn(move |mut request: Request<Incoming>| {
+            let guard = busy.begin();
             request.extensions_mut().insert(hang_up.clone());
             let client = client(&proxies, peer.ip(), request.headers());
-            let response = answer(request, client);
-            async move { Ok::<_, Infallible>(response.await) }
+            let response = answer(request.map(TimedBody::new), client);
+            async move {
+                let response = response.await;
+                Ok::<_, Infallible>(response.map(|body| Guarded {
+                    body,
+                    _guard: guard,
+                }))
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            // The stream has time limits of its own: this one would count the time between two requests too.
+            .header_read_timeout(Option::<Duration>::None)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
@@ -97,7 +129,33 @@ pub async fn serve<F, Fut, B>(
     }
     drop(listener);
     connections.close();
-    let _ = tokio::time::timeout(grace, connections.wait()).await;
+    let _ = tokio::time::timeout(terms.grace, connections.wait()).await;
+}
+
+/// The body of an answer. The request counts as being answered until it is dropped.
+struct Guarded<B> {
+    body: B,
+    _guard: BusyGuard,
+}
+
+impl<B: Body + Unpin> Body for Guarded<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// From whom a request comes. Each proxy adds the address that it saw at the end of the list.

@@ -14,11 +14,13 @@ use chat_sdk::{
 };
 use chat_webhooks::Webhooks;
 use serde_json::Value;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use host::Core;
 
-use crate::config::{AppEnv, Config, Fault};
+use crate::{
+    config::{AppEnv, Config, Fault},
+    tasks::Task,
+};
 
 /// The operations of all plugins, for the API.
 pub type Operations = Mounted<<Webhooks as Plugin>::Api>;
@@ -75,11 +77,9 @@ pub fn register_guest<P: Plugin>(
     }
 }
 
-/// Lets the plugin from outside work until `stop`.
-pub fn run_guest<P: Plugin>(guest: Option<Arc<P>>, tasks: &TaskTracker, stop: &CancellationToken) {
-    if let Some(guest) = guest {
-        tasks.spawn(supervisor::keep_alive(guest, stop.clone()));
-    }
+/// The plugin from outside as a task.
+pub fn guest_task<P: Plugin>(guest: Arc<P>) -> impl Task {
+    supervisor::PluginTask(guest)
 }
 
 /// The plugins of this process.
@@ -181,10 +181,9 @@ impl Plugins {
         Mounted(self.webhooks.clone().map(Plugin::api))
     }
 
-    /// Lets the plugins of the role `webhooks` work until `stop`.
-    pub fn run_webhooks(&self, tasks: &TaskTracker, stop: &CancellationToken) {
-        if let Some(webhooks) = &self.webhooks {
-            tasks.spawn(supervisor::keep_alive(Arc::clone(webhooks), stop.clone()));
-        }
+    /// The plugins of the role `webhooks` as tasks.
+    pub fn webhooks_task(&self) -> Option<impl Task> {
+        let webhooks = self.webhooks.clone();
+        webhooks.map(supervisor::PluginTask)
     }
 }

@@ -1,6 +1,6 @@
 //! The one shape of every refusal and failure that leaves by HTTP, and the one mapping to it.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, io::ErrorKind};
 
 use poem::{
     Response,
@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::{
     auth::AuthError,
     domain::{DomainError, FieldError},
+    listener::{BODY_TIMEOUT, MIN_BODY_RATE},
 };
 
 /// How long a caller should wait before repeating what could not be done, in seconds.
@@ -40,6 +41,8 @@ pub enum Code {
     Conflict,
     /// The request is wrong; `details` names every fault.
     ValidationError,
+    /// The request took too long to arrive.
+    RequestTimeout,
     /// The body is too large.
     PayloadTooLarge,
     /// The body is no JSON.
@@ -62,6 +65,7 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
             Self::ValidationError => StatusCode::BAD_REQUEST,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -181,6 +185,7 @@ impl ApiError {
         if let Some(fault) = error.downcast_ref::<ReadBodyError>() {
             return match fault {
                 ReadBodyError::PayloadTooLarge => too_large(),
+                ReadBodyError::Io(error) if error.kind() == ErrorKind::TimedOut => too_slow(),
                 _ => DomainError::invalid("body", "could not be read to its end").into(),
             };
         }
@@ -220,6 +225,15 @@ impl ApiError {
     }
 }
 
+/// A body that arrives too slowly.
+fn too_slow() -> ApiError {
+    let message = format!(
+        "The body took too long to arrive: send it within {} s, and at least {MIN_BODY_RATE} bytes per second.",
+        BODY_TIMEOUT.as_secs(),
+    );
+    ApiError::new(Code::RequestTimeout, message)
+}
+
 /// A body beyond the limit.
 pub fn too_large() -> ApiError {
     ApiError::new(
@@ -250,6 +264,10 @@ impl ResponseError for ApiError {
         }
         if matches!(self.code, Code::Unavailable | Code::RateLimited) {
             response = response.header(header::RETRY_AFTER, self.retry_after);
+        }
+        if self.code == Code::RequestTimeout {
+            // The rest of the body would be taken for the next request.
+            response = response.header(header::CONNECTION, "close");
         }
         if let Some(allow) = &self.allow {
             response = response.header(header::ALLOW, allow);

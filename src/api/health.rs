@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chat_sdk::Timestamp;
-use poem::{Endpoint, Response, endpoint::make};
+use poem::{Endpoint, Request, Response, endpoint::make, error::ResponseError};
 use poem_openapi::{Enum, Object, OpenApi, payload::PlainText};
 use serde::Serialize;
 
@@ -11,12 +11,14 @@ use super::{
     Tag,
     auth::AsHost,
     error::{ApiError, Code},
+    limits,
     reply::Json,
 };
 use crate::{
     bus::lag::DurableLag,
     domain::FieldError,
-    health::{Dependency, Probe},
+    health::{Dependency, Obstacle, Probe},
+    tasks::TaskReport,
 };
 
 /// How something is.
@@ -88,6 +90,48 @@ pub struct StreamStatus {
     pub pending: u64,
 }
 
+/// Whether a long-lived task works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum TaskState {
+    /// It works.
+    Running,
+    /// It failed, and is started again after a pause.
+    Failed,
+}
+
+/// A long-lived task of a process.
+#[derive(Debug, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct TaskStatus {
+    /// Its name, for example `writer`, `tail`, `relay`.
+    pub name: String,
+    /// Whether it works.
+    pub state: TaskState,
+    /// How often it was started again since the start of the process.
+    pub restarts: u64,
+    /// Why it failed last; absent if it never did.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}
+
+impl From<TaskReport> for TaskStatus {
+    fn from(report: TaskReport) -> Self {
+        Self {
+            name: report.name.to_owned(),
+            state: match report.is_running {
+                true => TaskState::Running,
+                false => TaskState::Failed,
+            },
+            restarts: report.restarts,
+            last_failure: report.last_failure,
+        }
+    }
+}
+
 /// What a process is doing.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
@@ -101,6 +145,8 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// How far it is behind the event stream.
     pub events: StreamStatus,
+    /// Its long-lived tasks.
+    pub tasks: Vec<TaskStatus>,
     /// How far each durable of the deployment is, those furthest behind first, at most 200; some seconds old. Absent while NATS does not answer.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,13 +195,14 @@ pub struct HealthApi(pub Arc<Probe>);
 impl HealthApi {
     /// Whether the process can do its work
     #[oai(path = "/health", method = "get", operation_id = "getHealth")]
-    async fn health(&self) -> Result<Json<Health>, ApiError> {
-        self.ready().await
+    async fn health(&self, request: &Request) -> Result<Json<Health>, ApiError> {
+        self.ready(request).await
     }
 
     /// Whether the process runs at all
     #[oai(path = "/health/live", method = "get", operation_id = "getLiveness")]
-    async fn live(&self) -> Result<Json<Health>, ApiError> {
+    async fn live(&self, request: &Request) -> Result<Json<Health>, ApiError> {
+        limits::count_health(request)?;
         Ok(Json(Health {
             status: HealthStatus::Up,
         }))
@@ -163,30 +210,30 @@ impl HealthApi {
 
     /// Whether the process should get work
     ///
-    /// It should not while it is ending, or while what it needs is away.
+    /// It should not while it is ending, while MongoDB does not answer, or while a part of it does not work; `details` names what is missing.
     #[oai(path = "/health/ready", method = "get", operation_id = "getReadiness")]
-    async fn ready(&self) -> Result<Json<Health>, ApiError> {
-        match self.0.is_ready().await {
-            true => self.live().await,
-            false => Err(ApiError::new(
-                Code::Unavailable,
-                "This process takes no work now: it is ending, or MongoDB does not answer.",
-            )),
+    async fn ready(&self, request: &Request) -> Result<Json<Health>, ApiError> {
+        limits::count_health(request)?;
+        match self.0.obstacles().await {
+            obstacles if obstacles.is_empty() => Ok(Json(Health {
+                status: HealthStatus::Up,
+            })),
+            obstacles => {
+                let refusal = ApiError::new(Code::Unavailable, "This process takes no work now.");
+                Err(refusal.with_details(faults(obstacles)))
+            }
         }
     }
 
     /// Each thing that the service depends on, and how fast it answers
     #[oai(path = "/api/health", method = "get", operation_id = "getHealthReport")]
-    async fn report(&self) -> Result<Json<HealthReport>, ApiError> {
-        let dependencies = self.0.dependencies().await;
-        let missing: Vec<FieldError> = dependencies
-            .iter()
-            .filter(|dependency| dependency.is_required && !dependency.is_up)
-            .map(|dependency| FieldError::new(dependency.name, "does not answer"))
-            .collect();
-        if !missing.is_empty() {
-            let refusal = ApiError::new(Code::Unavailable, "What the service needs is away.");
-            return Err(refusal.with_details(missing));
+    async fn report(&self, request: &Request) -> Result<Json<HealthReport>, ApiError> {
+        limits::count_health(request)?;
+        let (obstacles, dependencies) = tokio::join!(self.0.obstacles(), self.0.dependencies());
+        if !obstacles.is_empty() {
+            let refusal =
+                ApiError::new(Code::Unavailable, "The service cannot do all of its work.");
+            return Err(refusal.with_details(faults(obstacles)));
         }
         Ok(Json(HealthReport {
             status: HealthStatus::Up,
@@ -201,13 +248,19 @@ impl HealthApi {
         let tail = self.0.tail();
         Ok(Json(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            roles: self.0.roles.iter().map(|role| (*role).to_owned()).collect(),
+            roles: self
+                .0
+                .roles()
+                .iter()
+                .map(|role| (*role).to_owned())
+                .collect(),
             uptime_seconds: self.0.uptime().as_secs(),
             events: StreamStatus {
                 is_running: tail.is_running(),
                 position: tail.watermark(),
                 pending: tail.pending(),
             },
+            tasks: self.0.tasks().into_iter().map(Into::into).collect(),
             consumers: consumers.map(|all| all.into_iter().map(Into::into).collect()),
         }))
     }
@@ -219,11 +272,19 @@ impl HealthApi {
     }
 }
 
+fn faults(obstacles: Vec<Obstacle>) -> Vec<FieldError> {
+    let fault = |obstacle: Obstacle| FieldError::new(obstacle.what, obstacle.problem);
+    obstacles.into_iter().map(fault).collect()
+}
+
 /// `GET /metrics` on the role's own port, which nginx does not pass on.
 pub fn metrics(probe: Arc<Probe>) -> impl Endpoint {
-    make(move |_| {
+    make(move |request: Request| {
         let probe = Arc::clone(&probe);
         async move {
+            if let Err(refused) = limits::count_health(&request) {
+                return refused.as_response();
+            }
             Response::builder()
                 .content_type("text/plain; version=0.0.4; charset=utf-8")
                 .body(probe.render_metrics().await)

@@ -14,7 +14,7 @@ use poem::{
 };
 
 use super::{
-    ApiState,
+    ApiState, auth,
     error::{ApiError, Code},
 };
 use crate::{
@@ -105,13 +105,13 @@ pub fn count(
 
 /// What a request is answered whose token is not believed.
 ///
-/// A token that is missing, or ours and expired, was no attempt to be somebody else: it counts as a request from that address and not as a failed
-/// proof. So a client always hears that it needs a new token, whatever others behind its address do.
+/// Only a token that may be forged counts as a failed proof. One that is missing, expired, revoked or has a wrong claim counts as a request from that
+/// address. So a client always learns what is wrong with its token, whatever others behind its address do.
 pub fn refuse_token(state: &ApiState, request: &Request, error: AuthError) -> ApiError {
     let counted = match error {
         AuthError::KeysUnavailable => Ok(()),
-        AuthError::Missing | AuthError::Expired => count_stranger(state, request),
-        _ => failed_proof(state, request),
+        error if error.is_forgery() => failed_proof(state, request),
+        _ => count_stranger(state, request),
     };
     counted.err().unwrap_or_else(|| error.into())
 }
@@ -123,6 +123,15 @@ pub fn refuse_token(state: &ApiState, request: &Request, error: AuthError) -> Ap
 pub fn failed_proof(state: &ApiState, request: &Request) -> Result<(), ApiError> {
     let meter = Meter::of(request)?;
     meter.note(state.limits.failed_proof(meter.client))
+}
+
+/// Counts a question how the service is.
+///
+/// # Errors
+/// [`Code::RateLimited`].
+pub fn count_health(request: &Request) -> Result<(), ApiError> {
+    let meter = Meter::of(request)?;
+    meter.note(auth::state(request)?.limits.health(meter.client))
 }
 
 /// Counts a request of nobody.

@@ -56,7 +56,7 @@ const CONFLICTING: [&str; 15] = [
 const OF_THE_CALLER: [&str; 2] = ["getMe", "changeMe"];
 
 /// The refusals: status, name, when, what else is at hand, and an example.
-const REFUSALS: [(&str, &str, &str, Code, &str); 10] = [
+const REFUSALS: [(&str, &str, &str, Code, &str); 11] = [
     (
         "400",
         "BadRequest",
@@ -84,6 +84,13 @@ const REFUSALS: [(&str, &str, &str, Code, &str); 10] = [
         "There is no such thing for this caller.",
         Code::NotFound,
         "There is no such conversation.",
+    ),
+    (
+        "408",
+        "RequestTimeout",
+        "The body arrived too slowly; the request was not carried out.",
+        Code::RequestTimeout,
+        "The body took too long to arrive: send it within 30 s, and at least 1024 bytes per second.",
     ),
     (
         "409",
@@ -154,13 +161,14 @@ fn add_refusals(path: &str, operation: &mut Value, conflicting: &[&str]) {
         .is_some_and(|parameters| parameters.iter().any(|one| one["in"] == "query"));
     let applies = |status: &str| match status {
         "400" => has_body || has_query || accepts(operation, BEARER),
-        "401" | "429" => is_guarded,
+        "401" => is_guarded,
+        "429" => is_guarded || path.contains("health"),
         "403" => FORBIDDEN.contains(&id),
         "404" => path.contains('{') || OF_THE_CALLER.contains(&id),
         "409" => [&CONFLICTING[..], crate::plugins::CONFLICTING, conflicting]
             .iter()
             .any(|ids| ids.contains(&id)),
-        "413" | "415" => has_body,
+        "408" | "413" | "415" => has_body,
         "503" => is_guarded || (path.contains("health") && !path.ends_with("live")),
         _ => true,
     };

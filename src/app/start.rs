@@ -23,7 +23,7 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 /// The pause between two tries to reach them.
 const START_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a process could not start.
+/// Why a process could not start, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port is taken or not ours.
@@ -42,6 +42,9 @@ pub enum StartError {
     /// MongoDB was not there in time.
     #[error("MONGODB_URI: MongoDB could not be used within 30 s: {0}")]
     Mongo(String),
+    /// A task failed that cannot be started again. It was logged when it happened.
+    #[error("the task {0} failed, and the process cannot go on without it")]
+    TaskLost(&'static str),
     /// The settings of a plugin cannot be used.
     #[error("{0}")]
     Plugin(String),

@@ -66,8 +66,8 @@ fn score(node: &str, shard: u8) -> u64 {
     mixed ^ (mixed >> 29)
 }
 
-/// Starts saying that this process lives, until `stop`; then says that it leaves.
-pub fn start(bus: &Bus, is_writer: bool, stop: CancellationToken) -> Writers {
+/// The living writers as this process knows them, and the heartbeat that must run for it.
+pub fn new(bus: &Bus, is_writer: bool) -> (Writers, Heart) {
     let me: Arc<str> = ulid::Ulid::generate().to_string().to_lowercase().into();
     let initial: Arc<[Arc<str>]> = if is_writer {
         [Arc::clone(&me)].into()
@@ -75,10 +75,38 @@ pub fn start(bus: &Bus, is_writer: bool, stop: CancellationToken) -> Writers {
         [].into()
     };
     let (living, receiver) = watch::channel(initial);
-    tokio::spawn(run(bus.clone(), Arc::clone(&me), is_writer, living, stop));
-    Writers {
+    let heart = Heart {
+        bus: bus.clone(),
+        me: Arc::clone(&me),
+        is_writer,
+        living: Arc::new(living),
+    };
+    let writers = Writers {
         me,
         living: receiver,
+    };
+    (writers, heart)
+}
+
+/// Tells the other processes that this one lives, and listens to them.
+#[derive(Clone)]
+pub struct Heart {
+    bus: Bus,
+    me: Arc<str>,
+    is_writer: bool,
+    living: Arc<watch::Sender<Arc<[Arc<str>]>>>,
+}
+
+impl Heart {
+    /// Says that this process lives, until `stop`; then says that it leaves. If it failed it may run again: who lives is heard within a second.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self {
+            bus,
+            me,
+            is_writer,
+            living,
+        } = self;
+        run(bus, me, is_writer, &living, stop).await;
     }
 }
 
@@ -86,7 +114,7 @@ async fn run(
     bus: Bus,
     me: Arc<str>,
     is_writer: bool,
-    living: watch::Sender<Arc<[Arc<str>]>>,
+    living: &watch::Sender<Arc<[Arc<str>]>>,
     stop: CancellationToken,
 ) {
     let subject = bus.subjects.nodes();

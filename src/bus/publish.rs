@@ -11,7 +11,10 @@ use async_nats::{
     jetstream::{context::PublishAckFuture, message::PublishMessage},
 };
 use metrics::counter;
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::{Mutex as AsyncMutex, mpsc},
+    time::MissedTickBehavior,
+};
 
 use super::{Bus, BusError, acks::Acks, latest::Unpublished};
 use chat_sdk::{Envelope, TraceParent, UserId, events::EventData};
@@ -63,11 +66,31 @@ enum Work {
 }
 
 impl Announcer {
-    /// Starts the task that publishes; it ends with the last handle.
-    pub fn start(bus: Bus) -> Arc<Self> {
+    /// An announcer, and the publisher that must run for it.
+    pub fn new(bus: Bus) -> (Arc<Self>, Publisher) {
         let (entries, inbox) = mpsc::channel(MAX_WAITING);
-        tokio::spawn(run(bus, inbox));
-        Arc::new(Self { entries })
+        let publisher = Publisher {
+            bus,
+            inbox: Arc::new(AsyncMutex::new(inbox)),
+        };
+        (Arc::new(Self { entries }), publisher)
+    }
+}
+
+/// Publishes what an announcer was given.
+#[derive(Clone)]
+pub struct Publisher {
+    bus: Bus,
+    /// Outlives a failure: what waits here is published by the next run.
+    inbox: Arc<AsyncMutex<mpsc::Receiver<Work>>>,
+}
+
+impl Publisher {
+    /// Publishes until the last handle of the announcer is gone. If it failed it may run again: entries that were under way are put back by the sweep,
+    /// and a latest value is told by the next one.
+    pub async fn run(self) {
+        let mut inbox = self.inbox.lock().await;
+        run(self.bus, &mut inbox).await;
     }
 }
 
@@ -109,7 +132,7 @@ impl Sent {
     }
 }
 
-async fn run(bus: Bus, mut inbox: mpsc::Receiver<Work>) {
+async fn run(bus: Bus, inbox: &mut mpsc::Receiver<Work>) {
     let mut acks = match Acks::open(&bus.client).await {
         Ok(acks) => acks,
         Err(error) => {

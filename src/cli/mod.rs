@@ -27,6 +27,8 @@ use crate::{
 
 /// The exit code for a dependency that is not there.
 pub const EXIT_UNAVAILABLE: u8 = 69;
+/// The exit code after a fault of the service itself: a task failed that cannot be started again.
+pub const EXIT_SOFTWARE: u8 = 70;
 
 /// A pluggable real-time chat microservice.
 #[derive(Debug, Parser)]

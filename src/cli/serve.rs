@@ -58,6 +58,7 @@ pub fn run<P: Plugin>(args: &ServeArgs, sources: &Sources, guest: Option<Make<P>
                 eprintln!("{error}");
                 ExitCode::from(config::EXIT_CODE)
             }
+            Err(StartError::TaskLost(_)) => ExitCode::from(super::EXIT_SOFTWARE),
             Err(error) => {
                 tracing::error!("{error}");
                 ExitCode::from(super::EXIT_UNAVAILABLE)

@@ -11,6 +11,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::number("RATE_LIMIT_AUTH", "20/60s"),
     Variable::number("RATE_LIMIT_MESSAGES", "120/60s"),
     Variable::number("RATE_LIMIT_TYPING", "120/60s"),
+    Variable::number("RATE_LIMIT_HEALTH", "600/60s"),
     Variable::number("MAX_MESSAGE_BYTES", "16384"),
     Variable::number("MAX_SOCKETS_PER_USER", "30"),
     Variable::number("MAX_GROUP_MEMBERS", "10000"),
@@ -36,6 +37,8 @@ pub struct Limits {
     pub messages: Option<RateLimit>,
     /// `RATE_LIMIT_TYPING`: typing and recording signals per user; default 120/60s.
     pub typing: Option<RateLimit>,
+    /// `RATE_LIMIT_HEALTH`: health checks and reads of metrics per address; default 600/60s.
+    pub health: Option<RateLimit>,
     /// `MAX_MESSAGE_BYTES`: bytes of a message's content, 1-65536 (an event with all its parts must stay within
     /// 128 KiB); default 16384.
     pub max_message_bytes: usize,
@@ -51,6 +54,7 @@ impl Limits {
         let auth = reader.read("RATE_LIMIT_AUTH", rate);
         let messages = reader.read("RATE_LIMIT_MESSAGES", rate);
         let typing = reader.read("RATE_LIMIT_TYPING", rate);
+        let health = reader.read("RATE_LIMIT_HEALTH", rate);
         let max_message_bytes = reader.read("MAX_MESSAGE_BYTES", |text| {
             parse::size(text, 1..=65_536, "bytes")
         });
@@ -65,6 +69,7 @@ impl Limits {
             auth: auth?,
             messages: messages?,
             typing: typing?,
+            health: health?,
             max_message_bytes: max_message_bytes?,
             max_sockets_per_user: max_sockets_per_user?,
             max_group_members: max_group_members?,

@@ -1,46 +1,50 @@
-//! Keeping plugins alive: one that fails, panics or hangs is ended and started again, with growing pauses, and nobody else notices.
+//! Keeping plugins alive: one that fails, panics or hangs is ended and started again, and nobody else notices. [`crate::tasks`] makes the pauses; here is
+//! found out whether a plugin still works.
 
 use std::{sync::Arc, time::Duration};
 
 use chat_sdk::plugin::{Life, Plugin, Pulse};
+use futures_util::{FutureExt, future::BoxFuture};
 use metrics::{counter, gauge};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The pause before a plugin is started again; it doubles with every failure.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// After so long without a failure the pauses begin small again.
-const GOOD_TIME: Duration = Duration::from_secs(300);
+use crate::tasks::{OnEnd, Task};
+
 /// How often a plugin's sign of life is looked at.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 /// How long a plugin may take to finish.
 const DRAIN: Duration = Duration::from_secs(25);
 
-/// Runs `plugin` until `stop`, whatever it does.
-pub async fn keep_alive<P: Plugin>(plugin: Arc<P>, stop: CancellationToken) {
-    let mut pause = FIRST_PAUSE;
-    while !stop.is_cancelled() {
-        let started = Instant::now();
-        gauge!("chat_plugin_running", "plugin" => P::NAME).set(1.0);
-        let failure = run_once(Arc::clone(&plugin), &stop).await;
-        gauge!("chat_plugin_running", "plugin" => P::NAME).set(0.0);
-        let Some(failure) = failure else {
-            return;
-        };
-        counter!("chat_plugin_restarts_total", "plugin" => P::NAME).increment(1);
-        if started.elapsed() >= GOOD_TIME {
-            pause = FIRST_PAUSE;
+/// A plugin as a task: started again whatever it does.
+pub struct PluginTask<P>(pub Arc<P>);
+
+impl<P: Plugin> Task for PluginTask<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn on_end(&self) -> OnEnd {
+        OnEnd::Restart
+    }
+
+    /// What is wrong with a plugin takes no requests away from the core.
+    fn is_required(&self) -> bool {
+        false
+    }
+
+    fn run(&self, stop: CancellationToken) -> BoxFuture<'static, Result<(), String>> {
+        let plugin = Arc::clone(&self.0);
+        async move {
+            gauge!("chat_plugin_running", "plugin" => P::NAME).set(1.0);
+            let failure = run_once(plugin, &stop).await;
+            gauge!("chat_plugin_running", "plugin" => P::NAME).set(0.0);
+            let Some(failure) = failure else {
+                return Ok(());
+            };
+            counter!("chat_plugin_restarts_total", "plugin" => P::NAME).increment(1);
+            Err(failure)
         }
-        tracing::error!(
-            plugin = P::NAME,
-            %failure,
-            pause_seconds = pause.as_secs(),
-            "a plugin ended; it is started again"
-        );
-        let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        .boxed()
     }
 }
 
@@ -91,8 +95,13 @@ mod tests {
 
     use chat_sdk::plugin::{HostError, NoRoutes};
     use parking_lot::Mutex;
+    use tokio::time::Instant;
 
     use super::*;
+    use crate::tasks::Tasks;
+
+    /// The first pause of a supervisor.
+    const PAUSE: Duration = Duration::from_secs(1);
 
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Fate {
@@ -151,7 +160,9 @@ mod tests {
             is_drained: AtomicUsize::new(0),
         });
         let stop = CancellationToken::new();
-        let alive = tokio::spawn(keep_alive(Arc::clone(&plugin), stop.clone()));
+        let tasks = Arc::new(Tasks::default());
+        let alive = tasks.supervise(PluginTask(Arc::clone(&plugin)), stop.clone());
+        let alive = tokio::spawn(alive);
         let deadline = Instant::now() + Duration::from_secs(30);
         while plugin.lives.load(Ordering::SeqCst) < 4 {
             assert!(Instant::now() < deadline, "it was started four times");
@@ -162,6 +173,7 @@ mod tests {
         stop.cancel();
         alive.await.expect("the supervisor does not panic");
         assert_eq!(plugin.lives.load(Ordering::SeqCst), 4);
+        assert_eq!(tasks.report()[0].restarts, 3);
         assert_eq!(
             plugin.is_drained.load(Ordering::SeqCst),
             1,
@@ -169,10 +181,7 @@ mod tests {
         );
         let starts = plugin.starts.lock();
         let pauses: Vec<Duration> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(
-            pauses[0] >= FIRST_PAUSE && pauses[1] >= FIRST_PAUSE * 2,
-            "{pauses:?}"
-        );
-        assert!(pauses[2] >= FIRST_PAUSE * 4, "{pauses:?}");
+        assert!(pauses[0] >= PAUSE && pauses[1] >= PAUSE * 2, "{pauses:?}");
+        assert!(pauses[2] >= PAUSE * 4, "{pauses:?}");
     }
 }

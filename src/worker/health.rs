@@ -1,44 +1,92 @@
 //! What a process without clients answers on its port: its health, and its metrics.
 
-use std::{future::Future, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
-    body::Incoming,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{self, HeaderValue},
 };
 use serde_json::json;
 
-use crate::health::Probe;
+use crate::{
+    config::Origins,
+    edge::{self, cors, request_id},
+    health::Probe,
+    limits::{RateLimits, Refused},
+    listener::TimedBody,
+};
 
-/// The answer to any request.
-pub fn answer(
-    probe: Arc<Probe>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Response<Full<Bytes>>> + Send {
-    let path = request.uri().path().to_owned();
-    async move {
-        match path.as_str() {
-            "/health" | "/health/ready" => health(probe.is_ready().await),
-            "/health/live" => health(true),
-            "/metrics" => text(
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                probe.render_metrics().await,
-            ),
-            _ => text(
-                StatusCode::NOT_FOUND,
-                JSON,
-                json!({
-                    "statusCode": 404, "error": "Not Found", "code": "NOT_FOUND",
-                    "message": "This process only works; it answers /health and /metrics.",
-                })
-                .to_string(),
-            ),
+/// What the port of a process without clients works with.
+#[derive(Clone)]
+pub struct Health {
+    /// How the process is.
+    pub probe: Arc<Probe>,
+    /// How often it may be asked.
+    pub limits: Arc<RateLimits>,
+    /// Which pages may read the answers.
+    pub origins: Origins,
+}
+
+/// The answer to any request of the client at that address.
+pub async fn answer(
+    health: Health,
+    request: Request<TimedBody>,
+    client: IpAddr,
+) -> Response<Full<Bytes>> {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let id = request_id::of(request.headers());
+    let preflight = cors::preflight(&health.origins, request.method(), request.headers());
+    let mut answer = match preflight {
+        Some(headers) => {
+            let mut answer = Response::default();
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            answer.headers_mut().extend(headers);
+            answer
         }
+        None => match health.limits.health(client) {
+            Ok(_) => of_path(&health.probe, request.uri().path()).await,
+            Err(refused) => too_many(refused),
+        },
+    };
+    edge::finish(answer.headers_mut(), &health.origins, origin.as_ref(), id);
+    answer
+}
+
+async fn of_path(probe: &Probe, path: &str) -> Response<Full<Bytes>> {
+    match path {
+        "/health" | "/health/ready" => health(probe.is_ready().await),
+        "/health/live" => health(true),
+        "/metrics" => text(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            probe.render_metrics().await,
+        ),
+        _ => refusal(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            "This process only works; it answers /health and /metrics.",
+        ),
     }
+}
+
+fn too_many(refused: Refused) -> Response<Full<Bytes>> {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let mut answer = refusal(status, "RATE_LIMITED", &refused.to_string());
+    let seconds = HeaderValue::from(refused.retry_after_seconds());
+    answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    answer
+}
+
+fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Full<Bytes>> {
+    let body = json!({
+        "statusCode": status.as_u16(),
+        "error": status.canonical_reason().unwrap_or_default(),
+        "code": code,
+        "message": message,
+    });
+    text(status, JSON, body.to_string())
 }
 
 const JSON: &str = "application/json";
@@ -56,6 +104,6 @@ fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<B
     *answer.status_mut() = status;
     answer
         .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
 }

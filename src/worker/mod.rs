@@ -13,6 +13,6 @@ mod revoked;
 mod seen;
 pub mod timers;
 
-pub use health::answer;
+pub use health::{Health, answer};
 pub use revoked::Revoked;
 pub use seen::Seen;

@@ -76,6 +76,7 @@ impl Default for SecondSweep {
 }
 
 /// What the relay works with.
+#[derive(Clone)]
 pub struct Relay {
     /// Where the log is.
     pub store: Arc<Store>,
@@ -144,6 +145,10 @@ impl Relay {
             gauge!("chat_relay_is_holder").set(if renewed.is_some() { 1.0 } else { 0.0 });
             if renewed.is_none() {
                 continue;
+            }
+            // One that panicked would look as if it still ran, and what it has not shown would count as shown.
+            if own_tail.take_if(|tail| tail.task.is_finished()).is_some() {
+                tracing::error!("the relay's own tail ended; it starts anew");
             }
             if !self.is_followed && own_tail.is_none() {
                 own_tail = Some(self.follow());

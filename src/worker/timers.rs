@@ -53,6 +53,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSED: usize = 1000;
 
 /// What the timers work with.
+#[derive(Clone)]
 pub struct Timers {
     /// For the verbs.
     pub ctx: Context,

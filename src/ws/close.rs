@@ -7,7 +7,7 @@
 //! | 4403 | stops: it may not be here |
 //! | 4408 | connects again and resumes: it read too slowly |
 //! | 4429 | waits, then connects again with a growing pause |
-//! | 4400 | stops: it does not speak the protocol |
+//! | 1002, 1007, 1009, 4400 | stops: what it sends is no WebSocket, no UTF-8, too large, or no frame of `chat.v1` |
 
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
@@ -26,7 +26,11 @@ pub enum CloseReason {
     TooSlow,
     /// Too many sockets, bad tokens from one address, or commands that went on being refused (4429).
     TooMany,
-    /// What came is no frame of this protocol (4400).
+    /// What came breaks RFC 6455 (1002).
+    Malformed,
+    /// A text that is not UTF-8 (1007).
+    NotUtf8,
+    /// A message of WebSocket that is no frame of `chat.v1` (4400).
     Protocol,
     /// A message over the size limit (1009).
     TooLarge,
@@ -37,6 +41,8 @@ impl CloseReason {
     pub const fn code(self) -> u16 {
         match self {
             Self::Silent => 1001,
+            Self::Malformed => 1002,
+            Self::NotUtf8 => 1007,
             Self::TooLarge => 1009,
             Self::Restarting => 1012,
             Self::Protocol => 4400,
@@ -51,6 +57,8 @@ impl CloseReason {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Silent => "nothing was heard from you; connect again",
+            Self::Malformed => "this breaks the WebSocket protocol (RFC 6455)",
+            Self::NotUtf8 => "texts must be UTF-8",
             Self::TooLarge => "the message is too large",
             Self::Restarting => "this node restarts; connect again",
             Self::Protocol => "this is not a frame of chat.v1",

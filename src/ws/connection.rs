@@ -1,20 +1,20 @@
 //! One socket: a task that reads frames, runs commands, and writes answers. Pushes are written by [`super::flush`], unless the client is slow.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chat_sdk::Timestamp;
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use metrics::counter;
-use serde_json::json;
 use tokio::time::Instant;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Error as WsError, Message as WsMessage, Utf8Bytes, error::CapacityError},
+    tungstenite::{Error as WsError, Message as WsMessage, Utf8Bytes},
 };
 
 use super::{
     Node, Peer, catch_up,
     close::CloseReason,
+    closing::{self, reason_of},
     command::{self, Room, Token},
     feed::{Feed, Greeting},
     frame::{self, ClientFrame, FrameError},
@@ -38,16 +38,12 @@ const PING_PERIOD: Duration = Duration::from_secs(25);
 const SILENT_PERIODS: u32 = 2;
 /// How long a write may take before the client counts as too slow.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the closing handshake may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many commands of a socket may be under way; then no more are read.
 const MAX_COMMANDS: usize = 64;
 /// How many commands in a row are refused by rate before the socket is closed.
 const MAX_REFUSALS: u32 = 200;
 /// How many frames that are none are borne before the socket is closed.
 const MAX_FAULTS: u32 = 10;
-/// The spread of the pause that clients are asked to make before they come back to a restarted node.
-pub const RETURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the client is known when the socket opens.
 pub enum Opening {
@@ -66,33 +62,22 @@ pub async fn run(
     (peer, opening): (Peer, Opening),
     resume: Option<String>,
 ) {
-    let reason = match Box::pin(open(&node, &mut ws, (peer, opening), resume)).await {
-        Ok((session, resume, first_ack)) => {
-            serve(&node, &mut ws, (peer, session), resume, first_ack).await
-        }
-        Err(reason) => reason,
-    };
-    if let Some(reason) = reason {
-        counter!("chat_ws_closes_total", "code" => reason.code().to_string()).increment(1);
-        let closing = async {
-            if reason == CloseReason::Restarting {
-                let _ = ws.send(WsMessage::Text(reconnect_event())).await;
+    let serving = async {
+        match Box::pin(open(&node, &mut ws, (peer, opening), resume)).await {
+            Ok((session, resume, first_ack)) => {
+                serve(&node, &mut ws, (peer, session), resume, first_ack).await
             }
-            let _ = ws.close(Some(reason.frame())).await;
-            let _ = ws.get_ref().outlet().emptied().await;
-            // The client answers with its own close frame; until then what it still sends is read, or its end would be a reset.
-            while let Some(Ok(_)) = ws.next().await {}
-        };
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
-    }
-}
-
-fn reconnect_event() -> Utf8Bytes {
-    let pause = RETURN_WITHIN.mul_f64(rand::random()).as_millis() as u64;
-    frame::event(
-        "reconnect",
-        &json!({ "reason": "restart", "retryAfterMs": pause }),
-    )
+            Err(reason) => reason,
+        }
+    };
+    // After a panic the client still learns that it should connect again.
+    let reason = AssertUnwindSafe(serving)
+        .catch_unwind()
+        .await
+        .unwrap_or(Some(CloseReason::Restarting));
+    // Nothing may follow the last words.
+    ws.get_ref().outlet().end();
+    Box::pin(closing::close(ws, reason)).await;
 }
 
 /// Waits for a session: the one of the request, or the first frame's.
@@ -118,9 +103,12 @@ async fn open(
             }
         }
     };
-    let text = tokio::time::timeout(AUTHENTICATE_WITHIN, first)
-        .await
-        .map_err(|_| Some(CloseReason::Unauthenticated))??;
+    let text = tokio::select! {
+        () = node.stop.cancelled() => return Err(Some(CloseReason::Restarting)),
+        text = tokio::time::timeout(AUTHENTICATE_WITHIN, first) => {
+            text.map_err(|_| Some(CloseReason::Unauthenticated))??
+        }
+    };
     let frame = ClientFrame::parse(&text).ok_or(Some(CloseReason::Protocol))?;
     if frame.event != "authenticate" {
         return Err(Some(CloseReason::Unauthenticated));
@@ -131,12 +119,19 @@ async fn open(
     Ok((session, token.resume.or(resume), Some(frame.id_json())))
 }
 
-/// Why a socket is closed after an error of its stream; `None` when there is nobody to tell.
-fn reason_of(error: &WsError) -> Option<CloseReason> {
-    match error {
-        WsError::Capacity(CapacityError::MessageTooLong { .. }) => Some(CloseReason::TooLarge),
-        WsError::Protocol(_) | WsError::Utf8(_) => Some(CloseReason::Protocol),
-        _ => None,
+/// A socket that is in the hub as long as this lives, also when its task panics.
+struct Registered<'a> {
+    node: &'a Node,
+    socket: &'a Arc<Socket>,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let Self { node, socket } = self;
+        node.hub.unregister(socket);
+        node.watchers.forget(socket);
+        node.typing.forget(socket);
+        node.ctx.presence.disconnect(&socket.user);
     }
 }
 
@@ -162,8 +157,12 @@ async fn serve(
         return Some(CloseReason::Unauthenticated);
     }
     let activity = node.ctx.presence.connect(&session.user);
+    let _registered = Registered {
+        node,
+        socket: &socket,
+    };
     let caught_up = Box::pin(catch_up::catch_up(node, &socket, resume.as_deref())).await;
-    let reason = match caught_up {
+    match caught_up {
         Ok(caught_up) => {
             let (feed, greeting) =
                 Feed::begin(&node.hub, &socket, watermark, caught_up, resume.as_deref());
@@ -179,18 +178,10 @@ async fn serve(
                 faults: 0,
                 refusals: 0,
             };
-            let reason = connection.run(feed, greeting, first_ack).await;
-            // Nothing may follow the last words.
-            ws.get_ref().outlet().end();
-            reason
+            connection.run(feed, greeting, first_ack).await
         }
         Err(_) => Some(CloseReason::Restarting),
-    };
-    node.hub.unregister(&socket);
-    node.watchers.forget(&socket);
-    node.typing.forget(&socket);
-    node.ctx.presence.disconnect(&socket.user);
-    reason
+    }
 }
 
 struct Connection<'a> {

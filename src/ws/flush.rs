@@ -29,17 +29,15 @@ pub struct Flushers {
 }
 
 impl Flushers {
-    /// Starts them. They end with the last that has a lane.
-    pub fn start(seal: &Arc<Seal>) -> Self {
+    /// Flushers, and what must run for them. A run ends with the last holder of its lane.
+    pub fn new(seal: &Arc<Seal>) -> (Self, Vec<impl Future<Output = ()> + Send + 'static>) {
         let count = Handle::current().metrics().num_workers();
-        let start = |_| {
+        let flusher = |_| {
             let (lane, told) = unbounded_channel();
-            tokio::spawn(run(told, Arc::clone(seal)));
-            lane
+            (lane, run(told, Arc::clone(seal)))
         };
-        Self {
-            lanes: (0..count).map(start).collect(),
-        }
+        let (lanes, runs) = (0..count).map(flusher).unzip();
+        (Self { lanes }, runs)
     }
 
     /// The lane of the socket with that number. It stays: two flushers would undo the order.

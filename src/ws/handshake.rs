@@ -9,14 +9,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
-    body::Incoming,
     header::{self, HeaderValue},
     upgrade,
 };
 use hyper_util::rt::TokioIo;
 use metrics::counter;
 use serde_json::json;
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -32,7 +30,12 @@ use super::{
     outlet::Wire,
     session,
 };
-use crate::{auth::internal_secret_matches, limits::Refused};
+use crate::{
+    auth::internal_secret_matches,
+    edge::{self, cors, request_id},
+    limits::Refused,
+    listener::{ClientStream, TimedBody},
+};
 
 /// The protocol that this node speaks.
 const SUBPROTOCOL: &str = "chat.v1";
@@ -53,11 +56,30 @@ const MAX_FRAME: usize = 192 * 1024;
 pub type Answer = Response<BoxBody<Bytes, std::io::Error>>;
 
 /// Answers a request to the node's port, from the client at that address.
-pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>, client: IpAddr) -> Answer {
-    let path = request.uri().path().to_owned();
-    if path == event_stream::PATH {
+pub async fn answer(node: Arc<Node>, request: Request<TimedBody>, client: IpAddr) -> Answer {
+    if request.uri().path() == event_stream::PATH {
         return event_stream::answer(node, request, client).await;
     }
+    let origins = node.origins.clone();
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let id = request_id::of(request.headers());
+    let mut answer = match cors::preflight(&origins, request.method(), request.headers()) {
+        Some(headers) => {
+            let mut answer = Response::new(body(Bytes::new()));
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            answer.headers_mut().extend(headers);
+            answer
+        }
+        None => route(node, request, client).await,
+    };
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        edge::finish(answer.headers_mut(), &origins, origin.as_ref(), id);
+    }
+    answer
+}
+
+async fn route(node: Arc<Node>, mut request: Request<TimedBody>, client: IpAddr) -> Answer {
+    let path = request.uri().path().to_owned();
     if request.method() != Method::GET {
         return refusal(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -79,13 +101,12 @@ pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>, client: IpA
             let upgrade = upgrade::on(&mut request);
             switch(node, peer, request, upgrade)
         }
-        "/health" | "/health/ready" => health(node.probe.is_ready().await),
-        "/health/live" => health(true),
-        "/metrics" => text(
-            StatusCode::OK,
-            "text/plain; version=0.0.4",
-            node.probe.render_metrics().await,
-        ),
+        "/health" | "/health/ready" | "/health/live" | "/metrics" => {
+            match node.limits.health(client) {
+                Ok(_) => observed(&node, &path).await,
+                Err(refused) => too_many(refused),
+            }
+        }
         _ => refusal(
             StatusCode::NOT_FOUND,
             "NOT_FOUND",
@@ -94,7 +115,20 @@ pub async fn answer(node: Arc<Node>, mut request: Request<Incoming>, client: IpA
     }
 }
 
-fn check(node: &Node, request: &Request<Incoming>) -> Result<(), Box<Answer>> {
+/// How the process is, for a path of [`route`] that says so.
+async fn observed(node: &Node, path: &str) -> Answer {
+    match path {
+        "/metrics" => text(
+            StatusCode::OK,
+            "text/plain; version=0.0.4",
+            node.probe.render_metrics().await,
+        ),
+        "/health/live" => health(true),
+        _ => health(node.probe.is_ready().await),
+    }
+}
+
+fn check(node: &Node, request: &Request<TimedBody>) -> Result<(), Box<Answer>> {
     let headers = request.headers();
     let is_upgrade = has_token(headers, header::CONNECTION, "upgrade")
         && has_token(headers, header::UPGRADE, "websocket")
@@ -191,7 +225,7 @@ pub fn too_many(refused: Refused) -> Answer {
 fn switch(
     node: Arc<Node>,
     peer: Peer,
-    request: Request<Incoming>,
+    request: Request<TimedBody>,
     upgrade: upgrade::OnUpgrade,
 ) -> Answer {
     let headers = request.headers();
@@ -230,7 +264,8 @@ fn switch(
             HeaderValue::from_static(SUBPROTOCOL),
         );
     }
-    tokio::spawn(serve(node, peer, upgrade, token, resume));
+    let connections = node.connections.clone();
+    connections.spawn(serve(node, peer, upgrade, token, resume));
     response
 }
 
@@ -245,7 +280,7 @@ async fn serve(
     let Ok(upgraded) = upgrade.await else {
         return;
     };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+    let Ok(parts) = upgraded.downcast::<TokioIo<ClientStream>>() else {
         return;
     };
     let config = WebSocketConfig::default()
@@ -255,7 +290,7 @@ async fn serve(
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME));
     let ws = WebSocketStream::from_partially_read(
-        Wire::new(parts.io.into_inner()),
+        Wire::new(parts.io.into_inner().into_inner()),
         parts.read_buf.to_vec(),
         Role::Server,
         Some(config),

@@ -7,6 +7,7 @@ mod intake;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +16,7 @@ use std::{
 };
 
 use chat_sdk::{ConversationId, UserId};
+use futures_util::FutureExt;
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -81,6 +83,8 @@ struct State {
     unknown: usize,
     /// Whose membership began or ended in the last minutes, and by which number.
     lately: Lately,
+    /// Why all sockets are ended, also those that come later; `None` as long as they are not.
+    ending: Option<CloseReason>,
 }
 
 /// A conversation with sockets on this node.
@@ -132,6 +136,9 @@ impl Hub {
         }
         sockets.push(Arc::clone(socket));
         gauge!("chat_ws_sockets").increment(1.0);
+        if let Some(reason) = state.ending {
+            socket.end(reason);
+        }
         true
     }
 
@@ -319,7 +326,8 @@ impl Hub {
 
     /// Ends every socket.
     pub fn end_all(&self, reason: CloseReason) {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.ending = Some(reason);
         for socket in state.users.values().flatten() {
             socket.end(reason);
         }
@@ -395,13 +403,23 @@ impl Hub {
                 state.waits += 1;
                 state.gaps += 1;
                 room.waiting = Some(state.waits);
-                tokio::spawn(hub.fill_gap(conversation.clone(), state.waits));
+                tokio::spawn(hub.close_gap(conversation.clone(), state.waits));
             }
             return;
         }
     }
 
-    /// Reads what is missing from the log, until nothing is.
+    /// Reads what is missing from the log, until nothing is. A panic must not end it: the room would wait for ever, and hold back all markers.
+    async fn close_gap(self: Arc<Self>, conversation: ConversationId, wait: u64) {
+        loop {
+            let filling = Arc::clone(&self).fill_gap(conversation.clone(), wait);
+            if AssertUnwindSafe(filling).catch_unwind().await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(GAP_RETRY).await;
+        }
+    }
+
     async fn fill_gap(self: Arc<Self>, conversation: ConversationId, wait: u64) {
         let mut pause = GAP_PATIENCE;
         loop {

@@ -14,7 +14,7 @@
 //! - [`catch_up`]: what a socket is given before live events.
 //! - [`cursor`]: where to resume, sealed.
 //! - [`presence`], [`typing`]: who is told who is there, and who is writing.
-//! - [`close`]: why sockets are closed, and what the client then owes.
+//! - [`close`]: why sockets are closed, and what the client then owes. [`closing`]: how.
 //!
 //! # Invariants
 //! - A socket gets the entries of a conversation in the order of their numbers, each once, from where it began, as long as it stays: the hub holds back what comes
@@ -26,6 +26,7 @@
 
 pub mod catch_up;
 pub mod close;
+pub mod closing;
 pub mod command;
 pub mod connection;
 pub mod cursor;
@@ -46,6 +47,8 @@ mod tracker;
 pub mod typing;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Verifier,
@@ -87,6 +90,10 @@ pub struct Node {
     pub typing: Arc<Typing>,
     /// What the port answers to health checks.
     pub probe: Arc<Probe>,
+    /// The open connections. The process waits for them when it ends, so that each gets its close frame.
+    pub connections: TaskTracker,
+    /// Cancelled when the process ends.
+    pub stop: CancellationToken,
 }
 
 /// Who is at the other end of a socket, as far as its request tells.

@@ -5,14 +5,16 @@
 
 use std::{
     io,
+    net::Shutdown,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
@@ -183,6 +185,18 @@ impl Wire {
     /// Its way out.
     pub fn outlet(&self) -> &Arc<Outlet> {
         &self.outlet
+    }
+
+    /// Tells the client that nothing more comes, behind what was written.
+    pub fn end_writing(&self) {
+        // It fails if the connection is gone, and then there is nobody to tell.
+        let _ = SockRef::from(self.reads.as_ref()).shutdown(Shutdown::Write);
+    }
+
+    /// Reads and drops whatever the client still sends, until it ends the connection.
+    pub async fn drain(&mut self) {
+        let mut dropped = [0; 4096];
+        while matches!(self.reads.read(&mut dropped).await, Ok(1..)) {}
     }
 }
 

@@ -13,7 +13,7 @@ use chat_sdk::{ConversationId, EventId, EventType, Presence, UserId, events::Use
 use metrics::counter;
 use parking_lot::Mutex;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
@@ -252,9 +252,11 @@ impl TailSink for Watchers {
 /// Pushes what the stream tells, until `stop`.
 pub async fn run(
     watchers: Arc<Watchers>,
-    mut changes: mpsc::Receiver<Change>,
+    changes: Arc<AsyncMutex<mpsc::Receiver<Change>>>,
     stop: CancellationToken,
 ) {
+    // Behind a lock, so that what waits outlives a failure of this task.
+    let mut changes = changes.lock().await;
     let mut batch = Vec::new();
     loop {
         tokio::select! {

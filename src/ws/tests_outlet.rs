@@ -47,7 +47,10 @@ async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
     let wire = Wire::new(server);
     let outlet = Arc::clone(wire.outlet());
     let mut ws = WebSocketStream::from_raw_socket(wire, Role::Server, None).await;
-    let flushers = Flushers::start(&hub.seal);
+    let (flushers, runs) = Flushers::new(&hub.seal);
+    for run in runs {
+        tokio::spawn(run);
+    }
     let exit = Exit::Flusher(Arc::clone(&outlet), flushers.lane(1).clone());
     let socket = Socket::new(1, "bob".parse().expect("a user id"), None, exit);
     let (feed, _) = Feed::begin(&hub, &socket, 0, Default::default(), None);

@@ -14,6 +14,7 @@ mod metrics;
 mod paging;
 mod presence;
 mod receipts;
+mod slow;
 mod texts;
 mod users;
 pub mod wire;

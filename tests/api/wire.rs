@@ -117,7 +117,8 @@ pub async fn exchange(service: &Node, pieces: &[&[u8]]) -> Raw {
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Raw {
+/// The answer that these bytes are.
+pub fn parse(bytes: &[u8]) -> Raw {
     let text = String::from_utf8_lossy(bytes);
     let end = bytes
         .windows(4)

@@ -9,6 +9,7 @@ mod parted;
 mod presence;
 mod restore;
 mod sweep;
+mod tasks;
 mod timers;
 mod together;
 mod traffic;

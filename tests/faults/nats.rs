@@ -422,7 +422,9 @@ async fn many_events_at_once_are_in_the_stream_soon_and_in_order_and_can_be_reca
             })
         })
         .collect();
-    Announcer::start(bus.clone()).announce(&entries);
+    let (announcer, publisher) = Announcer::new(bus.clone());
+    tokio::spawn(publisher.run());
+    announcer.announce(&entries);
     eventually_within(Duration::from_secs(20), "all are stored", || async {
         let stream = bus.declare_stream().await.ok()?;
         (stream.cached_info().state.last_sequence >= COUNT).then_some(())

@@ -188,6 +188,7 @@ impl Place {
             ("RATE_LIMIT_AUTH", "off"),
             ("RATE_LIMIT_MESSAGES", "off"),
             ("RATE_LIMIT_TYPING", "off"),
+            ("RATE_LIMIT_HEALTH", "off"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()

@@ -1,5 +1,6 @@
 //! Sockets: connecting, commands, who hears of what, and how they end.
 
+mod closing;
 mod commands;
 mod connecting;
 mod contract;

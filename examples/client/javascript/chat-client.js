@@ -119,7 +119,7 @@ var Commands = class {
 };
 
 // src/protocol.ts
-var STOP_CODES = /* @__PURE__ */ new Set([1009, 4400, 4403]);
+var STOP_CODES = /* @__PURE__ */ new Set([1002, 1007, 1009, 4400, 4403]);
 var UNAUTHENTICATED = 4401;
 var TOO_MANY = 4429;
 

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use chat_sdk::{Timestamp, UserId};
-use hyper::{HeaderMap, Request, body::Incoming};
+use hyper::{HeaderMap, Request};
 use tokio::time::Instant;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     auth::AuthError,
     domain::{DomainError, users},
+    listener::TimedBody,
 };
 
 /// How long a stream that the host opened in a user's name stays; its secret has no end of its own.
@@ -25,7 +26,7 @@ const ACTING_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Who is calling: a user by token, or the host in a user's name. Counted as over REST.
 pub(super) async fn session_of(
     node: &Node,
-    request: &Request<Incoming>,
+    request: &Request<TimedBody>,
     client: IpAddr,
 ) -> Result<Session, Box<Answer>> {
     let headers = request.headers();

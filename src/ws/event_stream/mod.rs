@@ -15,7 +15,6 @@ use std::{net::IpAddr, sync::Arc};
 use http_body_util::BodyExt;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
 use metrics::counter;
@@ -31,7 +30,7 @@ use crate::{
     auth::AuthError,
     domain::users,
     edge::{self, cors, request_id},
-    listener::HangUp,
+    listener::{HangUp, TimedBody},
 };
 use caller::session_of;
 use refused::{later, of_domain, unauthorized};
@@ -45,7 +44,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const LAST_EVENT_ID_PARAMETER: &str = "lastEventId";
 
 /// Answers a request for the stream from the client at that address, whatever it is.
-pub async fn answer(node: Arc<Node>, request: Request<Incoming>, client: IpAddr) -> Answer {
+pub async fn answer(node: Arc<Node>, request: Request<TimedBody>, client: IpAddr) -> Answer {
     let origins = node.origins.clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
     let id = request_id::of(request.headers());
@@ -74,7 +73,7 @@ fn empty(status: StatusCode) -> Answer {
 /// Opens the stream: by then the client is known, registered and caught up, so that a refusal has a status of its own.
 async fn open(
     node: Arc<Node>,
-    request: Request<Incoming>,
+    request: Request<TimedBody>,
     client: IpAddr,
 ) -> Result<Answer, Box<Answer>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -150,6 +149,7 @@ async fn open(
         }
         registered.be_there();
     }
+    let connections = registered.node.connections.clone();
     let (node, socket) = (&registered.node, &registered.socket);
     let caught_up = catch_up::catch_up(node, socket, resume.as_deref())
         .await
@@ -162,7 +162,7 @@ async fn open(
         chunks,
         expires_at: session.expires_at,
     };
-    tokio::spawn(Box::pin(stream.run(greeting)));
+    connections.spawn(Box::pin(stream.run(greeting)));
     *answer.body_mut() = Chunks(written).boxed();
     Ok(answer)
 }

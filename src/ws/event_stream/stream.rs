@@ -18,7 +18,7 @@ use super::{
     super::{
         Node,
         close::CloseReason,
-        connection::RETURN_WITHIN,
+        closing::RETURN_WITHIN,
         feed::{Feed, Greeting},
         frame,
         socket::{Outgoing, Socket},

@@ -36,7 +36,7 @@ export interface SocketAnswers {
 export type Answer<K extends keyof SocketCommands> = K extends keyof SocketAnswers ? SocketAnswers[K] : Record<string, never>;
 
 /** After these codes a client must not come back: it is at fault, or not wanted. */
-export const STOP_CODES: ReadonlySet<number> = new Set([1009, 4400, 4403]);
+export const STOP_CODES: ReadonlySet<number> = new Set([1002, 1007, 1009, 4400, 4403]);
 /** The token was missing, bad, revoked, or has ended. */
 export const UNAUTHENTICATED = 4401;
 /** Too many sockets, refusals or bad tokens: come back later, each time later. */

@@ -78,10 +78,9 @@ impl World {
     fn start(&self) -> Running {
         let process = Process::new(&self.database);
         let listener = Arc::new(Listener(Arc::clone(&self.database)));
-        Running {
-            writer: Writer::start(Arc::clone(&process), listener),
-            process,
-        }
+        let (writer, actor) = Writer::new(Arc::clone(&process), listener);
+        tokio::spawn(actor);
+        Running { writer, process }
     }
 
     /// Starts one more process, and answers its number.

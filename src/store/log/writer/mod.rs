@@ -20,12 +20,13 @@ mod slot;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
 use chat_sdk::{ConversationId, EventId};
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -49,6 +50,8 @@ const MAX_BATCH: usize = 256;
 /// How far apart groups begin at least while commands come many at a time. It costs a caller half of that on average and saves the database, the broker and
 /// this process a fifth of a message's work at half of the load they can take, which callers then do not wait for.
 pub(super) const GATHERING: Duration = Duration::from_millis(3);
+/// How soon a working actor looks at an order, at the latest.
+const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 /// The pause before a try after an outcome that nobody learned, times the number of tries.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -71,8 +74,12 @@ enum Order {
 }
 
 impl Writer {
-    /// Starts the actor. It ends when every handle is gone and everything taken in has been answered.
-    pub fn start<B: Backend>(backend: Arc<B>, announcer: Arc<dyn Announce>) -> Self {
+    /// A writer, and the actor that must run for it. The actor ends when every handle is gone and everything taken in has been answered. It cannot run again:
+    /// callers wait for what it has in memory, and only it knows which inserts have an unknown outcome.
+    pub fn new<B: Backend>(
+        backend: Arc<B>,
+        announcer: Arc<dyn Announce>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (orders, inbox) = mpsc::unbounded_channel();
         let behind = Behind::default();
         let (events, event_inbox) = mpsc::unbounded_channel();
@@ -95,8 +102,18 @@ impl Writer {
             open_jobs: 0,
             last_drop: Instant::now(),
         };
-        tokio::spawn(actor.run(inbox, event_inbox));
-        Self { orders, behind }
+        (Self { orders, behind }, actor.run(inbox, event_inbox))
+    }
+
+    /// Whether the actor takes commands: it has looked at what came before this call.
+    pub async fn is_taking(&self) -> bool {
+        let looked = CancellationToken::new();
+        let until = Arc::new(looked.clone().drop_guard());
+        let is_sent = self.orders.send(Order::Settle(Vec::new(), until)).is_ok();
+        is_sent
+            && tokio::time::timeout(ALIVE_WITHIN, looked.cancelled())
+                .await
+                .is_ok()
     }
 
     /// Waits until all documents say everything that was answered before this call.
@@ -157,6 +174,7 @@ enum Event {
     RetryRepair(Owner),
     PauseOver,
     Gathered,
+    Panicked,
 }
 
 struct Actor<B> {
@@ -225,7 +243,9 @@ impl<B: Backend> Actor<B> {
         self.open_jobs += 1;
         let events = self.events.clone();
         tokio::spawn(async move {
-            let _ = events.send(task.await);
+            // Without its event the actor would wait for ever, for example for an insert that is no longer under way.
+            let event = AssertUnwindSafe(task).catch_unwind().await;
+            let _ = events.send(event.unwrap_or(Event::Panicked));
         });
     }
 
@@ -250,6 +270,7 @@ impl<B: Backend> Actor<B> {
             Event::Retry(job) => self.ready.push_back(job),
             Event::PauseOver => self.is_pausing = false,
             Event::Gathered => self.on_gathered(),
+            Event::Panicked => panic!("a task of the writer panicked"),
             Event::RetryRepair(owner) => {
                 self.slot(&owner).is_applying = false;
                 self.dirty.push(owner);

@@ -1,0 +1,95 @@
+//! A request's body with a deadline: a client that sends slowly must not hold a connection and a handler.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+/// How long a body may take in all.
+pub const TOTAL: Duration = Duration::from_secs(30);
+/// How long a body may take before its rate counts.
+const GRACE: Duration = Duration::from_secs(5);
+/// The least bytes per second after that, on average.
+pub const MIN_RATE: u64 = 1024;
+
+/// The body of a request. It fails with [`io::ErrorKind::TimedOut`] if it arrives too slowly.
+#[derive(Debug)]
+pub struct TimedBody {
+    inner: Incoming,
+    received: u64,
+    /// When the first byte was asked for, and the moment at which too little has come. Made when the body has to be waited for.
+    wait: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl TimedBody {
+    /// The same body with the deadline.
+    pub fn new(inner: Incoming) -> Self {
+        Self {
+            inner,
+            received: 0,
+            wait: None,
+        }
+    }
+}
+
+/// How long it may take until `received` bytes are there and more are missing.
+fn allowed(received: u64) -> Duration {
+    TOTAL.min(GRACE + Duration::from_secs(received / MIN_RATE))
+}
+
+impl Body for TimedBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) {
+            if let Some(Ok(frame)) = &frame
+                && let Some(data) = frame.data_ref()
+            {
+                this.received += data.len() as u64;
+                if let Some((began, sleep)) = &mut this.wait {
+                    sleep.as_mut().reset(*began + allowed(this.received));
+                }
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)));
+        }
+        let received = this.received;
+        let (_, sleep) = this.wait.get_or_insert_with(|| {
+            let began = Instant::now();
+            let deadline = began + allowed(received);
+            (began, Box::pin(tokio::time::sleep_until(deadline)))
+        });
+        ready!(sleep.as_mut().poll(context));
+        Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_body_has_little_time_and_no_body_has_more_than_the_total() {
+        assert_eq!(allowed(0), GRACE);
+        assert_eq!(allowed(MIN_RATE * 10), GRACE + Duration::from_secs(10));
+        assert_eq!(allowed(1 << 20), TOTAL);
+    }
+}

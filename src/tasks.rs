@@ -1,0 +1,328 @@
+//! Long-lived tasks: each is under supervision from its start to the end of the process.
+//!
+//! A task that ends although nobody stopped it has failed, by a return or by a panic. What follows is decided per task ([`OnEnd`]): it is started again after a
+//! pause that grows, if what it had in memory can be made anew; else the process ends, and its supervisor (systemd, Kubernetes) starts another one. A process
+//! must not go on without one of its tasks: it would count as ready, and do only part of its work.
+//!
+//! [`Tasks`] knows how each task is, for readiness, `GET /api/status` and the metrics. Knows no module of the service.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use metrics::{counter, gauge};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::failpoint;
+
+/// The pause before a task is started again; it doubles with every failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// After so long without a failure the pauses begin small again.
+const STABLE_AFTER: Duration = Duration::from_secs(300);
+
+/// What follows when a task ends although nobody stopped it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnEnd {
+    /// It is started again. Right for a task that reads what it needs from the stores, or whose memory is refilled by others.
+    Restart,
+    /// The process ends. Right for a task whose memory others rely on, and that cannot be made anew while they run.
+    EndProcess,
+}
+
+/// A long-lived task.
+pub trait Task: Send + Sync + 'static {
+    /// Its name in logs, status and metrics.
+    fn name(&self) -> &'static str;
+
+    /// What follows when it ends although nobody stopped it.
+    fn on_end(&self) -> OnEnd;
+
+    /// Whether the process is not ready while it does not work.
+    fn is_required(&self) -> bool {
+        true
+    }
+
+    /// Works until `stop`. An earlier return is a failure, also without an error. Called again after a failure of a task that is restarted.
+    fn run(&self, stop: CancellationToken) -> BoxFuture<'static, Result<(), String>>;
+}
+
+/// A task that can be started again.
+struct Restarted<F> {
+    name: &'static str,
+    run: F,
+}
+
+impl<F, Fut> Task for Restarted<F>
+where
+    F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn on_end(&self) -> OnEnd {
+        OnEnd::Restart
+    }
+
+    fn run(&self, stop: CancellationToken) -> BoxFuture<'static, Result<(), String>> {
+        (self.run)(stop).map(Ok).boxed()
+    }
+}
+
+/// A task that is started again if it fails.
+pub fn restarted<F, Fut>(name: &'static str, run: F) -> impl Task
+where
+    F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    Restarted { name, run }
+}
+
+/// A task that runs once.
+struct Once {
+    name: &'static str,
+    run: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+impl Task for Once {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn on_end(&self) -> OnEnd {
+        OnEnd::EndProcess
+    }
+
+    fn run(&self, _stop: CancellationToken) -> BoxFuture<'static, Result<(), String>> {
+        match self.run.lock().take() {
+            Some(run) => run.map(Ok).boxed(),
+            None => std::future::ready(Err("it runs only once".to_owned())).boxed(),
+        }
+    }
+}
+
+/// A task whose failure ends the process.
+pub fn vital(name: &'static str, run: impl Future<Output = ()> + Send + 'static) -> impl Task {
+    Once {
+        name,
+        run: Mutex::new(Some(run.boxed())),
+    }
+}
+
+/// How a task is.
+#[derive(Debug)]
+struct State {
+    name: &'static str,
+    is_required: bool,
+    is_running: AtomicBool,
+    restarts: AtomicU64,
+    last_failure: Mutex<Option<String>>,
+}
+
+impl State {
+    fn say_running(&self, is_running: bool) {
+        self.is_running.store(is_running, Ordering::Release);
+        gauge!("chat_task_running", "task" => self.name).set(f64::from(u8::from(is_running)));
+    }
+}
+
+/// How a task is, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskReport {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it works at this moment.
+    pub is_running: bool,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Why it ended last, if it ever failed.
+    pub last_failure: Option<String>,
+}
+
+/// The long-lived tasks of a process.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    states: Mutex<Vec<Arc<State>>>,
+    lost: CancellationToken,
+    lost_task: Mutex<Option<&'static str>>,
+}
+
+impl Tasks {
+    /// Runs `task` until `stop`, whatever it does. The task counts as running from this call on.
+    pub fn supervise(
+        self: &Arc<Self>,
+        task: impl Task,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let state = Arc::new(State {
+            name: task.name(),
+            is_required: task.is_required(),
+            is_running: AtomicBool::new(false),
+            restarts: AtomicU64::new(0),
+            last_failure: Mutex::default(),
+        });
+        state.say_running(true);
+        self.states.lock().push(Arc::clone(&state));
+        supervise(Arc::clone(self), task, state, stop)
+    }
+
+    /// The required tasks that do not work at this moment.
+    pub fn failing(&self) -> Vec<&'static str> {
+        let states = self.states.lock();
+        let failing = states
+            .iter()
+            .filter(|state| state.is_required && !state.is_running.load(Ordering::Acquire));
+        failing.map(|state| state.name).collect()
+    }
+
+    /// How each task is, in the order in which they were started.
+    pub fn report(&self) -> Vec<TaskReport> {
+        let states = self.states.lock();
+        let report = |state: &Arc<State>| TaskReport {
+            name: state.name,
+            is_running: state.is_running.load(Ordering::Acquire),
+            restarts: state.restarts.load(Ordering::Relaxed),
+            last_failure: state.last_failure.lock().clone(),
+        };
+        states.iter().map(report).collect()
+    }
+
+    /// Waits until a task has failed without which the process cannot go on. Returns its name.
+    pub async fn lost(&self) -> &'static str {
+        self.lost.cancelled().await;
+        self.lost_task.lock().unwrap_or("unknown")
+    }
+}
+
+async fn supervise(tasks: Arc<Tasks>, task: impl Task, state: Arc<State>, stop: CancellationToken) {
+    let mut pause = FIRST_PAUSE;
+    while !stop.is_cancelled() {
+        let started = Instant::now();
+        state.say_running(true);
+        let failure = run_once(&task, &stop).await;
+        if stop.is_cancelled() {
+            break;
+        }
+        state.say_running(false);
+        *state.last_failure.lock() = Some(failure.clone());
+        let name = state.name;
+        match task.on_end() {
+            OnEnd::EndProcess => {
+                tracing::error!(task = name, %failure, "a task that cannot be started again failed; the process ends");
+                *tasks.lost_task.lock() = Some(name);
+                tasks.lost.cancel();
+                return;
+            }
+            OnEnd::Restart => {
+                state.restarts.fetch_add(1, Ordering::Relaxed);
+                counter!("chat_task_restarts_total", "task" => name).increment(1);
+                if started.elapsed() >= STABLE_AFTER {
+                    pause = FIRST_PAUSE;
+                }
+                let pause_seconds = pause.as_secs();
+                tracing::error!(task = name, %failure, pause_seconds, "a task failed; it is started again");
+                let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// One run of a task. Returns why it ended.
+async fn run_once(task: &impl Task, stop: &CancellationToken) -> String {
+    // A panic in `run` itself counts too.
+    let running = async { task.run(stop.clone()).await };
+    let ended = AssertUnwindSafe(failpoint::within(task.name(), running))
+        .catch_unwind()
+        .await;
+    match ended {
+        Ok(Ok(())) => "it returned".to_owned(),
+        Ok(Err(failure)) => failure,
+        // The text of a panic may quote content.
+        Err(_) => "it panicked".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_fails_is_started_again_with_growing_pauses() {
+        let tasks = Arc::new(Tasks::default());
+        let stop = CancellationToken::new();
+        let starts = Arc::new(Mutex::new(Vec::new()));
+        let begun = Arc::clone(&starts);
+        let task = restarted("unlucky", move |stop| {
+            let begun = Arc::clone(&begun);
+            async move {
+                let count = {
+                    let mut begun = begun.lock();
+                    begun.push(Instant::now());
+                    begun.len()
+                };
+                match count {
+                    1 => panic!("as the test wants it"),
+                    2 => {}
+                    _ => stop.cancelled().await,
+                }
+            }
+        });
+        let running = tokio::spawn(tasks.supervise(task, stop.clone()));
+        assert_eq!(tasks.failing(), [""; 0]);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(tasks.failing(), ["unlucky"], "while it pauses");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let report = tasks.report();
+        assert!(report[0].is_running);
+        assert_eq!(report[0].restarts, 2);
+        assert_eq!(report[0].last_failure.as_deref(), Some("it returned"));
+        let pauses: Vec<Duration> = {
+            let starts = starts.lock();
+            starts.windows(2).map(|pair| pair[1] - pair[0]).collect()
+        };
+        assert_eq!(pauses, [FIRST_PAUSE, FIRST_PAUSE * 2]);
+        stop.cancel();
+        running.await.expect("the supervisor does not panic");
+        assert!(tasks.lost().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_fails_is_reported_and_not_started_again() {
+        let tasks = Arc::new(Tasks::default());
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
+        let task = vital("heart", async move {
+            counted.fetch_add(1, Ordering::Relaxed);
+            panic!("as the test wants it");
+        });
+        tasks.supervise(task, CancellationToken::new()).await;
+        assert_eq!(tasks.lost().await, "heart");
+        assert_eq!(tasks.failing(), ["heart"]);
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn an_end_after_the_stop_is_no_failure() {
+        let tasks = Arc::new(Tasks::default());
+        let stop = CancellationToken::new();
+        stop.cancel();
+        tasks.supervise(vital("heart", async {}), stop).await;
+        assert_eq!(tasks.failing(), [""; 0]);
+        assert!(tasks.lost().now_or_never().is_none());
+    }
+}
