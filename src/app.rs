@@ -42,7 +42,7 @@ pub use listeners::Listeners;
 use listeners::log_address;
 pub use roles::Roles;
 pub use start::{StartError, begin_epoch, open_store, prepare_with};
-use start::{metrics, open_bus, start_plugins};
+use start::{metrics, open_bus, pair_key, start_plugins};
 
 /// The most bytes of a request's body.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -76,6 +76,7 @@ pub async fn run_with<P: Plugin>(
     let metrics = metrics();
     let verifier = Verifier::from_config(&config.auth)?;
     let (store, epoch) = open_store(&config).await?;
+    let pair_key = pair_key(&store).await?;
     let bus = open_bus(&config).await?;
 
     let known_users = Arc::new(KnownUsers::default());
@@ -125,8 +126,12 @@ pub async fn run_with<P: Plugin>(
         limits: Limits {
             max_message_bytes: config.limits.max_message_bytes,
             max_group_members: u32::try_from(config.limits.max_group_members).unwrap_or(u32::MAX),
+            max_conversations: u32::try_from(config.limits.max_conversations_per_user)
+                .unwrap_or(u32::MAX),
+            add_rule: config.limits.participant_add_rule,
         },
         known_users: Arc::clone(&known_users),
+        pair_key,
         bells: Arc::default(),
     };
 

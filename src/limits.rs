@@ -330,6 +330,8 @@ mod tests {
             max_message_bytes: 1,
             max_sockets_per_user: 1,
             max_group_members: 2,
+            max_conversations_per_user: 1,
+            participant_add_rule: config::AddRule::Anyone,
         };
         (RateLimits::with_clock(&settings, &clock), clock)
     }

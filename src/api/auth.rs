@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chat_sdk::UserId;
 use poem::{
-    Request, RequestBody,
+    FromRequest, Request, RequestBody,
     http::{HeaderValue, header},
 };
 use poem_openapi::{
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     auth::{AuthError, Claims, internal_secret_matches},
     domain::{
-        DomainError,
+        AddedBy, DomainError,
         entry::Profile,
         users::{self, Admission},
     },
@@ -55,6 +55,18 @@ pub enum Caller {
     Host,
     /// A user.
     User(UserId),
+}
+
+/// Whether it is the host that asks, in a user's name or in nobody's. Only beside a guard, which has checked the secret.
+pub struct ByHost(pub AddedBy);
+
+impl<'a> FromRequest<'a> for ByHost {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self(match request.headers().contains_key(SECRET_HEADER) {
+            true => AddedBy::Host,
+            false => AddedBy::User,
+        }))
+    }
 }
 
 /// As [`AsUser`] in the document, but unchecked: for an operation that another part of the process does, which checks by itself.
@@ -189,7 +201,7 @@ async fn proven(state: &ApiState, request: &Request) -> Result<(UserId, Claims),
         .map(|(_, token)| token.trim())
         .ok_or(AuthError::Missing)?;
     let claims = state.verifier.verify(token).await?;
-    let user = claims.subject.parse().map_err(|_| AuthError::BadSubject)?;
+    let user = claims.subject.clone();
     Ok((user, claims))
 }
 
@@ -298,7 +310,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_of_a_token_is_left_out() {
         let profile = profile(Claims {
-            subject: "alice".to_owned(),
+            subject: "alice".parse().expect("an id"),
             issued_at: None,
             expires_at: 0,
             name: Some("x".repeat(321)),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     Tag,
-    auth::AsUser,
+    auth::{AsUser, ByHost, Caller},
     error::ApiError,
     json::ValidJson,
     page::{ConversationPage, PageQuery},
@@ -150,7 +150,9 @@ pub struct ConversationsApi(pub Context);
 impl ConversationsApi {
     /// Make a conversation
     ///
-    /// Answers 200 with the direct conversation of the two users if there is one already. A participant whom nobody synced is refused by name.
+    /// Answers 200 with the direct conversation of the two users if there is one already. A participant whom nobody synced is refused by name, and so is
+    /// one whom the caller may not add (`PARTICIPANT_ADD_RULE`), one who blocks the caller or is blocked by the caller, and one who is in
+    /// `MAX_CONVERSATIONS_PER_USER` conversations. Of a direct conversation only the host sets `retentionSeconds`, with a change.
     #[oai(
         path = "/conversations",
         method = "post",
@@ -159,9 +161,10 @@ impl ConversationsApi {
     async fn create(
         &self,
         caller: AsUser,
+        by: ByHost,
         body: ValidJson<CreateConversation>,
     ) -> Result<Upserted<Conversation>, ApiError> {
-        let made = conversations::create(&self.0, &caller.0, body.0.into()).await?;
+        let made = conversations::create(&self.0, &caller.0, by.0, body.0.into()).await?;
         Ok(Upserted {
             is_new: made.is_new,
             body: made.conversation,
@@ -223,7 +226,8 @@ impl ConversationsApi {
 
     /// Change a conversation's settings
     ///
-    /// For owners and admins. Of a direct conversation both users may change the metadata.
+    /// For owners and admins, and the host. Of a direct conversation both users may change the metadata. A shorter `retentionSeconds` removes what others
+    /// wrote: it takes an owner of the conversation, or the host in no user's name; of a direct conversation only the host.
     #[oai(
         path = "/conversations/:id",
         method = "patch",
@@ -231,7 +235,7 @@ impl ConversationsApi {
     )]
     async fn change(
         &self,
-        caller: AsUser,
+        caller: Caller,
         /// The conversation's id.
         id: Path<ConversationId>,
         body: ValidJson<ConversationChange>,
@@ -249,7 +253,7 @@ impl ConversationsApi {
             features: features.map(FeaturesPatch::from),
             retention_seconds: body.0.retention_seconds,
         };
-        let changed = conversations::change(&self.0, &caller.0, &id.0, patch).await?;
+        let changed = conversations::change(&self.0, caller.user(), &id.0, patch).await?;
         Ok(Json(changed))
     }
 

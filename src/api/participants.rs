@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Tag,
-    auth::{AsUser, Caller},
+    auth::{AsUser, ByHost, Caller},
     error::ApiError,
     json::ValidJson,
     page::{PageQuery, ParticipantPage},
@@ -110,7 +110,9 @@ impl ParticipantsApi {
 
     /// Add members
     ///
-    /// For owners and admins, and the host. Who is a member already stays as they are; a user whom nobody synced is refused by name.
+    /// For owners and admins, and the host. A user who is a member already stays as they are. A user whom nobody synced is refused by name, and so is one
+    /// whom the caller may not add (`PARTICIPANT_ADD_RULE`), one who blocks the caller or is blocked by the caller, and one who is in
+    /// `MAX_CONVERSATIONS_PER_USER` conversations.
     #[oai(
         path = "/conversations/:id/participants",
         method = "post",
@@ -119,13 +121,15 @@ impl ParticipantsApi {
     async fn add(
         &self,
         caller: Caller,
+        by: ByHost,
         /// The conversation's id.
         id: Path<ConversationId>,
         body: ValidJson<AddParticipants>,
     ) -> Result<Created<AddedParticipants>, ApiError> {
         let AddParticipants { user_ids, role } = body.0;
         let role = role.unwrap_or_default();
-        let participants = participants::add(&self.0, caller.user(), &id.0, user_ids, role).await?;
+        let asked = (caller.user(), by.0);
+        let participants = participants::add(&self.0, asked, &id.0, user_ids, role).await?;
         Ok(Created(AddedParticipants { participants }))
     }
 

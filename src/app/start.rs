@@ -14,6 +14,7 @@ use crate::{
     auth::SetupError,
     bus::{Bus, BusOptions},
     config::{AppEnv, Config, Fault},
+    domain::hashed::PairKey,
     plugins::{self, Core, Make, Plugins},
     store::{PrepareError, Store},
 };
@@ -154,6 +155,16 @@ pub async fn open_store(config: &Config) -> Result<(Arc<Store>, String), StartEr
     .and_then(|prepared| prepared)
     .map_err(|error| StartError::Mongo(brief(&error)))?;
     Ok((Arc::new(store), epoch))
+}
+
+/// The key of the ids of direct conversations, the same for every process of the deployment.
+///
+/// # Errors
+/// [`StartError::Mongo`].
+pub(super) async fn pair_key(store: &Store) -> Result<PairKey, StartError> {
+    let key = store.pair_key().await;
+    let key = key.map_err(|error| StartError::Mongo(brief(&error)))?;
+    Ok(PairKey::new(&key))
 }
 
 /// Begins a new epoch of the log, because the database is at an earlier point than before: cursors of the one before lead to `sync:reset`. The stream goes,

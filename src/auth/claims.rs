@@ -1,22 +1,19 @@
 //! What a token says, after its signature was checked.
 
+use chat_sdk::UserId;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::AuthError;
 
-/// The longest `sub`, in characters.
-const MAX_SUBJECT_CHARS: usize = 128;
-/// Words that stand where a user id would stand in a path.
-const RESERVED_SUBJECTS: [&str; 3] = ["me", "search", "sync"];
 /// The end of the year 9999. A larger number is a mistake, mostly milliseconds.
 const MAX_TIME: f64 = 253_402_300_799.0;
 
 /// What a token says about its bearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// `sub`, the host's own id of the user: 1-128 characters, no control characters, no reserved word.
-    pub subject: String,
+    /// `sub`, the host's own id of the user.
+    pub subject: UserId,
     /// `iat`, Unix seconds without the fraction.
     pub issued_at: Option<i64>,
     /// `exp`, Unix seconds without the fraction.
@@ -110,16 +107,11 @@ fn seconds(time: f64) -> i64 {
     time as i64
 }
 
-fn subject(claim: Option<Value>) -> Result<String, AuthError> {
-    let subject = text(claim).ok_or(AuthError::BadSubject)?;
-    let length = subject.chars().take(MAX_SUBJECT_CHARS + 1).count();
-    if length > MAX_SUBJECT_CHARS
-        || subject.chars().any(char::is_control)
-        || RESERVED_SUBJECTS.contains(&subject.as_str())
-    {
-        return Err(AuthError::BadSubject);
-    }
-    Ok(subject)
+fn subject(claim: Option<Value>) -> Result<UserId, AuthError> {
+    text(claim)
+        .and_then(|text| text.parse::<UserId>().ok())
+        .filter(UserId::names_a_user)
+        .ok_or(AuthError::BadSubject)
 }
 
 /// A claim that is a text and not empty.

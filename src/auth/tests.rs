@@ -21,7 +21,7 @@ async fn a_good_token_gives_its_claims() {
         .verify(&plain(&claims))
         .await
         .expect("good");
-    assert_eq!(got.subject, "alice");
+    assert_eq!(got.subject.as_str(), "alice");
     assert_eq!(got.expires_at, claims["exp"].as_i64().expect("a number"));
     assert_eq!(got.issued_at, claims["iat"].as_i64());
     assert_eq!(got.name.as_deref(), Some("Alice"));
@@ -409,6 +409,12 @@ async fn hostile_claims_are_refused() {
             BadSubject,
         ),
         ("sub is sync", claims_with("sub", json!("sync")), BadSubject),
+        (
+            "sub is system",
+            claims_with("sub", json!("system")),
+            BadSubject,
+        ),
+        ("sub is @all", claims_with("sub", json!("@all")), BadSubject),
     ];
     for (why, claims, expected) in table {
         assert_eq!(

@@ -15,7 +15,21 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::number("MAX_MESSAGE_BYTES", "16384"),
     Variable::number("MAX_SOCKETS_PER_USER", "30"),
     Variable::number("MAX_GROUP_MEMBERS", "10000"),
+    Variable::number("MAX_CONVERSATIONS_PER_USER", "10000"),
+    Variable::text("PARTICIPANT_ADD_RULE", Some("anyone")),
 ];
+
+/// Whom a user may make a member of a group or public conversation. The host may add anyone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddRule {
+    /// Every user.
+    #[default]
+    Anyone,
+    /// Users with whom they share a direct conversation or a group.
+    Shared,
+    /// Nobody: the host alone adds members.
+    Host,
+}
 
 /// So many in so long a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +60,10 @@ pub struct Limits {
     pub max_sockets_per_user: usize,
     /// `MAX_GROUP_MEMBERS`: members of a conversation, 2-1000000; default 10000.
     pub max_group_members: usize,
+    /// `MAX_CONVERSATIONS_PER_USER`: conversations that a user is a member of at the same time, 1-1000000; default 10000.
+    pub max_conversations_per_user: usize,
+    /// `PARTICIPANT_ADD_RULE`: whom a user may add: anyone, shared or host; default anyone.
+    pub participant_add_rule: AddRule,
 }
 
 impl Limits {
@@ -64,6 +82,10 @@ impl Limits {
         let max_group_members = reader.read("MAX_GROUP_MEMBERS", |text| {
             parse::size(text, 2..=1_000_000, "members")
         });
+        let max_conversations_per_user = reader.read("MAX_CONVERSATIONS_PER_USER", |text| {
+            parse::size(text, 1..=1_000_000, "conversations")
+        });
+        let participant_add_rule = reader.read("PARTICIPANT_ADD_RULE", add_rule);
         Some(Self {
             api: api?,
             auth: auth?,
@@ -73,7 +95,21 @@ impl Limits {
             max_message_bytes: max_message_bytes?,
             max_sockets_per_user: max_sockets_per_user?,
             max_group_members: max_group_members?,
+            max_conversations_per_user: max_conversations_per_user?,
+            participant_add_rule: participant_add_rule?,
         })
+    }
+}
+
+fn add_rule(text: &str) -> Result<AddRule, String> {
+    match text {
+        "anyone" => Ok(AddRule::Anyone),
+        "shared" => Ok(AddRule::Shared),
+        "host" => Ok(AddRule::Host),
+        other => Err(format!(
+            "is \"{}\"; write anyone, shared or host",
+            parse::short(other)
+        )),
     }
 }
 

@@ -41,7 +41,7 @@ use std::fmt;
 pub use auth::{Auth, TokenKey};
 pub use caller::Caller;
 pub use cors::{Cors, Origins};
-pub use limits::{Limits, RateLimit};
+pub use limits::{AddRule, Limits, RateLimit};
 pub use plugins::Plugins;
 pub use presence::Presence;
 pub use secret::{Secret, Uri};

@@ -46,6 +46,9 @@ pub fn not_blocked(state: &ConversationState, actor: Option<&UserId>) -> Result<
     if fields.kind != ConversationType::Direct {
         return Ok(());
     }
+    if fields.is_left_alone() {
+        return Err(blocked());
+    }
     let mut blockers = state
         .members
         .iter()

@@ -85,7 +85,9 @@ async fn set_blocking(
     other: &UserId,
     is_blocking: bool,
 ) -> Result<()> {
-    let conversation = conversations::direct_id(actor, other);
+    let Some(conversation) = conversations::find_direct(ctx, actor, other).await? else {
+        return Ok(());
+    };
     let request = Request::new(
         conversation,
         Some(actor.clone()),

@@ -174,10 +174,7 @@ pub fn message(entry: &Entry, body: &MessageCreated) -> Message {
         id: entry.id.to_message_id(),
         conversation_id,
         seq: entry.seq,
-        sender_id: entry
-            .actor
-            .clone()
-            .unwrap_or_else(|| "system".parse().expect("a valid user id")),
+        sender_id: entry.actor.clone().unwrap_or_else(UserId::system),
         content: body.content.clone(),
         kind: body.kind,
         attachments: body.attachments.clone(),

@@ -148,6 +148,11 @@ pub enum Command {
         /// Who.
         user_id: UserId,
     },
+    /// End what an id has in a conversation, because its holder was deleted; only the host does.
+    ForgetMember {
+        /// Whose.
+        user_id: UserId,
+    },
     /// Change a member's role.
     ChangeRole {
         /// Whose.
@@ -162,7 +167,12 @@ pub enum Command {
     /// Make a user of the profile unless there is one.
     EnsureUser(Profile),
     /// Make or overwrite a user, as the host says.
-    SyncUser(Profile),
+    SyncUser {
+        /// What the host says.
+        profile: Profile,
+        /// When the former holder of the id was deleted, whose data the caller knows to be erased: the id may be given out anew after that deletion.
+        revives: Option<Timestamp>,
+    },
     /// Change the own profile.
     ChangeProfile(ProfilePatch),
     /// Delete a user's profile.
@@ -422,6 +432,7 @@ fn check(
             Command::RemoveParticipant { user_id } => {
                 participants::check_remove(state, actor, user_id)
             }
+            Command::ForgetMember { user_id } => participants::check_forget(state, actor, user_id),
             Command::ChangeRole { user_id, role } => {
                 participants::check_change_role(state, actor, user_id, *role)
             }
@@ -430,7 +441,7 @@ fn check(
             }
             Command::SetBlocking(is_blocking) => blocks::check_blocking(state, actor, *is_blocking),
             Command::EnsureUser(_)
-            | Command::SyncUser(_)
+            | Command::SyncUser { .. }
             | Command::ChangeProfile(_)
             | Command::DeleteUser
             | Command::BlockUser(_)
@@ -439,7 +450,9 @@ fn check(
         },
         State::User(state) => match &request.command {
             Command::EnsureUser(profile) => users::check_ensure(state, profile, at),
-            Command::SyncUser(profile) => users::check_sync(state, profile, at),
+            Command::SyncUser { profile, revives } => {
+                users::check_sync(state, profile, *revives, at)
+            }
             Command::ChangeProfile(patch) => users::check_change(state, patch.clone()),
             Command::DeleteUser => users::check_delete(state),
             Command::BlockUser(block) => blocks::check_block(state, block),

@@ -1,13 +1,15 @@
 //! Conversations: making, finding, changing, deleting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chat_sdk::{
     Conversation, ConversationId, ConversationType, Metadata, Role, Timestamp, UserId, text::Shape,
 };
 
 use super::{
-    Context, access, blocks,
+    AddedBy, Context,
+    access::{self, Standing},
+    additions, blocks,
     command::{Command, Decision, Request, SettingsPatch},
     entry::{Body, ConversationCreated, ConversationSnapshot, NewMember, Settings},
     error::{DomainError, Faults, Result},
@@ -16,7 +18,7 @@ use super::{
     page::{Page, PageRequest},
     participants::{self, USERS_PER_ENTRY},
     patch::Patch,
-    state::{ConversationState, SHOWN_MEMBERS},
+    state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
     unread, users,
 };
 use crate::store::{Listed, Shelf};
@@ -55,7 +57,12 @@ pub struct Made {
 ///
 /// # Errors
 /// [`DomainError::Validation`] naming every unknown participant and every other fault.
-pub async fn create(ctx: &Context, actor: &UserId, new: NewConversation) -> Result<Made> {
+pub async fn create(
+    ctx: &Context,
+    actor: &UserId,
+    by: AddedBy,
+    new: NewConversation,
+) -> Result<Made> {
     let mut faults = Faults::default();
     check_settings(&new.settings, &mut faults);
     let others: Vec<&UserId> = new
@@ -76,10 +83,12 @@ pub async fn create(ctx: &Context, actor: &UserId, new: NewConversation) -> Resu
     );
     faults.into_result()?;
     if new.kind == ConversationType::Direct {
+        if new.settings.retention_seconds.is_some() {
+            return Err(only_the_host_shortens());
+        }
         let other = others[0];
         // One that is there is found, whatever became of the other user.
-        let id = direct_id(actor, other);
-        if ctx.store.find_conversation(&id).await?.is_none() {
+        if find_direct(ctx, actor, other).await?.is_none() {
             users::check_known(ctx, "participantIds", &new.participant_ids).await?;
             let index = new.participant_ids.iter().position(|id| id == other);
             let field = format!("participantIds[{}]", index.unwrap_or_default());
@@ -87,7 +96,16 @@ pub async fn create(ctx: &Context, actor: &UserId, new: NewConversation) -> Resu
         }
         return create_direct(ctx, actor, other, new.settings).await;
     }
-    users::check_known(ctx, "participantIds", &new.participant_ids).await?;
+    let asked = (Some(actor), by);
+    additions::check(
+        ctx,
+        asked,
+        "participantIds",
+        &new.participant_ids,
+        &HashSet::new(),
+    )
+    .await?;
+    additions::check_own_room(ctx, actor).await?;
     let mut members: BTreeMap<UserId, Role> = new
         .participant_ids
         .into_iter()
@@ -106,8 +124,8 @@ pub async fn create(ctx: &Context, actor: &UserId, new: NewConversation) -> Resu
     let id = ConversationId::generate();
     append_creation(ctx, &id, actor, new.kind, new.settings, members).await?;
     if !later.is_empty() {
-        let ids = later.into_iter().map(|member| member.user_id).collect();
-        participants::add(ctx, Some(actor), &id, ids, Role::Member).await?;
+        let ids: Vec<UserId> = later.into_iter().map(|member| member.user_id).collect();
+        participants::append_additions(ctx, Some(actor), &id, &ids, Role::Member).await?;
     }
     Ok(Made {
         conversation: get(ctx, actor, &id).await?,
@@ -131,7 +149,16 @@ pub async fn create_direct(
             "must be another user than the sender",
         ));
     }
-    let id = direct_id(actor, other);
+    if let Some(id) = find_direct(ctx, actor, other).await? {
+        return Ok(Made {
+            conversation: get(ctx, actor, &id).await?,
+            is_new: false,
+        });
+    }
+    additions::check_direct_room(ctx, actor, other).await?;
+    let stored = ctx.store.find_incarnations(&[actor, other]).await?;
+    let of = |user| (user, stored.get(user).copied().unwrap_or_default());
+    let id = ctx.pair_key.direct_id(of(actor), of(other));
     let members = [actor, other]
         .map(|user| NewMember {
             user_id: user.clone(),
@@ -169,15 +196,41 @@ async fn append_creation(
     Ok(outcome.entry.is_some())
 }
 
-/// The id of the direct conversation of two users: a hash of the pair, whoever comes first.
-pub fn direct_id(one: &UserId, other: &UserId) -> ConversationId {
-    let (first, second) = if one <= other {
-        (one, other)
-    } else {
-        (other, one)
-    };
-    let suffix = hashed::suffix(first.as_str(), second.as_str());
-    ConversationId::from_hash(&suffix).expect("26 characters of the alphabet are an id")
+/// The id of the direct conversation of two users, whoever comes first. There may be none yet.
+pub(super) async fn direct_id(
+    ctx: &Context,
+    one: &UserId,
+    other: &UserId,
+) -> Result<ConversationId> {
+    let known = users::incarnations(ctx, &[one, other]).await?;
+    Ok(ctx.pair_key.direct_id((one, known[0]), (other, known[1])))
+}
+
+/// The ids under which the direct conversation of two users may be found, read anew: the present one first, then the one of an earlier version, which
+/// only the first holders of their ids can have.
+async fn direct_ids(ctx: &Context, one: &UserId, other: &UserId) -> Result<Vec<ConversationId>> {
+    let stored = ctx.store.find_incarnations(&[one, other]).await?;
+    let incarnation = |user| stored.get(user).copied().unwrap_or_default();
+    let (of_one, of_other) = (incarnation(one), incarnation(other));
+    let mut ids = vec![ctx.pair_key.direct_id((one, of_one), (other, of_other))];
+    if (of_one, of_other) == (0, 0) {
+        ids.push(hashed::former_direct_id(one, other));
+    }
+    Ok(ids)
+}
+
+/// The direct conversation of two users that is there already.
+pub(super) async fn find_direct(
+    ctx: &Context,
+    one: &UserId,
+    other: &UserId,
+) -> Result<Option<ConversationId>> {
+    for id in direct_ids(ctx, one, other).await? {
+        if ctx.store.find_conversation(&id).await?.is_some() {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// One conversation, as a member sees it.
@@ -256,7 +309,7 @@ pub async fn list_public(
 /// [`DomainError::Forbidden`] for a plain member or a direct conversation.
 pub async fn change(
     ctx: &Context,
-    actor: &UserId,
+    actor: Option<&UserId>,
     id: &ConversationId,
     patch: SettingsPatch,
 ) -> Result<Conversation> {
@@ -268,11 +321,17 @@ pub async fn change(
     faults.into_result()?;
     ctx.append(Request::new(
         id.clone(),
-        Some(actor.clone()),
+        actor.cloned(),
         Command::ChangeSettings(patch),
     ))
     .await?;
-    get(ctx, actor, id).await
+    match actor {
+        Some(actor) => get(ctx, actor, id).await,
+        None => {
+            let found = ctx.store.find_conversation(id).await?;
+            found.ok_or_else(DomainError::no_conversation)
+        }
+    }
 }
 
 /// Deletes a conversation for everybody. Only an owner may.
@@ -390,9 +449,41 @@ pub(super) fn check_change(
     if settings == *before {
         return Ok(Decision::Nothing);
     }
+    check_may_shorten(fields, &standing, &settings)?;
     Ok(Decision::Append(Body::ConversationUpdated(
         state.snapshot(fields, settings),
     )))
+}
+
+/// Refuses to let others' messages end sooner without the right to. The two members of a direct conversation have equal rights, so that neither has it.
+fn check_may_shorten(
+    fields: &ConversationFields,
+    standing: &Standing<'_>,
+    settings: &Settings,
+) -> Result<()> {
+    let (before, after) = (
+        fields.settings.retention_seconds,
+        settings.retention_seconds,
+    );
+    let is_shorter = after.is_some_and(|after| before.is_none_or(|before| after < before));
+    if !is_shorter || standing.member().is_none() {
+        return Ok(());
+    }
+    if fields.kind == ConversationType::Direct {
+        return Err(only_the_host_shortens());
+    }
+    if standing.role() < Role::Owner {
+        return Err(DomainError::Forbidden(
+            "Only an owner of the conversation, or the host, may shorten retentionSeconds.".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn only_the_host_shortens() -> DomainError {
+    DomainError::Forbidden(
+        "In a direct conversation only the host may shorten retentionSeconds.".into(),
+    )
 }
 
 fn changed(mut settings: Settings, patch: SettingsPatch) -> Settings {
@@ -426,18 +517,4 @@ pub(super) fn check_delete(state: &ConversationState, actor: Option<&UserId>) ->
     }
     standing.require(Role::Owner)?;
     Ok(Decision::Append(Body::ConversationDeleted))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pair_has_one_direct_conversation() {
-        let [a, b, c]: [UserId; 3] = ["a", "b", "c"].map(|id| id.parse().expect("valid"));
-        assert_eq!(direct_id(&a, &b), direct_id(&b, &a));
-        assert_ne!(direct_id(&a, &b), direct_id(&a, &c));
-        let [ab, x, bx]: [UserId; 3] = ["ab", "x", "bx"].map(|id| id.parse().expect("valid"));
-        assert_ne!(direct_id(&ab, &x), direct_id(&a, &bx));
-    }
 }

@@ -39,7 +39,7 @@ impl Owner {
     /// The owner of a stored key; `None` for a text that is none.
     pub fn from_key(key: &str) -> Option<Self> {
         match key.strip_prefix(Self::USER_PREFIX) {
-            Some(user) => user.parse().ok().map(Self::User),
+            Some(user) => UserId::stored(user).ok().map(Self::User),
             None => key.parse().ok().map(Self::Conversation),
         }
     }
@@ -435,6 +435,9 @@ pub struct ParticipantsJoined {
 pub struct ParticipantsLeft {
     /// Who; at most 200.
     pub user_ids: Vec<UserId>,
+    /// Whether they were deleted: a later holder of the id shares nothing with them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_forgotten: bool,
 }
 
 /// A change of one member. With a role everybody is told; without, it is the member's own affair.
@@ -452,6 +455,9 @@ pub struct ParticipantChange {
     /// Whether the member blocks the other one of a direct conversation from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_blocking: Option<bool>,
+    /// Whether the user, a former member, was deleted: a later holder of the id shares nothing with them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_forgotten: bool,
 }
 
 impl ParticipantChange {
@@ -462,6 +468,7 @@ impl ParticipantChange {
             role: None,
             preferences: None,
             is_blocking: None,
+            is_forgotten: false,
         }
     }
 }

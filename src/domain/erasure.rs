@@ -15,7 +15,10 @@ use super::{
     error::{DomainError, Result},
     own_messages,
 };
-use crate::{failpoint, store::PrivateData};
+use crate::{
+    failpoint,
+    store::{ClusterTime, PrivateData},
+};
 
 /// How many entries of one step are on their way at once.
 const CONCURRENCY: usize = 32;
@@ -147,11 +150,25 @@ pub async fn get(ctx: &Context, user: &UserId) -> Result<Erasure> {
 pub(super) async fn check_finished(ctx: &Context, user: &UserId) -> Result<()> {
     let erasure = ctx.store.find_erasure(user).await?;
     if erasure.is_some_and(|erasure| erasure.finished_at.is_none()) {
-        return Err(DomainError::Conflict(
-            "The data of this user is being erased; try again when it is done.".into(),
-        ));
+        return Err(unfinished());
     }
     Ok(())
+}
+
+/// The refusal to give out an id whose former holder's data is being erased.
+pub(super) fn unfinished() -> DomainError {
+    DomainError::Conflict(
+        "The data of this user is being erased; try again when it is done.".into(),
+    )
+}
+
+/// Removes what a deleted user may still have had when the erasure passed by, or had under an earlier version: from here on the id is given out anew.
+///
+/// # Errors
+/// [`DomainError::Unavailable`].
+pub(super) async fn sever(ctx: &Context, user: &UserId) -> Result<()> {
+    end_memberships(ctx, user).await?;
+    remove_private(ctx, user).await
 }
 
 /// Does what is left of an erasure, and finishes the report.
@@ -165,26 +182,30 @@ pub async fn run(ctx: &Context, erasure: &Erasure) -> Result<()> {
     note(ctx, user, Removed::ProfileEntries, entries).await?;
     failpoint::hit("erasure.profile");
     remove_blocks(ctx, user).await?;
-    for (what, kind) in [
-        (PrivateData::Markers, Removed::Markers),
-        (PrivateData::Reads, Removed::Reads),
-        (PrivateData::Scheduled, Removed::Scheduled),
-        (PrivateData::Presence, Removed::Presence),
-    ] {
+    let active = ctx.store.find_active_memberships_of(user).await?;
+    let others = active.iter().filter(|(_, is_direct)| !is_direct).count();
+    note(ctx, user, Removed::Memberships, others as u64).await?;
+    // First, so that what is removed below cannot come again.
+    end_memberships(ctx, user).await?;
+    for (what, kind) in PRIVATE {
         let count = ctx.store.count_private(what, user).await?;
         note(ctx, user, kind, count).await?;
-        ctx.store.remove_private(what, user).await?;
     }
+    remove_private(ctx, user).await?;
     take_back_reactions(ctx, user).await?;
     failpoint::hit("erasure.reactions");
     let conversations = ctx.store.find_memberships_of(user).await?;
-    end_memberships(ctx, user).await?;
+    let since = ctx.store.find_beginning(user).await?;
     let (mut messages, mut edits) = (0, 0);
-    if erasure.messages == OwnMessages::Erase {
-        for membership in &conversations {
-            let (erased, edited) = erase_messages(ctx, user, &membership.conversation).await?;
-            messages += erased;
-            edits += edited;
+    for membership in &conversations {
+        let conversation = &membership.conversation;
+        match erasure.messages {
+            OwnMessages::Erase => {
+                let (erased, edited) = erase_messages(ctx, (user, since), conversation).await?;
+                messages += erased;
+                edits += edited;
+            }
+            OwnMessages::Anonymise => ctx.store.forget_client_ids(conversation, user).await?,
         }
     }
     note(ctx, user, Removed::Messages, messages).await?;
@@ -264,35 +285,45 @@ async fn take_back_reactions(ctx: &Context, user: &UserId) -> Result<()> {
     ctx.store.remove_reactions_of(user).await
 }
 
-/// As entries too. Direct conversations stay, for the other one; nobody can write in them.
-async fn end_memberships(ctx: &Context, user: &UserId) -> Result<()> {
-    let active = ctx.store.find_active_memberships_of(user).await?;
-    let (direct, others): (Vec<_>, Vec<_>) =
-        active.into_iter().partition(|(_, is_direct)| *is_direct);
-    note(ctx, user, Removed::Memberships, others.len() as u64).await?;
-    for (conversation, _) in direct {
-        let command = Command::SetBlocking(true);
-        let request = Request::new(conversation, Some(user.clone()), command);
-        attempt(ctx, request).await?;
-    }
-    for (conversation, _) in others {
-        end_membership(ctx, user, &conversation).await?;
-        failpoint::hit("erasure.membership");
+const PRIVATE: [(PrivateData, Removed); 4] = [
+    (PrivateData::Markers, Removed::Markers),
+    (PrivateData::Reads, Removed::Reads),
+    (PrivateData::Scheduled, Removed::Scheduled),
+    (PrivateData::Presence, Removed::Presence),
+];
+
+async fn remove_private(ctx: &Context, user: &UserId) -> Result<()> {
+    for (what, _) in PRIVATE {
+        ctx.store.remove_private(what, user).await?;
     }
     Ok(())
 }
 
-async fn end_membership(ctx: &Context, user: &UserId, conversation: &ConversationId) -> Result<()> {
+/// As entries too, also of memberships that are over: what a former member may read is nothing that a later holder of the id may. Direct
+/// conversations stay, for the other one; nobody can write in them.
+async fn end_memberships(ctx: &Context, user: &UserId) -> Result<()> {
+    let memberships = ctx.store.find_memberships_of(user).await?;
+    let ends: Vec<BoxFuture<'_, Result<()>>> = memberships
+        .into_iter()
+        .filter(|membership| !membership.intervals.is_empty())
+        .map(|membership| end_membership(ctx, user, membership.conversation).boxed())
+        .collect();
+    let ends = stream::iter(ends).buffer_unordered(CONCURRENCY);
+    ends.try_collect().await
+}
+
+async fn end_membership(ctx: &Context, user: &UserId, conversation: ConversationId) -> Result<()> {
     loop {
-        let command = Command::RemoveParticipant {
+        let command = Command::ForgetMember {
             user_id: user.clone(),
         };
-        let removed = attempt(ctx, Request::new(conversation.clone(), None, command)).await;
-        let Err(DomainError::Conflict(_)) = removed else {
-            return removed;
+        let ended = attempt(ctx, Request::new(conversation.clone(), None, command)).await;
+        let Err(DomainError::Conflict(_)) = ended else {
+            failpoint::hit("erasure.membership");
+            return ended;
         };
         // The last owner: somebody else must be one first.
-        let successor = ctx.store.find_successor(conversation, user).await?;
+        let successor = ctx.store.find_successor(&conversation, user).await?;
         let Some(user_id) = successor else {
             return Ok(());
         };
@@ -307,11 +338,11 @@ async fn end_membership(ctx: &Context, user: &UserId, conversation: &Conversatio
 /// Deletes the user's messages of one conversation, and erases what they said. Answers how many messages and edits there are without content then.
 async fn erase_messages(
     ctx: &Context,
-    user: &UserId,
+    (user, since): (&UserId, Option<ClusterTime>),
     conversation: &ConversationId,
 ) -> Result<(u64, u64)> {
     let (mut messages, mut edits) = (0, 0);
-    let mut walk = own_messages::Walk::begin(ctx, user, conversation).await?;
+    let mut walk = own_messages::Walk::begin(ctx, user, since, conversation).await?;
     while let Some(own) = walk.next().await? {
         let all: Vec<MessageId> = own.iter().map(|message| message.id.clone()).collect();
         let left: Vec<MessageId> = own

@@ -95,6 +95,19 @@ impl DomainError {
         Self::Validation(vec![FieldError::new(field, message)])
     }
 
+    /// The same, with the name that the caller knows a field by.
+    pub fn renamed(self, field: &str, name: &str) -> Self {
+        match self {
+            Self::Validation(mut faults) => {
+                for fault in faults.iter_mut().filter(|fault| fault.field == field) {
+                    name.clone_into(&mut fault.field);
+                }
+                Self::Validation(faults)
+            }
+            other => other,
+        }
+    }
+
     /// The store is away, or too slow; the outcome is unknown.
     pub fn store_unavailable() -> Self {
         Self::Unavailable(

@@ -12,7 +12,7 @@ use super::{
     own_messages,
     page::PageRequest,
 };
-use crate::store::PrivateData;
+use crate::store::{ClusterTime, PrivateData};
 
 /// How many things of a kind are looked up at once.
 const PAGE: u32 = 200;
@@ -62,7 +62,9 @@ fn value(noun: impl serde::Serialize) -> Result<Value> {
 async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
     let profile = super::users::get(ctx, user).await?;
     out.line("profile", value(profile)?).await?;
-    let memberships = ctx.store.find_memberships_of(user).await?;
+    let mut memberships = ctx.store.find_memberships_of(user).await?;
+    // Those without an interval were a former holder's of the id.
+    memberships.retain(|membership| !membership.intervals.is_empty());
     for membership in &memberships {
         let found = ctx
             .store
@@ -80,8 +82,9 @@ async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
         }
         out.line("membership", line).await?;
     }
+    let since = ctx.store.find_beginning(user).await?;
     for membership in &memberships {
-        write_messages(ctx, user, &membership.conversation, out).await?;
+        write_messages(ctx, (user, since), &membership.conversation, out).await?;
     }
     write_reactions(ctx, user, out).await?;
     write_blocks(ctx, user, out).await?;
@@ -110,11 +113,11 @@ async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
 /// Every message of the user's own with all its texts, also of those that were deleted and not erased: they are kept.
 async fn write_messages(
     ctx: &Context,
-    user: &UserId,
+    (user, since): (&UserId, Option<ClusterTime>),
     conversation: &chat_sdk::ConversationId,
     out: &mut Out,
 ) -> Result<()> {
-    let mut walk = own_messages::Walk::begin(ctx, user, conversation).await?;
+    let mut walk = own_messages::Walk::begin(ctx, user, since, conversation).await?;
     while let Some(own) = walk.next().await? {
         for message in own {
             let edits = ctx.store.find_edits(&message.id).await?;

@@ -1,4 +1,7 @@
 //! Which users exist and which of their tokens count, as far as this process has seen: spares the hot path a look-up.
+//!
+//! That a user exists says nothing about their tokens. So both facts come from one read of the user's document, whatever the read was for: a request
+//! that names a user must not make a revoked token count again.
 
 use std::collections::HashMap;
 
@@ -9,12 +12,24 @@ use serde::Deserialize;
 /// How many users are remembered; then the memory starts anew.
 const CAPACITY: usize = 200_000;
 
+/// The parts of a user's document that are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserFacts {
+    /// Tokens issued before are refused (milliseconds since 1970); 0 if none was revoked.
+    pub tokens_valid_from: i64,
+    /// Which holder of the id this is; see [`super::state::UserFields::incarnation`].
+    pub incarnation: u64,
+    /// When the document was written (milliseconds since 1970).
+    pub updated_at: i64,
+}
+
 /// What is known of one user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Known {
     exists: bool,
     /// Tokens issued before are refused (milliseconds since 1970).
     tokens_valid_from: i64,
+    incarnation: u64,
     /// When the user was deleted last (milliseconds since 1970); 0 for never. What was read of an earlier state does not count.
     deleted_at: i64,
 }
@@ -27,6 +42,13 @@ impl KnownUsers {
     /// Whether `user` is remembered as one who exists.
     pub fn contains(&self, user: &UserId) -> bool {
         self.0.lock().get(user).is_some_and(|known| known.exists)
+    }
+
+    /// Which holder of the id `user` is, if they are remembered as one who exists.
+    pub fn incarnation(&self, user: &UserId) -> Option<u64> {
+        let users = self.0.lock();
+        let known = users.get(user).filter(|known| known.exists)?;
+        Some(known.incarnation)
     }
 
     /// Whether a token of `user` counts that was issued at `issued_at` (seconds since 1970); `None` when nothing is remembered of the user.
@@ -47,39 +69,40 @@ impl KnownUsers {
         })
     }
 
-    /// Remembers `user`, who exists.
-    pub fn insert(&self, user: UserId) {
-        self.learn(user, 0, i64::MAX);
-    }
-
-    /// Remembers what a document said of `user`, who exists, and which was written at `updated_at` (milliseconds since 1970).
-    pub fn learn(&self, user: UserId, tokens_valid_from: i64, updated_at: i64) {
-        let mut users = self.0.lock();
-        if users.len() >= CAPACITY {
-            users.clear();
-        }
-        let known = users.entry(user).or_default();
-        known.exists |= updated_at >= known.deleted_at;
-        known.tokens_valid_from = known.tokens_valid_from.max(tokens_valid_from);
+    /// Remembers what the document of `user`, who exists, said.
+    pub fn learn(&self, user: UserId, facts: UserFacts) {
+        self.change(user, |known| {
+            known.exists |= facts.updated_at >= known.deleted_at;
+            known.incarnation = known.incarnation.max(facts.incarnation);
+            known.tokens_valid_from = known.tokens_valid_from.max(facts.tokens_valid_from);
+        });
     }
 
     /// Remembers that tokens of `user` from before `valid_from` (milliseconds since 1970) count no more.
     pub fn revoke(&self, user: &UserId, valid_from: i64) {
-        let mut users = self.0.lock();
-        let known = users.entry(user.clone()).or_default();
-        known.tokens_valid_from = known.tokens_valid_from.max(valid_from);
+        self.change(user.clone(), |known| {
+            known.tokens_valid_from = known.tokens_valid_from.max(valid_from);
+        });
     }
 
     /// Remembers that `user` was deleted at `at` (milliseconds since 1970).
     pub fn forget(&self, user: &UserId, at: i64) {
+        self.change(user.clone(), |known| {
+            // The stream may tell of it again, long after the host made the user anew.
+            if at > known.deleted_at {
+                known.exists = false;
+                known.deleted_at = at;
+                known.tokens_valid_from = known.tokens_valid_from.max(at);
+            }
+        });
+    }
+
+    fn change(&self, user: UserId, change: impl FnOnce(&mut Known)) {
         let mut users = self.0.lock();
-        let known = users.entry(user.clone()).or_default();
-        // The stream may tell of it again, long after the host made the user anew.
-        if at > known.deleted_at {
-            known.exists = false;
-            known.deleted_at = at;
-            known.tokens_valid_from = known.tokens_valid_from.max(at);
+        if users.len() >= CAPACITY && !users.contains_key(&user) {
+            users.clear();
         }
+        change(users.entry(user).or_default());
     }
 }
 
@@ -115,16 +138,21 @@ mod tests {
     fn what_was_read_before_an_event_does_not_undo_it() {
         let users = KnownUsers::default();
         let alice: UserId = "alice".parse().expect("an id");
+        let facts = |updated_at| UserFacts {
+            tokens_valid_from: 0,
+            incarnation: 0,
+            updated_at,
+        };
         assert_eq!(users.accepts(&alice, None), None);
         users.revoke(&alice, 5_500);
-        users.learn(alice.clone(), 0, 1_000);
+        users.learn(alice.clone(), facts(1_000));
         assert_eq!(users.accepts(&alice, Some(5)), Some(false), "same second");
         assert_eq!(users.accepts(&alice, Some(6)), Some(true));
         assert_eq!(users.accepts(&alice, None), Some(false));
         users.forget(&alice, 7_000);
-        users.learn(alice.clone(), 0, 6_000);
+        users.learn(alice.clone(), facts(6_000));
         assert!(!users.contains(&alice), "the document was an older one");
-        users.learn(alice.clone(), 0, 8_000);
+        users.learn(alice.clone(), facts(8_000));
         users.forget(&alice, 7_000);
         assert!(users.contains(&alice), "the event came a second time");
         assert!(users.refuses(&alice, Some(6)) && !users.refuses(&alice, Some(7)));

@@ -7,6 +7,7 @@
 //! This room knows no HTTP, no socket, no broker and no type of a database driver.
 
 pub mod access;
+mod additions;
 pub mod audience;
 pub mod bells;
 pub mod blocks;
@@ -45,9 +46,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
+pub use additions::AddedBy;
 pub use error::{DomainError, FieldError, Result};
-pub use known_users::KnownUsers;
+pub use known_users::{KnownUsers, UserFacts};
 
+use crate::config::AddRule;
 use command::{Outcome, Request, Writers};
 
 /// How long a change may take before its caller hears that the outcome is unknown. The promise to callers is 2 s, so some of it is left for the
@@ -61,6 +64,10 @@ pub struct Limits {
     pub max_message_bytes: usize,
     /// The most members of a conversation (`MAX_GROUP_MEMBERS`).
     pub max_group_members: u32,
+    /// The most conversations that a user is a member of (`MAX_CONVERSATIONS_PER_USER`).
+    pub max_conversations: u32,
+    /// Whom a user may add (`PARTICIPANT_ADD_RULE`).
+    pub add_rule: AddRule,
 }
 
 /// What every verb works with.
@@ -78,6 +85,8 @@ pub struct Context {
     pub limits: Limits,
     /// Users that this process knows to exist.
     pub known_users: Arc<KnownUsers>,
+    /// The key of the ids of direct conversations.
+    pub pair_key: hashed::PairKey,
     /// Rung for what will be due.
     pub bells: Arc<bells::Bells>,
 }

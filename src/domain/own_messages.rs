@@ -3,28 +3,31 @@
 use chat_sdk::{ConversationId, UserId};
 
 use super::{Context, error::Result};
-use crate::store::StoredMessage;
+use crate::store::{ClusterTime, StoredMessage};
 
 /// How many numbers of a log are looked through at once.
 const WINDOW: u64 = 2_000;
 
-/// The messages that a user sent in one conversation, oldest first, up to where its log was when the walk began.
+/// The messages that a user, not a former holder of the id, sent in one conversation, oldest first, up to where its log was when the walk began.
 pub struct Walk<'a> {
     ctx: &'a Context,
     user: &'a UserId,
     conversation: &'a ConversationId,
+    /// When the present holder of the id began, by the clock of the cluster.
+    since: Option<ClusterTime>,
     after: u64,
     end: u64,
 }
 
 impl<'a> Walk<'a> {
-    /// At the start of the log.
+    /// At the start of the log. `since` is [`crate::store::Store::find_beginning`] of the user.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`](super::DomainError::Unavailable).
     pub async fn begin(
         ctx: &'a Context,
         user: &'a UserId,
+        since: Option<ClusterTime>,
         conversation: &'a ConversationId,
     ) -> Result<Self> {
         let touched = ctx.store.find_touched(&[conversation], None).await?;
@@ -32,6 +35,7 @@ impl<'a> Walk<'a> {
             ctx,
             user,
             conversation,
+            since,
             after: 0,
             end: touched.first().map_or(0, |(_, applied)| *applied),
         })
@@ -50,7 +54,7 @@ impl<'a> Walk<'a> {
         let own = self
             .ctx
             .store
-            .find_own_messages(self.conversation, self.user, from, to)
+            .find_own_messages(self.conversation, self.user, self.since, (from, to))
             .await?;
         Ok(Some(own))
     }

@@ -7,7 +7,7 @@ use chat_sdk::{
 };
 
 use super::{
-    Context, access,
+    AddedBy, Context, access, additions,
     command::{Command, Decision, PreferencesPatch, Request},
     conversations,
     entry::{Body, ConversationSnapshot, ParticipantChange, ParticipantsJoined, ParticipantsLeft},
@@ -15,7 +15,6 @@ use super::{
     page::{Page, PageRequest},
     patch::Patch,
     state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
-    users,
 };
 
 /// How many users one entry may name; longer lists become several entries.
@@ -44,7 +43,7 @@ pub async fn list(
 /// [`DomainError::Validation`] naming unknown users, [`DomainError::Forbidden`] for a plain member or a direct conversation.
 pub async fn add(
     ctx: &Context,
-    actor: Option<&UserId>,
+    (actor, by): (Option<&UserId>, AddedBy),
     conversation: &ConversationId,
     user_ids: Vec<UserId>,
     role: Role,
@@ -56,22 +55,42 @@ pub async fn add(
         "must name at least one user",
     );
     faults.into_result()?;
-    users::check_known(ctx, "userIds", &user_ids).await?;
+    if let Some(actor) = actor {
+        // First: what is said of the users must not tell a stranger who is a member here.
+        let membership = ctx.store.find_membership(conversation, actor).await?;
+        membership.active()?;
+    }
+    let present: HashSet<UserId> = ctx
+        .store
+        .find_participants(conversation, &user_ids)
+        .await?
+        .into_iter()
+        .map(|participant| participant.user_id)
+        .collect();
+    additions::check(ctx, (actor, by), "userIds", &user_ids, &present).await?;
     let unique: BTreeSet<UserId> = user_ids.into_iter().collect();
     let unique: Vec<UserId> = unique.into_iter().collect();
     // Only those who are no members take room, and the first entry is refused unless there is room for all.
     let mut new = unique.clone();
-    if unique.len() > USERS_PER_ENTRY {
-        let members = ctx.store.find_participants(conversation, &unique).await?;
-        let members: HashSet<UserId> = members.into_iter().map(|member| member.user_id).collect();
-        new.retain(|id| !members.contains(id));
-    }
+    new.retain(|id| !present.contains(id));
     if new.is_empty() {
         // The writer says whether the caller may add anybody.
         new.extend(unique.first().cloned());
     }
-    let mut following = new.len();
-    for chunk in new.chunks(USERS_PER_ENTRY) {
+    append_additions(ctx, actor, conversation, &new, role).await?;
+    ctx.store.find_participants(conversation, &unique).await
+}
+
+/// Appends that `user_ids` become members, with entries of at most [`USERS_PER_ENTRY`].
+pub(super) async fn append_additions(
+    ctx: &Context,
+    actor: Option<&UserId>,
+    conversation: &ConversationId,
+    user_ids: &[UserId],
+    role: Role,
+) -> Result<()> {
+    let mut following = user_ids.len();
+    for chunk in user_ids.chunks(USERS_PER_ENTRY) {
         following -= chunk.len();
         let command = Command::AddParticipants {
             user_ids: chunk.to_vec(),
@@ -82,7 +101,7 @@ pub async fn add(
         ctx.append(Request::new(conversation.clone(), actor.cloned(), command))
             .await?;
     }
-    ctx.store.find_participants(conversation, &unique).await
+    Ok(())
 }
 
 /// Makes `actor` a member of a public conversation. Answers the conversation.
@@ -94,6 +113,15 @@ pub async fn join(
     actor: &UserId,
     conversation: &ConversationId,
 ) -> Result<chat_sdk::Conversation> {
+    if ctx
+        .store
+        .find_membership(conversation, actor)
+        .await?
+        .active()
+        .is_err()
+    {
+        additions::check_own_room(ctx, actor).await?;
+    }
     ctx.append(Request::new(
         conversation.clone(),
         Some(actor.clone()),
@@ -237,6 +265,42 @@ pub(super) fn check_remove(
     }
     check_owner_remains(state, user)?;
     Ok(left(user))
+}
+
+/// Ends what `user`, who was deleted, has in the conversation, also of memberships that are over and of a direct conversation. A later holder of the
+/// id begins with nothing.
+pub(super) fn check_forget(
+    state: &ConversationState,
+    actor: Option<&UserId>,
+    user: &UserId,
+) -> Result<Decision> {
+    let fields = state.living().ok_or_else(DomainError::no_conversation)?;
+    if actor.is_some() {
+        return Err(DomainError::Forbidden("Only the host may do this.".into()));
+    }
+    let Some(member) = state.members.get(user) else {
+        return Ok(Decision::Nothing);
+    };
+    if member.intervals.is_empty() {
+        return Ok(Decision::Nothing);
+    }
+    if !member.is_active() {
+        return Ok(Decision::Append(Body::ParticipantUpdated(
+            ParticipantChange {
+                is_forgotten: true,
+                ..ParticipantChange::of(user.clone())
+            },
+        )));
+    }
+    if fields.kind != ConversationType::Direct {
+        check_owner_remains(state, user)?;
+    }
+    Ok(Decision::Append(Body::ParticipantRemoved(
+        ParticipantsLeft {
+            user_ids: vec![user.clone()],
+            is_forgotten: true,
+        },
+    )))
 }
 
 pub(super) fn check_change_role(
@@ -414,6 +478,7 @@ fn joined(
 fn left(user: &UserId) -> Decision {
     Decision::Append(Body::ParticipantRemoved(ParticipantsLeft {
         user_ids: vec![user.clone()],
+        is_forgotten: false,
     }))
 }
 

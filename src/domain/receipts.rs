@@ -336,9 +336,8 @@ fn tell(
     );
     let mut only = None;
     if fields.participant_count >= LARGE_CONVERSATION {
-        let mut users = vec![message.sender().clone(), actor.clone()];
-        users.dedup();
-        only = Some(users);
+        let author = message.sender().filter(|sender| *sender != actor);
+        only = Some(author.into_iter().chain([actor]).cloned().collect());
     }
     ctx.latest.publish(LatestValue { only, ..value });
 }

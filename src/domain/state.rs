@@ -7,7 +7,10 @@ use chat_sdk::{
     UserId,
 };
 
-use super::entry::{Body, ConversationSnapshot, Entry, Owner, Profile, Settings};
+use super::{
+    UserFacts,
+    entry::{Body, ConversationSnapshot, Entry, Owner, Profile, Settings},
+};
 
 /// How many members a conversation shows without being asked for all.
 pub const SHOWN_MEMBERS: usize = 20;
@@ -79,6 +82,13 @@ pub struct ConversationFields {
     pub last_removal_seq: u64,
 }
 
+impl ConversationFields {
+    /// Whether this is a direct conversation of which a user was deleted.
+    pub fn is_left_alone(&self) -> bool {
+        self.kind == ConversationType::Direct && self.participant_count < 2
+    }
+}
+
 /// A user's membership in a conversation, past and present.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
@@ -96,6 +106,8 @@ pub struct Member {
     pub hidden_at: u64,
     /// Whether they block the other one of a direct conversation.
     pub is_blocking: bool,
+    /// The entry up to which this id was a former holder's in this conversation: neither what they saw nor what they wrote is this member's. 0 for none.
+    pub former_until: u64,
     /// The entry that last changed this.
     pub seq: u64,
 }
@@ -198,6 +210,20 @@ pub struct UserFields {
     pub is_deleted: bool,
     /// Tokens that were issued before are refused (milliseconds since 1970); 0 when none is.
     pub tokens_valid_from: i64,
+    /// Which holder of the id this is: the seq, in the user's log, of the entry with which this one began after the former one was deleted; 0 for the
+    /// first. What belongs to a former holder never belongs to a later one.
+    pub incarnation: u64,
+}
+
+impl UserFields {
+    /// What processes remember of the user.
+    pub fn facts(&self) -> UserFacts {
+        UserFacts {
+            tokens_valid_from: self.tokens_valid_from,
+            incarnation: self.incarnation,
+            updated_at: self.updated_at.as_millis(),
+        }
+    }
 }
 
 impl UserState {
@@ -224,8 +250,8 @@ pub const SHOWN_REACTORS: usize = 20;
 pub struct MessageState {
     /// Its id.
     pub id: MessageId,
-    /// Who sent it.
-    pub sender: UserId,
+    /// Its sender; `None` for the host in no user's name.
+    pub sender: Option<UserId>,
     /// In which conversation.
     pub conversation: ConversationId,
     /// Its number.

@@ -1,6 +1,6 @@
 //! Users: what the host tells of them, and what they tell of themselves.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use chat_sdk::{
     Timestamp, User, UserId,
@@ -9,7 +9,7 @@ use chat_sdk::{
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Context,
+    Context, UserFacts,
     command::{Command, Decision, ProfilePatch, Request},
     conversations::{MAX_URL, check_url, is_program},
     entry::{Body, Disconnection, Profile},
@@ -17,7 +17,7 @@ use super::{
     error::{DomainError, Faults, FieldError, Result},
     messages::check_metadata,
     page::{Page, PageRequest},
-    state::UserState,
+    state::{UserFields, UserState},
 };
 
 /// The most users of one batch.
@@ -76,16 +76,18 @@ pub async fn admit(
     if ctx.known_users.accepts(user, issued_at).is_none() {
         match ctx.store.find_user_fields(user).await? {
             Some(fields) if fields.is_deleted => return Ok(Admission::Revoked),
-            Some(fields) => ctx.known_users.learn(
-                user.clone(),
-                fields.tokens_valid_from,
-                fields.updated_at.as_millis(),
-            ),
+            Some(fields) => ctx.known_users.learn(user.clone(), fields.facts()),
             None => {
                 let command = Command::EnsureUser(profile);
                 ctx.append(Request::new(user.clone(), Some(user.clone()), command))
                     .await?;
-                ctx.known_users.insert(user.clone());
+                // Another process may have made the user, and the host revoked tokens, since the first read.
+                match ctx.store.find_user_fields(user).await? {
+                    Some(fields) if !fields.is_deleted => {
+                        ctx.known_users.learn(user.clone(), fields.facts());
+                    }
+                    _ => return Ok(Admission::Revoked),
+                }
             }
         }
     }
@@ -118,18 +120,29 @@ pub async fn disconnect(ctx: &Context, user: &UserId) -> Result<()> {
 /// # Errors
 /// [`DomainError::Validation`] for every fault.
 pub async fn sync(ctx: &Context, sync: Sync) -> Result<(User, Synced)> {
+    if !sync.id.names_a_user() {
+        return Err(DomainError::invalid(
+            "externalUserId",
+            "must not be @all or @here, which mention many users",
+        ));
+    }
     check_profile(&sync.profile)?;
     let before = ctx.store.find_user_fields(&sync.id).await?;
-    let was_deleted = before.as_ref().is_some_and(|fields| fields.is_deleted);
-    let was_known = before.is_some() && !was_deleted;
-    if was_deleted {
+    let was_known = before.as_ref().is_some_and(|fields| !fields.is_deleted);
+    let deleted = before.filter(|fields| fields.is_deleted);
+    if deleted.is_some() {
         erasure::check_finished(ctx, &sync.id).await?;
+        erasure::sever(ctx, &sync.id).await?;
     }
+    let revives = deleted.map(|fields| fields.updated_at);
     let outcome = ctx
         .append(Request::new(
             sync.id.clone(),
             None,
-            Command::SyncUser(sync.profile),
+            Command::SyncUser {
+                profile: sync.profile,
+                revives,
+            },
         ))
         .await?;
     let synced = match (outcome.entry, was_known) {
@@ -137,22 +150,7 @@ pub async fn sync(ctx: &Context, sync: Sync) -> Result<(User, Synced)> {
         (Some(_), false) => Synced::Created,
         (Some(_), true) => Synced::Updated,
     };
-    if was_deleted {
-        reopen_direct(ctx, &sync.id).await?;
-    }
     Ok((get(ctx, &sync.id).await?, synced))
-}
-
-/// Lets others write again to a user who was deleted and is there anew.
-async fn reopen_direct(ctx: &Context, user: &UserId) -> Result<()> {
-    for (conversation, is_direct) in ctx.store.find_active_memberships_of(user).await? {
-        if is_direct {
-            let command = Command::SetBlocking(false);
-            ctx.append(Request::new(conversation, Some(user.clone()), command))
-                .await?;
-        }
-    }
-    Ok(())
 }
 
 /// Does [`sync`] for each item, each on its own; the results are in the order of the items.
@@ -222,21 +220,38 @@ pub async fn change(ctx: &Context, user: &UserId, patch: ProfilePatch) -> Result
 /// # Errors
 /// [`DomainError::Validation`] with `field[index]` for every unknown one (`field` alone for a single `receiverId`).
 pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<()> {
+    let missing = find_unknown(ctx, field, ids).await?;
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(DomainError::Validation(missing))
+    }
+}
+
+/// The faults of a list with users that nobody told the service of, one for each.
+///
+/// # Errors
+/// [`DomainError::Unavailable`].
+pub(super) async fn find_unknown(
+    ctx: &Context,
+    field: &str,
+    ids: &[UserId],
+) -> Result<Vec<FieldError>> {
     let asked: Vec<&UserId> = ids
         .iter()
         .filter(|id| !ctx.known_users.contains(id))
         .collect();
     if asked.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let found: HashSet<UserId> = ctx.store.find_existing_users(&asked).await?;
-    for id in &found {
-        ctx.known_users.insert(id.clone());
+    let found: HashMap<UserId, UserFacts> = ctx.store.find_existing_users(&asked).await?;
+    for (id, facts) in &found {
+        ctx.known_users.learn(id.clone(), *facts);
     }
-    let missing: Vec<FieldError> = ids
+    Ok(ids
         .iter()
         .enumerate()
-        .filter(|(_, id)| !found.contains(*id) && !ctx.known_users.contains(id))
+        .filter(|(_, id)| !found.contains_key(*id) && !ctx.known_users.contains(id))
         .map(|(index, _)| {
             let place = if field.ends_with("Ids") {
                 format!("{field}[{index}]")
@@ -245,15 +260,39 @@ pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<(
             };
             FieldError::new(place, UNKNOWN)
         })
-        .collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(DomainError::Validation(missing))
-    }
+        .collect())
 }
 
-const UNKNOWN: &str = "is not a known user; sync the user first";
+/// Which holder of their id each of `users` is, as far as this process knows; 0 for those who never were.
+///
+/// # Errors
+/// [`DomainError::Unavailable`].
+pub(super) async fn incarnations(ctx: &Context, users: &[&UserId]) -> Result<Vec<u64>> {
+    let known: Vec<Option<u64>> = users
+        .iter()
+        .map(|user| ctx.known_users.incarnation(user))
+        .collect();
+    if let Some(known) = known.iter().copied().collect::<Option<Vec<u64>>>() {
+        return Ok(known);
+    }
+    let found = ctx.store.find_existing_users(users).await?;
+    for (user, facts) in &found {
+        ctx.known_users.learn(user.clone(), *facts);
+    }
+    // Others keep the direct conversation with a deleted user.
+    let deleted = match users.iter().all(|user| found.contains_key(*user)) {
+        true => HashMap::new(),
+        false => ctx.store.find_incarnations(users).await?,
+    };
+    let incarnation = |user: &UserId| match found.get(user) {
+        Some(facts) => facts.incarnation,
+        None => deleted.get(user).copied().unwrap_or_default(),
+    };
+    Ok(users.iter().map(|user| incarnation(user)).collect())
+}
+
+/// The fault of a user of whom nobody has heard.
+pub(super) const UNKNOWN: &str = "is not a known user; sync the user first";
 
 /// The refusal of one user of whom nobody has heard.
 pub(super) fn unknown(field: &str) -> DomainError {
@@ -309,10 +348,19 @@ pub(super) fn check_ensure(
     }
 }
 
-pub(super) fn check_sync(state: &UserState, profile: &Profile, at: Timestamp) -> Result<Decision> {
+pub(super) fn check_sync(
+    state: &UserState,
+    profile: &Profile,
+    revives: Option<Timestamp>,
+    at: Timestamp,
+) -> Result<Decision> {
+    let is_other_deletion = |fields: &UserFields| revives != Some(fields.updated_at);
+    if state.living().is_none() && state.fields.as_ref().is_some_and(is_other_deletion) {
+        return Err(erasure::unfinished());
+    }
+    // A new holder of the id is as old as this entry.
     let created_at = state
-        .fields
-        .as_ref()
+        .living()
         .map_or(at.as_millis(), |fields| fields.profile.created_at);
     let profile = Profile {
         created_at,

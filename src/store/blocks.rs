@@ -84,6 +84,25 @@ impl Store {
             .collect())
     }
 
+    /// Those of `others` whom `user` blocks.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_blocked_among(
+        &self,
+        user: &UserId,
+        others: &[UserId],
+    ) -> Result<HashSet<UserId>> {
+        let ids: Vec<String> = others.iter().map(|other| id_of(user, other)).collect();
+        let filter = doc! { "_id": { "$in": ids }, "isActive": true };
+        Ok(self
+            .read_blocks(filter, 0)
+            .await?
+            .into_iter()
+            .map(|block| block.blocked_user_id)
+            .collect())
+    }
+
     /// Whom each of `users` blocks.
     ///
     /// # Errors

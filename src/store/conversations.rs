@@ -187,7 +187,7 @@ impl Store {
             .into_iter()
             .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)))
         {
-            let (at, id) = self.activity_position(field, cursor).await?;
+            let (at, id) = self.activity_position(field, cursor, user).await?;
             let operator = if field == "before" { "$lt" } else { "$gt" };
             if field == "after" {
                 direction = 1;
@@ -231,7 +231,7 @@ impl Store {
         let ids: Vec<&str> = members.keys().map(ConversationId::as_str).collect();
         let mut filter = doc! { "_id": { "$in": ids }, "isDeleted": false };
         if let Some((field, cursor)) = cursor {
-            let (at, id) = self.activity_position(field, cursor).await?;
+            let (at, id) = self.activity_position(field, cursor, user).await?;
             let beyond = vec![
                 doc! { "lastActivityAt": { "$lt": at } },
                 doc! { "lastActivityAt": at, "_id": { "$lt": id.as_str() } },
@@ -297,10 +297,12 @@ impl Store {
             .collect())
     }
 
+    /// The place in the list of `user` that `cursor` names. An id counts only if `user` is a member now: for others it is as unknown as any.
     async fn activity_position(
         &self,
         field: &'static str,
         cursor: &str,
+        user: &UserId,
     ) -> Result<(DateTime, ConversationId)> {
         if let Some(position) = parse_activity_cursor(cursor) {
             return Ok(position);
@@ -308,15 +310,14 @@ impl Store {
         let unknown =
             || DomainError::invalid(field, "is no cursor or conversation id of this list");
         let id: ConversationId = cursor.parse().map_err(|_| unknown())?;
-        let found = bounded(
-            self.conversations
-                .find_one(doc! { "_id": id.as_str() })
-                .into_future(),
-        )
-        .await?;
-        found
-            .map(|document| (document.last_activity_at, id))
-            .ok_or_else(unknown)
+        match self.find_conversation_of(&id, user).await {
+            Ok(found) => Ok((
+                DateTime::from_millis(found.fields.last_activity_at.as_millis()),
+                id,
+            )),
+            Err(DomainError::NotFound(_)) => Err(unknown()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The newest message of each of `listed` that its member sees and whose time is not over, as `viewer` sees it.

@@ -333,6 +333,8 @@ pub struct ParticipantDocument {
     hidden_at: i64,
     #[serde(default)]
     is_blocking: bool,
+    #[serde(default)]
+    former_until: i64,
     seq: i64,
 }
 
@@ -354,6 +356,7 @@ impl ParticipantDocument {
             preferences: member.preferences.clone(),
             hidden_at: number(member.hidden_at),
             is_blocking: member.is_blocking,
+            former_until: number(member.former_until),
             seq: number(member.seq),
         }
     }
@@ -377,6 +380,7 @@ impl ParticipantDocument {
             preferences: self.preferences.clone(),
             hidden_at: self.hidden_at.unsigned_abs(),
             is_blocking: self.is_blocking,
+            former_until: self.former_until.unsigned_abs(),
             seq: self.seq.unsigned_abs(),
         }
     }
@@ -400,6 +404,8 @@ pub struct UserDocument {
     /// Tokens issued before are refused (milliseconds since 1970).
     #[serde(default)]
     tokens_valid_from: i64,
+    #[serde(default)]
+    incarnation: i64,
 }
 
 impl UserDocument {
@@ -417,6 +423,7 @@ impl UserDocument {
             updated_at: date(fields.updated_at),
             is_deleted: fields.is_deleted,
             tokens_valid_from: fields.tokens_valid_from,
+            incarnation: number(fields.incarnation),
         }
     }
 
@@ -427,6 +434,7 @@ impl UserDocument {
             updated_at: moment(self.updated_at),
             is_deleted: self.is_deleted,
             tokens_valid_from: self.tokens_valid_from,
+            incarnation: self.incarnation.unsigned_abs(),
         }
     }
 }

@@ -300,6 +300,7 @@ pub struct StoredMessage {
     pub seq: u64,
     /// Its id.
     pub id: MessageId,
+    sender: Option<UserId>,
     pub(super) created: chat_sdk::Message,
     pub(super) facets: Facets,
 }
@@ -319,6 +320,7 @@ impl StoredMessage {
             conversation_id: created.conversation_id.clone(),
             seq: entry.seq,
             id: created.id.clone(),
+            sender: entry.actor,
             created,
             facets: document.into_facets(),
         })
@@ -329,9 +331,9 @@ impl StoredMessage {
         &self.created
     }
 
-    /// Who sent it.
-    pub fn sender(&self) -> &UserId {
-        &self.created.sender_id
+    /// Its sender; `None` for the host in no user's name.
+    pub fn sender(&self) -> Option<&UserId> {
+        self.sender.as_ref()
     }
 
     /// What it is.
@@ -461,7 +463,7 @@ impl StoredMessage {
                 .collect(),
             thread_id: self.created.thread_id,
             id: self.id,
-            sender: self.created.sender_id,
+            sender: self.sender,
             conversation: self.conversation_id,
             seq: self.seq,
         }

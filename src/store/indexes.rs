@@ -3,7 +3,7 @@
 
 use mongodb::{
     IndexModel,
-    bson::{Document, doc},
+    bson::{Binary, Document, doc, spec::BinarySubtype},
     error::ErrorKind,
     options::IndexOptions,
 };
@@ -293,6 +293,42 @@ impl Store {
             });
         }
         Ok(found.log_epoch)
+    }
+}
+
+impl Store {
+    /// The secret from which the ids of direct conversations follow: made by whoever asks first, the same for every process, and never changed. A copy
+    /// of the database that is restored must have it.
+    ///
+    /// # Errors
+    /// [`PrepareError`].
+    pub async fn pair_key(&self) -> Result<[u8; 32], PrepareError> {
+        let meta = self.database.collection::<Document>("meta");
+        let new = Binary {
+            subtype: BinarySubtype::Generic,
+            bytes: rand::random::<[u8; 32]>().to_vec(),
+        };
+        let update = doc! { "$setOnInsert": { "key": new } };
+        let mut attempts = 0;
+        let found = loop {
+            let upsert = meta
+                .find_one_and_update(doc! { "_id": "direct" }, update.clone())
+                .upsert(true)
+                .return_document(mongodb::options::ReturnDocument::After)
+                .await;
+            match upsert {
+                // Two processes that start at once may both try to insert; the second try finds the document.
+                Err(_) if attempts < 3 => attempts += 1,
+                other => break other?,
+            }
+        };
+        found
+            .as_ref()
+            .and_then(|found| found.get_binary_generic("key").ok())
+            .and_then(|key| key.as_slice().try_into().ok())
+            .ok_or_else(|| {
+                mongodb::error::Error::custom("the key in the meta document is not readable").into()
+            })
     }
 }
 

@@ -263,7 +263,10 @@ impl Store {
             .into_iter()
             .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));
         if let Some((field, cursor)) = cursor {
-            to = self.pin_position(field, cursor, conversation).await? - 1;
+            to = self
+                .pin_position(field, cursor, conversation, audience)
+                .await?
+                - 1;
         }
         let pinned = doc! {
             "conversationId": conversation.as_str(),
@@ -286,6 +289,7 @@ impl Store {
         field: &'static str,
         cursor: &str,
         conversation: &ConversationId,
+        audience: &Audience,
     ) -> Result<u64> {
         let unknown = || DomainError::invalid(field, "is no pinned message of this conversation");
         if let Ok(seq) = cursor.parse::<u64>() {
@@ -294,7 +298,9 @@ impl Store {
         let id: MessageId = cursor.parse().map_err(|_| unknown())?;
         let found = self.find_message(&id).await?;
         found
-            .filter(|message| message.conversation_id == *conversation)
+            .filter(|message| {
+                message.conversation_id == *conversation && audience.sees(message.seq)
+            })
             .and_then(|message| message.facets.pinned)
             .filter(|pinned| pinned.is_pinned)
             .map(|pinned| pinned.seq.unsigned_abs())

@@ -3,6 +3,7 @@
 //! Every read sees only what a majority has committed, on the primary. Nothing outside [`log`] writes what the log's fold says.
 //! This room knows the domain's types and rules of state, and no HTTP, socket or broker.
 
+mod additions;
 mod blocks;
 mod consumers;
 mod conversations;

@@ -27,9 +27,12 @@ pub struct Membership {
 impl Membership {
     fn living(&self) -> Result<(&ConversationFields, &Member)> {
         let fields = self.fields.as_ref().filter(|fields| !fields.is_deleted);
-        fields
-            .zip(self.member.as_ref())
-            .ok_or_else(DomainError::no_conversation)
+        // Of a deleted user a record stays that gives a later holder of the id nothing.
+        let member = self
+            .member
+            .as_ref()
+            .filter(|member| !member.intervals.is_empty());
+        fields.zip(member).ok_or_else(DomainError::no_conversation)
     }
 
     /// The member, who is one now.
@@ -59,6 +62,12 @@ impl Membership {
     pub fn is_direct(&self) -> bool {
         let kind = self.fields.as_ref().map(|fields| fields.kind);
         kind == Some(ConversationType::Direct)
+    }
+
+    /// Whether the other user of a direct conversation was deleted.
+    pub fn is_left_alone(&self) -> bool {
+        let fields = self.fields.as_ref();
+        fields.is_some_and(ConversationFields::is_left_alone)
     }
 
     /// What the documents say of the conversation and the member.
@@ -103,6 +112,8 @@ pub struct MembershipOf {
     pub conversation: ConversationId,
     /// When, by numbers of its log.
     pub intervals: Vec<(u64, Option<u64>)>,
+    /// The entry up to which the id was a former holder's there; 0 for none.
+    pub former_until: u64,
 }
 
 impl MembershipOf {
@@ -158,9 +169,13 @@ impl Store {
         .await?;
         Ok(documents
             .into_iter()
-            .map(|document| MembershipOf {
-                intervals: document.member().intervals,
-                conversation: document.conversation_id,
+            .map(|document| {
+                let member = document.member();
+                MembershipOf {
+                    intervals: member.intervals,
+                    former_until: member.former_until,
+                    conversation: document.conversation_id,
+                }
             })
             .collect())
     }

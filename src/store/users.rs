@@ -1,14 +1,17 @@
 //! Users, read.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use chat_sdk::{User, UserId};
 use futures_util::TryStreamExt;
-use mongodb::bson::doc;
+use mongodb::bson::{DateTime, doc};
 
-use super::{Store, bounded, documents::UserDocument};
+use super::{
+    Store, bounded,
+    documents::{UserDocument, moment},
+};
 use crate::domain::{
-    Result, catalogue,
+    Result, UserFacts, catalogue,
     page::{Page, PageRequest},
     state::UserFields,
 };
@@ -43,28 +46,78 @@ impl Store {
         Ok(found.map(|document| document.fields()))
     }
 
-    /// Those of `users` who exist.
+    /// Those of `users` who exist, each with what processes remember of them.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
-    pub async fn find_existing_users(&self, users: &[&UserId]) -> Result<HashSet<UserId>> {
+    pub async fn find_existing_users(
+        &self,
+        users: &[&UserId],
+    ) -> Result<HashMap<UserId, UserFacts>> {
         #[derive(serde::Deserialize)]
-        struct Id {
+        #[serde(rename_all = "camelCase")]
+        struct Facts {
             #[serde(rename = "_id")]
             id: UserId,
+            updated_at: DateTime,
+            #[serde(default)]
+            tokens_valid_from: i64,
+            #[serde(default)]
+            incarnation: i64,
         }
         let ids: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
-        let found: Vec<Id> = bounded(async {
+        let found: Vec<Facts> = bounded(async {
             self.users
-                .clone_with_type::<Id>()
+                .clone_with_type::<Facts>()
                 .find(doc! { "_id": { "$in": ids }, "isDeleted": false })
-                .projection(doc! { "_id": 1 })
+                .projection(
+                    doc! { "_id": 1, "updatedAt": 1, "tokensValidFrom": 1, "incarnation": 1 },
+                )
                 .await?
                 .try_collect()
                 .await
         })
         .await?;
-        Ok(found.into_iter().map(|id| id.id).collect())
+        Ok(found
+            .into_iter()
+            .map(|found| {
+                let facts = UserFacts {
+                    tokens_valid_from: found.tokens_valid_from,
+                    incarnation: found.incarnation.unsigned_abs(),
+                    updated_at: moment(found.updated_at).as_millis(),
+                };
+                (found.id, facts)
+            })
+            .collect())
+    }
+
+    /// Which holder of their id each of `users` is, deleted ones too; absent for those who never were.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_incarnations(&self, users: &[&UserId]) -> Result<HashMap<UserId, u64>> {
+        #[derive(serde::Deserialize)]
+        struct Found {
+            #[serde(rename = "_id")]
+            id: UserId,
+            #[serde(default)]
+            incarnation: i64,
+        }
+        let ids: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
+        let found: Vec<Found> = bounded(async {
+            self.users
+                .clone_with_type::<Found>()
+                .find(doc! { "_id": { "$in": ids } })
+                .projection(doc! { "incarnation": 1 })
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(found
+            .into_iter()
+            .map(|found| (found.id, found.incarnation.unsigned_abs()))
+            .collect())
     }
 
     /// Users of whom a search key begins with `prefix`, by id.

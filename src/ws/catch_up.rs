@@ -53,7 +53,7 @@ pub async fn catch_up(node: &Node, socket: &Arc<Socket>, resume: Option<&str>) -
     socket.learn(&memberships);
     let mut caught_up = CatchUp::default();
     let behind = join(node, socket, &memberships, &mut caught_up).await?;
-    match resume.map(|text| node.hub.seal.open(text)) {
+    match resume.map(|text| node.hub.seal.open(&socket.user, text)) {
         Some(Some(cursor)) => {
             read_missed(node, memberships, cursor, &behind, &mut caught_up).await?;
         }

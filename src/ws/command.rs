@@ -1,7 +1,8 @@
 //! What a client may ask over its socket. Each is one verb of the domain, with the same checks and errors as over REST.
 
 use chat_sdk::{
-    Attachment, ConversationId, Message, MessageId, MessageType, Metadata, Timestamp, UserId,
+    Attachment, ConversationId, GivenUserId, Message, MessageId, MessageType, Metadata, Timestamp,
+    UserId,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -54,7 +55,7 @@ pub type Answer = std::result::Result<String, FrameError>;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Send {
     conversation_id: Option<ConversationId>,
-    receiver_id: Option<UserId>,
+    receiver_id: Option<GivenUserId>,
     #[serde(default)]
     content: String,
     #[serde(rename = "type")]
@@ -64,7 +65,7 @@ struct Send {
     reply_to: Option<MessageId>,
     thread_id: Option<MessageId>,
     #[serde(default)]
-    mentions: Vec<UserId>,
+    mentions: Vec<GivenUserId>,
     metadata: Option<Metadata>,
     client_message_id: Option<String>,
     #[serde(default)]
@@ -235,7 +236,7 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
                 attachments: send.attachments,
                 reply_to: send.reply_to,
                 thread_id: send.thread_id,
-                mentions: send.mentions,
+                mentions: send.mentions.into_iter().map(|given| given.0).collect(),
                 metadata: send.metadata,
                 client_message_id: send.client_message_id,
                 silent: send.silent,
@@ -243,7 +244,8 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
                 forwarded_from: None,
                 expires_at: None,
             };
-            let sent = match (send.conversation_id, send.receiver_id, send.send_at) {
+            let receiver_id = send.receiver_id.map(|given| given.0);
+            let sent = match (send.conversation_id, receiver_id, send.send_at) {
                 (Some(conversation), None, None) => {
                     messages::send(ctx, user, &conversation, draft).await?
                 }
@@ -297,7 +299,9 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
         "messages:sync" => {
             let sync: Sync = parse(data)?;
             let request = PageRequest::new(sync.limit, None, sync.last_message_id, None)?;
-            let page = messages::list(ctx, user, &sync.conversation_id, &request).await?;
+            let page = messages::list(ctx, user, &sync.conversation_id, &request)
+                .await
+                .map_err(|error| error.renamed("after", "lastMessageId"))?;
             page_fields(&page)
         }
         "messages:list" => {

@@ -1,10 +1,10 @@
 //! Where a client resumes: sealed, because it is ours to change, and small, because every push carries it.
 //!
 //! A cursor says: everything that mongod took in until W was delivered on this socket, and of the conversations that were active since, everything up to
-//! these numbers.
+//! these numbers. It is sealed for the user it is given to: another user's cursor does not open, whoever hands it on.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chat_sdk::ConversationId;
+use chat_sdk::{ConversationId, UserId};
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
 
@@ -56,9 +56,10 @@ impl Seal {
         }
     }
 
-    /// The cursor as text.
+    /// The cursor of `user` as text.
     pub fn seal<'a>(
         &self,
+        user: &UserId,
         watermark: u64,
         positions: impl IntoIterator<Item = (&'a ConversationId, u64)>,
     ) -> String {
@@ -75,7 +76,7 @@ impl Seal {
         // Sealing short texts with a fresh nonce cannot fail; an empty cursor would only make a client reload.
         let sealed = self.key.seal_in_place_separate_tag(
             Nonce::assume_unique_for_key(nonce),
-            Aad::empty(),
+            Aad::from(user.as_str()),
             &mut bytes[NONCE_LEN..],
         );
         match sealed {
@@ -87,8 +88,8 @@ impl Seal {
         }
     }
 
-    /// What a cursor says; `None` for one of another deployment, epoch or version, or one that was changed.
-    pub fn open(&self, text: &str) -> Option<Cursor> {
+    /// What a cursor says; `None` for one of another user, deployment, epoch or version, or one that was changed.
+    pub fn open(&self, user: &UserId, text: &str) -> Option<Cursor> {
         const POSITION: usize = 26 + 8;
         if text.len() > MAX_LENGTH {
             return None;
@@ -99,7 +100,8 @@ impl Seal {
         }
         let (nonce, sealed) = bytes.split_at_mut(NONCE_LEN);
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let opened: &[u8] = self.key.open_in_place(nonce, Aad::empty(), sealed).ok()?;
+        let aad = Aad::from(user.as_str());
+        let opened: &[u8] = self.key.open_in_place(nonce, aad, sealed).ok()?;
         let rest = opened.strip_prefix(&[VERSION])?.strip_prefix(&self.epoch)?;
         let (watermark, rest) = rest.split_at_checked(8)?;
         let positions = rest
@@ -123,25 +125,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_opens_only_where_it_was_sealed_and_unchanged() {
+    fn a_cursor_opens_only_for_its_user_where_it_was_sealed_and_unchanged() {
+        let [alice, bob]: [UserId; 2] = ["alice", "bob"].map(|id| id.parse().expect("an id"));
         let seal = Seal::new(b"secret", "epoch one");
         let conversation = ConversationId::generate();
-        let text = seal.seal(42, [(&conversation, 7)]);
+        let text = seal.seal(&alice, 42, [(&conversation, 7)]);
         let cursor = Cursor {
             watermark: 42,
             positions: vec![(conversation, 7)],
         };
-        assert_eq!(seal.open(&text), Some(cursor));
-        assert_eq!(Seal::new(b"secret", "epoch two").open(&text), None);
-        assert_eq!(Seal::new(b"other", "epoch one").open(&text), None);
+        assert_eq!(seal.open(&alice, &text), Some(cursor));
+        assert_eq!(seal.open(&bob, &text), None);
+        let open = |secret: &[u8], epoch: &str| Seal::new(secret, epoch).open(&alice, &text);
+        assert_eq!(open(b"secret", "epoch two"), None);
+        assert_eq!(open(b"other", "epoch one"), None);
         for index in 0..text.len() {
             let mut changed = text.clone().into_bytes();
             changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).expect("is ASCII");
-            assert_eq!(seal.open(&changed), None, "changed at {index}");
+            assert_eq!(seal.open(&alice, &changed), None, "changed at {index}");
         }
         for bad in ["", "x", "not base64 %", "AAAAAAAAAAAAAAAAAAAA"] {
-            assert_eq!(seal.open(bad), None, "{bad}");
+            assert_eq!(seal.open(&alice, bad), None, "{bad}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use chat_sdk::{ConversationId, Timestamp};
+use chat_sdk::{ConversationId, Timestamp, UserId};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -65,7 +65,7 @@ impl Feed {
             "socketId": format!("sck_{}", socket.id),
             "rooms": socket.rooms(),
             "resumed": resume.is_some() && caught_up.reset.is_none(),
-            "cursor": tracker.cursor(&hub.seal),
+            "cursor": tracker.cursor(&hub.seal, &socket.user),
             "timestamp": Timestamp::now(),
         });
         let greeting = Greeting {
@@ -104,18 +104,14 @@ impl Feed {
                 None => {}
             }
         }
-        let is_solo = self.tracker.note(&push);
-        Some(if is_solo {
-            push.solo_text(socket, seal)
-        } else {
-            push.text(socket, &self.tracker.cursor(seal))
-        })
+        self.tracker.note(&push);
+        Some(push.text(socket, &self.tracker.cursor(seal, &socket.user)))
     }
 
-    /// The cursor of a client that was given all that is in its queue. `watermark` is the hub's from before the queue was seen to be empty.
-    pub fn rest(&mut self, seal: &Seal, watermark: u64) -> String {
+    /// The cursor of `user`, whose client was given all that is in its queue. `watermark` is the hub's from before the queue was seen to be empty.
+    pub fn rest(&mut self, seal: &Seal, user: &UserId, watermark: u64) -> String {
         self.tracker.pass(watermark);
-        self.tracker.cursor(seal)
+        self.tracker.cursor(seal, user)
     }
 }
 
@@ -130,7 +126,8 @@ impl Iterator for Greeting {
             return self.connected.take();
         };
         let progress = self.progress.as_mut();
-        let cursor = progress.and_then(|progress| progress.advance(&push, &self.seal));
+        let cursor =
+            progress.and_then(|progress| progress.advance(&push, &self.seal, &self.socket.user));
         Some(push.text(&self.socket, cursor.as_deref().unwrap_or(&self.resume)))
     }
 }

@@ -99,7 +99,8 @@ impl Lately {
                 .iter_mut()
                 .find(|membership| membership.conversation == *conversation);
             match known {
-                Some(known) if known.joined_seq() >= *seq => {}
+                // What began before was a former holder's of the id.
+                Some(known) if known.joined_seq().max(known.former_until) >= *seq => {}
                 Some(known) => {
                     self.close(user, known);
                     known.intervals.push((*seq, None));
@@ -107,6 +108,7 @@ impl Lately {
                 None => memberships.push(MembershipOf {
                     conversation: conversation.clone(),
                     intervals: vec![(*seq, None)],
+                    former_until: 0,
                 }),
             }
         }
@@ -158,6 +160,7 @@ mod tests {
             memberships.push(MembershipOf {
                 conversation,
                 intervals: documents.to_vec(),
+                former_until: 0,
             });
         }
         lately.amend(&user(), &mut memberships);

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use chat_sdk::{ConversationId, EventId, EventType, Presence, UserId, events::UserPresence};
+use chat_sdk::{
+    ConversationId, EventId, EventType, GivenUserId, Presence, UserId, events::UserPresence,
+};
 use metrics::counter;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -45,7 +47,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(300);
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Users {
-    user_ids: Vec<UserId>,
+    user_ids: Vec<GivenUserId>,
+}
+
+impl Users {
+    fn into_ids(self) -> Vec<UserId> {
+        self.user_ids.into_iter().map(|given| given.0).collect()
+    }
 }
 
 /// A change as the stream told it.
@@ -285,7 +293,7 @@ pub async fn run(
 /// # Errors
 /// A refusal that names `userIds` for too many.
 pub async fn subscribe(node: &Node, socket: &Arc<Socket>, users: Result<Users>) -> Answer {
-    let users = users?.user_ids;
+    let users = users?.into_ids();
     if users.len() > MAX_WATCHED {
         return Err(DomainError::invalid("userIds", "must name at most 1000 users").into());
     }
@@ -300,7 +308,7 @@ pub async fn subscribe(node: &Node, socket: &Arc<Socket>, users: Result<Users>) 
 /// # Errors
 /// A refusal for data of another shape.
 pub fn unsubscribe(node: &Node, socket: &Socket, users: Result<Users>) -> Answer {
-    node.watchers.unwatch(socket, &users?.user_ids);
+    node.watchers.unwatch(socket, &users?.into_ids());
     answer(&[])
 }
 

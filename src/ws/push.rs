@@ -1,7 +1,5 @@
 //! From events to the frames that sockets get. Built once per event, whoever listens.
 
-use std::sync::OnceLock;
-
 use chat_sdk::{
     ConversationId, EventType, UserId,
     events::{ParticipantUpdated, ParticipantsAdded, ParticipantsRemoved},
@@ -10,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{cursor::Seal, socket::Socket, tracker::now_seconds};
+use super::{socket::Socket, tracker::now_seconds};
 use crate::domain::{catalogue, entry::Entry};
 
 /// An entry of a conversation's log, ready to be pushed.
@@ -49,12 +47,10 @@ pub enum MembershipChange {
     Closed,
 }
 
+/// Everything before the cursor, which is each reader's own.
 #[derive(Debug)]
 struct Frame {
-    /// Everything before the cursor.
     head: String,
-    /// With the cursor of a socket that has nothing but this conversation to remember.
-    solo: OnceLock<Utf8Bytes>,
 }
 
 impl Frame {
@@ -69,10 +65,7 @@ impl Frame {
         head.push_str(r#","data":"#);
         head.push_str(data);
         head.push_str(r#","cursor":""#);
-        Self {
-            head,
-            solo: OnceLock::new(),
-        }
+        Self { head }
     }
 
     fn with_cursor(&self, cursor: &str) -> Utf8Bytes {
@@ -242,18 +235,6 @@ impl Push {
     /// The frame for `socket`, with `cursor`.
     pub fn text(&self, socket: &Socket, cursor: &str) -> Utf8Bytes {
         self.frame_for(socket).with_cursor(cursor)
-    }
-
-    /// The frame for `socket`, with the cursor of one that has nothing but this conversation to remember; sealed once for all of them.
-    pub fn solo_text(&self, socket: &Socket, seal: &Seal) -> Utf8Bytes {
-        let frame = self.frame_for(socket);
-        frame
-            .solo
-            .get_or_init(|| {
-                let cursor = seal.seal(self.watermark, [(&self.conversation, self.seq)]);
-                frame.with_cursor(&cursor)
-            })
-            .clone()
     }
 }
 

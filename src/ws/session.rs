@@ -57,10 +57,7 @@ pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, N
     let claims = node.verifier.verify(token).await.map_err(refused)?;
     let expires_at = expiry(&claims, node.leeway);
     let issued_at = claims.issued_at;
-    let user: UserId = claims
-        .subject
-        .parse()
-        .map_err(|_| refused(AuthError::BadSubject))?;
+    let user = claims.subject;
     let profile = users::fitting(Profile {
         name: claims.name,
         avatar_url: claims.avatar_url,

@@ -1,6 +1,6 @@
 //! What a socket was given, as far as its cursors must say.
 
-use chat_sdk::{ConversationId, Timestamp};
+use chat_sdk::{ConversationId, Timestamp, UserId};
 
 use super::{
     cursor::{MAX_POSITIONS, Seal},
@@ -33,15 +33,15 @@ impl Tracker {
         }
     }
 
-    /// Notes that `push` is given. Answers whether nothing else needs to be remembered.
-    pub fn note(&mut self, push: &Push) -> bool {
+    /// Notes that `push` is given.
+    pub fn note(&mut self, push: &Push) {
         self.watermark = self.watermark.max(push.watermark);
         // Most sockets are given the same conversation again and again.
         if let [(conversation, seq, at)] = &mut self.positions[..]
             && *conversation == push.conversation
         {
             (*seq, *at) = (push.seq, push.at);
-            return self.watermark == push.watermark;
+            return;
         }
         let passed = self.watermark >> 32;
         self.positions.retain(|(conversation, _, at)| {
@@ -52,7 +52,6 @@ impl Tracker {
         if self.positions.len() > MAX_POSITIONS {
             self.positions.remove(0);
         }
-        self.positions.len() == 1 && self.watermark == push.watermark
     }
 
     /// Notes that everything up to `watermark` is given.
@@ -88,7 +87,7 @@ impl Tracker {
     }
 
     /// The cursor after `push`, with everything that it was made of before; `None` when that no longer fits.
-    pub fn advance(&mut self, push: &Push, seal: &Seal) -> Option<String> {
+    pub fn advance(&mut self, push: &Push, seal: &Seal, user: &UserId) -> Option<String> {
         match self
             .positions
             .iter_mut()
@@ -99,13 +98,13 @@ impl Tracker {
                 .positions
                 .push((push.conversation.clone(), push.seq, u64::MAX)),
         }
-        (self.positions.len() <= MAX_POSITIONS).then(|| self.cursor(seal))
+        (self.positions.len() <= MAX_POSITIONS).then(|| self.cursor(seal, user))
     }
 
-    /// The cursor of this moment.
-    pub fn cursor(&self, seal: &Seal) -> String {
+    /// The cursor of this moment, for the user of the socket.
+    pub fn cursor(&self, seal: &Seal, user: &UserId) -> String {
         let positions = self.positions.iter().map(|(id, seq, _)| (id, *seq));
-        seal.seal(self.watermark, positions)
+        seal.seal(user, self.watermark, positions)
     }
 }
 
@@ -129,20 +128,20 @@ mod tests {
         let (one, two) = (ConversationId::generate(), ConversationId::generate());
         let passed = |seconds: u64| seconds << 32;
         let mut tracker = Tracker::at(passed(100));
-        assert!(tracker.note(&push(&one, 1, passed(100), 101)));
-        assert!(tracker.note(&push(&one, 2, passed(100), 102)));
+        tracker.note(&push(&one, 1, passed(100), 101));
+        tracker.note(&push(&one, 2, passed(100), 102));
         assert_eq!(tracker.positions, [(one.clone(), 2, 102)]);
-        assert!(!tracker.note(&push(&two, 7, passed(100), 103)));
+        tracker.note(&push(&two, 7, passed(100), 103));
         assert_eq!(
             tracker.positions,
             [(one.clone(), 2, 102), (two.clone(), 7, 103)]
         );
         // The marker is beyond what was given of the first.
-        assert!(tracker.note(&push(&two, 8, passed(104), 105)));
+        tracker.note(&push(&two, 8, passed(104), 105));
         assert_eq!(tracker.positions, [(two.clone(), 8, 105)]);
         // A push that was made before a marker which the socket has passed does not say all that its cursor must.
         tracker.pass(passed(105));
-        assert!(!tracker.note(&push(&two, 9, passed(104), 105)));
+        tracker.note(&push(&two, 9, passed(104), 105));
         assert_eq!(tracker.watermark, passed(105));
     }
 }

@@ -401,3 +401,65 @@ async fn service_at(nats: &Nats, other: &Service) -> Service {
         .start()
         .await
 }
+
+#[tokio::test]
+async fn commands_are_held_to_the_same_rules_of_who_may_what() {
+    let (_nats, service, shop) = scene().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let field = |answered: &Answered| answered.json["details"][0]["field"].clone();
+    for word in ["system", "all", "here", ".", "..", "me", "search", "sync"] {
+        let payload = r#"{"type":"group","participantIds":[]}"#;
+        let acting = shop
+            .command("conversations.create", Some(word), payload)
+            .await;
+        assert_eq!(
+            (acting.status, field(&acting)),
+            (400, json!("X-Acting-User")),
+            "{word}"
+        );
+        let payload = json!({ "receiverId": word, "content": "hello" }).to_string();
+        let sent = shop
+            .command("messages.sendDirect", Some("alice"), &payload)
+            .await;
+        assert_eq!(
+            (sent.status, field(&sent)),
+            (400, json!("receiverId")),
+            "{word}"
+        );
+        let payload = json!({ "externalUserId": word, "name": "X" }).to_string();
+        let synced = shop.command("users.sync", None, &payload).await;
+        assert_eq!(
+            (synced.status, field(&synced)),
+            (400, json!("externalUserId"))
+        );
+    }
+    // Whoever blocks the acting user is not added; in nobody's name the host adds anyone.
+    let path = "/api/users/me/blocks/alice";
+    bob.request(reqwest::Method::PUT, path, None)
+        .await
+        .expect(204);
+    let group = service.group(&alice, &[]).await;
+    let payload = json!({ "conversationId": group, "userIds": ["bob"] }).to_string();
+    let refused = shop
+        .command("participants.add", Some("alice"), &payload)
+        .await;
+    assert_eq!(
+        (refused.status, field(&refused)),
+        (400, json!("userIds[0]"))
+    );
+    let added = shop.command("participants.add", None, &payload).await;
+    assert_eq!(added.status, 201, "{}", added.json);
+    bob.delete(path).await.expect(204);
+    // Neither member of a direct conversation decides for the other.
+    let direct = service.direct(&alice, &bob).await;
+    let payload = json!({ "conversationId": direct, "retentionSeconds": 60 }).to_string();
+    let refused = shop
+        .command("conversations.change", Some("alice"), &payload)
+        .await;
+    assert_eq!(refused.status, 403, "{}", refused.json);
+    let changed = shop.command("conversations.change", None, &payload).await;
+    assert_eq!(
+        (changed.status, &changed.json["retentionSeconds"]),
+        (200, &json!(60))
+    );
+}

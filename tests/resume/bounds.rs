@@ -22,6 +22,7 @@ async fn a_cursor_that_is_none_leads_to_a_reset_and_a_good_socket() {
         ("garbage", "garbage".to_owned()),
         ("long", "A".repeat(9000)),
         ("of another deployment", foreign),
+        ("of another user", alice.connect().await.cursor()),
         ("changed", changed),
         ("cut", own[..own.len() / 2].to_owned()),
     ] {

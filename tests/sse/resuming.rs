@@ -113,13 +113,18 @@ async fn the_query_resumes_too_and_the_header_is_believed_first() {
 async fn an_unknown_id_tells_the_client_to_reload() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
-    let (_stream, before) = EventStream::follow(&service, &alice, Some("no-cursor")).await;
-    let [reset] = before.as_slice() else {
-        panic!("{before:?}");
-    };
-    assert_eq!(reset.name, "sync:reset");
-    assert_eq!(reset.data["data"]["reason"], "unknown-cursor");
-    assert_eq!(reset.id, None);
+    let bob = service.user("bob").await;
+    let (stream, _) = EventStream::follow(&service, &bob, None).await;
+    let of_bob = stream.last_id();
+    for id in ["no-cursor", &of_bob] {
+        let (_stream, before) = EventStream::follow(&service, &alice, Some(id)).await;
+        let [reset] = before.as_slice() else {
+            panic!("{before:?}");
+        };
+        assert_eq!(reset.name, "sync:reset");
+        assert_eq!(reset.data["data"]["reason"], "unknown-cursor");
+        assert_eq!(reset.id, None);
+    }
 }
 
 /// Runs `curl -N` until its output satisfies `is_enough`, then kills it. Answers what it printed.

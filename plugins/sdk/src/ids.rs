@@ -59,16 +59,20 @@ macro_rules! string_type {
             }
         }
 
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-
         impl std::borrow::Borrow<str> for $type {
             fn borrow(&self) -> &str {
                 &self.0
+            }
+        }
+    };
+}
+
+macro_rules! deserialize_with {
+    ($type:ident, $parse:path) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                $parse(&text).map_err(de::Error::custom)
             }
         }
     };
@@ -114,6 +118,7 @@ macro_rules! prefixed_id {
         }
 
         string_type!($type);
+        deserialize_with!($type, FromStr::from_str);
         openapi_string!($type, $format, Some($format), $example, $about);
     };
 }
@@ -197,43 +202,78 @@ impl MessageId {
 
 /// A user's id: the id that the host gave that user (`sub` of its tokens, `externalUserId`).
 ///
-/// 1 to 128 characters, no control characters, and none of the words that stand for something else in a path
-/// (`me`, `search`, `sync`).
+/// 1 to 128 characters, no control characters. [`UserId::RESERVED`] are no ids of users: parsing a text refuses them. Deserializing does not, because
+/// stored entries and events name the host as [`UserId::system`], and a stored id must stay readable whatever is reserved later. Whoever deserializes
+/// what a caller sent takes [`GivenUserId`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
 impl UserId {
     /// The most characters a user id may have.
     pub const MAX_CHARACTERS: usize = 128;
-    const RESERVED: [&'static str; 3] = ["me", "search", "sync"];
-}
+    /// Words that stand for something else in a path, a mention or a message's sender.
+    pub const RESERVED: [&'static str; 8] =
+        ["me", "search", "sync", "system", "all", "here", ".", ".."];
+    /// Mentions of many users. A message may mention them; no user is called so.
+    pub const MENTIONS_OF_MANY: [&'static str; 2] = ["@all", "@here"];
 
-impl FromStr for UserId {
-    type Err = IdError;
+    /// The shown sender of a message that the host sent in no user's name. It identifies nobody: rights are never decided by it.
+    pub fn system() -> Self {
+        Self("system".into())
+    }
 
-    fn from_str(text: &str) -> Result<Self, IdError> {
+    /// Whether a user may be called so.
+    pub fn names_a_user(&self) -> bool {
+        !Self::RESERVED.contains(&self.as_str()) && !Self::MENTIONS_OF_MANY.contains(&self.as_str())
+    }
+
+    /// An id as it is stored, reserved words included.
+    ///
+    /// # Errors
+    /// When `text` can be nobody's id.
+    pub fn stored(text: &str) -> Result<Self, IdError> {
         if text.is_empty() || text.chars().count() > Self::MAX_CHARACTERS {
             Err(IdError("must be a user id of 1 to 128 characters"))
         } else if text.chars().any(char::is_control) {
             Err(IdError("must be a user id without control characters"))
-        } else if Self::RESERVED.contains(&text) {
-            Err(IdError(
-                "must not be one of the reserved words me, search, sync",
-            ))
         } else {
             Ok(Self(text.into()))
         }
     }
 }
 
+impl FromStr for UserId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        if Self::RESERVED.contains(&text) {
+            return Err(IdError(
+                "must not be one of the reserved words me, search, sync, system, all, here, . and ..",
+            ));
+        }
+        Self::stored(text)
+    }
+}
+
 string_type!(UserId);
+deserialize_with!(UserId, UserId::stored);
 openapi_string!(
     UserId,
     "user-id",
     Some("user-id"),
     "alice",
-    "The host's own id of a user: 1-128 characters, no control characters; not me, search or sync."
+    "The host's own id of a user: 1-128 characters, no control characters; not me, search, sync, system, all, here, . or .."
 );
+
+/// A [`UserId`] in what a caller sent: reserved words are refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUserId(pub UserId);
+
+fn given(text: &str) -> Result<GivenUserId, IdError> {
+    text.parse().map(GivenUserId)
+}
+
+deserialize_with!(GivenUserId, given);
 
 #[cfg(test)]
 mod tests {
@@ -269,8 +309,24 @@ mod tests {
             assert!(good.parse::<UserId>().is_ok(), "{good}");
         }
         let long = "x".repeat(129);
-        for bad in ["", "me", "search", "sync", "a\nb", "a\0b", long.as_str()] {
+        for bad in ["", "a\nb", "a\0b", long.as_str()]
+            .into_iter()
+            .chain(UserId::RESERVED)
+        {
             assert!(bad.parse::<UserId>().is_err(), "{bad:?}");
+            let json = serde_json::to_string(bad).expect("a text");
+            assert!(
+                serde_json::from_str::<GivenUserId>(&json).is_err(),
+                "{bad:?}"
+            );
         }
+    }
+
+    #[test]
+    fn stored_user_ids_stay_readable_when_they_are_reserved() {
+        let host: UserId = serde_json::from_str("\"system\"").expect("a stored id");
+        assert_eq!(host, UserId::system());
+        assert!(!host.names_a_user());
+        assert!(!"@all".parse::<UserId>().expect("a mention").names_a_user());
     }
 }

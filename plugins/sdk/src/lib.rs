@@ -19,7 +19,7 @@ mod time;
 mod trace;
 
 pub use events::{Envelope, EventType};
-pub use ids::{ConversationId, EventId, IdError, MessageId, ScheduledId, UserId};
+pub use ids::{ConversationId, EventId, GivenUserId, IdError, MessageId, ScheduledId, UserId};
 pub use metadata::Metadata;
 pub use nouns::*;
 pub use scheduled::{ScheduledFailure, ScheduledMessage, ScheduledStatus};

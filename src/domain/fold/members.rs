@@ -23,6 +23,7 @@ pub(super) fn join(
         preferences: Default::default(),
         hidden_at: 0,
         is_blocking: false,
+        former_until: 0,
         seq: 0,
     });
     if member.seq >= entry.seq || member.is_active() {
@@ -57,6 +58,30 @@ pub(super) fn leave(
     interval.1 = Some(seq);
     member.left_under = visibility;
     member.seq = seq;
+    Some((user.clone(), member.clone()))
+}
+
+/// Ends everything that `user` had in the conversation, because they were deleted.
+pub(super) fn forget(
+    state: &mut ConversationState,
+    user: &UserId,
+    seq: u64,
+) -> Option<(UserId, Member)> {
+    let member = state.members.get_mut(user)?;
+    if member.seq >= seq {
+        return None;
+    }
+    *member = Member {
+        role: Role::Member,
+        intervals: Vec::new(),
+        left_under: None,
+        joined_at: member.joined_at,
+        preferences: Default::default(),
+        hidden_at: 0,
+        is_blocking: false,
+        former_until: seq,
+        seq,
+    };
     Some((user.clone(), member.clone()))
 }
 

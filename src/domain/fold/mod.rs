@@ -18,7 +18,7 @@ use super::{
 
 pub use effects::{BlockChange, DocumentChange, Effects, ReactionChange};
 pub use facet::{Facet, facet_of};
-use members::{join, leave, members_changed};
+use members::{forget, join, leave, members_changed};
 
 /// Lays `entry` over `state`, which must be at the number before it, and says what to write.
 pub fn fold(state: &mut State, entry: &Entry) -> Effects {
@@ -41,6 +41,11 @@ fn fold_user(state: &mut UserState, entry: &Entry) -> Effects {
                     .fields
                     .as_ref()
                     .map_or(0, |fields| fields.tokens_valid_from),
+                incarnation: match &state.fields {
+                    None => 0,
+                    Some(former) if former.is_deleted => entry.seq,
+                    Some(fields) => fields.incarnation,
+                },
             });
         }
         Body::UserDeleted => {
@@ -166,10 +171,19 @@ fn fold_conversation(state: &mut ConversationState, entry: &Entry) -> Effects {
             let members = left
                 .user_ids
                 .iter()
-                .filter_map(|id| leave(state, id, entry.seq))
+                .filter_map(|id| match left.is_forgotten {
+                    true => forget(state, id, entry.seq),
+                    false => leave(state, id, entry.seq),
+                })
                 .collect();
             members_changed(state, members, entry.at)
         }
+        Body::ParticipantUpdated(change) if change.is_forgotten => Effects {
+            members: forget(state, &change.user_id, entry.seq)
+                .into_iter()
+                .collect(),
+            ..Effects::default()
+        },
         Body::ParticipantUpdated(change) => {
             let mut members = Vec::new();
             if let Some(member) = state.members.get_mut(&change.user_id)

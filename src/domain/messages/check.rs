@@ -60,7 +60,7 @@ pub(in crate::domain) fn check_edit(
 ) -> Result<Decision> {
     access::member(state, actor).map_err(as_no_message)?;
     let target = in_conversation(state, target)?;
-    if actor != Some(&target.sender) {
+    if !is_own(state, actor, target) {
         return Err(DomainError::Forbidden(
             "Only its sender may change a message.".into(),
         ));
@@ -87,7 +87,7 @@ pub(in crate::domain) fn check_delete(
 ) -> Result<Decision> {
     let (_, standing) = access::member(state, actor).map_err(as_no_message)?;
     let target = in_conversation(state, target)?;
-    if actor != Some(&target.sender) && standing.role() < Role::Admin {
+    if !is_own(state, actor, target) && standing.role() < Role::Admin {
         return Err(DomainError::Forbidden(
             "Only its sender, or an owner or admin of the conversation, may delete a message."
                 .into(),
@@ -130,6 +130,14 @@ pub(in crate::domain) fn check_restore(
 
 fn changed_meanwhile() -> DomainError {
     DomainError::Conflict("The message was changed meanwhile; try again.".into())
+}
+
+/// Whether `actor` sent `message`: the same user, not a later holder of the id; `None` is the host. What is shown as a sender decides nothing.
+fn is_own(state: &ConversationState, actor: Option<&UserId>, message: &MessageState) -> bool {
+    let former_until = actor
+        .and_then(|actor| state.members.get(actor))
+        .map_or(0, |member| member.former_until);
+    actor == message.sender.as_ref() && message.seq > former_until
 }
 
 pub(in crate::domain) fn in_conversation<'a>(

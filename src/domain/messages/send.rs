@@ -202,12 +202,16 @@ pub async fn send_direct(
     draft: Draft,
 ) -> Result<Sent> {
     check_draft(ctx, Some(actor), &draft)?;
-    let conversation = conversations::direct_id(actor, receiver);
+    let conversation = conversations::direct_id(ctx, actor, receiver).await?;
     match send(ctx, actor, &conversation, draft.clone()).await {
         Err(DomainError::NotFound(_)) => {
+            if let Some(found) = conversations::find_direct(ctx, actor, receiver).await? {
+                return send(ctx, actor, &found, draft).await;
+            }
             check_may_begin(ctx, actor, receiver, &draft).await?;
-            conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
-            send(ctx, actor, &conversation, draft).await
+            let made =
+                conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
+            send(ctx, actor, &made.conversation.id, draft).await
         }
         outcome => outcome,
     }
@@ -342,11 +346,11 @@ async fn check_targets(
     for (index, conversation) in targets {
         let field = format!("conversationIds[{index}]");
         let membership = ctx.store.find_membership(conversation, actor).await?;
-        let is_blocked =
-            membership.is_direct() && !ctx.store.find_blocking(conversation).await?.is_empty();
         if membership.active().is_err() {
             faults.add(field, "is no conversation of the caller");
-        } else if is_blocked {
+        } else if membership.is_left_alone()
+            || membership.is_direct() && !ctx.store.find_blocking(conversation).await?.is_empty()
+        {
             faults.add(field, "is with a user who cannot be written to");
         }
     }

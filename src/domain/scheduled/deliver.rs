@@ -1,6 +1,6 @@
 //! Sending a message whose time has come.
 
-use chat_sdk::{ScheduledFailure, ScheduledId, Timestamp};
+use chat_sdk::{ConversationId, ScheduledFailure, ScheduledId, Timestamp};
 
 use super::{Scheduled, check::check_may_begin};
 use crate::{
@@ -64,30 +64,37 @@ pub async fn deliver(ctx: &Context, id: &ScheduledId) -> Result<Delivery> {
 
 async fn send(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
     let actor = &scheduled.sender;
-    match try_send(ctx, scheduled).await {
+    match try_send(ctx, scheduled, &scheduled.conversation).await {
         Err(DomainError::NotFound(_)) if scheduled.receiver.is_some() => {
             check_may_begin(ctx, scheduled).await?;
-            if let Some(receiver) = &scheduled.receiver {
+            let Some(receiver) = &scheduled.receiver else {
+                return Err(DomainError::no_conversation());
+            };
+            let made =
                 conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
-            }
-            try_send(ctx, scheduled).await
+            // It may be another than was foreseen, if an earlier version scheduled the message.
+            try_send(ctx, scheduled, &made.conversation.id).await
         }
         outcome => outcome,
     }
 }
 
-async fn try_send(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
+async fn try_send(
+    ctx: &Context,
+    scheduled: &Scheduled,
+    conversation: &ConversationId,
+) -> Result<()> {
     let (actor, draft) = (&scheduled.sender, &scheduled.draft);
     messages::check_draft(ctx, Some(actor), draft)?;
     if draft.reply_to.is_some() {
-        messages::check_quote(ctx, actor, &scheduled.conversation, draft).await?;
+        messages::check_quote(ctx, actor, conversation, draft).await?;
     }
     // With the hash of what was asked for at first, so that a repetition of the scheduling still finds it.
     let message: MessageCreated = messages::created(draft.clone(), scheduled.request_hash.clone());
     let request = Request {
         event_id: hashed::sending_of(&scheduled.id),
         ..Request::new(
-            scheduled.conversation.clone(),
+            conversation.clone(),
             Some(actor.clone()),
             Command::SendMessage(Box::new(message)),
         )

@@ -61,7 +61,10 @@ pub async fn schedule_direct(
     draft: Draft,
     send_at: Timestamp,
 ) -> Result<Placed> {
-    let conversation = conversations::direct_id(actor, receiver);
+    let conversation = match conversations::find_direct(ctx, actor, receiver).await? {
+        Some(found) => found,
+        None => conversations::direct_id(ctx, actor, receiver).await?,
+    };
     place(ctx, actor, &conversation, Some(receiver), draft, send_at).await
 }
 

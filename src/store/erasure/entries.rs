@@ -4,7 +4,7 @@ use chat_sdk::{ConversationId, MessageId, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
     Collection,
-    bson::{Document, doc},
+    bson::{Document, Timestamp as ClusterTime, doc},
     options::UpdateModifications,
 };
 
@@ -55,7 +55,44 @@ impl Store {
         Ok(bounded(update).await?.matched_count)
     }
 
-    /// The messages of `user` with numbers over `after` and up to `to`, as they are stored.
+    /// When the present or last holder of the id `user` began, by the clock of the cluster; `None` for the first one.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_beginning(&self, user: &UserId) -> Result<Option<ClusterTime>> {
+        let incarnation = self.find_incarnations(&[user]).await?;
+        let seq = incarnation.get(user).copied().unwrap_or_default();
+        if seq == 0 {
+            return Ok(None);
+        }
+        let key = Owner::User(user.clone()).key();
+        let filter = doc! { "conversationId": key, "seq": number(seq) };
+        let found = bounded(self.log.find_one(filter).into_future()).await?;
+        Ok(found.map(|entry| entry.ts))
+    }
+
+    /// Forgets under which ids of their own `user` sent messages to `conversation`, so that nobody after them is answered with one.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn forget_client_ids(
+        &self,
+        conversation: &ConversationId,
+        user: &UserId,
+    ) -> Result<()> {
+        let log: Collection<Document> = self.log.clone_with_type();
+        let filter = doc! {
+            "conversationId": conversation.as_str(),
+            "actorId": user.as_str(),
+            "data.clientMessageId": { "$type": "string" },
+        };
+        let forgotten = doc! { "$unset": { "data.clientMessageId": "", "data.requestHash": "" } };
+        let update = log.update_many(filter, forgotten).into_future();
+        bounded(update).await?;
+        Ok(())
+    }
+
+    /// The messages of `user` since `since`, with numbers over the first and up to the second of `range`, as they are stored.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
@@ -63,15 +100,18 @@ impl Store {
         &self,
         conversation: &ConversationId,
         user: &UserId,
-        after: u64,
-        to: u64,
+        since: Option<ClusterTime>,
+        (after, to): (u64, u64),
     ) -> Result<Vec<StoredMessage>> {
-        let filter = doc! {
+        let mut filter = doc! {
             "conversationId": conversation.as_str(),
             "seq": { "$gt": number(after), "$lte": number(to) },
             "type": "message.created",
             "actorId": user.as_str(),
         };
+        if let Some(since) = since {
+            filter.insert("ts", doc! { "$gte": since });
+        }
         let found: Vec<_> = bounded(async {
             let find = self.log.find(filter).sort(doc! { "seq": 1 });
             find.await?.try_collect().await

@@ -96,7 +96,7 @@ impl Store {
                 let document = members.get(id)?;
                 let member = document.member();
                 let counts = member.is_active()
-                    && document.user_id != *message.sender()
+                    && Some(&document.user_id) != message.sender()
                     && Audience::of(fields, &member).sees(message.seq);
                 counts.then(|| document.user_id.clone())
             }));

@@ -138,7 +138,7 @@ impl Stream {
                 if socket.is_empty() {
                     // An id without an event moves the browser's resume point and is no event to the page.
                     chunk.push_str("id: ");
-                    chunk.push_str(&self.feed.rest(seal, watermark));
+                    chunk.push_str(&self.feed.rest(seal, &socket.user, watermark));
                     chunk.push('\n');
                 }
                 chunk.push('\n');

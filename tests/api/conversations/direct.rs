@@ -160,3 +160,132 @@ async fn one_that_is_there_is_found_after_the_other_user_was_deleted() {
     let found = alice.post("/api/conversations", body).await.expect(200);
     assert_eq!(found["id"], json!(direct));
 }
+
+/// The id that anybody can compute from two user ids.
+fn computed_id(one: &str, other: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let (first, second) = (one.min(other), one.max(other));
+    let mut digest = Sha256::new();
+    digest.update((first.len() as u64).to_le_bytes());
+    digest.update(first);
+    digest.update(second);
+    let digest = digest.finalize();
+    let characters = (0..26).map(|index| {
+        let bit = index * 5;
+        let pair = u16::from_be_bytes([digest[bit / 8], digest[bit / 8 + 1]]);
+        let value = usize::from((pair >> (11 - bit % 8)) & 31);
+        b"0123456789abcdefghjkmnpqrstvwxyz"[value] as char
+    });
+    format!("cnv_{}", characters.collect::<String>())
+}
+
+#[tokio::test]
+async fn its_id_follows_from_a_secret_of_the_deployment() {
+    let service = Service::start().await;
+    let other = Service::start().await;
+    let mut ids = Vec::new();
+    for service in [&service, &other] {
+        let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+        ids.push(service.direct(&alice, &bob).await);
+    }
+    assert_ne!(ids[0], ids[1], "two deployments have two keys");
+    let computed = computed_id("alice", "bob");
+    assert!(!ids.contains(&computed));
+    // Another process, and one after a change of every secret of the configuration, find the same.
+    let second = Service::builder()
+        .database(&service)
+        .env(
+            "INTERNAL_API_SECRET",
+            "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978",
+        )
+        .start()
+        .await;
+    let alice = service.known_user("alice").at(&second);
+    let found = begin(&alice, "bob").await.expect(200);
+    assert_eq!(id(&found), ids[0]);
+}
+
+#[tokio::test]
+async fn processes_that_start_at_once_have_one_key() {
+    let place = crate::support::Place::new();
+    let starts = (0..3).map(|_| Service::builder().place_of(&place).start());
+    let services = join_all(starts).await;
+    let mut ids = Vec::new();
+    for service in &services {
+        let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+        ids.push(service.direct(&alice, &bob).await);
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[tokio::test]
+async fn one_that_an_earlier_version_made_stays_in_use() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let made = service.direct(&alice, &bob).await;
+    alice.say(&made, "hello").await;
+    let place = std::sync::Arc::clone(service.place());
+    service.stop();
+    // As an earlier version stored it: the same conversation, under the id that follows from the two ids alone.
+    let former = computed_id("alice", "bob");
+    rename_conversation(&place, &made, &former).await;
+
+    let service = Service::builder().place_of(&place).start().await;
+    let (alice, bob) = (alice.at(&service), bob.at(&service));
+    let body = json!({ "receiverId": "alice", "content": "still here" });
+    let sent = bob.post("/api/messages", body).await.expect(201);
+    assert_eq!(sent["conversationId"], former.as_str());
+    assert_eq!(id(&begin(&alice, "bob").await.expect(200)), former);
+    let mut socket = alice.connect().await;
+    let data = json!({ "receiverId": "bob", "content": "by socket" });
+    let sent = socket.ok("message:send", data).await;
+    assert_eq!(sent["message"]["conversationId"], former.as_str());
+    let later = json!({
+        "receiverId": "bob", "content": "later", "sendAt": "2027-06-01T00:00:00.000Z",
+    });
+    let scheduled = alice.post("/api/messages", later).await.expect(201);
+    assert_eq!(scheduled["conversationId"], former.as_str());
+    // A block is said there, too.
+    let block = "/api/users/me/blocks/alice";
+    bob.request(reqwest::Method::PUT, block, None)
+        .await
+        .expect(204);
+    let body = json!({ "receiverId": "bob", "content": "anyone?" });
+    let refused = alice.post("/api/messages", body).await;
+    refused.expect_error(403, "FORBIDDEN");
+    assert_eq!(bob.history(&former).await.len(), 3);
+}
+
+/// Gives a stored conversation another id.
+async fn rename_conversation(place: &crate::support::Place, from: &str, to: &str) {
+    use futures_util::TryStreamExt;
+    use mongodb::bson::{Document, doc};
+    for (name, field) in [
+        ("log", "conversationId"),
+        ("participants", "conversationId"),
+        ("markers", "conversationId"),
+        ("conversations", "_id"),
+    ] {
+        let collection = place.collection(name).await;
+        let found: Vec<Document> = collection
+            .find(doc! { field: from })
+            .await
+            .expect("MongoDB answers")
+            .try_collect()
+            .await
+            .expect("documents");
+        collection
+            .delete_many(doc! { field: from })
+            .await
+            .expect("MongoDB answers");
+        for mut document in found {
+            document.insert(field, to);
+            let key = document.get_str("_id").expect("an id").replace(from, to);
+            document.insert("_id", key);
+            collection
+                .insert_one(document)
+                .await
+                .expect("MongoDB answers");
+        }
+    }
+}

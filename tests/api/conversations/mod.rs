@@ -1,5 +1,6 @@
 //! `/api/conversations`: making, finding, changing, joining, leaving, deleting.
 
+mod additions;
 mod create;
 mod direct;
 mod list;

@@ -187,3 +187,54 @@ async fn a_minute_to_ten_years_can_be_set() {
         .expect(200);
     assert!(cleared.get("retentionSeconds").is_none());
 }
+
+#[tokio::test]
+async fn others_messages_end_sooner_only_by_an_owner_or_the_host() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let host = service.internal();
+    let minute = json!({ "retentionSeconds": 60 });
+    let year = json!({ "retentionSeconds": 31_536_000 });
+    let forever = json!({ "retentionSeconds": null });
+
+    let direct = service.direct(&alice, &bob).await;
+    let path = format!("/api/conversations/{direct}");
+    bob.say(&direct, "keep this").await;
+    for shorter in [&minute, &year] {
+        let refused = alice.patch(&path, shorter.clone()).await;
+        refused.expect_error(403, "FORBIDDEN");
+        // In a user's name the host is that user.
+        let acting = host.acting_for("alice");
+        let refused = acting.patch(&path, shorter.clone()).await;
+        refused.expect_error(403, "FORBIDDEN");
+    }
+    let set = host.patch(&path, year.clone()).await.expect(200);
+    assert_eq!(set["retentionSeconds"], 31_536_000);
+    let refused = bob.patch(&path, minute.clone()).await;
+    refused.expect_error(403, "FORBIDDEN");
+    // What keeps messages longer takes nothing from anybody.
+    bob.patch(&path, forever.clone()).await.expect(200);
+    assert_eq!(contents(&alice, &direct).await, ["keep this"]);
+    service.user("carol").await;
+    let begun = json!({
+        "type": "direct", "participantIds": ["carol"], "retentionSeconds": 60,
+    });
+    let refused = alice.post("/api/conversations", begun).await;
+    refused.expect_error(403, "FORBIDDEN");
+
+    let group = service.group(&alice, &[&bob]).await;
+    let path = format!("/api/conversations/{group}");
+    let role = format!("{path}/participants/bob");
+    alice
+        .patch(&role, json!({ "role": "admin" }))
+        .await
+        .expect(200);
+    let refused = bob.patch(&path, minute.clone()).await;
+    refused.expect_error(403, "FORBIDDEN");
+    alice.patch(&path, year.clone()).await.expect(200);
+    bob.patch(&path, forever).await.expect(200);
+    host.patch(&path, year).await.expect(200);
+    host.patch("/api/conversations/cnv_01hzx3v7k9q2m4n6p8r0s2t4v6", minute)
+        .await
+        .expect_error(404, "NOT_FOUND");
+}

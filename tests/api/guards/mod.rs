@@ -2,6 +2,8 @@
 
 mod ids;
 mod matrix;
+mod oracles;
+mod reserved;
 mod roles;
 mod tokens;
 

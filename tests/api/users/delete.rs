@@ -222,7 +222,11 @@ async fn nobody_writes_to_who_is_gone_until_the_host_brings_them_back() {
     let me = me.get("/api/users/me").await.expect(200);
     assert_eq!(me["name"], "Alice the second");
     alice.get("/api/users/me").await.expect(401);
-    bob.say(&direct, "welcome back").await;
+    let again = bob.post(&path, json!({ "content": "welcome back" })).await;
+    again.expect_error(403, "FORBIDDEN");
+    let anew = service.direct(&bob, &alice).await;
+    assert_ne!(anew, direct, "what was said to the former holder of the id");
+    bob.say(&anew, "welcome").await;
 }
 
 #[tokio::test]

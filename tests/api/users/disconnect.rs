@@ -135,3 +135,89 @@ async fn an_unknown_user_cannot_be_disconnected() {
     let answer = service.internal().post(path, Value::Null).await;
     answer.expect_error(404, "NOT_FOUND");
 }
+
+/// Asks for something that names alice in another's request, each in its own way.
+async fn name_alice(node: &Node, way: &str) {
+    let bob = node.user("bob").await;
+    let answer = match way {
+        "participantIds" => {
+            let body = serde_json::json!({ "type": "group", "participantIds": ["alice"] });
+            bob.post("/api/conversations", body).await
+        }
+        "receiverId" => {
+            let body = serde_json::json!({ "receiverId": "alice", "content": "hello" });
+            bob.post("/api/messages", body).await
+        }
+        "userIds" => {
+            let group = node.group(&bob, &[]).await;
+            let path = format!("/api/conversations/{group}/participants");
+            let body = serde_json::json!({ "userIds": ["alice"] });
+            bob.post(&path, body).await
+        }
+        "X-Acting-User" => {
+            let acting = node.internal().acting_for("alice");
+            acting.get("/api/users/me").await
+        }
+        _ => {
+            let path = "/api/users/me/blocks/alice";
+            bob.request(reqwest::Method::PUT, path, None).await
+        }
+    };
+    assert!(answer.status < 300, "{way}: {answer}");
+}
+
+#[tokio::test]
+async fn a_request_that_names_the_user_after_a_restart_revives_no_token() {
+    let first = Service::start().await;
+    let alice = first.user("alice").await;
+    let old = issued(&first, "alice", -10);
+    disconnect(&first, "alice").await;
+    let place = std::sync::Arc::clone(first.place());
+    first.stop();
+    for way in [
+        "participantIds",
+        "userIds",
+        "receiverId",
+        "X-Acting-User",
+        "blocks",
+    ] {
+        // A new process, which has heard nothing of alice yet.
+        let service = Service::builder().place_of(&place).start().await;
+        name_alice(&service, way).await;
+        let here = alice.at(&service);
+        let answer = with_token(&here, &old).get("/api/users/me").await;
+        assert_eq!(answer.status, 401, "named by {way}: {answer}");
+        let how = Connect {
+            token: Some(old.clone()),
+            ..Connect::default()
+        };
+        let refused = here.try_connect(how).await.err();
+        assert_eq!(refused, Some(Refusal::Closed(4401)), "named by {way}");
+        let new = issued(&service, "alice", 2);
+        with_token(&here, &new)
+            .get("/api/users/me")
+            .await
+            .expect(200);
+        service.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_users_token_is_revived_by_no_request_that_names_the_user() {
+    let first = Service::start().await;
+    let alice = first.user("alice").await;
+    let old = issued(&first, "alice", -10);
+    let host = first.internal();
+    host.delete("/api/users/alice").await.expect(204);
+    super::delete::report(&first, "alice").await;
+    let anew = serde_json::json!({ "externalUserId": "alice", "name": "Another Alice" });
+    host.post("/api/users/sync", anew).await.expect(201);
+    let place = std::sync::Arc::clone(first.place());
+    first.stop();
+    let service = Service::builder().place_of(&place).start().await;
+    name_alice(&service, "participantIds").await;
+    let answer = with_token(&alice.at(&service), &old)
+        .get("/api/users/me")
+        .await;
+    answer.expect_error(401, "UNAUTHORIZED");
+}

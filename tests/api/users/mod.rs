@@ -5,5 +5,6 @@ mod delete;
 mod disconnect;
 mod export;
 mod profile;
+mod reused;
 mod search;
 mod sync;

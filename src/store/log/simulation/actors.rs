@@ -135,7 +135,10 @@ impl Client {
         };
         match self.world.random(|rng| rng.random_range(0..5)) {
             0 => Command::EnsureUser(profile),
-            1 | 2 => Command::SyncUser(profile),
+            1 | 2 => Command::SyncUser {
+                profile,
+                revives: None,
+            },
             3 => Command::ChangeProfile(ProfilePatch {
                 name: Patch::Set(name.to_owned()),
                 ..ProfilePatch::default()

@@ -37,7 +37,7 @@ impl History {
         };
         let mut state = MessageState {
             id: id.clone(),
-            sender: created.actor.clone()?,
+            sender: created.actor.clone(),
             conversation: conversation.clone(),
             seq: created.seq,
             thread_id: match &created.body {

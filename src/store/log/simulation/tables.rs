@@ -200,14 +200,14 @@ impl Tables {
 
     fn message_state(&self, id: &MessageId) -> Option<MessageState> {
         let entry = self.find_by_id(&id.to_event_id())?;
-        let (Body::MessageCreated(body), Owner::Conversation(conversation), Some(sender)) =
-            (&entry.body, &entry.owner, &entry.actor)
+        let (Body::MessageCreated(body), Owner::Conversation(conversation)) =
+            (&entry.body, &entry.owner)
         else {
             return None;
         };
         let mut state = MessageState {
             id: id.clone(),
-            sender: sender.clone(),
+            sender: entry.actor.clone(),
             conversation: conversation.clone(),
             seq: entry.seq,
             thread_id: body.thread_id.clone(),

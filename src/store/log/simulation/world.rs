@@ -404,7 +404,7 @@ pub fn is_of(request: &Request, body: &Body) -> bool {
         | (Command::Join { .. } | Command::AddParticipants { .. }, Body::ParticipantAdded(_))
         | (Command::Leave | Command::RemoveParticipant { .. }, Body::ParticipantRemoved(_))
         | (Command::ChangeRole { .. }, Body::ParticipantUpdated(_))
-        | (Command::EnsureUser(_) | Command::SyncUser(_), Body::UserSynced(_))
+        | (Command::EnsureUser(_) | Command::SyncUser { .. }, Body::UserSynced(_))
         | (Command::ChangeProfile(_), Body::UserUpdated(_))
         | (Command::DeleteUser, Body::UserDeleted) => true,
         _ => false,
