@@ -201,6 +201,70 @@ fn each_outside_library_has_one_room() {
     }
 }
 
+/// Whether the code names one of the driver's own types by which it reads.
+fn names_the_driver(code: &str) -> bool {
+    let compact: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    compact.match_indices("mongodb::").any(|(at, name)| {
+        let rest = &compact[at + name.len()..];
+        let items = match rest.strip_prefix('{') {
+            Some(list) => top_level_items(list.split(';').next().unwrap_or_default()),
+            None => top_level_items(rest.split([';', '<', '(']).next().unwrap_or_default()),
+        };
+        let reads = ["Collection", "Database", "Cursor"];
+        items
+            .iter()
+            .any(|item| reads.contains(&item.trim_end_matches('}')))
+    })
+}
+
+#[test]
+fn every_read_of_mongodb_has_a_time_limit() {
+    const WRAPPER: &str = "plugins/sdk/src/plugin/collection.rs";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    collect(&root.join("src"), &mut paths);
+    collect(&root.join("plugins"), &mut paths);
+    collect(&root.join("examples"), &mut paths);
+    let mut wrong = Vec::new();
+    for path in paths {
+        let name = path
+            .strip_prefix(root)
+            .expect("inside")
+            .display()
+            .to_string();
+        let is_wrapper = [WRAPPER, "src/store/database.rs"].contains(&name.as_str());
+        // The benchmark measures the driver beside the service.
+        let is_client = name.starts_with("src/cli/bench") || name.contains("/target/");
+        let code = without_comments_and_texts(&fs::read_to_string(&path).expect("a source file"));
+        if !is_wrapper && !is_client && names_the_driver(&code) {
+            wrong.push(name);
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "only the wrapper may name them: {wrong:?}"
+    );
+    let wrapper = fs::read_to_string(root.join(WRAPPER)).expect("a source file");
+    let compact: String = wrapper.chars().filter(|c| !c.is_whitespace()).collect();
+    for read in [
+        "find(",
+        "find_one(",
+        "find_one_and_update(",
+        "aggregate(",
+        "count_documents(",
+        "estimated_document_count(",
+        "distinct(",
+    ] {
+        let body = compact.split(&format!("self.0.{read}")).nth(1);
+        let body = body.unwrap_or_else(|| panic!("{read} is in the wrapper"));
+        let statement = body.split('}').next().unwrap_or_default();
+        assert!(
+            statement.contains(".max_time(READ_MAX_TIME)"),
+            "{read} has no limit"
+        );
+    }
+}
+
 #[test]
 fn every_file_says_what_it_is_for() {
     no_file("a file begins with //!", |file| {
@@ -220,6 +284,15 @@ fn these_checks_see_what_they_should() {
     assert!(file("let hub = crate::ws::Hub::new();").enters("ws"));
     assert!(!file("use crate::{auth::{ws, Claims}, wsx::Y};").enters("ws"));
     assert!(!file("// crate::ws::Hub").enters("ws"));
+    assert!(names_the_driver(
+        "use mongodb::{\n    Client, Database,\n    bson::doc,\n};"
+    ));
+    assert!(names_the_driver(
+        "struct Letters(mongodb::Collection<Letter>);"
+    ));
+    assert!(!names_the_driver(
+        "use mongodb::{Client, bson::{Document, doc}};"
+    ));
     assert!(file("use mongodb::bson::doc;").uses_crate("mongodb"));
     assert!(file("let x = mongodb::Client::new();").uses_crate("mongodb"));
     assert!(!file("let x = store::mongodb::Client;").uses_crate("mongodb"));

@@ -2,14 +2,13 @@
 
 use futures_util::TryStreamExt;
 use mongodb::{
-    Collection,
     bson::{DateTime, Document, doc},
     options::ReturnDocument,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Store, bounded,
+    Collection, Store, bounded,
     documents::{date, moment},
 };
 use crate::domain::{

@@ -7,13 +7,10 @@ use std::{
 
 use chat_sdk::Timestamp;
 use futures_util::TryStreamExt;
-use mongodb::{
-    Collection,
-    bson::{Document, doc},
-};
+use mongodb::bson::{Document, doc};
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterTime, Store, bounded, documents::LogDocument, documents::number};
+use super::{ClusterTime, Collection, Store, bounded, documents::LogDocument, documents::number};
 use crate::domain::{
     Result,
     durables::{DurableState, KEPT_MARKS, Ledger, Mark},

@@ -5,13 +5,12 @@ use std::collections::{HashMap, HashSet};
 use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
-    Collection, Database,
     bson::{DateTime, Document, doc},
 };
 use serde::Deserialize;
 
 use super::{
-    Store, bounded,
+    Collection, Database, Store, bounded,
     documents::{LogDocument, moment, number},
     facets::{Facets, StoredMessage},
     log::Unavailable,

@@ -7,6 +7,7 @@ mod additions;
 mod blocks;
 mod consumers;
 mod conversations;
+mod database;
 mod documents;
 mod durables;
 mod erasure;
@@ -32,7 +33,7 @@ use std::{future::Future, time::Duration};
 
 use chat_sdk::MessageId;
 use mongodb::{
-    Client, Collection, Database,
+    Client,
     options::{
         ClientOptions, DatabaseOptions, ReadConcern, ReadPreference, SelectionCriteria,
         WriteConcern,
@@ -56,6 +57,7 @@ pub use scheduled::{DueScheduled, InsertedScheduled};
 
 use crate::{domain::DomainError, group::Group};
 use blocks::BlockDocument;
+use database::{Collection, Database};
 use documents::{ConversationDocument, LogDocument, ParticipantDocument, UserDocument};
 use log::Unavailable;
 use markers::Markers;
@@ -101,18 +103,20 @@ impl Store {
         options.connect_timeout = Some(SERVER_SELECTION_TIMEOUT);
         options.max_pool_size = Some(options.max_pool_size.unwrap_or(MAX_CONNECTIONS));
         let client = Client::with_options(options)?;
-        let database = client.database_with_options(
-            name,
-            DatabaseOptions::builder()
-                .read_concern(ReadConcern::majority())
-                .write_concern(
-                    WriteConcern::builder()
-                        .w(mongodb::options::Acknowledgment::Majority)
-                        .journal(true)
-                        .build(),
-                )
-                .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-                .build(),
+        let database = Database::from(
+            client.database_with_options(
+                name,
+                DatabaseOptions::builder()
+                    .read_concern(ReadConcern::majority())
+                    .write_concern(
+                        WriteConcern::builder()
+                            .w(mongodb::options::Acknowledgment::Majority)
+                            .journal(true)
+                            .build(),
+                    )
+                    .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+                    .build(),
+            ),
         );
         let settled = Settled::default();
         Ok(Self {

@@ -4,14 +4,13 @@
 use chat_sdk::{ConversationId, EventId, MessageId, Timestamp};
 use futures_util::TryStreamExt;
 use mongodb::{
-    Collection,
     bson::{DateTime, Document, doc},
     options::Hint,
 };
 use serde::Deserialize;
 
 use super::{
-    Store, bounded,
+    Collection, Store, bounded,
     documents::{date, moment, number},
 };
 use crate::domain::Result;

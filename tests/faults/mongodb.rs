@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use reqwest::Method;
 use serde_json::json;
 
 use super::traffic::{Listener, Traffic, check_history};
-use crate::support::{Answer, Mongod, Service, User, eventually_within};
+use crate::support::{Answer, Mongod, Place, Service, User, eventually_within};
 
 /// Two seconds by the contract, and a little for the way there and back on a busy machine.
 const LIMIT: Duration = Duration::from_millis(2300);
@@ -134,4 +137,70 @@ async fn mongodb_killed_under_load_loses_and_repeats_nothing() {
     )
     .await;
     listening.check(service.place(), &conversations).await;
+}
+
+/// What the service asked of MongoDB in `place` since `profile` was turned on, and how.
+async fn profiled(place: &Place) -> Vec<Document> {
+    let profile = place.collection("system.profile").await;
+    let of_service = doc! { "appName": "chat-service" };
+    let found = profile.find(of_service).await.expect("readable");
+    found.try_collect().await.expect("readable")
+}
+
+#[tokio::test]
+async fn every_read_says_how_long_mongod_may_work_on_it() {
+    let service = Service::start().await;
+    let place = service.place();
+    let any = place.collection("log").await;
+    let database = any.client().database(&place.database);
+    database
+        .run_command(doc! { "profile": 2 })
+        .await
+        .expect("profiled");
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    let message = alice.say(&group, "text").await;
+    let id = message["id"].as_str().expect("an id");
+    let mut socket = bob.connect().await;
+    socket.drain().await;
+    let reaction = json!({ "emoji": "👍" });
+    bob.post(&format!("/api/messages/{id}/reactions"), reaction)
+        .await;
+    let read = format!("/api/conversations/{group}/read");
+    bob.request(Method::PUT, &read, None).await;
+    for path in [
+        "/api/conversations".to_owned(),
+        "/api/conversations/public".to_owned(),
+        "/api/unread".to_owned(),
+        "/api/users/me/blocks".to_owned(),
+        "/api/users/search?q=a".to_owned(),
+        format!("/api/conversations/{group}"),
+        format!("/api/conversations/{group}/messages"),
+        format!("/api/conversations/{group}/participants"),
+        format!("/api/conversations/{group}/log?after=0"),
+        format!("/api/conversations/{group}/pins"),
+        format!("/api/messages/{id}/reactions"),
+        format!("/api/messages/{id}/history"),
+    ] {
+        bob.get(&path).await;
+    }
+    let internal = service.internal();
+    internal.get("/api/users/bob/export").await;
+    internal.delete("/api/users/bob?messages=erase").await;
+    // The relay, the timers and the eraser read too.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut reads = 0;
+    for operation in profiled(place).await {
+        let Ok(command) = operation.get_document("command") else {
+            continue;
+        };
+        let is_read = ["find", "aggregate", "count", "distinct", "findAndModify"]
+            .iter()
+            .any(|name| command.contains_key(*name));
+        if is_read {
+            reads += 1;
+            assert!(command.contains_key("maxTimeMS"), "{command}");
+        }
+    }
+    assert!(reads > 30, "only {reads} reads were seen");
 }

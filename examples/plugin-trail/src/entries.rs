@@ -54,7 +54,7 @@ impl Entry {
 }
 
 /// Where they are kept.
-pub struct Entries(mongodb::Collection<Entry>);
+pub struct Entries(Collection<Entry>);
 
 impl Entries {
     /// Entries in `collection`.
@@ -83,8 +83,7 @@ impl Entries {
                 "collMod": self.0.name(),
                 "index": { "name": "expiry", "expireAfterSeconds": keep.as_secs() as i64 },
             };
-            let database = self.0.client().database(&self.0.namespace().db);
-            database.run_command(change).await?;
+            self.0.run_command(change).await?;
         }
         Ok(())
     }

@@ -4,11 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use chat_sdk::{
     EventType, Timestamp, patterns,
-    plugin::{ConsumerSpec, Host, HostError},
+    plugin::{Collection, ConsumerSpec, Host, HostError},
 };
 use futures_util::TryStreamExt;
 use mongodb::{
-    Collection,
     bson::{Document, doc},
     options::ReturnDocument,
 };

@@ -87,7 +87,7 @@ impl Which {
 }
 
 /// Where dead letters are kept.
-pub struct Letters(mongodb::Collection<Letter>);
+pub struct Letters(Collection<Letter>);
 
 impl Letters {
     pub(crate) fn new(collection: Collection) -> Self {

@@ -14,10 +14,12 @@ use std::{
 use bytes::Bytes;
 use chat_sdk::{
     EventId, Timestamp, TraceParent,
-    plugin::{BoxFuture, CancellationToken, Consumer, Delivery, Host, HostError, Verdict},
+    plugin::{
+        BoxFuture, CancellationToken, Collection, Consumer, Delivery, Host, HostError, Verdict,
+    },
 };
 use futures_util::TryStreamExt;
-use mongodb::{Collection, IndexModel, bson::doc, options::IndexOptions};
+use mongodb::{IndexModel, bson::doc, options::IndexOptions};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -197,6 +199,8 @@ impl Turn {
             let owners = self
                 .parked
                 .distinct("owner", doc! { "endpointId": &endpoint.id })
+                // It goes through everything that is parked, once for each start.
+                .max_time(Duration::from_secs(30))
                 .await?;
             Ok::<_, HostError>(owners)
         };

@@ -135,11 +135,7 @@ impl Records {
                 "collMod": self.collection.name(),
                 "index": { "name": "expiry", "expireAfterSeconds": keep.as_secs() as i64 },
             };
-            let database = self
-                .collection
-                .client()
-                .database(&self.collection.namespace().db);
-            database.run_command(change).await?;
+            self.collection.run_command(change).await?;
         }
         let newest = IndexOptions::builder().name("newest".to_owned()).build();
         self.collection
@@ -199,11 +195,7 @@ impl Records {
             "ordered": true,
             "writeConcern": { "w": 1 },
         };
-        let database = self
-            .collection
-            .client()
-            .database(&self.collection.namespace().db);
-        if let Err(error) = database.run_command(command).await {
+        if let Err(error) = self.collection.run_command(command).await {
             counter!("chat_webhooks_records_lost_total").increment(count);
             tracing::warn!(error = %error.kind, "records of deliveries could not be written");
         }

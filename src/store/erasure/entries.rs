@@ -3,13 +3,12 @@
 use chat_sdk::{ConversationId, MessageId, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
-    Collection,
     bson::{Document, Timestamp as ClusterTime, doc},
     options::UpdateModifications,
 };
 
 use super::super::{
-    Store, bounded,
+    Collection, Store, bounded,
     documents::{LogDocument, number},
     facets::StoredMessage,
 };

@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use chat_sdk::{Timestamp, UserId};
 use futures_util::TryStreamExt;
-use mongodb::{
-    Collection,
-    bson::{DateTime, doc},
-};
+use mongodb::bson::{DateTime, doc};
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    Store, bounded,
+    Collection, Store, bounded,
     documents::{date, moment, number},
 };
 use crate::domain::{

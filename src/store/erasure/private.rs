@@ -2,12 +2,9 @@
 
 use chat_sdk::UserId;
 use futures_util::TryStreamExt;
-use mongodb::{
-    Collection,
-    bson::{Bson, Document, doc},
-};
+use mongodb::bson::{Bson, Document, doc};
 
-use super::super::{Store, bounded, documents::moment};
+use super::super::{Collection, Store, bounded, documents::moment};
 use crate::domain::Result;
 
 /// What is kept of a user outside any log.

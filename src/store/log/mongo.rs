@@ -8,7 +8,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use chat_sdk::{EventId, MessageId, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
-    Database,
     bson::{self, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc},
     options::ReadConcern,
 };
@@ -25,7 +24,7 @@ use crate::{
         state::{ConversationState, MessageState, State, Target, TargetState, UserState},
     },
     store::{
-        Store,
+        Database, Store,
         blocks::block_update,
         bounded,
         documents::{LogDocument, ParticipantDocument, log_document, number},
@@ -73,7 +72,7 @@ impl MongoBackend {
             "maxTimeMS": INSERT_MAX_TIME.as_millis() as i64,
             "writeConcern": { "w": "majority", "j": true },
         };
-        let reply = bounded(self.database().run_raw_command(command).into_future()).await?;
+        let reply = bounded(self.database().run_raw_write(command).into_future()).await?;
         let reply: WriteReply = bson::deserialize_from_document(reply).map_err(|_| Unavailable)?;
         match reply.write_concern_error {
             Some(_) => Err(Unavailable),
@@ -225,7 +224,7 @@ impl Backend for MongoBackend {
                 return InsertOutcome::Unknown;
             }
         };
-        let insert = self.database().run_raw_command(command).into_future();
+        let insert = self.database().run_raw_write(command).into_future();
         let reply = match tokio::time::timeout(INSERT_ANSWER_TIME, insert).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(error)) => {

@@ -3,14 +3,11 @@
 use std::collections::HashMap;
 
 use chat_sdk::Timestamp;
-use mongodb::{
-    Collection, Database,
-    bson::{self, Document, doc},
-};
+use mongodb::bson::{self, Document, doc};
 use serde::Deserialize;
 
 use super::{
-    super::{bounded, documents::date, log::Unavailable},
+    super::{Collection, Database, bounded, documents::date, log::Unavailable},
     document::{AdvanceDocument, MarkerDocument, advance_id, advances_from},
     find_documents,
     pending::Pending,

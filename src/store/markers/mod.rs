@@ -19,13 +19,13 @@ use std::collections::HashMap;
 
 use chat_sdk::UserId;
 use futures_util::TryStreamExt;
-use mongodb::{Collection, Database, bson::doc};
+use mongodb::bson::doc;
 
 pub use count::Span;
 pub use seats::{Seat, Seek};
 pub use tally::Tallied;
 
-use super::{Store, bounded, settled::Settled};
+use super::{Collection, Database, Store, bounded, settled::Settled};
 use crate::{
     domain::{
         DomainError, Result,

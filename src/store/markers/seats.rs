@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use chat_sdk::{ConversationId, MessageId, UserId};
 use futures_util::TryStreamExt;
-use mongodb::{Collection, Database, bson::doc};
+use mongodb::bson::doc;
 use serde::de::DeserializeOwned;
 
 use super::super::{
-    bounded,
+    Collection, Database, bounded,
     documents::{ConversationDocument, LogDocument, ParticipantDocument},
     facets::StoredMessage,
     messages::read_by_id,

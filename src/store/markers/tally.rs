@@ -8,14 +8,13 @@ use std::collections::HashMap;
 use chat_sdk::{ConversationId, Timestamp, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
-    Collection, Database,
     bson::{Document, doc},
     options::Hint,
 };
 use serde::Deserialize;
 
 use super::{
-    super::{bounded, log::Unavailable},
+    super::{Collection, Database, bounded, log::Unavailable},
     count::{Span, in_range},
 };
 use crate::domain::{

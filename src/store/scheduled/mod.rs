@@ -9,12 +9,12 @@ mod page;
 use chat_sdk::{ConversationId, ScheduledId, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
-    Collection,
     bson::{Document, doc},
     error::{ErrorKind, WriteFailure},
 };
 
-use super::{Store, bounded, documents::ParticipantDocument, facets::StoredMessage};
+use super::{
+    Collection, Store, bounded, documents::ParticipantDocument, facets::StoredMessage};
 use crate::domain::{Result, entry::Body, scheduled::Scheduled, state::ConversationState};
 use document::ScheduledDocument;
 pub use due::DueScheduled;

@@ -2,14 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use bytes::Bytes;
-use mongodb::bson::Document;
-
-use super::{BoxFuture, Durables};
+use super::{BoxFuture, Collection, Durables};
 use crate::{EventId, EventType, Timestamp};
-
-/// A collection of a plugin. Reads see what a majority has committed; writes are acknowledged by one.
-pub type Collection = mongodb::Collection<Document>;
+use bytes::Bytes;
 
 /// What a plugin reaches of the service. One per plugin: names are completed with the plugin's own.
 pub trait Host: Send + Sync + 'static {

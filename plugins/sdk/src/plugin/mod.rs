@@ -4,6 +4,7 @@
 //! its name: collections `<name>_…`, durables `<name>-…`, metrics `chat_<name>_…`, routes in its own part of the document. It reaches the database and the
 //! broker through its host alone, and finds out nothing about other plugins.
 
+mod collection;
 mod consumer;
 mod host;
 
@@ -20,10 +21,11 @@ use std::{
 use serde_json::Value;
 pub use tokio_util::sync::CancellationToken;
 
+pub use collection::{Collection, READ_MAX_TIME, within_time};
 pub use consumer::{
     Consumer, ConsumerSpec, Delivery, DurableError, Durables, Lag, Pulled, ReplayedEvent, Verdict,
 };
-pub use host::{Collection, Host, HostError, LogEvent, LogPage, LogPosition};
+pub use host::{Host, HostError, LogEvent, LogPage, LogPosition};
 
 /// A future that a trait object answers with.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

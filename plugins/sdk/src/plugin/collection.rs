@@ -1,0 +1,166 @@
+//! A collection of MongoDB whose reads end by themselves.
+
+use std::{borrow::Borrow, time::Duration};
+
+use mongodb::{
+    IndexModel,
+    action::{
+        Aggregate, CountDocuments, CreateIndex, Delete, Distinct, DropIndex,
+        EstimatedDocumentCount, Find, FindOne, FindOneAndUpdate, InsertOne, Multiple, ReplaceOne,
+        Single, Update,
+    },
+    bson::Document,
+    options::UpdateModifications,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// How long mongod may work on a read. It is shorter than callers wait, so that mongod never works on a read that nobody waits for any more.
+pub const READ_MAX_TIME: Duration = Duration::from_millis(1500);
+
+/// A collection. Reads see what a majority has committed; writes are acknowledged by one.
+///
+/// Every read carries [`READ_MAX_TIME`] as its `maxTimeMS`; a read that may take longer says so with `max_time`. The driver's own collection is out of reach,
+/// so that no read goes without.
+pub struct Collection<T: Send + Sync = Document>(mongodb::Collection<T>);
+
+impl<T: Send + Sync> Clone for Collection<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Send + Sync> From<mongodb::Collection<T>> for Collection<T> {
+    fn from(collection: mongodb::Collection<T>) -> Self {
+        Self(collection)
+    }
+}
+
+impl<T: Send + Sync> Collection<T> {
+    /// The same collection with documents of another type.
+    pub fn clone_with_type<U: Send + Sync>(&self) -> Collection<U> {
+        Collection(self.0.clone_with_type())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// Finds documents.
+    pub fn find(&self, filter: Document) -> Find<'_, T> {
+        self.0.find(filter).max_time(READ_MAX_TIME)
+    }
+
+    /// Runs an aggregation.
+    pub fn aggregate(&self, pipeline: impl IntoIterator<Item = Document>) -> Aggregate<'_> {
+        self.0.aggregate(pipeline).max_time(READ_MAX_TIME)
+    }
+
+    /// Counts the documents of a filter.
+    pub fn count_documents(&self, filter: Document) -> CountDocuments<'_> {
+        self.0.count_documents(filter).max_time(READ_MAX_TIME)
+    }
+
+    /// Says about how many documents there are, without a look at them.
+    pub fn estimated_document_count(&self) -> EstimatedDocumentCount<'_> {
+        self.0.estimated_document_count().max_time(READ_MAX_TIME)
+    }
+
+    /// Finds the values of a field.
+    pub fn distinct(&self, field: impl AsRef<str>, filter: Document) -> Distinct<'_> {
+        self.0.distinct(field, filter).max_time(READ_MAX_TIME)
+    }
+
+    /// Updates one document.
+    pub fn update_one(
+        &self,
+        filter: Document,
+        update: impl Into<UpdateModifications>,
+    ) -> Update<'_> {
+        self.0.update_one(filter, update)
+    }
+
+    /// Updates every document of a filter.
+    pub fn update_many(
+        &self,
+        filter: Document,
+        update: impl Into<UpdateModifications>,
+    ) -> Update<'_> {
+        self.0.update_many(filter, update)
+    }
+
+    /// Removes one document.
+    pub fn delete_one(&self, filter: Document) -> Delete<'_> {
+        self.0.delete_one(filter)
+    }
+
+    /// Removes every document of a filter.
+    pub fn delete_many(&self, filter: Document) -> Delete<'_> {
+        self.0.delete_many(filter)
+    }
+
+    /// Creates an index.
+    pub fn create_index(&self, index: IndexModel) -> CreateIndex<'_, Single> {
+        self.0.create_index(index)
+    }
+
+    /// Creates indexes.
+    pub fn create_indexes(
+        &self,
+        indexes: impl IntoIterator<Item = IndexModel>,
+    ) -> CreateIndex<'_, Multiple> {
+        self.0.create_indexes(indexes)
+    }
+
+    /// Drops an index.
+    pub fn drop_index(&self, name: impl AsRef<str>) -> DropIndex<'_> {
+        self.0.drop_index(name)
+    }
+
+    /// Runs a command of the collection's database, within the same time unless it says another.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn run_command(&self, command: Document) -> mongodb::error::Result<Document> {
+        let database = self.0.client().database(&self.0.namespace().db);
+        database.run_command(within_time(command)).await
+    }
+}
+
+impl<T: DeserializeOwned + Send + Sync> Collection<T> {
+    /// Finds one document.
+    pub fn find_one(&self, filter: Document) -> FindOne<'_, T> {
+        self.0.find_one(filter).max_time(READ_MAX_TIME)
+    }
+
+    /// Updates one document and answers it.
+    pub fn find_one_and_update(
+        &self,
+        filter: Document,
+        update: impl Into<UpdateModifications>,
+    ) -> FindOneAndUpdate<'_, T> {
+        self.0
+            .find_one_and_update(filter, update)
+            .max_time(READ_MAX_TIME)
+    }
+}
+
+impl<T: Serialize + Send + Sync> Collection<T> {
+    /// Inserts one document.
+    pub fn insert_one(&self, document: impl Borrow<T>) -> InsertOne<'_> {
+        self.0.insert_one(document)
+    }
+
+    /// Replaces one document.
+    pub fn replace_one(&self, filter: Document, replacement: impl Borrow<T>) -> ReplaceOne<'_> {
+        self.0.replace_one(filter, replacement)
+    }
+}
+
+/// `command` with [`READ_MAX_TIME`], unless it says how long it may take.
+pub fn within_time(mut command: Document) -> Document {
+    if !command.contains_key("maxTimeMS") {
+        command.insert("maxTimeMS", READ_MAX_TIME.as_millis() as i64);
+    }
+    command
+}
