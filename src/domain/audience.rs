@@ -6,6 +6,37 @@ use chat_sdk::HistoryVisibility;
 
 use super::state::{ConversationFields, Member};
 
+/// Numbers of a log during which a user was a member: `[joined, left]`, both inclusive; `None` while they are.
+pub type Interval = (u64, Option<u64>);
+
+/// How many intervals are kept of one member and conversation. Of more the oldest are dropped; under `historyVisibility: joined` the member
+/// then no longer sees what was written during those.
+pub const MAX_INTERVALS: usize = 100;
+
+/// Begins a membership with number `seq`.
+///
+/// Earlier intervals that follow one another with nothing between become one. The newest stays by itself: its beginning says when the user joined.
+pub fn begin_interval(intervals: &mut Vec<Interval>, seq: u64) {
+    if let [.., (_, end @ Some(_)), (joined, left)] = intervals.as_mut_slice()
+        && end.is_some_and(|end| end + 1 == *joined)
+    {
+        *end = *left;
+        intervals.pop();
+    }
+    if let Some((_, left @ None)) = intervals.last_mut() {
+        // Its end was not seen; it lies before this beginning.
+        *left = Some(seq.saturating_sub(1));
+    }
+    intervals.push((seq, None));
+    keep_newest(intervals);
+}
+
+/// Drops the oldest of more than [`MAX_INTERVALS`] intervals.
+pub fn keep_newest(intervals: &mut Vec<Interval>) {
+    let excess = intervals.len().saturating_sub(MAX_INTERVALS);
+    intervals.drain(..excess);
+}
+
 /// What part of a conversation's log one user may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audience {
@@ -89,7 +120,7 @@ impl Audience {
 }
 
 /// Whether an entry is pushed to somebody with these membership intervals.
-pub fn is_pushed(intervals: &[(u64, Option<u64>)], seq: u64) -> bool {
+pub fn is_pushed(intervals: &[Interval], seq: u64) -> bool {
     intervals
         .iter()
         .any(|(joined, left)| *joined <= seq && left.is_none_or(|left| seq <= left))
@@ -109,6 +140,31 @@ mod tests {
         assert_eq!(audience.within(5, 12), [(5, 7), (12, 12)]);
         assert!(audience.within(8, 11).is_empty());
         assert!(audience.within(9, 8).is_empty());
+    }
+
+    #[test]
+    fn intervals_without_anything_between_become_one() {
+        let mut intervals = Vec::new();
+        for joined in [1, 3, 5, 9] {
+            begin_interval(&mut intervals, joined);
+            intervals.last_mut().expect("begun").1 = Some(joined + 1);
+        }
+        assert_eq!(intervals, [(1, Some(6)), (9, Some(10))]);
+        begin_interval(&mut intervals, 11);
+        assert_eq!(intervals, [(1, Some(6)), (9, Some(10)), (11, None)]);
+        begin_interval(&mut intervals, 20);
+        assert_eq!(intervals, [(1, Some(6)), (9, Some(19)), (20, None)]);
+    }
+
+    #[test]
+    fn the_oldest_of_many_intervals_are_dropped() {
+        let mut intervals = Vec::new();
+        for round in 0..MAX_INTERVALS as u64 + 5 {
+            begin_interval(&mut intervals, round * 10);
+            intervals.last_mut().expect("begun").1 = Some(round * 10 + 1);
+        }
+        assert_eq!(intervals.len(), MAX_INTERVALS);
+        assert_eq!(intervals[0], (50, Some(51)));
     }
 
     #[test]

@@ -60,6 +60,10 @@ impl Request {
     /// What the check needs to see beside the log's owner, if anything.
     pub fn target(&self) -> Option<Target> {
         let (message, reaction) = match &self.command {
+            Command::Join { .. } => {
+                return self.would_join(std::slice::from_ref(self.actor.as_ref()?));
+            }
+            Command::AddParticipants { user_ids, .. } => return self.would_join(user_ids),
             Command::SendMessage(message) => (message.thread_id.as_ref()?, None),
             Command::EditMessage(wanted) => (&wanted.edit.message_id, None),
             Command::DeleteMessage(removal) => (&removal.message_id, None),
@@ -77,9 +81,20 @@ impl Request {
             ),
             _ => return None,
         };
-        Some(Target {
+        Some(Target::Message {
             message: message.clone(),
             reaction,
+        })
+    }
+
+    /// Users who may have been members before.
+    fn would_join(&self, users: &[UserId]) -> Option<Target> {
+        let Owner::Conversation(conversation) = &self.owner else {
+            return None;
+        };
+        Some(Target::Members {
+            conversation: conversation.clone(),
+            users: users.to_vec(),
         })
     }
 }
@@ -371,7 +386,7 @@ fn hidden_from_later_members(state: &State, target: Option<&TargetState>) -> Opt
         return None;
     };
     let visibility = state.living()?.settings.history_visibility;
-    let message = target?.message.as_ref()?;
+    let message = target?.message()?;
     (visibility == HistoryVisibility::Joined).then_some(message.seq)
 }
 
@@ -382,8 +397,8 @@ fn check(
     at: Timestamp,
 ) -> Result<Decision> {
     let actor = request.actor.as_ref();
-    let message = target.and_then(|target| target.message.as_ref());
-    let has_reacted = target.is_some_and(|target| target.has_reacted);
+    let message = target.and_then(TargetState::message);
+    let has_reacted = target.is_some_and(TargetState::has_reacted);
     match state {
         State::Conversation(state) => match &request.command {
             Command::SendMessage(draft) => messages::check_send(state, actor, message, draft, at),

@@ -9,6 +9,7 @@ use chat_sdk::{
 
 use super::{
     UserFacts,
+    audience::Interval,
     entry::{Body, ConversationSnapshot, Entry, Owner, Profile, Settings},
 };
 
@@ -51,7 +52,8 @@ pub struct ConversationState {
     pub seq: u64,
     /// The fields of its document.
     pub fields: Option<ConversationFields>,
-    /// Everybody who is or was a member.
+    /// Everybody who is a member, and those former members whose record is known here. Whoever folds an entry by which somebody joins brings the
+    /// record of that user first, see [`Self::bring`].
     pub members: BTreeMap<UserId, Member>,
 }
 
@@ -95,7 +97,8 @@ pub struct Member {
     /// With which rights.
     pub role: Role,
     /// When they were members, by numbers of the log: `[joined, left]`, both inclusive; the last one is open while they are.
-    pub intervals: Vec<(u64, Option<u64>)>,
+    /// At most [`MAX_INTERVALS`](super::audience::MAX_INTERVALS).
+    pub intervals: Vec<Interval>,
     /// What the conversation said of the time before joining when they left last; `None` while they are a member. A later change is nothing to them.
     pub left_under: Option<HistoryVisibility>,
     /// When they joined last.
@@ -169,6 +172,20 @@ impl ConversationState {
     /// Those who are members now, by user id.
     pub fn active_members(&self) -> impl Iterator<Item = (&UserId, &Member)> {
         self.members.iter().filter(|(_, member)| member.is_active())
+    }
+
+    /// Takes the stored record of `user` in, unless a record is known here. Records of former members are not kept in memory; a user who joins again
+    /// continues theirs.
+    pub fn bring(&mut self, user: UserId, member: Member) {
+        self.members.entry(user).or_insert(member);
+    }
+
+    /// Forgets a former member whose record is stored as of number `applied`.
+    pub fn forget_former(&mut self, user: &UserId, applied: u64) {
+        let is_stored = |member: &Member| !member.is_active() && member.seq <= applied;
+        if self.members.get(user).is_some_and(is_stored) {
+            self.members.remove(user);
+        }
     }
 
     /// The snapshot of this conversation for an entry that changes `settings` and adds or removes nobody.
@@ -330,18 +347,54 @@ impl MessageState {
 
 /// What a command is about, beside its log's owner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Target {
+pub enum Target {
     /// A message.
-    pub message: MessageId,
-    /// A user's reaction to it with one emoji.
-    pub reaction: Option<(String, UserId)>,
+    Message {
+        /// Its id.
+        message: MessageId,
+        /// A user's reaction to it with one emoji.
+        reaction: Option<(String, UserId)>,
+    },
+    /// Users who would become members, perhaps again.
+    Members {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// The users.
+        users: Vec<UserId>,
+    },
 }
 
-/// What a check is told of its [`Target`].
+/// What is read of a [`Target`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct TargetState {
-    /// The message; `None` where there is none.
-    pub message: Option<MessageState>,
-    /// Whether the user has reacted.
-    pub has_reacted: bool,
+pub enum TargetState {
+    /// Of a message.
+    Message {
+        /// The message; `None` where there is none. Boxed, because it is much larger than the other.
+        message: Option<Box<MessageState>>,
+        /// Whether the user has reacted.
+        has_reacted: bool,
+    },
+    /// The stored records of those users who are or were members. No check rests on them; the fold continues them.
+    Members(Vec<(UserId, Member)>),
+}
+
+impl TargetState {
+    /// The message, where it is about one that is there.
+    pub fn message(&self) -> Option<&MessageState> {
+        match self {
+            Self::Message { message, .. } => message.as_deref(),
+            Self::Members(_) => None,
+        }
+    }
+
+    /// Whether the user of the target has reacted.
+    pub fn has_reacted(&self) -> bool {
+        matches!(
+            self,
+            Self::Message {
+                has_reacted: true,
+                ..
+            }
+        )
+    }
 }

@@ -20,6 +20,9 @@ use crate::store::{Listed, Span};
 const WORTH_KEEPING: u64 = Span::LARGE;
 /// How many numbers must have been counted for the count to be worth writing beside a mark that is written anyway.
 const WORTH_ADDING: u64 = 8;
+/// How many numbers of a conversation's log are counted at most, the newest ones. Where more is unread, the count is what is unread among these: a
+/// longer look would take seconds, and nobody who was away for so long needs the exact number.
+const MOST_COUNTED: u64 = 100_000;
 /// How many conversations are counted together.
 const COUNTED_AT_ONCE: usize = 100;
 
@@ -162,6 +165,8 @@ pub async fn after_reading(
     let counted = marker.counted.as_ref().filter(|counted| {
         counted.read_seq <= seq
             && seq <= counted.to
+            // What is read now was counted then.
+            && counted.read_seq >= uncounted(counted.to)
             && holds(counted, room, &audience, Timestamp::now())
     });
     if let Some(counted) = counted {
@@ -218,6 +223,7 @@ impl Plan {
         });
         let known = counted.map(|counted| counted.counts).unwrap_or_default();
         let after = counted.map_or(marker.read_seq, |counted| counted.to.max(counted.read_seq));
+        let after = after.max(uncounted(room.fields.last_message_seq));
         Self {
             known,
             span: Span {
@@ -226,6 +232,11 @@ impl Plan {
             },
         }
     }
+}
+
+/// The number up to which nothing is counted when `last` is the newest.
+fn uncounted(last: u64) -> u64 {
+    last.saturating_sub(MOST_COUNTED)
 }
 
 /// Keeps a count in the background, so that the next one needs only what comes from now on.

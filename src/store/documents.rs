@@ -17,6 +17,7 @@ use super::facets::{
 };
 use crate::domain::{
     DomainError,
+    audience::MAX_INTERVALS,
     entry::{Body, Entry, Owner, Profile, Settings},
     state::{ConversationFields, Member, UserFields},
 };
@@ -368,10 +369,11 @@ impl ParticipantDocument {
 
     /// The member that this says.
     pub fn member(&self) -> Member {
+        // An earlier version kept every interval.
+        let excess = self.intervals.len().saturating_sub(MAX_INTERVALS);
         Member {
             role: self.role,
-            intervals: self
-                .intervals
+            intervals: self.intervals[excess..]
                 .iter()
                 .map(|(joined, left)| (joined.unsigned_abs(), left.map(i64::unsigned_abs)))
                 .collect(),

@@ -4,9 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
 use futures_util::TryStreamExt;
-use mongodb::{
-    bson::{DateTime, Document, doc},
-};
+use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
 use super::{
@@ -457,13 +455,39 @@ impl Store {
             doc! { "data.messageId": id.as_str() },
             doc! { "data.threadId": id.as_str() },
         ] {
-            for entry in self.read_changes(filter, Some(as_of)).await? {
+            for entry in self.read_newest_changes(filter, as_of).await? {
                 if let Some((_, facet)) = facet_of(&entry) {
                     facets.apply(facet);
                 }
             }
         }
         Ok(facets)
+    }
+
+    /// Of the entries of `filter` up to number `as_of` the newest of each kind and emoji, ascending: each says all that those before it said. A message may
+    /// have been changed any number of times.
+    async fn read_newest_changes(&self, mut filter: Document, as_of: u64) -> Result<Vec<Entry>> {
+        filter.insert("seq", doc! { "$lte": number(as_of) });
+        let pipeline = [
+            doc! { "$match": filter },
+            doc! { "$sort": { "seq": 1 } },
+            doc! { "$group": {
+                "_id": { "type": "$type", "emoji": "$data.emoji" },
+                "newest": { "$last": "$$ROOT" },
+            } },
+            doc! { "$replaceRoot": { "newRoot": "$newest" } },
+            doc! { "$sort": { "seq": 1 } },
+        ];
+        let documents: Vec<LogDocument> = bounded(async {
+            self.log
+                .aggregate(pipeline)
+                .with_type::<LogDocument>()
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        documents.iter().map(LogDocument::entry).collect()
     }
 
     /// The entries of `filter` up to number `as_of`, ascending.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     DomainError, Result,
-    audience::Audience,
+    audience::{Audience, Interval},
     page::{Page, PageRequest},
     state::{ConversationFields, Member},
 };
@@ -111,7 +111,7 @@ pub struct MembershipOf {
     /// In which conversation.
     pub conversation: ConversationId,
     /// When, by numbers of its log.
-    pub intervals: Vec<(u64, Option<u64>)>,
+    pub intervals: Vec<Interval>,
     /// The entry up to which the id was a former holder's there; 0 for none.
     pub former_until: u64,
 }
@@ -349,11 +349,15 @@ impl Store {
         let filter = doc! {
             "conversationId": conversation.as_str(), "isActive": true, "isBlocking": true,
         };
-        let members = self.read_members(filter, 0).await?;
+        let members = self.read_members(filter, 2).await?;
         Ok(members.into_iter().map(|member| member.user_id).collect())
     }
 
-    async fn read_members(&self, filter: Document, limit: i64) -> Result<Vec<ParticipantDocument>> {
+    pub(super) async fn read_members(
+        &self,
+        filter: Document,
+        limit: i64,
+    ) -> Result<Vec<ParticipantDocument>> {
         Ok(bounded(async {
             self.participants
                 .find(filter)

@@ -20,11 +20,11 @@ use super::{
     outlet::{Outlet, Scratch},
     push::Push,
 };
-use crate::{domain::audience::is_pushed, store::MembershipOf};
+use crate::{
+    domain::audience::{Interval, begin_interval, is_pushed, keep_newest},
+    store::MembershipOf,
+};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
-
-/// A membership: the numbers with which it began and, if it did, ended.
-type Interval = (u64, Option<u64>);
 
 /// The most pushes that may wait for a slow reader.
 const MAX_QUEUED: usize = 1024;
@@ -207,6 +207,7 @@ impl Socket {
             let known = seen.remove(&membership.conversation).unwrap_or_default();
             let last = membership.joined_seq();
             intervals.extend(known.into_iter().filter(|(joined, _)| *joined > last));
+            keep_newest(&mut intervals);
             seen.insert(membership.conversation.clone(), intervals);
         }
     }
@@ -217,7 +218,7 @@ impl Socket {
             let mut seen = self.seen.lock();
             let intervals = seen.entry(conversation.clone()).or_default();
             if intervals.last().is_none_or(|(joined, _)| *joined < seq) {
-                intervals.push((seq, None));
+                begin_interval(intervals, seq);
             }
         }
     }

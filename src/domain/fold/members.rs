@@ -4,11 +4,12 @@ use chat_sdk::{Role, Timestamp, UserId};
 
 use super::{Effects, document_changed};
 use crate::domain::{
+    audience::begin_interval,
     entry::Entry,
     state::{ConversationState, Member, SHOWN_MEMBERS},
 };
 
-/// Opens an interval for `user`. A member document may already be ahead of the conversation's (it is written first): then it stays.
+/// Opens an interval for `user`, after those of the record that `state` has of them. A member document may already be ahead of the conversation's (it is written first): then it stays.
 pub(super) fn join(
     state: &mut ConversationState,
     user: &UserId,
@@ -30,7 +31,7 @@ pub(super) fn join(
         return None;
     }
     member.role = role;
-    member.intervals.push((entry.seq, None));
+    begin_interval(&mut member.intervals, entry.seq);
     member.left_under = None;
     member.joined_at = entry.at;
     // Who comes again begins anew.

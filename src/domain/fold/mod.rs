@@ -1,6 +1,7 @@
 //! Entry by entry into state: the one function that says what a log means.
 //!
-//! It is pure. The writer, repair and rebuild all use it, so a document that it produced once it produces again.
+//! It is pure. A user who joins continues the record that the state has of them, so whoever folds brings the stored record of a former member first
+//! ([`joiners`] says of whom). The writer, repair and rebuild all use it, so a document that it produced once it produces again.
 //! An entry whose precondition fails at its place changes nothing but the number: the index that gave the number has decided.
 //!
 //! Cast: `effects` is what has to be written; `facet` is what an entry changes of a message; `members` lets users join and leave.
@@ -25,6 +26,19 @@ pub fn fold(state: &mut State, entry: &Entry) -> Effects {
     match state {
         State::Conversation(state) => fold_conversation(state, entry),
         State::User(state) => fold_user(state, entry),
+    }
+}
+
+/// The users whom `entry` makes members.
+pub fn joiners(entry: &Entry) -> Vec<&UserId> {
+    match &entry.body {
+        Body::ConversationCreated(created) => created
+            .members
+            .iter()
+            .map(|member| &member.user_id)
+            .collect(),
+        Body::ParticipantAdded(joined) => joined.user_ids.iter().collect(),
+        _ => Vec::new(),
     }
 }
 

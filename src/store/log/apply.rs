@@ -1,20 +1,20 @@
 //! Bringing documents to where the log is.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use chat_sdk::{EventId, Timestamp};
+use chat_sdk::{EventId, Timestamp, UserId};
 
 use super::backend::{Backend, Run, Unavailable};
 use crate::domain::{
     entry::{Body, Entry, Owner},
-    fold::fold,
+    fold::{fold, joiners},
     state::State,
 };
 
 /// How many entries are read at once.
 const PAGE: usize = 500;
-/// How often a hole that nobody fills is tried before giving up for now.
-const MAX_HOLE_ATTEMPTS: u32 = 20;
+/// How often the log is read again without getting further before giving up for now.
+const MAX_ATTEMPTS: u32 = 20;
 
 /// The state of a log, as far as a majority has committed it.
 #[derive(Debug, Clone)]
@@ -34,10 +34,13 @@ pub struct Loaded {
 pub async fn load<B: Backend>(backend: &B, owner: &Owner) -> Result<Loaded, Unavailable> {
     let mut state = backend.read_documents(owner).await?;
     let mut run = Run::at(owner.clone(), state.seq());
-    let mut hole_attempts = 0;
+    let mut attempts = 0;
+    // The highest number that a record is at which was read after the log. A state rests on all entries up to there, or it would be none of the log's.
+    let mut ahead = 0;
     loop {
         let entries = backend.read_log(owner, state.seq(), PAGE).await?;
         let is_last = entries.len() < PAGE;
+        ahead = ahead.max(bring_joiners(backend, &mut state, &entries).await?);
         let mut hole = false;
         for entry in entries {
             if entry.seq != state.seq() + 1 {
@@ -46,16 +49,44 @@ pub async fn load<B: Backend>(backend: &B, owner: &Owner) -> Result<Loaded, Unav
             }
             run.push(fold(&mut state, &entry));
         }
-        if hole {
-            hole_attempts += 1;
-            if hole_attempts > MAX_HOLE_ATTEMPTS {
-                return Err(Unavailable);
-            }
-            fill_hole(backend, owner, state.seq() + 1).await;
-        } else if is_last {
+        if is_last && !hole && state.seq() >= ahead {
             return Ok(Loaded { state, run });
         }
+        if is_last || hole {
+            attempts += 1;
+            if attempts > MAX_ATTEMPTS {
+                return Err(Unavailable);
+            }
+        }
+        if hole {
+            fill_hole(backend, owner, state.seq() + 1).await;
+        }
     }
+}
+
+/// Brings the stored records of users whom `entries` make members and whom `state` does not know. Answers the highest number that one of them is at.
+async fn bring_joiners<B: Backend>(
+    backend: &B,
+    state: &mut State,
+    entries: &[Arc<Entry>],
+) -> Result<u64, Unavailable> {
+    let State::Conversation(state) = state else {
+        return Ok(0);
+    };
+    let joining = entries.iter().flat_map(|entry| joiners(entry));
+    let unknown: BTreeSet<&UserId> = joining
+        .filter(|user| !state.members.contains_key(*user))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(0);
+    }
+    let unknown: Vec<UserId> = unknown.into_iter().cloned().collect();
+    let found = backend.find_members(&state.id, &unknown).await?;
+    let ahead = found.iter().map(|(_, member)| member.seq).max();
+    for (user, member) in found {
+        state.bring(user, member);
+    }
+    Ok(ahead.unwrap_or(0))
 }
 
 async fn fill_hole<B: Backend>(backend: &B, owner: &Owner, seq: u64) {

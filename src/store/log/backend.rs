@@ -1,8 +1,8 @@
 //! What the log needs of a database.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 
-use chat_sdk::{EventId, MessageId, UserId};
+use chat_sdk::{ConversationId, EventId, MessageId, UserId};
 
 use crate::domain::{
     entry::{Entry, Owner},
@@ -48,10 +48,10 @@ pub struct Run {
     pub from: u64,
     /// The number that the documents will be at.
     pub to: u64,
-    /// Members whose document changes, oldest state first; each is guarded by its number.
-    pub members: Vec<(UserId, Member)>,
-    /// Messages whose document changes; each facet of each message once, as it is at the end.
-    pub facets: Vec<(MessageId, Facet)>,
+    /// Members whose document changes, as they are at the end; each is guarded by its number.
+    pub members: BTreeMap<UserId, Member>,
+    /// Messages whose document changes, with the key of what changes of them; as it is at the end.
+    pub facets: BTreeMap<(MessageId, (u8, String)), Facet>,
     /// Reactions whose document changes, oldest first; each is guarded by its number.
     pub reactions: Vec<ReactionChange>,
     /// Blocks whose document changes, oldest first; each is guarded by its number.
@@ -67,8 +67,8 @@ impl Run {
             owner,
             from,
             to: from,
-            members: Vec::new(),
-            facets: Vec::new(),
+            members: BTreeMap::new(),
+            facets: BTreeMap::new(),
             reactions: Vec::new(),
             blocks: Vec::new(),
             document: None,
@@ -80,14 +80,9 @@ impl Run {
         self.to += 1;
         self.members.extend(effects.members);
         if let Some((message, facet)) = effects.facet {
-            let same = self
-                .facets
-                .iter_mut()
-                .find(|(id, earlier)| *id == message && earlier.key() == facet.key());
-            match same {
-                Some((_, earlier)) => *earlier = facet,
-                None => self.facets.push((message, facet)),
-            }
+            let (kind, part) = facet.key();
+            let key = (message, (kind, part.to_owned()));
+            self.facets.insert(key, facet);
         }
         self.reactions.extend(effects.reaction);
         self.blocks.extend(effects.block);
@@ -114,6 +109,16 @@ impl Run {
             && matches!(document, None | Some(DocumentChange::Activity { .. }))
     }
 
+    /// Whether it changes so many documents that others would notice, if they waited for it.
+    pub fn is_large(&self) -> bool {
+        self.changes() > 100
+    }
+
+    /// How many documents change.
+    pub fn changes(&self) -> usize {
+        self.members.len() + self.facets.len() + self.reactions.len() + self.blocks.len() + 1
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.from == self.to
@@ -129,11 +134,18 @@ pub trait Backend: Send + Sync + 'static {
         ordered: bool,
     ) -> impl Future<Output = InsertOutcome> + Send;
 
-    /// The documents of an owner: `applied`, and the state they say. Members may be ahead of `applied`, never behind.
+    /// The documents of an owner: `applied`, and the state they say, with those who are members now. Members may be ahead of `applied`, never behind.
     fn read_documents(
         &self,
         owner: &Owner,
     ) -> impl Future<Output = Result<State, Unavailable>> + Send;
+
+    /// The stored records of those of `users` who are or were members of `conversation`.
+    fn find_members(
+        &self,
+        conversation: &ConversationId,
+        users: &[UserId],
+    ) -> impl Future<Output = Result<Vec<(UserId, Member)>, Unavailable>> + Send;
 
     /// The numbers that the documents of `owners` are at, in their order; 0 where there is no document.
     fn read_applied(

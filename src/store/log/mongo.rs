@@ -3,13 +3,17 @@
 //! Inserts go through `run_command`, because the driver's `insert_many` has no `maxTimeMS` and drops the key pattern that says which index refused.
 //! Success is `ok` with neither `writeErrors` nor `writeConcernError`.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use chat_sdk::{EventId, MessageId, UserId};
+use chat_sdk::{ConversationId, EventId, MessageId, UserId};
 use futures_util::TryStreamExt;
 use mongodb::{
     bson::{self, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc},
-    options::ReadConcern,
+    options::{Hint, ReadConcern},
 };
 use serde::Deserialize;
 
@@ -21,7 +25,7 @@ use crate::{
     domain::{
         DomainError,
         entry::{Entry, Owner},
-        state::{ConversationState, MessageState, State, Target, TargetState, UserState},
+        state::{ConversationState, Member, MessageState, State, Target, TargetState, UserState},
     },
     store::{
         Database, Store,
@@ -39,11 +43,18 @@ use crate::{
 pub const INSERT_MAX_TIME: Duration = Duration::from_millis(1000);
 /// How long the answer to an insert is waited for before its outcome counts as unknown.
 const INSERT_ANSWER_TIME: Duration = Duration::from_millis(3000);
-/// The most updates of one command.
-const MAX_UPDATES: usize = 1000;
+/// The most updates of one command: a large change is written in pieces, between which mongod gets to the others'.
+const MAX_UPDATES: usize = 500;
+/// How many members are read at once. Conversations have fewer unless a deployment allows more.
+const MEMBER_PAGE: i64 = 20_000;
+/// How many documents are looked for by one command.
+const MAX_IDS: usize = 1000;
 
 /// A duplicate key, by mongod's error code.
 const DUPLICATE_KEY: i32 = 11000;
+
+/// Updates that are made while they are written.
+type Updates<'a> = Box<dyn Iterator<Item = bson::error::Result<Document>> + Send + 'a>;
 
 /// The log in a MongoDB database.
 pub struct MongoBackend {
@@ -80,17 +91,25 @@ impl MongoBackend {
         }
     }
 
-    /// Updates whose documents are guarded by their number. A refused upsert means that a newer one is there.
+    /// Updates whose documents are guarded by their number. A refused upsert means that a newer one is there. They are encoded piece by piece: all of a
+    /// large change at once would hold this thread up.
     async fn update_guarded(
         &self,
         collection: &str,
-        updates: Vec<Document>,
+        mut updates: Updates<'_>,
     ) -> Result<(), Unavailable> {
-        for chunk in updates.chunks(MAX_UPDATES) {
-            let encoded: bson::error::Result<RawArrayBuf> =
-                chunk.iter().map(RawDocumentBuf::try_from).collect();
-            let encoded = encoded.map_err(|_| Unavailable)?;
-            let reply = self.update(collection, encoded).await?;
+        loop {
+            let mut piece = RawArrayBuf::new();
+            let mut count = 0;
+            for update in updates.by_ref().take(MAX_UPDATES) {
+                let update = update.and_then(|update| RawDocumentBuf::try_from(&update));
+                piece.push(update.map_err(|_| Unavailable)?);
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            let reply = self.update(collection, piece).await?;
             if reply
                 .write_errors
                 .iter()
@@ -99,7 +118,60 @@ impl MongoBackend {
                 return Err(Unavailable);
             }
         }
-        Ok(())
+    }
+
+    /// Those who are members of `conversation` now, page by page: however many a deployment allows, no read of them is too long.
+    async fn read_active_members(
+        &self,
+        conversation: &ConversationId,
+    ) -> Result<BTreeMap<UserId, Member>, Unavailable> {
+        let mut members = BTreeMap::new();
+        let mut filter = doc! { "conversationId": conversation.as_str(), "isActive": true };
+        loop {
+            let page: Vec<ParticipantDocument> = bounded(async {
+                self.store
+                    .participants
+                    .find(filter.clone())
+                    .sort(doc! { "userId": 1 })
+                    .hint(Hint::Name("members".to_owned()))
+                    .limit(MEMBER_PAGE)
+                    .batch_size(2000)
+                    .await?
+                    .try_collect()
+                    .await
+            })
+            .await?;
+            let is_last = (page.len() as i64) < MEMBER_PAGE;
+            if let Some(last) = page.last() {
+                filter.insert("userId", doc! { "$gt": last.user_id.as_str() });
+            }
+            let page = page.into_iter();
+            members.extend(page.map(|found| (found.user_id.clone(), found.member())));
+            if is_last {
+                return Ok(members);
+            }
+        }
+    }
+
+    async fn read_participants(
+        &self,
+        ids: Vec<String>,
+    ) -> Result<Vec<ParticipantDocument>, Unavailable> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(MAX_IDS) {
+            let some: Vec<ParticipantDocument> = bounded(async {
+                self.store
+                    .participants
+                    .find(doc! { "_id": { "$in": ids } })
+                    .batch_size(MAX_IDS as u32)
+                    .await?
+                    .try_collect()
+                    .await
+            })
+            .await?;
+            found.extend(some);
+        }
+        Ok(found)
     }
 
     async fn find_entry(&self, filter: Document) -> Result<Option<Arc<Entry>>, Unavailable> {
@@ -195,24 +267,51 @@ fn insert_command(entries: &[Arc<Entry>], ordered: bool) -> bson::error::Result<
     Ok(command)
 }
 
-fn member_updates(run: &Run) -> bson::error::Result<Vec<Document>> {
-    let Owner::Conversation(conversation) = &run.owner else {
-        return Ok(Vec::new());
-    };
-    run.members
-        .iter()
-        .map(|(user, member)| {
-            let document = ParticipantDocument::new(conversation, user, member);
-            Ok(doc! {
-                "q": {
-                    "_id": ParticipantDocument::id(conversation, user),
-                    "seq": { "$lt": number(member.seq) },
-                },
-                "u": { "$set": stored(&document)? },
-                "upsert": true,
-            })
-        })
-        .collect()
+fn member_update(
+    conversation: &ConversationId,
+    user: &UserId,
+    member: &Member,
+) -> bson::error::Result<Document> {
+    let document = ParticipantDocument::new(conversation, user, member);
+    Ok(doc! {
+        "q": {
+            "_id": ParticipantDocument::id(conversation, user),
+            "seq": { "$lt": number(member.seq) },
+        },
+        "u": { "$set": stored(&document)? },
+        "upsert": true,
+    })
+}
+
+fn conversations(runs: &[Run]) -> impl Iterator<Item = (&ConversationId, &Run)> {
+    runs.iter().filter_map(|run| match &run.owner {
+        Owner::Conversation(conversation) => Some((conversation, run)),
+        Owner::User(_) => None,
+    })
+}
+
+fn member_updates(runs: &[Run]) -> Updates<'_> {
+    Box::new(conversations(runs).flat_map(|(conversation, run)| {
+        let members = run.members.iter();
+        members.map(move |(user, member)| member_update(conversation, user, member))
+    }))
+}
+
+fn facet_updates(runs: &[Run]) -> Updates<'_> {
+    let facets = runs.iter().flat_map(|run| &run.facets);
+    Box::new(facets.map(|((id, _), facet)| facet_update(id, facet)))
+}
+
+fn reaction_updates(runs: &[Run]) -> Updates<'_> {
+    Box::new(conversations(runs).flat_map(|(conversation, run)| {
+        let changes = run.reactions.iter();
+        changes.map(move |change| Ok(reaction_update(conversation, change)))
+    }))
+}
+
+fn block_updates(runs: &[Run]) -> Updates<'_> {
+    let changes = runs.iter().flat_map(|run| &run.blocks);
+    Box::new(changes.map(|change| Ok(block_update(change))))
 }
 
 impl Backend for MongoBackend {
@@ -295,23 +394,25 @@ impl Backend for MongoBackend {
                     state.fields = Some(document.fields());
                 }
                 // Members second: they may be ahead of the conversation's document, never behind.
-                let members = bounded(async {
-                    self.store
-                        .participants
-                        .find(doc! { "conversationId": id.as_str() })
-                        .batch_size(2000)
-                        .await?
-                        .try_collect::<Vec<ParticipantDocument>>()
-                        .await
-                })
-                .await?;
-                state.members = members
-                    .into_iter()
-                    .map(|document| (document.user_id.clone(), document.member()))
-                    .collect();
+                state.members = self.read_active_members(id).await?;
                 Ok(State::Conversation(state))
             }
         }
+    }
+
+    async fn find_members(
+        &self,
+        conversation: &ConversationId,
+        users: &[UserId],
+    ) -> Result<Vec<(UserId, Member)>, Unavailable> {
+        let ids = users
+            .iter()
+            .map(|user| ParticipantDocument::id(conversation, user));
+        let found = self.read_participants(ids.collect()).await?;
+        let members = found
+            .into_iter()
+            .map(|found| (found.user_id.clone(), found.member()));
+        Ok(members.collect())
     }
 
     async fn read_applied(&self, owners: &[Owner]) -> Result<Vec<u64>, Unavailable> {
@@ -399,58 +500,77 @@ impl Backend for MongoBackend {
 
     async fn find_targets(&self, targets: &[Target]) -> Result<Vec<TargetState>, Unavailable> {
         let messages = async {
-            let ids = targets.iter().map(|target| &target.message);
+            let ids = targets.iter().filter_map(|target| match target {
+                Target::Message { message, .. } => Some(message),
+                Target::Members { .. } => None,
+            });
             let found = read_by_id(&self.store.log, ids).await?.into_iter();
             let states = found.map(|(id, message)| Ok((id, message?.into_state())));
             let states: Result<HashMap<MessageId, MessageState>, DomainError> = states.collect();
             states.map_err(|_| Unavailable)
         };
         let reactions = async {
-            let asked = targets.iter().filter_map(|target| {
-                let (emoji, user) = target.reaction.as_ref()?;
-                Some((&target.message, emoji.as_str(), user))
+            let asked = targets.iter().filter_map(|target| match target {
+                Target::Message {
+                    message,
+                    reaction: Some((emoji, user)),
+                } => Some((message, emoji.as_str(), user)),
+                _ => None,
             });
             let found = self.store.find_reactions_at(asked).await;
             found.map_err(|_| Unavailable)
         };
-        let (messages, reactions) = tokio::try_join!(messages, reactions)?;
-        let states = targets.iter().map(|target| TargetState {
-            message: messages.get(&target.message).cloned(),
-            has_reacted: target.reaction.as_ref().is_some_and(|(emoji, user)| {
-                reactions.contains(&(target.message.clone(), emoji.clone(), user.clone()))
-            }),
+        let members = async {
+            let mut ids = HashSet::new();
+            for target in targets {
+                if let Target::Members {
+                    conversation,
+                    users,
+                } = target
+                {
+                    ids.extend(
+                        users
+                            .iter()
+                            .map(|user| ParticipantDocument::id(conversation, user)),
+                    );
+                }
+            }
+            let found = self.read_participants(ids.into_iter().collect()).await?;
+            let members = found.into_iter().map(|document| {
+                let key = (document.conversation_id.clone(), document.user_id.clone());
+                (key, document.member())
+            });
+            Ok(members.collect::<HashMap<(ConversationId, UserId), Member>>())
+        };
+        let (messages, reactions, members) = tokio::try_join!(messages, reactions, members)?;
+        let states = targets.iter().map(|target| match target {
+            Target::Message { message, reaction } => TargetState::Message {
+                message: messages.get(message).cloned().map(Box::new),
+                has_reacted: reaction.as_ref().is_some_and(|(emoji, user)| {
+                    reactions.contains(&(message.clone(), emoji.clone(), user.clone()))
+                }),
+            },
+            Target::Members {
+                conversation,
+                users,
+            } => {
+                let known = users.iter().filter_map(|user| {
+                    let member = members.get(&(conversation.clone(), user.clone()))?;
+                    Some((user.clone(), member.clone()))
+                });
+                TargetState::Members(known.collect())
+            }
         });
         Ok(states.collect())
     }
 
     async fn write(&self, runs: &[Run]) -> Result<Vec<bool>, Unavailable> {
-        let mut members = Vec::new();
-        let mut facets = Vec::new();
-        let mut reactions = Vec::new();
-        let mut blocks = Vec::new();
-        for run in runs {
-            members.extend(member_updates(run).map_err(|_| Unavailable)?);
-            for (id, facet) in &run.facets {
-                facets.push(facet_update(id, facet).map_err(|_| Unavailable)?);
-            }
-            if let Owner::Conversation(conversation) = &run.owner {
-                let changes = run.reactions.iter();
-                reactions.extend(changes.map(|change| reaction_update(conversation, change)));
-            }
-            blocks.extend(run.blocks.iter().map(block_update));
-        }
-        if !members.is_empty() {
-            self.update_guarded("participants", members).await?;
-        }
-        if !facets.is_empty() {
-            self.update_guarded("log", facets).await?;
-        }
-        if !reactions.is_empty() {
-            self.update_guarded("reactions", reactions).await?;
-        }
-        if !blocks.is_empty() {
-            self.update_guarded("blocks", blocks).await?;
-        }
+        self.update_guarded("participants", member_updates(runs))
+            .await?;
+        self.update_guarded("log", facet_updates(runs)).await?;
+        self.update_guarded("reactions", reaction_updates(runs))
+            .await?;
+        self.update_guarded("blocks", block_updates(runs)).await?;
         self.write_owners(runs).await
     }
 }

@@ -56,6 +56,27 @@ impl Span {
     }
 }
 
+/// The most ranges of one command: mongod's work on a filter grows with them.
+const MAX_RANGES: usize = 256;
+
+/// `items` in groups that have [`MAX_RANGES`] ranges together, or one item that has more.
+pub(super) fn in_groups<T>(items: &[T], ranges: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let mut groups = Vec::new();
+    let (mut from, mut together) = (0, 0);
+    for (index, item) in items.iter().enumerate() {
+        let count = ranges(item);
+        if index > from && together + count > MAX_RANGES {
+            groups.push(&items[from..index]);
+            (from, together) = (index, 0);
+        }
+        together += count;
+    }
+    if from < items.len() {
+        groups.push(&items[from..]);
+    }
+    groups
+}
+
 pub(super) fn in_range(conversation: &ConversationId, from: u64, to: u64) -> Document {
     doc! {
         "conversationId": conversation.as_str(),
@@ -149,19 +170,21 @@ impl Store {
 
     /// Counts short spans together, by reading their messages: for few that is cheaper than finding one's way through the wide index.
     async fn count_small(&self, user: &UserId, spans: &[&Span]) -> Stored<Vec<(String, Counts)>> {
-        let ranges: Vec<Document> = spans.iter().flat_map(|span| span.filters()).collect();
-        if ranges.is_empty() {
-            return Ok(Vec::new());
+        let mut counts = Vec::new();
+        for some in in_groups(spans, |span| span.ranges.len()) {
+            let ranges: Vec<Document> = some.iter().flat_map(|span| span.filters()).collect();
+            if ranges.is_empty() {
+                continue;
+            }
+            let mut filter = countable(user);
+            filter.insert("$or", ranges);
+            let totals = self
+                .count_by(filter, totals(user, "$conversationId"), "owner_seq")
+                .await?;
+            let totals = totals.into_iter();
+            counts.extend(totals.filter_map(|total| Some((total.id.clone()?, total.counts()))));
         }
-        let mut filter = countable(user);
-        filter.insert("$or", ranges);
-        let totals = self
-            .count_by(filter, totals(user, "$conversationId"), "owner_seq")
-            .await?;
-        Ok(totals
-            .into_iter()
-            .filter_map(|total| Some((total.id.clone()?, total.counts())))
-            .collect())
+        Ok(counts)
     }
 
     async fn count_by(
@@ -303,5 +326,18 @@ impl Store {
             .read_messages(conversation, audience, 1, to, -1, 1)
             .await?;
         Ok(found.pop())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_have_a_bounded_number_of_ranges_and_every_item_once() {
+        let items = [100, 100, 56, 1, 300, 2];
+        let groups = in_groups(&items, |ranges| *ranges);
+        assert_eq!(groups, [&[100, 100, 56][..], &[1], &[300], &[2]]);
+        assert!(in_groups(&[], |ranges: &usize| *ranges).is_empty());
     }
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::{
     super::{Collection, Database, bounded, log::Unavailable},
-    count::{Span, in_range},
+    count::{Span, in_groups, in_range},
 };
 use crate::domain::{
     Result,
@@ -119,7 +119,10 @@ impl Tallies {
     /// Counts a group and answers each.
     pub async fn count(&self, tallies: Vec<Tally>) -> Vec<Result<Tallied>> {
         let mut answers = Vec::with_capacity(tallies.len());
-        for some in tallies.chunks(SPANS_AT_ONCE) {
+        let groups = tallies
+            .chunks(SPANS_AT_ONCE)
+            .flat_map(|some| in_groups(some, |tally| tally.span.ranges.len()));
+        for some in groups {
             match self.try_count(some).await {
                 Ok(counted) => answers.extend(counted.into_iter().map(Ok)),
                 Err(error) => answers.extend(some.iter().map(|_| Err(error.into()))),

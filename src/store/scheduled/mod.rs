@@ -6,15 +6,13 @@ mod document;
 mod due;
 mod page;
 
-use chat_sdk::{ConversationId, ScheduledId, UserId};
-use futures_util::TryStreamExt;
+use chat_sdk::{ConversationId, ConversationType, ScheduledId, UserId};
 use mongodb::{
     bson::{Document, doc},
     error::{ErrorKind, WriteFailure},
 };
 
-use super::{
-    Collection, Store, bounded, documents::ParticipantDocument, facets::StoredMessage};
+use super::{Collection, Store, bounded, documents::ParticipantDocument, facets::StoredMessage};
 use crate::domain::{Result, entry::Body, scheduled::Scheduled, state::ConversationState};
 use document::ScheduledDocument;
 pub use due::DueScheduled;
@@ -155,25 +153,30 @@ impl Store {
         conversation: &ConversationId,
         actor: &UserId,
     ) -> Result<ConversationState> {
-        let members = async {
-            let filter = doc! { "conversationId": conversation.as_str(), "$or": [
-                { "_id": ParticipantDocument::id(conversation, actor) },
-                { "isActive": true, "isBlocking": true },
-            ] };
-            self.participants.find(filter).await?.try_collect().await
-        };
-        let (fields, members): (_, Vec<ParticipantDocument>) = tokio::try_join!(
+        let own = ParticipantDocument::id(conversation, actor);
+        let (fields, member) = tokio::try_join!(
             bounded(
                 self.conversations
                     .find_one(doc! { "_id": conversation.as_str() })
                     .into_future()
             ),
-            bounded(members),
+            bounded(
+                self.participants
+                    .find_one(doc! { "_id": own })
+                    .into_future()
+            ),
         )?;
+        let mut members: Vec<ParticipantDocument> = member.into_iter().collect();
         let mut state = ConversationState::empty(conversation.clone());
         if let Some(document) = fields {
             state.seq = document.applied.unsigned_abs();
-            state.fields = Some(document.fields());
+            let fields = document.fields();
+            // Only in a direct conversation do blocks count; to look for them among the members of a large group would read all of those.
+            if fields.kind == ConversationType::Direct {
+                let filter = doc! { "conversationId": conversation.as_str(), "isActive": true };
+                members.extend(self.read_members(filter, 2).await?);
+            }
+            state.fields = Some(fields);
         }
         state.members = members
             .into_iter()

@@ -5,6 +5,7 @@ mod create;
 mod direct;
 mod list;
 mod log;
+mod many_members;
 mod participants;
 mod preferences;
 mod public;

@@ -61,6 +61,14 @@ impl History {
 
     /// What a command is about, as it was after number `seq`.
     fn target(&self, target: &Target, seq: u64) -> TargetState {
+        let Target::Message {
+            message,
+            reaction: asked,
+        } = target
+        else {
+            // No check rests on it.
+            return TargetState::Members(Vec::new());
+        };
         let mut has_reacted = false;
         for entry in &self.entries[..seq as usize] {
             let (reaction, is_given) = match &entry.body {
@@ -69,12 +77,12 @@ impl History {
                 _ => continue,
             };
             let key = (reaction.emoji.clone(), reaction.user_id.clone());
-            if reaction.message_id == target.message && target.reaction.as_ref() == Some(&key) {
+            if reaction.message_id == *message && asked.as_ref() == Some(&key) {
                 has_reacted = is_given;
             }
         }
-        TargetState {
-            message: self.message(&target.message, seq),
+        TargetState::Message {
+            message: self.message(message, seq).map(Box::new),
             has_reacted,
         }
     }

@@ -118,12 +118,14 @@ pub enum Mutant {
     IgnoresOrder,
     /// Members are overwritten by older ones.
     NoMemberGuard,
+    /// Records of former members are not found.
+    HidesFormerMembers,
     /// An owner's document is overwritten from another number than it is at.
     NoOwnerGuard,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::DropsAnEntry,
         Self::NumberTwice,
         Self::NoMessageIndex,
@@ -133,6 +135,7 @@ impl Mutant {
         Self::ReadsDirty,
         Self::IgnoresOrder,
         Self::NoMemberGuard,
+        Self::HidesFormerMembers,
         Self::NoOwnerGuard,
     ];
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chat_sdk::{EventId, UserId};
+use chat_sdk::{ConversationId, EventId, UserId};
 use rand::Rng;
 use tokio::{
     sync::oneshot,
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     domain::{
         entry::{Entry, Owner},
-        state::{State, Target, TargetState},
+        state::{Member, State, Target, TargetState},
     },
     store::log::backend::{Backend, InsertOutcome, Run, Unavailable},
 };
@@ -170,9 +170,29 @@ impl Backend for Process {
             State::User(state) => State::User(state),
             State::Conversation(mut state) => {
                 state.members = self.read(|tables| tables.members_of(owner)).await?;
+                state.members.retain(|_, member| member.is_active());
                 State::Conversation(state)
             }
         })
+    }
+
+    async fn find_members(
+        &self,
+        conversation: &ConversationId,
+        users: &[UserId],
+    ) -> Result<Vec<(UserId, Member)>, Unavailable> {
+        let target = Target::Members {
+            conversation: conversation.clone(),
+            users: users.to_vec(),
+        };
+        match self
+            .find_targets(std::slice::from_ref(&target))
+            .await?
+            .pop()
+        {
+            Some(TargetState::Members(members)) => Ok(members),
+            _ => Err(Unavailable),
+        }
     }
 
     async fn read_applied(&self, owners: &[Owner]) -> Result<Vec<u64>, Unavailable> {
@@ -209,8 +229,15 @@ impl Backend for Process {
     }
 
     async fn find_targets(&self, targets: &[Target]) -> Result<Vec<TargetState>, Unavailable> {
+        let mutant = self.database.with(|inner| inner.mutant);
+        let is_hidden = |target: &Target| {
+            matches!(target, Target::Members { .. }) && mutant == Some(Mutant::HidesFormerMembers)
+        };
         self.read(|tables| {
-            let states = targets.iter().map(|target| tables.target_state(target));
+            let states = targets.iter().map(|target| match is_hidden(target) {
+                true => TargetState::Members(Vec::new()),
+                false => tables.target_state(target),
+            });
             states.collect()
         })
         .await
@@ -228,7 +255,7 @@ impl Backend for Process {
                     member.clone(),
                 ));
             }
-            for (id, facet) in &run.facets {
+            for ((id, _), facet) in &run.facets {
                 facets.push(Statement::Facet(id.clone(), facet.clone()));
             }
             reactions.extend(run.reactions.iter().cloned().map(Statement::Reaction));

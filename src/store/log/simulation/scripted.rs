@@ -321,6 +321,37 @@ fn a_refusal_rests_on_the_newest_entry() {
 }
 
 #[test]
+fn a_member_who_comes_again_continues_the_earlier_record() {
+    on_own_clock(async {
+        let stage = Stage::new(2).await;
+        let join = || Command::Join {
+            max_members: 10_000,
+        };
+        // At one process, whose memory has let go of the former member; at another; and while the end is not applied yet.
+        for process in [0, 0, 1] {
+            entry(stage.ask(process, 2, join()).await);
+            stage.message_at(0, "between").await;
+            entry(stage.ask(process, 2, Command::Leave).await);
+            stage.message_at(0, "outside").await;
+        }
+        entry(stage.ask(0, 2, join()).await);
+        let (left, joined) = tokio::join!(
+            stage.hand_in(0, 2, Command::Leave),
+            stage.hand_in(0, 2, join())
+        );
+        entry(left);
+        let joined = entry(joined).seq;
+        let member = stage.world.database.with(|inner| {
+            let members = inner.majority.members_of(&stage.owner);
+            members.get(&user(2)).cloned().expect("a member")
+        });
+        assert_eq!(member.intervals.len(), 5, "{:?}", member.intervals);
+        assert_eq!(member.joined_seq(), joined);
+        stage.end().await;
+    });
+}
+
+#[test]
 fn what_may_yet_be_written_is_not_refused() {
     on_own_clock(async {
         let stage = Stage::bare(1);

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use chat_sdk::{EventId, MessageId, UserId};
+use chat_sdk::{ConversationId, EventId, MessageId, UserId};
 
 use super::faults::Mutant;
 use crate::{
@@ -185,16 +185,33 @@ impl Tables {
             .collect()
     }
 
-    pub fn target_state(&self, target: &Target) -> TargetState {
-        let has_reacted = target.reaction.as_ref().is_some_and(|(emoji, user)| {
-            let key = (target.message.clone(), emoji.clone(), user.clone());
-            self.reactions
-                .get(&key)
-                .is_some_and(|reaction| reaction.is_active)
+    pub fn find_members(
+        &self,
+        conversation: &ConversationId,
+        users: &[UserId],
+    ) -> Vec<(UserId, Member)> {
+        let owner = Owner::from(conversation.clone());
+        let found = users.iter().filter_map(|user| {
+            let member = self.members.get(&(owner.clone(), user.clone()))?;
+            Some((user.clone(), member.clone()))
         });
-        TargetState {
-            message: self.message_state(&target.message),
-            has_reacted,
+        found.collect()
+    }
+
+    pub fn target_state(&self, target: &Target) -> TargetState {
+        match target {
+            Target::Message { message, reaction } => TargetState::Message {
+                message: self.message_state(message).map(Box::new),
+                has_reacted: reaction.as_ref().is_some_and(|(emoji, user)| {
+                    let key = (message.clone(), emoji.clone(), user.clone());
+                    let reaction = self.reactions.get(&key);
+                    reaction.is_some_and(|reaction| reaction.is_active)
+                }),
+            },
+            Target::Members {
+                conversation,
+                users,
+            } => TargetState::Members(self.find_members(conversation, users)),
         }
     }
 

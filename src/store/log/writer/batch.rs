@@ -18,6 +18,7 @@ use crate::{
         command::{Decision, Outcome, decide},
         entry::Entry,
         fold::fold,
+        state::{State, TargetState},
     },
     failpoint,
     store::log::backend::Backend,
@@ -132,6 +133,14 @@ impl<B: Backend> Actor<B> {
                     body,
                     trace: job.request.trace,
                 });
+                // The fold continues the records of those who come again.
+                if let (State::Conversation(state), Some(TargetState::Members(members))) =
+                    (&mut *state, target)
+                {
+                    for (user, member) in members {
+                        state.bring(user, member);
+                    }
+                }
                 let effects = fold(state, &entry);
                 slot.touch(&entry, &effects);
                 *is_ordered |= slot.in_batch;

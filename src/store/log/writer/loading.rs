@@ -10,7 +10,10 @@ use chat_sdk::EventId;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use super::{Actor, Event, slot::Job};
+use super::{
+    Actor, Event,
+    slot::{Job, Slot},
+};
 use crate::{
     domain::{
         DomainError,
@@ -25,6 +28,10 @@ use crate::{
 
 /// How many owners are kept in memory before idle ones are dropped.
 const MAX_OWNERS: usize = 20_000;
+/// How many members their states have together before idle owners are dropped: a few hundred megabytes.
+const MAX_MEMBERS: usize = 1_000_000;
+/// The pause between two looks for idle owners.
+const DROP_PAUSE: Duration = Duration::from_secs(1);
 /// How long an owner is kept that nobody asks for, once there are too many.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -52,13 +59,20 @@ impl<B: Backend> Actor<B> {
 
     fn drop_idle(&mut self) {
         let now = Instant::now();
-        if self.slots.len() < MAX_OWNERS || now - self.last_drop < Duration::from_secs(1) {
+        let is_full = self.slots.len() >= MAX_OWNERS || self.loaded_members >= MAX_MEMBERS;
+        if !is_full || now - self.last_drop < DROP_PAUSE {
             return;
         }
         self.last_drop = now;
+        // Large states go sooner: a few of them fill the memory that thousands of others need.
+        let patience = match self.loaded_members >= MAX_MEMBERS {
+            true => DROP_PAUSE,
+            false => IDLE,
+        };
         self.slots.retain(|_, slot| {
-            !slot.is_idle() || slot.last_used.is_some_and(|used| now - used < IDLE)
+            !slot.is_idle() || slot.last_used.is_some_and(|used| now - used < patience)
         });
+        self.loaded_members = self.slots.values().map(Slot::members).sum();
     }
 
     pub(super) fn on_loaded(&mut self, owner: Owner, loaded: Result<Loaded, Unavailable>) {
@@ -83,13 +97,15 @@ impl<B: Backend> Actor<B> {
                 slot.scheduled = loaded.run.to;
                 // Others may have written since a message was read for a waiting check.
                 slot.forget_targets(loaded.run.to);
-                slot.state = Some(loaded.state);
+                slot.load(loaded.state);
+                let members = slot.members();
                 // What the documents lack is somebody's unfinished work: repair reads it again and finishes it.
                 slot.run = None;
                 slot.needs_repair |= !loaded.run.is_empty();
                 if slot.needs_repair {
-                    self.dirty.push(owner.clone());
+                    self.mark_dirty(owner.clone());
                 }
+                self.loaded_members += members;
                 self.release(&owner);
                 for job in parked.into_iter().rev() {
                     self.ready.push_front(job);

@@ -20,6 +20,8 @@ use crate::{
 const TAIL: usize = 100;
 /// The most things of one read of what commands are about.
 const MAX_TARGETS: usize = 256;
+/// The most users of one such read, unless the first command alone names more.
+const MAX_USERS: usize = 1000;
 
 /// Why an entry was looked up.
 #[derive(Clone, Copy)]
@@ -39,7 +41,15 @@ impl<B: Backend> Actor<B> {
         if self.to_read.is_empty() || self.is_reading {
             return;
         }
-        let count = self.to_read.len().min(MAX_TARGETS);
+        let mut users = 0;
+        let fits = |(index, (_, target)): &(usize, &(Job, Target))| {
+            if let Target::Members { users: named, .. } = target {
+                users += named.len();
+            }
+            *index == 0 || users <= MAX_USERS
+        };
+        let waiting = self.to_read.iter().take(MAX_TARGETS).enumerate();
+        let count = waiting.take_while(fits).count();
         let (jobs, targets): (Vec<Job>, Vec<Target>) = self.to_read.drain(..count).unzip();
         let jobs: Vec<(Job, u64)> = jobs
             .into_iter()

@@ -32,6 +32,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
+    applying::{Lane, Lanes},
     lookup::Lookup,
     slot::{Job, Pending, Slot},
 };
@@ -90,6 +91,7 @@ impl Writer {
             slots: HashMap::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
+            lanes: Lanes::default(),
             gathering: Vec::new(),
             behind: Arc::clone(&behind),
             to_read: Vec::new(),
@@ -101,6 +103,7 @@ impl Writer {
             is_pausing: false,
             open_jobs: 0,
             last_drop: Instant::now(),
+            loaded_members: 0,
         };
         (Self { orders, behind }, actor.run(inbox, event_inbox))
     }
@@ -166,7 +169,7 @@ enum Event {
         Result<HashMap<EventId, Arc<Entry>>, Unavailable>,
     ),
     Inserted(Vec<Pending>, InsertOutcome),
-    Applied(Vec<(Owner, u64)>, Result<Vec<bool>, Unavailable>),
+    Applied(Lane, Vec<(Owner, u64)>, Result<Vec<bool>, Unavailable>),
     Repaired(Owner, Result<u64, Unavailable>),
     TargetsRead(Vec<(Job, u64)>, Result<Vec<TargetState>, Unavailable>),
     LookedUp(Job, Lookup, Result<Option<Arc<Entry>>, Unavailable>),
@@ -184,8 +187,10 @@ struct Actor<B> {
     slots: HashMap<Owner, Slot>,
     /// Jobs to be checked, in order.
     ready: VecDeque<Job>,
-    /// Owners with something to apply.
+    /// Owners with something to apply, together with that of others.
     dirty: Vec<Owner>,
+    /// Owners with something to apply by itself.
+    lanes: Lanes,
     /// Owners with messages whose coming nobody waits to see in the documents.
     gathering: Vec<Owner>,
     behind: Behind,
@@ -205,6 +210,8 @@ struct Actor<B> {
     open_jobs: usize,
     /// When idle owners were last looked for.
     last_drop: Instant,
+    /// About how many members the loaded states have: those of states that were dropped since are counted until then.
+    loaded_members: usize,
 }
 
 impl<B: Backend> Actor<B> {
@@ -263,7 +270,7 @@ impl<B: Backend> Actor<B> {
                 self.on_doubts_resolved(owner, loaded, found);
             }
             Event::Inserted(batch, outcome) => self.on_inserted(batch, outcome),
-            Event::Applied(runs, matched) => self.on_applied(runs, matched),
+            Event::Applied(lane, runs, matched) => self.on_applied(lane, runs, matched),
             Event::Repaired(owner, applied) => self.on_repaired(owner, applied),
             Event::TargetsRead(jobs, states) => self.on_targets_read(jobs, states),
             Event::LookedUp(job, lookup, found) => self.on_looked_up(job, lookup, found),
@@ -273,7 +280,7 @@ impl<B: Backend> Actor<B> {
             Event::Panicked => panic!("a task of the writer panicked"),
             Event::RetryRepair(owner) => {
                 self.slot(&owner).is_applying = false;
-                self.dirty.push(owner);
+                self.mark_dirty(owner);
             }
         }
     }

@@ -68,6 +68,8 @@ const MAX_MESSAGES: usize = 64;
 pub(super) enum Touched {
     Message(MessageId),
     Reaction(MessageId, String, UserId),
+    /// A user whose membership ended.
+    Former(UserId),
 }
 
 /// What a check may be told of its target.
@@ -92,6 +94,8 @@ pub(super) struct Slot {
     pub(super) messages: HashMap<MessageId, MessageState>,
     /// Messages and reactions touched by entries, and by which number at last.
     pub(super) touched: HashMap<Touched, u64>,
+    /// Users whose membership ended, with the entry that ended it. `state` keeps them until that is applied.
+    former: Vec<(u64, UserId)>,
     /// What `touched` has forgotten is not above this number.
     pub(super) touched_floor: u64,
     /// What is committed and not applied.
@@ -110,43 +114,108 @@ pub(super) struct Slot {
 impl Slot {
     /// What is known of `target`: kept, or `read` for the job, as far as nothing has changed it since.
     pub(super) fn know(&mut self, target: &Target, read: Option<&(u64, TargetState)>) -> Known {
-        let last_change = |key: &Touched| *self.touched.get(key).unwrap_or(&self.touched_floor);
-        let of_message = match self.messages.contains_key(&target.message) {
+        match target {
+            Target::Message { message, reaction } => {
+                self.know_message(message, reaction.as_ref(), read)
+            }
+            Target::Members { users, .. } => self.know_members(users, read),
+        }
+    }
+
+    fn last_change(&self, key: &Touched) -> u64 {
+        *self.touched.get(key).unwrap_or(&self.touched_floor)
+    }
+
+    fn know_message(
+        &mut self,
+        message: &MessageId,
+        reaction: Option<&(String, UserId)>,
+        read: Option<&(u64, TargetState)>,
+    ) -> Known {
+        let is_kept = self.messages.contains_key(message);
+        let of_message = match is_kept {
             true => 0,
-            false => last_change(&Touched::Message(target.message.clone())),
+            false => self.last_change(&Touched::Message(message.clone())),
         };
-        let of_reaction = target.reaction.as_ref().map(|(emoji, user)| {
-            last_change(&Touched::Reaction(
-                target.message.clone(),
+        let of_reaction = reaction.map(|(emoji, user)| {
+            self.last_change(&Touched::Reaction(
+                message.clone(),
                 emoji.clone(),
                 user.clone(),
             ))
         });
         let last_change = of_message.max(of_reaction.unwrap_or(0));
-        let is_kept = of_message == 0 && self.messages.contains_key(&target.message);
         let read = read.filter(|(as_of, _)| last_change <= *as_of);
         if read.is_none() && !(is_kept && of_reaction.is_none()) {
             return Known::ToRead(last_change);
         }
-        if !is_kept
-            && let Some((
-                _,
-                TargetState {
-                    message: Some(message),
-                    ..
-                },
-            )) = read
-        {
+        if !is_kept && let Some(found) = read.and_then(|(_, state)| state.message()) {
             if self.messages.len() >= MAX_MESSAGES {
                 self.messages.clear();
             }
-            self.messages
-                .insert(target.message.clone(), message.clone());
+            self.messages.insert(message.clone(), found.clone());
         }
-        Known::State(TargetState {
-            message: self.messages.get(&target.message).cloned(),
-            has_reacted: read.is_some_and(|(_, state)| state.has_reacted),
+        Known::State(TargetState::Message {
+            message: self.messages.get(message).cloned().map(Box::new),
+            has_reacted: read.is_some_and(|(_, state)| state.has_reacted()),
         })
+    }
+
+    /// Only of those whom `state` does not know the record has to be read: it has everyone whose membership goes on, or ended and is not applied.
+    fn know_members(&self, users: &[UserId], read: Option<&(u64, TargetState)>) -> Known {
+        let Some(State::Conversation(state)) = &self.state else {
+            return Known::State(TargetState::Members(Vec::new()));
+        };
+        let mut unknown = users
+            .iter()
+            .filter(|user| !state.members.contains_key(*user))
+            .peekable();
+        if unknown.peek().is_none() {
+            return Known::State(TargetState::Members(Vec::new()));
+        }
+        let changes = unknown.map(|user| self.last_change(&Touched::Former(user.clone())));
+        let last_change = changes.max().unwrap_or(0);
+        match read {
+            Some((as_of, state)) if last_change <= *as_of => Known::State(state.clone()),
+            _ => Known::ToRead(last_change),
+        }
+    }
+
+    /// Takes a state in that was read.
+    pub(super) fn load(&mut self, state: State) {
+        self.former.clear();
+        if let State::Conversation(state) = &state {
+            let former = state
+                .members
+                .iter()
+                .filter(|(_, member)| !member.is_active());
+            self.former
+                .extend(former.map(|(user, member)| (member.seq, user.clone())));
+        }
+        self.state = Some(state);
+    }
+
+    /// How many members its state has.
+    pub(super) fn members(&self) -> usize {
+        match &self.state {
+            Some(State::Conversation(state)) => state.members.len(),
+            _ => 0,
+        }
+    }
+
+    /// Forgets those former members whose record is stored by now: a conversation may have had any number of them.
+    pub(super) fn forget_former(&mut self) {
+        let Some(State::Conversation(state)) = &mut self.state else {
+            self.former.clear();
+            return;
+        };
+        let applied = self.applied;
+        self.former.retain(|(seq, user)| {
+            if *seq <= applied {
+                state.forget_former(user, applied);
+            }
+            *seq > applied
+        });
     }
 
     /// Notes what `entry`, which `state` has in it now, changes beside the state.
@@ -165,6 +234,13 @@ impl Slot {
                 reaction.user.clone(),
             );
             self.touched.insert(key, entry.seq);
+        }
+        for (user, member) in &effects.members {
+            if !member.is_active() {
+                self.touched
+                    .insert(Touched::Former(user.clone()), entry.seq);
+                self.former.push((entry.seq, user.clone()));
+            }
         }
     }
 
