@@ -3,20 +3,21 @@
 //! Documents are read by id, a batch at a time, and the place is stored after each: a process that is interrupted, or another one, goes on from there. A
 //! document that changed since it was read has its keys from whoever changed it, so it is left alone.
 
+use std::time::Duration;
+
 use chat_sdk::{ConversationId, UserId, text::search_key};
 use futures_util::TryStreamExt;
-use mongodb::{
-    Collection,
-    bson::{Bson, Document, doc},
-};
+use mongodb::bson::{Bson, Document, doc};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Store, documents::user_keys, indexes::PrepareError};
+use super::{Collection, Store, documents::user_keys, indexes::PrepareError};
 
 /// The version of the rule of [`chat_sdk::text::search_key`] and of [`user_keys`]. To be raised with every change of either.
 const RULE: i32 = 1;
 /// How many documents are read and written at once.
 const BATCH: i64 = 500;
+/// How long mongod may work on one batch. Nobody waits for it but the start, so it may be longer than that of other reads.
+const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// How far the keys of the current rule have come.
 #[derive(Debug, Deserialize)]
@@ -129,6 +130,7 @@ impl Store {
                 .sort(doc! { "_id": 1 })
                 .projection(doc! { "applied": 1, "profile.name": 1, "name": 1 })
                 .limit(BATCH)
+                .max_time(MAX_TIME)
                 .await?
                 .try_collect()
                 .await?;
@@ -142,7 +144,10 @@ impl Store {
                 after = Some(id);
             }
             if !updates.is_empty() {
-                let command = doc! { "update": name, "updates": updates, "ordered": false };
+                let command = doc! {
+                    "update": name, "updates": updates, "ordered": false,
+                    "maxTimeMS": MAX_TIME.as_millis() as i64,
+                };
                 self.database.run_command(command).await?;
             }
             if let Some(after) = &after {
