@@ -61,9 +61,12 @@ impl Request {
     pub fn target(&self) -> Option<Target> {
         let (message, reaction) = match &self.command {
             Command::Join { .. } => {
-                return self.would_join(std::slice::from_ref(self.actor.as_ref()?));
+                return self.of_members(std::slice::from_ref(self.actor.as_ref()?));
             }
-            Command::AddParticipants { user_ids, .. } => return self.would_join(user_ids),
+            Command::AddParticipants { user_ids, .. } => return self.of_members(user_ids),
+            Command::ForgetMember { user_id } => {
+                return self.of_members(std::slice::from_ref(user_id));
+            }
             Command::SendMessage(message) => (message.thread_id.as_ref()?, None),
             Command::EditMessage(wanted) => (&wanted.edit.message_id, None),
             Command::DeleteMessage(removal) => (&removal.message_id, None),
@@ -87,8 +90,8 @@ impl Request {
         })
     }
 
-    /// Users who may have been members before.
-    fn would_join(&self, users: &[UserId]) -> Option<Target> {
+    /// The stored records of `users`, who may have been members before.
+    fn of_members(&self, users: &[UserId]) -> Option<Target> {
         let Owner::Conversation(conversation) = &self.owner else {
             return None;
         };

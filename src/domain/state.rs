@@ -52,8 +52,8 @@ pub struct ConversationState {
     pub seq: u64,
     /// The fields of its document.
     pub fields: Option<ConversationFields>,
-    /// Everybody who is a member, and those former members whose record is known here. Whoever folds an entry by which somebody joins brings the
-    /// record of that user first, see [`Self::bring`].
+    /// Everybody who is a member, and those former members whose record is known here. Whoever folds an entry that continues a record brings
+    /// that first, see [`Self::bring`].
     pub members: BTreeMap<UserId, Member>,
 }
 
@@ -355,7 +355,7 @@ pub enum Target {
         /// A user's reaction to it with one emoji.
         reaction: Option<(String, UserId)>,
     },
-    /// Users who would become members, perhaps again.
+    /// Users whose record the entry would continue: they would become members, perhaps again, or be forgotten.
     Members {
         /// Of which conversation.
         conversation: ConversationId,
@@ -374,7 +374,7 @@ pub enum TargetState {
         /// Whether the user has reacted.
         has_reacted: bool,
     },
-    /// The stored records of those users who are or were members. No check rests on them; the fold continues them.
+    /// The stored records of those users who are or were members. The writer lays them into the state before the check.
     Members(Vec<(UserId, Member)>),
 }
 

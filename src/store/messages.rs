@@ -472,7 +472,12 @@ impl Store {
             doc! { "$match": filter },
             doc! { "$sort": { "seq": 1 } },
             doc! { "$group": {
-                "_id": { "type": "$type", "emoji": "$data.emoji" },
+                "_id": {
+                    "type": "$type",
+                    "emoji": "$data.emoji",
+                    // An edit that leaves the metadata alone does not stand for one that changes it.
+                    "metadata": { "$type": "$data.metadata" },
+                },
                 "newest": { "$last": "$$ROOT" },
             } },
             doc! { "$replaceRoot": { "newRoot": "$newest" } },

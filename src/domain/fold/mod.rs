@@ -1,7 +1,7 @@
 //! Entry by entry into state: the one function that says what a log means.
 //!
 //! It is pure. A user who joins continues the record that the state has of them, so whoever folds brings the stored record of a former member first
-//! ([`joiners`] says of whom). The writer, repair and rebuild all use it, so a document that it produced once it produces again.
+//! ([`continued`] says of whom). The writer, repair and rebuild all use it, so a document that it produced once it produces again.
 //! An entry whose precondition fails at its place changes nothing but the number: the index that gave the number has decided.
 //!
 //! Cast: `effects` is what has to be written; `facet` is what an entry changes of a message; `members` lets users join and leave.
@@ -29,8 +29,8 @@ pub fn fold(state: &mut State, entry: &Entry) -> Effects {
     }
 }
 
-/// The users whom `entry` makes members.
-pub fn joiners(entry: &Entry) -> Vec<&UserId> {
+/// The users whose record the fold of `entry` continues: those whom it makes members, and those of whom it forgets what they had.
+pub fn continued(entry: &Entry) -> Vec<&UserId> {
     match &entry.body {
         Body::ConversationCreated(created) => created
             .members
@@ -38,6 +38,8 @@ pub fn joiners(entry: &Entry) -> Vec<&UserId> {
             .map(|member| &member.user_id)
             .collect(),
         Body::ParticipantAdded(joined) => joined.user_ids.iter().collect(),
+        Body::ParticipantRemoved(left) if left.is_forgotten => left.user_ids.iter().collect(),
+        Body::ParticipantUpdated(change) if change.is_forgotten => vec![&change.user_id],
         _ => Vec::new(),
     }
 }

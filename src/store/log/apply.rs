@@ -7,7 +7,7 @@ use chat_sdk::{EventId, Timestamp, UserId};
 use super::backend::{Backend, Run, Unavailable};
 use crate::domain::{
     entry::{Body, Entry, Owner},
-    fold::{fold, joiners},
+    fold::{continued, fold},
     state::State,
 };
 
@@ -40,7 +40,7 @@ pub async fn load<B: Backend>(backend: &B, owner: &Owner) -> Result<Loaded, Unav
     loop {
         let entries = backend.read_log(owner, state.seq(), PAGE).await?;
         let is_last = entries.len() < PAGE;
-        ahead = ahead.max(bring_joiners(backend, &mut state, &entries).await?);
+        ahead = ahead.max(bring_members(backend, &mut state, &entries).await?);
         let mut hole = false;
         for entry in entries {
             if entry.seq != state.seq() + 1 {
@@ -64,8 +64,8 @@ pub async fn load<B: Backend>(backend: &B, owner: &Owner) -> Result<Loaded, Unav
     }
 }
 
-/// Brings the stored records of users whom `entries` make members and whom `state` does not know. Answers the highest number that one of them is at.
-async fn bring_joiners<B: Backend>(
+/// Brings the stored records that the fold of `entries` continues and that `state` does not know. Answers the highest number that one of them is at.
+async fn bring_members<B: Backend>(
     backend: &B,
     state: &mut State,
     entries: &[Arc<Entry>],
@@ -73,8 +73,8 @@ async fn bring_joiners<B: Backend>(
     let State::Conversation(state) = state else {
         return Ok(0);
     };
-    let joining = entries.iter().flat_map(|entry| joiners(entry));
-    let unknown: BTreeSet<&UserId> = joining
+    let named = entries.iter().flat_map(|entry| continued(entry));
+    let unknown: BTreeSet<&UserId> = named
         .filter(|user| !state.members.contains_key(*user))
         .collect();
     if unknown.is_empty() {

@@ -109,6 +109,14 @@ impl Run {
             && matches!(document, None | Some(DocumentChange::Activity { .. }))
     }
 
+    /// The facets in the order of their entries: one may rest on another of the same message.
+    pub fn facets_in_order(&self) -> Vec<(&MessageId, &Facet)> {
+        let facets = self.facets.iter();
+        let mut facets: Vec<_> = facets.map(|((id, _), facet)| (id, facet)).collect();
+        facets.sort_by_key(|(_, facet)| facet.seq());
+        facets
+    }
+
     /// Whether it changes so many documents that others would notice, if they waited for it.
     pub fn is_large(&self) -> bool {
         self.changes() > 100

@@ -298,8 +298,8 @@ fn member_updates(runs: &[Run]) -> Updates<'_> {
 }
 
 fn facet_updates(runs: &[Run]) -> Updates<'_> {
-    let facets = runs.iter().flat_map(|run| &run.facets);
-    Box::new(facets.map(|((id, _), facet)| facet_update(id, facet)))
+    let facets = runs.iter().flat_map(Run::facets_in_order);
+    Box::new(facets.map(|(id, facet)| facet_update(id, facet)))
 }
 
 fn reaction_updates(runs: &[Run]) -> Updates<'_> {

@@ -255,7 +255,7 @@ impl Backend for Process {
                     member.clone(),
                 ));
             }
-            for ((id, _), facet) in &run.facets {
+            for (id, facet) in run.facets_in_order() {
                 facets.push(Statement::Facet(id.clone(), facet.clone()));
             }
             reactions.extend(run.reactions.iter().cloned().map(Statement::Reaction));

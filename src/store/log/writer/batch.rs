@@ -18,7 +18,7 @@ use crate::{
         command::{Decision, Outcome, decide},
         entry::Entry,
         fold::fold,
-        state::{State, TargetState},
+        state::TargetState,
     },
     failpoint,
     store::log::backend::Backend,
@@ -118,6 +118,9 @@ impl<B: Backend> Actor<B> {
                 }
             },
         };
+        if let Some(TargetState::Members(members)) = &target {
+            slot.bring(members);
+        }
         let Some(state) = &mut slot.state else {
             return;
         };
@@ -133,14 +136,6 @@ impl<B: Backend> Actor<B> {
                     body,
                     trace: job.request.trace,
                 });
-                // The fold continues the records of those who come again.
-                if let (State::Conversation(state), Some(TargetState::Members(members))) =
-                    (&mut *state, target)
-                {
-                    for (user, member) in members {
-                        state.bring(user, member);
-                    }
-                }
                 let effects = fold(state, &entry);
                 slot.touch(&entry, &effects);
                 *is_ordered |= slot.in_batch;

@@ -17,7 +17,7 @@ use crate::{
         command::{Outcome, Reply, Request},
         entry::Entry,
         fold::Effects,
-        state::{MessageState, State, Target, TargetState},
+        state::{Member, MessageState, State, Target, TargetState},
     },
     store::log::backend::Run,
 };
@@ -63,6 +63,9 @@ pub(super) enum Waiter {
 /// How many messages an owner keeps for checks.
 const MAX_MESSAGES: usize = 64;
 
+/// How many former members a state has before those are forgotten whose record is stored.
+const MAX_FORMER: usize = 256;
+
 /// Something that an entry changed and a check may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Touched {
@@ -94,7 +97,7 @@ pub(super) struct Slot {
     pub(super) messages: HashMap<MessageId, MessageState>,
     /// Messages and reactions touched by entries, and by which number at last.
     pub(super) touched: HashMap<Touched, u64>,
-    /// Users whose membership ended, with the entry that ended it. `state` keeps them until that is applied.
+    /// Former members that `state` has, with the entry that last changed them. It keeps them until that is applied.
     former: Vec<(u64, UserId)>,
     /// What `touched` has forgotten is not above this number.
     pub(super) touched_floor: u64,
@@ -193,6 +196,22 @@ impl Slot {
                 .extend(former.map(|(user, member)| (member.seq, user.clone())));
         }
         self.state = Some(state);
+    }
+
+    /// Lets `state` know the stored records of these users.
+    pub(super) fn bring(&mut self, members: &[(UserId, Member)]) {
+        if self.former.len() > MAX_FORMER {
+            self.forget_former();
+        }
+        let Some(State::Conversation(state)) = &mut self.state else {
+            return;
+        };
+        for (user, member) in members {
+            if !member.is_active() && !state.members.contains_key(user) {
+                self.former.push((member.seq, user.clone()));
+            }
+            state.bring(user.clone(), member.clone());
+        }
     }
 
     /// How many members its state has.
