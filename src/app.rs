@@ -135,7 +135,7 @@ pub async fn run_with<P: Plugin>(
         bells: Arc::default(),
     };
 
-    store.settled.by(&ctx.writers);
+    store.settled.by(&ctx.writers, &backend);
 
     // What only works: it ends with what serves clients, and may take as long.
     let workers = TaskTracker::new();

@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,11 +17,17 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Bus;
+use crate::domain::entry::SHARDS;
 
 /// How often a process says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long a silent process counts as living.
 const LEASE: Duration = Duration::from_secs(4);
+/// How long a process may miss its own heartbeats before it takes itself for cut off.
+const ECHO_LIMIT: Duration = Duration::from_secs(3);
+/// How long a shard must have had the same writer before that writer alone is asked what is not applied yet. What the writer before it left behind
+/// is applied by the relay within this time, also when the relay itself died and another process takes over its lease.
+const STEADY_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,6 +48,67 @@ pub struct Writers {
     pub me: Arc<str>,
     /// Every living process that takes commands, this one too if it does.
     pub living: watch::Receiver<Arc<[Arc<str>]>>,
+    trust: Arc<Trust>,
+}
+
+/// How far the list of living processes can be relied on.
+#[derive(Debug)]
+struct Trust {
+    started: Instant,
+    /// When this process last heard its own heartbeat, in milliseconds since `started`, plus 1; 0 for never.
+    heard: AtomicU64,
+    /// One bit for each shard: whether it has had the same writer for [`STEADY_AFTER`].
+    steady: AtomicU64,
+}
+
+impl Trust {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            heard: AtomicU64::new(0),
+            steady: AtomicU64::new(0),
+        })
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn hear(&self) {
+        self.heard.store(self.millis() + 1, Ordering::Release);
+    }
+
+    fn is_heard(&self) -> bool {
+        let heard = self.heard.load(Ordering::Acquire);
+        let limit = ECHO_LIMIT.as_millis() as u64;
+        heard > 0 && self.millis() + 1 - heard.min(self.millis() + 1) <= limit
+    }
+}
+
+/// The writer of each shard, and since when.
+struct Tenures(Vec<(Option<Arc<str>>, Instant)>);
+
+impl Tenures {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self((0..SHARDS).map(|_| (None, now)).collect())
+    }
+
+    /// Takes in who writes now. Answers which shards have had the same writer for long.
+    fn note(&mut self, writers: &Writers, now: Instant) -> u64 {
+        let mut steady = 0;
+        for shard in 0..SHARDS {
+            let owner = writers.owner_of(shard);
+            let (known, since) = &mut self.0[usize::from(shard)];
+            if *known != owner {
+                *known = owner;
+                *since = now;
+            } else if known.is_some() && now.duration_since(*since) >= STEADY_AFTER {
+                steady |= 1 << shard;
+            }
+        }
+        steady
+    }
 }
 
 impl Writers {
@@ -53,6 +123,16 @@ impl Writers {
             .take(writing)
             .max_by_key(|node| (score(node, shard), Arc::clone(node)))
             .cloned()
+    }
+
+    /// Whether this process hears its own heartbeats. One that does not is cut off: others may write for its shards.
+    pub fn is_heard(&self) -> bool {
+        self.trust.is_heard()
+    }
+
+    /// Whether the writer of `shard` knows of everything that was acknowledged there and is not applied: nobody else has written for a while.
+    pub fn is_steady(&self, shard: u8) -> bool {
+        self.is_heard() && self.trust.steady.load(Ordering::Acquire) & (1 << shard) != 0
     }
 }
 
@@ -75,15 +155,16 @@ pub fn new(bus: &Bus, is_writer: bool) -> (Writers, Heart) {
         [].into()
     };
     let (living, receiver) = watch::channel(initial);
-    let heart = Heart {
-        bus: bus.clone(),
-        me: Arc::clone(&me),
-        is_writer,
-        living: Arc::new(living),
-    };
     let writers = Writers {
         me,
         living: receiver,
+        trust: Trust::new(),
+    };
+    let heart = Heart {
+        bus: bus.clone(),
+        writers: writers.clone(),
+        is_writer,
+        living: Arc::new(living),
     };
     (writers, heart)
 }
@@ -92,7 +173,7 @@ pub fn new(bus: &Bus, is_writer: bool) -> (Writers, Heart) {
 #[derive(Clone)]
 pub struct Heart {
     bus: Bus,
-    me: Arc<str>,
+    writers: Writers,
     is_writer: bool,
     living: Arc<watch::Sender<Arc<[Arc<str>]>>>,
 }
@@ -102,21 +183,23 @@ impl Heart {
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             bus,
-            me,
+            writers,
             is_writer,
             living,
         } = self;
-        run(bus, me, is_writer, &living, stop).await;
+        run(bus, writers, is_writer, &living, stop).await;
     }
 }
 
 async fn run(
     bus: Bus,
-    me: Arc<str>,
+    writers: Writers,
     is_writer: bool,
     living: &watch::Sender<Arc<[Arc<str>]>>,
     stop: CancellationToken,
 ) {
+    let me = Arc::clone(&writers.me);
+    let mut tenures = Tenures::new();
     let subject = bus.subjects.nodes();
     let say = |is_leaving| {
         let heartbeat = Heartbeat {
@@ -156,7 +239,11 @@ async fn run(
                     let Ok(heartbeat) = serde_json::from_slice::<Heartbeat>(&message.payload) else {
                         continue;
                     };
-                    if heartbeat.node == me || !heartbeat.is_writer {
+                    if heartbeat.node == me {
+                        writers.trust.hear();
+                        continue;
+                    }
+                    if !heartbeat.is_writer {
                         continue;
                     }
                     if heartbeat.is_leaving {
@@ -179,19 +266,21 @@ async fn run(
             }
             is_new
         });
+        let steady = tenures.note(&writers, Instant::now());
+        writers.trust.steady.store(steady, Ordering::Release);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::entry::SHARDS;
 
     fn owners(nodes: &[Arc<str>]) -> Vec<Arc<str>> {
         let (sender, living) = watch::channel(Arc::from(nodes));
         let writers = Writers {
             me: Arc::clone(&nodes[0]),
             living,
+            trust: Trust::new(),
         };
         let owners = (0..SHARDS)
             .map(|shard| writers.owner_of(shard).expect("somebody writes"))
@@ -226,5 +315,31 @@ mod tests {
         let nodes = nodes(4);
         assert!(owners(&nodes).iter().all(|owner| *owner == nodes[0]));
         assert!(owners(&nodes[1..]).iter().all(|owner| *owner == nodes[1]));
+    }
+
+    #[test]
+    fn a_writer_is_steady_only_after_a_while_without_a_change_and_only_while_this_process_is_heard()
+    {
+        let names = nodes(2);
+        let (living, receiver) = watch::channel(Arc::from(&names[..1]));
+        let writers = Writers {
+            me: Arc::clone(&names[0]),
+            living: receiver,
+            trust: Trust::new(),
+        };
+        let mut tenures = Tenures::new();
+        let start = Instant::now();
+        assert_eq!(tenures.note(&writers, start), 0);
+        let later = start + STEADY_AFTER;
+        assert_eq!(tenures.note(&writers, later), u64::MAX);
+        living.send_replace(Arc::from(&names[1..]));
+        assert_eq!(tenures.note(&writers, later), 0);
+        let even_later = later + STEADY_AFTER;
+        let steady = tenures.note(&writers, even_later);
+        assert_eq!(steady, u64::MAX);
+        writers.trust.steady.store(steady, Ordering::Release);
+        assert!(!writers.is_steady(0), "nobody hears this process");
+        writers.trust.hear();
+        assert!(writers.is_steady(0) && writers.is_steady(SHARDS - 1));
     }
 }

@@ -351,8 +351,12 @@ pub trait Writers: Send + Sync {
     /// which says when something happened last and with which number, follows [`APPLIED_WITHIN`] that time.
     fn submit(&self, request: Request, reply: Reply);
 
-    /// Waits until the documents of `conversations` say everything that was answered before this call; not longer than they take by themselves.
-    fn settle<'a>(&'a self, conversations: &'a [ConversationId]) -> BoxFuture<'a, ()>;
+    /// Waits until the documents of `conversations` have everything that was acknowledged before this call. Returns those for which nobody could
+    /// confirm that: their writer is dead or unreachable, or has changed a moment ago.
+    fn settle<'a>(
+        &'a self,
+        conversations: &'a [ConversationId],
+    ) -> BoxFuture<'a, Vec<ConversationId>>;
 }
 
 /// Whoever tells the world of entries that were committed.

@@ -1,7 +1,8 @@
-//! Documents that say what was answered.
+//! The read barrier: documents that have everything that was acknowledged.
 //!
-//! A message is answered when it is committed; that something happened is written to its conversation's document a moment later, for many messages at once.
-//! Whoever reads that from there waits here first. Who the writers are, this room does not know.
+//! A message is acknowledged when it is committed; what it changes in its conversation's document is written a moment later, for many messages at once.
+//! A read of that document waits here first. Normally the conversation's writer confirms that nothing is missing, which costs no read. Where it cannot,
+//! because it is dead, frozen or cut off, the reader compares document and log itself, and applies what is missing.
 
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -9,33 +10,100 @@ use std::{
 };
 
 use chat_sdk::ConversationId;
+use futures_util::{StreamExt, stream};
+use metrics::counter;
+use tokio::sync::Semaphore;
 
-use crate::domain::command::Writers;
+use super::log::{apply, mongo::MongoBackend};
+use crate::domain::{command::Writers, entry::Owner};
 
-/// How long is waited at most: longer than documents take by themselves, and short enough for the read that follows to fail in time.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// How long a writer is waited for: a little longer than it takes to apply by itself.
+const PATIENCE: Duration = Duration::from_millis(350);
+/// How long a reader may work on documents itself. The read that follows still has to answer in time.
+const REPAIR_PATIENCE: Duration = Duration::from_millis(1000);
+/// How many conversations of one read are brought up to date at once.
+const REPAIRED_AT_ONCE: usize = 8;
+/// The same for all readers of this process.
+const MAX_REPAIRS: usize = 16;
 
-/// A way to the writers, once there is one. A program without writers has nothing to wait for. Cloning it is cheap.
+/// The way to the writers and the log, once there is one. A program without writers has nothing to wait for. Cloning it is cheap.
 #[derive(Clone, Default)]
-pub struct Settled {
-    // Weak, because writers work with the store.
-    writers: Arc<OnceLock<Weak<dyn Writers>>>,
+pub struct Settled(Arc<OnceLock<Parts>>);
+
+// Weak, because both work with the store.
+struct Parts {
+    writers: Weak<dyn Writers>,
+    backend: Weak<MongoBackend>,
+    repairs: Semaphore,
 }
 
 impl Settled {
-    /// From now on `writers` are asked. Only the first call counts.
-    pub fn by(&self, writers: &Arc<dyn Writers>) {
-        let _ = self.writers.set(Arc::downgrade(writers));
+    /// From now on `writers` are asked, and `backend` brings documents to where the log is. Only the first call counts.
+    pub fn by(&self, writers: &Arc<dyn Writers>, backend: &Arc<MongoBackend>) {
+        let _ = self.0.set(Parts {
+            writers: Arc::downgrade(writers),
+            backend: Arc::downgrade(backend),
+            repairs: Semaphore::new(MAX_REPAIRS),
+        });
     }
 
-    /// Waits until the documents of `conversations` say everything that was answered before.
+    /// Waits until the documents of `conversations` have everything that was acknowledged before.
     pub async fn wait(&self, conversations: &[ConversationId]) {
-        let writers = self.writers.get().and_then(Weak::upgrade);
-        if let Some(writers) = writers.filter(|_| !conversations.is_empty()) {
-            let settled = tokio::time::timeout(PATIENCE, writers.settle(conversations));
-            if settled.await.is_err() {
-                tracing::debug!("documents are read that may be behind");
-            }
+        let Some(parts) = self.0.get().filter(|_| !conversations.is_empty()) else {
+            return;
+        };
+        let Some(writers) = parts.writers.upgrade() else {
+            return;
+        };
+        let confirmed = tokio::time::timeout(PATIENCE, writers.settle(conversations));
+        let unconfirmed = confirmed.await;
+        let unconfirmed = match &unconfirmed {
+            Ok(unconfirmed) => unconfirmed,
+            Err(_) => conversations,
+        };
+        if unconfirmed.is_empty() {
+            return;
         }
+        let repaired = tokio::time::timeout(REPAIR_PATIENCE, parts.repair(unconfirmed)).await;
+        if !matches!(repaired, Ok(true)) {
+            // Refusing the read would make one broken conversation the end of every list that it is in.
+            counter!("chat_stale_reads_total").increment(1);
+            tracing::warn!("documents are read that may lack acknowledged messages");
+        }
+    }
+}
+
+impl Parts {
+    /// Compares the documents of `conversations` with the log, and applies what they lack. Returns whether all of it succeeded.
+    async fn repair(&self, conversations: &[ConversationId]) -> bool {
+        let Some(backend) = self.backend.upgrade() else {
+            return true;
+        };
+        counter!("chat_read_checks_total").increment(1);
+        let Ok(behind) = backend.find_behind(conversations).await else {
+            return false;
+        };
+        let backend = &*backend;
+        let repairs = stream::iter(behind).map(|conversation| async move {
+            let Ok(_permit) = self.repairs.acquire().await else {
+                return false;
+            };
+            // Many readers find the same conversation behind at the same moment; one repair is enough.
+            match backend
+                .find_behind(std::slice::from_ref(&conversation))
+                .await
+            {
+                Ok(behind) if behind.is_empty() => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+            apply::bring_up_to_date(backend, &Owner::from(conversation))
+                .await
+                .is_ok()
+        });
+        repairs
+            .buffer_unordered(REPAIRED_AT_ONCE)
+            .all(|is_done| async move { is_done })
+            .await
     }
 }

@@ -1,5 +1,6 @@
 //! What stays true whatever dies: services killed at the worst moments, NATS and MongoDB stopped, frozen, and robbed of data.
 
+mod barrier;
 mod crash;
 mod erasure;
 mod mongodb;

@@ -26,7 +26,7 @@ pub use front::Front;
 pub use line::Line;
 pub use node::Node;
 pub use place::{INTERNAL_SECRET, JWT_SECRET, Place};
-pub use process::{free_port, mortal};
+pub use process::{Process, free_port, mortal};
 pub use raw_socket::RawSocket;
 pub use receiver::{Answering, Received, Receiver};
 pub use record::record_of;

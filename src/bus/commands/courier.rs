@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use metrics::counter;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Results;
+use super::{Results, after_apply};
 use crate::{
     bus::{Bus, nodes},
     domain::{
@@ -145,8 +145,12 @@ impl Courier {
             let sent = match &way {
                 Way::Local => {
                     let commands = lane.waiting.drain(..);
+                    let is_asked = self.nodes.is_heard();
                     let answers: Vec<_> = commands
-                        .map(|(request, reply)| watched(&*self.local, request, reply))
+                        .map(|(request, reply)| match is_asked {
+                            true => watched(&*self.local, request, reply),
+                            false => appended_alone(&self.local, request, reply),
+                        })
                         .collect();
                     let (sent, done) = (answers.len(), self.done.clone());
                     tokio::spawn(async move {
@@ -206,7 +210,7 @@ impl Courier {
                     counter!("chat_hand_overs_failed_total").increment(commands.len() as u64);
                     let answers = commands
                         .into_iter()
-                        .map(|(request, reply)| watched(&*local, request, reply));
+                        .map(|(request, reply)| appended_alone(&local, request, reply));
                     join_all(answers.collect::<Vec<_>>()).await;
                 }
             }
@@ -268,4 +272,14 @@ fn watched(local: &dyn Writers, request: Request, reply: Reply) -> oneshot::Rece
         let _ = done.send(());
     });
     is_done
+}
+
+/// The same where readers do not know that this process writes: its caller is answered when the entry is applied.
+fn appended_alone(
+    local: &Arc<dyn Writers>,
+    request: Request,
+    reply: Reply,
+) -> oneshot::Receiver<()> {
+    let reply = after_apply(local, &request.owner, reply);
+    watched(&**local, request, reply)
 }

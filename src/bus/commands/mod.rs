@@ -11,12 +11,15 @@ mod courier;
 mod serve;
 mod settle;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use chat_sdk::ConversationId;
 use futures_util::future::{BoxFuture, join};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bus, nodes};
@@ -27,6 +30,9 @@ use crate::domain::{
 };
 use courier::Courier;
 use settle::Settlers;
+
+/// How long a reply is held back until its entry is applied. It is committed, so the reply comes in any case.
+const APPLY_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Serves other processes with the writer of this one, which is called `me`, until `stop`.
 pub async fn serve(bus: Bus, local: Arc<dyn Writers>, me: Arc<str>, stop: CancellationToken) {
@@ -81,6 +87,10 @@ impl Writers for Router {
         let is_mine =
             || self.nodes.owner_of(request.owner.shard()).as_ref() == Some(&self.nodes.me);
         if self.courier.get().is_none() && is_mine() {
+            let reply = match self.nodes.is_heard() {
+                true => reply,
+                false => after_apply(&self.local, &request.owner, reply),
+            };
             self.local.submit(request, reply);
         } else if let Err(mpsc::error::SendError((request, reply))) =
             self.courier().send((request, reply))
@@ -89,22 +99,65 @@ impl Writers for Router {
         }
     }
 
-    fn settle<'a>(&'a self, conversations: &'a [ConversationId]) -> BoxFuture<'a, ()> {
-        let elsewhere = |id: &ConversationId| {
-            let writer = self.nodes.owner_of(Owner::from(id.clone()).shard())?;
-            (writer != self.nodes.me).then(|| (writer, id.clone()))
-        };
-        let others: Vec<_> = conversations.iter().filter_map(elsewhere).collect();
+    fn settle<'a>(
+        &'a self,
+        conversations: &'a [ConversationId],
+    ) -> BoxFuture<'a, Vec<ConversationId>> {
+        let mut asked = Vec::new();
+        let mut unconfirmed = Vec::new();
+        let is_heard = self.nodes.is_heard();
+        for id in conversations {
+            let shard = Owner::from(id.clone()).shard();
+            let writer = self.nodes.owner_of(shard);
+            if writer.is_none() || !self.nodes.is_steady(shard) {
+                unconfirmed.push(id.clone());
+            }
+            if let Some(writer) = writer.filter(|writer| is_heard && *writer != self.nodes.me) {
+                asked.push((writer, id.clone()));
+            }
+        }
         // Also what is written elsewhere now: a moment ago it may have been written here.
         let here = self.local.settle(conversations);
-        if others.is_empty() {
-            return here;
-        }
-        let settlers = self
-            .settlers
-            .get_or_init(|| settle::start(self.bus.clone()));
         Box::pin(async move {
-            join(here, settlers.ask(others)).await;
+            let elsewhere = async {
+                if asked.is_empty() {
+                    return Some(Vec::new());
+                }
+                let settlers = self
+                    .settlers
+                    .get_or_init(|| settle::start(self.bus.clone()));
+                settlers.ask(asked).await
+            };
+            let (_, unanswered) = join(here, elsewhere).await;
+            match unanswered {
+                Some(unanswered) => unconfirmed.extend(unanswered),
+                None => return conversations.to_vec(),
+            }
+            unconfirmed.sort_unstable();
+            unconfirmed.dedup();
+            unconfirmed
         })
     }
+}
+
+/// Holds a reply back until the documents of its conversation have what was appended. Used where this process writes although readers ask another one, or
+/// none at all: because it is cut off, or the writer of the shard did not answer. Readers cannot ask it to apply what it has acknowledged.
+fn after_apply(local: &Arc<dyn Writers>, owner: &Owner, reply: Reply) -> Reply {
+    let Owner::Conversation(conversation) = owner else {
+        // Entries of users are acknowledged after they are applied anyway.
+        return reply;
+    };
+    let (local, conversation) = (Arc::clone(local), conversation.clone());
+    let (sender, outcome) = oneshot::channel::<Result<Outcome>>();
+    tokio::spawn(async move {
+        let Ok(outcome) = outcome.await else {
+            return;
+        };
+        if outcome.is_ok() {
+            let applied = local.settle(std::slice::from_ref(&conversation));
+            let _ = tokio::time::timeout(APPLY_PATIENCE, applied).await;
+        }
+        let _ = reply.send(outcome);
+    });
+    sender
 }

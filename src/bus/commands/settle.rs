@@ -1,7 +1,7 @@
 //! Asks the writers of other processes to bring documents to where the log is, before they are read here.
 //!
-//! What is asked for while a question is under way goes together in the next. Nobody has to answer: documents come there by themselves, and the asker waits that long
-//! at most.
+//! What is asked for while a question is under way goes together in the next. A writer that is dead or frozen does not answer; the asker then learns for which
+//! conversations nobody answered, and compares documents and log itself.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,45 +26,56 @@ const PATIENCE: Duration = APPLIED_WITHIN.saturating_add(Duration::from_millis(5
 /// The most conversations of one question. The server takes 1 MiB at most by default, and an id has 30 characters.
 const MAX_CONVERSATIONS: usize = 10_000;
 
-/// The way to the writers of other processes: whom to ask for which conversation.
-pub(super) type Settlers = Group<Vec<(Arc<str>, ConversationId)>, ()>;
+/// A conversation, and the process that writes for it.
+type Question = (Arc<str>, ConversationId);
+
+/// The way to the writers of other processes. Answers with the conversations for which there was no answer.
+pub(super) type Settlers = Group<Vec<Question>, Vec<ConversationId>>;
 
 /// Starts the task that asks; it ends with the handle.
 pub(super) fn start(bus: Bus) -> Settlers {
-    Group::start(move |questions: Vec<Vec<(Arc<str>, ConversationId)>>| {
+    Group::start(move |questions: Vec<Vec<Question>>| {
         let bus = bus.clone();
         async move {
-            let count = questions.len();
-            let questions: HashSet<_> = questions.into_iter().flatten().collect();
-            let mut of_node: HashMap<Arc<str>, Vec<ConversationId>> = HashMap::new();
-            for (node, conversation) in questions {
+            let unique: HashSet<&Question> = questions.iter().flatten().collect();
+            let mut of_node: HashMap<&Arc<str>, Vec<&ConversationId>> = HashMap::new();
+            for (node, conversation) in unique {
                 of_node.entry(node).or_default().push(conversation);
             }
             let bus = &bus;
             let asked = of_node.iter().flat_map(|(node, all)| {
                 let parts = all.chunks(MAX_CONVERSATIONS);
-                parts.map(move |part| ask(bus, node, part))
+                parts.map(move |part| async move {
+                    let is_answered = ask(bus, node, part).await;
+                    if is_answered { &[] } else { part }
+                })
             });
-            join_all(asked.collect::<Vec<_>>()).await;
-            vec![(); count]
+            let unanswered = join_all(asked.collect::<Vec<_>>()).await;
+            let unanswered: HashSet<&ConversationId> =
+                unanswered.into_iter().flatten().copied().collect();
+            let of = |question: &Vec<Question>| {
+                let conversations = question.iter().map(|(_, conversation)| conversation);
+                conversations
+                    .filter(|conversation| unanswered.contains(conversation))
+                    .cloned()
+                    .collect()
+            };
+            questions.iter().map(of).collect()
         }
     })
 }
 
-async fn ask(bus: &Bus, node: &str, conversations: &[ConversationId]) {
-    let asked = async {
-        if bus.is_connected()
-            && let Ok(payload) = serde_json::to_vec(conversations)
-        {
-            let subject = bus.subjects.settling(node);
-            if bus.client.request(subject, payload.into()).await.is_ok() {
-                return;
-            }
-        }
-        // Nobody can be asked: it comes by itself.
-        std::future::pending::<()>().await;
+/// Asks one process. Returns whether it answered in time.
+async fn ask(bus: &Bus, node: &str, conversations: &[&ConversationId]) -> bool {
+    if !bus.is_connected() {
+        return false;
+    }
+    let Ok(payload) = serde_json::to_vec(conversations) else {
+        return false;
     };
-    let _ = tokio::time::timeout(PATIENCE, asked).await;
+    let subject = bus.subjects.settling(node);
+    let asked = bus.client.request(subject, payload.into());
+    matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(_)))
 }
 
 /// Answers other processes for the writer of this one, which is called `me`, until `stop`.

@@ -50,6 +50,9 @@ const MEMBER_PAGE: i64 = 20_000;
 /// How many documents are looked for by one command.
 const MAX_IDS: usize = 1000;
 
+/// The most conversations of one comparison of documents and log.
+const MAX_COMPARED: usize = 1000;
+
 /// A duplicate key, by mongod's error code.
 const DUPLICATE_KEY: i32 = 11000;
 
@@ -172,6 +175,54 @@ impl MongoBackend {
             found.extend(some);
         }
         Ok(found)
+    }
+
+    /// Those of `conversations` whose document lacks an entry that the log has: one seek in the log's index for each.
+    pub(in crate::store) async fn find_behind(
+        &self,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<ConversationId>, Unavailable> {
+        #[derive(Deserialize)]
+        struct Behind {
+            #[serde(rename = "_id")]
+            id: ConversationId,
+        }
+        let mut behind = Vec::new();
+        for chunk in conversations.chunks(MAX_COMPARED) {
+            let ids: Vec<&str> = chunk.iter().map(ConversationId::as_str).collect();
+            let later = doc! { "$expr": { "$and": [
+                { "$eq": ["$conversationId", "$$id"] },
+                { "$gt": ["$seq", "$$applied"] },
+            ] } };
+            let pipeline = [
+                doc! { "$match": { "_id": { "$in": ids } } },
+                doc! { "$project": { "applied": 1 } },
+                doc! { "$lookup": {
+                    "from": "log",
+                    "let": { "id": "$_id", "applied": "$applied" },
+                    "pipeline": [
+                        { "$match": later },
+                        { "$limit": 1 },
+                        { "$project": { "_id": 0, "seq": 1 } },
+                    ],
+                    "as": "later",
+                } },
+                doc! { "$match": { "later.seq": { "$exists": true } } },
+                doc! { "$project": { "_id": 1 } },
+            ];
+            let found: Vec<Behind> = bounded(async {
+                self.store
+                    .conversations
+                    .aggregate(pipeline)
+                    .with_type::<Behind>()
+                    .await?
+                    .try_collect()
+                    .await
+            })
+            .await?;
+            behind.extend(found.into_iter().map(|found| found.id));
+        }
+        Ok(behind)
     }
 
     async fn find_entry(&self, filter: Document) -> Result<Option<Arc<Entry>>, Unavailable> {

@@ -151,13 +151,19 @@ impl Writers for Writer {
         })));
     }
 
-    fn settle<'a>(&'a self, conversations: &'a [ConversationId]) -> BoxFuture<'a, ()> {
+    fn settle<'a>(
+        &'a self,
+        conversations: &'a [ConversationId],
+    ) -> BoxFuture<'a, Vec<ConversationId>> {
         let owners: Vec<Owner> = {
             let behind = self.behind.lock();
             let owners = conversations.iter().cloned().map(Owner::from);
             owners.filter(|owner| behind.contains(owner)).collect()
         };
-        Box::pin(self.settled(owners))
+        Box::pin(async move {
+            self.settled(owners).await;
+            Vec::new()
+        })
     }
 }
 

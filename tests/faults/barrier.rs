@@ -1,0 +1,130 @@
+//! A writer that dies right after its acknowledgement: what it acknowledged is in every list and count at once, whether or not NATS is there.
+
+use std::time::Duration;
+
+use mongodb::bson::{Timestamp, doc};
+use reqwest::Method;
+
+use super::sweep::insert_as_a_dead_writer;
+use crate::support::{Nats, Process, Service, User, eventually_within};
+
+/// Everything that `reader` sees of the only conversation has `text` as its newest message, and `unread` unread messages.
+async fn assert_lists(reader: &User, conversation: &str, text: &str, unread: u64) {
+    let listed = reader.get("/api/conversations").await.expect(200);
+    let listed = &listed["conversations"][0];
+    assert_eq!(listed["lastMessage"]["content"], text, "{listed}");
+    assert_eq!(listed["unreadCount"], unread, "{listed}");
+    let one = reader
+        .get(&format!("/api/conversations/{conversation}"))
+        .await
+        .expect(200);
+    assert_eq!(one["lastMessage"]["content"], text, "{one}");
+    let total = reader.get("/api/unread").await.expect(200);
+    assert_eq!(total["unreadCount"], unread, "{total}");
+}
+
+/// Marks everything as read: the newest message is among it.
+async fn assert_reads_all(reader: &User, conversation: &str) {
+    let path = format!("/api/conversations/{conversation}/read");
+    reader.request(Method::PUT, &path, None).await.expect(200);
+    let total = reader.get("/api/unread").await.expect(200);
+    assert_eq!(total["unreadCount"], 0, "{total}");
+}
+
+struct Pair {
+    writer: Process,
+    alice: User,
+    /// At the process that stays.
+    bob: User,
+    conversation: String,
+}
+
+/// Two processes, the first of which writes.
+async fn pair(nats: Option<&Nats>) -> (Pair, Process) {
+    let builder = || match nats {
+        Some(nats) => Service::builder().nats(nats),
+        None => Service::builder(),
+    };
+    let writer = builder().spawn().await;
+    let reader = Service::builder().database(&writer).spawn().await;
+    let alice = writer.user("alice").await;
+    let bob = writer.user("bob").await;
+    let conversation = writer.group(&alice, &[&bob]).await;
+    let bob = bob.between(&reader, &reader);
+    let pair = Pair {
+        writer,
+        alice,
+        bob,
+        conversation,
+    };
+    (pair, reader)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_writer_acknowledged_is_listed_and_counted_elsewhere_at_once() {
+    let (mut pair, _reader) = pair(None).await;
+    // The reader has been there for so long that it trusts its writer.
+    tokio::time::sleep(Duration::from_secs(32)).await;
+    for round in 1..=3 {
+        let text = format!("m{round}");
+        pair.alice.say(&pair.conversation, &text).await;
+        pair.writer.kill();
+        assert_lists(&pair.bob, &pair.conversation, &text, round).await;
+        pair.writer.restart().await;
+    }
+    pair.alice.say(&pair.conversation, "last").await;
+    pair.writer.kill();
+    assert_reads_all(&pair.bob, &pair.conversation).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_nats_away_what_a_killed_writer_acknowledged_is_listed_and_counted_elsewhere_at_once()
+{
+    let mut nats = Nats::start().await;
+    let (mut pair, _reader) = pair(Some(&nats)).await;
+    nats.kill();
+    // Before anybody has noticed that NATS is away.
+    pair.alice.say(&pair.conversation, "m1").await;
+    pair.writer.kill();
+    assert_lists(&pair.bob, &pair.conversation, "m1", 1).await;
+    // The same long after everybody has.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for n in 2..=4 {
+        insert_as_a_dead_writer(pair.writer.place(), &pair.conversation, &format!("m{n}")).await;
+        assert_lists(&pair.bob, &pair.conversation, &format!("m{n}"), n).await;
+    }
+    insert_as_a_dead_writer(pair.writer.place(), &pair.conversation, "last").await;
+    assert_reads_all(&pair.bob, &pair.conversation).await;
+    nats.restart().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sweep_applies_without_nats() {
+    let mut nats = Nats::start().await;
+    let service = Service::builder().nats(&nats).start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let conversation = service.group(&alice, &[&bob]).await;
+    alice.say(&conversation, "before").await;
+    nats.kill();
+    let (_, seq) = insert_as_a_dead_writer(service.place(), &conversation, "orphan").await;
+    let conversations = service.place().collection("conversations").await;
+    // Nobody reads it, so nobody but the relay applies it.
+    eventually_within(
+        Duration::from_secs(20),
+        "the conversation is brought up to date",
+        || async {
+            let found = conversations
+                .find_one(doc! { "_id": &conversation })
+                .await
+                .ok()??;
+            (found.get_i64("applied").ok()?.unsigned_abs() == seq).then_some(())
+        },
+    )
+    .await;
+    let state = service.place().collection("relay").await;
+    let state = state.find_one(doc! {}).await.expect("can be read");
+    let state = state.expect("is there");
+    let of = |name: &str| -> Timestamp { state.get_timestamp(name).expect("a time") };
+    assert!(of("watermark") < of("appliedWatermark"), "{state}");
+    nats.restart().await;
+}
