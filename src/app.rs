@@ -33,6 +33,7 @@ use crate::{
     tasks::{Tasks, restarted, vital},
     worker::{
         self, Revoked, Seen, bells, erasure, hosts, presence,
+        refills::Refills,
         relay::{Relay, SecondSweep},
         timers::Timers,
     },
@@ -218,8 +219,16 @@ pub async fn run_with<P: Plugin>(
                 AppEnv::Development | AppEnv::Production => SecondSweep::default(),
             },
         };
-        // All four keep what they know in MongoDB, behind leases.
+        // All of these keep what they know in MongoDB, behind leases.
         tasks.keep("relay", move |end| relay.clone().run(end));
+        if let Some(durables) = core.durables() {
+            let refills = Refills {
+                store: Arc::clone(&store),
+                durables,
+                holder: timer.clone(),
+            };
+            tasks.keep("refills", move |end| refills.clone().run(end));
+        }
         let erasing = ctx.clone();
         tasks.keep("erasure", move |end| {
             erasure::run(erasing.clone(), eraser.clone(), end)

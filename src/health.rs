@@ -10,16 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chat_sdk::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 
 use crate::{
     bus::{
         Bus,
-        lag::{DurableLag, Lags},
+        lag::{self as durable_lag, DurableLag, Lags},
         tail::TailStatus,
     },
-    store::{Store, log::Writer},
+    store::{Backlog, Store, log::Writer},
     tasks::{TaskReport, Tasks},
 };
 
@@ -72,6 +73,8 @@ pub struct Observed {
 pub struct Probe {
     observed: Observed,
     lags: Lags,
+    /// What the relay had to do when somebody last asked; `None` where MongoDB did not answer.
+    backlog: tokio::sync::Mutex<Option<(Instant, Option<Backlog>)>>,
     started: Instant,
     is_draining: AtomicBool,
     /// Since when the tail does not run although NATS is there; at first since before it ever ran.
@@ -85,6 +88,7 @@ impl Probe {
         Self {
             lags: Lags::new(observed.bus.clone()),
             observed,
+            backlog: tokio::sync::Mutex::default(),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
             tail_missing: Mutex::default(),
@@ -197,18 +201,81 @@ impl Probe {
         &self.observed.tail
     }
 
+    /// What the relay has still to do, as it was a few seconds ago at most; `None` while MongoDB does not answer.
+    pub async fn backlog(&self) -> Option<Backlog> {
+        // Who comes while somebody looks waits for what they find.
+        let mut known = self.backlog.lock().await;
+        if let Some((at, found)) = &*known
+            && at.elapsed() < durable_lag::PERIOD
+        {
+            return found.clone();
+        }
+        let found = self.observed.store.backlog().await.ok();
+        *known = Some((Instant::now(), found.clone()));
+        found
+    }
+
     /// How far every durable of the deployment is, those furthest behind first and at most `lag::MAX_NAMED` of them; `None` while NATS does not answer.
     pub async fn consumers(&self) -> Option<Vec<DurableLag>> {
-        let all = self.lags.all().await?;
-        Some(all.iter().take(lag::MAX_NAMED).cloned().collect())
+        let mut durables = self.durables().await?;
+        durables.truncate(lag::MAX_NAMED);
+        Some(durables)
+    }
+
+    /// Every durable with what it has before it: in the stream, and what the stream lacks.
+    async fn durables(&self) -> Option<Vec<DurableLag>> {
+        let (durables, backlog) = tokio::join!(self.lags.all(), self.backlog());
+        let mut durables = durables?.to_vec();
+        if let Some(backlog) =
+            backlog.filter(|found| found.missing > 0 || !found.lacking.is_empty())
+        {
+            add_missing(&mut durables, &backlog);
+        }
+        Some(durables)
     }
 
     /// The metrics of this process, and the lag of all durables, in the text format of Prometheus.
     pub async fn render_metrics(&self) -> String {
-        let durables = self.lags.all().await;
+        let (durables, backlog) = tokio::join!(self.durables(), self.backlog());
         self.observed.metrics.run_upkeep();
         let mut text = self.observed.metrics.render();
-        lag::render(&mut text, &self.observed.tail, durables.as_deref());
+        lag::render(&mut text, &self.observed.tail, durables.as_ref());
+        if let Some(backlog) = backlog {
+            lag::render_backlog(&mut text, &backlog);
+        }
         text
     }
+}
+
+/// Counts what the stream lacks as pending. A durable may be missing in the broker itself, after a loss and until it is made again.
+fn add_missing(durables: &mut Vec<DurableLag>, backlog: &Backlog) {
+    for lacking in &backlog.lacking {
+        if !durables.iter().any(|known| known.name == lacking.durable) {
+            durables.push(DurableLag {
+                name: lacking.durable.clone(),
+                pending: 0,
+                to_put_back: 0,
+                in_flight: 0,
+                retrying: 0,
+                oldest: None,
+                paused_for: None,
+            });
+        }
+    }
+    for durable in durables.iter_mut() {
+        let mut add = |count: u64, since: Option<Timestamp>| {
+            durable.to_put_back += count;
+            durable.pending += count;
+            durable.oldest = [durable.oldest, since].into_iter().flatten().min();
+        };
+        add(backlog.missing, backlog.since);
+        let own = backlog
+            .lacking
+            .iter()
+            .filter(|lacking| lacking.durable == durable.name);
+        for lacking in own {
+            add(lacking.entries, Some(lacking.since));
+        }
+    }
+    durable_lag::sort(durables);
 }

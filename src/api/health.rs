@@ -18,6 +18,7 @@ use crate::{
     bus::lag::DurableLag,
     domain::FieldError,
     health::{Dependency, Obstacle, Probe},
+    store::Backlog,
     tasks::TaskReport,
 };
 
@@ -75,6 +76,61 @@ pub struct HealthReport {
     pub status: HealthStatus,
     /// What it depends on.
     pub dependencies: Vec<DependencyHealth>,
+    /// Whether every event reaches the event stream.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayStatus>,
+}
+
+/// What the relay, which puts into the event stream whatever it lacks, has still to do; some seconds old. Absent while MongoDB does not answer.
+#[derive(Debug, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct RelayStatus {
+    /// `down` when an event has been missing in the stream for more than a minute: webhooks, plugins and hosts get it late.
+    pub status: HealthStatus,
+    /// Events that may be missing in the stream, at most 100000; 0 while the relay keeps up.
+    pub missing: u64,
+    /// How long the oldest of them has been missing, in milliseconds.
+    pub behind_ms: u64,
+    /// What could not be handled in the normal way and was set aside, so that it stops nothing else.
+    pub set_aside: SetAsideCount,
+}
+
+/// What was set aside.
+#[derive(Debug, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct SetAsideCount {
+    /// Events of the last days that the broker does not take, because they are too large for example. Readers get them from the log.
+    pub events: u64,
+    /// Conversations and users whose stored state is behind their log and cannot be brought up to date. They are tried again all the time.
+    pub owners: u64,
+}
+
+/// For how long an event may be missing before the relay counts as down.
+const MISSING_LIMIT: Duration = Duration::from_secs(60);
+
+impl From<Backlog> for RelayStatus {
+    fn from(backlog: Backlog) -> Self {
+        let age = backlog.age();
+        Self {
+            status: match age > MISSING_LIMIT {
+                true => HealthStatus::Down,
+                false => HealthStatus::Up,
+            },
+            missing: backlog.missing,
+            behind_ms: millis(age),
+            set_aside: SetAsideCount {
+                events: backlog.set_aside.entries,
+                owners: backlog.set_aside.owners,
+            },
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How far a process is behind the event stream.
@@ -147,6 +203,10 @@ pub struct Status {
     pub events: StreamStatus,
     /// Its long-lived tasks.
     pub tasks: Vec<TaskStatus>,
+    /// Whether every event reaches the event stream.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayStatus>,
     /// How far each durable of the deployment is, those furthest behind first, at most 200; some seconds old. Absent while NATS does not answer.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,8 +220,10 @@ pub struct Status {
 pub struct ConsumerLag {
     /// Its name; of a webhook endpoint `webhooks-` and the endpoint's id.
     pub name: String,
-    /// Events that it has not been given yet.
+    /// Events that it has not been given yet, with those that the stream lacks.
     pub pending: u64,
+    /// How many of these may be missing in the stream and are still to be put back; events of types that it does not read are among them.
+    pub to_put_back: u64,
     /// Events that were given out and are not settled.
     pub in_flight: u64,
     /// How many of these were given out more than once.
@@ -176,11 +238,11 @@ pub struct ConsumerLag {
 
 impl From<DurableLag> for ConsumerLag {
     fn from(lag: DurableLag) -> Self {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
             oldest_age_ms: millis(lag.oldest_age(Timestamp::now())),
             name: lag.name,
             pending: lag.pending,
+            to_put_back: lag.to_put_back,
             in_flight: lag.in_flight,
             retrying: lag.retrying,
             paused_for_ms: lag.paused_for.map(millis),
@@ -238,13 +300,14 @@ impl HealthApi {
         Ok(Json(HealthReport {
             status: HealthStatus::Up,
             dependencies: dependencies.into_iter().map(Into::into).collect(),
+            relay: self.0.backlog().await.map(Into::into),
         }))
     }
 
     /// Version, roles, uptime and lag of the process that answers, and the lag of every durable
     #[oai(path = "/api/status", method = "get", operation_id = "getStatus")]
     async fn status(&self, _host: AsHost) -> Result<Json<Status>, ApiError> {
-        let consumers = self.0.consumers().await;
+        let (consumers, backlog) = tokio::join!(self.0.consumers(), self.0.backlog());
         let tail = self.0.tail();
         Ok(Json(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -261,6 +324,7 @@ impl HealthApi {
                 pending: tail.pending(),
             },
             tasks: self.0.tasks().into_iter().map(Into::into).collect(),
+            relay: backlog.map(Into::into),
             consumers: consumers.map(|all| all.into_iter().map(Into::into).collect()),
         }))
     }

@@ -33,8 +33,10 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 pub struct DurableLag {
     /// Its name.
     pub name: String,
-    /// Events that it has not been given yet.
+    /// Events that it has not been given yet, with those that the stream lacks.
     pub pending: u64,
+    /// How many of these may be missing in the stream and are still to be put back.
+    pub to_put_back: u64,
     /// Events that were given out and are not settled.
     pub in_flight: u64,
     /// How many of these were given out more than once.
@@ -52,6 +54,15 @@ impl DurableLag {
         let age = self.oldest.map_or(0, millis);
         Duration::from_millis(u64::try_from(age).unwrap_or(0))
     }
+}
+
+/// Those furthest behind first.
+pub fn sort(durables: &mut [DurableLag]) {
+    durables.sort_by(|a, b| {
+        let age = |lag: &DurableLag| lag.oldest.map_or(i64::MAX, Timestamp::as_millis);
+        let count = |lag: &DurableLag| lag.pending + lag.in_flight;
+        (age(a), count(b), &a.name).cmp(&(age(b), count(a), &b.name))
+    });
 }
 
 /// The oldest event of a durable, as it was found.
@@ -147,17 +158,14 @@ impl Lags {
             .map(|info| DurableLag {
                 name: self.name_of(info),
                 pending: info.num_pending,
+                to_put_back: 0,
                 in_flight: info.num_ack_pending as u64,
                 retrying: info.num_redelivered as u64,
                 oldest: oldest.get(&info.name).and_then(|known| known.since),
                 paused_for: info.pause_remaining.filter(|_| info.paused),
             })
             .collect();
-        found.sort_by(|a, b| {
-            let age = |lag: &DurableLag| lag.oldest.map_or(i64::MAX, Timestamp::as_millis);
-            let count = |lag: &DurableLag| lag.pending + lag.in_flight;
-            (age(a), count(b), &a.name).cmp(&(age(b), count(a), &b.name))
-        });
+        sort(&mut found);
         Ok(found)
     }
 

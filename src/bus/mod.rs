@@ -61,6 +61,9 @@ pub enum BusError {
     /// The stream could not be made, or is not what it should be.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// It takes a message at no time.
+    #[error("NATS refuses a message: {0}")]
+    Refused(String),
     /// It did not take or acknowledge a message.
     #[error("NATS did not acknowledge: {0}")]
     Publish(String),

@@ -8,17 +8,23 @@ use std::{sync::Arc, time::Duration};
 use async_nats::{
     HeaderMap, HeaderName, Message, Subject, ToSubject,
     header::NATS_MESSAGE_ID,
-    jetstream::{context::PublishAckFuture, message::PublishMessage},
+    jetstream::{
+        self,
+        context::{PublishAckFuture, PublishError},
+        message::PublishMessage,
+    },
 };
+use futures_util::future::join_all;
 use metrics::counter;
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc},
     time::MissedTickBehavior,
 };
 
-use super::{Bus, BusError, acks::Acks, latest::Unpublished};
+use super::{Bus, BusError, Subjects, acks::Acks, latest::Unpublished};
 use chat_sdk::{Envelope, TraceParent, UserId, events::EventData};
 
+use crate::bounds;
 use crate::domain::{
     catalogue,
     command::Announce,
@@ -39,6 +45,10 @@ pub const ONLY_HEADER: HeaderName = HeaderName::from_static("Chat-Only");
 /// The header with the trace that an event is a part of.
 pub const TRACE_HEADER: HeaderName = HeaderName::from_static(TraceParent::HEADER);
 
+/// The header of a reference: a message without a payload in the place of an event that is too large for the stream. Its value says where the event is
+/// read: in the log.
+pub const REFERENCE_HEADER: HeaderName = HeaderName::from_static("Chat-Reference");
+
 /// How many events may wait for the server. Beyond it they are left to the sweep.
 const MAX_WAITING: usize = 20_000;
 /// How many may be with the server without an answer.
@@ -51,6 +61,8 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often it is tried to publish again what the stream does not have.
 const PUBLISH_AGAIN: Duration = Duration::from_millis(500);
+/// The code of a request that is wrong in itself, as JetStream borrows it from HTTP.
+const BAD_REQUEST: usize = 400;
 /// How many acknowledgements are waited for at once in a sweep.
 const SWEEP_PIPELINE: usize = 256;
 
@@ -193,7 +205,9 @@ async fn run(bus: Bus, inbox: &mut mpsc::Receiver<Work>) {
                 (bus.latest_event(&value, trace), Some((value, trace)))
             }
         }));
-        let last_entry = events.iter().rposition(|(_, latest)| latest.is_none());
+        let last_entry = events
+            .iter()
+            .rposition(|(event, latest)| latest.is_none() && event.is_ok());
         for (index, (event, latest)) in events.drain(..).enumerate() {
             let is_asked = latest.is_some() || Some(index) == last_entry;
             let reply = is_asked.then(|| acks.next_reply());
@@ -219,6 +233,11 @@ async fn run(bus: Bus, inbox: &mut mpsc::Receiver<Work>) {
                         // Nobody will tell of those that went before it.
                         unanswered -= std::mem::take(&mut unasked);
                     }
+                }
+                (Err(BusError::Refused(_)), Some((value, _))) => {
+                    // Trying again would not help.
+                    counter!("chat_latest_values_lost_total").increment(1);
+                    unpublished.done(&value);
                 }
                 (Err(_), Some((value, trace))) => keep(&mut unpublished, value, trace),
             }
@@ -262,18 +281,69 @@ impl Event {
             payload,
         })
     }
-}
 
-impl Bus {
-    fn event(&self, entry: &Entry) -> Result<Event, BusError> {
-        let mut event = Event::new(
-            self.subjects.event(&entry.owner, entry.body.kind()),
+    fn of(subjects: &Subjects, entry: &Entry) -> Result<Self, BusError> {
+        let mut event = Self::new(
+            subjects.event(&entry.owner, entry.body.kind()),
             &entry.owner,
             entry.trace(),
             &catalogue::envelope(entry),
         )?;
         event.headers.insert(SEQ_HEADER, entry.seq.to_string());
         Ok(event)
+    }
+}
+
+/// The bytes of a message as the broker measures it: headers and payload.
+pub(super) fn size_of(headers: &HeaderMap, payload: usize) -> usize {
+    let lines = headers.iter().flat_map(|(name, values)| {
+        let name = AsRef::<str>::as_ref(name).len();
+        values
+            .iter()
+            .map(move |value| name + value.as_str().len() + 4)
+    });
+    // The version line and the empty line at the end.
+    lines.sum::<usize>() + 12 + payload
+}
+
+/// What became of several events.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// Those that the broker never takes, by index, and why.
+    pub refused: Vec<(usize, String)>,
+    /// Why some of the others may not be in the stream.
+    pub failure: Option<BusError>,
+}
+
+impl Published {
+    fn note(&mut self, index: usize, error: BusError) {
+        match error {
+            BusError::Refused(reason) => self.refused.push((index, reason)),
+            error => self.failure = Some(error),
+        }
+    }
+}
+
+impl Bus {
+    fn event(&self, entry: &Entry) -> Result<Event, BusError> {
+        self.fitting(Event::of(&self.subjects, entry)?)
+    }
+
+    fn fitting(&self, event: Event) -> Result<Event, BusError> {
+        self.check_size(size_of(&event.headers, event.payload.len()))?;
+        Ok(event)
+    }
+
+    /// Refuses a message that the broker would refuse. It is not sent, because a server answers a message above its own limit by ending the connection,
+    /// with everything that is under way there.
+    pub(super) fn check_size(&self, bytes: usize) -> Result<(), BusError> {
+        let most = self.client.max_payload().min(bounds::STREAM_MESSAGE);
+        match bytes > most {
+            true => Err(BusError::Refused(format!(
+                "it has {bytes} bytes, and the broker takes at most {most}"
+            ))),
+            false => Ok(()),
+        }
     }
 
     fn latest_event(&self, value: &LatestValue, trace: TraceParent) -> Result<Event, BusError> {
@@ -285,7 +355,7 @@ impl Bus {
                 .map_err(|error| BusError::Publish(error.to_string()))?;
             event.headers.insert(ONLY_HEADER, header_text(&users));
         }
-        Ok(event)
+        self.fitting(event)
     }
 
     /// Hands an event to the connection; the stream answers on the subject `reply`, if it is asked to. Refuses while the server is away.
@@ -338,23 +408,50 @@ impl Bus {
             .map_err(|error| BusError::Publish(error.to_string()))
     }
 
-    /// Publishes `entries` and waits until the server has acknowledged every one of them.
-    ///
-    /// # Errors
-    /// At the first that is not acknowledged; the others may or may not be in the stream.
-    pub async fn publish_all(&self, entries: &[Arc<Entry>]) -> Result<(), BusError> {
-        for chunk in entries.chunks(SWEEP_PIPELINE) {
+    /// Publishes `entries` and waits until the server has answered for every one of them. One that fails stops no other, unless the server is away.
+    pub async fn publish_each(&self, entries: &[Arc<Entry>]) -> Published {
+        let mut published = Published::default();
+        for (chunk, first) in entries
+            .chunks(SWEEP_PIPELINE)
+            .zip((0..).step_by(SWEEP_PIPELINE))
+        {
             let mut acks = Vec::with_capacity(chunk.len());
-            for entry in chunk {
-                let event = self.event(entry)?;
-                let sent = self.send_message(event.subject, event.headers, event.payload);
-                acks.push(sent.await?);
+            for (entry, index) in chunk.iter().zip(first..) {
+                let sent = match self.event(entry) {
+                    Ok(event) => {
+                        self.send_message(event.subject, event.headers, event.payload)
+                            .await
+                    }
+                    Err(error) => Err(error),
+                };
+                match sent {
+                    Ok(ack) => acks.push(async move { (index, wait_for(ack).await) }),
+                    Err(error) => published.note(index, error),
+                }
             }
-            for ack in acks {
-                wait_for(ack).await?;
+            for (index, outcome) in join_all(acks).await {
+                if let Err(error) = outcome {
+                    published.note(index, error);
+                }
+            }
+            if published.failure.is_some() && !self.is_connected() {
+                break;
             }
         }
-        Ok(())
+        published
+    }
+
+    /// Puts a message without a payload in the place of an event that is too large, and waits until the server has it.
+    ///
+    /// # Errors
+    /// When the server does not acknowledge it.
+    pub async fn publish_reference(&self, entry: &Entry) -> Result<(), BusError> {
+        let mut event = Event::of(&self.subjects, entry)?;
+        event.headers.insert(REFERENCE_HEADER, "log");
+        let ack = self
+            .send_message(event.subject, event.headers, Vec::new())
+            .await?;
+        wait_for(ack).await.map(drop)
     }
 
     /// Publishes a marker and answers where it lies in the stream.
@@ -373,11 +470,21 @@ impl Bus {
 }
 
 pub(super) async fn wait_for(ack: PublishAckFuture) -> Result<u64, BusError> {
-    match tokio::time::timeout(ACK_TIMEOUT, ack).await {
+    match tokio::time::timeout(ACK_TIMEOUT, ack.into_future()).await {
         Ok(Ok(ack)) => Ok(ack.sequence),
-        Ok(Err(error)) => Err(BusError::Publish(error.to_string())),
+        Ok(Err(error)) => Err(match refusal(&error) {
+            Some(reason) => BusError::Refused(reason),
+            None => BusError::Publish(error.to_string()),
+        }),
         Err(_) => Err(BusError::Publish("no acknowledgement in time".to_owned())),
     }
+}
+
+/// Why the broker never takes a message, if that is what `error` says. It answers a message that it could take at another time with another code.
+fn refusal(error: &PublishError) -> Option<String> {
+    let source = std::error::Error::source(error)?;
+    let refusal = source.downcast_ref::<jetstream::Error>()?;
+    (refusal.code() == BAD_REQUEST).then(|| refusal.to_string())
 }
 
 /// A user's id may hold any character; a header's value may not.

@@ -9,13 +9,13 @@ use async_nats::{
         Stream,
     },
 };
+use time::format_description::well_known::Rfc3339;
 
 use super::Bus;
+use crate::bounds;
 
 /// How long the server recognises a repeated event by its id. The relay may repeat later: readers deduplicate by (owner, seq).
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
-/// The largest stored message: an encoded event has at most 128 KiB, its headers some more.
-const MAX_MESSAGE_BYTES: i32 = 160 * 1024;
 
 /// Why the stream is not there.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ impl Bus {
             storage: StorageType::File,
             max_age: self.options.retention,
             max_bytes: self.options.max_bytes,
-            max_message_size: MAX_MESSAGE_BYTES,
+            max_message_size: bounds::STREAM_MESSAGE as i32,
             num_replicas: self.options.replicas,
             duplicate_window: DUPLICATE_WINDOW,
             deny_delete: true,
@@ -113,6 +113,14 @@ impl Bus {
             .map_err(|error| api(&error))
     }
 
+    /// Which stream it is, by the moment at which it was made.
+    ///
+    /// # Errors
+    /// When JetStream does not answer.
+    pub async fn stream_created(&self) -> Result<String, super::BusError> {
+        Ok(stream_name(&self.declare_stream().await?))
+    }
+
     /// Removes the stream with everything in it, and all its durables.
     ///
     /// # Errors
@@ -147,6 +155,12 @@ impl Bus {
             Err(error) => Err(api(error.to_string())),
         }
     }
+}
+
+/// A stream is known by the moment at which it was made.
+pub(super) fn stream_name(stream: &Stream) -> String {
+    let created = stream.cached_info().created;
+    created.format(&Rfc3339).unwrap_or_default()
 }
 
 async fn id_at<I>(stream: &Stream<I>, sequence: u64) -> Result<Option<String>, RawMessageError> {

@@ -118,6 +118,8 @@ pub struct Latest {
 pub trait TailSink: Send + Sync {
     /// An event. It may be a repetition, and earlier ones may be missing.
     fn on_event(&self, event: &TailEvent);
+    /// An event that is too large for the stream, with an empty payload. It is read from the log.
+    fn on_reference(&self, _event: &TailEvent) {}
     /// A latest value. Earlier ones of the same kind no longer matter.
     fn on_latest(&self, _latest: &Latest) {}
     /// Everything that mongod took in until cluster time `watermark` lay before this point of the stream.
@@ -396,8 +398,12 @@ impl Tail {
             counter!("chat_tail_unreadable_total").increment(1);
             return;
         };
+        let is_reference = header(message, publish::REFERENCE_HEADER).is_some();
         for sink in &self.sinks {
-            sink.on_event(&event);
+            match is_reference {
+                true => sink.on_reference(&event),
+                false => sink.on_event(&event),
+            }
         }
     }
 

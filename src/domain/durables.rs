@@ -1,11 +1,19 @@
 //! What is remembered of a durable consumer, so that it can be put back where it was when the broker lost data.
 
+use std::time::Duration;
+
 use chat_sdk::{Timestamp, hosts::is_host_name};
 
 use super::Result;
 
 /// How many marks are kept of a durable: how far a loss in the broker is found without starting from the beginning.
 pub const KEPT_MARKS: usize = 16;
+
+/// How much earlier than the last marker an event must have happened to count as settled: longer than the relay's second sweep is behind, and than clocks
+/// differ.
+pub const CERTAINTY: Duration = Duration::from_secs(15 * 60);
+/// How much earlier than the durable itself an event may have happened and still be its business: clocks differ.
+pub const BIRTH_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// A message of the stream up to which a durable had settled everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +29,8 @@ pub struct Mark {
 pub struct DurableState {
     /// Its name.
     pub name: String,
+    /// The types of events that it reads; `None` for all.
+    pub events: Option<Vec<String>>,
     /// How often it was made anew after a loss. It is another consumer of the broker each time, so that a late acknowledgement for the one before cannot
     /// settle what lies at the same number now; a host's keeps its name, and gives out nothing until no such acknowledgement can come any more.
     pub generation: u32,
@@ -68,6 +78,8 @@ pub trait Ledger: Send + Sync {
         server: &str,
         mark: &Mark,
     ) -> impl Future<Output = Result<()>> + Send;
+    /// How many events may be missing for a durable in the stream, and are still to be put back: at most so many, of whatever type.
+    fn missing(&self, name: &str) -> impl Future<Output = Result<u64>> + Send;
     /// Forgets a durable.
     fn forget(&self, name: &str) -> impl Future<Output = Result<()>> + Send;
     /// Waits until this process alone may decide where the durable stands. `None` when that takes too long.

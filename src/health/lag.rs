@@ -6,7 +6,10 @@ use std::fmt::Write;
 
 use chat_sdk::Timestamp;
 
-use crate::bus::{lag::DurableLag, tail::TailStatus};
+use crate::{
+    bus::{lag::DurableLag, tail::TailStatus},
+    store::Backlog,
+};
 
 /// How many durables are shown by name. Those furthest behind are; the others are one line together.
 pub const MAX_NAMED: usize = 200;
@@ -17,6 +20,7 @@ const OTHERS: &str = "(others)";
 #[derive(Default)]
 struct Row {
     pending: u64,
+    to_put_back: u64,
     in_flight: u64,
     retrying: u64,
     oldest_seconds: f64,
@@ -25,6 +29,7 @@ struct Row {
 impl Row {
     fn add(&mut self, lag: &DurableLag, now: Timestamp) {
         self.pending += lag.pending;
+        self.to_put_back += lag.to_put_back;
         self.in_flight += lag.in_flight;
         self.retrying += lag.retrying;
         self.oldest_seconds = self.oldest_seconds.max(lag.oldest_age(now).as_secs_f64());
@@ -38,23 +43,28 @@ pub fn render(text: &mut String, tail: &TailStatus, durables: Option<&Vec<Durabl
         "chat_tail_pending",
         "Events that this process's reader of the stream has not seen yet",
     );
-    out.line("chat_tail_pending", None, tail.pending() as f64);
+    out.line("chat_tail_pending", "", tail.pending() as f64);
     let Some(durables) = durables else {
         return;
     };
     out.head("chat_durables", "Durable consumers of the stream");
-    out.line("chat_durables", None, durables.len() as f64);
+    out.line("chat_durables", "", durables.len() as f64);
     let rows = rows(durables, Timestamp::now());
     let mut family = |name: &str, help: &str, value: fn(&Row) -> f64| {
         out.head(name, help);
         for (durable, row) in &rows {
-            out.line(name, Some(durable), value(row));
+            out.line(name, &label("durable", durable), value(row));
         }
     };
     family(
         "chat_durable_pending",
-        "Events that a durable has not been given yet",
+        "Events that a durable has not been given yet, with those that the stream lacks",
         |row| row.pending as f64,
+    );
+    family(
+        "chat_durable_to_put_back",
+        "How many of these may be missing in the stream and are still to be put back",
+        |row| row.to_put_back as f64,
     );
     family(
         "chat_durable_in_flight",
@@ -71,6 +81,40 @@ pub fn render(text: &mut String, tail: &TailStatus, durables: Option<&Vec<Durabl
         "Age of the oldest event that is not settled, 0 when all are",
         |row| row.oldest_seconds,
     );
+}
+
+/// Adds what the relay has still to do.
+pub fn render_backlog(text: &mut String, backlog: &Backlog) {
+    let mut out = Text(text);
+    out.head(
+        "chat_relay_missing",
+        "Entries of the log that may be missing in the stream, 0 while the relay keeps up",
+    );
+    out.line("chat_relay_missing", "", backlog.missing as f64);
+    out.head(
+        "chat_relay_behind_seconds",
+        "Age of the oldest entry that may be missing in the stream",
+    );
+    let age = backlog.age().as_secs_f64();
+    out.line("chat_relay_behind_seconds", "", age);
+    out.head(
+        "chat_relay_set_aside",
+        "Events that the broker never takes, and owners whose documents cannot be brought up to date",
+    );
+    for (what, count) in [
+        ("event", backlog.set_aside.entries),
+        ("owner", backlog.set_aside.owners),
+    ] {
+        out.line("chat_relay_set_aside", &label("what", what), count as f64);
+    }
+}
+
+fn label(name: &str, value: &str) -> String {
+    let value = value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
+    format!("{{{name}=\"{value}\"}}")
 }
 
 fn rows(durables: &[DurableLag], now: Timestamp) -> Vec<(&str, Row)> {
@@ -102,17 +146,8 @@ impl Text<'_> {
         let _ = writeln!(self.0, "# HELP {name} {help}.\n# TYPE {name} gauge");
     }
 
-    fn line(&mut self, name: &str, durable: Option<&str>, value: f64) {
-        let _ = match durable {
-            None => writeln!(self.0, "{name} {value}"),
-            Some(durable) => {
-                let label = durable
-                    .replace('\\', "\\\\")
-                    .replace('"', "\\\"")
-                    .replace('\n', "\\n");
-                writeln!(self.0, "{name}{{durable=\"{label}\"}} {value}")
-            }
-        };
+    fn line(&mut self, name: &str, labels: &str, value: f64) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
     }
 }
 
@@ -124,6 +159,7 @@ mod tests {
         DurableLag {
             name: format!("webhooks-{n}"),
             pending: n,
+            to_put_back: 0,
             in_flight: 1,
             retrying: 0,
             oldest: oldest.map(Timestamp::from_millis),

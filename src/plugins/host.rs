@@ -4,9 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
-use chat_sdk::plugin::{
-    BoxFuture, CancellationToken, Collection, Consumer, ConsumerSpec, DurableError, Durables, Host,
-    HostError, Lag, LogEvent, LogPage, LogPosition, Pulled, ReplayedEvent,
+use chat_sdk::{
+    EventId,
+    plugin::{
+        BoxFuture, CancellationToken, Collection, Consumer, ConsumerSpec, DurableError, Durables,
+        Host, HostError, Lag, LogEvent, LogPage, LogPosition, Pulled, ReplayedEvent,
+    },
 };
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
@@ -15,7 +18,7 @@ use crate::{
     bus::{Bus, BusError, durables},
     config::Secret,
     domain::{DomainError, catalogue, consumers::HostDurables, entry::Entry},
-    store::{ClusterTime, Store, log::mongo::INSERT_MAX_TIME, seconds_before},
+    store::{ClusterTime, Store},
 };
 
 /// What hosts are made of.
@@ -47,6 +50,11 @@ impl Core {
             key: secrets_key.map(|secret| Arc::new(sealing_key(secret.expose()))),
             holder,
         }
+    }
+
+    /// The durables of this process; none without a broker.
+    pub fn durables(&self) -> Option<Arc<durables::Durables<Store>>> {
+        self.durables.clone()
     }
 
     /// The durables of hosts; none without a broker.
@@ -187,8 +195,7 @@ async fn read_log(
     until: Option<LogPosition>,
     limit: usize,
 ) -> Result<(Vec<LogEvent>, Option<LogPosition>), DomainError> {
-    let behind = 2 * INSERT_MAX_TIME.as_secs().max(1) as u32 + 1;
-    let horizon = seconds_before(store.majority_time().await?, behind);
+    let horizon = store.horizon().await?;
     let until = until.map_or(horizon, |until| cluster_time(until).min(horizon));
     let (entries, next) = store
         .read_all_logs(cluster_time(after), until, limit)
@@ -231,18 +238,28 @@ impl durables::Backfill for FromLog {
     ) -> BoxFuture<'_, Result<(Vec<ReplayedEvent>, Option<LogPosition>), DomainError>> {
         Box::pin(async move {
             let (events, next) = read_log(&self.0, from, Some(until), BACKFILL_PAGE).await?;
-            let events = events
-                .into_iter()
-                .map(|event| ReplayedEvent {
-                    event_id: event.id,
-                    kind: event.kind.as_str().to_owned(),
-                    owner: event.owner,
-                    seq: Some(event.seq),
-                    payload: event.payload,
-                })
-                .collect();
-            Ok((events, next))
+            Ok((events.into_iter().map(replayed).collect(), next))
         })
+    }
+
+    fn find<'a>(
+        &'a self,
+        id: &'a EventId,
+    ) -> BoxFuture<'a, Result<Option<ReplayedEvent>, DomainError>> {
+        Box::pin(async move {
+            let entry = self.0.find_entry(id).await?;
+            Ok(entry.as_ref().and_then(durables::replay_of))
+        })
+    }
+}
+
+fn replayed(event: LogEvent) -> ReplayedEvent {
+    ReplayedEvent {
+        event_id: event.id,
+        kind: event.kind.as_str().to_owned(),
+        owner: event.owner,
+        seq: Some(event.seq),
+        payload: event.payload,
     }
 }
 
@@ -324,7 +341,10 @@ impl Durables for PluginDurables {
         events: Vec<ReplayedEvent>,
     ) -> BoxFuture<'_, Result<(), DurableError>> {
         let name = self.full(name);
-        Box::pin(async move { self.on_broker()?.put(&name, &events).await.map_err(failed) })
+        Box::pin(async move {
+            let put = self.on_broker()?.put(&name, &events).await;
+            put.map(drop).map_err(failed)
+        })
     }
 
     fn pull(

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chat_sdk::Timestamp;
+use chat_sdk::{EventId, Timestamp};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ struct DurableDocument {
     #[serde(rename = "_id")]
     name: String,
     #[serde(default)]
+    events: Option<Vec<String>>,
+    #[serde(default)]
     generation: u32,
     born: i64,
     stream: String,
@@ -49,6 +51,7 @@ impl From<&DurableState> for DurableDocument {
     fn from(state: &DurableState) -> Self {
         Self {
             name: state.name.clone(),
+            events: state.events.clone(),
             generation: state.generation,
             born: state.born.as_millis(),
             stream: state.stream.clone(),
@@ -71,6 +74,7 @@ impl From<DurableDocument> for DurableState {
     fn from(document: DurableDocument) -> Self {
         Self {
             name: document.name,
+            events: document.events,
             generation: document.generation,
             born: Timestamp::from_millis(document.born),
             stream: document.stream,
@@ -100,14 +104,28 @@ impl Store {
     }
 
     /// The second until which everything that mongod took in lies before `sequence` of the stream, by the relay's markers.
-    async fn settled_until(&self, sequence: u64) -> Result<Option<i64>> {
+    async fn settled_until(&self, stream: &str, sequence: u64) -> Result<Option<i64>> {
         let relay = self.relay_state().await?;
+        // Markers of a stream that is gone say nothing of this one, whatever their numbers are.
+        if relay.stream.as_deref().is_some_and(|known| known != stream) {
+            return Ok(None);
+        }
         let passed = relay
             .markers
             .iter()
             .rev()
             .find(|marker| marker.stream_seq.unsigned_abs() <= sequence);
         Ok(passed.map(|marker| i64::from(marker.watermark.time) * 1000))
+    }
+
+    /// The entry of an id; `None` for one that is not there, or that this version cannot read.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_entry(&self, id: &EventId) -> Result<Option<Entry>> {
+        let found = self.log.find_one(doc! { "_id": id.as_str() });
+        let found = bounded(found.into_future()).await?;
+        Ok(found.and_then(|document| document.entry().ok()))
     }
 
     /// Entries of all logs with `after < ts <= to`, in that order, at most about `limit`; with where to go on.
@@ -173,7 +191,7 @@ impl Ledger for Store {
     async fn mark(&self, name: &str, stream: &str, server: &str, mark: &Mark) -> Result<()> {
         let sequence = number(mark.sequence);
         let mut set = doc! { "server": server };
-        if let Some(until) = self.settled_until(mark.sequence).await? {
+        if let Some(until) = self.settled_until(stream, mark.sequence).await? {
             set.insert("settledUntil", until);
         }
         // A mark that is there already says only that the durable still stands there, with the server as it is now.
@@ -213,7 +231,14 @@ impl Ledger for Store {
         Ok(())
     }
 
+    async fn missing(&self, name: &str) -> Result<u64> {
+        let lacking = self.lacking(Some(name)).await?;
+        let (missing, _) = self.missing_in_stream(&self.relay_state().await?).await?;
+        Ok(missing + lacking.iter().map(|lacking| lacking.entries).sum::<u64>())
+    }
+
     async fn forget(&self, name: &str) -> Result<()> {
+        self.remove_refills_of(name).await?;
         bounded(
             self.durables()
                 .delete_one(doc! { "_id": name })

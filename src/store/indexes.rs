@@ -1,6 +1,8 @@
 //! Indexes and migrations: what the database must have before the service works on it. Everything here is idempotent, and safe to run from many
 //! processes at once.
 
+use std::time::Duration;
+
 use mongodb::{
     IndexModel,
     bson::{Binary, Document, doc, spec::BinarySubtype},
@@ -148,6 +150,21 @@ impl Store {
                     "retention",
                     doc! { "retentionSeconds": { "$gt": 0 } },
                 ),
+            ])
+            .await?;
+        self.database
+            .collection::<Document>("set_aside")
+            .create_indexes([
+                index(doc! { "what": 1, "at": 1 }, "in_order"),
+                IndexModel::builder()
+                    .keys(doc! { "endsAt": 1 })
+                    .options(
+                        IndexOptions::builder()
+                            .name("end".to_owned())
+                            .expire_after(Duration::ZERO)
+                            .build(),
+                    )
+                    .build(),
             ])
             .await?;
         self.database

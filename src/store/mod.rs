@@ -4,6 +4,7 @@
 //! This room knows the domain's types and rules of state, and no HTTP, socket or broker.
 
 mod additions;
+mod backlog;
 mod blocks;
 mod consumers;
 mod conversations;
@@ -21,11 +22,13 @@ mod messages;
 mod participants;
 mod presence;
 mod reactions;
+mod refills;
 mod relay;
 mod resume;
 mod retention;
 mod scheduled;
 mod search_keys;
+mod set_aside;
 mod settled;
 mod users;
 
@@ -40,6 +43,7 @@ use mongodb::{
     },
 };
 
+pub use backlog::Backlog;
 pub use conversations::{Listed, Shelf};
 pub use erasure::{OwnReaction, PrivateData};
 pub use expiry::Expiring;
@@ -50,10 +54,12 @@ pub use markers::{Seat, Seek, Span, Tallied};
 pub use mongodb::bson::Timestamp as ClusterTime;
 pub use participants::{Membership, MembershipOf, TypingRules};
 pub use presence::LeftOnline;
+pub use refills::{Lacking, Refill, SettledPosition};
 pub use relay::{Marker, RelayState, SweepEntry, seconds_before};
 pub use resume::{Missed, MissedEntries};
 pub use retention::{Aging, Cleared};
 pub use scheduled::{DueScheduled, InsertedScheduled};
+pub use set_aside::SetAside;
 
 use crate::{domain::DomainError, group::Group};
 use blocks::BlockDocument;

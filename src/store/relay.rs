@@ -26,8 +26,11 @@ pub struct Marker {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RelayState {
-    /// Everything up to here is applied and in the stream.
+    /// Everything up to here is in the stream.
     pub watermark: ClusterTime,
+    /// Everything up to here is applied, except for the owners that are set aside; absent until it is ahead of `watermark` for the first time.
+    #[serde(default)]
+    pub applied_watermark: Option<ClusterTime>,
     /// The same for the second, later sweep.
     pub late_watermark: ClusterTime,
     /// How often the watermark was wound back; an advance that began before a winding fails.
@@ -35,6 +38,16 @@ pub struct RelayState {
     /// The newest markers, oldest first.
     #[serde(default)]
     pub markers: Vec<Marker>,
+    /// The stream that they are in, by the moment at which it was made.
+    #[serde(default)]
+    pub stream: Option<String>,
+}
+
+impl RelayState {
+    /// Up to where everything is applied.
+    pub fn applied(&self) -> ClusterTime {
+        self.applied_watermark.unwrap_or(self.watermark)
+    }
 }
 
 /// An entry as the sweep sees it.
@@ -92,18 +105,37 @@ impl Store {
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
-    pub async fn advance_relay(&self, from: &RelayState, marker: &Marker) -> Result<bool> {
+    pub async fn advance_relay(
+        &self,
+        from: &RelayState,
+        marker: &Marker,
+        stream: &str,
+    ) -> Result<bool> {
         let marker_document = doc! {
             "watermark": marker.watermark, "streamSeq": marker.stream_seq, "id": &marker.id,
         };
         self.update_relay(
             doc! { "_id": "relay", "watermark": from.watermark, "winds": from.winds },
             doc! {
-                "$set": { "watermark": marker.watermark },
+                "$set": { "watermark": marker.watermark, "stream": stream },
+                "$max": { "appliedWatermark": marker.watermark },
                 "$push": { "markers": { "$each": [marker_document], "$slice": -KEPT_MARKERS } },
             },
         )
         .await
+    }
+
+    /// Moves the watermark of what is applied, unless it is ahead already.
+    ///
+    /// # Errors
+    /// [`DomainError::Unavailable`].
+    pub async fn advance_applied(&self, to: ClusterTime) -> Result<()> {
+        self.update_relay(
+            doc! { "_id": "relay" },
+            doc! { "$max": { "appliedWatermark": to } },
+        )
+        .await?;
+        Ok(())
     }
 
     /// Moves the second sweep's watermark.
@@ -118,16 +150,21 @@ impl Store {
         .await
     }
 
-    /// Winds the relay back to `to`: what follows is swept again. `kept` are the markers that the stream still has.
+    /// Winds the relay back to `to`, and the second sweep to `late`: what follows is swept again. `kept` are the markers that the stream still has.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
-    pub async fn wind_relay_back(&self, to: ClusterTime, kept: &[Marker]) -> Result<()> {
+    pub async fn wind_relay_back(
+        &self,
+        to: ClusterTime,
+        late: ClusterTime,
+        kept: &[Marker],
+    ) -> Result<()> {
         let ids: Vec<&str> = kept.iter().map(|marker| marker.id.as_str()).collect();
         self.update_relay(
             doc! { "_id": "relay" },
             doc! {
-                "$min": { "watermark": to, "lateWatermark": to },
+                "$min": { "watermark": to, "lateWatermark": late },
                 "$inc": { "winds": 1_i64 },
                 "$pull": { "markers": { "id": { "$nin": ids } } },
             },

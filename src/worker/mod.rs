@@ -7,6 +7,7 @@ pub mod erasure;
 mod health;
 pub mod hosts;
 pub mod presence;
+pub mod refills;
 pub mod relay;
 mod retention;
 mod revoked;

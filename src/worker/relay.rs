@@ -1,17 +1,23 @@
 //! The relay: makes sure that every entry of the log is applied and in the stream, whoever died, whatever the broker lost.
 //!
 //! One process holds the lease and sweeps the log by cluster time, from a stored watermark W to a little behind majority time: an entry's `ts` may precede
-//! its commit by as long as the insert waited. What the tail has not shown is published again; what the documents lack is applied. Then a marker
-//! is published, and W and the marker's place are stored.
+//! its commit by as long as the insert waited. What the tail has not shown is published again (`publishing`); what the documents lack is applied
+//! (`applying`). Then a marker is published, and W and the marker's place are stored. Applying needs no broker and has a watermark of its own, so that it
+//! goes on while nothing can be published.
 //!
-//! Before every sweep the newest stored marker is fetched from the stream. If it is gone, the stream lost data, and W goes back to the newest marker that is
-//! still there. Crash, outage, loss in the broker: all are "wind W back and go on". Nothing is marked per entry.
+//! An entry or an owner that fails stops no other: it is set aside, counted, and reported.
+//!
+//! Before every sweep the newest stored marker is fetched from the stream. If it is gone, the stream lost data, and W goes back to where the durables that
+//! keep up stand, at least three minutes. A durable that is further behind gets what it lacks by itself (`refills`). What every durable has settled is not put
+//! back: sockets read it from MongoDB. So the time that a recovery takes follows what was not delivered, not the retention. Nothing is marked per entry.
 //!
 //! A second sweep, ten minutes behind, publishes what the first could not see. A process that started since has not seen all that passed before; so where
 //! something seems to be missing, the stream itself is asked first.
 
+mod applying;
+mod publishing;
+
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,14 +33,10 @@ use crate::{
         Bus,
         tail::{self, Reads, TailSink, TailStatus},
     },
-    domain::{DomainError, Result, entry::Owner},
+    domain::{DomainError, Result, durables::CERTAINTY},
     store::{
-        ClusterTime, Marker, RelayState, Store, SweepEntry,
-        log::{
-            Backend, apply,
-            mongo::{INSERT_MAX_TIME, MongoBackend},
-        },
-        seconds_before,
+        ClusterTime, Marker, RelayState, SettledPosition, Store, SweepEntry,
+        log::mongo::MongoBackend, seconds_before,
     },
 };
 
@@ -50,6 +52,16 @@ const PAGE: usize = 2000;
 const MAX_PAGES: usize = 50;
 /// How far behind the tail may be for a sweep: what it has not shown yet would be published twice.
 const MAX_TAIL_LAG: u64 = 1000;
+
+/// How often what was set aside and can be tried again is looked for.
+const TRY_AGAIN_PERIOD: Duration = Duration::from_secs(5);
+
+/// What is at least put back after a loss: what a new node's reader looks at, and what readers without a durable may not have read.
+const RECENT: Duration = Duration::from_secs(180);
+/// How far a durable may be behind the watermark and still count as keeping up. One that is further behind gets a refill of its own.
+const NEAR: Duration = Duration::from_secs(300);
+/// How many events the second sweep publishes in a run; it runs every second while there is more.
+const LATE_PER_RUN: usize = 1000;
 
 /// How many seconds the clocks of MongoDB and NATS may differ when the stream is asked for what it has.
 const RECALL_MARGIN: u32 = 60;
@@ -122,6 +134,9 @@ impl Relay {
         let mut losses = self.tail.losses();
         let mut last_late = Instant::now();
         let mut renewed: Option<Instant> = None;
+        let mut tried_again = Instant::now();
+        // Whether the second sweep has stopped before its end.
+        let mut has_more = false;
         let mut known = None;
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -154,19 +169,33 @@ impl Relay {
                 own_tail = Some(self.follow());
                 since = Instant::now();
             }
-            match self.sweep(&mut losses, &mut known).await {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(error) => {
-                    tracing::warn!(%error, "a sweep of the relay failed; the next one goes on");
-                    continue;
+            if tried_again.elapsed() >= TRY_AGAIN_PERIOD {
+                tried_again = Instant::now();
+                if let Err(error) = self.apply_again().await {
+                    tracing::warn!(%error, "what was set aside could not be tried again");
                 }
             }
-            if last_late.elapsed() >= self.second.period && since.elapsed() >= self.second.warm_up {
-                last_late = Instant::now();
-                if let Err(error) = self.sweep_late().await {
-                    tracing::warn!(%error, "the second sweep of the relay failed; the next one goes on");
+            let swept = self.sweep(&mut losses, &mut known).await;
+            if let Err(error) = &swept {
+                tracing::warn!(%error, "a sweep of the relay failed; the next one goes on");
+            }
+            if swept != Ok(true) {
+                // Documents need no broker.
+                if let Err(error) = self.apply_alone().await {
+                    tracing::warn!(%error, "the relay could not apply the log; it tries again");
                 }
+                continue;
+            }
+            let is_due = has_more || last_late.elapsed() >= self.second.period;
+            if is_due && since.elapsed() >= self.second.warm_up {
+                last_late = Instant::now();
+                has_more = match self.sweep_late().await {
+                    Ok(has_more) => has_more,
+                    Err(error) => {
+                        tracing::warn!(%error, "the second sweep of the relay failed; the next one goes on");
+                        false
+                    }
+                };
             }
         }
         if let Some(tail) = own_tail {
@@ -193,12 +222,6 @@ impl Relay {
         }
     }
 
-    /// How far a sweep may go.
-    async fn horizon(&self) -> Result<ClusterTime> {
-        let behind = 2 * INSERT_MAX_TIME.as_secs().max(1) as u32 + 1;
-        Ok(seconds_before(self.store.majority_time().await?, behind))
-    }
-
     /// Puts back what is missing up to the horizon. `losses` are those of the tail that were seen to, `known` is the stored progress where it need not be
     /// read again. Answers whether what the tail has shown can be relied on.
     async fn sweep(&self, losses: &mut u64, known: &mut Option<RelayState>) -> Result<bool> {
@@ -223,15 +246,16 @@ impl Relay {
             self.tail.doubt();
             return Ok(false);
         }
-        let horizon = self.horizon().await?;
+        let horizon = self.store.horizon().await?;
         let mut watermark = state.watermark;
         for _ in 0..MAX_PAGES {
             let entries = self.store.read_sweep(watermark, horizon, PAGE).await?;
-            let Some(last) = entries.last() else {
+            let Some(last) = entries.last().map(|entry| entry.ts) else {
                 break;
             };
-            let last = last.ts;
-            self.apply(&entries).await?;
+            if last > state.applied() {
+                self.apply(&entries).await?;
+            }
             self.publish_unseen(&entries).await?;
             watermark = last;
         }
@@ -239,6 +263,7 @@ impl Relay {
             *known = Some(state);
             return Ok(true);
         }
+        let stream = self.bus.stream_created().await.map_err(unavailable)?;
         let id = format!("marker-{}", ulid::Ulid::generate());
         let stream_seq = self
             .bus
@@ -250,8 +275,10 @@ impl Relay {
             stream_seq: i64::try_from(stream_seq).unwrap_or(i64::MAX),
             id,
         };
-        if self.store.advance_relay(&state, &marker).await? {
+        if self.store.advance_relay(&state, &marker, &stream).await? {
+            state.applied_watermark = Some(state.applied().max(watermark));
             state.watermark = watermark;
+            state.stream = Some(stream);
             state.markers.push(marker);
             *known = Some(state);
         } else {
@@ -261,24 +288,35 @@ impl Relay {
         Ok(true)
     }
 
-    async fn sweep_late(&self) -> Result<()> {
+    /// Publishes what the first sweep could not see, and after a loss what may have been among what durables had settled; the latter at a bounded rate.
+    /// Returns whether there is more.
+    async fn sweep_late(&self) -> Result<bool> {
         let state = self.store.relay_state().await?;
         let end = seconds_before(state.watermark, self.second.behind.as_secs() as u32);
         let mut watermark = state.late_watermark;
+        let mut published = 0;
         for _ in 0..MAX_PAGES {
+            if published >= LATE_PER_RUN {
+                break;
+            }
             let entries = self.store.read_sweep(watermark, end, PAGE).await?;
             let Some(last) = entries.last() else {
                 break;
             };
             let last = last.ts;
             self.recall(&entries).await?;
-            self.publish_unseen(&entries).await?;
+            let is_unseen = |entry: &SweepEntry| !self.seen.contains(&entry.owner, entry.seq);
+            let (unseen, _): (Vec<SweepEntry>, Vec<_>) = entries.into_iter().partition(is_unseen);
+            // The first sweep could not see it, so it was not applied either.
+            self.apply(&unseen).await?;
+            self.publish_unseen(&unseen).await?;
+            published += unseen.len();
             watermark = last;
         }
         if watermark != state.late_watermark {
             self.store.advance_late_relay(&state, watermark).await?;
         }
-        Ok(())
+        Ok(published >= LATE_PER_RUN)
     }
 
     /// Asks the stream itself where the tail has not shown all of `entries`: it looks back a few minutes only when a process starts or after a loss, and what
@@ -309,7 +347,8 @@ impl Relay {
         Ok(id.await.map_err(unavailable)?.as_deref() == Some(marker.id.as_str()))
     }
 
-    /// Winds W back to the last marker before which the stream has them all.
+    /// After a loss: winds W back to where the durables that keep up stand, and plans a refill for each of the others. What everyone has settled is not put
+    /// back.
     async fn wind_back(&self, state: &RelayState) -> Result<()> {
         if state.markers.is_empty() {
             // It was wound back already, or there was nothing yet.
@@ -323,58 +362,40 @@ impl Relay {
             count += 1;
         }
         let kept = &state.markers[..count];
-        let to = match kept.last() {
+        // Up to here the stream has everything, or would have dropped it for its age by now.
+        let floor = match kept.last() {
             Some(marker) => marker.watermark,
-            // Nothing that was known is left: put back what the stream would still keep.
             None => seconds_before(
                 self.store.majority_time().await?,
                 u32::try_from(self.retention.as_secs()).unwrap_or(u32::MAX),
             ),
         };
+        // Everyone gets again what is recent. It begins where the first of the durables stands that keep up; the others get what they lack by themselves.
+        let near = seconds_before(state.watermark, NEAR.as_secs() as u32).time;
+        let (near, far): (Vec<_>, Vec<_>) = self
+            .store
+            .settled_positions()
+            .await?
+            .into_iter()
+            .partition(|position| position.seconds() >= near);
+        let recent = seconds_before(state.watermark, RECENT.as_secs() as u32);
+        let settled = near.iter().map(SettledPosition::seconds).min();
+        let settled = settled.map(|time| ClusterTime {
+            time: time.saturating_sub(1),
+            increment: u32::MAX,
+        });
+        let to = settled
+            .map_or(recent, |settled| settled.min(recent))
+            .max(floor);
+        let late = seconds_before(to, CERTAINTY.as_secs() as u32).max(floor);
         tracing::warn!(
             seconds = state.watermark.time.saturating_sub(to.time),
-            "the event stream lost data; publishing it again from the log"
+            refilled = far.len(),
+            "the event stream lost data; publishing again from the log what is recent or not delivered"
         );
         counter!("chat_relay_winds_total").increment(1);
-        self.store.wind_relay_back(to, kept).await
-    }
-
-    /// Brings the documents of every owner in `entries` to where the log is, if they are not there.
-    async fn apply(&self, entries: &[SweepEntry]) -> Result<()> {
-        let mut highest: BTreeMap<&Owner, u64> = BTreeMap::new();
-        for entry in entries {
-            let seq = highest.entry(&entry.owner).or_default();
-            *seq = (*seq).max(entry.seq);
-        }
-        let owners: Vec<Owner> = highest.keys().map(|owner| (*owner).clone()).collect();
-        let applied = self.backend.read_applied(&owners).await?;
-        for (owner, applied) in owners.iter().zip(applied) {
-            if applied < highest[owner] {
-                counter!("chat_relay_applied_total").increment(1);
-                apply::bring_up_to_date(&*self.backend, owner).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Publishes what the tail has not shown, and waits until it is stored.
-    async fn publish_unseen(&self, entries: &[SweepEntry]) -> Result<()> {
-        let mut unseen: BTreeMap<&Owner, (u64, u64)> = BTreeMap::new();
-        for entry in entries {
-            if !self.seen.contains(&entry.owner, entry.seq) {
-                let range = unseen.entry(&entry.owner).or_insert((entry.seq, entry.seq));
-                range.0 = range.0.min(entry.seq);
-                range.1 = range.1.max(entry.seq);
-            }
-        }
-        for (owner, (from, to)) in unseen {
-            let count = usize::try_from(to - from + 1).unwrap_or(usize::MAX);
-            let mut entries = self.backend.read_log(owner, from - 1, count).await?;
-            entries.retain(|entry| entry.seq <= to && !self.seen.contains(owner, entry.seq));
-            counter!("chat_relay_published_total").increment(entries.len() as u64);
-            self.bus.publish_all(&entries).await.map_err(unavailable)?;
-        }
-        Ok(())
+        self.store.plan_refills(&far, floor, to).await?;
+        self.store.wind_relay_back(to, late, kept).await
     }
 }
 

@@ -92,6 +92,10 @@ impl TailSink for Seen {
         }
     }
 
+    fn on_reference(&self, event: &TailEvent) {
+        self.on_event(event);
+    }
+
     fn on_marker(&self, _watermark: u64) {}
 
     fn on_loss(&self) {

@@ -380,6 +380,15 @@ impl Hub {
         self.deliver(state, &conversation);
     }
 
+    /// Notes that `conversation` has an entry `seq` that is read from the log alone.
+    fn fetch_up_to(&self, conversation: &ConversationId, seq: u64) {
+        let mut state = self.state.lock();
+        if let Some(room) = state.rooms.get_mut(conversation) {
+            room.highest = room.highest.max(seq);
+            self.deliver(&mut state, conversation);
+        }
+    }
+
     /// Delivers what is in order, and waits for what is missing.
     fn deliver(&self, state: &mut State, conversation: &ConversationId) {
         loop {

@@ -49,7 +49,7 @@ async fn the_lag_of_an_endpoint_grows_while_its_receiver_is_away_and_shrinks_whe
     .await;
     assert_eq!(
         idle,
-        json!({ "name": name, "pending": 0, "inFlight": 0, "retrying": 0, "oldestAgeMs": 0 })
+        json!({ "name": name, "pending": 0, "toPutBack": 0, "inFlight": 0, "retrying": 0, "oldestAgeMs": 0 })
     );
     let (alice, conversation) = scene(&service).await;
     for n in 0..5 {

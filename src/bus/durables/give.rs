@@ -26,11 +26,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Birth, Durables, Placed, api, delivery};
-use crate::{
-    bus::{BusError, Subjects},
-    domain::durables::Ledger,
-};
+use super::{Birth, Delivery, Durables, Placed, api};
+use crate::{bus::BusError, domain::durables::Ledger};
 
 /// How long a pull stays open.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
@@ -43,6 +40,8 @@ const MARK_PERIOD: Duration = Duration::from_secs(2);
 const IDLE_MARK_PERIOD: Duration = Duration::from_secs(60);
 /// When an event is given out again whose handler panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(10);
+/// When an event is given out again that could not be read from the log.
+const AFTER_FAILED_READ: Duration = Duration::from_secs(2);
 /// How long a pull waits for more free hands when nearly all are busy.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long the events in flight may take at the end.
@@ -175,15 +174,15 @@ impl<L: Ledger + 'static> Following<'_, L> {
             };
             self.is_dirty.store(true, Ordering::Relaxed);
             let one = One {
-                subjects: self.durables.bus.subjects.clone(),
                 durable: self.placed.spec.name.clone(),
                 skip_before: self.placed.skip_before,
                 ack_wait: self.placed.spec.ack_wait,
                 consumer: Arc::clone(self.consumer),
                 is_dirty: Arc::clone(self.is_dirty),
             };
+            let event = self.durables.event_of(&message).await;
             // Here and not in the task: what a consumer does before its first await keeps the order of the stream.
-            let work = one.begin(&message);
+            let work = one.begin(event);
             self.in_flight.spawn(async move {
                 one.finish(message, work).await;
                 drop(slot);
@@ -200,7 +199,6 @@ async fn is_new(connections: &mut tokio::sync::watch::Receiver<u64>, known: u64)
 
 /// One event in flight.
 struct One {
-    subjects: Subjects,
     durable: String,
     skip_before: Option<Timestamp>,
     ack_wait: Duration,
@@ -220,9 +218,11 @@ enum Work {
 }
 
 impl One {
-    fn begin(&self, message: &jetstream::Message) -> Work {
-        let Some(delivery) = delivery(&self.subjects, message) else {
-            return Work::Settled(Verdict::Drop("it is no event".to_owned()));
+    fn begin(&self, event: crate::domain::Result<Option<Delivery>>) -> Work {
+        let delivery = match event {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => return Work::Settled(Verdict::Drop("it is no event".to_owned())),
+            Err(_) => return Work::Settled(Verdict::RetryAfter(AFTER_FAILED_READ)),
         };
         let is_settled = self.skip_before.is_some_and(|limit| {
             !delivery.is_replay

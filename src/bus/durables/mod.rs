@@ -30,7 +30,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bus, BusError, StreamError, publish};
-use crate::domain::durables::Ledger;
+use crate::domain::{catalogue, durables::Ledger, entry::Entry};
 pub use chat_sdk::plugin::{
     Consumer, ConsumerSpec, Delivery, Lag, LogPosition, Pulled, ReplayedEvent, Verdict,
 };
@@ -51,6 +51,12 @@ pub trait Backfill: Send + Sync {
         '_,
         crate::domain::Result<(Vec<ReplayedEvent>, Option<LogPosition>)>,
     >;
+
+    /// The event of an entry; `None` when the log has none of that id, or it cannot be read.
+    fn find<'a>(
+        &'a self,
+        id: &'a EventId,
+    ) -> futures_util::future::BoxFuture<'a, crate::domain::Result<Option<ReplayedEvent>>>;
 }
 
 /// The durables of this process.
@@ -77,6 +83,17 @@ struct Placed {
     /// Which connection it was, counted.
     connection: u64,
     spec: ConsumerSpec,
+}
+
+/// Where a durable stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Which stream it reads, by the moment at which that was made.
+    pub stream: String,
+    /// Events that it has not been given yet.
+    pub pending: u64,
+    /// Everything up to this number is settled.
+    pub floor: u64,
 }
 
 /// Whether a durable that nobody knows of may be made. Only who declares it may: who gives its events may be late, and it removed.
@@ -217,8 +234,10 @@ impl<L: Ledger + 'static> Durables<L> {
     pub async fn lag(&self, name: &str) -> Result<Lag, BusError> {
         let (stream, consumer) = (self.stream().await?, self.consumer_of(name).await?);
         let info = stream.consumer_info(&consumer).await.map_err(api)?;
+        // What the stream lacks is waited for like what it has.
+        let missing = self.ledger.missing(name).await.map_err(api)?;
         Ok(Lag {
-            pending: info.num_pending,
+            pending: info.num_pending + missing,
             ack_pending: info.num_ack_pending as u64,
             redelivered: info.num_redelivered as u64,
             ack_floor: info.ack_floor.stream_sequence,
@@ -226,12 +245,32 @@ impl<L: Ledger + 'static> Durables<L> {
         })
     }
 
-    /// Puts events in again for one durable, and waits until the broker has them.
+    /// Where a durable stands in the stream; `None` for one that the broker does not have at this moment.
+    ///
+    /// # Errors
+    /// When the broker or the database does not answer.
+    pub async fn position(&self, name: &str) -> Result<Option<Position>, BusError> {
+        use async_nats::jetstream::context::ConsumerInfoErrorKind as Kind;
+        let declared = self.bus.stream_created().await?;
+        let (stream, consumer) = (self.stream().await?, self.consumer_of(name).await?);
+        match stream.consumer_info(&consumer).await {
+            Ok(info) => Ok(Some(Position {
+                stream: declared,
+                pending: info.num_pending,
+                floor: info.ack_floor.stream_sequence,
+            })),
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::StreamNotFound) => Ok(None),
+            Err(error) => Err(api(error)),
+        }
+    }
+
+    /// Puts events in again for one durable, and waits until the broker has them. Returns the number in the stream of the last one, 0 without any.
     ///
     /// # Errors
     /// At the first that is not acknowledged.
-    pub async fn put(&self, name: &str, events: &[ReplayedEvent]) -> Result<(), BusError> {
+    pub async fn put(&self, name: &str, events: &[ReplayedEvent]) -> Result<u64, BusError> {
         let subject = self.bus.subjects.replay(name);
+        let mut last = 0;
         for chunk in events.chunks(256) {
             let mut acks = Vec::with_capacity(chunk.len());
             for event in chunk {
@@ -246,15 +285,23 @@ impl<L: Ledger + 'static> Durables<L> {
                 if let Some(seq) = event.seq {
                     headers.insert(publish::SEQ_HEADER, seq.to_string());
                 }
+                let mut payload = event.payload.to_vec();
+                let size = publish::size_of(&headers, payload.len());
+                // What is in the log can be read there when it is given out.
+                if event.seq.is_some() && self.bus.check_size(size).is_err() {
+                    headers.insert(publish::REFERENCE_HEADER, "log");
+                    payload.clear();
+                }
                 let ack = self
                     .bus
-                    .send_message(subject.clone(), headers, event.payload.to_vec())
+                    .send_message(subject.clone(), headers, payload)
                     .await?;
                 acks.push(publish::wait_for(ack));
             }
-            try_join_all(acks).await?;
+            let stored = try_join_all(acks).await?;
+            last = stored.into_iter().fold(last, u64::max);
         }
-        Ok(())
+        Ok(last)
     }
 
     /// Gives the events of a durable to `consumer` until `stop`, then waits for those in flight.
@@ -268,7 +315,29 @@ impl<L: Ledger + 'static> Durables<L> {
     }
 }
 
-/// The event that a message of the stream carries; `None` for what is none.
+impl<L> Durables<L> {
+    /// The event that a message of the stream carries, or refers to; `None` for what is none.
+    ///
+    /// # Errors
+    /// When it has to be read from the log and the database does not answer.
+    async fn event_of(
+        &self,
+        message: &jetstream::Message,
+    ) -> crate::domain::Result<Option<Delivery>> {
+        let Some(mut event) = delivery(&self.bus.subjects, message) else {
+            return Ok(None);
+        };
+        if publish::header(message, publish::REFERENCE_HEADER).is_some() {
+            let Some(found) = self.backfill.find(&event.event_id).await? else {
+                return Ok(None);
+            };
+            event.payload = found.payload;
+        }
+        Ok(Some(event))
+    }
+}
+
+/// The event of a message as far as the message itself says it.
 fn delivery(subjects: &super::Subjects, message: &jetstream::Message) -> Option<Delivery> {
     let header = |name| publish::header(message, name);
     let replayed = header(EVENT_ID_HEADER);
@@ -291,6 +360,18 @@ fn delivery(subjects: &super::Subjects, message: &jetstream::Message) -> Option<
         payload: Bytes::clone(&message.payload),
         attempt: u32::try_from(attempt).unwrap_or(1).max(1),
         is_replay: replayed.is_some(),
+    })
+}
+
+/// An entry as it is put into the stream again for one durable.
+pub fn replay_of(entry: &Entry) -> Option<ReplayedEvent> {
+    let payload = serde_json::to_vec(&catalogue::envelope(entry)).ok()?;
+    Some(ReplayedEvent {
+        event_id: entry.id.clone(),
+        kind: entry.body.kind().as_str().to_owned(),
+        owner: entry.owner.key(),
+        seq: Some(entry.seq),
+        payload: Bytes::from(payload),
     })
 }
 

@@ -17,20 +17,14 @@ use async_nats::jetstream::{
 };
 use chat_sdk::{Timestamp, plugin::LogPosition};
 use metrics::counter;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 use super::{Birth, Durables, Placed, api, wanted};
 use crate::{
-    bus::BusError,
-    domain::durables::{DurableState, Ledger, Mark},
+    bus::{BusError, streams::stream_name},
+    domain::durables::{BIRTH_TOLERANCE, CERTAINTY, DurableState, Ledger, Mark},
 };
 use chat_sdk::plugin::ConsumerSpec;
-
-/// How much earlier than the last marker an event must have happened to count as settled: longer than the relay's second sweep is behind, and than clocks
-/// differ.
-const CERTAINTY: Duration = Duration::from_secs(15 * 60);
-/// How much earlier than the durable itself an event may have happened and still be its business: clocks differ.
-const BIRTH_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// How old the first message of the stream must be, so that everything in front of it can be read from the log: nothing can come in between any more.
 const SETTLED_AGE: Duration = Duration::from_secs(10);
@@ -61,7 +55,7 @@ impl<L: Ledger + 'static> Durables<L> {
     async fn place_locked(&self, spec: &ConsumerSpec, birth: Birth) -> Result<Placed, BusError> {
         let connection = *self.bus.tail_connections.borrow();
         let declared = self.bus.declare_stream().await?;
-        let created = stream_name(declared.cached_info().created);
+        let created = stream_name(&declared);
         let stream = self.stream().await?;
         let server = self.bus.tail.server_info().server_id;
         let state = self.ledger.load(&spec.name).await.map_err(api)?;
@@ -110,6 +104,7 @@ impl<L: Ledger + 'static> Durables<L> {
         let now = Timestamp::now();
         let state = DurableState {
             name: spec.name.clone(),
+            events: event_names(spec),
             generation: 0,
             born: now,
             stream: created.to_owned(),
@@ -143,6 +138,7 @@ impl<L: Ledger + 'static> Durables<L> {
             (state.first_sequence, state.last_sequence)
         };
         let is_same_stream = state.stream == created;
+        state.events = event_names(spec);
         let newest = state.marks.last().cloned();
         let found = match &newest {
             _ if !is_same_stream => Found::Other,
@@ -457,7 +453,8 @@ fn first_moment(stream: &Stream) -> Timestamp {
     }
 }
 
-/// A stream is known by the moment at which it was made.
-fn stream_name(created: OffsetDateTime) -> String {
-    created.format(&Rfc3339).unwrap_or_default()
+/// The types of events that a durable reads, as they are remembered.
+fn event_names(spec: &ConsumerSpec) -> Option<Vec<String>> {
+    let kinds = spec.events.as_ref()?;
+    Some(kinds.iter().map(|kind| kind.as_str().to_owned()).collect())
 }

@@ -12,7 +12,7 @@ use chat_sdk::plugin::{ConsumerSpec, Pulled};
 use futures_util::{StreamExt, future::join_all};
 use serde::Deserialize;
 
-use super::{Durables, Placed, api, delivery};
+use super::{Durables, Placed, api};
 use crate::{bus::BusError, domain::durables::Ledger};
 
 /// How long an acknowledgement may take.
@@ -84,7 +84,10 @@ impl<L: Ledger + 'static> Durables<L> {
         let mut events = Vec::new();
         while let Some(message) = messages.next().await {
             let message = message.map_err(|error| api(&error))?;
-            let event = delivery(&self.bus.subjects, &message);
+            let Ok(event) = self.event_of(&message).await else {
+                // It is given out again after the time that its reader has for it.
+                continue;
+            };
             let (Some(delivery), Some(reply)) = (event, &message.reply) else {
                 let _ = message.ack().await;
                 continue;

@@ -62,6 +62,12 @@ impl TailSink for Hub {
         }
     }
 
+    fn on_reference(&self, event: &TailEvent) {
+        if let Owner::Conversation(conversation) = &event.owner {
+            self.fetch_up_to(conversation, event.seq);
+        }
+    }
+
     fn on_latest(&self, latest: &Latest) {
         let name = match latest.kind {
             EventType::MessageRead => "message:read",

@@ -1,0 +1,235 @@
+//! What the stream lost and a durable had not settled: it is put back for that durable alone, from its own position on.
+//!
+//! A refill is a part of the log, by cluster time. Each durable has its own, so that one that is far behind delays no other, and what everyone has
+//! settled is not put back at all.
+
+use chat_sdk::Timestamp;
+use futures_util::TryStreamExt;
+use mongodb::bson::{Timestamp as ClusterTime, doc};
+use serde::{Deserialize, Serialize};
+
+use super::{Store, bounded, database::Collection};
+use crate::domain::{Result, durables::BIRTH_TOLERANCE, durables::CERTAINTY};
+
+/// The most refills whose entries are counted for one report.
+const MAX_COUNTED: usize = 200;
+
+/// A part of the log that is put back for one durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refill {
+    /// The durable's name, and where the part ends.
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// The durable.
+    pub durable: String,
+    /// Everything up to here was settled: a further loss costs what comes after it.
+    pub settled: ClusterTime,
+    /// Everything up to here was put into the stream.
+    pub put: ClusterTime,
+    /// Where the part ends; what follows is in the stream for everyone.
+    pub until: ClusterTime,
+    /// The number in the stream of the last event that was put in; 0 for none.
+    pub last: i64,
+    /// The stream that `put` and `last` are about, by the moment at which it was made.
+    pub stream: String,
+}
+
+/// What is still to be put back for one durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// The durable.
+    pub durable: String,
+    /// Entries of the log that are still to be looked through, of whatever type.
+    pub entries: u64,
+    /// When the first of them was written.
+    pub since: Timestamp,
+}
+
+/// How far a durable had settled the log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SettledPosition {
+    #[serde(rename = "_id")]
+    name: String,
+    born: i64,
+    settled_until: i64,
+}
+
+impl SettledPosition {
+    /// The second up to which everything is settled.
+    pub fn seconds(&self) -> u32 {
+        seconds(self.settled_until)
+    }
+
+    /// From where on something may be missing: entries may have come in late in front of what was settled.
+    fn lacks_from(&self) -> ClusterTime {
+        let certain = self.settled_until - CERTAINTY.as_millis() as i64;
+        let born = self.born - BIRTH_TOLERANCE.as_millis() as i64;
+        ClusterTime {
+            time: seconds(certain.max(born)).saturating_sub(1),
+            increment: u32::MAX,
+        }
+    }
+}
+
+fn seconds(millis: i64) -> u32 {
+    u32::try_from(millis / 1000).unwrap_or(0)
+}
+
+impl Store {
+    fn refills(&self) -> Collection<Refill> {
+        self.database.collection("refills")
+    }
+
+    /// How far every durable had settled the log.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn settled_positions(&self) -> Result<Vec<SettledPosition>> {
+        let found = bounded(async {
+            self.database
+                .collection::<SettledPosition>("durables")
+                .find(doc! {})
+                .projection(doc! { "born": 1, "settledUntil": 1 })
+                .batch_size(2000)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// After a loss: what was put back and not settled is put back again, and each of `durables` gets what it lacks after `kept` and up to `until`.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn plan_refills(
+        &self,
+        durables: &[SettledPosition],
+        kept: ClusterTime,
+        until: ClusterTime,
+    ) -> Result<()> {
+        let again = vec![doc! { "$set": { "put": "$settled", "last": 0_i64 } }];
+        bounded(self.refills().update_many(doc! {}, again).into_future()).await?;
+        for durable in durables {
+            let from = durable.lacks_from().max(kept);
+            if from >= until {
+                continue;
+            }
+            let id = format!("{}@{}.{}", durable.name, until.time, until.increment);
+            let refill = doc! {
+                "durable": &durable.name, "settled": from, "put": from, "until": until,
+                "last": 0_i64, "stream": "",
+            };
+            bounded(
+                self.refills()
+                    .update_one(doc! { "_id": id }, doc! { "$setOnInsert": refill })
+                    .upsert(true)
+                    .into_future(),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// All that is to be put back, the oldest of each durable first.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn all_refills(&self) -> Result<Vec<Refill>> {
+        let found = bounded(async {
+            self.refills()
+                .find(doc! {})
+                .sort(doc! { "until": 1, "_id": 1 })
+                .batch_size(2000)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Stores the progress of a refill, unless it was begun again since `before` was read.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn save_refill(&self, before: &Refill, now: &Refill) -> Result<()> {
+        let unchanged = doc! { "_id": &before.id, "put": before.put, "last": before.last };
+        bounded(self.refills().replace_one(unchanged, now).into_future()).await?;
+        Ok(())
+    }
+
+    /// Removes a refill that is done, unless it was begun again.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn remove_refill(&self, done: &Refill) -> Result<()> {
+        let unchanged = doc! { "_id": &done.id, "put": done.put, "last": done.last };
+        bounded(self.refills().delete_one(unchanged).into_future()).await?;
+        Ok(())
+    }
+
+    pub(super) async fn remove_refills_of(&self, durable: &str) -> Result<()> {
+        let of_durable = doc! { "durable": durable };
+        bounded(self.refills().delete_many(of_durable).into_future()).await?;
+        Ok(())
+    }
+
+    /// What is still to be put back for each durable that lacks something, or for `durable` alone.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub(super) async fn lacking(&self, durable: Option<&str>) -> Result<Vec<Lacking>> {
+        let mut refills = self.all_refills().await?;
+        refills.retain(|refill| durable.is_none_or(|durable| refill.durable == durable));
+        let mut lacking: Vec<Lacking> = Vec::new();
+        for (index, refill) in refills.into_iter().enumerate() {
+            let entries = match refill.put < refill.until {
+                false => 0,
+                // With very many, one stands for all that it has: what counts then is that it is not 0.
+                true if index >= MAX_COUNTED => 1,
+                true => self.count_entries(refill.put, refill.until).await?,
+            };
+            let since = Timestamp::from_millis(i64::from(refill.settled.time) * 1000);
+            match lacking
+                .iter_mut()
+                .find(|known| known.durable == refill.durable)
+            {
+                Some(known) => {
+                    known.entries += entries;
+                    known.since = known.since.min(since);
+                }
+                None => lacking.push(Lacking {
+                    durable: refill.durable,
+                    entries,
+                    since,
+                }),
+            }
+        }
+        Ok(lacking)
+    }
+
+    /// The types of events that a durable reads; `None` for all.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn events_of_durable(&self, name: &str) -> Result<Option<Vec<String>>> {
+        #[derive(Deserialize)]
+        struct Events {
+            #[serde(default)]
+            events: Option<Vec<String>>,
+        }
+        let found = bounded(
+            self.database
+                .collection::<Events>("durables")
+                .find_one(doc! { "_id": name })
+                .projection(doc! { "events": 1 })
+                .into_future(),
+        )
+        .await?;
+        Ok(found.and_then(|found| found.events))
+    }
+}

@@ -1,0 +1,234 @@
+//! Puts back for each durable what the stream lost before that durable had settled it: from the log, on the subject that it alone reads.
+//!
+//! It goes on where it was after a further loss or a restart, is never far ahead of the durable, and never faster than [`PER_SECOND`], so that live events
+//! are not disturbed.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use chat_sdk::plugin::ReplayedEvent;
+use metrics::counter;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bus::durables::{self, Durables, Position},
+    domain::{DomainError, Result},
+    store::{ClusterTime, Refill, Store},
+};
+
+/// How often it is looked what is to be put back.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long one process does it before another may.
+const LEASE: Duration = Duration::from_secs(10);
+/// The lease's name.
+const LEASE_NAME: &str = "refills";
+/// The most events that are put back in a period, for all durables together.
+const PER_SECOND: usize = 2000;
+/// How many entries are read at once. The largest has 160 KiB.
+const PAGE: usize = 200;
+/// How many pages of one refill are looked through in a period.
+const MAX_PAGES: usize = 10;
+/// With how many events waiting for it a durable gets no more.
+const MAX_AHEAD: u64 = 1000;
+
+/// The numbers in the stream at which pages of a refill end, and up to where the log is put back there.
+type Ends = VecDeque<(u64, ClusterTime)>;
+
+/// What it works with.
+#[derive(Clone)]
+pub struct Refills {
+    /// Where the log is.
+    pub store: Arc<Store>,
+    /// Where the durables are.
+    pub durables: Arc<Durables<Store>>,
+    /// This process's name for the lease.
+    pub holder: String,
+}
+
+impl Refills {
+    /// Works until `end`, whenever this process holds the lease.
+    pub async fn run(self, end: CancellationToken) {
+        let mut ends: HashMap<String, Ends> = HashMap::new();
+        while end
+            .run_until_cancelled(tokio::time::sleep(PERIOD))
+            .await
+            .is_some()
+        {
+            let Ok(refills) = self.store.all_refills().await else {
+                continue;
+            };
+            if refills.is_empty() {
+                ends.clear();
+                continue;
+            }
+            let lease = self.store.take_lease(LEASE_NAME, &self.holder, LEASE);
+            if lease.await != Ok(true) {
+                ends.clear();
+                continue;
+            }
+            end.run_until_cancelled(self.step(refills, &mut ends)).await;
+        }
+        // A lease that is not given back ends by itself.
+        let _ = self.store.drop_lease(LEASE_NAME, &self.holder).await;
+    }
+
+    async fn step(&self, refills: Vec<Refill>, ends: &mut HashMap<String, Ends>) {
+        let known: HashSet<&str> = refills.iter().map(|refill| refill.id.as_str()).collect();
+        ends.retain(|id, _| known.contains(id.as_str()));
+        // In turns: each gets a page before one gets a second.
+        let mut budget = PER_SECOND;
+        let share = (PER_SECOND / refills.len()).max(PAGE);
+        for refill in refills {
+            if budget == 0 {
+                break;
+            }
+            let ends = ends.entry(refill.id.clone()).or_default();
+            match self.advance(&refill, ends, share.min(budget)).await {
+                Ok(count) => budget = budget.saturating_sub(count),
+                Err(error) => {
+                    counter!("chat_refill_failures_total").increment(1);
+                    tracing::warn!(%error, durable = %refill.durable, "a durable could not be refilled; it is tried again");
+                }
+            }
+        }
+    }
+
+    /// Takes one refill a step further. Returns how many events were put back.
+    async fn advance(&self, before: &Refill, ends: &mut Ends, most: usize) -> Result<usize> {
+        let position = self.durables.position(&before.durable).await;
+        let Some(position) = position.map_err(away)? else {
+            // It is made again by whoever serves it.
+            return Ok(0);
+        };
+        let mut now = before.clone();
+        if now.stream != position.stream {
+            now.stream.clone_from(&position.stream);
+            (now.put, now.last) = (now.settled, 0);
+            ends.clear();
+        }
+        note_settled(&mut now, ends, &position);
+        let mut count = 0;
+        if now.put < now.until && position.pending < MAX_AHEAD {
+            count = self.put_back(&mut now, ends, most).await?;
+            note_settled(&mut now, ends, &position);
+        }
+        if now.put >= now.until && now.settled >= now.until {
+            self.store.remove_refill(before).await?;
+            tracing::info!(durable = %now.durable, "a durable has everything again that the stream had lost");
+        } else if now != *before {
+            self.store.save_refill(before, &now).await?;
+        }
+        Ok(count)
+    }
+
+    async fn put_back(&self, now: &mut Refill, ends: &mut Ends, most: usize) -> Result<usize> {
+        let kinds = self.store.events_of_durable(&now.durable).await?;
+        let to = now.until.min(self.store.horizon().await?);
+        let mut count = 0;
+        for _ in 0..MAX_PAGES {
+            if count >= most {
+                break;
+            }
+            let (mut events, next) = self.read(now.put, to).await?;
+            events.retain(|event| {
+                let kinds = kinds.as_ref();
+                kinds.is_none_or(|kinds| kinds.contains(&event.kind))
+            });
+            if !events.is_empty() {
+                let last = self.durables.put(&now.durable, &events).await;
+                let last = last.map_err(away)?;
+                now.last = i64::try_from(last).unwrap_or(i64::MAX);
+                count += events.len();
+                counter!("chat_durable_backfilled_total", "durable" => now.durable.clone())
+                    .increment(events.len() as u64);
+            }
+            now.put = next.unwrap_or(to);
+            ends.push_back((now.last.unsigned_abs(), now.put));
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    async fn read(
+        &self,
+        after: ClusterTime,
+        to: ClusterTime,
+    ) -> Result<(Vec<ReplayedEvent>, Option<ClusterTime>)> {
+        let (entries, next) = self.store.read_all_logs(after, to, PAGE).await?;
+        let events = entries.iter().filter_map(durables::replay_of);
+        Ok((events.collect(), next))
+    }
+}
+
+/// Moves `settled` to the end of the last page of which the durable has settled everything.
+fn note_settled(now: &mut Refill, ends: &mut Ends, position: &Position) {
+    while let Some((last, put)) = ends.front().copied()
+        && last <= position.floor
+    {
+        now.settled = now.settled.max(put);
+        ends.pop_front();
+    }
+    // After a restart the ends of earlier pages are forgotten, but not that of the last one.
+    if ends.is_empty() && now.last.unsigned_abs() <= position.floor {
+        now.settled = now.put;
+    }
+}
+
+fn away(error: crate::bus::BusError) -> DomainError {
+    DomainError::Unavailable(error.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(time: u32) -> ClusterTime {
+        ClusterTime { time, increment: 1 }
+    }
+
+    fn refill(put: u32, last: i64) -> Refill {
+        Refill {
+            id: "a@9".to_owned(),
+            durable: "a".to_owned(),
+            settled: time(1),
+            put: time(put),
+            until: time(9),
+            last,
+            stream: String::new(),
+        }
+    }
+
+    fn at(floor: u64) -> Position {
+        Position {
+            stream: String::new(),
+            pending: 0,
+            floor,
+        }
+    }
+
+    #[test]
+    fn a_page_counts_as_settled_when_its_last_event_is() {
+        let mut now = refill(6, 30);
+        let mut ends = Ends::from([(10, time(2)), (20, time(4)), (30, time(6))]);
+        note_settled(&mut now, &mut ends, &at(19));
+        assert_eq!(now.settled, time(2));
+        note_settled(&mut now, &mut ends, &at(29));
+        assert_eq!(now.settled, time(4));
+        note_settled(&mut now, &mut ends, &at(30));
+        assert_eq!((now.settled, ends.len()), (time(6), 0));
+    }
+
+    #[test]
+    fn after_a_restart_only_the_last_page_tells() {
+        let mut now = refill(6, 30);
+        note_settled(&mut now, &mut Ends::new(), &at(29));
+        assert_eq!(now.settled, time(1));
+        note_settled(&mut now, &mut Ends::new(), &at(30));
+        assert_eq!(now.settled, time(6));
+    }
+}

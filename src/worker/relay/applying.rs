@@ -1,0 +1,116 @@
+//! The half of a sweep that brings documents to where the log is. It needs no broker, and an owner that fails stops no other.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use metrics::counter;
+
+use super::{MAX_PAGES, PAGE, Relay};
+use crate::{
+    domain::{Result, entry::Owner},
+    store::{
+        SweepEntry,
+        log::{Backend, apply},
+    },
+};
+
+/// How many owners are brought up to date at once.
+const APPLIED_AT_ONCE: usize = 8;
+/// How long one owner may take before the sweep goes on without it.
+const OWNER_PATIENCE: Duration = Duration::from_secs(5);
+/// When an owner that failed is tried again.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// How many of them at a time.
+const TRIED_AGAIN: i64 = 64;
+
+impl Relay {
+    /// Applies what the documents lack up to the horizon, whether or not anything can be published.
+    pub(super) async fn apply_alone(&self) -> Result<()> {
+        let state = self.store.relay_state().await?;
+        let horizon = self.store.horizon().await?;
+        let before = state.applied();
+        let mut applied = before;
+        for _ in 0..MAX_PAGES {
+            let entries = self.store.read_sweep(applied, horizon, PAGE).await?;
+            let Some(last) = entries.last().map(|entry| entry.ts) else {
+                break;
+            };
+            self.apply(&entries).await?;
+            applied = last;
+        }
+        if applied != before {
+            self.store.advance_applied(applied).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings the documents of every owner in `entries` to where the log is, if they are not there. Owners that fail are listed and tried again later.
+    pub(super) async fn apply(&self, entries: &[SweepEntry]) -> Result<()> {
+        let mut highest: BTreeMap<&Owner, u64> = BTreeMap::new();
+        for entry in entries {
+            let seq = highest.entry(&entry.owner).or_default();
+            *seq = (*seq).max(entry.seq);
+        }
+        let owners: Vec<Owner> = highest.keys().map(|owner| (*owner).clone()).collect();
+        let applied = self.backend.read_applied(&owners).await?;
+        let attempts: Vec<_> = owners
+            .iter()
+            .zip(applied)
+            .filter(|(owner, applied)| *applied < highest[owner])
+            .map(|(owner, _)| self.attempt(owner))
+            .collect();
+        let outcomes: Vec<(&Owner, bool)> = stream::iter(attempts)
+            .buffer_unordered(APPLIED_AT_ONCE)
+            .collect()
+            .await;
+        let failed: Vec<&Owner> = outcomes
+            .into_iter()
+            .filter_map(|(owner, is_done)| (!is_done).then_some(owner))
+            .collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        // If MongoDB is away all of them fail, and none of them is to blame.
+        self.store.ping().await?;
+        for owner in failed {
+            if self.store.set_owner_aside(owner, TRIED_AGAIN_AFTER).await? {
+                tracing::error!(
+                    %owner,
+                    "the documents of an owner cannot be brought up to date; it is set aside and tried again"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries the owners again that failed before.
+    pub(super) async fn apply_again(&self) -> Result<()> {
+        for owner in self.store.find_owners_aside(TRIED_AGAIN).await? {
+            if self.bring_up_to_date(&owner).await {
+                self.store.take_owner_back(&owner).await?;
+                tracing::info!(%owner, "the documents of an owner are up to date again");
+            } else {
+                self.store
+                    .set_owner_aside(&owner, TRIED_AGAIN_AFTER)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn attempt<'a>(&self, owner: &'a Owner) -> (&'a Owner, bool) {
+        (owner, self.bring_up_to_date(owner).await)
+    }
+
+    async fn bring_up_to_date(&self, owner: &Owner) -> bool {
+        let applied = apply::bring_up_to_date(&*self.backend, owner);
+        let applied = tokio::time::timeout(OWNER_PATIENCE, applied).await;
+        let is_done = matches!(applied, Ok(Ok(_)));
+        let name = match is_done {
+            true => "chat_relay_applied_total",
+            false => "chat_relay_apply_failures_total",
+        };
+        counter!(name).increment(1);
+        is_done
+    }
+}

@@ -1,0 +1,119 @@
+//! The half of a sweep that publishes what the stream lacks. An entry that the broker refuses for ever is set aside, and one that fails stops no other.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::{StreamExt, stream};
+use metrics::counter;
+
+use super::{Relay, unavailable};
+use crate::{
+    domain::{
+        DomainError, Result,
+        entry::{Entry, Owner},
+    },
+    store::{SweepEntry, log::Backend},
+};
+
+/// How many owners are published at once.
+const PUBLISHED_AT_ONCE: usize = 8;
+/// How many entries of one owner are in memory at once. The largest has 160 KiB.
+const READ_AT_ONCE: u64 = 64;
+
+impl Relay {
+    /// Publishes what the tail has not shown, and waits until it is stored.
+    ///
+    /// # Errors
+    /// The first passing failure, after everything else was tried.
+    pub(super) async fn publish_unseen(&self, entries: &[SweepEntry]) -> Result<()> {
+        let mut unseen: BTreeMap<&Owner, (u64, u64)> = BTreeMap::new();
+        for entry in entries {
+            if !self.seen.contains(&entry.owner, entry.seq) {
+                let range = unseen.entry(&entry.owner).or_insert((entry.seq, entry.seq));
+                range.0 = range.0.min(entry.seq);
+                range.1 = range.1.max(entry.seq);
+            }
+        }
+        let attempts: Vec<_> = unseen
+            .into_iter()
+            .map(|(owner, range)| self.publish_range(owner, range))
+            .collect();
+        let outcomes: Vec<Result<()>> = stream::iter(attempts)
+            .buffer_unordered(PUBLISHED_AT_ONCE)
+            .collect()
+            .await;
+        let failures = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        counter!("chat_relay_publish_failures_total").increment(failures as u64);
+        outcomes.into_iter().collect()
+    }
+
+    async fn publish_range(&self, owner: &Owner, (from, to): (u64, u64)) -> Result<()> {
+        let mut outcome = Ok(());
+        if !self.bus.is_connected() {
+            // Without the broker every owner fails; nothing needs to be read for that.
+            return Err(DomainError::Unavailable("NATS is away.".into()));
+        }
+        let mut first = from;
+        while first <= to {
+            let last = to.min(first + READ_AT_ONCE - 1);
+            let mut entries = self.read_unseen(owner, first, last).await?;
+            entries.retain(|entry| !self.seen.contains(owner, entry.seq));
+            counter!("chat_relay_published_total").increment(entries.len() as u64);
+            let published = self.bus.publish_each(&entries).await;
+            for (index, reason) in published.refused {
+                self.set_aside(&entries[index], &reason).await?;
+            }
+            if let Some(failure) = published.failure {
+                outcome = Err(unavailable(failure));
+            }
+            first = last + 1;
+        }
+        outcome
+    }
+
+    /// Reads entries of one owner. One that this version cannot read is set aside.
+    async fn read_unseen(&self, owner: &Owner, first: u64, last: u64) -> Result<Vec<Arc<Entry>>> {
+        let count = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+        let is_wanted = |entry: &Arc<Entry>| entry.seq <= last;
+        if let Ok(entries) = self.backend.read_log(owner, first - 1, count).await {
+            return Ok(entries.into_iter().filter(is_wanted).collect());
+        }
+        // Either MongoDB is away or one of them cannot be read.
+        self.store.ping().await?;
+        let mut readable = Vec::new();
+        for seq in first..=last {
+            match self.backend.read_log(owner, seq - 1, 1).await {
+                Ok(entries) => {
+                    readable.extend(entries.into_iter().filter(|entry| entry.seq == seq))
+                }
+                Err(error) => {
+                    self.store
+                        .ping()
+                        .await
+                        .map_err(|_| DomainError::from(error))?;
+                    let keep = self.retention;
+                    if self.store.set_unreadable_aside(owner, seq, keep).await? {
+                        counter!("chat_relay_set_aside_total").increment(1);
+                        tracing::error!(%owner, seq, "an entry of the log cannot be read; it is set aside");
+                    }
+                }
+            }
+        }
+        Ok(readable)
+    }
+
+    /// Lists an entry that the broker never takes, and puts a reference in its place: so every reader of the stream learns of it, and reads it from the log.
+    async fn set_aside(&self, entry: &Entry, reason: &str) -> Result<()> {
+        let is_new = self
+            .store
+            .set_entry_aside(entry, reason, self.retention)
+            .await?;
+        if is_new {
+            counter!("chat_relay_set_aside_total").increment(1);
+            tracing::error!(
+                event = %entry.id, owner = %entry.owner, seq = entry.seq, reason,
+                "the broker refuses an event for ever; it is set aside and delivered from the log"
+            );
+        }
+        self.bus.publish_reference(entry).await.map_err(unavailable)
+    }
+}

@@ -1,0 +1,240 @@
+//! A broker that comes back empty: every durable gets what it had not settled, first and in little time, however much history there is.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use mongodb::bson::{DateTime, Document, Timestamp, doc};
+use serde_json::{Value, json};
+
+use crate::{
+    support::{Nats, Node, Place, Receiver, Service, eventually_within},
+    webhooks::{Hook, hook},
+};
+
+/// How many entries there are that everyone has settled long ago.
+const HISTORY: usize = 20_000;
+
+fn seconds_ago(seconds: u64) -> u32 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    (now.as_secs() - seconds) as u32
+}
+
+/// Writes `count` entries of another conversation, like the last message of `like`, as if mongod had taken them in at `second`. Returns their ids.
+async fn insert_old(place: &Place, like: &str, count: usize, second: u32) -> Vec<String> {
+    let log = place.collection("log").await;
+    let sample: Document = log
+        .find_one(doc! { "conversationId": like, "type": "message.created" })
+        .await
+        .expect("the log can be read")
+        .expect("there is a message");
+    let conversation = format!("cnv_{}", ulid::Ulid::generate().to_string().to_lowercase());
+    let mut ids = Vec::new();
+    for chunk in (1..=count).collect::<Vec<_>>().chunks(5000) {
+        let entries: Vec<Document> = chunk
+            .iter()
+            .map(|seq| {
+                let mut entry = sample.clone();
+                let id = format!("evt_{}", ulid::Ulid::generate().to_string().to_lowercase());
+                entry.insert("_id", &id);
+                entry.insert("conversationId", &conversation);
+                entry.insert("seq", *seq as i64);
+                let ts = Timestamp {
+                    time: second,
+                    increment: *seq as u32,
+                };
+                entry.insert("ts", ts);
+                entry.insert("at", DateTime::from_millis(i64::from(second) * 1000));
+                let data = entry.get_document_mut("data").expect("data");
+                data.remove("clientMessageId");
+                data.remove("requestHash");
+                ids.push(id);
+                entry
+            })
+            .collect();
+        log.insert_many(entries).await.expect("is inserted");
+    }
+    ids
+}
+
+/// Says that a durable had settled everything until `second` and nothing since.
+async fn put_back_to(place: &Place, hook: &Hook, second: u32) {
+    let durables = place.collection("durables").await;
+    let changed = durables
+        .update_one(
+            doc! { "_id": format!("webhooks-{}", hook.id) },
+            doc! { "$set": {
+                "settledUntil": i64::from(second) * 1000, "born": i64::from(seconds_ago(86_400)) * 1000,
+            } },
+        )
+        .await
+        .expect("is changed");
+    assert_eq!(changed.matched_count, 1);
+}
+
+async fn wait_for(receiver: &Receiver, ids: &[String], patience: Duration) {
+    let ids: HashSet<String> = ids.iter().cloned().collect();
+    eventually_within(patience, "everything undelivered arrives", || async {
+        let got: HashSet<String> = receiver
+            .received()
+            .iter()
+            .filter(|one| one.status < 300)
+            .map(|one| one.id().to_owned())
+            .collect();
+        ids.is_subset(&got).then_some(())
+    })
+    .await;
+}
+
+async fn consumer(node: &Node, hook: &Hook) -> Value {
+    let status = node.internal().get("/api/status").await.expect(200);
+    let name = format!("webhooks-{}", hook.id);
+    let all = status["consumers"].as_array().cloned().unwrap_or_default();
+    all.into_iter()
+        .find(|one| one["name"] == name)
+        .unwrap_or_default()
+}
+
+struct Scene {
+    nats: Nats,
+    service: Service,
+    receivers: Vec<Receiver>,
+    hooks: Vec<Hook>,
+    conversation: String,
+}
+
+impl Scene {
+    async fn set(endpoints: usize) -> (Self, crate::support::User) {
+        let nats = Nats::start().await;
+        let service = Service::builder().nats(&nats).start().await;
+        let alice = service.user("alice").await;
+        let bob = service.user("bob").await;
+        let conversation = service.group(&alice, &[&bob]).await;
+        let (mut receivers, mut hooks) = (Vec::new(), Vec::new());
+        for _ in 0..endpoints {
+            let receiver = Receiver::start().await;
+            hooks.push(hook(&service, &receiver, json!({})).await);
+            receivers.push(receiver);
+        }
+        let scene = Self {
+            nats,
+            service,
+            receivers,
+            hooks,
+            conversation,
+        };
+        (scene, alice)
+    }
+
+    /// Waits until the relay has stored a marker, so that a loss is noticed.
+    async fn wait_marked(&self) {
+        let relay = self.service.place().collection("relay").await;
+        eventually_within(Duration::from_secs(30), "the relay is there", || async {
+            let state = relay.find_one(doc! {}).await.ok()??;
+            let markers = state.get_array("markers").ok()?.len();
+            let is_recent = state.get_timestamp("watermark").ok()?.time > seconds_ago(30);
+            (markers > 0 && is_recent).then_some(())
+        })
+        .await;
+    }
+
+    async fn messages_in_stream(&self) -> u64 {
+        let place = self.service.place();
+        let jetstream = place.jetstream().await;
+        let mut stream = jetstream
+            .get_stream(place.stream())
+            .await
+            .expect("is there");
+        stream.info().await.expect("answers").state.messages
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_loss_what_was_undelivered_comes_first_whatever_history_there_is() {
+    let (mut scene, alice) = Scene::set(3).await;
+    let place = std::sync::Arc::clone(scene.service.place());
+    alice.say(&scene.conversation, "first").await;
+    for receiver in &scene.receivers {
+        receiver.wait_taken("first").await;
+    }
+    insert_old(&place, &scene.conversation, HISTORY, seconds_ago(10_800)).await;
+    let hour = insert_old(&place, &scene.conversation, 50, seconds_ago(2400)).await;
+    let minutes = insert_old(&place, &scene.conversation, 20, seconds_ago(900)).await;
+    scene.wait_marked().await;
+    // One has everything, one lacks the last minutes, one the last hour.
+    scene.nats.kill();
+    put_back_to(&place, &scene.hooks[1], seconds_ago(1200)).await;
+    put_back_to(&place, &scene.hooks[2], seconds_ago(3600)).await;
+    scene.nats.lose_everything();
+    alice.say(&scene.conversation, "last").await;
+    let started = Instant::now();
+    scene.nats.restart().await;
+    let limit = Duration::from_secs(30);
+    for receiver in &scene.receivers {
+        receiver.wait_taken("last").await;
+    }
+    wait_for(&scene.receivers[1], &minutes, limit).await;
+    let both = [hour, minutes].concat();
+    wait_for(&scene.receivers[2], &both, limit).await;
+    assert!(started.elapsed() < limit, "{:?}", started.elapsed());
+    // What everyone had settled is not put back.
+    assert!(scene.messages_in_stream().await < 1000);
+    let refills = place.collection("refills").await;
+    eventually_within(limit, "the refills end", || async {
+        (refills.count_documents(doc! {}).await.ok()? == 0).then_some(())
+    })
+    .await;
+    eventually_within(limit, "no lag is left", || async {
+        let lag = consumer(&scene.service, &scene.hooks[2]).await;
+        (lag["pending"] == 0 && lag["toPutBack"] == 0 && lag["oldestAgeMs"] == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refill_goes_on_after_a_further_loss_and_its_lag_is_shown() {
+    const UNDELIVERED: usize = 5000;
+    let (mut scene, alice) = Scene::set(1).await;
+    let place = std::sync::Arc::clone(scene.service.place());
+    alice.say(&scene.conversation, "first").await;
+    scene.receivers[0].wait_taken("first").await;
+    let missed = insert_old(&place, &scene.conversation, UNDELIVERED, seconds_ago(2400)).await;
+    // Entries of one second are read together, so that they have to differ for pages.
+    scene.wait_marked().await;
+    scene.nats.kill();
+    put_back_to(&place, &scene.hooks[0], seconds_ago(3600)).await;
+    scene.nats.lose_everything();
+    scene.nats.restart().await;
+    let limit = Duration::from_secs(60);
+    eventually_within(limit, "the lag is shown", || async {
+        let lag = consumer(&scene.service, &scene.hooks[0]).await;
+        let is_old = lag["oldestAgeMs"].as_u64()? > 1_000_000;
+        (lag["pending"].as_u64()? > 0 && is_old).then_some(())
+    })
+    .await;
+    // Some of it is delivered and noted; then everything is lost once more.
+    let refills = place.collection("refills").await;
+    let begun = eventually_within(limit, "some of it is settled", || async {
+        let refill = refills.find_one(doc! {}).await.ok()??;
+        let settled = refill.get_timestamp("settled").ok()?;
+        (settled.time >= seconds_ago(2500) && settled.increment < UNDELIVERED as u32)
+            .then_some(settled)
+    })
+    .await;
+    scene.nats.kill();
+    let before = scene.receivers[0].received().len();
+    scene.nats.lose_everything();
+    scene.nats.restart().await;
+    wait_for(&scene.receivers[0], &missed, limit).await;
+    // What was settled before the second loss was not delivered again.
+    let settled: HashSet<&String> = missed.iter().take(begun.increment as usize).collect();
+    let received = scene.receivers[0].received();
+    let again = received[before..]
+        .iter()
+        .filter(|one| settled.contains(&one.id().to_owned()))
+        .count();
+    assert_eq!(again, 0, "of {}", settled.len());
+}
