@@ -13,6 +13,8 @@ const MIB: usize = 1024 * KIB;
 pub const EVENT: usize = 128 * KIB;
 /// The most bytes of the users that `@here` stands for, which are stored with a message and are not part of its event.
 pub const HERE: usize = 64 * KIB;
+/// The most bytes of the user ids in one entry of a conversation's log: more members become several entries.
+pub const MEMBERS: usize = 64 * KIB;
 /// The largest frame of a client: a command with everything that an event may carry.
 pub const CLIENT_FRAME: usize = 192 * KIB;
 /// The largest message of the stream: an event and its headers.
@@ -38,6 +40,8 @@ pub const MONGODB_MESSAGE: usize = 48_000_000;
 
 /// The headers of an event: ids and names of at most 128 characters, percent-encoded, and a trace.
 const EVENT_HEADERS: usize = 16 * KIB;
+/// A conversation as an entry about its members carries it.
+const SNAPSHOT: usize = 56 * KIB;
 /// What surrounds a command or an outcome between processes: ids, hashes, the lists that a snapshot carries beside the event.
 const COMMAND_OVERHEAD: usize = 32 * KIB;
 /// What one entry takes in the log beside its event: the stored lists of `@here` and of first members.
@@ -45,6 +49,8 @@ const ENTRY_OVERHEAD: usize = HERE + 128 * KIB;
 
 const _: () = {
     assert!(EVENT + EVENT_HEADERS < STREAM_MESSAGE);
+    // Beside the ids, an entry about members carries the conversation: its name, link, metadata and first members.
+    assert!(MEMBERS + SNAPSHOT < EVENT);
     assert!(EVENT < CLIENT_FRAME && CLIENT_FRAME < NATS_PAYLOAD);
     assert!(STREAM_MESSAGE < NATS_GROUP);
     assert!(EVENT + HERE + COMMAND_OVERHEAD < NATS_GROUP);
@@ -59,8 +65,9 @@ const _: () = {
 };
 
 /// A row of the table: the name under which docs/OPERATIONS.md lists a bound, and its bytes.
-pub const TABLE: [(&str, usize); 13] = [
+pub const TABLE: [(&str, usize); 14] = [
     ("event", EVENT),
+    ("members of an entry", MEMBERS),
     ("users of `@here`", HERE),
     ("stream message", STREAM_MESSAGE),
     ("client frame", CLIENT_FRAME),

@@ -4,6 +4,7 @@
 //! hurt a server start their own.
 
 mod api;
+mod bounds;
 mod complete;
 mod docs;
 mod examples;

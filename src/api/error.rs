@@ -43,7 +43,7 @@ pub enum Code {
     ValidationError,
     /// The request took too long to arrive.
     RequestTimeout,
-    /// The body is too large.
+    /// The body is too large, or the event that it would make.
     PayloadTooLarge,
     /// The body is no JSON.
     UnsupportedMediaType,
@@ -284,6 +284,7 @@ impl From<DomainError> for ApiError {
             DomainError::NotFound(_) => Self::new(Code::NotFound, message),
             DomainError::Forbidden(_) => Self::new(Code::Forbidden, message),
             DomainError::Conflict(_) => Self::new(Code::Conflict, message),
+            DomainError::TooLarge { .. } => Self::new(Code::PayloadTooLarge, message),
             DomainError::Unavailable(_) => Self::new(Code::Unavailable, message),
             DomainError::Internal(text) => Self::internal(text),
             DomainError::Validation(faults) => {
@@ -354,6 +355,8 @@ mod tests {
             of(DomainError::Conflict("no".into())),
             (409, Code::Conflict)
         );
+        let too_large = DomainError::TooLarge { size: 2, limit: 1 };
+        assert_eq!(of(too_large), (413, Code::PayloadTooLarge));
         assert_eq!(
             of(DomainError::store_unavailable()),
             (503, Code::Unavailable)

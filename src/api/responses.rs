@@ -52,6 +52,9 @@ const CONFLICTING: [&str; 15] = [
     "syncUser",
 ];
 
+/// Operations without a body that can make an event that is too large.
+const ENLARGING: [&str; 1] = ["restoreMessage"];
+
 /// Operations on the caller, who may have been deleted.
 const OF_THE_CALLER: [&str; 2] = ["getMe", "changeMe"];
 
@@ -102,7 +105,7 @@ const REFUSALS: [(&str, &str, &str, Code, &str); 11] = [
     (
         "413",
         "PayloadTooLarge",
-        "The body is too large.",
+        "The body is too large, or the event that the change would make.",
         Code::PayloadTooLarge,
         "The body is too large; send less at once.",
     ),
@@ -168,7 +171,8 @@ fn add_refusals(path: &str, operation: &mut Value, conflicting: &[&str]) {
         "409" => [&CONFLICTING[..], crate::plugins::CONFLICTING, conflicting]
             .iter()
             .any(|ids| ids.contains(&id)),
-        "408" | "413" | "415" => has_body,
+        "413" => has_body || ENLARGING.contains(&id),
+        "408" | "415" => has_body,
         "503" => is_guarded || (path.contains("health") && !path.ends_with("live")),
         _ => true,
     };

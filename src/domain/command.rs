@@ -23,7 +23,7 @@ use super::{
     messages,
     participants::{self, Room},
     patch::Patch,
-    pins, reactions,
+    pins, reactions, size,
     state::{State, Target, TargetState},
     users,
 };
@@ -370,21 +370,30 @@ pub trait Announce: Send + Sync {
 /// `target` is what [`Request::target`] asked for. `at` is the moment the entry would carry.
 ///
 /// # Errors
-/// The refusal. A caller who may not know of the thing gets [`DomainError::NotFound`].
+/// The refusal. A caller who may not know of the thing gets [`DomainError::NotFound`]; an event that would be too large, [`DomainError::TooLarge`].
 pub fn decide(
     state: &State,
     request: &Request,
     target: Option<&TargetState>,
     at: Timestamp,
 ) -> Result<Decision> {
-    let decision = check(state, request, target, at)?;
-    let Some(seq) = hidden_from_later_members(state, target) else {
-        return Ok(decision);
+    let Decision::Append(mut body) = check(state, request, target, at)? else {
+        return Ok(Decision::Nothing);
     };
-    Ok(match decision {
-        Decision::Append(body) => Decision::Append(body.with_message_seq(seq)),
-        Decision::Nothing => Decision::Nothing,
-    })
+    if let Some(seq) = hidden_from_later_members(state, target) {
+        body = body.with_message_seq(seq);
+    }
+    let entry = Entry {
+        id: request.event_id.clone(),
+        owner: request.owner.clone(),
+        seq: state.seq() + 1,
+        actor: request.actor.clone(),
+        at,
+        body,
+        trace: None,
+    };
+    size::check(&entry)?;
+    Ok(Decision::Append(entry.body))
 }
 
 /// The number of the message that a command is about, where those who became members later do not see it.

@@ -1,6 +1,6 @@
 //! Conversations: making, finding, changing, deleting.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use chat_sdk::{
     Conversation, ConversationId, ConversationType, Metadata, Role, Timestamp, UserId, text::Shape,
@@ -16,7 +16,7 @@ use super::{
     hashed,
     messages::check_metadata,
     page::{Page, PageRequest},
-    participants::{self, USERS_PER_ENTRY},
+    participants,
     patch::Patch,
     state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
     unread, users,
@@ -106,26 +106,23 @@ pub async fn create(
     )
     .await?;
     additions::check_own_room(ctx, actor).await?;
-    let mut members: BTreeMap<UserId, Role> = new
-        .participant_ids
-        .into_iter()
-        .map(|id| (id, Role::Member))
-        .collect();
-    members.remove(actor);
-    let mut members: Vec<NewMember> = members
-        .into_iter()
-        .map(|(user_id, role)| NewMember { user_id, role })
-        .collect();
-    let later = members.split_off(members.len().min(USERS_PER_ENTRY - 1));
-    members.push(NewMember {
-        user_id: actor.clone(),
-        role: Role::Owner,
+    let others: BTreeSet<UserId> = others.into_iter().cloned().collect();
+    let mut ids = vec![actor.clone()];
+    ids.extend(others);
+    let later = ids.split_off(participants::fit_into_entry(&ids));
+    ids.rotate_left(1);
+    let members = ids.into_iter().map(|user_id| NewMember {
+        role: match user_id == *actor {
+            true => Role::Owner,
+            false => Role::Member,
+        },
+        user_id,
     });
     let id = ConversationId::generate();
+    let members = members.collect();
     append_creation(ctx, &id, actor, new.kind, new.settings, members).await?;
     if !later.is_empty() {
-        let ids: Vec<UserId> = later.into_iter().map(|member| member.user_id).collect();
-        participants::append_additions(ctx, Some(actor), &id, &ids, Role::Member).await?;
+        participants::append_additions(ctx, Some(actor), &id, &later, Role::Member).await?;
     }
     Ok(Made {
         conversation: get(ctx, actor, &id).await?,

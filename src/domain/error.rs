@@ -35,6 +35,13 @@ pub enum DomainError {
     Conflict(Cow<'static, str>),
     /// The input is wrong; every fault that was found.
     Validation(Vec<FieldError>),
+    /// The event that the change would make is larger than an event may be. Nothing was stored.
+    TooLarge {
+        /// How many bytes it would have.
+        size: usize,
+        /// The most that it may have.
+        limit: usize,
+    },
     /// A store could not be asked, or did not answer in time. What was asked for may or may not have happened; repeating it under the same id is
     /// safe.
     Unavailable(Cow<'static, str>),
@@ -73,6 +80,7 @@ impl DomainError {
             Self::Forbidden(_) => "FORBIDDEN",
             Self::Conflict(_) => "CONFLICT",
             Self::Validation(_) => "VALIDATION_ERROR",
+            Self::TooLarge { .. } => "PAYLOAD_TOO_LARGE",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::Internal(_) => "INTERNAL_ERROR",
         }
@@ -125,6 +133,11 @@ impl fmt::Display for DomainError {
             | Self::Conflict(text)
             | Self::Unavailable(text)
             | Self::Internal(text) => f.write_str(text),
+            Self::TooLarge { size, limit } => write!(
+                f,
+                "The event of this request would have {size} bytes, and {limit} is the limit; \
+                 shorten its text, attachments, mentions or metadata."
+            ),
             Self::Validation(faults) => {
                 for (index, fault) in faults.iter().enumerate() {
                     let separator = if index == 0 { "" } else { "; " };

@@ -38,6 +38,7 @@ pub mod presence;
 pub mod reactions;
 pub mod receipts;
 pub mod scheduled;
+pub mod size;
 pub mod state;
 pub mod unread;
 pub mod users;

@@ -14,11 +14,19 @@ use super::{
     error::{DomainError, Faults, Result},
     page::{Page, PageRequest},
     patch::Patch,
+    size,
     state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
 };
+use crate::bounds;
 
 /// How many users one entry may name; longer lists become several entries.
-pub const USERS_PER_ENTRY: usize = 200;
+const USERS_PER_ENTRY: usize = 200;
+
+/// How many of `user_ids`, from the first on, fit into one entry.
+pub(super) fn fit_into_entry(user_ids: &[UserId]) -> usize {
+    let most = user_ids.len().min(USERS_PER_ENTRY);
+    size::fitting(&user_ids[..most], bounds::MEMBERS)
+}
 
 /// The members of a conversation, by user id.
 ///
@@ -37,7 +45,7 @@ pub async fn list(
     ctx.store.find_participant_page(conversation, request).await
 }
 
-/// Adds `user_ids`, with entries of at most [`USERS_PER_ENTRY`]; who is a member stays as they are. Answers who is a member now, of those asked for.
+/// Adds `user_ids`, with entries of at most 200 users; who is a member stays as they are. Answers who is a member now, of those asked for.
 ///
 /// # Errors
 /// [`DomainError::Validation`] naming unknown users, [`DomainError::Forbidden`] for a plain member or a direct conversation.
@@ -81,7 +89,7 @@ pub async fn add(
     ctx.store.find_participants(conversation, &unique).await
 }
 
-/// Appends that `user_ids` become members, with entries of at most [`USERS_PER_ENTRY`].
+/// Appends that `user_ids` become members, with entries of at most 200 users.
 pub(super) async fn append_additions(
     ctx: &Context,
     actor: Option<&UserId>,
@@ -89,9 +97,12 @@ pub(super) async fn append_additions(
     user_ids: &[UserId],
     role: Role,
 ) -> Result<()> {
-    let mut following = user_ids.len();
-    for chunk in user_ids.chunks(USERS_PER_ENTRY) {
-        following -= chunk.len();
+    let mut rest = user_ids;
+    while !rest.is_empty() {
+        // At least one, so that this ends; an id alone always fits.
+        let (chunk, others) = rest.split_at(fit_into_entry(rest).max(1));
+        rest = others;
+        let following = rest.len();
         let command = Command::AddParticipants {
             user_ids: chunk.to_vec(),
             following: u32::try_from(following).unwrap_or(u32::MAX),

@@ -155,6 +155,13 @@ impl Store {
     }
 }
 
+/// How many bytes `entry` takes in the log.
+#[cfg(test)]
+pub(crate) fn stored_len(entry: &crate::domain::entry::Entry) -> usize {
+    let document = documents::log_document(entry).expect("an entry can be encoded");
+    document.as_bytes().len()
+}
+
 impl From<Unavailable> for DomainError {
     fn from(_: Unavailable) -> Self {
         DomainError::store_unavailable()

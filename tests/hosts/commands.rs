@@ -6,7 +6,10 @@ use async_nats::{HeaderMap, Message};
 use serde_json::{Value, json};
 
 use super::{Host, service_on};
-use crate::support::{Nats, Service, eventually};
+use crate::support::{
+    Nats, Service, eventually,
+    large::{hostile, size_in},
+};
 
 /// What a command was answered.
 struct Answered {
@@ -462,4 +465,23 @@ async fn commands_are_held_to_the_same_rules_of_who_may_what() {
         (changed.status, &changed.json["retentionSeconds"]),
         (200, &json!(60))
     );
+}
+
+#[tokio::test]
+async fn a_command_whose_event_would_be_too_large_is_refused_and_stores_nothing() {
+    let (_nats, service, shop) = scene().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let id = service.group(&alice, &[&bob]).await;
+    let before = service.place().log(&id).await;
+    let mut body = hostile();
+    body["conversationId"] = json!(id);
+    for acting in [Some("alice"), None] {
+        let answer = shop
+            .command("messages.send", acting, &body.to_string())
+            .await;
+        assert_eq!(answer.status, 413, "{}", answer.json);
+        assert_eq!(answer.json["code"], "PAYLOAD_TOO_LARGE");
+        size_in(&answer.json["message"]);
+    }
+    assert_eq!(service.place().log(&id).await, before);
 }

@@ -6,6 +6,7 @@ mod catalogue;
 mod check;
 mod client;
 mod front;
+pub mod large;
 mod line;
 mod node;
 mod place;

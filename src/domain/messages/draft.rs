@@ -13,6 +13,7 @@ use crate::domain::{
     conversations::check_url,
     entry::MessageCreated,
     error::{Faults, Result},
+    size,
 };
 
 /// The most attachments of a message.
@@ -29,8 +30,6 @@ pub const MAX_MENTIONS: usize = 100;
 pub const MAX_CLIENT_MESSAGE_ID: usize = 128;
 /// The most characters of an attachment's name or media type.
 const MAX_ATTACHMENT_TEXT: usize = 255;
-/// The most bytes of an encoded event (128 KiB) less what its envelope may take: what a message's own parts may add up to.
-const MAX_ENCODED_BYTES: usize = 120 * 1024;
 
 /// A message to send, as REST, sockets and hosts give it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -154,26 +153,8 @@ pub(in crate::domain) fn check_draft(
     }
     check_metadata(draft.metadata.as_ref(), &mut faults);
     check_client_message_id(draft.client_message_id.as_deref(), &mut faults);
-    let attachment_bytes: usize = draft.attachments.iter().map(attachment_len).sum();
-    faults.when(
-        // JSON escapes can make a text up to six times longer; the event must still fit.
-        json_len(&draft.content) + attachment_bytes > MAX_ENCODED_BYTES,
-        "content",
-        "makes the message larger than 120 KiB together with its attachments",
-    );
-    faults.into_result()
-}
-
-fn attachment_len(attachment: &Attachment) -> usize {
-    serde_json::to_string(attachment).map_or(usize::MAX, |text| text.len())
-}
-
-/// How long `text` is inside JSON; long texts only, because short ones cannot reach the limit.
-fn json_len(text: &str) -> usize {
-    if text.len() * 6 < MAX_ENCODED_BYTES {
-        return text.len();
-    }
-    serde_json::to_string(text).map_or(usize::MAX, |text| text.len())
+    faults.into_result()?;
+    size::check_draft(actor, draft)
 }
 
 /// Whether a text has nothing to read: only custom messages and those with attachments may have such a one.

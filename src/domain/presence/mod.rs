@@ -26,7 +26,9 @@ use super::{
     Context,
     error::{DomainError, Faults, Result},
     page::{Page, PageRequest},
+    size,
 };
+use crate::bounds;
 
 pub use board::Board;
 pub use note::{Change, Entry, Note, Word};
@@ -239,7 +241,7 @@ pub async fn list_members(
 /// The most members who are looked at for a mention of those who are there.
 const MAX_HERE: u32 = 1000;
 
-/// The members of a conversation who do not look offline now, of its first 1,000 by user id.
+/// The members of a conversation who do not look offline now, of its first 1,000 by user id; as many as fit into [`bounds::HERE`].
 ///
 /// # Errors
 /// [`DomainError::Unavailable`].
@@ -253,7 +255,9 @@ pub(super) async fn members_here(
     };
     let members = ctx.store.find_member_page(conversation, &request).await?;
     let is_here = |user: &UserId| !ctx.presence.shown(user, Eye::Other).is_offline();
-    Ok(members.items.into_iter().filter(is_here).collect())
+    let mut here: Vec<UserId> = members.items.into_iter().filter(is_here).collect();
+    here.truncate(size::fitting(&here, bounds::HERE));
+    Ok(here)
 }
 
 #[cfg(test)]

@@ -38,11 +38,11 @@ pub async fn load<B: Backend>(backend: &B, owner: &Owner) -> Result<Loaded, Unav
     // The highest number that a record is at which was read after the log. A state rests on all entries up to there, or it would be none of the log's.
     let mut ahead = 0;
     loop {
-        let entries = backend.read_log(owner, state.seq(), PAGE).await?;
-        let is_last = entries.len() < PAGE;
-        ahead = ahead.max(bring_members(backend, &mut state, &entries).await?);
+        let page = backend.read_log(owner, state.seq(), PAGE).await?;
+        let is_last = !page.has_more;
+        ahead = ahead.max(bring_members(backend, &mut state, &page.entries).await?);
         let mut hole = false;
-        for entry in entries {
+        for entry in page.entries {
             if entry.seq != state.seq() + 1 {
                 hole = true;
                 break;

@@ -133,6 +133,15 @@ impl Run {
     }
 }
 
+/// Entries of one log that follow one another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogPage {
+    /// The entries, ascending.
+    pub entries: Vec<Arc<Entry>>,
+    /// Whether the page is full: there may be more after its last entry.
+    pub has_more: bool,
+}
+
 /// The primitives. Every read sees only what a majority has committed; every write answers after a majority has it.
 pub trait Backend: Send + Sync + 'static {
     /// Inserts entries. `ordered` stops at the first conflict.
@@ -161,13 +170,13 @@ pub trait Backend: Send + Sync + 'static {
         owners: &[Owner],
     ) -> impl Future<Output = Result<Vec<u64>, Unavailable>> + Send;
 
-    /// Entries of an owner after number `after`, ascending, at most `limit`.
+    /// Entries of an owner after number `after`, at most `limit`, and about [`crate::bounds::LOG_BATCH`] bytes of them. A page with more to come has at least one.
     fn read_log(
         &self,
         owner: &Owner,
         after: u64,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<Arc<Entry>>, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<LogPage, Unavailable>> + Send;
 
     /// The entry of an id.
     fn find_by_id(

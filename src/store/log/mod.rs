@@ -19,6 +19,7 @@ pub mod apply;
 pub mod backend;
 pub mod mongo;
 mod owners;
+mod statement;
 pub mod writer;
 
 #[cfg(test)]

@@ -18,20 +18,23 @@ use mongodb::{
 use serde::Deserialize;
 
 use super::{
-    backend::{Backend, Conflict, InsertOutcome, Run, Unavailable},
+    backend::{Backend, Conflict, InsertOutcome, LogPage, Run, Unavailable},
     owners::{collection_of, id_of, owner_updates, stored},
+    statement::{MAX_UPDATES, Statement},
 };
 use crate::{
+    bounds,
     domain::{
         DomainError,
         entry::{Entry, Owner},
+        size,
         state::{ConversationState, Member, MessageState, State, Target, TargetState, UserState},
     },
     store::{
         Database, Store,
         blocks::block_update,
         bounded,
-        documents::{LogDocument, ParticipantDocument, log_document, number},
+        documents::{ParticipantDocument, log_document, number},
         facets::facet_update,
         messages::read_by_id,
         reactions::reaction_update,
@@ -43,8 +46,6 @@ use crate::{
 pub const INSERT_MAX_TIME: Duration = Duration::from_millis(1000);
 /// How long the answer to an insert is waited for before its outcome counts as unknown.
 const INSERT_ANSWER_TIME: Duration = Duration::from_millis(3000);
-/// The most updates of one command: a large change is written in pieces, between which mongod gets to the others'.
-const MAX_UPDATES: usize = 500;
 /// How many members are read at once. Conversations have fewer unless a deployment allows more.
 const MEMBER_PAGE: i64 = 20_000;
 /// How many documents are looked for by one command.
@@ -103,10 +104,15 @@ impl MongoBackend {
     ) -> Result<(), Unavailable> {
         loop {
             let mut piece = RawArrayBuf::new();
-            let mut count = 0;
-            for update in updates.by_ref().take(MAX_UPDATES) {
+            let (mut count, mut bytes) = (0, 0);
+            while count < MAX_UPDATES
+                && bytes < bounds::LOG_BATCH
+                && let Some(update) = updates.next()
+            {
                 let update = update.and_then(|update| RawDocumentBuf::try_from(&update));
-                piece.push(update.map_err(|_| Unavailable)?);
+                let update = update.map_err(|_| Unavailable)?;
+                bytes += update.as_bytes().len();
+                piece.push(update);
                 count += 1;
             }
             if count == 0 {
@@ -238,9 +244,13 @@ impl MongoBackend {
             let of_collection: Vec<usize> = (0..runs.len())
                 .filter(|index| collection_of(&runs[*index].owner) == collection)
                 .collect();
-            for indexes in of_collection.chunks(MAX_UPDATES) {
-                let of_chunk: Vec<&Run> = indexes.iter().map(|index| &runs[*index]).collect();
-                let updates = owner_updates(&of_chunk).map_err(|_| Unavailable)?;
+            let of_collection: Vec<(usize, &Run)> = of_collection
+                .into_iter()
+                .map(|index| (index, &runs[index]))
+                .collect();
+            let updates = owner_updates(&of_collection).map_err(|_| Unavailable)?;
+            for Statement { updates, about } in Statement::cut(updates) {
+                let indexes: Vec<usize> = about.into_iter().flatten().collect();
                 let reply = self.update(collection, updates).await?;
                 let are_all_matched =
                     reply.n_modified as usize + reply.upserted.len() == indexes.len();
@@ -248,8 +258,8 @@ impl MongoBackend {
                     None
                 } else {
                     // The reply does not tell which of them did not match.
-                    let owners: Vec<Owner> = of_chunk.iter().map(|run| run.owner.clone()).collect();
-                    Some(self.read_applied(&owners).await?)
+                    let owners = indexes.iter().map(|index| runs[*index].owner.clone());
+                    Some(self.read_applied(&owners.collect::<Vec<_>>()).await?)
                 };
                 for (position, index) in indexes.iter().enumerate() {
                     matched[*index] = applied
@@ -512,22 +522,34 @@ impl Backend for MongoBackend {
         owner: &Owner,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<Arc<Entry>>, Unavailable> {
-        let documents: Vec<LogDocument> = bounded(async {
-            self.store
+    ) -> Result<LogPage, Unavailable> {
+        let filter = doc! { "conversationId": owner.key(), "seq": { "$gt": number(after) } };
+        let read = async {
+            let mut documents = self
+                .store
                 .log
-                .find(doc! { "conversationId": owner.key(), "seq": { "$gt": number(after) } })
+                .find(filter)
                 .sort(doc! { "conversationId": 1, "seq": 1 })
-                .limit(limit as i64)
-                .await?
-                .try_collect()
-                .await
+                .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+                .await?;
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            while bytes < bounds::LOG_BATCH
+                && let Some(document) = documents.try_next().await?
+            {
+                let entry = document.shared_entry();
+                bytes += entry.as_deref().map_or(0, size::stored_at_most);
+                entries.push(entry);
+            }
+            Ok((entries, bytes))
+        };
+        let (entries, bytes) = bounded(read).await?;
+        Ok(LogPage {
+            has_more: entries.len() >= limit || bytes >= bounds::LOG_BATCH,
+            entries: entries
+                .into_iter()
+                .map(|entry| entry.map_err(|_| Unavailable))
+                .collect::<Result<_, _>>()?,
         })
-        .await?;
-        documents
-            .iter()
-            .map(|document| document.shared_entry().map_err(|_| Unavailable))
-            .collect()
     }
 
     async fn find_by_id(&self, id: &EventId) -> Result<Option<Arc<Entry>>, Unavailable> {

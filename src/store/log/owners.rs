@@ -35,26 +35,34 @@ pub(super) fn stored(value: &impl Serialize) -> bson::error::Result<Document> {
     bson::serialize_to_raw_document_buf(value)?.try_into()
 }
 
-/// The statements that write the documents of `runs`, which are of one collection and each of another owner.
+/// The updates that write the documents of `runs`, which are of one collection and each of another owner; each with the indexes of the runs that it writes.
 ///
 /// # Errors
 /// For what cannot be encoded.
-pub(super) fn owner_updates(runs: &[&Run]) -> bson::error::Result<RawArrayBuf> {
-    let mut statements = RawArrayBuf::new();
+pub(super) fn owner_updates(
+    runs: &[(usize, &Run)],
+) -> bson::error::Result<Vec<(RawDocumentBuf, Vec<usize>)>> {
+    let mut updates = Vec::new();
     let mut moved = Vec::with_capacity(runs.len());
-    for run in runs {
+    let mut moved_indexes = Vec::with_capacity(runs.len());
+    for (index, run) in runs {
         match activity(run) {
-            Some(set) => moved.push((*run, set)),
-            None => statements.push(RawDocumentBuf::try_from(&whole_update(run)?)?),
+            Some(set) => {
+                moved.push((*run, set));
+                moved_indexes.push(*index);
+            }
+            None => updates.push((RawDocumentBuf::try_from(&whole_update(run)?)?, vec![*index])),
         }
     }
-    for together in moved.chunks(MAX_TOGETHER) {
-        statements.push(match together {
+    let indexes = moved_indexes.chunks(MAX_TOGETHER);
+    for (together, indexes) in moved.chunks(MAX_TOGETHER).zip(indexes) {
+        let update = match together {
             [(run, set)] => activity_update(run, set),
             several => activity_updates(several),
-        });
+        };
+        updates.push((update, indexes.to_vec()));
     }
-    Ok(statements)
+    Ok(updates)
 }
 
 /// The common case: only that something happened, and the fields that say so.

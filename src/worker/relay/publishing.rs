@@ -55,7 +55,7 @@ impl Relay {
         let mut first = from;
         while first <= to {
             let last = to.min(first + READ_AT_ONCE - 1);
-            let mut entries = self.read_unseen(owner, first, last).await?;
+            let (mut entries, last) = self.read_unseen(owner, first, last).await?;
             entries.retain(|entry| !self.seen.contains(owner, entry.seq));
             counter!("chat_relay_published_total").increment(entries.len() as u64);
             let published = self.bus.publish_each(&entries).await;
@@ -70,20 +70,30 @@ impl Relay {
         outcome
     }
 
-    /// Reads entries of one owner. One that this version cannot read is set aside.
-    async fn read_unseen(&self, owner: &Owner, first: u64, last: u64) -> Result<Vec<Arc<Entry>>> {
+    /// Reads entries of one owner, and returns them with the number up to which they are complete: a page is bounded in bytes. One that this version cannot
+    /// read is set aside.
+    async fn read_unseen(
+        &self,
+        owner: &Owner,
+        first: u64,
+        last: u64,
+    ) -> Result<(Vec<Arc<Entry>>, u64)> {
         let count = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
         let is_wanted = |entry: &Arc<Entry>| entry.seq <= last;
-        if let Ok(entries) = self.backend.read_log(owner, first - 1, count).await {
-            return Ok(entries.into_iter().filter(is_wanted).collect());
+        if let Ok(page) = self.backend.read_log(owner, first - 1, count).await {
+            let read_to = page.entries.last().map(|entry| entry.seq);
+            let read_to = read_to.filter(|seq| page.has_more && *seq < last);
+            let entries = page.entries.into_iter().filter(is_wanted).collect();
+            return Ok((entries, read_to.unwrap_or(last)));
         }
         // Either MongoDB is away or one of them cannot be read.
         self.store.ping().await?;
         let mut readable = Vec::new();
         for seq in first..=last {
             match self.backend.read_log(owner, seq - 1, 1).await {
-                Ok(entries) => {
-                    readable.extend(entries.into_iter().filter(|entry| entry.seq == seq))
+                Ok(page) => {
+                    let entries = page.entries.into_iter();
+                    readable.extend(entries.filter(|entry| entry.seq == seq));
                 }
                 Err(error) => {
                     self.store
@@ -98,7 +108,7 @@ impl Relay {
                 }
             }
         }
-        Ok(readable)
+        Ok((readable, last))
     }
 
     /// Lists an entry that the broker never takes, and puts a reference in its place: so every reader of the stream learns of it, and reads it from the log.

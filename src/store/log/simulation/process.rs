@@ -26,7 +26,7 @@ use crate::{
         entry::{Entry, Owner},
         state::{Member, State, Target, TargetState},
     },
-    store::log::backend::{Backend, InsertOutcome, Run, Unavailable},
+    store::log::backend::{Backend, InsertOutcome, LogPage, Run, Unavailable},
 };
 
 /// How long a client waits for an answer, in milliseconds.
@@ -205,9 +205,15 @@ impl Backend for Process {
         owner: &Owner,
         after: u64,
         limit: usize,
-    ) -> Result<Vec<Arc<Entry>>, Unavailable> {
-        self.read(|tables| tables.entries(owner, after).take(limit).cloned().collect())
-            .await
+    ) -> Result<LogPage, Unavailable> {
+        self.read(|tables| {
+            let entries: Vec<_> = tables.entries(owner, after).take(limit).cloned().collect();
+            LogPage {
+                has_more: entries.len() >= limit,
+                entries,
+            }
+        })
+        .await
     }
 
     async fn find_by_id(&self, id: &EventId) -> Result<Option<Arc<Entry>>, Unavailable> {

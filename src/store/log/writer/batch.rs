@@ -13,16 +13,36 @@ use super::{
     slot::{Job, Known, Pending, Waiter},
 };
 use crate::{
+    bounds,
     domain::{
         DomainError,
         command::{Decision, Outcome, decide},
         entry::Entry,
         fold::fold,
+        size,
         state::TargetState,
     },
     failpoint,
     store::log::backend::Backend,
 };
+
+/// What goes together into one insert.
+#[derive(Default)]
+struct Batch {
+    pending: Vec<Pending>,
+    /// Jobs whose answer would rest on entries of this batch.
+    deferred: Vec<Job>,
+    /// Whether an owner has two entries in it.
+    is_ordered: bool,
+    /// An upper bound of what the entries take in the log. MongoDB takes one statement of 16 MiB.
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.pending.len() >= MAX_BATCH || self.bytes >= bounds::LOG_BATCH
+    }
+}
 
 impl<B: Backend> Actor<B> {
     pub(super) fn build_batch(&mut self) {
@@ -34,32 +54,36 @@ impl<B: Backend> Actor<B> {
         if !is_worth_it && self.has_to_gather() {
             return;
         }
-        let mut batch: Vec<Pending> = Vec::new();
-        let mut deferred = Vec::new();
-        let mut is_ordered = false;
-        while batch.len() < MAX_BATCH {
+        let mut batch = Batch::default();
+        while !batch.is_full() {
             let Some(job) = self.ready.pop_front() else {
                 break;
             };
-            self.check(job, &mut batch, &mut deferred, &mut is_ordered);
+            self.check(job, &mut batch);
         }
+        let Batch {
+            pending,
+            deferred,
+            is_ordered,
+            ..
+        } = batch;
         // Answers that would rest on entries of the batch itself wait for its outcome.
         for job in deferred.into_iter().rev() {
             self.ready.push_front(job);
         }
-        if batch.is_empty() {
+        if pending.is_empty() {
             return;
         }
         self.is_inserting = true;
         self.last_insert = Instant::now();
-        self.last_batch = batch.len();
-        histogram!("chat_log_batch_entries").record(batch.len() as f64);
-        let entries: Vec<Arc<Entry>> = batch.iter().map(|p| Arc::clone(&p.entry)).collect();
+        self.last_batch = pending.len();
+        histogram!("chat_log_batch_entries").record(pending.len() as f64);
+        let entries: Vec<Arc<Entry>> = pending.iter().map(|p| Arc::clone(&p.entry)).collect();
         let backend = Arc::clone(&self.backend);
         self.spawn(async move {
             failpoint::hit("append.before_insert");
             let outcome = backend.insert(&entries, is_ordered).await;
-            Event::Inserted(batch, outcome)
+            Event::Inserted(pending, outcome)
         });
     }
 
@@ -80,13 +104,7 @@ impl<B: Backend> Actor<B> {
         is_early
     }
 
-    fn check(
-        &mut self,
-        mut job: Job,
-        batch: &mut Vec<Pending>,
-        deferred: &mut Vec<Job>,
-        is_ordered: &mut bool,
-    ) {
+    fn check(&mut self, mut job: Job, batch: &mut Batch) {
         if job.reply.is_closed() {
             // The caller has given up; nobody would learn of it.
             return;
@@ -109,7 +127,7 @@ impl<B: Backend> Actor<B> {
                     if after <= applied {
                         self.to_read.push((job, target));
                     } else if slot.in_batch {
-                        deferred.push(job);
+                        batch.deferred.push(job);
                     } else {
                         slot.waiters
                             .push((after.min(seq), Waiter::ReadTarget(Box::new(job))));
@@ -138,15 +156,16 @@ impl<B: Backend> Actor<B> {
                 });
                 let effects = fold(state, &entry);
                 slot.touch(&entry, &effects);
-                *is_ordered |= slot.in_batch;
+                batch.is_ordered |= slot.in_batch;
                 slot.in_batch = true;
-                batch.push(Pending {
+                batch.bytes += size::stored_at_most(&entry);
+                batch.pending.push(Pending {
                     job,
                     entry,
                     effects,
                 });
             }
-            _ if slot.in_batch => deferred.push(job),
+            _ if slot.in_batch => batch.deferred.push(job),
             decision => {
                 let seq = state.seq();
                 match job.seen {

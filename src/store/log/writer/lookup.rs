@@ -104,7 +104,7 @@ impl<B: Backend> Actor<B> {
                 backend.read_log(&job.request.owner, seq, TAIL),
             );
             let found = tail.and_then(|tail| {
-                job.seen = Some(tail.last().map_or(seq, |entry| entry.seq));
+                job.seen = Some(tail.entries.last().map_or(seq, |entry| entry.seq));
                 found
             });
             Event::LookedUp(job, Lookup::Refused, found)

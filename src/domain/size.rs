@@ -1,0 +1,560 @@
+//! How many bytes an entry takes: as an event, and in the log.
+//!
+//! Each part of a command has a limit of its own, and JSON can make a text six times longer: together they could exceed [`bounds::EVENT`]. Encoding every
+//! event to measure it would double the cost of a send, so the lengths of the parts give an upper bound first. Only an event whose bound exceeds the limit
+//! is encoded.
+
+use std::io;
+
+use chat_sdk::{Attachment, ConversationId, EventId, ForwardedFrom, Metadata, Timestamp, UserId};
+use serde::Serialize;
+
+use super::{
+    catalogue,
+    entry::{
+        Body, ConversationCreated, ConversationSnapshot, Entry, MessageCreated, MessageEdit,
+        MessageRestored, Owner, Profile, Reaction, Settings,
+    },
+    error::{DomainError, Result},
+    messages::{Draft, created},
+};
+use crate::bounds;
+
+/// The envelope and all keys and fields of fixed length, in either encoding. The longest, a conversation, has less than a third of it.
+const FIXED: usize = 3 * 1024;
+/// What surrounds a text: in JSON its quotes and comma, in BSON its type, its index as a key, its length.
+const ITEM: usize = 16;
+/// The keys and numbers of an attachment, in either encoding.
+const ATTACHMENT: usize = 160;
+/// How many bytes JSON makes of one at most: `\u0001`.
+const ESCAPED: usize = 6;
+
+/// Fails if the event of `entry` is larger than [`bounds::EVENT`].
+///
+/// # Errors
+/// [`DomainError::TooLarge`].
+pub fn check(entry: &Entry) -> Result<()> {
+    if event_at_most(entry) <= bounds::EVENT {
+        return Ok(());
+    }
+    let size = event(entry);
+    if size <= bounds::EVENT {
+        return Ok(());
+    }
+    Err(DomainError::TooLarge {
+        size,
+        limit: bounds::EVENT,
+    })
+}
+
+/// The same for the event of a message before its number is known: measured with the longest one, so that the writer does not refuse it later, when a
+/// conversation was made for it or its time has come.
+///
+/// # Errors
+/// [`DomainError::TooLarge`].
+pub fn check_draft(actor: Option<&UserId>, draft: &Draft) -> Result<()> {
+    if draft_at_most(actor, draft) <= bounds::EVENT {
+        return Ok(());
+    }
+    check(&Entry {
+        id: EventId::generate(),
+        owner: ConversationId::generate().into(),
+        seq: u64::MAX,
+        actor: actor.cloned(),
+        at: Timestamp::now(),
+        body: Body::MessageCreated(Box::new(created(draft.clone(), None))),
+        trace: None,
+    })
+}
+
+/// How many bytes `value` takes as JSON.
+pub fn json(value: &impl Serialize) -> usize {
+    let mut counter = Counter(0);
+    // Counting does not fail; what cannot be encoded cannot be sent either.
+    match serde_json::to_writer(&mut counter, value) {
+        Ok(()) => counter.0,
+        Err(_) => usize::MAX,
+    }
+}
+
+/// How many bytes the event of `entry` takes.
+fn event(entry: &Entry) -> usize {
+    json(&catalogue::envelope(entry))
+}
+
+/// An upper bound of [`event`], from the lengths of the parts.
+fn event_at_most(entry: &Entry) -> usize {
+    let parts = Parts::of(entry);
+    FIXED + parts.texts * ESCAPED + parts.plain
+}
+
+/// An upper bound of what `entry` takes in the log.
+pub fn stored_at_most(entry: &Entry) -> usize {
+    let parts = Parts::of(entry);
+    FIXED + parts.texts + parts.plain + parts.unseen
+}
+
+/// An upper bound of the event of `draft`.
+fn draft_at_most(actor: Option<&UserId>, draft: &Draft) -> usize {
+    let Draft {
+        content,
+        kind: _,
+        attachments,
+        reply_to: _,
+        thread_id: _,
+        mentions,
+        metadata,
+        client_message_id,
+        silent: _,
+        ttl_seconds: _,
+        forwarded_from,
+        expires_at: _,
+    } = draft;
+    let mut parts = Parts::default();
+    parts.text(content);
+    parts.attachments(attachments);
+    parts.metadata(metadata.as_ref());
+    parts.optional(client_message_id.as_ref());
+    let sender = forwarded_from.as_ref().map(|from| &from.sender_id);
+    parts.plain += users(mentions) + sender.map_or(0, user) + 2 * actor.map_or(0, user);
+    FIXED + parts.texts * ESCAPED + parts.plain
+}
+
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The parts of an entry whose length is not fixed, in bytes.
+#[derive(Default)]
+struct Parts {
+    /// Texts, before JSON escapes them.
+    texts: usize,
+    /// What is at most that long in either encoding.
+    plain: usize,
+    /// What is stored and is not in the event.
+    unseen: usize,
+}
+
+impl Parts {
+    // Every pattern names all fields, so that a new field does not compile until it is counted here.
+    fn of(entry: &Entry) -> Self {
+        let mut parts = Self::default();
+        // The actor and the owner stand in the envelope and again in the data.
+        for _ in 0..2 {
+            parts.plain += entry.actor.as_ref().map_or(0, user);
+            if let Owner::User(id) = &entry.owner {
+                parts.plain += user(id);
+            }
+        }
+        match &entry.body {
+            Body::MessageCreated(message) => parts.message(message),
+            Body::MessageUpdated(edit) => {
+                let MessageEdit {
+                    message_id: _,
+                    content,
+                    metadata,
+                    message_seq: _,
+                } = edit;
+                parts.text(content);
+                parts.metadata(metadata.value());
+            }
+            Body::MessageRestored(restored) => {
+                let MessageRestored {
+                    message_id: _,
+                    edit_seq: _,
+                    content,
+                    attachments,
+                    mentions,
+                    metadata,
+                    message_seq: _,
+                } = &**restored;
+                parts.text(content);
+                parts.attachments(attachments);
+                parts.plain += users(mentions);
+                parts.metadata(metadata.as_ref());
+            }
+            Body::ReactionAdded(reaction) | Body::ReactionRemoved(reaction) => {
+                let Reaction {
+                    message_id: _,
+                    emoji,
+                    user_id,
+                    total_count: _,
+                    user_ids,
+                    message_seq: _,
+                } = reaction;
+                parts.text(emoji);
+                parts.plain += user(user_id);
+                parts.unseen += users(user_ids);
+            }
+            Body::ConversationCreated(created) => {
+                let ConversationCreated {
+                    conversation,
+                    members,
+                } = created;
+                parts.snapshot(conversation);
+                for member in members {
+                    parts.plain += user(&member.user_id);
+                    parts.unseen += ATTACHMENT;
+                }
+            }
+            Body::ConversationUpdated(snapshot) => parts.snapshot(snapshot),
+            Body::ParticipantAdded(joined) => {
+                // The first stands in a field of its own too.
+                parts.plain += users(&joined.user_ids);
+                parts.plain += joined.user_ids.first().map_or(0, user);
+                parts.snapshot(&joined.conversation);
+            }
+            Body::ParticipantRemoved(left) => {
+                parts.plain += users(&left.user_ids);
+                parts.plain += left.user_ids.first().map_or(0, user);
+            }
+            Body::ParticipantUpdated(change) => parts.plain += user(&change.user_id),
+            Body::UserSynced(profile) | Body::UserUpdated(profile) => parts.profile(profile),
+            Body::UserBlocked(block) | Body::UserUnblocked(block) => {
+                parts.plain += user(&block.user_id);
+            }
+            Body::MessageDeleted(_)
+            | Body::MessagePinned(_)
+            | Body::MessageUnpinned(_)
+            | Body::ConversationDeleted
+            | Body::UserDeleted
+            | Body::UserDisconnected(_)
+            | Body::Noop => {}
+        }
+        parts
+    }
+
+    fn text(&mut self, text: &str) {
+        self.texts += text.len();
+        self.plain += ITEM;
+    }
+
+    fn optional(&mut self, text: Option<&String>) {
+        if let Some(text) = text {
+            self.text(text);
+        }
+    }
+
+    fn metadata(&mut self, metadata: Option<&Metadata>) {
+        self.plain += metadata.map_or(0, json);
+    }
+
+    fn attachments(&mut self, attachments: &[Attachment]) {
+        for attachment in attachments {
+            let Attachment {
+                url,
+                mime_type,
+                name,
+                size: _,
+                thumbnail_url,
+            } = attachment;
+            self.text(url);
+            self.optional(mime_type.as_ref());
+            self.optional(name.as_ref());
+            self.optional(thumbnail_url.as_ref());
+            self.plain += ATTACHMENT;
+        }
+    }
+
+    fn message(&mut self, message: &MessageCreated) {
+        let MessageCreated {
+            content,
+            kind: _,
+            attachments,
+            reply_to: _,
+            thread_id: _,
+            mentions,
+            metadata,
+            client_message_id,
+            request_hash: _,
+            thread_reply_count: _,
+            is_thread_expiring: _,
+            here,
+            silent: _,
+            forwarded_from,
+            expires_at: _,
+        } = message;
+        self.text(content);
+        self.attachments(attachments);
+        self.plain += users(mentions);
+        self.metadata(metadata.as_ref());
+        self.optional(client_message_id.as_ref());
+        if let Some(ForwardedFrom {
+            message_id: _,
+            sender_id,
+        }) = forwarded_from
+        {
+            self.plain += user(sender_id);
+        }
+        self.unseen += users(here);
+    }
+
+    fn snapshot(&mut self, snapshot: &ConversationSnapshot) {
+        let ConversationSnapshot {
+            kind: _,
+            settings,
+            created_by,
+            created_at: _,
+            participant_count: _,
+            participant_ids,
+        } = snapshot;
+        let Settings {
+            name,
+            avatar_url,
+            metadata,
+            history_visibility: _,
+            features: _,
+            retention_seconds: _,
+        } = settings;
+        self.optional(name.as_ref());
+        self.optional(avatar_url.as_ref());
+        self.metadata(metadata.as_ref());
+        self.plain += user(created_by) + users(participant_ids);
+    }
+
+    fn profile(&mut self, profile: &Profile) {
+        let Profile {
+            name,
+            avatar_url,
+            email,
+            roles,
+            metadata,
+            created_at: _,
+        } = profile;
+        self.optional(name.as_ref());
+        self.optional(avatar_url.as_ref());
+        self.optional(email.as_ref());
+        for role in roles {
+            self.text(role);
+        }
+        self.metadata(metadata.as_ref());
+    }
+}
+
+/// A user's id has no control characters, so JSON makes two bytes of one at most.
+fn user(id: &UserId) -> usize {
+    id.as_str().len() * 2 + ITEM
+}
+
+fn users(ids: &[UserId]) -> usize {
+    ids.iter().map(user).sum()
+}
+
+/// How many of `ids`, from the first on, take at most `most` bytes together.
+pub fn fitting(ids: &[UserId], most: usize) -> usize {
+    let mut bytes = 0;
+    ids.iter()
+        .take_while(|id| {
+            bytes += user(id);
+            bytes <= most
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_sdk::{ConversationType, MessageId, MessageType, Role};
+
+    use super::*;
+    use crate::{
+        domain::{
+            entry::{NewMember, ParticipantsJoined},
+            patch::Patch,
+        },
+        store::stored_len,
+    };
+
+    const NASTY: [&str; 4] = ["\u{1}", "\"", "é", "😀"];
+
+    fn texts(unit: &str, count: usize) -> String {
+        unit.repeat(count)
+    }
+
+    fn user_ids(unit: &str, count: usize) -> Vec<UserId> {
+        let unit = if unit == "\u{1}" { "\\" } else { unit };
+        (0..count)
+            .map(|index| {
+                let id = format!("{index:03}{}", unit.repeat(125));
+                id.parse().expect("a user id")
+            })
+            .collect()
+    }
+
+    fn metadata(unit: &str) -> Metadata {
+        let mut map = serde_json::Map::new();
+        map.insert("key".to_owned(), unit.repeat(500).into());
+        map.into()
+    }
+
+    fn settings(unit: &str) -> Settings {
+        Settings {
+            name: Some(texts(unit, 200)),
+            avatar_url: Some(texts(unit, 2048)),
+            metadata: Some(metadata(unit)),
+            retention_seconds: Some(u32::MAX),
+            ..Settings::default()
+        }
+    }
+
+    fn snapshot(unit: &str) -> ConversationSnapshot {
+        ConversationSnapshot {
+            kind: ConversationType::Public,
+            settings: settings(unit),
+            created_by: user_ids(unit, 1).remove(0),
+            created_at: i64::from(i32::MAX) * 1000,
+            participant_count: u32::MAX,
+            participant_ids: user_ids(unit, 20),
+        }
+    }
+
+    fn attachments(unit: &str) -> Vec<Attachment> {
+        let attachment = Attachment {
+            url: texts(unit, 300),
+            mime_type: Some(texts(unit, 30)),
+            name: Some(texts(unit, 100)),
+            size: Some(i64::MAX),
+            thumbnail_url: Some(texts(unit, 200)),
+        };
+        vec![attachment; 20]
+    }
+
+    fn bodies(unit: &str) -> Vec<Body> {
+        let message_id = MessageId::generate();
+        vec![
+            Body::MessageCreated(Box::new(MessageCreated {
+                content: texts(unit, 3000),
+                kind: MessageType::Custom,
+                attachments: attachments(unit),
+                reply_to: Some(message_id.clone()),
+                thread_id: Some(message_id.clone()),
+                mentions: user_ids(unit, 100),
+                metadata: Some(metadata(unit)),
+                client_message_id: Some(texts("é", 128)),
+                request_hash: Some(texts("f", 24)),
+                thread_reply_count: Some(u32::MAX),
+                is_thread_expiring: true,
+                here: user_ids(unit, 50),
+                silent: true,
+                forwarded_from: Some(ForwardedFrom {
+                    message_id: message_id.clone(),
+                    sender_id: user_ids(unit, 1).remove(0),
+                }),
+                expires_at: Some(i64::from(i32::MAX) * 1000),
+            })),
+            Body::MessageUpdated(MessageEdit {
+                message_id: message_id.clone(),
+                content: texts(unit, 5000),
+                metadata: Patch::Set(metadata(unit)),
+                message_seq: Some(u64::MAX >> 1),
+            }),
+            Body::MessageRestored(Box::new(MessageRestored {
+                message_id: message_id.clone(),
+                edit_seq: u64::MAX >> 1,
+                content: texts(unit, 5000),
+                attachments: attachments(unit),
+                mentions: user_ids(unit, 100),
+                metadata: Some(metadata(unit)),
+                message_seq: Some(u64::MAX >> 1),
+            })),
+            Body::ReactionAdded(Reaction {
+                message_id,
+                emoji: texts(unit, 60),
+                user_id: user_ids(unit, 1).remove(0),
+                total_count: u32::MAX,
+                user_ids: user_ids(unit, 20),
+                message_seq: Some(u64::MAX >> 1),
+            }),
+            Body::ConversationCreated(ConversationCreated {
+                conversation: snapshot(unit),
+                members: user_ids(unit, 200)
+                    .into_iter()
+                    .map(|user_id| NewMember {
+                        user_id,
+                        role: Role::Member,
+                    })
+                    .collect(),
+            }),
+            Body::ConversationUpdated(snapshot(unit)),
+            Body::ParticipantAdded(ParticipantsJoined {
+                user_ids: user_ids(unit, 200),
+                role: Role::Member,
+                conversation: snapshot(unit),
+            }),
+            Body::Noop,
+        ]
+    }
+
+    fn entries(unit: &str) -> Vec<Entry> {
+        let of = |owner: Owner, body| Entry {
+            id: EventId::generate(),
+            owner,
+            seq: u64::MAX >> 1,
+            actor: Some(user_ids(unit, 1).remove(0)),
+            at: Timestamp::now(),
+            body,
+            trace: None,
+        };
+        let profile = Profile {
+            name: Some(texts(unit, 320)),
+            avatar_url: Some(texts(unit, 2048)),
+            email: Some(texts(unit, 320)),
+            roles: vec![texts(unit, 100); 50],
+            metadata: Some(metadata(unit)),
+            created_at: i64::from(i32::MAX) * 1000,
+        };
+        let conversation = Owner::from(ConversationId::generate());
+        let user = Owner::from(user_ids(unit, 1).remove(0));
+        let mut all: Vec<Entry> = bodies(unit)
+            .into_iter()
+            .map(|body| of(conversation.clone(), body))
+            .collect();
+        all.push(of(user, Body::UserSynced(profile)));
+        all
+    }
+
+    #[test]
+    fn no_entry_is_larger_than_its_bounds() {
+        for entry in NASTY.iter().flat_map(|unit| entries(unit)) {
+            let kind = entry.body.kind();
+            let (real, bound) = (event(&entry), event_at_most(&entry));
+            assert!(real <= bound, "{kind}: an event of {real}, bound {bound}");
+            let (real, bound) = (stored_len(&entry), stored_at_most(&entry));
+            assert!(real <= bound, "{kind}: {real} stored, bound {bound}");
+        }
+    }
+
+    #[test]
+    fn a_common_message_is_far_below_the_limit_by_its_bound() {
+        let mut entry = entries("x").remove(0);
+        if let Body::MessageCreated(message) = &mut entry.body {
+            message.content = texts("x", 16 * 1024);
+            message.attachments.truncate(2);
+            message.mentions.truncate(10);
+        }
+        assert!(event_at_most(&entry) <= bounds::EVENT);
+        assert_eq!(check(&entry), Ok(()));
+    }
+
+    #[test]
+    fn the_refusal_names_the_size_of_the_encoded_event() {
+        let mut entry = entries("\u{1}").remove(0);
+        if let Body::MessageCreated(message) = &mut entry.body {
+            message.content = texts("\u{1}", 32 * 1024);
+        }
+        let size = serde_json::to_vec(&catalogue::envelope(&entry))
+            .expect("encodes")
+            .len();
+        let limit = bounds::EVENT;
+        assert!(size > limit);
+        assert_eq!(check(&entry), Err(DomainError::TooLarge { size, limit }));
+    }
+}

@@ -1,0 +1,209 @@
+//! Statements to MongoDB are bounded in bytes: however large messages are, and however many come at once, the outcome of each is known.
+
+use std::sync::Arc;
+
+use chat_sdk::{ConversationId, ConversationType, EventId, MessageType, Role, UserId};
+use chat_service::{
+    domain::{
+        command::{Announce, Command, Outcome, Request, WantedEdit, Writers},
+        entry::{Entry, MessageCreated, MessageEdit, NewMember},
+        error::Result,
+        patch::Patch,
+    },
+    store::{
+        Store,
+        log::{Backend, Writer, mongo::MongoBackend},
+    },
+};
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::support::{Place, Service, eventually, large::near_limit};
+
+/// Nobody is told.
+struct Silent;
+
+impl Announce for Silent {
+    fn announce(&self, _entries: &[Arc<Entry>]) {}
+}
+
+/// A writer on a real database, and a conversation with one member.
+struct Scene {
+    writer: Writer,
+    backend: Arc<MongoBackend>,
+    alice: UserId,
+    conversation: ConversationId,
+    _place: Arc<Place>,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let place = Place::new();
+        let store = Store::connect(&place.mongodb_uri, &place.database)
+            .await
+            .expect("a store");
+        store.prepare().await.expect("prepared");
+        let backend = Arc::new(MongoBackend::new(Arc::new(store)));
+        let (writer, actor) = Writer::new(Arc::clone(&backend), Arc::new(Silent));
+        tokio::spawn(actor);
+        let scene = Self {
+            writer,
+            backend,
+            alice: "alice".parse().expect("an id"),
+            conversation: ConversationId::generate(),
+            _place: place,
+        };
+        let create = Command::CreateConversation {
+            kind: ConversationType::Group,
+            settings: Default::default(),
+            created_by: scene.alice.clone(),
+            members: vec![NewMember {
+                user_id: scene.alice.clone(),
+                role: Role::Owner,
+            }],
+        };
+        scene.all(vec![create]).await[0]
+            .as_ref()
+            .expect("it is made");
+        scene
+    }
+
+    /// Hands all over in one moment, and waits for what becomes of each.
+    async fn all(&self, commands: Vec<Command>) -> Vec<Result<Outcome>> {
+        let outcomes: Vec<_> = commands
+            .into_iter()
+            .map(|command| {
+                let (reply, outcome) = oneshot::channel();
+                let (actor, owner) = (self.alice.clone(), self.conversation.clone());
+                let request = Request::new(owner, Some(actor), command);
+                self.writer.submit(request, reply);
+                outcome
+            })
+            .collect();
+        let outcomes = join_all(outcomes).await;
+        outcomes
+            .into_iter()
+            .map(|outcome| outcome.expect("an answer"))
+            .collect()
+    }
+}
+
+fn message(content: String) -> Command {
+    Command::SendMessage(Box::new(MessageCreated {
+        content,
+        kind: MessageType::Text,
+        attachments: Vec::new(),
+        reply_to: None,
+        thread_id: None,
+        mentions: Vec::new(),
+        metadata: None,
+        client_message_id: None,
+        request_hash: None,
+        thread_reply_count: None,
+        is_thread_expiring: false,
+        here: Vec::new(),
+        silent: false,
+        forwarded_from: None,
+        expires_at: None,
+    }))
+}
+
+fn ids(outcomes: &[Result<Outcome>]) -> Vec<EventId> {
+    outcomes
+        .iter()
+        .map(|outcome| {
+            let outcome = outcome.as_ref().expect("a known outcome");
+            outcome.entry.as_ref().expect("an entry").id.clone()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn messages_of_32_mib_at_once_are_all_stored_with_a_known_outcome() {
+    let scene = Scene::start().await;
+    let messages = (0..256).map(|n| message(format!("{n:03}{}", "x".repeat(127 * 1024))));
+    let sent = ids(&scene.all(messages.collect()).await);
+    let mut read = Vec::new();
+    let mut after = 1;
+    loop {
+        let page = scene
+            .backend
+            .read_log(&scene.conversation.clone().into(), after, 1000)
+            .await
+            .expect("the log can be read");
+        let bytes: usize = page.entries.len() * 127 * 1024;
+        assert!(bytes < 5 * 1024 * 1024, "a page of {bytes} bytes");
+        after += page.entries.len() as u64;
+        read.extend(page.entries.iter().map(|entry| entry.id.clone()));
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(read, sent, "each once, in the order in which they came");
+}
+
+#[tokio::test]
+async fn edits_of_32_mib_at_once_are_all_applied() {
+    let scene = Scene::start().await;
+    let messages = (0..256).map(|n| message(format!("{n}"))).collect();
+    let sent = ids(&scene.all(messages).await);
+    let edits = sent.iter().map(|id| {
+        Command::EditMessage(WantedEdit {
+            edit: MessageEdit {
+                message_id: id.to_message_id(),
+                content: format!("{}{}", id, "y".repeat(127 * 1024)),
+                metadata: Patch::Keep,
+                message_seq: None,
+            },
+            read_edit_seq: 0,
+            keeps_content: false,
+            is_unchanged: false,
+        })
+    });
+    ids(&scene.all(edits.collect()).await);
+    let place = &scene._place;
+    let log = place.collection("log").await;
+    for id in sent {
+        let filter = mongodb::bson::doc! { "_id": id.as_str() };
+        let stored = log
+            .find_one(filter)
+            .await
+            .expect("readable")
+            .expect("there");
+        let edited = stored.get_document("edit").expect("an edit");
+        let content = edited.get_str("content").expect("a text");
+        assert!(content.starts_with(id.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn large_messages_of_many_requests_at_once_are_all_answered() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let id = service.group(&alice, &[]).await;
+    let path = format!("/api/conversations/{id}/messages");
+    let (alice, path) = (&alice, &path);
+    join_all((0..256).map(|n| async move {
+        let mut body = near_limit(&format!("{n:03}"));
+        body["clientMessageId"] = json!(format!("c{n}"));
+        // A busy machine may not write 32 MB within the deadline of a request. Then its client asks again, and the message is there once.
+        eventually("the message is acknowledged", || async {
+            let answer = alice.post(path, body.clone()).await;
+            match answer.status {
+                503 => None,
+                status => Some(assert!(matches!(status, 200 | 201), "{answer}")),
+            }
+        })
+        .await;
+    }))
+    .await;
+    let sent = service.place().log(&id).await;
+    assert_eq!(sent.len(), 1 + 256);
+    let metrics = service.internal().get("/api/metrics").await;
+    let unknown = metrics
+        .text
+        .lines()
+        .find(|line| line.starts_with("chat_log_unknown_outcomes_total"));
+    assert_eq!(unknown, None, "every outcome was known");
+}
