@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     auth::SetupError,
-    bus::{Bus, BusOptions},
+    bus::{Bus, BusError, BusOptions, StreamError},
     config::{AppEnv, Config, Fault},
     domain::hashed::PairKey,
     plugins::{self, Core, Make, Plugins},
@@ -40,6 +40,14 @@ pub enum StartError {
     /// The keys for tokens cannot be used.
     #[error("{0}")]
     Auth(#[from] SetupError),
+    /// A limit of MongoDB or NATS is smaller than what this program sends.
+    #[error("{variable}: {problem}")]
+    Limit {
+        /// The variable that names the server.
+        variable: &'static str,
+        /// Which limit, what it is and what is needed.
+        problem: String,
+    },
     /// MongoDB was not there in time.
     #[error("MONGODB_URI: MongoDB could not be used within 30 s: {0}")]
     Mongo(String),
@@ -52,6 +60,13 @@ pub enum StartError {
     /// NATS was not there in time.
     #[error("NATS_URL: NATS could not be used within 30 s: {0}")]
     Nats(String),
+}
+
+impl StartError {
+    /// Whether waiting or trying again does not help: something has to be configured otherwise.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Plugin(_) | Self::Limit { .. })
+    }
 }
 
 /// The recorder of this process's metrics; one, however many services a test runs in it.
@@ -145,15 +160,23 @@ pub async fn open_store(config: &Config) -> Result<(Arc<Store>, String), StartEr
         .map_err(|error| StartError::Mongo(brief(&error.kind)))?;
     let epoch = patiently("MongoDB", || async {
         match store.prepare().await {
-            // Waiting does not make an older program newer.
-            Err(error @ PrepareError::TooNew { .. }) => Ok(Err(error)),
+            // Waiting does not make an older program newer, nor a limit larger.
+            Err(error @ (PrepareError::TooNew { .. } | PrepareError::Limit { .. })) => {
+                Ok(Err(error))
+            }
             Ok(epoch) => Ok(Ok(epoch)),
             Err(error) => Err(error),
         }
     })
     .await
     .and_then(|prepared| prepared)
-    .map_err(|error| StartError::Mongo(brief(&error)))?;
+    .map_err(|error| match error {
+        error @ PrepareError::Limit { .. } => StartError::Limit {
+            variable: "MONGODB_URI",
+            problem: error.to_string(),
+        },
+        error => StartError::Mongo(brief(&error)),
+    })?;
     Ok((Arc::new(store), epoch))
 }
 
@@ -206,7 +229,27 @@ pub(super) async fn open_bus(config: &Config) -> Result<Bus, StartError> {
             AppEnv::Development | AppEnv::Production => 4 << 30,
         },
     };
-    patiently("NATS", || Bus::connect(options.clone()))
-        .await
-        .map_err(|error| StartError::Nats(error.to_string()))
+    let is_limit = |error: &BusError| {
+        matches!(
+            error,
+            BusError::Limit { .. } | BusError::Stream(StreamError::MessageSize { .. })
+        )
+    };
+    patiently("NATS", || async {
+        match Bus::connect(options.clone()).await {
+            // Waiting does not make a limit larger.
+            Err(error) if is_limit(&error) => Ok(Err(error)),
+            Ok(bus) => Ok(Ok(bus)),
+            Err(error) => Err(error),
+        }
+    })
+    .await
+    .and_then(|connected| connected)
+    .map_err(|error| match is_limit(&error) {
+        true => StartError::Limit {
+            variable: "NATS_URL",
+            problem: error.to_string(),
+        },
+        false => StartError::Nats(error.to_string()),
+    })
 }

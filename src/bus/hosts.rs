@@ -10,6 +10,7 @@ use std::{
 };
 
 use async_nats::{HeaderMap, Message, Subscriber, header::HeaderValue};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream::select_all};
 use metrics::counter;
 use parking_lot::Mutex;
@@ -19,7 +20,11 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Bus, BusError};
-use crate::commands::{Answer, Command, Commands};
+use crate::{
+    bounds,
+    commands::{Answer, Command, Commands},
+    domain::size,
+};
 
 /// For whom the host acts.
 const ACTING_HEADER: &str = "X-Acting-User";
@@ -29,6 +34,8 @@ const REQUEST_ID_HEADER: &str = "X-Request-Id";
 const STATUS_HEADER: &str = "Chat-Status";
 /// When to try again.
 const RETRY_HEADER: &str = "Retry-After";
+/// In place of a body that is larger than a message: how many bytes it has.
+const OMITTED_HEADER: &str = "Chat-Body-Omitted";
 /// The same for the tools of micro services: the code of a refusal, and why.
 const ERROR_CODE_HEADER: &str = "Nats-Service-Error-Code";
 const ERROR_HEADER: &str = "Nats-Service-Error";
@@ -36,6 +43,8 @@ const ERROR_HEADER: &str = "Nats-Service-Error";
 const QUEUE: &str = "api";
 /// How many commands this process carries out at once.
 const CONCURRENCY: usize = 256;
+/// What a description has beside its endpoints.
+const DESCRIPTION_BYTES: usize = 1024;
 /// The pause before listening anew after a fault.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -158,11 +167,14 @@ impl Service {
             .await;
         self.count(host, name, &answer, started.elapsed());
         if let Some(reply) = message.reply.clone() {
-            let headers = headers(&answer);
-            let sent = self
-                .bus
-                .client
-                .publish_with_headers(reply, headers, answer.body);
+            let mut headers = headers(&answer);
+            let mut body = answer.body;
+            if body.len() > bounds::NATS_GROUP {
+                // What the command did is done, so its status stands. Without this the server would refuse the answer, and the host would hear nothing.
+                headers.insert(OMITTED_HEADER, body.len().to_string());
+                body = Bytes::from_static(b"{}");
+            }
+            let sent = self.bus.client.publish_with_headers(reply, headers, body);
             if let Err(error) = sent.await {
                 tracing::debug!(%error, "an answer to a host could not be sent");
             }
@@ -238,7 +250,8 @@ impl Service {
     fn endpoints(&self, more: impl Fn(&str, &'static str) -> Value) -> Value {
         let commands = self.commands.described();
         let mut lines = Vec::with_capacity(self.hosts.len() * commands.len());
-        for host in &self.hosts {
+        let mut bytes = 0;
+        'all: for host in &self.hosts {
             for command in &commands {
                 let mut line = json!({
                     "name": command.name.replace('.', "-"),
@@ -250,6 +263,11 @@ impl Service {
                     (&mut line, more(host, command.name))
                 {
                     line.extend(more);
+                }
+                bytes += size::json(&line) + 1;
+                // With very many hosts the tools see the first ones: more does not fit into a message.
+                if bytes > bounds::NATS_GROUP - DESCRIPTION_BYTES {
+                    break 'all;
                 }
                 lines.push(line);
             }

@@ -27,6 +27,8 @@ use tokio::sync::watch;
 pub use streams::StreamError;
 pub use subjects::Subjects;
 
+use crate::bounds;
+
 /// The longest pause between two tries to reach the server again.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(4);
 /// How long a call to JetStream's API may take.
@@ -64,6 +66,18 @@ pub enum BusError {
     /// It takes a message at no time.
     #[error("NATS refuses a message: {0}")]
     Refused(String),
+    /// A limit of the server is smaller than what this program sends.
+    #[error(
+        "the server's {name} is {found} bytes, and at least {needed} are needed; raise it in the server's configuration"
+    )]
+    Limit {
+        /// The limit's name in the server's configuration.
+        name: &'static str,
+        /// What the server allows.
+        found: usize,
+        /// What is needed.
+        needed: usize,
+    },
     /// It did not take or acknowledge a message.
     #[error("NATS did not acknowledge: {0}")]
     Publish(String),
@@ -85,9 +99,17 @@ impl Bus {
     /// Connects and declares the stream.
     ///
     /// # Errors
-    /// When the server does not answer, refuses the login, or has another stream under our name.
+    /// When the server does not answer, refuses the login, takes too small messages ([`BusError::Limit`]), or has another stream under our name.
     pub async fn connect(options: BusOptions) -> Result<Self, BusError> {
         let client = connect(&options, "commands", None).await?;
+        let found = client.server_info().max_payload;
+        if found < bounds::NATS_PAYLOAD {
+            return Err(BusError::Limit {
+                name: "max_payload",
+                found,
+                needed: bounds::NATS_PAYLOAD,
+            });
+        }
         let (count, tail_connections) = watch::channel(0);
         let tail = connect(&options, "tail", Some(count)).await?;
         let mut jetstream = jetstream::new(client.clone());

@@ -16,6 +16,8 @@ use crate::bounds;
 
 /// How long the server recognises a repeated event by its id. The relay may repeat later: readers deduplicate by (owner, seq).
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// The largest stored message, as the server counts.
+const MAX_MESSAGE_BYTES: i32 = bounds::STREAM_MESSAGE as i32;
 
 /// Why the stream is not there.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,16 @@ pub enum StreamError {
     /// JetStream refused or did not answer.
     #[error("JetStream: {0}")]
     Api(String),
+    /// The stream takes only messages smaller than an event, and cannot be changed.
+    #[error(
+        "the max_msg_size of the stream {name} is {found} bytes, and at least {MAX_MESSAGE_BYTES} are needed; raise it"
+    )]
+    MessageSize {
+        /// The stream's name.
+        name: String,
+        /// What it allows.
+        found: i32,
+    },
     /// There is a stream of that name that cannot be made ours.
     #[error(
         "the stream {name} differs from what this program needs in {fields}; remove or rename it, or choose another NATS_SUBJECT_PREFIX"
@@ -46,7 +58,7 @@ impl Bus {
             storage: StorageType::File,
             max_age: self.options.retention,
             max_bytes: self.options.max_bytes,
-            max_message_size: bounds::STREAM_MESSAGE as i32,
+            max_message_size: MAX_MESSAGE_BYTES,
             num_replicas: self.options.replicas,
             duplicate_window: DUPLICATE_WINDOW,
             deny_delete: true,
@@ -107,10 +119,14 @@ impl Bus {
             .update_stream(wanted)
             .await
             .map_err(|error| api(&error))?;
-        self.jetstream
-            .get_stream(&name)
-            .await
-            .map_err(|error| api(&error))
+        let stream = self.jetstream.get_stream(&name).await;
+        let stream = stream.map_err(|error| api(&error))?;
+        let found = stream.cached_info().config.max_message_size;
+        // 0 and less: no limit.
+        if (1..MAX_MESSAGE_BYTES).contains(&found) {
+            return Err(StreamError::MessageSize { name, found });
+        }
+        Ok(stream)
     }
 
     /// Which stream it is, by the moment at which it was made.

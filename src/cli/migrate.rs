@@ -6,7 +6,7 @@ use chat_sdk::plugin::Plugin;
 use clap::Args;
 
 use crate::{
-    app::{self, StartError},
+    app,
     config::{self, Config, Sources},
     plugins::Make,
 };
@@ -46,9 +46,9 @@ pub fn run<P: Plugin>(args: &MigrateArgs, sources: &Sources, guest: Option<Make<
             }
             Err(error) => {
                 eprintln!("{error}");
-                ExitCode::from(match error {
-                    StartError::Plugin(_) => config::EXIT_CODE,
-                    _ => super::EXIT_UNAVAILABLE,
+                ExitCode::from(match error.is_configuration() {
+                    true => config::EXIT_CODE,
+                    false => super::EXIT_UNAVAILABLE,
                 })
             }
         }

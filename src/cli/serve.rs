@@ -53,8 +53,8 @@ pub fn run<P: Plugin>(args: &ServeArgs, sources: &Sources, guest: Option<Make<P>
         };
         match run.await {
             Ok(()) => ExitCode::SUCCESS,
-            // What only the plugin itself knows of its settings.
-            Err(error @ StartError::Plugin(_)) => {
+            // What only the plugin or a server knows of its settings.
+            Err(error) if error.is_configuration() => {
                 eprintln!("{error}");
                 ExitCode::from(config::EXIT_CODE)
             }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use mongodb::{
     IndexModel,
-    bson::{Binary, Document, doc, spec::BinarySubtype},
+    bson::{Binary, Bson, Document, doc, spec::BinarySubtype},
     error::ErrorKind,
     options::IndexOptions,
 };
 use serde::{Deserialize, Serialize};
 
 use super::Store;
+use crate::bounds;
 
 /// The version of the stored data that this code writes.
 const SCHEMA_VERSION: i32 = 1;
@@ -36,6 +37,16 @@ pub enum PrepareError {
     TooNew {
         /// The version found.
         found: i32,
+    },
+    /// A limit of MongoDB is smaller than what this program sends.
+    #[error("the server's {name} is {found} bytes, and at least {needed} are needed")]
+    Limit {
+        /// The limit's name in the server's answer to `hello`.
+        name: &'static str,
+        /// What the server allows.
+        found: usize,
+        /// What is needed.
+        needed: usize,
     },
     /// MongoDB refused or was away.
     #[error("{}", .0.kind)]
@@ -66,12 +77,37 @@ fn partial(keys: Document, name: &str, filter: Document) -> IndexModel {
     IndexModel::builder().keys(keys).options(options).build()
 }
 
+/// Compares the server's answer to `hello` with what this program sends.
+fn check_limits(hello: &Document) -> Result<(), PrepareError> {
+    for (name, needed) in [
+        ("maxBsonObjectSize", bounds::MONGODB_DOCUMENT),
+        ("maxMessageSizeBytes", bounds::MONGODB_MESSAGE),
+    ] {
+        let found = match hello.get(name) {
+            Some(Bson::Int32(bytes)) => i64::from(*bytes),
+            Some(Bson::Int64(bytes)) => *bytes,
+            // A server that does not say has no limit that the driver would keep to either.
+            _ => continue,
+        };
+        let found = usize::try_from(found).unwrap_or_default();
+        if found < needed {
+            return Err(PrepareError::Limit {
+                name,
+                found,
+                needed,
+            });
+        }
+    }
+    Ok(())
+}
+
 impl Store {
     /// Creates what is missing and answers the log's epoch: it changes when the database is restored to an earlier point, and cursors carry it.
     ///
     /// # Errors
     /// [`PrepareError`].
     pub async fn prepare(&self) -> Result<String, PrepareError> {
+        check_limits(&self.database.run_command(doc! { "hello": 1 }).await?)?;
         let is_message = doc! { "type": "message.created" };
         self.drop_index("log", "history").await?;
         self.drop_index("reactions", "of_user").await?;
@@ -351,4 +387,21 @@ impl Store {
 
 fn new_epoch() -> String {
     ulid::Ulid::generate().to_string().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_with_smaller_limits_is_refused_by_name() {
+        let hello = doc! { "maxBsonObjectSize": 16_777_216, "maxMessageSizeBytes": 48_000_000_i64 };
+        assert!(check_limits(&hello).is_ok());
+        let small = doc! { "maxBsonObjectSize": 16_777_216, "maxMessageSizeBytes": 1_000_000 };
+        let error = check_limits(&small).expect_err("it is too small");
+        assert_eq!(
+            error.to_string(),
+            "the server's maxMessageSizeBytes is 1000000 bytes, and at least 48000000 are needed"
+        );
+    }
 }

@@ -210,8 +210,8 @@ impl Work {
         match done {
             Done::Arrived(users, Ok(chosen)) => {
                 self.is_reading = false;
-                let note = self.ctx.presence.settle_in(users, chosen);
-                say(&self.speaker, note).await;
+                let notes = self.ctx.presence.settle_in(users, chosen);
+                say(&self.speaker, notes).await;
             }
             Done::Arrived(users, Err(_)) => {
                 // Nobody is shown before it is known that they are not invisible.
@@ -219,8 +219,8 @@ impl Work {
                 self.ctx.presence.retry_arrivals(users);
             }
             Done::Chosen(Ok(chosen)) => {
-                let note = self.ctx.presence.take_chosen(&chosen);
-                say(&self.speaker, note).await;
+                let notes = self.ctx.presence.take_chosen(&chosen);
+                say(&self.speaker, notes).await;
             }
             Done::Chosen(Err(_)) | Done::LeftOnline(Err(_)) => {}
             Done::Saved(transitions, outcome) => {
@@ -270,13 +270,13 @@ impl Work {
             if let Word::Chosen { user, chosen } = &choice.word {
                 // This process may have the user itself.
                 let own = HashMap::from([(user.clone(), chosen.clone())]);
-                let note = roster.take_chosen(&own);
-                say(&self.speaker, note).await;
+                let notes = roster.take_chosen(&own);
+                say(&self.speaker, notes).await;
             }
             self.speaker.say(&choice).await;
         }
-        let note = roster.take_changes(now);
-        say(&self.speaker, note).await;
+        let notes = roster.take_changes(now);
+        say(&self.speaker, notes).await;
         if !self.is_reading {
             let users = roster.take_arrivals(BATCH);
             if !users.is_empty() {

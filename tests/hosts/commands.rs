@@ -485,3 +485,36 @@ async fn a_command_whose_event_would_be_too_large_is_refused_and_stores_nothing(
     }
     assert_eq!(service.place().log(&id).await, before);
 }
+
+#[tokio::test]
+async fn an_answer_that_is_larger_than_a_message_comes_without_its_body() {
+    let (_nats, service, shop) = scene().await;
+    let alice = service.user("alice").await;
+    let id = service.group(&alice, &[]).await;
+    let users: Vec<Value> = (0..60)
+        .map(|n| {
+            let link = format!("https://files.example/{}", "😀".repeat(2_000));
+            json!({ "externalUserId": format!("u{n}"), "name": "n", "avatarUrl": link })
+        })
+        .collect();
+    let batch = service
+        .internal()
+        .post("/api/users/sync/batch", json!({ "users": users }))
+        .await
+        .expect(200);
+    assert_eq!(batch["results"][59]["status"], "created");
+    let ids: Vec<String> = (0..60).map(|n| format!("u{n}")).collect();
+    let payload = json!({ "conversationId": id, "userIds": ids });
+    let added = shop
+        .command("participants.add", None, &payload.to_string())
+        .await;
+    assert_eq!((added.status, &added.json), (201, &json!({})));
+    let bytes: usize = added
+        .header("Chat-Body-Omitted")
+        .parse()
+        .expect("the size of the body");
+    assert!(bytes > 60 * 8_000, "{bytes}");
+    let path = format!("/api/conversations/{id}");
+    let conversation = alice.get(&path).await.expect(200);
+    assert_eq!(conversation["participantCount"], 61);
+}

@@ -26,7 +26,7 @@ pub use client::{Answer, Client, User};
 pub use front::Front;
 pub use line::Line;
 pub use node::Node;
-pub use place::{INTERNAL_SECRET, JWT_SECRET, Place};
+pub use place::{INTERNAL_SECRET, JWT_SECRET, Place, program};
 pub use process::{Process, free_port, mortal};
 pub use raw_socket::RawSocket;
 pub use receiver::{Answering, Received, Receiver};

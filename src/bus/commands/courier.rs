@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use metrics::counter;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Results, after_apply};
+use super::{List, Results, after_apply};
 use crate::{
     bus::{Bus, nodes},
     domain::{
@@ -28,8 +28,6 @@ use crate::{
 const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(900);
 /// The most commands of one hand-over.
 const MAX_BATCH: usize = 256;
-/// From how many bytes on nothing more is added to a hand-over; the server takes 1 MiB at most by default, and a command is far smaller than the rest.
-const MAX_BATCH_BYTES: usize = 200 * 1024;
 
 /// Where the commands of a shard go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +56,13 @@ struct Done {
     node: Option<Arc<str>>,
 }
 
-/// A group on its way to another process.
+/// A group on its way to another process: at most [`bounds::NATS_GROUP`] bytes.
 #[derive(Default)]
 struct Group {
     commands: Vec<(Request, Reply)>,
-    payload: Vec<u8>,
+    payload: List,
+    /// Whether there was a command that did not fit any more.
+    is_full: bool,
 }
 
 /// All that waits and is under way. One task owns it, so every decision is taken in one order.
@@ -165,7 +165,7 @@ impl Courier {
                 Way::Node(node) if self.busy.contains(node) => continue,
                 Way::Node(node) => {
                     let group = groups.entry(Arc::clone(node)).or_default();
-                    group.fill(&mut lane.waiting)
+                    group.fill(&mut lane.waiting, &*self.local)
                 }
             };
             lane.under_way += sent;
@@ -189,10 +189,11 @@ impl Courier {
     /// Hands a group over and answers its callers. What the other process does not answer is appended here.
     fn hand_over(&self, node: Arc<str>, group: Group) {
         let Group {
-            commands,
-            mut payload,
+            mut commands,
+            payload,
+            ..
         } = group;
-        payload.push(b']');
+        let mut payload = payload.finish();
         counter!("chat_hand_overs_total").increment(commands.len() as u64);
         let mut shards: HashMap<u8, usize> = HashMap::new();
         for (request, _) in &commands {
@@ -200,19 +201,27 @@ impl Courier {
         }
         let (bus, local, done) = (self.bus.clone(), Arc::clone(&self.local), self.done.clone());
         tokio::spawn(async move {
-            match ask(&bus, &node, payload.into(), commands.len()).await {
-                Some(results) => {
-                    for ((_, reply), result) in commands.into_iter().zip(results) {
-                        let _ = reply.send(result);
-                    }
+            while let Some(results) = ask(&bus, &node, payload, commands.len()).await {
+                let answered = results.len();
+                for ((_, reply), result) in commands.drain(..answered).zip(results) {
+                    let _ = reply.send(result);
                 }
-                None => {
-                    counter!("chat_hand_overs_failed_total").increment(commands.len() as u64);
-                    let answers = commands
-                        .into_iter()
-                        .map(|(request, reply)| appended_alone(&local, request, reply));
-                    join_all(answers.collect::<Vec<_>>()).await;
+                if commands.is_empty() {
+                    break;
                 }
+                // The outcomes of the others did not fit into the answer. Their ids make sure that what is asked for again is not done again.
+                let mut rest = List::default();
+                for (request, _) in &commands {
+                    rest.push(request);
+                }
+                payload = rest.finish();
+            }
+            if !commands.is_empty() {
+                counter!("chat_hand_overs_failed_total").increment(commands.len() as u64);
+                let answers = commands
+                    .into_iter()
+                    .map(|(request, reply)| appended_alone(&local, request, reply));
+                join_all(answers.collect::<Vec<_>>()).await;
             }
             let _ = done.send(Done {
                 shards: shards.into_iter().collect(),
@@ -229,10 +238,10 @@ impl Lane {
 }
 
 impl Group {
-    /// Takes as many as fit. Answers how many.
-    fn fill(&mut self, waiting: &mut VecDeque<(Request, Reply)>) -> usize {
+    /// Takes as many as fit. Returns how many.
+    fn fill(&mut self, waiting: &mut VecDeque<(Request, Reply)>, local: &dyn Writers) -> usize {
         let before = self.commands.len();
-        while self.commands.len() < MAX_BATCH && self.payload.len() < MAX_BATCH_BYTES {
+        while self.commands.len() < MAX_BATCH && !self.is_full {
             let Some((request, reply)) = waiting.pop_front() else {
                 break;
             };
@@ -240,14 +249,15 @@ impl Group {
                 // The caller has given up; nobody would learn of it.
                 continue;
             }
-            self.payload.push(match self.commands.is_empty() {
-                true => b'[',
-                false => b',',
-            });
-            // A command is made of texts and numbers, and writing to memory does not fail. If it did, the owner could not read the group, and all of
-            // it were appended here.
-            let _ = serde_json::to_writer(&mut self.payload, &request);
-            self.commands.push((request, reply));
+            if self.payload.push(&request) {
+                self.commands.push((request, reply));
+            } else if self.commands.is_empty() {
+                // It fits into no group, so its event is too large as well. The writer here refuses it: what changes nothing needs no order.
+                local.submit(request, reply);
+            } else {
+                self.is_full = true;
+                waiting.push_front((request, reply));
+            }
         }
         self.commands.len() - before
     }
@@ -257,7 +267,8 @@ async fn ask(bus: &Bus, node: &str, payload: Bytes, count: usize) -> Option<Vec<
     let subject = bus.subjects.commands(node);
     let answer = tokio::time::timeout(HAND_OVER_TIMEOUT, bus.client.request(subject, payload));
     let Results(results) = serde_json::from_slice(&answer.await.ok()?.ok()?.payload).ok()?;
-    (results.len() == count).then_some(results)
+    // The first outcomes, as many as fit into an answer.
+    (1..=count).contains(&results.len()).then_some(results)
 }
 
 /// Gives a command to the writer of this process. What is answered tells when its caller has been answered, or given up.

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use chat_sdk::ConversationId;
 use futures_util::future::{BoxFuture, join};
 use serde::{Deserialize, Serialize};
@@ -23,10 +24,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bus, nodes};
-use crate::domain::{
-    Result,
-    command::{Outcome, Reply, Request, Writers},
-    entry::Owner,
+use crate::{
+    bounds,
+    domain::{
+        Result,
+        command::{Outcome, Reply, Request, Writers},
+        entry::Owner,
+    },
 };
 use courier::Courier;
 use settle::Settlers;
@@ -57,9 +61,36 @@ pub struct Router {
     settlers: OnceLock<Settlers>,
 }
 
-/// What became of a group, command by command.
-#[derive(Serialize, Deserialize)]
+/// What became of the first commands of a group, in order: of all of them, unless the outcomes do not fit into one message.
+#[derive(Deserialize)]
 struct Results(Vec<Result<Outcome>>);
+
+/// A JSON array of at most [`bounds::NATS_GROUP`] bytes.
+#[derive(Default)]
+struct List(Vec<u8>);
+
+impl List {
+    /// Adds `item` unless the array would be too large. Returns whether it was added.
+    fn push(&mut self, item: &impl Serialize) -> bool {
+        let before = self.0.len();
+        self.0.push(if before == 0 { b'[' } else { b',' });
+        let is_written = serde_json::to_writer(&mut self.0, item).is_ok();
+        // The closing bracket needs room too.
+        if is_written && self.0.len() < bounds::NATS_GROUP {
+            return true;
+        }
+        self.0.truncate(before);
+        false
+    }
+
+    fn finish(mut self) -> Bytes {
+        if self.0.is_empty() {
+            self.0.push(b'[');
+        }
+        self.0.push(b']');
+        self.0.into()
+    }
+}
 
 impl Router {
     /// A router that writes with `local` where this process is the owner or must help itself.
@@ -160,4 +191,24 @@ fn after_apply(local: &Arc<dyn Writers>, owner: &Owner, reply: Reply) -> Reply {
         let _ = reply.send(outcome);
     });
     sender
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_takes_what_fits_and_is_json() {
+        let mut list = List::default();
+        let item = "x".repeat(100 * 1024);
+        let taken = (0..5).filter(|_| list.push(&item)).count();
+        assert_eq!(taken, 2);
+        assert!(list.push(&"small"), "what is smaller may still fit");
+        let bytes = list.finish();
+        assert!(bytes.len() <= bounds::NATS_GROUP);
+        let items: Vec<String> = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(items, [&item, &item, "small"]);
+        let nothing: Vec<u8> = serde_json::from_slice(&List::default().finish()).expect("JSON");
+        assert!(nothing.is_empty());
+    }
 }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, future::join_all};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::Results;
+use super::List;
 use crate::{
     bus::Bus,
     domain::{
@@ -67,13 +67,14 @@ fn take(bus: &Bus, local: &dyn Writers, message: Message) {
         .collect();
     let client = bus.client.clone();
     tokio::spawn(async move {
-        let results = join_all(outcomes)
-            .await
-            .into_iter()
-            .map(|outcome| outcome.unwrap_or_else(|_| Err(DomainError::store_unavailable())))
-            .collect();
-        if let Ok(payload) = serde_json::to_vec(&Results(results)) {
-            let _ = client.publish(reply_to, payload.into()).await;
+        let mut results = List::default();
+        for outcome in join_all(outcomes).await {
+            let outcome = outcome.unwrap_or_else(|_| Err(DomainError::store_unavailable()));
+            // An outcome can be far larger than its command, because it carries the entry. The asking process asks again for those that are missing.
+            if !results.push(&outcome) {
+                break;
+            }
         }
+        let _ = client.publish(reply_to, results.finish()).await;
     });
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::serve::listen;
 use crate::{
+    bounds,
     bus::Bus,
     domain::command::{APPLIED_WITHIN, Writers},
     group::Group,
@@ -23,8 +24,10 @@ use crate::{
 
 /// How long a writer is waited for: a little longer than documents take by themselves.
 const PATIENCE: Duration = APPLIED_WITHIN.saturating_add(Duration::from_millis(50));
-/// The most conversations of one question. The server takes 1 MiB at most by default, and an id has 30 characters.
-const MAX_CONVERSATIONS: usize = 10_000;
+/// An id in a question: 30 characters, quotes and a comma.
+const ID_BYTES: usize = 33;
+/// The most conversations of one question.
+const MAX_CONVERSATIONS: usize = bounds::NATS_GROUP / ID_BYTES - 1;
 
 /// A conversation, and the process that writes for it.
 type Question = (Arc<str>, ConversationId);
@@ -100,4 +103,16 @@ fn answer(bus: &Bus, local: &Arc<dyn Writers>, question: Message) {
         local.settle(&conversations).await;
         let _ = client.publish(reply_to, "".into()).await;
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_question_fits_into_a_message() {
+        let ids = vec![ConversationId::generate(); MAX_CONVERSATIONS];
+        let bytes = serde_json::to_vec(&ids).expect("JSON").len();
+        assert!(bytes <= bounds::NATS_GROUP, "{bytes}");
+    }
 }

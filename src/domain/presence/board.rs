@@ -13,10 +13,7 @@ use std::{
 
 use chat_sdk::{EventId, Timestamp, UserId};
 
-use super::{Change, Chosen, Entry, Eye, LEASE, Note, Shown, Word, shown};
-
-/// How many users one note carries: it stays far below what the server takes (1 MiB) also with the longest ids and texts.
-const USERS_PER_NOTE: usize = 400;
+use super::{Change, Chosen, Entry, Eye, LEASE, Note, Shown, Word, note, shown};
 
 /// A node as others know it.
 #[derive(Debug)]
@@ -108,24 +105,27 @@ impl Board {
         self.nodes.get(&self.me).map_or(0, |own| own.users.len())
     }
 
-    /// Changes users of this node. Answers what the other nodes must hear, if anything.
-    pub fn change_own(&mut self, changes: Vec<Change>) -> Option<Note> {
+    /// Changes users of this node. Returns what the other nodes must hear, if anything; many changes become several notes.
+    pub fn change_own(&mut self, changes: Vec<Change>) -> Vec<Note> {
+        let mut notes = Vec::new();
         if changes.is_empty() {
-            return None;
+            return notes;
         }
         let me = Arc::clone(&self.me);
-        let own = self.nodes.get_mut(&me)?;
-        own.version += 1;
-        let version = own.version;
-        self.apply(&me, changes.clone());
-        Some(self.note(Word::Changes {
-            version,
-            users: changes,
-        }))
+        for users in note::cut(changes, |change| (&change.user, change.entry.as_ref())) {
+            let Some(own) = self.nodes.get_mut(&me) else {
+                break;
+            };
+            own.version += 1;
+            let version = own.version;
+            self.apply(&me, users.clone());
+            notes.push(self.note(Word::Changes { version, users }));
+        }
+        notes
     }
 
-    /// Puts newer choices on this node's own users. Answers what the other nodes must hear.
-    pub fn choose_own(&mut self, chosen: &HashMap<UserId, Chosen>) -> Option<Note> {
+    /// Puts newer choices on this node's own users. Returns what the other nodes must hear.
+    pub fn choose_own(&mut self, chosen: &HashMap<UserId, Chosen>) -> Vec<Note> {
         let now = Timestamp::now().as_millis();
         let changes = chosen
             .iter()
@@ -272,18 +272,17 @@ impl Board {
             .iter()
             .map(|(user, entry)| (user.clone(), entry.clone()))
             .collect();
-        let count = users.len().div_ceil(USERS_PER_NOTE).max(1);
-        let mut parts = users.chunks(USERS_PER_NOTE);
-        (0..count)
-            .map(|index| {
-                self.note(Word::All {
-                    version: own.version,
-                    is_first: index == 0,
-                    is_last: index + 1 == count,
-                    users: parts.next().unwrap_or_default().to_vec(),
-                })
+        let parts = note::cut(users, |(user, entry)| (user, Some(entry)));
+        let count = parts.len();
+        let parts = parts.into_iter().enumerate().map(|(index, users)| {
+            self.note(Word::All {
+                version: own.version,
+                is_first: index == 0,
+                is_last: index + 1 == count,
+                users,
             })
-            .collect()
+        });
+        parts.collect()
     }
 
     /// Whether this process waits for nobody's users any more.

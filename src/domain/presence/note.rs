@@ -6,6 +6,12 @@ use chat_sdk::UserId;
 use serde::{Deserialize, Serialize};
 
 use super::Chosen;
+use crate::bounds;
+
+/// The keys, numbers and punctuation of one user in a note.
+const FIXED: usize = 192;
+/// What a note has beside its users.
+const ENVELOPE: usize = 512;
 
 /// A user on one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +55,27 @@ impl Change {
             at,
         }
     }
+}
+
+/// Cuts users into parts, each of which fits into one message of NATS. There is always at least one part.
+pub(super) fn cut<T>(users: Vec<T>, of: impl Fn(&T) -> (&UserId, Option<&Entry>)) -> Vec<Vec<T>> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = ENVELOPE;
+    for one in users {
+        let (user, entry) = of(&one);
+        let text = entry.and_then(|entry| entry.chosen.text.as_ref());
+        // Neither has control characters, so JSON makes two bytes of one at most.
+        let size = 2 * (user.as_str().len() + text.map_or(0, String::len)) + FIXED;
+        if bytes + size > bounds::NATS_GROUP {
+            parts.push(Vec::new());
+            bytes = ENVELOPE;
+        }
+        bytes += size;
+        if let Some(last) = parts.last_mut() {
+            last.push(one);
+        }
+    }
+    parts
 }
 
 /// What a node says.

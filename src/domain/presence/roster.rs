@@ -166,11 +166,7 @@ impl Roster {
     }
 
     /// Puts those who came on the board, with what they chose, if they are still here.
-    pub fn settle_in(
-        &self,
-        users: Vec<UserId>,
-        mut chosen: HashMap<UserId, Chosen>,
-    ) -> Option<Note> {
+    pub fn settle_in(&self, users: Vec<UserId>, mut chosen: HashMap<UserId, Chosen>) -> Vec<Note> {
         let now = Timestamp::now().as_millis();
         let changes = {
             let local = self.local.lock();
@@ -189,12 +185,12 @@ impl Roster {
     }
 
     /// Takes what `users` chose, if it is news. Answers what the other nodes must hear.
-    pub fn take_chosen(&self, chosen: &HashMap<UserId, Chosen>) -> Option<Note> {
+    pub fn take_chosen(&self, chosen: &HashMap<UserId, Chosen>) -> Vec<Note> {
         self.board.lock().choose_own(chosen)
     }
 
     /// Takes in who was idle and is active again, who is idle now, and who is gone. Answers what the other nodes must hear.
-    pub fn take_changes(&self, now: Instant) -> Option<Note> {
+    pub fn take_changes(&self, now: Instant) -> Vec<Note> {
         let at = Timestamp::now().as_millis();
         let mut active: Vec<(UserId, bool)> = Vec::new();
         let mut gone: Vec<(UserId, i64)> = Vec::new();

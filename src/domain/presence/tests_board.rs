@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chat_sdk::{ChosenStatus, PresenceStatus, Timestamp, UserId};
 
 use super::{Board, Change, Chosen, Entry, Eye, LEASE, Note, Transition, Word};
+use crate::bounds;
 
 fn user(id: &str) -> UserId {
     id.parse().expect("a user id")
@@ -20,12 +21,12 @@ fn here(id: &str) -> Change {
 }
 
 fn come(board: &mut Board, id: &str) -> Note {
-    board.change_own(vec![here(id)]).expect("a change")
+    board.change_own(vec![here(id)]).remove(0)
 }
 
 fn go(board: &mut Board, id: &str) -> Note {
     let gone = Change::gone(user(id), 2_000);
-    board.change_own(vec![gone]).expect("a change")
+    board.change_own(vec![gone]).remove(0)
 }
 
 fn status(board: &Board, id: &str) -> PresenceStatus {
@@ -142,10 +143,10 @@ fn a_missed_note_is_asked_for_and_what_it_said_is_learned() {
 fn a_newcomer_learns_everything_in_parts_and_tells_none_of_it_again() {
     let now = Instant::now();
     let [mut one]: [Board; 1] = boards(now);
-    let many: Vec<Change> = (0..1_000).map(|n| here(&format!("u{n}"))).collect();
+    let many: Vec<Change> = (0..4_000).map(|n| here(&format!("u{n}"))).collect();
     one.change_own(many);
     let told = one.settle(now);
-    assert_eq!(told.len(), 1_000);
+    assert_eq!(told.len(), 4_000);
     for transition in &told {
         hear(std::slice::from_mut(&mut one), transition);
     }
@@ -260,4 +261,38 @@ fn a_choice_holds_on_every_board_and_an_older_one_changes_nothing() {
     };
     assert!(one.take(two.note(word), now).is_empty());
     assert_eq!(status(&one, "alice"), PresenceStatus::Busy);
+}
+
+#[test]
+fn notes_fit_into_a_message_also_with_the_longest_ids_and_texts() {
+    let now = Instant::now();
+    let [mut one, mut two]: [Board; 2] = boards(now);
+    let many: Vec<Change> = (0..1_000)
+        .map(|n| {
+            let entry = Entry {
+                is_active: true,
+                chosen: Chosen {
+                    status: ChosenStatus::Busy,
+                    text: Some("😀".repeat(200)),
+                    at: i64::MAX,
+                },
+                since: i64::MAX,
+            };
+            let id = format!("{n:03}{}", "😀".repeat(125));
+            Change::here(user(&id), entry, i64::MAX)
+        })
+        .collect();
+    let changes = one.change_own(many);
+    let hello = two.note(Word::Hello);
+    let all = one.take(hello, now);
+    for note in changes.iter().chain(&all) {
+        let bytes = serde_json::to_vec(note).expect("JSON").len();
+        assert!(bytes <= bounds::NATS_GROUP, "{bytes}");
+    }
+    assert!(changes.len() > 3, "{}", changes.len());
+    for note in changes {
+        assert!(two.take(note, now).is_empty(), "nothing is missing");
+    }
+    let last = format!("999{}", "😀".repeat(125));
+    assert_eq!(status(&two, &last), PresenceStatus::Busy);
 }
