@@ -25,14 +25,22 @@ pub const NATS_GROUP: usize = 240 * KIB;
 pub const NATS_PAYLOAD: usize = 256 * KIB;
 /// The most bytes that wait for a slow reader of a socket or event stream.
 pub const SOCKET_QUEUE: usize = 512 * KIB;
+/// The fullest page of an answer over a socket, and the fullest frame of `rooms`; the answer fits a socket's queue.
+pub const SOCKET_PAGE: usize = 256 * KIB;
 /// The most bytes of entries that one resume holds at a time.
-pub const RESUME_CHUNK: usize = MIB;
+pub const RESUME_CHUNK: usize = 256 * KIB;
 /// The fullest page of an answer; a page that is full ends early with `hasMore`.
 pub const PAGE: usize = MIB;
 /// The largest body of a request.
 pub const REQUEST_BODY: usize = MIB;
 /// The most bytes of entries or updates of one statement to MongoDB, and of entries that are read at once.
 pub const LOG_BATCH: usize = 4 * MIB;
+/// The most bytes of documents over 8 KiB that the pages of a process read at a time.
+pub const LARGE_READS: usize = 32 * MIB;
+/// The most bytes of events that wait in the hub for an earlier one of their conversation.
+pub const HELD_EVENTS: usize = 8 * MIB;
+/// The most bytes of recent events that a process with sockets remembers for those who resume.
+pub const EVENT_MEMORY: usize = 64 * MIB;
 /// What MongoDB must take as one document (`maxBsonObjectSize`): a statement is one.
 pub const MONGODB_DOCUMENT: usize = 16 * MIB;
 /// What MongoDB must take as one message (`maxMessageSizeBytes`).
@@ -55,17 +63,19 @@ const _: () = {
     assert!(STREAM_MESSAGE < NATS_GROUP);
     assert!(EVENT + HERE + COMMAND_OVERHEAD < NATS_GROUP);
     assert!(NATS_GROUP + EVENT_HEADERS <= NATS_PAYLOAD);
-    assert!(NATS_PAYLOAD < SOCKET_QUEUE);
-    assert!(SOCKET_QUEUE < RESUME_CHUNK && RESUME_CHUNK <= PAGE);
+    assert!(EVENT < SOCKET_PAGE && SOCKET_PAGE < SOCKET_QUEUE);
+    assert!(EVENT < RESUME_CHUNK && RESUME_CHUNK < SOCKET_QUEUE);
+    assert!(NATS_PAYLOAD < SOCKET_QUEUE && SOCKET_QUEUE < PAGE);
     assert!(NATS_PAYLOAD < REQUEST_BODY);
-    assert!(PAGE < LOG_BATCH);
+    assert!(PAGE < LOG_BATCH && LOG_BATCH < HELD_EVENTS);
+    assert!(HELD_EVENTS < LARGE_READS && LARGE_READS < EVENT_MEMORY);
     // A batch is closed once it is full, so its last entry may lie beyond the bound.
     assert!(LOG_BATCH + EVENT + ENTRY_OVERHEAD < MONGODB_DOCUMENT);
     assert!(MONGODB_DOCUMENT < MONGODB_MESSAGE);
 };
 
 /// A row of the table: the name under which docs/OPERATIONS.md lists a bound, and its bytes.
-pub const TABLE: [(&str, usize); 14] = [
+pub const TABLE: [(&str, usize); 18] = [
     ("event", EVENT),
     ("members of an entry", MEMBERS),
     ("users of `@here`", HERE),
@@ -73,11 +83,15 @@ pub const TABLE: [(&str, usize); 14] = [
     ("client frame", CLIENT_FRAME),
     ("NATS group", NATS_GROUP),
     ("NATS payload", NATS_PAYLOAD),
+    ("socket page", SOCKET_PAGE),
     ("socket queue", SOCKET_QUEUE),
     ("resume chunk", RESUME_CHUNK),
     ("page", PAGE),
     ("request body", REQUEST_BODY),
     ("log batch", LOG_BATCH),
+    ("large reads", LARGE_READS),
+    ("held events", HELD_EVENTS),
+    ("event memory", EVENT_MEMORY),
     ("MongoDB document", MONGODB_DOCUMENT),
     ("MongoDB message", MONGODB_MESSAGE),
 ];

@@ -26,8 +26,8 @@ use crate::domain::{
     export, users,
 };
 
-/// How many lines of an export wait for their reader.
-const LINES_AHEAD: usize = 64;
+/// How many lines of an export wait for their reader. One may have as many bytes as an event.
+const LINES_AHEAD: usize = 8;
 /// What an export is.
 const NDJSON: &str = "application/x-ndjson";
 

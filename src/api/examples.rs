@@ -108,7 +108,7 @@ fn example(schema: &str) -> Option<Value> {
         "MessageHistory" => json!({ "versions": [
             { "content": "Where is my parcel?", "createdAt": TIME },
             { "content": "Where is my parcel now?", "createdAt": "2026-01-15T10:31:00.000Z" },
-        ] }),
+        ], "hasMore": false }),
         "ReadAt" => json!({ "readAt": TIME }),
         "DeliveredAt" => json!({ "deliveredAt": TIME }),
         "ReadConversation" => json!({ "upToMessageId": MESSAGE }),

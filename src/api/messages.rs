@@ -11,14 +11,14 @@ use super::{
     auth::{AsSender, AsUser, Caller, SenderOrHost},
     error::ApiError,
     json::ValidJson,
-    page::{MessagePage, PageQuery},
+    page::{MessageHistory, MessagePage, PageQuery},
     path::Path,
     reply::{Created, Json, NoContent, Upserted},
     scheduled::SendAnswer,
 };
 use crate::domain::{
     Context,
-    messages::{self, Draft, Sent},
+    messages::{self, Draft, Sent, Version},
     patch::Patch,
     scheduled,
 };
@@ -132,11 +132,13 @@ pub struct MessageVersion {
     pub created_at: Timestamp,
 }
 
-/// Every text that a message had, oldest first; none for a deleted one.
-#[derive(Debug, Serialize, Object)]
-pub struct MessageHistory {
-    /// The texts.
-    pub versions: Vec<MessageVersion>,
+impl From<Version> for MessageVersion {
+    fn from(version: Version) -> Self {
+        Self {
+            content: version.content,
+            created_at: version.at,
+        }
+    }
 }
 
 impl From<Sent> for Upserted<Message> {
@@ -343,7 +345,9 @@ impl MessagesApi {
         Ok(Json(page.into()))
     }
 
-    /// Read a message's versions
+    /// List a message's versions
+    ///
+    /// Oldest first. A cursor goes on in that order, whichever of `before` and `after` carries it.
     #[oai(
         path = "/messages/:id/history",
         method = "get",
@@ -354,15 +358,9 @@ impl MessagesApi {
         caller: AsUser,
         /// The message's id.
         id: Path<MessageId>,
+        page: PageQuery,
     ) -> Result<Json<MessageHistory>, ApiError> {
-        let versions = messages::history(&self.0, &caller.0, &id.0).await?;
-        let versions = versions
-            .into_iter()
-            .map(|version| MessageVersion {
-                content: version.content,
-                created_at: version.at,
-            })
-            .collect();
-        Ok(Json(MessageHistory { versions }))
+        let page = messages::history(&self.0, &caller.0, &id.0, &page.0).await?;
+        Ok(Json(page.map(MessageVersion::from).into()))
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     error::ApiError,
+    messages::MessageVersion,
     receipts::{DeliveryReceipt, ReadReceipt},
     strict::shown,
     unread::UnreadConversation,
@@ -129,6 +130,8 @@ pages! {
     PresencePage { presence: Presence }
     /// A piece of a conversation's history.
     MessagePage { messages: Message }
+    /// A page of the texts that a message had, oldest first; none for a deleted one.
+    MessageHistory { versions: MessageVersion }
     /// A piece of a list of scheduled messages, soonest first.
     ScheduledPage { scheduled: ScheduledMessage }
     /// A piece of the list of those who read a message.

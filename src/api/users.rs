@@ -277,9 +277,11 @@ impl UsersApi {
         q: Query<String>,
         page: PageQuery,
     ) -> Result<Json<UserPage>, ApiError> {
-        let mut page = users::search(&self.0, &q.0, &page.0).await?;
-        page.items = page.items.into_iter().map(public).collect();
-        Ok(Json(page.into()))
+        let found = users::search(&self.0, &q.0, &page.0).await?;
+        let shown = found.map(public).fit(page.0.max_bytes, |_, user| {
+            user.external_user_id.to_string()
+        });
+        Ok(Json(shown.into()))
     }
 
     /// Get a user

@@ -21,7 +21,10 @@ use super::{
     state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
     unread, users,
 };
-use crate::store::{Listed, Shelf};
+use crate::{
+    bounds,
+    store::{Listed, Shelf},
+};
 
 /// The most characters of a conversation's name.
 pub const MAX_NAME: usize = 200;
@@ -236,7 +239,7 @@ pub(super) async fn find_direct(
 /// [`DomainError::NotFound`] for who is no member.
 pub async fn get(ctx: &Context, actor: &UserId, id: &ConversationId) -> Result<Conversation> {
     let listed = ctx.store.find_conversation_of(id, actor).await?;
-    let mut shown = show(ctx, actor, vec![listed]).await?;
+    let mut shown = show(ctx, actor, vec![listed], bounds::PAGE).await?;
     shown.pop().ok_or_else(DomainError::no_conversation)
 }
 
@@ -254,24 +257,41 @@ pub async fn list(
         .store
         .find_conversation_page(actor, shelf, request)
         .await?;
-    Ok(Page {
-        items: show(ctx, actor, page.items).await?,
-        next_cursor: page.next_cursor,
-        has_more: page.has_more,
-    })
+    let count = page.items.len();
+    let items = show(ctx, actor, page.items, request.max_bytes).await?;
+    let page = Page {
+        // Fewer than were found, if their newest messages are large.
+        next_cursor: match items.len() < count {
+            true => items.last().map(Listed::cursor_of),
+            false => page.next_cursor,
+        },
+        has_more: page.has_more || items.len() < count,
+        items,
+    };
+    Ok(page.fit(request.max_bytes, |_, conversation| {
+        Listed::cursor_of(conversation)
+    }))
 }
 
-/// Conversations as `actor` sees them: with the newest message, what is unread, and the draft.
-async fn show(ctx: &Context, actor: &UserId, listed: Vec<Listed>) -> Result<Vec<Conversation>> {
+/// Conversations as `actor` sees them: with the newest message, what is unread, and the draft. Of those, from the first on, whose newest messages have
+/// `max_bytes` together, but at least one.
+async fn show(
+    ctx: &Context,
+    actor: &UserId,
+    listed: Vec<Listed>,
+    max_bytes: usize,
+) -> Result<Vec<Conversation>> {
     let (mut messages, standings) = tokio::try_join!(
-        ctx.store.find_last_messages(&listed, actor),
+        ctx.store.find_last_messages(&listed, actor, max_bytes),
         unread::standings(ctx, actor, &listed),
     )?;
+    let count = messages.count;
     Ok(listed
         .into_iter()
+        .take(count)
         .zip(standings)
         .map(|(listed, standing)| Conversation {
-            last_message: messages.remove(&listed.conversation.id).map(Box::new),
+            last_message: messages.found.remove(&listed.conversation.id).map(Box::new),
             read_seq: Some(standing.marker.read_seq),
             unread_count: Some(standing.counts.unread),
             mention_count: Some(standing.counts.mentions),
@@ -295,9 +315,13 @@ pub async fn list_public(
         .filter(|query| !query.is_empty())
         .map(|query| users::check_query(query, &mut faults));
     faults.into_result()?;
-    ctx.store
+    let page = ctx
+        .store
         .find_public_page(&key.unwrap_or_default(), request)
-        .await
+        .await?;
+    Ok(page.fit(request.max_bytes, |_, conversation| {
+        Listed::public_cursor_of(conversation)
+    }))
 }
 
 /// Changes a conversation's settings.

@@ -120,16 +120,20 @@ async fn write_messages(
     let mut walk = own_messages::Walk::begin(ctx, user, since, conversation).await?;
     while let Some(own) = walk.next().await? {
         for message in own {
-            let edits = ctx.store.find_edits(&message.id).await?;
-            let is_deleted = message.is_deleted();
+            let mut edits = ctx.store.find_edits(&message.id, 0).await?;
             let mut line = value(message.as_sent())?;
-            line["isDeleted"] = is_deleted.into();
-            line["isEdited"] = (!edits.is_empty()).into();
+            line["isDeleted"] = message.is_deleted().into();
+            line["isEdited"] = (!edits.items.is_empty()).into();
             out.line("message", line).await?;
-            for entry in edits {
-                let envelope = catalogue::envelope(&entry);
-                let edit = value(&envelope.data)?;
-                out.line("edit", edit).await?;
+            while let Some(last) = edits.items.last().map(|entry| entry.seq) {
+                for entry in &edits.items {
+                    let edit = value(&catalogue::envelope(entry).data)?;
+                    out.line("edit", edit).await?;
+                }
+                if !edits.has_more {
+                    break;
+                }
+                edits = ctx.store.find_edits(&message.id, last).await?;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A conversation's log as its members may read it: every number once, so that a reader can prove that nothing is missing.
 
 use chat_sdk::{ConversationId, Envelope, UserId, events::EventData};
+use serde::Serialize;
 
 use super::{
     Context,
@@ -8,10 +9,13 @@ use super::{
     catalogue,
     entry::{Body, Entry},
     error::Result,
+    page::fitting,
 };
+use crate::bounds;
 
 /// One number of a log.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Line {
     /// The event, as the catalogue shows it.
     Seen(Box<Envelope<EventData>>),
@@ -45,13 +49,12 @@ pub async fn list(
         .await?
         .audience()?;
     let end = audience.as_of().unwrap_or(u64::MAX);
-    let mut entries = ctx
+    let piece = ctx
         .store
-        .find_entries(conversation, after, end, limit + 1)
+        .find_entries(conversation, after, end, limit, bounds::PAGE)
         .await?;
-    let has_more = entries.len() > limit as usize;
-    entries.truncate(limit as usize);
-    let lines = entries
+    let mut lines: Vec<Line> = piece
+        .items
         .iter()
         .map(
             |entry| match sees(&audience, entry) && is_told(entry, actor) {
@@ -60,6 +63,9 @@ pub async fn list(
             },
         )
         .collect();
+    let count = fitting(&lines, bounds::PAGE).max(1);
+    let has_more = piece.has_more || count < lines.len();
+    lines.truncate(count);
     Ok(Lines { lines, has_more })
 }
 

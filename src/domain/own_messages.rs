@@ -50,12 +50,13 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         let (from, to) = (self.after, self.after + WINDOW);
-        self.after = to;
         let own = self
             .ctx
             .store
             .find_own_messages(self.conversation, self.user, self.since, (from, to))
             .await?;
-        Ok(Some(own))
+        let last = own.items.last().filter(|_| own.has_more);
+        self.after = last.map_or(to, |message| message.seq);
+        Ok(Some(own.items))
     }
 }

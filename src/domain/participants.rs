@@ -42,7 +42,11 @@ pub async fn list(
         .find_membership(conversation, actor)
         .await?
         .active()?;
-    ctx.store.find_participant_page(conversation, request).await
+    let page = ctx
+        .store
+        .find_participant_page(conversation, request)
+        .await?;
+    Ok(page.fit(request.max_bytes, |_, member| member.user_id.to_string()))
 }
 
 /// Adds `user_ids`, with entries of at most 200 users; who is a member stays as they are. Answers who is a member now, of those asked for.

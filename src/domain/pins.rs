@@ -11,6 +11,7 @@ use super::{
     page::{Page, PageRequest},
     state::{ConversationState, MessageState},
 };
+use crate::store::StoredMessage;
 
 /// Pins a message; one that is pinned stays so. Answers it.
 ///
@@ -67,11 +68,13 @@ pub async fn list(
         .store
         .find_pinned_page(conversation, &audience, request)
         .await?;
-    Ok(Page {
+    let cursors: Vec<String> = page.items.iter().map(StoredMessage::pin_cursor).collect();
+    let page = Page {
         items: ctx.store.views(page.items, None, Some(actor)).await?,
         next_cursor: page.next_cursor,
         has_more: page.has_more,
-    })
+    };
+    Ok(page.fit(request.max_bytes, |at, _| cursors[at].clone()))
 }
 
 pub(super) fn check_pin(

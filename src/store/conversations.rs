@@ -10,13 +10,14 @@ use serde::Deserialize;
 
 use super::{
     Store, bounded,
-    documents::{ConversationDocument, ParticipantDocument, number},
+    documents::{ConversationDocument, LogDocument, ParticipantDocument, number},
     facets::StoredMessage,
+    pieces::{Listing, SizedDocument},
 };
 use crate::domain::{
     DomainError, Result,
     audience::Audience,
-    page::{Page, PageRequest},
+    page::{Page, PageRequest, json_len},
     state::{ConversationFields, Member},
 };
 
@@ -103,11 +104,29 @@ impl Listed {
 
     /// What to give as `before` to go on after it in a list that is sorted by latest activity.
     pub fn cursor(&self) -> String {
-        cursor_at(
-            self.fields.last_activity_at.as_millis(),
-            &self.conversation.id,
-        )
+        Self::cursor_of(&self.conversation)
     }
+
+    /// What to give as `before` to go on after `conversation` in a list that is sorted by latest activity.
+    pub fn cursor_of(conversation: &Conversation) -> String {
+        cursor_at(conversation.last_activity_at.as_millis(), &conversation.id)
+    }
+
+    /// What to give to go on after `conversation` in a list that is sorted by name.
+    pub fn public_cursor_of(conversation: &Conversation) -> String {
+        let name = search_key(conversation.name.as_deref().unwrap_or_default());
+        let position = serde_json::json!([name, conversation.id]);
+        BASE64_URL_SAFE_NO_PAD.encode(position.to_string())
+    }
+}
+
+/// The newest messages of conversations of a list.
+#[derive(Debug, Default)]
+pub struct LastMessages {
+    /// The messages.
+    pub found: HashMap<ConversationId, Message>,
+    /// For how many conversations of the list, from the first on, all were read.
+    pub count: usize,
 }
 
 fn listed_of(
@@ -320,7 +339,8 @@ impl Store {
         }
     }
 
-    /// The newest message of each of `listed` that its member sees and whose time is not over, as `viewer` sees it.
+    /// The newest message of each of `listed`, from the first on, that its member sees and whose time is not over, as `viewer` sees it: for as many
+    /// conversations as have messages of `max_bytes` together, but at least one.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
@@ -328,7 +348,70 @@ impl Store {
         &self,
         listed: &[Listed],
         viewer: &UserId,
-    ) -> Result<HashMap<ConversationId, Message>> {
+        max_bytes: usize,
+    ) -> Result<LastMessages> {
+        let mut sized = self.find_last_sized(listed).await?;
+        let mut bytes = 0;
+        let sizes = listed.iter().map(|one| {
+            let sized = sized.get(&one.conversation.id);
+            sized.map_or(0, SizedDocument::len)
+        });
+        let fits = sizes.take_while(|size| {
+            bytes += size;
+            bytes <= max_bytes
+        });
+        let mut count = fits.count().max(1).min(listed.len());
+        let wanted = listed[..count]
+            .iter()
+            .filter_map(|one| sized.remove(&one.conversation.id))
+            .collect();
+        let now = Timestamp::now();
+        let mut messages = HashMap::new();
+        for document in self.load(&self.log, wanted, usize::MAX).await?.items {
+            let message = StoredMessage::new(document)?;
+            if !message.is_gone(now) {
+                messages.insert(message.conversation_id.clone(), message);
+            }
+        }
+        // Where the newest is gone or not to be seen, the one before it. Their sizes are not known before they are read.
+        let missing: Vec<usize> = (0..count)
+            .filter(|at| {
+                let one = &listed[*at];
+                one.fields.last_message_seq > 0 && !messages.contains_key(&one.conversation.id)
+            })
+            .collect();
+        let lookups = missing.iter().map(|at| async move {
+            let newest = self.find_newest_of(&listed[*at]).await?;
+            Ok::<_, DomainError>((*at, newest))
+        });
+        let mut lookups = stream::iter(lookups.collect::<Vec<_>>()).buffered(LOOKUPS_AT_ONCE);
+        let mut bytes = 0;
+        while let Some((at, message)) = lookups.try_next().await? {
+            let Some(message) = message else { continue };
+            bytes += json_len(&message.created);
+            messages.insert(message.conversation_id.clone(), message);
+            if bytes > max_bytes {
+                count = at + 1;
+                break;
+            }
+        }
+        drop(lookups);
+        messages.retain(|id, _| listed[..count].iter().any(|one| one.conversation.id == *id));
+        let views = self
+            .views(messages.into_values().collect(), None, Some(viewer))
+            .await?;
+        let found = views
+            .into_iter()
+            .map(|message| (message.conversation_id.clone(), message))
+            .collect();
+        Ok(LastMessages { found, count })
+    }
+
+    /// The entry at the number of the newest message of each of `listed` whose member sees it.
+    async fn find_last_sized(
+        &self,
+        listed: &[Listed],
+    ) -> Result<HashMap<ConversationId, SizedDocument<LogDocument>>> {
         let wanted: Vec<Document> = listed
             .iter()
             .filter(|one| one.audience().sees(one.fields.last_message_seq))
@@ -339,46 +422,19 @@ impl Store {
                 }
             })
             .collect();
-        let mut messages = HashMap::new();
-        if !wanted.is_empty() {
-            let found: Vec<_> = bounded(async {
-                self.log
-                    .find(doc! { "$or": wanted })
-                    .hint(mongodb::options::Hint::Name("owner_seq".to_owned()))
-                    .await?
-                    .try_collect::<Vec<_>>()
-                    .await
-            })
-            .await?;
-            let now = Timestamp::now();
-            for document in found {
-                let message = StoredMessage::new(document)?;
-                if !message.is_gone(now) {
-                    messages.insert(message.conversation_id.clone(), message);
-                }
-            }
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
         }
-        // Where the newest is gone or not to be seen, the one before it.
-        let missing: Vec<_> = listed
-            .iter()
-            .filter(|one| {
-                one.fields.last_message_seq > 0 && !messages.contains_key(&one.conversation.id)
-            })
-            .map(|one| self.find_newest_of(one))
-            .collect();
-        let found: Vec<Option<StoredMessage>> = stream::iter(missing)
-            .buffer_unordered(LOOKUPS_AT_ONCE)
-            .try_collect()
-            .await?;
-        let messages = messages
-            .into_values()
-            .chain(found.into_iter().flatten())
-            .collect();
-        let views = self.views(messages, None, Some(viewer)).await?;
-        Ok(views
+        let listing = Listing {
+            filter: doc! { "$or": wanted },
+            hint: Some("owner_seq"),
+            ..Listing::default()
+        };
+        let found = self.find_sized(&self.log, &listing).await?;
+        let by_id = found
             .into_iter()
-            .map(|message| (message.conversation_id.clone(), message))
-            .collect())
+            .filter_map(|sized| Some((sized.conversation_id.parse().ok()?, sized)));
+        Ok(by_id.collect())
     }
 
     async fn find_newest_of(&self, listed: &Listed) -> Result<Option<StoredMessage>> {
@@ -431,10 +487,10 @@ impl Store {
         })
         .await?;
         let conversations: Vec<Conversation> = documents.iter().map(noun).collect();
-        Ok(Page::cut(conversations, request.limit, |conversation| {
-            let name = search_key(conversation.name.as_deref().unwrap_or_default());
-            let position = serde_json::json!([name, conversation.id]);
-            BASE64_URL_SAFE_NO_PAD.encode(position.to_string())
-        }))
+        Ok(Page::cut(
+            conversations,
+            request.limit,
+            Listed::public_cursor_of,
+        ))
     }
 }

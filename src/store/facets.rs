@@ -243,15 +243,6 @@ impl Facets {
             .unsigned_abs()
     }
 
-    /// Whether the message was deleted as of number `as_of`; `None` when these facets are from later and do not tell.
-    pub(super) fn deleted_by(&self, as_of: u64) -> Option<bool> {
-        match &self.deleted {
-            None => Some(false),
-            Some(deleted) if deleted.seq <= number(as_of) => Some(!deleted.is_restored),
-            Some(_) => None,
-        }
-    }
-
     /// Its deletion, if it is deleted.
     pub(super) fn deletion(&self) -> Option<&DeletedFacet> {
         self.deleted.as_ref().filter(|deleted| !deleted.is_restored)
@@ -433,6 +424,12 @@ impl StoredMessage {
             metadata: message.metadata,
             message_seq: None,
         }
+    }
+
+    /// Its place in the list of pins.
+    pub fn pin_cursor(&self) -> String {
+        let pinned = self.facets.pinned.as_ref();
+        pinned.map_or(0, |pinned| pinned.seq).to_string()
     }
 
     /// What a check needs of it.

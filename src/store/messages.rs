@@ -12,6 +12,8 @@ use super::{
     documents::{LogDocument, moment, number},
     facets::{Facets, StoredMessage},
     log::Unavailable,
+    pieces::Listing,
+    reactions::number_cursor,
 };
 use crate::{
     domain::{
@@ -20,10 +22,24 @@ use crate::{
         entry::{Body, Entry},
         fold::facet_of,
         messages::Version,
-        page::{Page, PageRequest},
+        page::{Page, PageRequest, Piece},
     },
     group::Group,
 };
+
+/// How many changes of a message are held at a time while they are folded.
+const CHANGES_AT_ONCE: u32 = 16;
+
+/// Which messages of a conversation are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// The first and the last number.
+    pub(super) range: (u64, u64),
+    /// 1 for oldest first, -1 for newest first.
+    pub(super) direction: i32,
+    pub(super) limit: u32,
+    pub(super) max_bytes: usize,
+}
 
 /// Starts the task that reads single messages, a group at a time; it ends with the handle.
 pub(super) fn start_reading(
@@ -88,33 +104,32 @@ impl Store {
         audience: &Audience,
         request: &PageRequest,
     ) -> Result<Page<StoredMessage>> {
-        let limit = request.limit;
-        let cursor_of = |message: &StoredMessage| message.id.to_string();
         if let Some(cursor) = &request.around {
             let seq = self
                 .message_position("around", cursor, conversation, audience)
                 .await?;
-            return self.find_around(conversation, audience, seq, limit).await;
+            return self.find_around(conversation, audience, seq, request).await;
         }
-        let messages = if let Some(cursor) = &request.after {
+        let (mut range, mut direction) = ((1, u64::MAX), -1);
+        if let Some(cursor) = &request.after {
             let seq = self
                 .message_position("after", cursor, conversation, audience)
                 .await?;
-            self.read_messages(conversation, audience, seq + 1, u64::MAX, 1, limit + 1)
-                .await?
-        } else {
-            let end = match &request.before {
-                None => u64::MAX,
-                Some(cursor) => {
-                    self.message_position("before", cursor, conversation, audience)
-                        .await?
-                        - 1
-                }
-            };
-            self.read_messages(conversation, audience, 1, end, -1, limit + 1)
-                .await?
+            (range, direction) = ((seq + 1, u64::MAX), 1);
+        } else if let Some(cursor) = &request.before {
+            let seq = self
+                .message_position("before", cursor, conversation, audience)
+                .await?;
+            range = (1, seq - 1);
+        }
+        let wanted = Wanted {
+            range,
+            direction,
+            limit: request.limit,
+            max_bytes: request.max_bytes,
         };
-        Ok(Page::cut(messages, limit, cursor_of))
+        let piece = self.read_messages(conversation, audience, wanted).await?;
+        Ok(Page::of(piece, |message| message.id.to_string()))
     }
 
     /// Messages on both sides of number `seq`, and the one at it, newest first.
@@ -123,22 +138,29 @@ impl Store {
         conversation: &ConversationId,
         audience: &Audience,
         seq: u64,
-        limit: u32,
+        request: &PageRequest,
     ) -> Result<Page<StoredMessage>> {
-        let newer_limit = (limit - 1) / 2;
-        let mut messages = if newer_limit > 0 {
-            self.read_messages(conversation, audience, seq + 1, u64::MAX, 1, newer_limit)
-                .await?
-        } else {
-            Vec::new()
+        let newer_limit = (request.limit - 1) / 2;
+        let mut newer = Piece::empty();
+        if newer_limit > 0 {
+            let wanted = Wanted {
+                range: (seq + 1, u64::MAX),
+                direction: 1,
+                limit: newer_limit,
+                max_bytes: request.max_bytes / 2,
+            };
+            newer = self.read_messages(conversation, audience, wanted).await?;
+            newer.items.reverse();
+        }
+        let wanted = Wanted {
+            range: (1, seq),
+            direction: -1,
+            limit: request.limit - newer.items.len() as u32,
+            max_bytes: request.max_bytes.saturating_sub(newer.bytes),
         };
-        messages.reverse();
-        let older_limit = limit - messages.len() as u32;
-        let older = self
-            .read_messages(conversation, audience, 1, seq, -1, older_limit + 1)
-            .await?;
-        messages.extend(older);
-        Ok(Page::cut(messages, limit, |message| message.id.to_string()))
+        let mut piece = self.read_messages(conversation, audience, wanted).await?;
+        piece.items.splice(..0, newer.items);
+        Ok(Page::of(piece, |message| message.id.to_string()))
     }
 
     async fn message_position(
@@ -159,16 +181,14 @@ impl Store {
             .ok_or_else(unknown)
     }
 
-    /// Messages whose number is from `from` to `to`, as far as `audience` sees them; `direction` is 1 for oldest first, -1 for newest first.
+    /// The messages that are wanted, as far as `audience` sees them.
     pub(super) async fn read_messages(
         &self,
         conversation: &ConversationId,
         audience: &Audience,
-        from: u64,
-        to: u64,
-        direction: i32,
-        limit: u32,
-    ) -> Result<Vec<StoredMessage>> {
+        wanted: Wanted,
+    ) -> Result<Piece<StoredMessage>> {
+        let (from, to) = wanted.range;
         let ranges: Vec<Document> = audience
             .ranges()
             .iter()
@@ -190,24 +210,21 @@ impl Store {
             "data.expiresAt": { "$not": { "$lte": Timestamp::now().as_millis() } },
         };
         match ranges.len() {
-            0 => return Ok(Vec::new()),
+            0 => return Ok(Piece::empty()),
             1 => filter.extend(ranges.into_iter().flatten()),
             _ => {
                 filter.insert("$or", ranges);
             }
         }
-        let documents: Vec<LogDocument> = bounded(async {
-            self.log
-                .find(filter)
-                .sort(doc! { "conversationId": 1, "seq": direction })
-                .hint(mongodb::options::Hint::Name("messages".to_owned()))
-                .limit(i64::from(limit))
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        documents.into_iter().map(StoredMessage::new).collect()
+        let listing = Listing {
+            filter,
+            sort: doc! { "conversationId": 1, "seq": wanted.direction },
+            hint: Some("messages"),
+            limit: wanted.limit,
+            max_bytes: wanted.max_bytes,
+        };
+        let piece = self.read_piece(&self.log, listing).await?;
+        piece.try_map(StoredMessage::new)
     }
 
     /// The replies to `root`, as far as `audience` sees them: newest first, with `after` oldest first.
@@ -235,13 +252,14 @@ impl Store {
                 - 1;
         }
         let of_thread = doc! { "data.threadId": root.id.as_str() };
-        let range = (from, to);
-        let found = self
-            .find_listed(of_thread, "seq", audience, range, direction, request.limit)
-            .await?;
-        Ok(Page::cut(found, request.limit, |message| {
-            message.id.to_string()
-        }))
+        let wanted = Wanted {
+            range: (from, to),
+            direction,
+            limit: request.limit,
+            max_bytes: request.max_bytes,
+        };
+        let piece = self.find_listed(of_thread, "seq", audience, wanted).await?;
+        Ok(Page::of(piece, |message| message.id.to_string()))
     }
 
     /// The pinned messages of `conversation` that `audience` sees, newest pin first.
@@ -270,14 +288,16 @@ impl Store {
             "pinned.isPinned": true,
             "$or": [{ "deleted": { "$exists": false } }, { "deleted.isRestored": true }],
         };
-        let position = |message: &StoredMessage| {
-            let pinned = message.facets.pinned.as_ref();
-            pinned.map_or(0, |pinned| pinned.seq).to_string()
+        let wanted = Wanted {
+            range: (1, to),
+            direction: -1,
+            limit: request.limit,
+            max_bytes: request.max_bytes,
         };
-        let found = self
-            .find_listed(pinned, "pinned.seq", audience, (1, to), -1, request.limit)
+        let piece = self
+            .find_listed(pinned, "pinned.seq", audience, wanted)
             .await?;
-        Ok(Page::cut(found, request.limit, position))
+        Ok(Page::of(piece, StoredMessage::pin_cursor))
     }
 
     /// The number of the entry that pinned what `cursor` names: a message, or that number itself, which holds also when the pin is gone since.
@@ -304,21 +324,16 @@ impl Store {
             .ok_or_else(unknown)
     }
 
-    /// Messages of `filter` whose number `order` lies in `range`, by that number, less those that `audience` does not see or whose time is over;
-    /// one more than `limit` if there are.
+    /// Messages of `filter` whose number `order` lies in the wanted range, by that number, except those that `audience` does not see or whose time is over.
     async fn find_listed(
         &self,
         mut filter: Document,
         order: &str,
         audience: &Audience,
-        range: (u64, u64),
-        direction: i32,
-        limit: u32,
-    ) -> Result<Vec<StoredMessage>> {
-        filter.insert(
-            order,
-            doc! { "$gte": number(range.0), "$lte": number(range.1) },
-        );
+        wanted: Wanted,
+    ) -> Result<Piece<StoredMessage>> {
+        let (from, to) = wanted.range;
+        filter.insert(order, doc! { "$gte": number(from), "$lte": number(to) });
         filter.insert("type", "message.created");
         filter.insert("deleted.isExpired", doc! { "$ne": true });
         filter.insert(
@@ -330,17 +345,15 @@ impl Store {
             .iter()
             .map(|(from, to)| doc! { "seq": { "$gte": number(*from), "$lte": number(*to) } })
             .collect();
-        let documents: Vec<LogDocument> = bounded(async {
-            self.log
-                .find(doc! { "$and": [filter, { "$or": seen }] })
-                .sort(doc! { order: direction })
-                .limit(i64::from(limit) + 1)
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        documents.into_iter().map(StoredMessage::new).collect()
+        let listing = Listing {
+            filter: doc! { "$and": [filter, { "$or": seen }] },
+            sort: doc! { order: wanted.direction },
+            hint: None,
+            limit: wanted.limit,
+            max_bytes: wanted.max_bytes,
+        };
+        let piece = self.read_piece(&self.log, listing).await?;
+        piece.try_map(StoredMessage::new)
     }
 
     /// Messages as the contract shows them to `viewer`; with `as_of`, as they were at that number of their conversation's log.
@@ -448,7 +461,7 @@ impl Store {
         Ok(())
     }
 
-    /// What became of a message up to number `as_of`, made anew from the entries that changed it.
+    /// What became of a message up to number `as_of`, made anew from the entries that changed it, one after the other.
     pub(super) async fn read_facets(&self, id: &MessageId, as_of: u64) -> Result<Facets> {
         let mut facets = Facets::default();
         for filter in [
@@ -495,36 +508,33 @@ impl Store {
         documents.iter().map(LogDocument::entry).collect()
     }
 
-    /// The entries of `filter` up to number `as_of`, ascending.
-    pub(super) async fn read_changes(
+    /// Gives the entries of `filter` up to number `as_of` to `each`, ascending. Only a batch of them is held at a time.
+    pub(super) async fn each_change(
         &self,
         mut filter: Document,
-        as_of: Option<u64>,
-    ) -> Result<Vec<Entry>> {
-        if let Some(as_of) = as_of {
-            filter.insert("seq", doc! { "$lte": number(as_of) });
+        as_of: u64,
+        mut each: impl FnMut(&Entry),
+    ) -> Result<()> {
+        filter.insert("seq", doc! { "$lte": number(as_of) });
+        let find = self.log.find(filter).sort(doc! { "seq": 1 });
+        let mut documents = bounded(find.batch_size(CHANGES_AT_ONCE).into_future()).await?;
+        while let Some(document) = bounded(documents.try_next()).await? {
+            each(&document.entry()?);
         }
-        let documents: Vec<LogDocument> = bounded(async {
-            self.log
-                .find(filter)
-                .sort(doc! { "seq": 1 })
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        documents.iter().map(LogDocument::entry).collect()
+        Ok(())
     }
 
-    /// Every text of `message`, oldest first, as far as number `as_of` knows; none for one that is deleted by then.
+    /// A page of the texts of `message`, oldest first, as far as number `as_of` knows; none for one that is deleted by then.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
-    pub async fn find_versions(
+    /// [`DomainError::Validation`] for an unknown cursor.
+    pub async fn find_version_page(
         &self,
         message: &StoredMessage,
         as_of: Option<u64>,
-    ) -> Result<Vec<Version>> {
+        request: &PageRequest,
+    ) -> Result<Page<Version>> {
+        let after = number_cursor(request)?;
         let facets = match as_of {
             Some(as_of) if message.changed_after(as_of) => {
                 self.read_facets(&message.id, as_of).await?
@@ -532,26 +542,94 @@ impl Store {
             _ => message.facets.clone(),
         };
         if facets.deleted.is_some_and(|deleted| !deleted.is_restored) {
-            return Ok(Vec::new());
+            return Ok(Page::of(Piece::empty(), |_| String::new()));
         }
-        let mut versions = vec![Version {
-            content: message.created.content.clone(),
-            at: message.created.created_at,
-        }];
-        let edits = doc! { "data.messageId": message.id.as_str(), "type": "message.updated" };
-        for entry in self.read_changes(edits, as_of).await? {
-            // An edit of the metadata alone made no new text.
-            if let Body::MessageUpdated(edit) = entry.body
-                && versions
-                    .last()
-                    .is_none_or(|newest| newest.content != edit.content)
-            {
-                versions.push(Version {
-                    at: entry.at,
-                    content: edit.content,
-                });
+        let mut versions = Vec::new();
+        let mut newest = message.created.content.clone();
+        if after < message.seq {
+            versions.push(Version {
+                seq: message.seq,
+                content: newest.clone(),
+                at: message.created.created_at,
+            });
+        } else if let Some(text) = self.find_text_at(&message.id, after).await? {
+            newest = text;
+        }
+        let mut after = after;
+        let mut has_more = true;
+        // More than once only if all edits of a piece left the text alone.
+        while has_more && (versions.is_empty() || after < message.seq) {
+            let edits = self
+                .read_edits(&message.id, (after, as_of), request)
+                .await?;
+            after = after.max(message.seq);
+            has_more = edits.has_more;
+            for entry in edits.items {
+                after = entry.seq;
+                // An edit of the metadata alone made no new text.
+                if let Body::MessageUpdated(edit) = entry.body
+                    && edit.content != newest
+                {
+                    newest.clone_from(&edit.content);
+                    versions.push(Version {
+                        seq: entry.seq,
+                        at: entry.at,
+                        content: edit.content,
+                    });
+                }
             }
         }
-        Ok(versions)
+        has_more |= versions.len() > request.limit as usize;
+        versions.truncate(request.limit as usize);
+        let piece = Piece {
+            items: versions,
+            has_more,
+            bytes: 0,
+        };
+        Ok(Page::of(piece, Version::cursor))
+    }
+
+    /// The edits of a message after the first number of `range`, up to the second one if there is one, as a page has room for.
+    async fn read_edits(
+        &self,
+        message: &MessageId,
+        range: (u64, Option<u64>),
+        request: &PageRequest,
+    ) -> Result<Piece<Entry>> {
+        let mut seqs = doc! { "$gt": number(range.0) };
+        if let Some(as_of) = range.1 {
+            seqs.insert("$lte", number(as_of));
+        }
+        let listing = Listing {
+            filter: doc! {
+                "data.messageId": message.as_str(), "type": "message.updated", "seq": seqs,
+            },
+            sort: doc! { "seq": 1 },
+            hint: None,
+            limit: request.limit,
+            max_bytes: request.max_bytes,
+        };
+        let piece = self.read_piece(&self.log, listing).await?;
+        piece.try_map(|document| document.entry())
+    }
+
+    /// The text that the newest edit of a message up to number `seq` made, if there is one.
+    async fn find_text_at(&self, message: &MessageId, seq: u64) -> Result<Option<String>> {
+        let listing = Listing {
+            filter: doc! {
+                "data.messageId": message.as_str(),
+                "type": "message.updated",
+                "seq": { "$lte": number(seq) },
+            },
+            sort: doc! { "seq": -1 },
+            limit: 1,
+            ..Listing::default()
+        };
+        let found = self.read_piece(&self.log, listing).await?.items.pop();
+        let entry = found.map(|document| document.entry()).transpose()?;
+        Ok(entry.and_then(|entry| match entry.body {
+            Body::MessageUpdated(edit) => Some(edit.content),
+            _ => None,
+        }))
     }
 }

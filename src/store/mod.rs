@@ -20,6 +20,7 @@ pub mod log;
 mod markers;
 mod messages;
 mod participants;
+mod pieces;
 mod presence;
 mod reactions;
 mod refills;
@@ -42,9 +43,10 @@ use mongodb::{
         WriteConcern,
     },
 };
+use tokio::sync::Semaphore;
 
 pub use backlog::Backlog;
-pub use conversations::{Listed, Shelf};
+pub use conversations::{LastMessages, Listed, Shelf};
 pub use erasure::{OwnReaction, PrivateData};
 pub use expiry::Expiring;
 pub use facets::StoredMessage;
@@ -56,9 +58,9 @@ pub use participants::{Membership, MembershipOf, TypingRules};
 pub use presence::LeftOnline;
 pub use refills::{Lacking, Refill, SettledPosition};
 pub use relay::{Marker, RelayState, SweepEntry, seconds_before};
-pub use resume::{Missed, MissedEntries};
+pub use resume::MissedSince;
 pub use retention::{Aging, Cleared};
-pub use scheduled::{DueScheduled, InsertedScheduled};
+pub use scheduled::{DueScheduled, InsertedScheduled, scheduled_cursor};
 pub use set_aside::SetAside;
 
 use crate::{domain::DomainError, group::Group};
@@ -93,6 +95,8 @@ pub struct Store {
     pub(crate) settled: Settled,
     /// Readers of single messages.
     one_message: Group<MessageId, Result<Option<StoredMessage>, DomainError>>,
+    /// How many KiB of large documents may be fetched at a time.
+    large_reads: Semaphore,
 }
 
 impl Store {
@@ -136,6 +140,7 @@ impl Store {
             markers: Markers::start(&database, &settled),
             settled,
             one_message: messages::start_reading(&database),
+            large_reads: Semaphore::new(pieces::LARGE_READS_KIB as usize),
             database,
         })
     }

@@ -17,6 +17,9 @@ use crate::domain::{
     state::{ConversationFields, Member},
 };
 
+/// How many memberships of a user come together.
+const MEMBERSHIPS_AT_ONCE: u32 = 2000;
+
 /// How one user stands to one conversation.
 #[derive(Debug, Clone)]
 pub struct Membership {
@@ -158,26 +161,33 @@ impl Store {
     /// # Errors
     /// [`DomainError::Unavailable`].
     pub async fn find_memberships_of(&self, user: &UserId) -> Result<Vec<MembershipOf>> {
-        let documents: Vec<ParticipantDocument> = bounded(async {
-            self.participants
-                .find(doc! { "userId": user.as_str() })
-                .batch_size(1000)
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        Ok(documents
-            .into_iter()
-            .map(|document| {
-                let member = document.member();
-                MembershipOf {
-                    intervals: member.intervals,
-                    former_until: member.former_until,
-                    conversation: document.conversation_id,
-                }
-            })
-            .collect())
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Intervals {
+            conversation_id: ConversationId,
+            intervals: Vec<(i64, Option<i64>)>,
+            #[serde(default)]
+            former_until: i64,
+        }
+        let participants = self.participants.clone_with_type::<Intervals>();
+        let find = participants
+            .find(doc! { "userId": user.as_str() })
+            .projection(doc! { "_id": 0, "conversationId": 1, "intervals": 1, "formerUntil": 1 })
+            .batch_size(MEMBERSHIPS_AT_ONCE);
+        // Each batch has its own time limit: a user may have many conversations.
+        let mut found = bounded(find.into_future()).await?;
+        let mut memberships = Vec::new();
+        while let Some(of) = bounded(found.try_next()).await? {
+            let intervals = of.intervals.into_iter();
+            memberships.push(MembershipOf {
+                conversation: of.conversation_id,
+                intervals: intervals
+                    .map(|(joined, left)| (joined.unsigned_abs(), left.map(i64::unsigned_abs)))
+                    .collect(),
+                former_until: of.former_until.unsigned_abs(),
+            });
+        }
+        Ok(memberships)
     }
 
     /// Members of `conversation`, by user id.

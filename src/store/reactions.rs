@@ -123,7 +123,7 @@ impl Store {
         as_of: Option<u64>,
         request: &PageRequest,
     ) -> Result<Page<Reacted>> {
-        let after = position(request)?;
+        let after = number_cursor(request)?;
         let reactions = match as_of {
             Some(as_of) if message.changed_after(as_of) => {
                 let mut then = self.read_reactions_then(&message.id, as_of).await?;
@@ -149,17 +149,17 @@ impl Store {
             "type": { "$in": ["reaction.added", "reaction.removed"] },
         };
         let mut active: HashMap<(String, UserId), Reacted> = HashMap::new();
-        for entry in self.read_changes(changes, Some(as_of)).await? {
-            let (reaction, is_added) = match entry.body {
+        self.each_change(changes, as_of, |entry| {
+            let (reaction, is_added) = match &entry.body {
                 Body::ReactionAdded(reaction) => (reaction, true),
                 Body::ReactionRemoved(reaction) => (reaction, false),
-                _ => continue,
+                _ => return,
             };
             let key = (reaction.emoji.clone(), reaction.user_id.clone());
             if is_added {
                 let reacted = Reacted {
-                    emoji: reaction.emoji,
-                    user: reaction.user_id,
+                    emoji: reaction.emoji.clone(),
+                    user: reaction.user_id.clone(),
                     at: entry.at,
                     seq: entry.seq,
                 };
@@ -167,7 +167,8 @@ impl Store {
             } else {
                 active.remove(&key);
             }
-        }
+        })
+        .await?;
         let mut reactions: Vec<Reacted> = active.into_values().collect();
         reactions.sort_by_key(|reaction| reaction.seq);
         Ok(reactions)
@@ -208,8 +209,8 @@ impl Store {
     }
 }
 
-/// The number after which a list goes on. One direction only: whichever parameter carries it, a cursor goes on.
-fn position(request: &PageRequest) -> Result<u64> {
+/// The number after which a list that is sorted by numbers goes on. One direction only: whichever parameter carries it, a cursor goes on.
+pub(super) fn number_cursor(request: &PageRequest) -> Result<u64> {
     let cursor = [("after", &request.after), ("before", &request.before)]
         .into_iter()
         .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));

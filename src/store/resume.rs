@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use chat_sdk::{ConversationId, MessageId, Timestamp};
+use chat_sdk::{ConversationId, EventId, MessageId, Timestamp};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, Timestamp as ClusterTime, doc};
 use serde::Deserialize;
@@ -10,30 +10,30 @@ use serde::Deserialize;
 use super::{
     Store, bounded,
     documents::{LogDocument, number},
-    facets::StoredMessage,
+    facets::DeletedFacet,
+    pieces::{Listing, SizedDocument},
 };
 use crate::domain::{
     Result,
     entry::{Body, Entry},
+    page::Piece,
     patch::Patch,
 };
 
-/// From where on entries of a conversation are missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missed {
-    /// After this number.
-    AfterSeq(u64),
-    /// After what mongod took in until this cluster time.
-    AfterTime(ClusterTime),
-}
+/// The most conversations that one query asks for.
+const CONVERSATIONS_AT_ONCE: usize = 1000;
+/// How many of a conversation's newest entries are read to find where what was missed begins; further back only their numbers are.
+const NEWEST: u32 = 64;
+/// How many numbers are looked at together further back.
+const NUMBERS_AT_ONCE: i64 = 2000;
 
-/// What was missed, or that it is too much.
-#[derive(Debug, Clone)]
-pub enum MissedEntries {
-    /// All of it, ascending.
-    All(Vec<Arc<Entry>>),
-    /// More than the limit.
-    TooMany,
+/// Where what was missed of a conversation begins.
+#[derive(Debug)]
+pub struct MissedSince {
+    /// The last number that was not missed.
+    pub after: u64,
+    /// All that was missed, if that is little.
+    pub entries: Option<Vec<Arc<Entry>>>,
 }
 
 #[derive(Deserialize)]
@@ -53,9 +53,18 @@ impl Store {
         ids: &[&ConversationId],
         since: Option<ClusterTime>,
     ) -> Result<Vec<(ConversationId, u64)>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+        let mut touched = Vec::new();
+        for ids in ids.chunks(CONVERSATIONS_AT_ONCE) {
+            touched.extend(self.find_some_touched(ids, since).await?);
         }
+        Ok(touched)
+    }
+
+    async fn find_some_touched(
+        &self,
+        ids: &[&ConversationId],
+        since: Option<ClusterTime>,
+    ) -> Result<Vec<(ConversationId, u64)>> {
         let rooms: Vec<ConversationId> = ids.iter().map(|id| (*id).clone()).collect();
         self.settled.wait(&rooms).await;
         let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
@@ -80,65 +89,127 @@ impl Store {
             .collect())
     }
 
-    /// Entries of `conversation` from `missed` on, up to number `to` (all with `u64::MAX`), at most `limit`. Of a message whose time is over, no
-    /// entry has its text.
+    /// Where those entries of `conversation` up to number `to` begin that mongod took in after `since`; `None` if there are more than `limit`. They come
+    /// with it if they are few and have at most `max_bytes`.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn find_missed_since(
+        &self,
+        conversation: &ConversationId,
+        since: ClusterTime,
+        to: u64,
+        (limit, max_bytes): (usize, usize),
+    ) -> Result<Option<MissedSince>> {
+        let newest = Listing {
+            sort: doc! { "conversationId": -1, "seq": -1 },
+            ..ascending(conversation, 0, to, (NEWEST, max_bytes))
+        };
+        let found = self.find_sized(&self.log, &newest).await?;
+        let is_all = found.len() < NEWEST as usize;
+        // Within a conversation `ts` grows with the number, so the first older one ends the search.
+        let is_missed = |one: &SizedDocument<LogDocument>| one.ts.is_none_or(|ts| ts > since);
+        let count = found.iter().take_while(|one| is_missed(one)).count();
+        let first = found[..count].last().map(|one| one.seq.unsigned_abs());
+        let Some(first) = first else {
+            return Ok(Some(MissedSince {
+                after: to,
+                entries: None,
+            }));
+        };
+        if count == found.len() && !is_all {
+            let before = self
+                .find_first_since(conversation, since, first, limit.saturating_sub(count))
+                .await?;
+            return Ok(before.map(|first| MissedSince {
+                after: first - 1,
+                entries: None,
+            }));
+        }
+        let mut entries = None;
+        if found[..count].iter().map(SizedDocument::len).sum::<usize>() <= max_bytes {
+            let small = found.into_iter().take(count).map(SizedDocument::into_small);
+            if let Some(mut documents) = small.collect::<Option<Vec<LogDocument>>>() {
+                documents.reverse();
+                let all = documents.iter().map(LogDocument::shared_entry);
+                entries = Some(self.without_gone(all.collect::<Result<_>>()?).await?);
+            }
+        }
+        Ok((count <= limit).then_some(MissedSince {
+            after: first - 1,
+            entries,
+        }))
+    }
+
+    /// The first number of those before number `below` that mongod took in after `since`, or `below`; `None` if there are more than `limit`.
+    async fn find_first_since(
+        &self,
+        conversation: &ConversationId,
+        since: ClusterTime,
+        mut below: u64,
+        limit: usize,
+    ) -> Result<Option<u64>> {
+        #[derive(Deserialize)]
+        struct Taken {
+            seq: i64,
+            ts: ClusterTime,
+        }
+        let mut count = 0;
+        loop {
+            let found: Vec<Taken> = bounded(async {
+                self.log
+                    .clone_with_type::<Taken>()
+                    .find(doc! {
+                        "conversationId": conversation.as_str(),
+                        "seq": { "$lt": number(below) },
+                    })
+                    .sort(doc! { "conversationId": -1, "seq": -1 })
+                    .projection(doc! { "_id": 0, "seq": 1, "ts": 1 })
+                    .limit(NUMBERS_AT_ONCE)
+                    .await?
+                    .try_collect()
+                    .await
+            })
+            .await?;
+            for taken in &found {
+                if taken.ts <= since {
+                    return Ok(Some(below));
+                }
+                below = taken.seq.unsigned_abs();
+                count += 1;
+                if count > limit {
+                    return Ok(None);
+                }
+            }
+            if (found.len() as i64) < NUMBERS_AT_ONCE {
+                return Ok(Some(below));
+            }
+        }
+    }
+
+    /// Entries of `conversation` after number `after` up to number `to`, ascending, at most `limit` and about `max_bytes`, but at least one. Of a message
+    /// whose time is over, no entry has its text.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
     pub async fn read_missed(
         &self,
         conversation: &ConversationId,
-        missed: Missed,
+        after: u64,
         to: u64,
-        limit: usize,
-    ) -> Result<MissedEntries> {
-        let floor = match missed {
-            Missed::AfterSeq(seq) => seq,
-            Missed::AfterTime(_) => 0,
-        };
-        let mut entries: Vec<Arc<Entry>> = Vec::new();
-        let mut below = to.saturating_add(1);
-        // Backwards in growing pieces: within a conversation `ts` grows with the number, so the first older one ends the search.
-        let mut page = 64;
-        loop {
-            let documents: Vec<LogDocument> = bounded(async {
-                self.log
-                    .find(doc! {
-                        "conversationId": conversation.as_str(),
-                        "seq": { "$gt": number(floor), "$lt": number(below) },
-                    })
-                    .sort(doc! { "conversationId": -1, "seq": -1 })
-                    .limit(page)
-                    .await?
-                    .try_collect()
-                    .await
-            })
-            .await?;
-            let is_last = (documents.len() as i64) < page;
-            for document in documents {
-                if let Missed::AfterTime(time) = missed
-                    && document.ts <= time
-                {
-                    entries.reverse();
-                    return self.without_gone(entries).await;
-                }
-                let entry = document.shared_entry()?;
-                below = entry.seq;
-                entries.push(entry);
-                if entries.len() > limit {
-                    return Ok(MissedEntries::TooMany);
-                }
-            }
-            if is_last {
-                entries.reverse();
-                return self.without_gone(entries).await;
-            }
-            page = (page * 4).min(2000);
-        }
+        most: (u32, usize),
+    ) -> Result<Piece<Arc<Entry>>> {
+        let listing = ascending(conversation, after, to, most);
+        let piece = self.read_piece(&self.log, listing).await?;
+        let piece = piece.try_map(|document| document.shared_entry())?;
+        Ok(Piece {
+            items: self.without_gone(piece.items).await?,
+            ..piece
+        })
     }
 
     /// `entries` without the text of messages whose time is over. What was ended is erased; this is for the moments before.
-    async fn without_gone(&self, mut entries: Vec<Arc<Entry>>) -> Result<MissedEntries> {
+    async fn without_gone(&self, mut entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>> {
         let now = Timestamp::now().as_millis();
         // Most know it from themselves; only those that change a message have to ask.
         let changes: Vec<MessageId> = entries
@@ -150,7 +221,7 @@ impl Store {
             .find_of(&changes, doc! { "data.expiresAt": { "$lte": now } })
             .await?
             .into_iter()
-            .map(|message| message.id)
+            .map(|message| message.id.to_message_id())
             .collect();
         for entry in &mut entries {
             let is_gone = match &entry.body {
@@ -161,11 +232,11 @@ impl Store {
                 forget_text(&mut Arc::make_mut(entry).body);
             }
         }
-        Ok(MissedEntries::All(entries))
+        Ok(entries)
     }
 
-    /// Entries of `conversation` after number `after`, up to number `to`, ascending, at most `limit`. Of a message that was deleted by `to`, no
-    /// entry has its text.
+    /// Entries of `conversation` after number `after`, up to number `to`, ascending, at most `limit` and `max_bytes`, but at least one. Of a message that
+    /// was deleted by `to`, no entry has its text.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
@@ -175,67 +246,100 @@ impl Store {
         after: u64,
         to: u64,
         limit: u32,
-    ) -> Result<Vec<Entry>> {
-        let documents: Vec<LogDocument> = bounded(async {
-            self.log
-                .find(doc! {
-                    "conversationId": conversation.as_str(),
-                    "seq": { "$gt": number(after), "$lte": number(to) },
-                })
-                .sort(doc! { "conversationId": 1, "seq": 1 })
-                .limit(i64::from(limit))
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        let mut entries: Vec<Entry> = documents
-            .iter()
-            .map(LogDocument::entry)
-            .collect::<Result<_>>()?;
-        let deleted = self.find_deleted(&entries, to).await?;
-        for entry in &mut entries {
+        max_bytes: usize,
+    ) -> Result<Piece<Entry>> {
+        let listing = ascending(conversation, after, to, (limit, max_bytes));
+        let piece = self.read_piece(&self.log, listing).await?;
+        let mut piece = piece.try_map(|document| document.entry())?;
+        let deleted = self.find_deleted(&piece.items, to).await?;
+        for entry in &mut piece.items {
             if told_message(entry).is_some_and(|id| deleted.contains(&id)) {
                 forget_text(&mut entry.body);
             }
         }
-        Ok(entries)
+        Ok(piece)
     }
 
     /// Those messages that `entries` tell the text of, and that were deleted by number `to` or whose time is over.
     async fn find_deleted(&self, entries: &[Entry], to: u64) -> Result<HashSet<MessageId>> {
         let ids: Vec<MessageId> = entries.iter().filter_map(told_message).collect();
+        let now = Timestamp::now().as_millis();
         let changed = doc! { "$or": [
             { "deleted": { "$exists": true } },
-            { "data.expiresAt": { "$lte": Timestamp::now().as_millis() } },
+            { "data.expiresAt": { "$lte": now } },
         ] };
         let mut deleted = HashSet::new();
         for message in self.find_of(&ids, changed).await? {
-            let is_deleted = match message.facets.deleted_by(to) {
-                _ if message.is_gone(Timestamp::now()) => true,
-                Some(is_deleted) => is_deleted,
-                None => {
-                    let then = self.read_facets(&message.id, to).await?;
-                    then.deletion().is_some()
-                }
+            let id = message.id.to_message_id();
+            let is_deleted = match &message.deleted {
+                _ if message.data.expires_at.is_some_and(|at| at <= now) => true,
+                Some(facet) if facet.is_expired && !facet.is_restored => true,
+                Some(facet) if facet.seq <= number(to) => !facet.is_restored,
+                Some(_) => self.read_facets(&id, to).await?.deletion().is_some(),
+                None => false,
             };
             if is_deleted {
-                deleted.insert(message.id);
+                deleted.insert(id);
             }
         }
         Ok(deleted)
     }
 
-    /// Those of the messages `ids` of which `filter` is true.
-    async fn find_of(&self, ids: &[MessageId], mut filter: Document) -> Result<Vec<StoredMessage>> {
+    /// What became of those of the messages `ids` of which `filter` is true. Their texts are not read: a hundred of them may be large.
+    async fn find_of(&self, ids: &[MessageId], mut filter: Document) -> Result<Vec<Ended>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let ids: Vec<String> = ids.iter().map(|id| id.to_event_id().to_string()).collect();
         filter.insert("_id", doc! { "$in": ids });
-        let found: Vec<LogDocument> =
-            bounded(async { self.log.find(filter).await?.try_collect().await }).await?;
-        found.into_iter().map(StoredMessage::new).collect()
+        Ok(bounded(async {
+            self.log
+                .clone_with_type::<Ended>()
+                .find(filter)
+                .projection(doc! { "deleted": 1, "data.expiresAt": 1 })
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?)
+    }
+}
+
+/// What says whether a message was deleted or its time is over.
+#[derive(Deserialize)]
+struct Ended {
+    #[serde(rename = "_id")]
+    id: EventId,
+    #[serde(default)]
+    deleted: Option<DeletedFacet>,
+    #[serde(default)]
+    data: Expiry,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Expiry {
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    expires_at: Option<i64>,
+}
+
+/// Entries of `conversation` after number `after` up to `to`, ascending.
+fn ascending(
+    conversation: &ConversationId,
+    after: u64,
+    to: u64,
+    (limit, max_bytes): (u32, usize),
+) -> Listing {
+    Listing {
+        filter: doc! {
+            "conversationId": conversation.as_str(),
+            "seq": { "$gt": number(after), "$lte": number(to) },
+        },
+        sort: doc! { "conversationId": 1, "seq": 1 },
+        hint: None,
+        limit,
+        max_bytes,
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Node, frame::FrameError};
 use crate::{
+    bounds,
     domain::{
         DomainError, Result,
         messages::{self, Draft},
@@ -299,6 +300,7 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
         "messages:sync" => {
             let sync: Sync = parse(data)?;
             let request = PageRequest::new(sync.limit, None, sync.last_message_id, None)?;
+            let request = request.within(bounds::SOCKET_PAGE);
             let page = messages::list(ctx, user, &sync.conversation_id, &request)
                 .await
                 .map_err(|error| error.renamed("after", "lastMessageId"))?;
@@ -307,6 +309,7 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
         "messages:list" => {
             let list: List = parse(data)?;
             let request = PageRequest::new(list.limit, list.before, list.after, list.around)?;
+            let request = request.within(bounds::SOCKET_PAGE);
             let page = messages::list(ctx, user, &list.conversation_id, &request).await?;
             page_fields(&page)
         }
@@ -346,6 +349,11 @@ fn json<T: serde::Serialize>(value: &T) -> std::result::Result<String, FrameErro
 
 fn unencodable<E>(_: E) -> FrameError {
     DomainError::Internal("an answer cannot be encoded".into()).into()
+}
+
+/// The refusal of a command that failed inside the service.
+pub fn failed() -> FrameError {
+    DomainError::Internal("a command ended without an answer".into()).into()
 }
 
 fn message_fields(message: &Message) -> Answer {

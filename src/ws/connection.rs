@@ -40,6 +40,8 @@ const SILENT_PERIODS: u32 = 2;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many commands of a socket may be under way; then no more are read.
 const MAX_COMMANDS: usize = 64;
+/// How many pages of lists may be under way; then no more commands are read.
+const MAX_PAGES: usize = 4;
 /// How many commands in a row are refused by rate before the socket is closed.
 const MAX_REFUSALS: u32 = 200;
 /// How many frames that are none are borne before the socket is closed.
@@ -161,11 +163,10 @@ async fn serve(
         node,
         socket: &socket,
     };
-    let caught_up = Box::pin(catch_up::catch_up(node, &socket, resume.as_deref())).await;
-    match caught_up {
+    let caught_up = catch_up::catch_up(node, &socket, watermark, resume.as_deref());
+    match Box::pin(caught_up).await {
         Ok(caught_up) => {
-            let (feed, greeting) =
-                Feed::begin(&node.hub, &socket, watermark, caught_up, resume.as_deref());
+            let greeting = Greeting::new(&socket, caught_up, resume);
             let connection = Connection {
                 node,
                 ws,
@@ -174,11 +175,12 @@ async fn serve(
                 activity,
                 expires_at: session.expires_at,
                 commands: FuturesUnordered::new(),
+                pages: 0,
                 last_heard: Instant::now(),
                 faults: 0,
                 refusals: 0,
             };
-            connection.run(feed, greeting, first_ack).await
+            connection.run(greeting, first_ack).await
         }
         Err(_) => Some(CloseReason::Restarting),
     }
@@ -192,6 +194,8 @@ struct Connection<'a> {
     activity: Arc<Activity>,
     expires_at: Instant,
     commands: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// How many of them read a page.
+    pages: usize,
     last_heard: Instant,
     faults: u32,
     /// Commands refused by rate since one was let through.
@@ -201,6 +205,8 @@ struct Connection<'a> {
 /// A command that is done.
 enum Done {
     Answer(Utf8Bytes),
+    /// A page of a list.
+    Page(Utf8Bytes),
     Refreshed {
         id: String,
         session: Option<Session>,
@@ -210,14 +216,13 @@ enum Done {
 impl Connection<'_> {
     async fn run(
         mut self,
-        feed: Feed,
         greeting: Box<Greeting>,
         first_ack: Option<String>,
     ) -> Option<CloseReason> {
-        if let Err(reason) = Box::pin(self.greet(greeting, first_ack)).await {
-            return reason;
+        match Box::pin(self.greet(greeting, first_ack)).await {
+            Ok(feed) => self.ws.get_ref().outlet().begin(feed),
+            Err(reason) => return reason,
         }
-        self.ws.get_ref().outlet().begin(feed);
         if let Err(reason) = Box::pin(self.push()).await {
             return reason;
         }
@@ -234,7 +239,7 @@ impl Connection<'_> {
                 Some(done) = self.commands.next(), if !self.commands.is_empty() => {
                     self.on_done(done).await
                 }
-                message = self.ws.next(), if self.commands.len() < MAX_COMMANDS => {
+                message = self.ws.next(), if self.may_read() => {
                     self.on_message(message).await
                 }
                 () = timer.as_mut() => {
@@ -262,19 +267,35 @@ impl Connection<'_> {
         }
     }
 
-    /// Gives what was missed, then says that the socket is connected.
+    /// Gives what was missed, then says that the socket is connected. No more is read than the client takes.
     async fn greet(
         &mut self,
-        greeting: Box<Greeting>,
+        mut greeting: Box<Greeting>,
         first_ack: Option<String>,
-    ) -> Result<(), Option<CloseReason>> {
+    ) -> Result<Feed, Option<CloseReason>> {
         if let Some(id) = first_ack {
             self.feed(WsMessage::Text(frame::ack(&id, ""))).await?;
         }
-        for text in greeting {
-            self.feed(WsMessage::Text(text)).await?;
+        loop {
+            let frames = tokio::select! {
+                biased;
+                reason = self.socket.ended() => return Err(Some(reason)),
+                frames = greeting.next(self.node) => frames,
+            };
+            let Some(frames) = frames.map_err(|_| Some(CloseReason::Restarting))? else {
+                break;
+            };
+            for text in frames {
+                self.feed(WsMessage::Text(text)).await?;
+            }
         }
-        self.flush().await
+        self.flush().await?;
+        Ok(greeting.into_feed())
+    }
+
+    /// Whether the client may ask for more.
+    fn may_read(&self) -> bool {
+        self.commands.len() < MAX_COMMANDS && self.pages < MAX_PAGES
     }
 
     async fn on_message(
@@ -375,6 +396,20 @@ impl Connection<'_> {
                 }
                 .boxed()
             }
+            "messages:list" | "messages:sync" => {
+                self.pages += 1;
+                let (event, data) = (frame.event.to_owned(), frame.data_json().to_owned());
+                // A task of its own: while this socket waits for its client, a read must not keep others waiting for their turn.
+                let page = tokio::spawn(async move {
+                    let user = &socket.user;
+                    command::run(&node, user, &event, &data).await
+                });
+                async move {
+                    let page = page.await.unwrap_or_else(|_| Err(command::failed()));
+                    Done::Page(answer_text(&id, page))
+                }
+                .boxed()
+            }
             _ => async move {
                 let result = match ClientFrame::parse(&text) {
                     Some(frame) => {
@@ -414,6 +449,10 @@ impl Connection<'_> {
     async fn on_done(&mut self, done: Done) -> Result<(), Option<CloseReason>> {
         let text = match done {
             Done::Answer(text) => text,
+            Done::Page(text) => {
+                self.pages -= 1;
+                text
+            }
             Done::Refreshed { id, session } => match session {
                 Some(session) if session.user == self.socket.user => {
                     self.expires_at = session.expires_at;
@@ -479,10 +518,14 @@ impl Connection<'_> {
 }
 
 fn answer(id: &str, result: command::Answer) -> Done {
-    Done::Answer(match result {
+    Done::Answer(answer_text(id, result))
+}
+
+fn answer_text(id: &str, result: command::Answer) -> Utf8Bytes {
+    match result {
         Ok(fields) => frame::ack(id, &fields),
         Err(error) => frame::refusal(id, &error),
-    })
+    }
 }
 
 /// Lets a socket hear again of a conversation that it left with `room:leave`.

@@ -47,8 +47,6 @@ const BEARER_PREFIX: &str = "bearer.";
 const READ_BUFFER: usize = 1024;
 /// Small frames are put together up to this many bytes before they are written.
 const WRITE_BUFFER: usize = 8 * 1024;
-/// The most bytes that tungstenite keeps for a client that does not read. The queue before it is bounded too.
-const MAX_WRITE_BUFFER: usize = 512 * 1024;
 /// The largest frame of a client: a message with everything it may carry.
 const MAX_FRAME: usize = 192 * 1024;
 
@@ -286,7 +284,6 @@ async fn serve(
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME));
     let ws = WebSocketStream::from_partially_read(

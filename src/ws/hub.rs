@@ -6,7 +6,7 @@
 mod intake;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::{
         Arc, Weak,
@@ -18,10 +18,12 @@ use std::{
 use chat_sdk::{ConversationId, UserId};
 use futures_util::FutureExt;
 use metrics::{counter, gauge};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::{sync::Semaphore, task::yield_now};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
+    catch_up::READING_AT_ONCE,
     close::CloseReason,
     cursor::Seal,
     lately::Lately,
@@ -30,8 +32,9 @@ use super::{
     socket::{Outgoing, Socket},
 };
 use crate::{
+    bounds,
     domain::known_users,
-    store::{MembershipOf, Missed, MissedEntries, Store},
+    store::{MembershipOf, Store},
 };
 
 /// How long a gap may close by itself before the log is asked.
@@ -40,8 +43,11 @@ const GAP_PATIENCE: Duration = Duration::from_millis(30);
 const GAP_RETRY: Duration = Duration::from_millis(200);
 /// How many entries that came too early are kept per conversation; more are read again.
 const MAX_HELD: usize = 512;
-/// How many missing entries are read at once.
-const GAP_PAGE: u64 = 500;
+/// How many missing entries are read at once, and how many bytes of them.
+const GAP_PAGE: u32 = 500;
+const GAP_BYTES: usize = bounds::RESUME_CHUNK;
+/// How many rooms or memberships are looked at before the hub's lock is given back.
+const TURN: usize = 128;
 
 /// What [`Hub::join`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +71,8 @@ pub struct Hub {
     /// Seals the cursors that pushes carry.
     pub seal: Arc<Seal>,
     state: Mutex<State>,
+    /// Who may read from the store what was missed.
+    pub catch_ups: Semaphore,
     watermark: AtomicU64,
     next_socket: AtomicU64,
     this: Weak<Self>,
@@ -75,6 +83,8 @@ struct State {
     rooms: HashMap<ConversationId, Room>,
     users: HashMap<UserId, Vec<Arc<Socket>>>,
     memory: Memory,
+    /// How many bytes of entries came too early.
+    held_bytes: usize,
     /// Rooms that wait for an entry. While there is one, markers are not passed.
     gaps: usize,
     /// How many such tasks there ever were.
@@ -110,6 +120,7 @@ impl Hub {
             store,
             seal: Arc::new(seal),
             state: Mutex::new(State::default()),
+            catch_ups: Semaphore::new(READING_AT_ONCE),
             watermark: AtomicU64::new(0),
             next_socket: AtomicU64::new(1),
             this: this.clone(),
@@ -143,8 +154,31 @@ impl Hub {
     }
 
     /// Brings the memberships of `user`, as the documents say them, to what came by here. The socket must be registered: what comes from then on comes to it.
-    pub fn amend(&self, user: &UserId, memberships: &mut Vec<MembershipOf>) {
-        self.state.lock().lately.amend(user, memberships);
+    pub async fn amend(&self, user: &UserId, memberships: &mut Vec<MembershipOf>) {
+        let joined = self.state.lock().lately.joined_by(user);
+        if !joined.is_empty() {
+            let known: HashSet<ConversationId> = memberships
+                .iter()
+                .map(|membership| membership.conversation.clone())
+                .collect();
+            let new = joined.into_iter().filter(|id| !known.contains(id));
+            memberships.extend(new.map(|conversation| MembershipOf {
+                conversation,
+                intervals: Vec::new(),
+                former_until: 0,
+            }));
+        }
+        for some in memberships.chunks_mut(TURN) {
+            {
+                let state = self.state.lock();
+                for membership in some {
+                    state.lately.amend(user, membership);
+                }
+            }
+            yield_now().await;
+        }
+        // What was forgotten in the meantime the documents knew.
+        memberships.retain(|membership| !membership.intervals.is_empty());
     }
 
     /// The number with which `user` became a member of `conversation`, if that came by here lately.
@@ -187,11 +221,6 @@ impl Hub {
     pub fn begin(&self, conversation: &ConversationId, applied: u64) -> bool {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let remembered = state
-            .memory
-            .last_seq(conversation)
-            .filter(|last| *last > applied)
-            .and_then(|last| state.memory.range(conversation, applied, last));
         let highest = state.memory.last_seq(conversation).unwrap_or(0);
         let Some(room) = state.rooms.get_mut(conversation) else {
             return false;
@@ -202,12 +231,6 @@ impl Hub {
         room.next = Some(applied + 1);
         room.highest = room.highest.max(highest);
         state.unknown -= 1;
-        let watermark = self.watermark();
-        for event in remembered.into_iter().flatten() {
-            if let Some(push) = push_of(conversation, &event, watermark) {
-                room.held.entry(push.seq).or_insert(Arc::new(push));
-            }
-        }
         self.deliver(state, conversation);
         true
     }
@@ -228,21 +251,21 @@ impl Hub {
         state.rooms.get(conversation)?.next.map(|next| next - 1)
     }
 
-    /// What this node remembers of `conversation` after number `after` up to `to`, if it remembers all of it and none of it has an end.
+    /// What this node remembers of `conversation` after number `after` up to `to`, if it remembers all of it and none of it has an end: as much as is given
+    /// at once, but at least one entry.
     pub fn remembered(
         &self,
         conversation: &ConversationId,
-        after: u64,
-        to: u64,
+        (after, to): (u64, u64),
+        watermark: u64,
     ) -> Option<Vec<Push>> {
         let events = {
             let memory = &self.state.lock().memory;
             if !memory.may_retell(conversation, after) {
                 return None;
             }
-            memory.range(conversation, after, to)?
+            memory.range(conversation, after, to, bounds::RESUME_CHUNK)?
         };
-        let watermark = self.watermark();
         events
             .iter()
             .map(|event| push_of(conversation, event, watermark))
@@ -262,15 +285,27 @@ impl Hub {
 
     /// Takes `socket` out of everything.
     pub fn unregister(&self, socket: &Socket) {
-        let mut state = self.state.lock();
-        if let Some(sockets) = state.users.get_mut(&socket.user) {
-            sockets.retain(|other| other.id != socket.id);
-            if sockets.is_empty() {
-                state.users.remove(&socket.user);
+        {
+            let mut state = self.state.lock();
+            if let Some(sockets) = state.users.get_mut(&socket.user) {
+                sockets.retain(|other| other.id != socket.id);
+                if sockets.is_empty() {
+                    state.users.remove(&socket.user);
+                }
             }
         }
-        for conversation in socket.rooms() {
-            remove_from_room(&mut state, &conversation, |other| other.id == socket.id);
+        loop {
+            let rooms = socket.rooms_after(None, TURN);
+            if rooms.is_empty() {
+                break;
+            }
+            let mut state = self.state.lock();
+            for conversation in rooms {
+                remove_from_room(&mut state, &conversation, |other| other.id == socket.id);
+                socket.left(&conversation);
+            }
+            // Others may be waiting for the lock.
+            MutexGuard::unlock_fair(state);
         }
         gauge!("chat_ws_sockets").decrement(1.0);
     }
@@ -371,11 +406,7 @@ impl Hub {
                 room.next = Some(next + 1);
                 send(state, &conversation, &push);
             }
-            _ => {
-                if room.held.len() < MAX_HELD {
-                    room.held.insert(push.seq, push);
-                }
-            }
+            _ => hold(&mut state.held_bytes, room, push),
         }
         self.deliver(state, &conversation);
     }
@@ -398,8 +429,23 @@ impl Hub {
             let Some(next) = room.next else {
                 return;
             };
-            room.held.retain(|seq, _| *seq >= next);
-            if let Some(push) = room.held.remove(&next) {
+            while let Some((seq, _)) = room.held.first_key_value()
+                && *seq < next
+                && let Some((_, passed)) = room.held.pop_first()
+            {
+                state.held_bytes -= passed.held_len();
+            }
+            let held = room.held.remove(&next);
+            if let Some(push) = &held {
+                state.held_bytes -= push.held_len();
+            }
+            let due = held.or_else(|| {
+                let remembered = (room.highest >= next)
+                    .then(|| state.memory.event(conversation, next))
+                    .flatten()?;
+                push_of(conversation, remembered, self.watermark()).map(Arc::new)
+            });
+            if let Some(push) = due {
                 room.next = Some(next + 1);
                 send(state, conversation, &push);
                 continue;
@@ -448,37 +494,42 @@ impl Hub {
                     return;
                 }
                 let first_held = room.held.keys().next().copied();
-                let to = first_held.map_or(room.highest, |held| held - 1);
-                (next, to.min(next + GAP_PAGE - 1))
+                (next, first_held.map_or(room.highest, |held| held - 1))
             };
             counter!("chat_hub_gaps_total").increment(1);
-            let missing = self
-                .store
-                .read_missed(
-                    &conversation,
-                    Missed::AfterSeq(next - 1),
-                    to,
-                    GAP_PAGE as usize,
-                )
-                .await;
+            let most = (GAP_PAGE, GAP_BYTES);
+            let missing = self.store.read_missed(&conversation, next - 1, to, most);
+            let missing = missing.await;
             pause = GAP_RETRY;
-            if let Ok(MissedEntries::All(entries)) = missing {
+            if let Ok(entries) = missing {
                 let mut state = self.state.lock();
+                let state = &mut *state;
                 let watermark = self.watermark();
-                if let Some(room) = state.rooms.get_mut(&conversation) {
-                    for entry in &entries {
-                        if let Some(push) = Push::from_entry(conversation.clone(), entry, watermark)
-                        {
-                            room.held.insert(push.seq, Arc::new(push));
-                        }
+                for entry in &entries.items {
+                    let push = Push::from_entry(conversation.clone(), entry, watermark);
+                    let room = state.rooms.get_mut(&conversation);
+                    if let (Some(room), Some(push)) = (room, push) {
+                        hold(&mut state.held_bytes, room, Arc::new(push));
+                        self.deliver(state, &conversation);
                     }
                 }
-                self.deliver(&mut state, &conversation);
-                if !entries.is_empty() {
+                if !entries.items.is_empty() {
                     pause = Duration::ZERO;
                 }
             }
         }
+    }
+}
+
+/// Keeps `push` until the entries before it were delivered, unless too much is kept: then it is read from the log.
+fn hold(held_bytes: &mut usize, room: &mut Room, push: Arc<Push>) {
+    let bytes = push.held_len();
+    // The next one is always taken: it is delivered at once.
+    let is_next = room.next == Some(push.seq);
+    let has_room = room.held.len() < MAX_HELD && *held_bytes + bytes <= bounds::HELD_EVENTS;
+    if (is_next || has_room) && !room.held.contains_key(&push.seq) {
+        *held_bytes += bytes;
+        room.held.insert(push.seq, push);
     }
 }
 
@@ -550,6 +601,8 @@ fn remove_from_room(
         if room.next.is_none() {
             state.unknown -= 1;
         }
+        let held = room.held.values().map(|push| push.held_len());
+        state.held_bytes -= held.sum::<usize>();
         state.rooms.remove(conversation);
     }
 }

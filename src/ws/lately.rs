@@ -16,19 +16,30 @@ use crate::store::MembershipOf;
 /// How long a change is remembered: longer than the relay lets documents lag behind the log.
 const MEMORY: Duration = Duration::from_secs(300);
 
-/// The remembered changes.
+/// Numbers of entries, ascending.
+type Numbers = VecDeque<u64>;
+
+/// The remembered changes. Whatever is asked of one user and one conversation costs a look-up, however many others changed.
 #[derive(Debug, Default)]
 pub struct Lately {
-    ended: HashMap<ConversationId, Vec<(u64, MembershipChange)>>,
-    began: HashMap<UserId, Vec<(u64, ConversationId)>>,
+    ended: HashMap<ConversationId, Ended>,
+    began: HashMap<UserId, HashMap<ConversationId, Numbers>>,
     order: VecDeque<(Instant, Noted)>,
+}
+
+/// The ends of memberships of one conversation.
+#[derive(Debug, Default)]
+struct Ended {
+    left: HashMap<UserId, Numbers>,
+    closed: Numbers,
 }
 
 /// What is to be forgotten in time; of each, the oldest goes first.
 #[derive(Debug)]
 enum Noted {
-    End(ConversationId),
-    Beginning(UserId),
+    Left(ConversationId, UserId),
+    Closed(ConversationId),
+    Began(UserId, ConversationId),
 }
 
 impl Lately {
@@ -45,76 +56,101 @@ impl Lately {
             MembershipChange::Joined(users) => {
                 for user in users {
                     let began = self.began.entry(user.clone()).or_default();
-                    began.push((seq, conversation.clone()));
-                    self.order.push_back((now, Noted::Beginning(user.clone())));
+                    began
+                        .entry(conversation.clone())
+                        .or_default()
+                        .push_back(seq);
+                    let noted = Noted::Began(user.clone(), conversation.clone());
+                    self.order.push_back((now, noted));
                 }
             }
-            MembershipChange::Left(_) | MembershipChange::Closed => {
+            MembershipChange::Left(users) => {
                 let ended = self.ended.entry(conversation.clone()).or_default();
-                ended.push((seq, change.clone()));
-                self.order
-                    .push_back((now, Noted::End(conversation.clone())));
+                for user in users {
+                    ended.left.entry(user.clone()).or_default().push_back(seq);
+                    let noted = Noted::Left(conversation.clone(), user.clone());
+                    self.order.push_back((now, noted));
+                }
+            }
+            MembershipChange::Closed => {
+                let ended = self.ended.entry(conversation.clone()).or_default();
+                ended.closed.push_back(seq);
+                let noted = Noted::Closed(conversation.clone());
+                self.order.push_back((now, noted));
             }
         }
         while let Some((at, _)) = self.order.front()
             && now - *at > MEMORY
         {
-            match self.order.pop_front() {
-                Some((_, Noted::End(conversation))) => {
-                    forget_oldest(&mut self.ended, &conversation);
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        match self.order.pop_front() {
+            Some((_, Noted::Began(user, conversation))) => {
+                if let Some(began) = self.began.get_mut(&user) {
+                    forget_first(began, &conversation);
+                    if began.is_empty() {
+                        self.began.remove(&user);
+                    }
                 }
-                Some((_, Noted::Beginning(user))) => forget_oldest(&mut self.began, &user),
-                None => {}
             }
+            Some((_, Noted::Left(conversation, user))) => {
+                if let Some(ended) = self.ended.get_mut(&conversation) {
+                    forget_first(&mut ended.left, &user);
+                }
+                self.forget_ended(&conversation);
+            }
+            Some((_, Noted::Closed(conversation))) => {
+                if let Some(ended) = self.ended.get_mut(&conversation) {
+                    ended.closed.pop_front();
+                }
+                self.forget_ended(&conversation);
+            }
+            None => {}
+        }
+    }
+
+    fn forget_ended(&mut self, conversation: &ConversationId) {
+        let ended = self.ended.get(conversation);
+        if ended.is_some_and(|ended| ended.left.is_empty() && ended.closed.is_empty()) {
+            self.ended.remove(conversation);
         }
     }
 
     /// With which number the membership of `user` that began with number `joined` ended, if that was seen.
     pub fn ended(&self, conversation: &ConversationId, user: &UserId, joined: u64) -> Option<u64> {
-        let ended = self.ended.get(conversation).into_iter().flatten();
-        ended
-            .filter(|(seq, _)| *seq > joined)
-            .filter(|(_, change)| match change {
-                MembershipChange::Left(users) => users.contains(user),
-                MembershipChange::Closed => true,
-                MembershipChange::None | MembershipChange::Joined(_) => false,
-            })
-            .map(|(seq, _)| *seq)
-            .min()
+        let ended = self.ended.get(conversation)?;
+        let left = ended.left.get(user).into_iter().flatten();
+        let numbers = left.chain(&ended.closed);
+        numbers.filter(|seq| **seq > joined).min().copied()
     }
 
     /// With which number the newest membership of `user` that was seen to begin began.
     pub fn began(&self, conversation: &ConversationId, user: &UserId) -> Option<u64> {
-        let began = self.began.get(user).into_iter().flatten();
-        began
-            .filter(|(_, other)| other == conversation)
-            .map(|(seq, _)| *seq)
-            .max()
+        let began = self.began.get(user)?.get(conversation)?;
+        began.iter().max().copied()
     }
 
-    /// Brings the memberships of `user`, as the documents say them, to what was seen here.
-    pub fn amend(&self, user: &UserId, memberships: &mut Vec<MembershipOf>) {
-        for (seq, conversation) in self.began.get(user).into_iter().flatten() {
-            let known = memberships
-                .iter_mut()
-                .find(|membership| membership.conversation == *conversation);
-            match known {
-                // What began before was a former holder's of the id.
-                Some(known) if known.joined_seq().max(known.former_until) >= *seq => {}
-                Some(known) => {
-                    self.close(user, known);
-                    known.intervals.push((*seq, None));
-                }
-                None => memberships.push(MembershipOf {
-                    conversation: conversation.clone(),
-                    intervals: vec![(*seq, None)],
-                    former_until: 0,
-                }),
+    /// The conversations in which a membership of `user` was seen to begin.
+    pub fn joined_by(&self, user: &UserId) -> Vec<ConversationId> {
+        let began = self.began.get(user);
+        began.into_iter().flat_map(HashMap::keys).cloned().collect()
+    }
+
+    /// Brings a membership of `user`, as the documents say it, to what was seen here.
+    pub fn amend(&self, user: &UserId, membership: &mut MembershipOf) {
+        let began = self.began.get(user);
+        let began = began.and_then(|began| began.get(&membership.conversation));
+        for seq in began.into_iter().flatten() {
+            // What began before was a former holder's of the id.
+            if membership.joined_seq().max(membership.former_until) < *seq {
+                self.close(user, membership);
+                membership.intervals.push((*seq, None));
             }
         }
-        for membership in memberships {
-            self.close(user, membership);
-        }
+        self.close(user, membership);
     }
 
     fn close(&self, user: &UserId, membership: &mut MembershipOf) {
@@ -124,10 +160,10 @@ impl Lately {
     }
 }
 
-fn forget_oldest<K: std::hash::Hash + Eq, V>(of: &mut HashMap<K, Vec<V>>, key: &K) {
-    if let Some(all) = of.get_mut(key) {
-        all.remove(0);
-        if all.is_empty() {
+fn forget_first<K: std::hash::Hash + Eq>(of: &mut HashMap<K, Numbers>, key: &K) {
+    if let Some(numbers) = of.get_mut(key) {
+        numbers.pop_front();
+        if numbers.is_empty() {
             of.remove(key);
         }
     }
@@ -155,16 +191,13 @@ mod tests {
         documents: &[(u64, Option<u64>)],
     ) -> Vec<(u64, Option<u64>)> {
         let (lately, conversation) = seen(changes);
-        let mut memberships = Vec::new();
-        if !documents.is_empty() {
-            memberships.push(MembershipOf {
-                conversation,
-                intervals: documents.to_vec(),
-                former_until: 0,
-            });
-        }
-        lately.amend(&user(), &mut memberships);
-        memberships.pop().map_or(Vec::new(), |of| of.intervals)
+        let mut membership = MembershipOf {
+            conversation,
+            intervals: documents.to_vec(),
+            former_until: 0,
+        };
+        lately.amend(&user(), &mut membership);
+        membership.intervals
     }
 
     fn joined() -> MembershipChange {
@@ -212,8 +245,17 @@ mod tests {
         lately.remember(&conversation, 5, &MembershipChange::Left(vec![bob.clone()]));
         assert_eq!(lately.began(&conversation, &user()), Some(4));
         assert_eq!(lately.ended(&conversation, &user(), 4), None);
-        let mut memberships = Vec::new();
-        lately.amend(&bob, &mut memberships);
-        assert!(memberships.is_empty());
+        assert_eq!(lately.joined_by(&user()), [conversation]);
+        assert!(lately.joined_by(&bob).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_is_forgotten() {
+        let closed = (8, MembershipChange::Closed);
+        let (mut lately, _) = seen(&[(4, joined()), (6, left()), (7, joined()), closed]);
+        while !lately.order.is_empty() {
+            lately.forget_oldest();
+        }
+        assert!(lately.began.is_empty() && lately.ended.is_empty());
     }
 }

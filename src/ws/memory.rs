@@ -8,12 +8,12 @@ use std::{
 use bytes::Bytes;
 use chat_sdk::{ConversationId, EventType};
 
-/// The most bytes of remembered events: 64 MiB.
-const MAX_BYTES: usize = 64 << 20;
+use crate::bounds;
+
 /// How long an event is remembered at most.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// What remembering an event costs beside its payload.
-const OVERHEAD: usize = 160;
+/// What remembering an event costs beside its payload: its place in two queues, and its part of what is kept per conversation.
+const OVERHEAD: usize = 320;
 
 /// A remembered event.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ impl Memory {
         while self
             .order
             .front()
-            .is_some_and(|(_, at, _)| self.bytes > MAX_BYTES || now - *at > MAX_AGE)
+            .is_some_and(|(_, at, _)| self.bytes > bounds::EVENT_MEMORY || now - *at > MAX_AGE)
         {
             self.forget_oldest();
         }
@@ -128,12 +128,13 @@ impl Memory {
             .is_none_or(|from| after + 1 >= *from)
     }
 
-    /// Everything after number `after` up to `to`, if all of it is remembered.
+    /// What follows number `after` up to `to`, if all of it is remembered: as much as has `max_bytes`, but at least one event.
     pub fn range(
         &self,
         conversation: &ConversationId,
         after: u64,
         to: u64,
+        max_bytes: usize,
     ) -> Option<Vec<Remembered>> {
         let events = self.conversations.get(conversation)?;
         let first = events.front()?.seq;
@@ -141,10 +142,24 @@ impl Memory {
         if first > after + 1 || last < to {
             return None;
         }
+        let mut bytes = 0;
         let wanted = events
             .iter()
-            .filter(|event| event.seq > after && event.seq <= to);
+            .filter(|event| event.seq > after && event.seq <= to)
+            .take_while(|event| {
+                let is_first = bytes == 0;
+                bytes += event.payload.len();
+                is_first || bytes <= max_bytes
+            });
         Some(wanted.cloned().collect())
+    }
+
+    /// The event with number `seq`, if it is remembered.
+    pub fn event(&self, conversation: &ConversationId, seq: u64) -> Option<&Remembered> {
+        let events = self.conversations.get(conversation)?;
+        // The numbers are dense: after a gap the memory begins anew.
+        let index = seq.checked_sub(events.front()?.seq)?;
+        events.get(usize::try_from(index).ok()?)
     }
 }
 
@@ -170,7 +185,7 @@ mod tests {
         }
         let range = |memory: &Memory, after, to| {
             memory
-                .range(&conversation, after, to)
+                .range(&conversation, after, to, usize::MAX)
                 .map(|events| events.iter().map(|event| event.seq).collect::<Vec<_>>())
         };
         assert_eq!(range(&memory, 2, 5), Some(vec![3, 4, 5]));
@@ -179,6 +194,50 @@ mod tests {
         memory.note(&conversation, event(8));
         assert_eq!(range(&memory, 4, 8), None);
         assert_eq!(range(&memory, 7, 8), Some(vec![8]));
+        assert_eq!(
+            memory.event(&conversation, 8).map(|event| event.seq),
+            Some(8)
+        );
+        for seq in [5, 7, 9] {
+            assert!(memory.event(&conversation, seq).is_none(), "{seq}");
+        }
+    }
+
+    #[test]
+    fn a_range_has_about_as_many_bytes_as_are_wanted() {
+        let mut memory = Memory::default();
+        let conversation = ConversationId::generate();
+        for seq in 1..=9 {
+            memory.note(&conversation, event(seq));
+        }
+        let count = |max_bytes| {
+            let range = memory.range(&conversation, 0, 9, max_bytes);
+            range.expect("is remembered").len()
+        };
+        assert_eq!((count(0), count(5), count(6), count(100)), (1, 2, 3, 9));
+    }
+
+    #[test]
+    fn many_large_events_are_forgotten_before_they_exceed_the_bound() {
+        let mut memory = Memory::default();
+        let large = Bytes::from(vec![b'x'; bounds::EVENT]);
+        for _ in 0..2 * bounds::EVENT_MEMORY / bounds::EVENT {
+            let payload = large.clone();
+            let event = Remembered {
+                payload,
+                ..event(1)
+            };
+            memory.note(&ConversationId::generate(), event);
+        }
+        let bytes: usize = memory
+            .conversations
+            .values()
+            .flatten()
+            .map(|one| one.payload.len())
+            .sum();
+        assert!(
+            bytes <= bounds::EVENT_MEMORY && bytes == memory.bytes - OVERHEAD * memory.order.len()
+        );
     }
 
     #[test]

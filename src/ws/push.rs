@@ -215,6 +215,12 @@ impl Push {
         self.frame.head.len() + 128
     }
 
+    /// About how many bytes it takes in memory: two frames at the most, the first of them also with a cursor.
+    pub fn held_len(&self) -> usize {
+        let own = self.own_frame.as_ref().map_or(0, |own| own.head.len());
+        2 * self.frame.head.len() + own + 256
+    }
+
     fn frame_for(&self, socket: &Socket) -> &Frame {
         let user = &socket.user;
         let is_own = match (&self.change, self.message_seq) {

@@ -1,7 +1,8 @@
 //! A socket as the hub sees it: where to put pushes, and how to end it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
+    ops::Bound,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -21,6 +22,7 @@ use super::{
     push::Push,
 };
 use crate::{
+    bounds,
     domain::audience::{Interval, begin_interval, is_pushed, keep_newest},
     store::MembershipOf,
 };
@@ -28,8 +30,6 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// The most pushes that may wait for a slow reader.
 const MAX_QUEUED: usize = 1024;
-/// The most bytes that may wait for a slow reader: 512 KiB. One large event may exceed it alone.
-const MAX_QUEUED_BYTES: usize = 512 * 1024;
 
 /// The most pushes for which an idle queue keeps room.
 const MAX_IDLE: usize = 8;
@@ -85,7 +85,7 @@ pub struct Socket {
     /// When its token was issued (seconds since 1970); the least number where it does not say.
     issued_at: AtomicI64,
     /// The conversations that it hears of. Changed by the hub alone, together with its rooms.
-    rooms: Mutex<Vec<ConversationId>>,
+    rooms: Mutex<BTreeSet<ConversationId>>,
     /// When its user was a member, of conversations where that began after their first entry.
     seen: Mutex<HashMap<ConversationId, Vec<Interval>>>,
     ending: Mutex<Option<CloseReason>>,
@@ -100,7 +100,7 @@ impl Socket {
             queue: Mutex::default(),
             exit,
             issued_at: AtomicI64::new(issued_at.unwrap_or(i64::MIN)),
-            rooms: Mutex::new(Vec::new()),
+            rooms: Mutex::default(),
             seen: Mutex::default(),
             ending: Mutex::new(None),
         })
@@ -121,7 +121,7 @@ impl Socket {
     pub fn push(self: &Arc<Self>, outgoing: Outgoing) {
         let (is_full, was_idle) = {
             let mut queue = self.queue.lock();
-            let is_full = queue.bytes > MAX_QUEUED_BYTES || queue.waiting.len() >= MAX_QUEUED;
+            let is_full = queue.bytes > bounds::SOCKET_QUEUE || queue.waiting.len() >= MAX_QUEUED;
             if !is_full {
                 queue.bytes += outgoing.wire_len();
                 queue.waiting.push_back(outgoing);
@@ -246,17 +246,12 @@ impl Socket {
 
     /// Notes that it hears of `conversation` now. Answers false when it did already.
     pub fn joined(&self, conversation: &ConversationId) -> bool {
-        let mut rooms = self.rooms.lock();
-        let is_new = !rooms.contains(conversation);
-        if is_new {
-            rooms.push(conversation.clone());
-        }
-        is_new
+        self.rooms.lock().insert(conversation.clone())
     }
 
     /// Notes that it hears of `conversation` no more.
     pub fn left(&self, conversation: &ConversationId) {
-        self.rooms.lock().retain(|room| room != conversation);
+        self.rooms.lock().remove(conversation);
     }
 
     /// Whether it hears of `conversation`.
@@ -264,9 +259,12 @@ impl Socket {
         self.rooms.lock().contains(conversation)
     }
 
-    /// The conversations that it hears of.
-    pub fn rooms(&self) -> Vec<ConversationId> {
-        self.rooms.lock().clone()
+    /// At most `most` of the conversations that it hears of, in their order: the first ones after `after`.
+    pub fn rooms_after(&self, after: Option<&ConversationId>, most: usize) -> Vec<ConversationId> {
+        let rooms = self.rooms.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = rooms.range::<ConversationId, _>((from, Bound::Unbounded));
+        range.take(most).cloned().collect()
     }
 
     /// Ends the socket for `reason`, unless it is ending. Answers whether this was the first time.

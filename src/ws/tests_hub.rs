@@ -17,10 +17,7 @@ fn beginning(conversation: &ConversationId, user: &UserId) -> Push {
 
 #[tokio::test]
 async fn a_room_that_an_entry_made_is_behind_until_the_documents_are_no_further() {
-    // The driver connects when it is first asked for something, and nothing is.
-    let store = Store::connect("mongodb://127.0.0.1:1", "none").await;
-    let seal = Seal::new(b"secret", "epoch");
-    let hub = Hub::new(Arc::new(store.expect("an address")), seal);
+    let hub = hub().await;
     let conversation = ConversationId::generate();
     let bob: UserId = "bob".parse().expect("a user id");
     let socket = |id| Socket::new(id, bob.clone(), None, Exit::Task(Notify::new()));
@@ -36,4 +33,87 @@ async fn a_room_that_an_entry_made_is_behind_until_the_documents_are_no_further(
     assert_eq!(hub.join(&late, &conversation, 1), Joined::Behind);
     hub.confirm(&conversation, 1);
     assert_eq!(hub.join(&late, &conversation, 1), Joined::Before);
+}
+
+/// A hub whose store does not answer. The driver connects only when it is first asked for something.
+async fn hub() -> Arc<Hub> {
+    let store = Store::connect("mongodb://127.0.0.1:1", "none").await;
+    let seal = Seal::new(b"secret", "epoch");
+    Hub::new(Arc::new(store.expect("an address")), seal)
+}
+
+#[tokio::test]
+async fn the_cost_of_connecting_is_linear_in_the_number_of_conversations() {
+    let hub = hub().await;
+    let bob: UserId = "bob".parse().expect("a user id");
+    let socket = |id| Socket::new(id, bob.clone(), None, Exit::Task(Notify::new()));
+    let (early, late) = (socket(1), socket(2));
+    assert!(hub.register(&early, 9));
+    let ids: Vec<ConversationId> = (0..20_000).map(|_| ConversationId::generate()).collect();
+    for id in &ids {
+        hub.ingest(&mut hub.state.lock(), beginning(id, &bob));
+        hub.state.lock().lately.note(&beginning(id, &bob));
+    }
+    let began = std::time::Instant::now();
+    assert!(hub.register(&late, 9));
+    let mut memberships: Vec<MembershipOf> = ids[..10_000]
+        .iter()
+        .map(|id| MembershipOf {
+            conversation: id.clone(),
+            intervals: vec![(1, None)],
+            former_until: 0,
+        })
+        .collect();
+    hub.amend(&bob, &mut memberships).await;
+    assert_eq!(memberships.len(), ids.len());
+    assert!(memberships.iter().all(|one| one.intervals == [(1, None)]));
+    for id in &ids {
+        assert_eq!(hub.join(&late, id, 1), Joined::Behind);
+    }
+    let mut rooms = Vec::new();
+    loop {
+        let some = late.rooms_after(rooms.last(), 1000);
+        if some.is_empty() {
+            break;
+        }
+        rooms.extend(some);
+    }
+    assert_eq!(rooms.len(), ids.len());
+    hub.unregister(&late);
+    hub.unregister(&early);
+    assert!(hub.state.lock().rooms.is_empty());
+    let took = began.elapsed();
+    // Comparing each conversation with each other one takes a minute.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn what_comes_too_early_is_held_within_a_bound_and_given_back() {
+    let hub = hub().await;
+    let bob: UserId = "bob".parse().expect("a user id");
+    let socket = Socket::new(1, bob.clone(), None, Exit::Task(Notify::new()));
+    assert!(hub.register(&socket, 9));
+    let large = "x".repeat(bounds::EVENT - 1000);
+    let payload = json!({ "id": EventId::generate(), "data": { "content": large } }).to_string();
+    let early = |id: &ConversationId, seq| {
+        let kind = EventType::MessageCreated;
+        let push = Push::from_envelope(id.clone(), seq, kind, payload.as_bytes(), 0);
+        push.expect("an envelope")
+    };
+    let ids: Vec<ConversationId> = (0..4).map(|_| ConversationId::generate()).collect();
+    for id in &ids {
+        hub.ingest(&mut hub.state.lock(), beginning(id, &bob));
+        for seq in 3..100 {
+            hub.ingest(&mut hub.state.lock(), early(id, seq));
+        }
+    }
+    {
+        let state = hub.state.lock();
+        let held = state.rooms.values().flat_map(|room| room.held.values());
+        let bytes: usize = held.map(|push| push.held_len()).sum();
+        assert_eq!(bytes, state.held_bytes);
+        assert!(bytes > bounds::HELD_EVENTS / 2 && bytes <= bounds::HELD_EVENTS);
+    }
+    hub.unregister(&socket);
+    assert_eq!(hub.state.lock().held_bytes, 0);
 }

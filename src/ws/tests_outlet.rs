@@ -11,6 +11,8 @@ use tokio_tungstenite::{
 
 use super::*;
 use crate::ws::{
+    catch_up::CatchUp,
+    feed::Greeting,
     flush::Flushers,
     hub::Hub,
     socket::{Exit, Outgoing},
@@ -53,7 +55,7 @@ async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
     }
     let exit = Exit::Flusher(Arc::clone(&outlet), flushers.lane(1).clone());
     let socket = Socket::new(1, "bob".parse().expect("a user id"), None, exit);
-    let (feed, _) = Feed::begin(&hub, &socket, 0, Default::default(), None);
+    let feed = Greeting::new(&socket, CatchUp::default(), None).into_feed();
     outlet.begin(feed);
     socket.flush(&hub.seal, &mut Scratch::default());
 

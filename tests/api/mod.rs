@@ -4,6 +4,7 @@ pub mod contract;
 mod conversations;
 mod docs;
 mod errors;
+mod full_pages;
 mod guards;
 mod headers;
 mod health;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::contract,
-    support::{Answering, Client, Connect, Receiver, TokenBy, eventually, record_of},
+    support::{Answering, Client, Connect, Receiver, TokenBy, eventually, many_groups, record_of},
 };
 
 /// A host with a durable.
@@ -188,6 +188,10 @@ async fn use_a_socket(deployment: &Deployment, scene: &mut Scene) {
     owners
         .find("user:offline", is_of_other("user:offline"))
         .await;
+    // More conversations than one frame has room for.
+    let crowded = front.user("crowded").await;
+    many_groups(front, &crowded, &other, 1001).await;
+    crowded.connect().await.next("rooms").await;
 }
 
 /// The names in the AsyncAPI document of messages whose key begins with `kind`.

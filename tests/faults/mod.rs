@@ -3,6 +3,7 @@
 mod barrier;
 mod crash;
 mod erasure;
+mod memory;
 mod mongodb;
 mod nats;
 mod nodes;

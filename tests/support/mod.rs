@@ -20,6 +20,7 @@ mod service;
 mod socket;
 mod stream;
 mod token;
+mod volume;
 
 pub use check::{Seen, eventually, eventually_within, random_seed};
 pub use client::{Answer, Client, User};
@@ -35,3 +36,4 @@ pub use servers::{Mongod, Nats, configure, configured};
 pub use service::Service;
 pub use socket::{Connect, Refusal, Socket, TokenBy, switch};
 pub use stream::{EventStream, Parser};
+pub use volume::{large_message, many_groups, send_large};

@@ -134,6 +134,24 @@ impl Process {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// How many MiB of memory it has now, and how many it had at most since [`Process::forget_peak`].
+    pub fn memory(&self) -> (u64, u64) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).expect("the process lives");
+        let mib = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let kib = line.and_then(|line| line.split_whitespace().next());
+            kib.expect("a field").parse::<u64>().expect("a number") / 1024
+        };
+        (mib("VmRSS:"), mib("VmHWM:"))
+    }
+
+    /// Measures the most memory anew from now on.
+    pub fn forget_peak(&self) {
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        std::fs::write(path, "5").expect("the process lives");
+    }
+
     /// Ends it without a chance to finish anything.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

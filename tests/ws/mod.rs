@@ -6,6 +6,7 @@ mod connecting;
 mod contract;
 mod ending;
 mod events;
+mod large;
 mod limits;
 mod messages;
 mod presence;

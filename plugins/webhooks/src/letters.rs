@@ -5,7 +5,6 @@ use chat_sdk::{
     EventId, Timestamp,
     plugin::{Collection, Delivery, HostError, ReplayedEvent},
 };
-use futures_util::TryStreamExt;
 use mongodb::{
     IndexModel,
     bson::{Document, doc},
@@ -13,7 +12,10 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::endpoints::is_duplicate;
+use crate::{
+    endpoints::is_duplicate,
+    pages::{self, Piece},
+};
 
 /// A dead letter as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,16 +158,16 @@ impl Letters {
         Ok(self.0.find_one(doc! { "_id": id }).await?)
     }
 
-    /// At most `limit` of them, the newest first.
-    pub async fn page(&self, which: &Which, limit: i64) -> Result<Vec<Letter>, HostError> {
-        Ok(self
+    /// A page of at most `limit` of them, the newest first.
+    pub async fn page(&self, which: &Which, limit: usize) -> Result<Piece<Letter>, HostError> {
+        let found = self
             .0
             .find(which.filter())
             .sort(doc! { "_id": -1 })
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?)
+            .limit(limit as i64 + 1)
+            .batch_size(pages::BATCH)
+            .await?;
+        pages::read(found, limit).await
     }
 
     /// How many there are.

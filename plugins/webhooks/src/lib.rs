@@ -2,7 +2,7 @@
 //!
 //! Each endpoint has a durable of its own. A worker gives its events to `deliver`, or to `ordered` where a conversation's events must come one after the
 //! other; both use `send` for one attempt, `address` for whom it may reach, `sign` for its proof, `circuit` for leaving a failing endpoint alone,
-//! `records` for telling what happened and `letters` for what could not be delivered. `endpoints` keeps the endpoints, `work` follows them, and `api`
+//! `records` for telling what happened and `letters` for what could not be delivered; `pages` bounds the lists of both. `endpoints` keeps the endpoints, `work` follows them, and `api`
 //! is how the host manages them.
 //!
 //! This crate knows the service by `chat_sdk` alone.
@@ -14,6 +14,7 @@ mod deliver;
 mod endpoints;
 mod letters;
 mod ordered;
+mod pages;
 mod records;
 mod send;
 mod settings;

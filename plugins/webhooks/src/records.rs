@@ -6,7 +6,6 @@ use chat_sdk::{
     EventId, Timestamp,
     plugin::{Collection, HostError},
 };
-use futures_util::TryStreamExt;
 use metrics::counter;
 use mongodb::{
     IndexModel,
@@ -15,6 +14,8 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+
+use crate::pages::{self, Piece};
 
 /// How many attempts are kept of one delivery.
 const KEPT_ATTEMPTS: i32 = 30;
@@ -215,14 +216,14 @@ impl Records {
         Ok(found)
     }
 
-    /// At most `limit` deliveries to an endpoint, the newest events first.
+    /// A page of at most `limit` deliveries to an endpoint, the newest events first.
     pub async fn page(
         &self,
         endpoint_id: &str,
         outcome: Option<&str>,
         before: Option<&str>,
-        limit: i64,
-    ) -> Result<Vec<DeliveryRecord>, HostError> {
+        limit: usize,
+    ) -> Result<Piece<DeliveryRecord>, HostError> {
         let mut filter = doc! { "endpointId": endpoint_id };
         if let Some(outcome) = outcome {
             filter.insert("outcome", outcome);
@@ -230,15 +231,15 @@ impl Records {
         if let Some(before) = before {
             filter.insert("eventId", doc! { "$lt": before });
         }
-        Ok(self
+        let found = self
             .collection
             .clone_with_type::<DeliveryRecord>()
             .find(filter)
             .sort(doc! { "endpointId": 1, "eventId": -1 })
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?)
+            .limit(limit as i64 + 1)
+            .batch_size(pages::BATCH)
+            .await?;
+        pages::read(found, limit).await
     }
 }
 

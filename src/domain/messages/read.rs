@@ -1,6 +1,7 @@
 //! Reading: a message, its thread, its history, for whoever may see it.
 
 use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
+use serde::Serialize;
 
 use super::as_no_message;
 use crate::{
@@ -29,7 +30,8 @@ pub async fn replies(
         .store
         .find_reply_page(&stored, &audience, request)
         .await?;
-    views(ctx, page, &audience, actor).await
+    let page = views(ctx, page, &audience, actor).await?;
+    Ok(page.fit(request.max_bytes, |_, message| message.id.to_string()))
 }
 
 /// One message.
@@ -83,25 +85,52 @@ pub async fn list(
         .store
         .find_message_page(conversation, &audience, request)
         .await?;
-    views(ctx, page, &audience, actor).await
+    let page = views(ctx, page, &audience, actor).await?;
+    let cursor_of = |message: &Message| message.id.to_string();
+    Ok(match &request.around {
+        None => page.fit(request.max_bytes, |_, message| cursor_of(message)),
+        Some(id) => {
+            let center = page.items.iter().position(|one| one.id.as_str() == id);
+            page.fit_around(request.max_bytes, center.unwrap_or_default(), cursor_of)
+        }
+    })
 }
 
 /// One version of a message's text.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Version {
+    /// The number of the entry that it came with.
+    pub seq: u64,
     /// The text.
     pub content: String,
     /// Since when.
     pub at: Timestamp,
 }
 
-/// Every text that a message had, oldest first. A deleted message shows none.
+impl Version {
+    /// Its place in the list of versions.
+    pub fn cursor(&self) -> String {
+        self.seq.to_string()
+    }
+}
+
+/// A page of the texts that a message had, oldest first. A deleted message shows none.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when the caller may not see the message.
-pub async fn history(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Vec<Version>> {
+/// [`DomainError::NotFound`] when the caller may not see the message, [`DomainError::Validation`] for an unknown cursor.
+pub async fn history(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    request: &PageRequest,
+) -> Result<Page<Version>> {
+    request.check_one_way()?;
     let (stored, _, audience) = visible_message(ctx, actor, message).await?;
-    ctx.store.find_versions(&stored, audience.as_of()).await
+    let page = ctx
+        .store
+        .find_version_page(&stored, audience.as_of(), request)
+        .await?;
+    Ok(page.fit(request.max_bytes, |_, version| version.cursor()))
 }
 
 /// A stored message that `actor` may see, as a member or former member, with what says so.

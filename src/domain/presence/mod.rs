@@ -231,11 +231,14 @@ pub async fn list_members(
         }
     }
     let members = ctx.store.find_member_page(conversation, request).await?;
-    Ok(Page {
+    let page = Page {
         items: list(ctx, viewer, &members.items).await?,
         next_cursor: members.next_cursor,
         has_more: members.has_more,
-    })
+    };
+    Ok(page.fit(request.max_bytes, |_, presence| {
+        presence.user_id.to_string()
+    }))
 }
 
 /// The most members who are looked at for a mention of those who are there.

@@ -24,6 +24,7 @@ use super::{
     messages::Draft,
     page::{Page, PageRequest},
 };
+use crate::store::scheduled_cursor;
 
 pub use change::{Change, change};
 pub use check::MAX_AHEAD;
@@ -114,11 +115,10 @@ pub async fn list(
     request: &PageRequest,
 ) -> Result<Page<ScheduledMessage>> {
     let page = ctx.store.find_scheduled_page(actor, request).await?;
-    Ok(Page {
-        items: page.items.into_iter().map(Scheduled::into_view).collect(),
-        next_cursor: page.next_cursor,
-        has_more: page.has_more,
-    })
+    let page = page.map(Scheduled::into_view);
+    Ok(page.fit(request.max_bytes, |_, scheduled| {
+        scheduled_cursor(scheduled.send_at, &scheduled.id)
+    }))
 }
 
 /// One of the caller's scheduled messages.

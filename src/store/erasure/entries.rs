@@ -1,21 +1,25 @@
 //! What entries say of a user: found and erased. The one place where an entry's data is overwritten.
 
 use chat_sdk::{ConversationId, MessageId, UserId};
-use futures_util::TryStreamExt;
 use mongodb::{
     bson::{Document, Timestamp as ClusterTime, doc},
     options::UpdateModifications,
 };
 
 use super::super::{
-    Collection, Store, bounded,
-    documents::{LogDocument, number},
-    facets::StoredMessage,
+    Collection, Store, bounded, documents::number, facets::StoredMessage, pieces::Listing,
 };
-use crate::domain::{
-    Result,
-    entry::{Entry, Owner},
+use crate::{
+    bounds,
+    domain::{
+        Result,
+        entry::{Entry, Owner},
+        page::Piece,
+    },
 };
+
+/// How many messages or edits of a user are held at once.
+const OWN_AT_ONCE: u32 = 200;
 
 fn event_ids(messages: &[MessageId]) -> Vec<String> {
     messages
@@ -91,7 +95,8 @@ impl Store {
         Ok(())
     }
 
-    /// The messages of `user` since `since`, with numbers over the first and up to the second of `range`, as they are stored.
+    /// The messages of `user` since `since`, with numbers over the first and up to the second of `range`, as they are stored: as many as
+    /// are held at once.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
@@ -101,7 +106,7 @@ impl Store {
         user: &UserId,
         since: Option<ClusterTime>,
         (after, to): (u64, u64),
-    ) -> Result<Vec<StoredMessage>> {
+    ) -> Result<Piece<StoredMessage>> {
         let mut filter = doc! {
             "conversationId": conversation.as_str(),
             "seq": { "$gt": number(after), "$lte": number(to) },
@@ -111,26 +116,35 @@ impl Store {
         if let Some(since) = since {
             filter.insert("ts", doc! { "$gte": since });
         }
-        let found: Vec<_> = bounded(async {
-            let find = self.log.find(filter).sort(doc! { "seq": 1 });
-            find.await?.try_collect().await
-        })
-        .await?;
-        found.into_iter().map(StoredMessage::new).collect()
+        let listing = Listing {
+            filter,
+            sort: doc! { "seq": 1 },
+            hint: None,
+            limit: OWN_AT_ONCE,
+            max_bytes: bounds::PAGE,
+        };
+        let piece = self.read_piece(&self.log, listing).await?;
+        piece.try_map(StoredMessage::new)
     }
 
-    /// The edits of a message, oldest first.
+    /// The edits of a message after number `after`, oldest first: as many as are held at once.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
-    pub async fn find_edits(&self, message: &MessageId) -> Result<Vec<Entry>> {
-        let filter = doc! { "data.messageId": message.as_str(), "type": "message.updated" };
-        let found: Vec<LogDocument> = bounded(async {
-            let find = self.log.find(filter).sort(doc! { "seq": 1 });
-            find.await?.try_collect().await
-        })
-        .await?;
-        found.iter().map(LogDocument::entry).collect()
+    pub async fn find_edits(&self, message: &MessageId, after: u64) -> Result<Piece<Entry>> {
+        let listing = Listing {
+            filter: doc! {
+                "data.messageId": message.as_str(),
+                "type": "message.updated",
+                "seq": { "$gt": number(after) },
+            },
+            sort: doc! { "seq": 1 },
+            hint: None,
+            limit: OWN_AT_ONCE,
+            max_bytes: bounds::PAGE,
+        };
+        let piece = self.read_piece(&self.log, listing).await?;
+        piece.try_map(|document| document.entry())
     }
 
     /// How many edits there are of `messages`.

@@ -1,11 +1,10 @@
 //! What is kept of a user outside any log.
 
 use chat_sdk::UserId;
-use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::super::{Collection, Store, bounded, documents::moment};
-use crate::domain::Result;
+use super::super::{Collection, Store, bounded, documents::moment, pieces::Listing};
+use crate::{bounds, domain::Result};
 
 /// What is kept of a user outside any log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +74,14 @@ impl Store {
         if let Some(after) = after {
             filter = doc! { "$and": [filter, { "_id": { "$gt": after } }] };
         }
-        let found: Vec<Document> = bounded(async {
-            let find = collection.find(filter).sort(doc! { "_id": 1 });
-            find.limit(i64::from(limit)).await?.try_collect().await
-        })
-        .await?;
+        let listing = Listing {
+            filter,
+            sort: doc! { "_id": 1 },
+            hint: None,
+            limit,
+            max_bytes: bounds::PAGE,
+        };
+        let found = self.read_piece(&collection, listing).await?.items;
         let last = found
             .last()
             .and_then(|document| document.get("_id"))

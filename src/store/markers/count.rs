@@ -7,7 +7,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{self, Document, doc};
 use serde::Deserialize;
 
-use super::super::{Store, bounded, documents::number, facets::StoredMessage, log::Unavailable};
+use super::super::{
+    Store, bounded, documents::number, facets::StoredMessage, log::Unavailable, messages::Wanted,
+};
 use crate::domain::{
     Result,
     audience::Audience,
@@ -322,10 +324,14 @@ impl Store {
         if audience.within(1, to).is_empty() {
             return Ok(None);
         }
-        let mut found = self
-            .read_messages(conversation, audience, 1, to, -1, 1)
-            .await?;
-        Ok(found.pop())
+        let wanted = Wanted {
+            range: (1, to),
+            direction: -1,
+            limit: 1,
+            max_bytes: 0,
+        };
+        let mut found = self.read_messages(conversation, audience, wanted).await?;
+        Ok(found.items.pop())
     }
 }
 

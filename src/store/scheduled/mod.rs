@@ -16,6 +16,7 @@ use super::{Collection, Store, bounded, documents::ParticipantDocument, facets::
 use crate::domain::{Result, entry::Body, scheduled::Scheduled, state::ConversationState};
 use document::ScheduledDocument;
 pub use due::DueScheduled;
+pub use page::scheduled_cursor;
 
 /// A duplicate key, by mongod's error code.
 const DUPLICATE_KEY: i32 = 11000;

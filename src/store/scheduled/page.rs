@@ -1,13 +1,12 @@
 //! The list of an author's scheduled messages, sorted by time.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chat_sdk::{ScheduledId, UserId};
-use futures_util::TryStreamExt;
+use chat_sdk::{ScheduledId, Timestamp, UserId};
 use mongodb::bson::{DateTime, doc};
 
 use super::{
-    super::{Store, bounded, documents::date},
-    ScheduledDocument, own,
+    super::{Store, documents::date, pieces::Listing},
+    own,
 };
 use crate::domain::{
     DomainError, Result,
@@ -17,11 +16,12 @@ use crate::domain::{
 
 /// A place in the list, which is sorted by time.
 fn cursor_of(scheduled: &Scheduled) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!(
-        "{}:{}",
-        scheduled.send_at.as_millis(),
-        scheduled.id
-    ))
+    scheduled_cursor(scheduled.send_at, &scheduled.id)
+}
+
+/// What to give to go on after the scheduled message of that time and id.
+pub fn scheduled_cursor(send_at: Timestamp, id: &ScheduledId) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{}:{id}", send_at.as_millis()))
 }
 
 fn parse_cursor(text: &str) -> Option<(DateTime, ScheduledId)> {
@@ -57,21 +57,16 @@ impl Store {
             );
         }
         let collection = self.scheduled();
-        let documents: Vec<ScheduledDocument> = bounded(async {
-            collection
-                .find(filter)
-                .sort(doc! { "sendAt": 1, "_id": 1 })
-                .limit(i64::from(request.limit) + 1)
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        let scheduled = documents
-            .into_iter()
-            .map(ScheduledDocument::scheduled)
-            .collect();
-        Ok(Page::cut(scheduled, request.limit, cursor_of))
+        let listing = Listing {
+            filter,
+            sort: doc! { "sendAt": 1, "_id": 1 },
+            hint: None,
+            limit: request.limit,
+            max_bytes: request.max_bytes,
+        };
+        let piece = self.read_piece(&collection, listing).await?;
+        let piece = piece.try_map(|document| Ok(document.scheduled()))?;
+        Ok(Page::of(piece, cursor_of))
     }
 
     async fn scheduled_position(

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     Node, catch_up,
-    feed::Feed,
+    feed::Greeting,
     handshake::{Answer, parameter, refusal},
     socket::{Exit, Socket},
 };
@@ -151,14 +151,13 @@ async fn open(
     }
     let connections = registered.node.connections.clone();
     let (node, socket) = (&registered.node, &registered.socket);
-    let caught_up = catch_up::catch_up(node, socket, resume.as_deref())
+    let caught_up = catch_up::catch_up(node, socket, watermark, resume.as_deref())
         .await
         .map_err(|error| Box::new(of_domain(error)))?;
-    let (feed, greeting) = Feed::begin(&node.hub, socket, watermark, caught_up, resume.as_deref());
+    let greeting = Greeting::new(socket, caught_up, resume);
     let (chunks, written) = mpsc::channel(1);
     let stream = Stream {
         registered,
-        feed,
         chunks,
         expires_at: session.expires_at,
     };

@@ -65,7 +65,6 @@ impl Drop for Registered {
 /// An open stream.
 pub(super) struct Stream {
     pub(super) registered: Registered,
-    pub(super) feed: Feed,
     pub(super) chunks: mpsc::Sender<Bytes>,
     pub(super) expires_at: Instant,
 }
@@ -74,7 +73,7 @@ impl Stream {
     pub(super) async fn run(mut self, greeting: Box<Greeting>) {
         gauge!("chat_event_streams").increment(1.0);
         let reason = match self.greet(greeting).await {
-            Ok(()) => self.follow().await,
+            Ok(feed) => self.follow(feed).await,
             Err(reason) => reason,
         };
         gauge!("chat_event_streams").decrement(1.0);
@@ -83,22 +82,34 @@ impl Stream {
         }
     }
 
-    /// Gives what was missed, then says that the stream is connected.
-    async fn greet(&self, greeting: Box<Greeting>) -> Result<(), Option<CloseReason>> {
+    /// Gives what was missed, then says that the stream is connected. No more is read than the client takes.
+    async fn greet(&self, mut greeting: Box<Greeting>) -> Result<Feed, Option<CloseReason>> {
         self.write(format!("retry: {}\n\n", return_pause().as_millis()))
             .await?;
         let mut chunk = String::new();
-        for text in greeting {
-            encode(&text, &mut chunk);
-            if chunk.len() >= 16 * 1024 {
-                self.write(std::mem::take(&mut chunk)).await?;
+        loop {
+            let registered = &self.registered;
+            let frames = tokio::select! {
+                biased;
+                reason = registered.socket.ended() => return Err(Some(reason)),
+                frames = greeting.next(&registered.node) => frames,
+            };
+            let Some(frames) = frames.map_err(|_| Some(CloseReason::Restarting))? else {
+                break;
+            };
+            for text in frames {
+                encode(&text, &mut chunk);
+                if chunk.len() >= 16 * 1024 {
+                    self.write(std::mem::take(&mut chunk)).await?;
+                }
             }
         }
-        self.write(chunk).await
+        self.write(chunk).await?;
+        Ok(greeting.into_feed())
     }
 
     /// Writes what comes, until the stream ends. Answers why, unless the client went.
-    async fn follow(&mut self) -> Option<CloseReason> {
+    async fn follow(&mut self, mut feed: Feed) -> Option<CloseReason> {
         let node = Arc::clone(&self.registered.node);
         let socket = Arc::clone(&self.registered.socket);
         let seal = &node.hub.seal;
@@ -113,7 +124,7 @@ impl Stream {
             socket.take(&mut batch);
             if !batch.is_empty() {
                 for outgoing in batch.drain(..) {
-                    if let Some(text) = self.feed.frame(seal, &socket, outgoing) {
+                    if let Some(text) = feed.frame(seal, &socket, outgoing) {
                         encode(&text, &mut chunk);
                     }
                 }
@@ -138,7 +149,7 @@ impl Stream {
                 if socket.is_empty() {
                     // An id without an event moves the browser's resume point and is no event to the page.
                     chunk.push_str("id: ");
-                    chunk.push_str(&self.feed.rest(seal, &socket.user, watermark));
+                    chunk.push_str(&feed.rest(seal, &socket.user, watermark));
                     chunk.push('\n');
                 }
                 chunk.push('\n');

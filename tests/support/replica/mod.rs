@@ -41,7 +41,7 @@ pub const OF_PRESENCE: &[&str] = &["user:online", "user:away", "user:offline"];
 /// Frames about what is the user's own, whether they are a member still or not.
 const ONES_OWN: &[&str] = &["conversation:read", "draft:updated"];
 /// Frames about the socket itself.
-const OF_THE_SOCKET: &[&str] = &["ack", "connected", "error", "reconnect"];
+const OF_THE_SOCKET: &[&str] = &["ack", "connected", "rooms", "error", "reconnect"];
 
 /// Something that a conversation has and REST answers.
 pub struct Noun {

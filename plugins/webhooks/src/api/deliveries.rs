@@ -13,9 +13,12 @@ use poem_openapi::{
 use serde_json::json;
 
 use super::{
-    PIECE, Shared, Tag, cut, limit_of, most_replayed,
-    shapes::{AttemptList, Backfill, DeliveryPage, DeliveryStatus, Replayed, TestSent},
+    PIECE, Shared, Tag, limit_of, most_replayed,
+    shapes::{
+        AttemptList, Backfill, DeliveryPage, DeliveryStatus, Replayed, TestSent, WebhookDelivery,
+    },
 };
+use crate::pages;
 
 /// What is delivered to an endpoint, on purpose or not.
 pub struct DeliveriesApi(pub Shared);
@@ -135,15 +138,16 @@ impl DeliveriesApi {
         self.0.find(&id.0).await?;
         let limit = limit_of(limit.0);
         let outcome = status.0.map(|status| status.outcome().as_str());
-        let mut records = self
-            .0
-            .plugin
-            .records
-            .page(&id.0, outcome, before.0.as_deref(), limit as i64 + 1)
+        let records = &self.0.plugin.records;
+        let piece = records
+            .page(&id.0, outcome, before.0.as_deref(), limit)
             .await?;
-        let next_cursor = cut(&mut records, limit, |record| record.event_id.to_string());
+        let shown = pages::show(piece, WebhookDelivery::from, |delivery| {
+            delivery.event_id.to_string()
+        });
+        let (deliveries, next_cursor) = shown;
         Ok(Json(DeliveryPage {
-            deliveries: records.into_iter().map(Into::into).collect(),
+            deliveries,
             has_more: next_cursor.is_some(),
             next_cursor,
         }))

@@ -12,10 +12,10 @@ use poem_openapi::{
 };
 
 use super::{
-    PIECE, Shared, Tag, cut, limit_of, most_replayed,
+    PIECE, Shared, Tag, limit_of, most_replayed,
     shapes::{DeadLetter, DeadLetterPage, Replay, Replayed},
 };
-use crate::letters::Which;
+use crate::{letters::Which, pages};
 
 /// Dead letters: events that an endpoint did not take.
 pub struct LettersApi(pub Shared);
@@ -52,10 +52,11 @@ impl LettersApi {
             since: since.0,
             before: before.0,
         };
-        let mut letters = self.0.plugin.letters.page(&which, limit as i64 + 1).await?;
-        let next_cursor = cut(&mut letters, limit, |letter| letter.id.clone());
+        let piece = self.0.plugin.letters.page(&which, limit).await?;
+        let (dead_letters, next_cursor) =
+            pages::show(piece, DeadLetter::from, |letter| letter.id.clone());
         Ok(Json(DeadLetterPage {
-            dead_letters: letters.into_iter().map(DeadLetter::from).collect(),
+            dead_letters,
             has_more: next_cursor.is_some(),
             next_cursor,
         }))
@@ -84,7 +85,8 @@ impl LettersApi {
         let mut replayed = 0;
         while replayed < most {
             let piece = PIECE.min(most - replayed);
-            let letters = self.0.plugin.letters.page(&which, piece as i64).await?;
+            let page = self.0.plugin.letters.page(&which, piece).await?;
+            let letters = page.items;
             let Some(last) = letters.last() else {
                 which.before = None;
                 break;
@@ -102,7 +104,7 @@ impl LettersApi {
                 let events = self.0.plugin.letters.replay(&letters).await?;
                 self.0.put(endpoint_id, events).await?;
             }
-            if letters.len() < piece {
+            if !page.has_more {
                 which.before = None;
                 break;
             }

@@ -5,7 +5,9 @@ mod endpoint;
 mod letter;
 mod pull;
 
-pub use delivery::{AttemptList, Backfill, DeliveryPage, DeliveryStatus, Replayed, TestSent};
+pub use delivery::{
+    AttemptList, Backfill, DeliveryPage, DeliveryStatus, Replayed, TestSent, WebhookDelivery,
+};
 pub use endpoint::{CreateWebhook, Webhook, WebhookChange, WebhookPage, WebhookWithSecret};
 pub use letter::{DeadLetter, DeadLetterPage, Replay};
 pub use pull::{Acknowledge, Acknowledged, PulledEvents};

@@ -1,0 +1,93 @@
+//! Pages of what is stored, bounded in items and in bytes.
+
+use chat_sdk::plugin::HostError;
+use mongodb::Cursor;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The most bytes of JSON in the items of one page: 1 MiB, as everywhere in the API. A single larger item is a page of its own.
+const MAX_BYTES: usize = 1 << 20;
+/// How many documents come from MongoDB together: one may have as many bytes as an event.
+pub const BATCH: u32 = 8;
+
+/// Documents as they were read for a page.
+#[derive(Debug)]
+pub struct Piece<T> {
+    /// The documents.
+    pub items: Vec<T>,
+    /// Whether more follow.
+    pub has_more: bool,
+}
+
+/// Reads at most `limit` documents and about 1 MiB of them, but at least one.
+pub async fn read<T: DeserializeOwned>(
+    mut found: Cursor<T>,
+    limit: usize,
+) -> Result<Piece<T>, HostError> {
+    let mut items = Vec::new();
+    let mut bytes = 0;
+    while found.advance().await? {
+        bytes += found.current().as_bytes().len();
+        let is_full = bytes > MAX_BYTES && !items.is_empty();
+        if is_full || items.len() == limit {
+            return Ok(Piece {
+                items,
+                has_more: true,
+            });
+        }
+        items.push(found.deserialize_current()?);
+    }
+    Ok(Piece {
+        items,
+        has_more: false,
+    })
+}
+
+/// A piece as it is shown, cut where its JSON would exceed 1 MiB, and the cursor with which the list goes on.
+pub fn show<T, S: Serialize>(
+    piece: Piece<T>,
+    shown: impl Fn(T) -> S,
+    id: impl Fn(&S) -> String,
+) -> (Vec<S>, Option<String>) {
+    let mut items: Vec<S> = piece.items.into_iter().map(shown).collect();
+    let mut bytes = 0;
+    let fitting = items.iter().take_while(|item| {
+        bytes += serde_json::to_vec(item).map_or(0, |json| json.len()) + 1;
+        bytes <= MAX_BYTES
+    });
+    let count = fitting.count().max(1).min(items.len());
+    let has_more = piece.has_more || count < items.len();
+    items.truncate(count);
+    let next_cursor = items.last().filter(|_| has_more).map(id);
+    (items, next_cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(lens: &[usize], has_more: bool) -> (Vec<usize>, bool) {
+        let piece = Piece {
+            items: lens.to_vec(),
+            has_more,
+        };
+        let (items, cursor) = show(piece, |len| "x".repeat(len), |_| "cursor".to_owned());
+        (items.iter().map(String::len).collect(), cursor.is_some())
+    }
+
+    #[test]
+    fn a_full_page_ends_early_but_has_one_item() {
+        let half = MAX_BYTES / 2;
+        assert_eq!(
+            shown(&[half - 9, half - 9], false),
+            (vec![half - 9, half - 9], false)
+        );
+        assert_eq!(shown(&[half, half, 1], false), (vec![half], true));
+        assert_eq!(
+            shown(&[2 * MAX_BYTES, 1], false),
+            (vec![2 * MAX_BYTES], true)
+        );
+        assert_eq!(shown(&[2 * MAX_BYTES], false), (vec![2 * MAX_BYTES], false));
+        assert_eq!(shown(&[1], true), (vec![1], true));
+        assert_eq!(shown(&[], false), (vec![], false));
+    }
+}

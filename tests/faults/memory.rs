@@ -1,0 +1,91 @@
+//! A process stays within its memory however clients behave. docs/OPERATIONS.md states the bound that is asserted here.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+
+use crate::support::{Connect, Service, eventually_within, send_large, switch};
+
+/// How much more memory, in MiB, the process may have while clients ask for all of this at once.
+const MAX_GROWTH: u64 = 256;
+
+#[tokio::test]
+async fn hostile_readers_of_large_messages_leave_memory_bounded() {
+    let service = Service::builder().spawn().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let group = service.group(&alice, &[&bob]).await;
+    let mut socket = bob.connect().await;
+    alice.say(&group, "heard").await;
+    socket.next("message:new").await;
+    let cursor = socket.cursor();
+    socket.vanish();
+    let host = service.internal().acting_for("alice");
+    send_large(&host, &group, 600).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    service.forget_peak();
+    let (idle, _) = service.memory();
+
+    // Each of these would hold 58 MB if everything was read at once.
+    let how = Connect {
+        token: Some(bob.token.clone()),
+        resume: Some(cursor),
+        ..Connect::default()
+    };
+    let mut silent = Vec::new();
+    for _ in 0..12 {
+        silent.push(switch(service.ws_url(), &how).await.expect("a socket"));
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (_, of_resumes) = service.memory();
+
+    // Each of these would be an answer of 9.7 MB.
+    let path = format!("/api/conversations/{group}/messages?limit=100");
+    let answers: Vec<(u16, usize)> = stream::iter(0..200)
+        .map(|_| async {
+            let answer = alice.get(&path).await;
+            (answer.status, answer.text.len())
+        })
+        .buffer_unordered(40)
+        .collect()
+        .await;
+    // A slow machine may not read all of them in time; whatever is answered is a whole page.
+    let whole = answers.iter().filter(|(status, _)| *status == 200);
+    assert!(
+        whole
+            .clone()
+            .all(|(_, bytes)| (900_000..1_100_000).contains(bytes)),
+        "{answers:?}"
+    );
+    assert!(
+        answers
+            .iter()
+            .all(|(status, _)| matches!(status, 200 | 503)),
+        "{answers:?}"
+    );
+    assert!(whole.count() >= 40, "{answers:?}");
+    let (now, most) = service.memory();
+    println!(
+        "idle {idle} MiB; 12 resumes at most {of_resumes} MiB; with 40 pages at once {most} MiB; then {now} MiB"
+    );
+    assert!(
+        most <= idle + MAX_GROWTH,
+        "{most} MiB instead of {idle} MiB"
+    );
+
+    // Whoever does not read is closed, and with the last one the user is gone.
+    eventually_within(
+        Duration::from_secs(30),
+        "the silent sockets are closed",
+        || async {
+            let presence = alice.get("/api/users/bob/presence").await.expect(200);
+            (presence["status"] == "offline").then_some(())
+        },
+    )
+    .await;
+    let url = format!("{}/metrics", service.api_url());
+    let metrics = reqwest::get(url).await.expect("metrics");
+    let metrics = metrics.text().await.expect("metrics");
+    let closes = r#"chat_ws_closes_total{code="4408"} 12"#;
+    assert!(metrics.contains(closes), "each is closed with 4408");
+}
