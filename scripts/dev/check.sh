@@ -85,14 +85,6 @@ check_nats() {
   return "$status"
 }
 
-# python_packages FOLDER PACKAGE...: brings them into a folder, beside whatever the machine has.
-python_packages() {
-  local folder=$1
-  shift
-  python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
-  python3 -m pip --disable-pip-version-check install --quiet --target "$folder" "$@" >&2
-}
-
 check_openapi() {
   local folder="$DEV/openapi-0.9.0"
   if [[ ! -d $folder ]]; then

@@ -11,6 +11,7 @@ run_tests() {
   bring_webhook_libraries
   bring_host_libraries
   bring_example_tools
+  bring_client_generators
   raise_file_limit
 
   # Before the servers, so that a mistake in the code is told without them.

@@ -1,5 +1,6 @@
 //! The examples in JavaScript: each is checked and tested by its own tools, against a real service.
 
+mod generated;
 mod javascript;
 mod react;
 mod server;

@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# Requests that schemathesis makes from the OpenAPI document: valid ones, and ones with a fault.
+
+# fuzz [--seeds N] [--cases M]: asks the running service with a user's and with the host's credentials, about M cases for each seed. It fails if an
+# answer is a 5xx or is not in the document, or if a fault is not refused.
+fuzz() {
+  local seeds=1 cases=1000 seed who operations status=0
+  while (($#)); do
+    case $1 in
+      --seeds) seeds=${2:?} ;;
+      --cases) cases=${2:?} ;;
+      *) die "fuzz knows --seeds N and --cases M." ;;
+    esac
+    shift 2
+  done
+  load_running_env
+  bring_fuzzer
+  # One process, without nginx: what nginx refuses is in no document.
+  local url=${API_URLS%%,*}
+  url_is_fine "$url/health/ready" || die "The service does not answer at $url. Start it with: RATE_LIMIT_API=off RATE_LIMIT_MESSAGES=off ./dev up --detach"
+  curl -fsS "$url/api/docs-json" | python3 scripts/dev/fuzz_document.py >"$RUN/fuzz.json" || die "The service has no document."
+  operations=$(python3 -c 'import json, sys; print(sum(len(item) for item in json.load(open(sys.argv[1]))["paths"].values()))' "$RUN/fuzz.json")
+  for ((seed = 1; seed <= seeds; seed++)); do
+    for who in user host; do
+      step "Seed $seed of $seeds, with the credentials of a $who"
+      fuzz_as "$who" "$url" "$seed" $((cases / operations + 1)) || status=1
+    done
+  done
+  return "$status"
+}
+
+fuzz_as() {
+  local who=$1 url=$2 seed=$3 examples=$4 headers
+  case $who in
+    user) headers=(-H "Authorization: Bearer $(make_token fuzz)") ;;
+    host) headers=(-H "X-Internal-Secret: $INTERNAL_API_SECRET" -H 'X-Acting-User: fuzz') ;;
+  esac
+  # An event stream has no end. In a batch each user fails alone, so the whole is accepted.
+  PYTHONPATH=$FUZZER "$FUZZER/bin/st" --config-file scripts/dev/fuzz.toml run "$RUN/fuzz.json" --url "$url" "${headers[@]}" \
+    --phases examples,coverage,fuzzing --max-examples "$examples" --seed "$seed" --continue-on-failure --no-shrink \
+    --request-timeout 40 --warnings off
+}
