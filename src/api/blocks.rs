@@ -33,7 +33,7 @@ pub struct BlockedUser {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct BlockPage {
+pub struct BlockedUserPage {
     /// The users, by user id.
     pub users: Vec<BlockedUser>,
     /// What to give as `after` to go on; absent at the end.
@@ -43,7 +43,7 @@ pub struct BlockPage {
     pub has_more: bool,
 }
 
-impl From<Page<Blocked>> for BlockPage {
+impl From<Page<Blocked>> for BlockedUserPage {
     fn from(page: Page<Blocked>) -> Self {
         let users = page.items.into_iter().map(|blocked| BlockedUser {
             user_id: blocked.user,
@@ -102,7 +102,11 @@ impl BlocksApi {
     ///
     /// By user id; go on with `after`.
     #[oai(path = "/users/me/blocks", method = "get", operation_id = "listBlocks")]
-    async fn list(&self, caller: AsUser, page: PageQuery) -> Result<Json<BlockPage>, ApiError> {
+    async fn list(
+        &self,
+        caller: AsUser,
+        page: PageQuery,
+    ) -> Result<Json<BlockedUserPage>, ApiError> {
         let page = blocks::list(&self.0, &caller.0, &page.0).await?;
         Ok(Json(page.into()))
     }

@@ -18,10 +18,11 @@ use crate::domain::consumers::{Consumers, Draft, HostConsumer as Stored};
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct PutConsumer {
+pub struct CreateConsumer {
     /// The host's name, which is also that of its account in NATS: 1-32 of a-z, 0-9 and _, beginning with a letter.
     pub name: String,
-    /// Names of events, `noun.*`, or `*` for all; all where it is left out.
+    /// Names of events, `noun.*`, or `*` for all; at least one. Default: all.
+    #[oai(validator(min_items = 1))]
     pub events: Option<Vec<String>>,
     /// What it is for, at most 500 characters.
     pub description: Option<String>,
@@ -31,8 +32,8 @@ pub struct PutConsumer {
     pub max_pending: Option<u32>,
 }
 
-impl From<PutConsumer> for Draft {
-    fn from(body: PutConsumer) -> Self {
+impl From<CreateConsumer> for Draft {
+    fn from(body: CreateConsumer) -> Self {
         Self {
             name: body.name,
             events: body.events.unwrap_or_default(),
@@ -47,7 +48,7 @@ impl From<PutConsumer> for Draft {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct HostLag {
+pub struct ConsumerLag {
     /// Events that the host has not taken yet.
     pub pending: u64,
     /// Events that it has taken and not settled.
@@ -59,7 +60,7 @@ pub struct HostLag {
     pub paused_for_ms: Option<u64>,
 }
 
-impl From<Lag> for HostLag {
+impl From<Lag> for ConsumerLag {
     fn from(lag: Lag) -> Self {
         Self {
             pending: lag.pending,
@@ -96,7 +97,7 @@ pub struct HostConsumer {
     pub updated_at: Timestamp,
     /// How far the host is behind; absent when that cannot be found out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag: Option<HostLag>,
+    pub lag: Option<ConsumerLag>,
 }
 
 /// A piece of the list of hosts' durables, by name.
@@ -118,7 +119,7 @@ pub struct ConsumersApi(pub Consumers);
 
 impl ConsumersApi {
     async fn show(&self, stored: Stored) -> HostConsumer {
-        let lag = self.0.lag(&stored.name).await.map(HostLag::from);
+        let lag = self.0.lag(&stored.name).await.map(ConsumerLag::from);
         HostConsumer {
             stream: self.0.durables.stream(),
             events: match stored.events.is_empty() {
@@ -145,12 +146,12 @@ impl ConsumersApi {
     #[oai(
         path = "/admin/consumers",
         method = "post",
-        operation_id = "putConsumer"
+        operation_id = "createConsumer"
     )]
     async fn put(
         &self,
         _host: AsHost,
-        body: ValidJson<PutConsumer>,
+        body: ValidJson<CreateConsumer>,
     ) -> Result<Upserted<HostConsumer>, ApiError> {
         let (stored, is_new) = self.0.put(body.0.into()).await?;
         Ok(Upserted {

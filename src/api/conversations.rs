@@ -2,8 +2,9 @@
 
 use chat_sdk::{
     Conversation, ConversationId, ConversationType, Features, HistoryVisibility, Metadata, UserId,
+    http::Query,
 };
-use poem_openapi::{Object, OpenApi, param::Query};
+use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
 use super::{
@@ -47,7 +48,7 @@ pub struct CreateConversation {
     /// What a member who joins sees of the time before; `full` where it is left out.
     pub history_visibility: Option<HistoryVisibility>,
     /// What it allows; what is left out is on.
-    pub features: Option<FeatureChange>,
+    pub features: Option<FeatureSwitches>,
     /// How long messages stay, in seconds: a minute to ten years. For ever where it is left out.
     #[oai(validator(minimum(value = "60"), maximum(value = "315360000")))]
     pub retention_seconds: Option<u32>,
@@ -63,10 +64,34 @@ impl From<CreateConversation> for NewConversation {
                 avatar_url: body.avatar_url,
                 metadata: body.metadata,
                 history_visibility: body.history_visibility.unwrap_or_default(),
-                features: FeaturesPatch::from(body.features.unwrap_or_default())
-                    .apply(Features::default()),
+                features: body.features.unwrap_or_default().into(),
                 retention_seconds: body.retention_seconds,
             },
+        }
+    }
+}
+
+/// What a new conversation allows. What is left out is on.
+#[derive(Debug, Default, Deserialize, Object)]
+pub struct FeatureSwitches {
+    /// Whether members see who is typing or recording.
+    pub typing: Option<bool>,
+    /// Whether members see who read and got what.
+    pub reads: Option<bool>,
+    /// Whether members may react to messages.
+    pub reactions: Option<bool>,
+    /// Whether members may reply in threads.
+    pub threads: Option<bool>,
+}
+
+impl From<FeatureSwitches> for Features {
+    fn from(body: FeatureSwitches) -> Self {
+        let default = Self::default();
+        Self {
+            typing: body.typing.unwrap_or(default.typing),
+            reads: body.reads.unwrap_or(default.reads),
+            reactions: body.reactions.unwrap_or(default.reactions),
+            threads: body.threads.unwrap_or(default.threads),
         }
     }
 }
@@ -75,7 +100,7 @@ impl From<CreateConversation> for NewConversation {
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct ConversationChange {
+pub struct UpdateConversation {
     /// Its name.
     #[serde(default)]
     #[oai(validator(min_length = 1, max_length = 200))]
@@ -92,7 +117,7 @@ pub struct ConversationChange {
     pub history_visibility: Patch<HistoryVisibility>,
     /// What it allows; what is left out stays, `null` is refused.
     #[serde(default)]
-    pub features: Patch<FeatureChange>,
+    pub features: Patch<UpdateFeatures>,
     /// How long messages stay, in seconds: a minute to ten years. `null`: for ever.
     #[serde(default)]
     #[oai(validator(minimum(value = "60"), maximum(value = "315360000")))]
@@ -103,7 +128,7 @@ pub struct ConversationChange {
 #[derive(Debug, Default, Deserialize, Object)]
 #[serde(rename_all = "camelCase", default)]
 #[oai(rename_all = "camelCase")]
-pub struct FeatureChange {
+pub struct UpdateFeatures {
     /// Whether members see who is typing or recording.
     pub typing: Patch<bool>,
     /// Whether members see who read and got what.
@@ -114,8 +139,8 @@ pub struct FeatureChange {
     pub threads: Patch<bool>,
 }
 
-impl From<FeatureChange> for FeaturesPatch {
-    fn from(body: FeatureChange) -> Self {
+impl From<UpdateFeatures> for FeaturesPatch {
+    fn from(body: UpdateFeatures) -> Self {
         let of = |switch: Patch<bool>, default: bool| match switch {
             Patch::Keep => None,
             Patch::Clear => Some(default),
@@ -231,14 +256,14 @@ impl ConversationsApi {
     #[oai(
         path = "/conversations/:id",
         method = "patch",
-        operation_id = "changeConversation"
+        operation_id = "updateConversation"
     )]
     async fn change(
         &self,
         caller: Caller,
         /// The conversation's id.
         id: Path<ConversationId>,
-        body: ValidJson<ConversationChange>,
+        body: ValidJson<UpdateConversation>,
     ) -> Result<Json<Conversation>, ApiError> {
         let mut faults = Faults::default();
         let history_visibility =

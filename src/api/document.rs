@@ -17,14 +17,20 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::text::{self, Documents};
-use super::{CoreOperations, METRICS_PATH, Operations, docs, examples, faults, fixup, responses};
+use super::{
+    CoreOperations, METRICS_PATH, Operations, catalogue, docs, examples, faults, fixup, normalise,
+    responses,
+};
 use crate::domain::FieldError;
 
 const DESCRIPTION: &str = "A pluggable real-time chat microservice. Ids are opaque, times are ISO 8601 in UTC with milliseconds, and a field \
     without a value is left out. Unknown fields in a body are refused. Every refusal has the shape of `ErrorResponse`. Lists are newest first, with `after` oldest first.";
 
 /// What the items of a body are checked against one by one, so that each fails alone: the body's schema, and where in it they are described.
-const CHECKED_BY_ITEM: (&str, &str) = ("SyncBatch", "/properties/users");
+const CHECKED_BY_ITEM: (&str, &str) = ("SyncUsers", "/properties/users");
+
+/// The type of message that only the host sends, in no user's name.
+const SYSTEM: &str = "system";
 
 /// The document's parts in the order in which people read them.
 #[derive(Serialize)]
@@ -41,6 +47,7 @@ struct Published {
     documents: Documents,
     page: String,
     bodies: HashMap<String, Validator>,
+    schemas: Value,
     routes: HashMap<String, RouteFacts>,
 }
 
@@ -148,6 +155,15 @@ fn facts(pattern: Option<&PathPattern>) -> Option<&'static RouteFacts> {
     known().routes.get(pattern?.0.as_ref())
 }
 
+/// Brings `value`, a request body or an item of one with the schema `name`, into the form that its type reads.
+pub fn normalise(name: &str, value: &mut Value) {
+    let schemas = &known().schemas;
+    // The items of such a body are normalised one by one.
+    if name != CHECKED_BY_ITEM.0 {
+        normalise::normalise(value, &schemas[name], schemas);
+    }
+}
+
 /// Everything in `value` that the schema `name` of a request body does not allow.
 pub fn find_faults(name: &str, value: &Value) -> Vec<FieldError> {
     let mut found = match known().bodies.get(name) {
@@ -175,6 +191,7 @@ fn publish<T: OpenApi>(words: Words) -> Published {
     Published {
         page,
         bodies: bodies(&document),
+        schemas: document["components"]["schemas"].clone(),
         routes: routes(&document),
         documents,
     }
@@ -183,7 +200,14 @@ fn publish<T: OpenApi>(words: Words) -> Published {
 fn complete(source: &str, words: Words) -> Value {
     let mut document = serde_json::from_str(source).expect("poem-openapi writes JSON");
     fixup::to_31(&mut document);
+    catalogue::fill_events(&mut document);
     fixup::close_requests(&mut document);
+    // Users cannot send it; see `bodies` for the host, who can.
+    let types = document["components"]["schemas"]["MessageType"]["enum"].as_array_mut();
+    if let Some(types) = types {
+        types.retain(|kind| kind != SYSTEM);
+    }
+    fixup::describe_answers(&mut document);
     responses::complete(&mut document, words.conflicting);
     examples::add(&mut document, words.example);
     document
@@ -210,6 +234,12 @@ fn write(document: &Value) -> Documents {
 
 /// A validator for each schema that a request body, or an item of one, can have.
 fn bodies(document: &Value) -> HashMap<String, Validator> {
+    let mut document = document.clone();
+    let types = &mut document["components"]["schemas"]["MessageType"];
+    if types.is_object() {
+        // Of the host in no user's name; the domain refuses it from others.
+        *types = json!({ "anyOf": [types.take(), { "const": SYSTEM }] });
+    }
     let schemas = document["components"]["schemas"].as_object();
     let closed = schemas
         .into_iter()

@@ -3,11 +3,10 @@
 use bytes::Bytes;
 use chat_sdk::{Timestamp, UserId};
 use futures_util::stream;
-use poem::{Body, IntoResponse, Response};
+use poem::{Body, IntoResponse, Response, http::header};
 use poem_openapi::{
     ApiResponse, Enum, Object, OpenApi,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
-    types::Type,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -28,14 +27,14 @@ use crate::domain::{
 
 /// How many lines of an export wait for their reader. One may have as many bytes as an event.
 const LINES_AHEAD: usize = 8;
-/// What an export is.
-const NDJSON: &str = "application/x-ndjson";
+/// The media type of an export. Generated clients read it as a stream of bytes; most know no `application/x-ndjson`.
+const BINARY: &str = "application/octet-stream";
 
 /// What becomes of a deleted user's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
-pub enum MessageTreatment {
+pub enum ErasureMode {
     /// Each is deleted, and its content, attachments, metadata, mentions and edits are erased.
     Erase,
     /// They stay, under the id of a user who is gone and has no profile.
@@ -88,7 +87,7 @@ pub struct ErasureReport {
     /// The host's own id of the user.
     pub external_user_id: UserId,
     /// What becomes of the messages.
-    pub messages: MessageTreatment,
+    pub messages: ErasureMode,
     /// How far it is.
     pub status: ErasureStatus,
     /// When it was asked for.
@@ -100,11 +99,11 @@ pub struct ErasureReport {
     pub removed: RemovedCounts,
 }
 
-impl From<Option<MessageTreatment>> for OwnMessages {
-    fn from(chosen: Option<MessageTreatment>) -> Self {
+impl From<Option<ErasureMode>> for OwnMessages {
+    fn from(chosen: Option<ErasureMode>) -> Self {
         match chosen {
-            Some(MessageTreatment::Erase) => Self::Erase,
-            Some(MessageTreatment::Anonymise) | None => Self::Anonymise,
+            Some(ErasureMode::Erase) => Self::Erase,
+            Some(ErasureMode::Anonymise) | None => Self::Anonymise,
         }
     }
 }
@@ -114,8 +113,8 @@ impl From<Erasure> for ErasureReport {
         let count = |kind: Removed| erasure.removed.get(kind.name()).copied().unwrap_or(0);
         Self {
             messages: match erasure.messages {
-                OwnMessages::Erase => MessageTreatment::Erase,
-                OwnMessages::Anonymise => MessageTreatment::Anonymise,
+                OwnMessages::Erase => ErasureMode::Erase,
+                OwnMessages::Anonymise => ErasureMode::Anonymise,
             },
             status: match erasure.finished_at {
                 Some(_) => ErasureStatus::Done,
@@ -151,7 +150,11 @@ impl IntoResponse for Ndjson {
             Some((bytes, lines))
         });
         Response::builder()
-            .content_type(NDJSON)
+            .content_type(BINARY)
+            .header(
+                header::CONTENT_DISPOSITION,
+                "attachment; filename=\"export.ndjson\"",
+            )
             .body(Body::from_bytes_stream(lines))
     }
 }
@@ -160,12 +163,14 @@ impl ApiResponse for Ndjson {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "One JSON object per line, each with its `kind`; the last one is of the kind `end`.",
+                description: "NDJSON: one JSON object per line, each with its `kind`; the last line has the kind `end`.",
                 status: Some(200),
                 status_range: None,
                 content: vec![MetaMediaType {
-                    content_type: NDJSON,
-                    schema: String::schema_ref(),
+                    content_type: BINARY,
+                    schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format(
+                        "string", "binary",
+                    ))),
                 }],
                 headers: Vec::new(),
             }],
@@ -184,7 +189,7 @@ impl ErasureApi {
     #[oai(
         path = "/users/:id/erasure",
         method = "get",
-        operation_id = "getErasure"
+        operation_id = "getUserErasure"
     )]
     async fn report(
         &self,

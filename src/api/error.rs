@@ -168,18 +168,7 @@ impl ApiError {
             };
         }
         if let Some(fault) = error.downcast_ref::<ParseParamError>() {
-            let reason = fault.reason.as_str();
-            let problem = if reason.contains("expects an input value") {
-                "is required"
-            } else if reason.contains("enumeration") {
-                "must be one of the values that /api/docs lists"
-            } else if reason.contains("\"integer") {
-                "must be a whole number, not below 0 and not too large"
-            } else if reason.contains("\"boolean") {
-                "must be true or false"
-            } else {
-                "has the wrong form or is out of range"
-            };
+            let problem = chat_sdk::http::query_problem(false, &fault.reason);
             return DomainError::invalid(fault.name, problem).into();
         }
         if let Some(fault) = error.downcast_ref::<ReadBodyError>() {

@@ -1,10 +1,10 @@
 //! The event stream as an operation of the document. The stream itself hangs on the sockets' hub, so a process with sockets answers before this room
 //! is asked; a process without them says who does.
 
+use chat_sdk::http::Query;
 use poem::{IntoResponse, Response};
 use poem_openapi::{
     ApiResponse, OpenApi,
-    param::{Header, Query},
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type,
 };
@@ -52,23 +52,22 @@ pub struct EventsApi;
 impl EventsApi {
     /// Follow events
     ///
-    /// What a WebSocket is pushed, as Server-Sent Events: `event` is the event's name, `data` the socket's frame, and `id`, where there is one, the
-    /// cursor from which a later request resumes with `Last-Event-ID`. Served by processes with the role `ws`; a process without it answers 503.
+    /// Sends what a WebSocket is pushed as Server-Sent Events: `event` is the event's name, `data` the socket's frame, and `id`, if present, the
+    /// cursor from which a later request resumes with `lastEventId` or the header `Last-Event-ID`. Processes with the role `ws` serve it; a process
+    /// without that role returns 503.
     #[oai(
         path = "/events",
         method = "get",
-        operation_id = "followEvents",
+        operation_id = "streamEvents",
         tag = "Tag::Events"
     )]
     async fn follow(
         &self,
         _caller: Unchecked,
-        /// Where to resume: the id of the last event that came. Browsers send it by themselves.
-        #[oai(name = "Last-Event-ID")]
-        _last_event_id: Header<Option<String>>,
-        /// The same, for a page that was loaded anew.
+        /// Cursor to resume from: the `id` of the last event that the client received. The header `Last-Event-ID`, which browsers send when they
+        /// reconnect, does the same and takes precedence.
         #[oai(name = "lastEventId")]
-        _last_event_id_parameter: Query<Option<String>>,
+        _last_event_id: Query<Option<String>>,
         /// The token, for browsers, whose `EventSource` sends no header. A log on the way may keep it: prefer the header where there is a choice.
         #[oai(name = "token")]
         _token: Query<Option<String>>,

@@ -39,26 +39,26 @@ fn illustrate(body: &mut Value, further: fn(&str) -> Option<Value>) {
 fn example(schema: &str) -> Option<Value> {
     Some(match schema {
         "SyncUser" => sync_user(),
-        "SyncBatch" => {
+        "SyncUsers" => {
             json!({ "users": [sync_user(), { "externalUserId": "bob", "name": "Bob" }] })
         }
-        "PutConsumer" => json!({
+        "CreateConsumer" => json!({
             "name": "shop", "events": ["message.*", "conversation.created"], "description": "Orders",
         }),
         "HostConsumer" => host_consumer(),
         "ConsumerPage" => json!({ "consumers": [host_consumer()], "hasMore": false }),
-        "SyncResults" => json!({ "results": [
+        "SyncUsersResult" => json!({ "results": [
             { "externalUserId": "alice", "status": "created" },
             { "externalUserId": "bob", "status": "unchanged" },
         ] }),
         "User" => user(),
         "UserPage" => json!({ "users": [public_user()], "hasMore": false }),
-        "UserChange" => json!({ "name": "Alice L.", "avatarUrl": null }),
+        "UpdateUser" => json!({ "name": "Alice L.", "avatarUrl": null }),
         "CreateConversation" => json!({
             "type": "group", "participantIds": ["bob"], "name": "Order 4711",
             "metadata": { "orderId": "4711" },
         }),
-        "ConversationChange" => json!({ "name": "Order 4711, delivered" }),
+        "UpdateConversation" => json!({ "name": "Order 4711, delivered" }),
         "Conversation" => conversation(),
         "ConversationPage" => json!({
             "conversations": [conversation()], "nextCursor": CONVERSATION, "hasMore": true,
@@ -69,11 +69,11 @@ fn example(schema: &str) -> Option<Value> {
         "ParticipantPage" => json!({
             "participants": [participant("alice", "owner"), participant("bob", "member")], "hasMore": false,
         }),
-        "ParticipantChange" => json!({ "role": "admin" }),
-        "StatusChange" | "OwnStatus" => json!({ "status": "busy", "text": "On the phone" }),
+        "UpdateParticipant" => json!({ "role": "admin" }),
+        "SetStatus" | "UserStatus" => json!({ "status": "busy", "text": "On the phone" }),
         "Presence" => presence(),
-        "PresenceQuestion" => json!({ "userIds": ["alice", "bob"] }),
-        "PresenceAnswer" => json!({ "presence": [presence(), absence()] }),
+        "PresenceBatchRequest" => json!({ "userIds": ["alice", "bob"] }),
+        "PresenceBatch" => json!({ "presence": [presence(), absence()] }),
         "PresencePage" => json!({ "presence": [presence(), absence()], "hasMore": false }),
         "SendMessage" => send_message(),
         "SendDirectMessage" => {
@@ -91,17 +91,23 @@ fn example(schema: &str) -> Option<Value> {
             "reactions": [reaction()],
             "users": [{ "emoji": "👍", "userId": "bob", "createdAt": TIME }], "hasMore": false,
         }),
-        "PreferencesChange" => json!({ "mutedUntil": "2026-01-16T08:00:00.000Z", "pinned": true }),
+        "UpdatePreferences" => json!({ "mutedUntil": "2026-01-16T08:00:00.000Z", "pinned": true }),
         "Preferences" => json!({
             "muted": true, "mutedUntil": "2026-01-16T08:00:00.000Z", "archived": false, "pinned": true,
             "hidden": false, "notificationLevel": "all",
         }),
-        "BlockPage" => json!({
+        "BlockedUserPage" => json!({
             "users": [{ "userId": "mallory", "createdAt": TIME }], "hasMore": false,
+        }),
+        "ScheduleMessage" => json!({
+            "conversationId": CONVERSATION, "sendAt": "2026-01-16T08:00:00.000Z", "content": "Good morning!",
+            "clientMessageId": "9b2f0c1e-3",
         }),
         "ScheduledMessage" => scheduled_message(),
         "ScheduledPage" => json!({ "scheduled": [scheduled_message()], "hasMore": false }),
-        "ScheduledChange" => json!({ "sendAt": "2026-01-16T09:00:00.000Z", "metadata": null }),
+        "UpdateScheduledMessage" => {
+            json!({ "sendAt": "2026-01-16T09:00:00.000Z", "metadata": null })
+        }
         "EditMessage" => json!({ "content": "Where is my parcel now?" }),
         "Message" => message(),
         "MessagePage" => json!({ "messages": [message()], "nextCursor": MESSAGE, "hasMore": true }),
@@ -111,8 +117,8 @@ fn example(schema: &str) -> Option<Value> {
         ], "hasMore": false }),
         "ReadAt" => json!({ "readAt": TIME }),
         "DeliveredAt" => json!({ "deliveredAt": TIME }),
-        "ReadConversation" => json!({ "upToMessageId": MESSAGE }),
-        "NewlyRead" => json!({ "count": 3 }),
+        "MarkConversationRead" => json!({ "upToMessageId": MESSAGE }),
+        "NewlyReadCount" => json!({ "count": 3 }),
         "ReadReceiptPage" => json!({
             "receipts": [{ "userId": "bob", "readAt": TIME }], "hasMore": false,
         }),
@@ -144,7 +150,7 @@ fn example(schema: &str) -> Option<Value> {
             { "name": "mongodb", "status": "up", "latencyMs": 0.4, "isRequired": true },
             { "name": "nats", "status": "up", "latencyMs": 0.2, "isRequired": false },
         ] }),
-        "Status" => json!({
+        "ServiceStatus" => json!({
             "version": env!("CARGO_PKG_VERSION"), "roles": ["api", "ws", "webhooks"], "uptimeSeconds": 86400,
             "events": { "isRunning": true, "position": 120034, "pending": 0 },
             "consumers": [{

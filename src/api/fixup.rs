@@ -41,7 +41,43 @@ pub fn to_31(document: &mut Value) {
         }
         schema.remove("title");
         describe_id(schema);
+        sign_format(schema);
     });
+}
+
+/// Generators know `int32` and `int64` alone: others make 32 bits of `uint64`.
+fn sign_format(schema: &mut Schema) {
+    let signed = match schema.get("format").and_then(Value::as_str) {
+        Some("uint64") => "int64",
+        Some("uint32" | "uint16" | "uint8") => "int32",
+        _ => return,
+    };
+    schema.insert("format".to_owned(), json!(signed));
+    if !schema.contains_key("exclusiveMinimum") {
+        schema.entry("minimum").or_insert(json!(0));
+    }
+}
+
+/// Gives a whole number of a request the bounds of its format, unless the type gives others.
+fn bound(schema: &mut Schema) {
+    let is_integer = match schema.get("type") {
+        Some(Value::String(kind)) => kind == "integer",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "integer"),
+        _ => false,
+    };
+    if !is_integer {
+        return;
+    }
+    let (least, most) = match schema.get("format").and_then(Value::as_str) {
+        Some("int32") => (i32::MIN.into(), i32::MAX.into()),
+        _ => (i64::MIN, i64::MAX),
+    };
+    if !schema.contains_key("exclusiveMinimum") {
+        schema.entry("minimum").or_insert(json!(least));
+    }
+    if !schema.contains_key("exclusiveMaximum") {
+        schema.entry("maximum").or_insert(json!(most));
+    }
 }
 
 /// poem-openapi describes a field of a named type by `allOf` of the type and the description; 3.1 allows both side by side.
@@ -78,8 +114,11 @@ fn allow_null(schema: &mut Schema) {
     }
 }
 
-/// Closes every object that a request body consists of: no other fields, and `null` wherever a field may be left out. An object that answers show
-/// too stays open there, so that answers can grow; requests get a copy of it.
+/// Closes requests and opens answers.
+///
+/// An object that a request body consists of has no other fields, and its whole numbers have bounds. An object that answers show too stays open
+/// there, so that answers can grow; requests get a copy of it. An enumeration is closed in requests. In answers it is a text with its known values,
+/// so that a new value does not break a client that was generated before.
 pub fn close_requests(document: &mut Value) {
     let (mut asked, mut answered) = (BTreeSet::new(), BTreeSet::new());
     each_operation(document, &mut |operation| {
@@ -88,6 +127,14 @@ pub fn close_requests(document: &mut Value) {
         }
         if let Some(answers) = operation.get("responses") {
             collect_refs(answers, &mut answered);
+        }
+        let parameters = operation
+            .get_mut("parameters")
+            .and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
+            if let Some(schema) = parameter["schema"].as_object_mut() {
+                bound(schema);
+            }
         }
     });
     let schemas = document["components"]["schemas"].clone();
@@ -113,6 +160,80 @@ pub fn close_requests(document: &mut Value) {
             rename_refs(body, &renamed);
         }
     });
+    for name in answered
+        .iter()
+        .filter(|name| renamed.contains(name) || !asked.contains(*name))
+    {
+        open_enums(
+            &mut document["components"]["schemas"][name.as_str()],
+            &schemas,
+        );
+    }
+    drop_unused(document);
+}
+
+/// Replaces every reference of `schema` to an enumeration of `schemas` by a text that names the known values.
+pub fn open_enums(schema: &mut Value, schemas: &Value) {
+    visit(schema, &mut |part| {
+        // A field that may be absent is "the enumeration or null" in places; answers have no null.
+        let name = part.get("$ref").and_then(Value::as_str);
+        let Some(values) = name
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .and_then(|name| schemas[name]["enum"].as_array())
+        else {
+            return;
+        };
+        let known: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+        let about = part.get("description").and_then(Value::as_str);
+        let about = about.unwrap_or_default().trim_end_matches('.');
+        let gap = if about.is_empty() { "" } else { ". " };
+        let text = format!(
+            "{about}{gap}Known values: {}; there may be more later.",
+            known.join(", ")
+        );
+        part.insert("x-extensible-enum".to_owned(), json!(known));
+        part.insert("description".to_owned(), json!(text));
+        part.insert("type".to_owned(), json!("string"));
+        part.remove("$ref");
+    });
+}
+
+/// Removes the schemas to which nothing refers any more.
+fn drop_unused(document: &mut Value) {
+    let mut used = BTreeSet::new();
+    collect_refs(&document["paths"], &mut used);
+    let schemas = document["components"]["schemas"].clone();
+    let used = closure(&schemas, used);
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        schemas.retain(|name, _| used.contains(name));
+    }
+}
+
+/// Says of every answer what it carries: what the schema says of itself.
+pub fn describe_answers(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    each_operation(document, &mut |operation| {
+        let Some(answers) = operation
+            .get_mut("responses")
+            .and_then(Value::as_object_mut)
+        else {
+            return;
+        };
+        let is_made = answers.contains_key("201");
+        for (status, answer) in answers {
+            let name = answer["content"]["application/json"]["schema"]["$ref"]
+                .as_str()
+                .and_then(|name| name.strip_prefix(PREFIX));
+            let Some(about) = name.and_then(|name| schemas[name]["description"].as_str()) else {
+                continue;
+            };
+            let text = match (status.as_str(), is_made) {
+                ("200", true) => format!("It existed before this request. {about}"),
+                _ => about.to_owned(),
+            };
+            answer["description"] = json!(text);
+        }
+    });
 }
 
 fn input_name(name: &str, renamed: &[&String]) -> String {
@@ -123,17 +244,7 @@ fn input_name(name: &str, renamed: &[&String]) -> String {
 }
 
 fn close(schema: &mut Value) {
-    let required = schema["required"].clone();
-    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
-        let is_required = required
-            .as_array()
-            .is_some_and(|names| names.iter().any(|other| other == name));
-        if let Some(property) = property.as_object_mut()
-            && !is_required
-        {
-            allow_null(property);
-        }
-    }
+    visit(schema, &mut bound);
     schema["additionalProperties"] = Value::Bool(false);
 }
 
@@ -270,6 +381,40 @@ mod tests {
     }
 
     #[test]
+    fn enumerations_are_closed_in_requests_and_open_in_answers() {
+        let reference = |name: &str| json!({ "$ref": format!("{PREFIX}{name}") });
+        let body = |name: &str| json!({ "content": { "application/json": { "schema": reference(name) } } });
+        let mut document = json!({
+            "paths": { "/a": { "post": { "requestBody": body("Ask"), "responses": { "200": body("Answer") } } } },
+            "components": { "schemas": {
+                "Ask": { "type": "object", "properties": { "role": reference("Role"), "size": { "type": "integer", "format": "uint32" } } },
+                "Answer": { "type": "object", "properties": {
+                    "role": { "$ref": format!("{PREFIX}Role"), "description": "The role." }, "state": reference("State"),
+                } },
+                "Role": { "type": "string", "enum": ["member", "admin"] },
+                "State": { "type": "string", "enum": ["on", "off"] },
+            } },
+        });
+        to_31(&mut document);
+        close_requests(&mut document);
+        let schemas = &document["components"]["schemas"];
+        assert_eq!(schemas["Ask"]["properties"]["role"], reference("Role"));
+        assert_eq!(
+            schemas["Ask"]["properties"]["size"],
+            json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": i32::MAX })
+        );
+        assert_eq!(schemas["Role"]["enum"], json!(["member", "admin"]));
+        assert_eq!(
+            schemas["Answer"]["properties"]["role"],
+            json!({
+                "type": "string", "description": "The role. Known values: member, admin; there may be more later.",
+                "x-extensible-enum": ["member", "admin"],
+            })
+        );
+        assert!(schemas["State"].is_null(), "no request has it");
+    }
+
+    #[test]
     fn requests_are_closed_and_answers_are_not() {
         let reference = |name: &str| json!({ "schema": { "$ref": format!("{PREFIX}{name}") } });
         let mut document = json!({
@@ -287,10 +432,7 @@ mod tests {
         close_requests(&mut document);
         let schemas = &document["components"]["schemas"];
         assert_eq!(schemas["Ask"]["additionalProperties"], json!(false));
-        assert_eq!(
-            schemas["Ask"]["properties"]["name"]["type"],
-            json!(["string", "null"])
-        );
+        assert_eq!(schemas["Ask"]["properties"]["name"]["type"], "string");
         assert_eq!(
             schemas["Ask"]["properties"]["both"]["$ref"],
             json!(format!("{PREFIX}BothInput"))

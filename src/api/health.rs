@@ -192,7 +192,7 @@ impl From<TaskReport> for TaskStatus {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct Status {
+pub struct ServiceStatus {
     /// The version of the service.
     pub version: String,
     /// The roles that this process runs.
@@ -210,14 +210,14 @@ pub struct Status {
     /// How far each durable of the deployment is, those furthest behind first, at most 200; some seconds old. Absent while NATS does not answer.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub consumers: Option<Vec<ConsumerLag>>,
+    pub consumers: Option<Vec<ConsumerStatus>>,
 }
 
 /// How far a durable consumer of the event stream is: a webhook endpoint's, a plugin's, a host's.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct ConsumerLag {
+pub struct ConsumerStatus {
     /// Its name; of a webhook endpoint `webhooks-` and the endpoint's id.
     pub name: String,
     /// Events that it has not been given yet, with those that the stream lacks.
@@ -236,7 +236,7 @@ pub struct ConsumerLag {
     pub paused_for_ms: Option<u64>,
 }
 
-impl From<DurableLag> for ConsumerLag {
+impl From<DurableLag> for ConsumerStatus {
     fn from(lag: DurableLag) -> Self {
         Self {
             oldest_age_ms: millis(lag.oldest_age(Timestamp::now())),
@@ -306,10 +306,10 @@ impl HealthApi {
 
     /// Version, roles, uptime and lag of the process that answers, and the lag of every durable
     #[oai(path = "/api/status", method = "get", operation_id = "getStatus")]
-    async fn status(&self, _host: AsHost) -> Result<Json<Status>, ApiError> {
+    async fn status(&self, _host: AsHost) -> Result<Json<ServiceStatus>, ApiError> {
         let (consumers, backlog) = tokio::join!(self.0.consumers(), self.0.backlog());
         let tail = self.0.tail();
-        Ok(Json(Status {
+        Ok(Json(ServiceStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             roles: self
                 .0

@@ -58,7 +58,7 @@ const fn row(
 }
 
 /// Everything that a host can ask for.
-pub static COMMANDS: [Row; 11] = [
+pub static COMMANDS: [Row; 14] = [
     row(
         "messages.send",
         "Sends a message into a conversation.",
@@ -72,6 +72,27 @@ pub static COMMANDS: [Row; 11] = [
         "sendDirectMessage",
         Method::POST,
         "/api/messages",
+    ),
+    row(
+        "messages.schedule",
+        "Schedules a message.",
+        "scheduleMessage",
+        Method::POST,
+        "/api/scheduled",
+    ),
+    row(
+        "scheduled.change",
+        "Changes a scheduled message.",
+        "updateScheduledMessage",
+        Method::PATCH,
+        "/api/scheduled/{scheduledId}",
+    ),
+    row(
+        "scheduled.cancel",
+        "Cancels a scheduled message.",
+        "cancelScheduledMessage",
+        Method::DELETE,
+        "/api/scheduled/{scheduledId}",
     ),
     row(
         "messages.edit",
@@ -97,7 +118,7 @@ pub static COMMANDS: [Row; 11] = [
     row(
         "conversations.change",
         "Changes a conversation's settings.",
-        "changeConversation",
+        "updateConversation",
         Method::PATCH,
         "/api/conversations/{conversationId}",
     ),
@@ -303,6 +324,7 @@ mod tests {
             let path = row.path.replace("{conversationId}", "{id}");
             let path = path
                 .replace("{messageId}", "{id}")
+                .replace("{scheduledId}", "{id}")
                 .replace("/api/users/{userId}", "/api/users/{id}");
             let operation = &document["paths"][&path][row.method.as_str().to_lowercase()];
             assert_eq!(operation["operationId"], row.operation, "{path}");

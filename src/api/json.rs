@@ -72,17 +72,17 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for OptionalJson<T> {
     async fn from_request(
         request: &'a Request,
         body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
+        _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let headers = request.headers();
-        let is_said = [header::CONTENT_TYPE, header::TRANSFER_ENCODING]
-            .iter()
-            .any(|name| headers.contains_key(name));
-        if is_said || announced_length(headers).is_some_and(|length| length > 0) {
-            let ValidJson(value) = ValidJson::from_request(request, body, options).await?;
-            return Ok(Self(value));
+        let limit = auth::state(request)?.max_body_bytes;
+        let text = collect(headers, body.take()?, limit).await?;
+        // Clients send an absent body in several ways: none at all, an empty one with a media type, or `null`.
+        if matches!(text.trim_ascii(), b"" | b"null") {
+            return Ok(Self(parse(b"{}").map_err(ApiError::from)?));
         }
-        Ok(Self(parse(b"{}").map_err(ApiError::from)?))
+        check_content_type(headers)?;
+        Ok(Self(parse(&text).map_err(ApiError::from)?))
     }
 }
 
@@ -101,8 +101,9 @@ pub async fn receive(request: &Request, body: &mut RequestBody) -> poem::Result<
 /// # Errors
 /// [`DomainError::Validation`] with every fault.
 pub fn read(text: &[u8], schema: &str) -> Result<Value, DomainError> {
-    let (value, mut faults) =
+    let (mut value, mut faults) =
         strict::parse(text).map_err(|fault| DomainError::Validation(vec![fault]))?;
+    document::normalise(schema, &mut value);
     faults.extend(document::find_faults(schema, &value));
     faults.truncate(MAX_FAULTS);
     match faults.is_empty() {
@@ -126,9 +127,10 @@ pub fn parse<T: Type + DeserializeOwned>(text: &[u8]) -> Result<T, DomainError> 
 /// # Errors
 /// [`DomainError::Validation`] with every fault.
 pub fn check<T: Type + DeserializeOwned>(
-    value: Value,
+    mut value: Value,
     mut faults: Vec<FieldError>,
 ) -> Result<T, DomainError> {
+    document::normalise(&T::name(), &mut value);
     faults.extend(document::find_faults(&T::name(), &value));
     if faults.is_empty() {
         match serde_json::from_value(value) {
@@ -174,7 +176,7 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::api::{
-        conversations::{ConversationChange, CreateConversation},
+        conversations::{CreateConversation, UpdateConversation},
         messages::{SendDirectMessage, SendMessage},
     };
 
@@ -207,7 +209,7 @@ mod tests {
             pairs(&[
                 ("avatarUrl", "must be given once"),
                 ("colour", "is not a known field"),
-                ("metadata", "must be an object or null"),
+                ("metadata", "must be an object"),
                 ("name", "must have at least 1 character"),
                 ("participantIds[1]", "must be a string"),
                 (
@@ -242,7 +244,7 @@ mod tests {
                     "replyTo",
                     "must be a message id: msg_ and 26 lower-case letters or digits"
                 ),
-                ("type", "must be one of text, system, custom"),
+                ("type", "must be one of text, custom"),
             ])
         );
     }
@@ -264,15 +266,77 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_may_be_written_with_a_point_or_an_exponent() {
+        let body: SendMessage = parse(
+            br#"{"ttlSeconds":6e1,"attachments":[{"url":"a","size":1E3}],"metadata":{"a":[1.0]}}"#,
+        )
+        .expect("valid");
+        assert_eq!(body.ttl_seconds, Some(60));
+        assert_eq!(body.attachments.expect("attachments")[0].size, Some(1000));
+        let metadata = body.metadata.expect("metadata");
+        assert!(metadata.as_map()["a"][0].is_f64(), "the host's own stays");
+        let body: SendMessage = parse(
+            br#"{"attachments":[{"url":"a","size":9223372036854775807},{"url":"b","size":1e18}]}"#,
+        )
+        .expect("valid");
+        let sizes: Vec<_> = body.attachments.expect("attachments");
+        assert_eq!(
+            (sizes[0].size, sizes[1].size),
+            (Some(i64::MAX), Some(1_000_000_000_000_000_000))
+        );
+        for (text, problem) in [
+            (r#"{"ttlSeconds":1.5}"#, "must be a whole number"),
+            (r#"{"ttlSeconds":1e300}"#, "must be at most 31622400"),
+            (
+                r#"{"ttlSeconds":18446744073709551616}"#,
+                "must be at most 31622400",
+            ),
+        ] {
+            assert_eq!(
+                faults::<SendMessage>(text),
+                pairs(&[("ttlSeconds", problem)])
+            );
+        }
+        for number in ["9223372036854775808", "9223372036854775808.0", "1e300"] {
+            let text = format!(r#"{{"attachments":[{{"url":"a","size":{number}}}]}}"#);
+            let problem = "must be at most 9223372036854775807";
+            assert_eq!(
+                faults::<SendMessage>(&text),
+                pairs(&[("attachments[0].size", problem)]),
+                "{number}"
+            );
+        }
+    }
+
+    #[test]
+    fn null_counts_as_absent_except_where_it_clears() {
+        let body: SendMessage = parse(
+            br#"{"content":null,"type":null,"metadata":null,"attachments":[{"url":"a","name":null}]}"#,
+        )
+        .expect("valid");
+        assert!(body.content.is_none() && body.metadata.is_none());
+        assert_eq!(
+            faults::<SendDirectMessage>(r#"{"receiverId":null}"#).len(),
+            1
+        );
+        let body: CreateConversation = parse(
+            br#"{"type":"group","participantIds":[],"features":{"reads":null,"typing":false}}"#,
+        )
+        .expect("valid");
+        let features = body.features.expect("features");
+        assert_eq!((features.reads, features.typing), (None, Some(false)));
+    }
+
+    #[test]
     fn valid_bodies_are_read_whole() {
         let body: SendDirectMessage =
             parse(br#"{"receiverId":"bob","content":"hi","type":null,"clientMessageId":"1"}"#)
                 .expect("valid");
         assert_eq!(body.receiver_id.as_str(), "bob");
         assert_eq!(body.message.content.as_deref(), Some("hi"));
-        let change: ConversationChange =
+        let change: UpdateConversation =
             parse(br#"{"name":null,"metadata":{"a":1}}"#).expect("valid");
-        assert_eq!(change.name, crate::domain::patch::Patch::Clear);
+        assert_eq!(change.name, chat_sdk::Patch::Clear);
         assert!(change.avatar_url.is_keep());
         assert!(change.metadata.value().is_some());
     }

@@ -1,7 +1,17 @@
 //! A conversation's log over HTTP, for who wants to prove that nothing is missing.
 
-use chat_sdk::{ConversationId, EventId, Metadata, Timestamp, UserId};
-use poem_openapi::{Object, OpenApi, param::Query};
+use std::borrow::Cow;
+
+use chat_sdk::{
+    ConversationId, Envelope,
+    events::{EVENTS_OF_A_LOG, EventData, any_event},
+    http::Query,
+};
+use poem_openapi::{
+    Object, OpenApi,
+    registry::{MetaSchemaRef, Registry},
+    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,64 +26,90 @@ use crate::domain::{
 const SKIP: &str = "skip";
 
 /// One number of a conversation's log: an event, or `skip` with nothing but its number.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum LogEntry {
+    /// An entry that the caller may not see.
+    Skipped(SkippedEntry),
+    /// An event as the catalogue shows it. The event of a deleted message has no content.
+    Event(Box<Envelope<EventData>>),
+}
+
+/// An entry that the caller may not see.
 #[derive(Debug, Serialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct LogEntry {
-    /// The number, dense, from 1.
+pub struct SkippedEntry {
+    /// Number of the entry, dense, from 1.
     pub seq: u64,
-    /// The type of the event, for example `message.created`; `skip` for an entry that the caller may not see.
+    /// Always `skip`.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: String,
-    /// The event's id, the same wherever it is told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<EventId>,
-    /// The version of the event's shape.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<u32>,
-    /// When it happened.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timestamp: Option<Timestamp>,
-    /// The conversation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub conversation_id: Option<ConversationId>,
-    /// Who did it; absent when the host did it in no user's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub actor_id: Option<UserId>,
-    /// What exactly: the data of the event, as everywhere. What was deleted since has no text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data: Option<Metadata>,
+}
+
+impl LogEntry {
+    fn seq(&self) -> u64 {
+        match self {
+            Self::Skipped(entry) => entry.seq,
+            Self::Event(event) => event.seq.unwrap_or_default(),
+        }
+    }
 }
 
 impl From<Line> for LogEntry {
     fn from(line: Line) -> Self {
         match line {
-            Line::Skipped(seq) => Self {
+            Line::Skipped(seq) => Self::Skipped(SkippedEntry {
                 seq,
                 kind: SKIP.to_owned(),
-                id: None,
-                version: None,
-                timestamp: None,
-                conversation_id: None,
-                actor_id: None,
-                data: None,
-            },
-            Line::Seen(event) => Self {
-                seq: event.seq.unwrap_or_default(),
-                kind: event.kind.to_string(),
-                id: Some(event.id),
-                version: Some(event.version),
-                timestamp: Some(event.timestamp),
-                conversation_id: event.conversation_id,
-                actor_id: event.actor_id,
-                data: match serde_json::to_value(&event.data) {
-                    Ok(Value::Object(data)) => Some(data.into()),
-                    // The data of every event is an object.
-                    _ => None,
-                },
-            },
+            }),
+            Line::Seen(event) => Self::Event(event),
         }
+    }
+}
+
+impl Type for LogEntry {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "LogEntry".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(Self::name().into_owned())
+    }
+
+    fn register(registry: &mut Registry) {
+        SkippedEntry::register(registry);
+        registry.create_schema::<Self, _>(Self::name().into_owned(), |_| {
+            any_event(
+                EVENTS_OF_A_LOG,
+                "An event of a conversation's log, or `skip` for an entry that the caller may not see.",
+                vec![(SKIP, SkippedEntry::name().into_owned())],
+            )
+        });
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ParseFromJSON for LogEntry {
+    /// No request has one; poem-openapi asks for this of every field.
+    fn parse_from_json(_value: Option<Value>) -> ParseResult<Self> {
+        Err(ParseError::custom("is never part of a request"))
+    }
+}
+
+impl ToJSON for LogEntry {
+    fn to_json(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
     }
 }
 
@@ -95,7 +131,7 @@ impl From<Lines> for LogPage {
     fn from(lines: Lines) -> Self {
         let entries: Vec<LogEntry> = lines.lines.into_iter().map(LogEntry::from).collect();
         Self {
-            next_after: entries.last().map(|entry| entry.seq),
+            next_after: entries.last().map(LogEntry::seq),
             entries,
             has_more: lines.has_more,
         }
@@ -113,21 +149,22 @@ impl LogApi {
     #[oai(
         path = "/conversations/:id/log",
         method = "get",
-        operation_id = "listLog"
+        operation_id = "listLogEntries"
     )]
     async fn list(
         &self,
         caller: AsUser,
         /// The conversation's id.
         id: Path<ConversationId>,
-        /// The number after which to begin; 0 where it is left out.
-        after: Query<Option<u64>>,
+        /// Number after which to begin; default 0.
+        #[oai(validator(minimum(value = "0")))]
+        after: Query<Option<i64>>,
         /// How many entries, 1 to 100; 50 where it is left out.
         #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<Option<i64>>,
     ) -> Result<Json<LogPage>, ApiError> {
         let limit = PageRequest::new(limit.0, None, None, None)?.limit;
-        let after = after.0.unwrap_or_default();
+        let after = after.0.unwrap_or_default().unsigned_abs();
         let lines = log::list(&self.0, &caller.0, &id.0, after, limit).await?;
         Ok(Json(lines.into()))
     }

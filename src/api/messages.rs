@@ -14,13 +14,11 @@ use super::{
     page::{MessageHistory, MessagePage, PageQuery},
     path::Path,
     reply::{Created, Json, NoContent, Upserted},
-    scheduled::SendAnswer,
 };
 use crate::domain::{
     Context,
     messages::{self, Draft, Sent, Version},
     patch::Patch,
-    scheduled,
 };
 
 /// A message to send.
@@ -54,8 +52,6 @@ pub struct SendMessage {
     /// After how many seconds it is gone, at most a year.
     #[oai(validator(minimum(value = "1"), maximum(value = "31622400")))]
     pub ttl_seconds: Option<u32>,
-    /// When to send it, within the next 366 days; at once where it is left out.
-    pub send_at: Option<Timestamp>,
 }
 
 impl From<SendMessage> for Draft {
@@ -159,8 +155,6 @@ impl MessagesApi {
     ///
     /// With a `clientMessageId` it can be repeated safely: the repetition answers 200 with the message that is there, or 409 when its content
     /// differs. An answer 503 means that the outcome is unknown: repeat it. The host in nobody's name sends as `system`.
-    ///
-    /// With `sendAt` it waits for its time: 202 with the scheduled message, and again 202 for a repetition, or 200 with the message once it is sent.
     #[oai(
         path = "/conversations/:id/messages",
         method = "post",
@@ -172,22 +166,18 @@ impl MessagesApi {
         /// The conversation's id.
         id: Path<ConversationId>,
         body: ValidJson<SendMessage>,
-    ) -> Result<SendAnswer, ApiError> {
-        let (ctx, at) = (&self.0, body.0.send_at);
-        let draft = body.0.into();
-        Ok(match (caller.0, at) {
-            (Caller::User(user), Some(at)) => scheduled::schedule(ctx, &user, &id.0, draft, at)
-                .await?
-                .into(),
-            (Caller::User(user), None) => messages::send(ctx, &user, &id.0, draft).await?.into(),
-            (Caller::Host, None) => messages::send_as_host(ctx, &id.0, draft).await?.into(),
-            (Caller::Host, Some(_)) => return Err(scheduled::needs_a_user().into()),
-        })
+    ) -> Result<Upserted<Message>, ApiError> {
+        let (ctx, draft) = (&self.0, body.0.into());
+        let sent = match caller.0 {
+            Caller::User(user) => messages::send(ctx, &user, &id.0, draft).await?,
+            Caller::Host => messages::send_as_host(ctx, &id.0, draft).await?,
+        };
+        Ok(sent.into())
     }
 
     /// Send a message to a user
     ///
-    /// Into the direct conversation of the two, which is made on the way; with `sendAt` not before the message is sent.
+    /// Sends to the direct conversation of the two users. If there is none, the operation creates it.
     #[oai(
         path = "/messages",
         method = "post",
@@ -197,20 +187,13 @@ impl MessagesApi {
         &self,
         caller: AsSender,
         body: ValidJson<SendDirectMessage>,
-    ) -> Result<SendAnswer, ApiError> {
-        let (ctx, user) = (&self.0, &caller.0);
+    ) -> Result<Upserted<Message>, ApiError> {
         let SendDirectMessage {
             receiver_id: receiver,
             message,
         } = body.0;
-        Ok(match message.send_at {
-            Some(at) => scheduled::schedule_direct(ctx, user, &receiver, message.into(), at)
-                .await?
-                .into(),
-            None => messages::send_direct(ctx, user, &receiver, message.into())
-                .await?
-                .into(),
-        })
+        let sent = messages::send_direct(&self.0, &caller.0, &receiver, message.into()).await?;
+        Ok(sent.into())
     }
 
     /// Read the history

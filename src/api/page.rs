@@ -1,6 +1,9 @@
 //! Lists in pieces: the query that asks for one, and the answers.
 
-use chat_sdk::{Conversation, Message, Participant, Presence, ScheduledMessage, User};
+use chat_sdk::{
+    Conversation, Message, Participant, Presence, ScheduledMessage, User, http::query_text,
+    whole_number,
+};
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, Object,
@@ -50,7 +53,7 @@ impl<'a> ApiExtractor<'a> for PageQuery {
 
 fn page_request(query: &[(String, String)]) -> Result<PageRequest, DomainError> {
     check_texts(query)?;
-    let limit = whole_number(query, "limit")?;
+    let limit = number_of(query, "limit")?;
     let [before, after, around] = ["before", "after", "around"].map(|name| text(query, name));
     PageRequest::new(limit, before?, after?, around?)
 }
@@ -66,27 +69,21 @@ fn check_texts(query: &[(String, String)]) -> Result<(), DomainError> {
     }
 }
 
-/// The text of query parameter `name`, if it is there; refused when it is there twice.
+/// The text of query parameter `name`; absent if it is empty, as for every parameter.
 fn text(query: &[(String, String)], name: &'static str) -> Result<Option<String>, DomainError> {
-    let mut values = query
-        .iter()
-        .filter(|(key, _)| key == name)
-        .map(|(_, value)| value);
-    let value = values.next();
-    if values.next().is_some() {
-        return Err(DomainError::invalid(name, "must be given once"));
+    match query_text(query, name) {
+        Ok(value) => Ok(value.map(str::to_owned)),
+        Err(problem) => Err(DomainError::invalid(name, problem)),
     }
-    Ok(value.cloned())
 }
 
-fn whole_number(
-    query: &[(String, String)],
-    name: &'static str,
-) -> Result<Option<i64>, DomainError> {
+fn number_of(query: &[(String, String)], name: &'static str) -> Result<Option<i64>, DomainError> {
     text(query, name)?
         .map(|text| {
-            text.parse()
-                .map_err(|_| DomainError::invalid(name, "must be a whole number"))
+            let number = text.parse().ok();
+            number
+                .or_else(|| whole_number::from_text(&text))
+                .ok_or_else(|| DomainError::invalid(name, "must be a whole number"))
         })
         .transpose()
 }
@@ -158,6 +155,9 @@ mod tests {
         let page = parse("limit=10&after=msg_1&unknown=1").expect("valid");
         assert_eq!((page.limit, page.after.as_deref()), (10, Some("msg_1")));
         assert_eq!(parse("").expect("valid").limit, 50);
+        let page = parse("limit=&before=&after=msg_1&around=").expect("an empty one is absent");
+        assert_eq!((page.limit, page.after.as_deref()), (50, Some("msg_1")));
+        assert_eq!(parse("limit=1e1").expect("valid").limit, 10);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct AddedParticipants {
 
 /// A change of a member's rights.
 #[derive(Debug, Deserialize, Object)]
-pub struct ParticipantChange {
+pub struct UpdateParticipant {
     /// The rights from now on.
     pub role: Role,
 }
@@ -47,7 +47,7 @@ pub struct ParticipantChange {
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct PreferencesChange {
+pub struct UpdatePreferences {
     /// Whether one wants no notifications.
     #[serde(default)]
     pub muted: Patch<bool>,
@@ -71,8 +71,8 @@ pub struct PreferencesChange {
     pub draft: Patch<String>,
 }
 
-impl From<PreferencesChange> for PreferencesPatch {
-    fn from(body: PreferencesChange) -> Self {
+impl From<UpdatePreferences> for PreferencesPatch {
+    fn from(body: UpdatePreferences) -> Self {
         Self {
             muted: body.muted.or_default(),
             muted_until: body.muted_until,
@@ -139,7 +139,7 @@ impl ParticipantsApi {
     #[oai(
         path = "/conversations/:id/participants/:userId",
         method = "patch",
-        operation_id = "changeParticipant"
+        operation_id = "updateParticipant"
     )]
     async fn change(
         &self,
@@ -149,7 +149,7 @@ impl ParticipantsApi {
         /// The member's user id, percent-encoded.
         #[oai(name = "userId")]
         user_id: Path<UserId>,
-        body: ValidJson<ParticipantChange>,
+        body: ValidJson<UpdateParticipant>,
     ) -> Result<Json<Participant>, ApiError> {
         let changed =
             participants::change_role(&self.0, caller.user(), &id.0, &user_id.0, body.0.role)
@@ -163,14 +163,14 @@ impl ParticipantsApi {
     #[oai(
         path = "/conversations/:id/me",
         method = "patch",
-        operation_id = "changePreferences"
+        operation_id = "updatePreferences"
     )]
     async fn change_preferences(
         &self,
         caller: AsUser,
         /// The conversation's id.
         id: Path<ConversationId>,
-        body: ValidJson<PreferencesChange>,
+        body: ValidJson<UpdatePreferences>,
     ) -> Result<Json<Preferences>, ApiError> {
         let mut change = body.0;
         let draft = std::mem::take(&mut change.draft);

@@ -59,7 +59,7 @@ impl PinsApi {
     #[oai(
         path = "/conversations/:id/pins",
         method = "get",
-        operation_id = "listPins"
+        operation_id = "listPinnedMessages"
     )]
     async fn list(
         &self,

@@ -17,7 +17,7 @@ use crate::domain::{Context, presence};
 
 /// How the caller wants to be seen.
 #[derive(Debug, Deserialize, Object)]
-pub struct StatusChange {
+pub struct SetStatus {
     /// As what.
     pub status: ChosenStatus,
     /// What to say about it; nothing where it is left out.
@@ -28,7 +28,7 @@ pub struct StatusChange {
 /// How the caller wants to be seen from now on.
 #[derive(Debug, Serialize, Object)]
 #[oai(skip_serializing_if_is_none)]
-pub struct OwnStatus {
+pub struct UserStatus {
     /// As what.
     pub status: ChosenStatus,
     /// What is said about it.
@@ -40,7 +40,7 @@ pub struct OwnStatus {
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct PresenceQuestion {
+pub struct PresenceBatchRequest {
     /// Who, at most 1,000.
     #[oai(validator(max_items = 1000))]
     pub user_ids: Vec<UserId>,
@@ -48,7 +48,7 @@ pub struct PresenceQuestion {
 
 /// How users are, in the order of the question.
 #[derive(Debug, Serialize, Object)]
-pub struct PresenceAnswer {
+pub struct PresenceBatch {
     /// One per user.
     pub presence: Vec<Presence>,
 }
@@ -70,11 +70,11 @@ impl PresenceApi {
     async fn set_status(
         &self,
         caller: AsUser,
-        body: ValidJson<StatusChange>,
-    ) -> Result<Json<OwnStatus>, ApiError> {
-        let StatusChange { status, text } = body.0;
+        body: ValidJson<SetStatus>,
+    ) -> Result<Json<UserStatus>, ApiError> {
+        let SetStatus { status, text } = body.0;
         let chosen = presence::set_status(&self.0, &caller.0, status, text).await?;
-        Ok(Json(OwnStatus {
+        Ok(Json(UserStatus {
             status: chosen.status,
             text: chosen.text,
         }))
@@ -86,7 +86,7 @@ impl PresenceApi {
     #[oai(
         path = "/users/:id/presence",
         method = "get",
-        operation_id = "getPresence"
+        operation_id = "getUserPresence"
     )]
     async fn get(
         &self,
@@ -103,15 +103,15 @@ impl PresenceApi {
     #[oai(
         path = "/presence/batch",
         method = "post",
-        operation_id = "getPresenceOfMany"
+        operation_id = "getPresenceBatch"
     )]
     async fn get_many(
         &self,
         caller: Caller,
-        body: ValidJson<PresenceQuestion>,
-    ) -> Result<Json<PresenceAnswer>, ApiError> {
+        body: ValidJson<PresenceBatchRequest>,
+    ) -> Result<Json<PresenceBatch>, ApiError> {
         let presence = presence::list(&self.0, caller.user(), &body.0.user_ids).await?;
-        Ok(Json(PresenceAnswer { presence }))
+        Ok(Json(PresenceBatch { presence }))
     }
 
     /// Get the members' presence
@@ -120,7 +120,7 @@ impl PresenceApi {
     #[oai(
         path = "/conversations/:id/presence",
         method = "get",
-        operation_id = "listPresence"
+        operation_id = "listConversationPresence"
     )]
     async fn list(
         &self,

@@ -1,7 +1,7 @@
 //! Reactions over HTTP.
 
-use chat_sdk::{MessageId, ReactionSummary, Timestamp, UserId};
-use poem_openapi::{Object, OpenApi, param::Query};
+use chat_sdk::{MessageId, ReactionSummary, Timestamp, UserId, http::Query};
+use poem_openapi::{Object, OpenApi};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -27,7 +27,7 @@ pub struct Reactions {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct Reactor {
+pub struct UserReaction {
     /// With what.
     pub emoji: String,
     /// Who.
@@ -44,7 +44,7 @@ pub struct ReactionPage {
     /// All of them, one item per emoji, the most used first.
     pub reactions: Vec<ReactionSummary>,
     /// Who reacted, in the order in which they did.
-    pub users: Vec<Reactor>,
+    pub users: Vec<UserReaction>,
     /// What to give as `after` to go on; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
@@ -54,7 +54,7 @@ pub struct ReactionPage {
 
 impl From<(Vec<ReactionSummary>, Page<reactions::Reacted>)> for ReactionPage {
     fn from((reactions, page): (Vec<ReactionSummary>, Page<reactions::Reacted>)) -> Self {
-        let users = page.items.into_iter().map(|reacted| Reactor {
+        let users = page.items.into_iter().map(|reacted| UserReaction {
             emoji: reacted.emoji,
             user_id: reacted.user,
             created_at: reacted.at,

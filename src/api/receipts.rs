@@ -42,14 +42,14 @@ pub struct DeliveredAt {
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct ReadConversation {
+pub struct MarkConversationRead {
     /// The last message that is read; all of them where it is left out.
     pub up_to_message_id: Option<MessageId>,
 }
 
 /// How many messages are newly read.
 #[derive(Debug, Serialize, Object)]
-pub struct NewlyRead {
+pub struct NewlyReadCount {
     /// How many: of those that counted as unread.
     pub count: u64,
 }
@@ -204,11 +204,11 @@ impl ReceiptsApi {
         caller: AsUser,
         /// The conversation's id.
         id: Path<ConversationId>,
-        body: OptionalJson<ReadConversation>,
-    ) -> Result<Json<NewlyRead>, ApiError> {
+        body: OptionalJson<MarkConversationRead>,
+    ) -> Result<Json<NewlyReadCount>, ApiError> {
         let up_to = body.0.up_to_message_id.as_ref();
         let count = receipts::read_conversation(&self.0, &caller.0, &id.0, up_to).await?;
-        Ok(Json(NewlyRead { count }))
+        Ok(Json(NewlyReadCount { count }))
     }
 
     /// Mark a thread as read

@@ -10,16 +10,16 @@ use super::{
 use crate::domain::{FieldError, page::PageRequest};
 
 /// Operations that a member may not be allowed to do.
-const FORBIDDEN: [&str; 20] = [
+const FORBIDDEN: [&str; 21] = [
     "addParticipants",
     "addReaction",
-    "changeConversation",
-    "changeParticipant",
+    "updateConversation",
+    "updateParticipant",
     "createConversation",
     "deleteConversation",
     "deleteMessage",
     "editMessage",
-    "followEvents",
+    "streamEvents",
     "forwardMessage",
     "leaveConversation",
     "listDeliveryReceipts",
@@ -28,16 +28,17 @@ const FORBIDDEN: [&str; 20] = [
     "removeParticipant",
     "removeReaction",
     "restoreMessage",
+    "scheduleMessage",
     "sendDirectMessage",
     "sendMessage",
     "unpinMessage",
 ];
 
 /// Operations that the state of the thing can forbid.
-const CONFLICTING: [&str; 15] = [
+const CONFLICTING: [&str; 16] = [
     "addParticipants",
     "addReaction",
-    "changeParticipant",
+    "updateParticipant",
     "createConversation",
     "editMessage",
     "forwardMessage",
@@ -47,6 +48,7 @@ const CONFLICTING: [&str; 15] = [
     "removeParticipant",
     "removeReaction",
     "restoreMessage",
+    "scheduleMessage",
     "sendDirectMessage",
     "sendMessage",
     "syncUser",
@@ -56,7 +58,10 @@ const CONFLICTING: [&str; 15] = [
 const ENLARGING: [&str; 1] = ["restoreMessage"];
 
 /// Operations on the caller, who may have been deleted.
-const OF_THE_CALLER: [&str; 2] = ["getMe", "changeMe"];
+const OF_THE_CALLER: [&str; 2] = ["getMe", "updateMe"];
+
+/// Operations whose body names what they are about.
+const IN_THE_BODY: [&str; 1] = ["scheduleMessage"];
 
 /// The refusals: status, name, when, what else is at hand, and an example.
 const REFUSALS: [(&str, &str, &str, Code, &str); 11] = [
@@ -167,7 +172,7 @@ fn add_refusals(path: &str, operation: &mut Value, conflicting: &[&str]) {
         "401" => is_guarded,
         "429" => is_guarded || path.contains("health"),
         "403" => FORBIDDEN.contains(&id),
-        "404" => path.contains('{') || OF_THE_CALLER.contains(&id),
+        "404" => path.contains('{') || OF_THE_CALLER.contains(&id) || IN_THE_BODY.contains(&id),
         "409" => [&CONFLICTING[..], crate::plugins::CONFLICTING, conflicting]
             .iter()
             .any(|ids| ids.contains(&id)),
@@ -269,8 +274,10 @@ fn parameters() -> Value {
         "Around": cursor("around", "Items on both sides of this id."),
         "ActingUser": {
             "name": ACTING_HEADER, "in": "header", "required": false,
-            "description": "With the internal secret: the user for whom the host acts, percent-encoded.",
+            "description": "The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, \
+                percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.",
             "schema": { "type": "string" },
+            "example": "J%C3%BCrgen%20M",
         },
     })
 }
@@ -318,7 +325,8 @@ mod tests {
             .filter_map(|operation| operation.operation_id)
             .collect();
         let of_plugins = crate::plugins::CONFLICTING;
-        let of_core = FORBIDDEN.iter().chain(&CONFLICTING).chain(&OF_THE_CALLER);
+        let of_core = [&FORBIDDEN[..], &CONFLICTING, &OF_THE_CALLER, &IN_THE_BODY].concat();
+        let of_core = of_core.iter();
         for id in of_core.chain(of_plugins) {
             assert!(ids.contains(id), "{id}");
         }

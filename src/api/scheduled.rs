@@ -1,78 +1,50 @@
 //! Messages that are sent later, over HTTP.
 
 use chat_sdk::{
-    Attachment, Message, Metadata, ScheduledId, ScheduledMessage, Timestamp, UserId,
-    http::{described, respond},
+    Attachment, ConversationId, Metadata, ScheduledId, ScheduledMessage, Timestamp, UserId,
 };
-use poem::{IntoResponse, Response, http::StatusCode};
-use poem_openapi::{
-    ApiResponse, Object, OpenApi,
-    registry::{MetaResponses, Registry},
-    types::Type,
-};
+use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
 use super::{
     Tag,
-    auth::AsUser,
+    auth::{AsSender, AsUser},
     error::ApiError,
     json::ValidJson,
+    messages::SendMessage,
     page::{PageQuery, ScheduledPage},
     path::Path,
     reply::{Json, NoContent, Upserted},
 };
 use crate::domain::{
     Context,
-    messages::Sent,
     patch::Patch,
-    scheduled::{self, Change, Placed},
+    scheduled::{self, Change, Placed, Target},
 };
 
-/// The answer to a send: the message, or with `sendAt` what waits for its time.
-pub enum SendAnswer {
-    /// 201 with the message, or 200 with the one that is there already.
-    Sent(Box<Upserted<Message>>),
-    /// 202 with what waits for its time.
-    Waiting(Box<ScheduledMessage>),
+/// A message to send later, either to a conversation or to a user.
+#[derive(Debug, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct ScheduleMessage {
+    /// Id of the conversation; required without `receiverId`, and not allowed with it.
+    pub conversation_id: Option<ConversationId>,
+    /// Id of the user to whom the message goes. Their direct conversation is created when the message is sent.
+    pub receiver_id: Option<UserId>,
+    /// Time at which the message is sent, within the next 366 days.
+    pub send_at: Timestamp,
+    /// The message.
+    #[serde(flatten)]
+    #[oai(flatten)]
+    pub message: SendMessage,
 }
 
-impl From<Sent> for SendAnswer {
-    fn from(sent: Sent) -> Self {
-        Self::Sent(Box::new(sent.into()))
-    }
-}
-
-impl From<Placed> for SendAnswer {
+impl From<Placed> for Upserted<ScheduledMessage> {
     fn from(placed: Placed) -> Self {
-        match placed {
-            Placed::Waiting(scheduled) => Self::Waiting(scheduled),
-            Placed::Sent(sent) => (*sent).into(),
+        Self {
+            is_new: !placed.is_repeated,
+            body: placed.scheduled,
         }
-    }
-}
-
-impl IntoResponse for SendAnswer {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Sent(message) => message.into_response(),
-            Self::Waiting(scheduled) => respond(StatusCode::ACCEPTED, &scheduled),
-        }
-    }
-}
-
-impl ApiResponse for SendAnswer {
-    fn meta() -> MetaResponses {
-        let mut meta = Upserted::<Message>::meta();
-        meta.responses.push(described::<ScheduledMessage>(
-            StatusCode::ACCEPTED,
-            "With `sendAt`: what waits for its time.",
-        ));
-        meta
-    }
-
-    fn register(registry: &mut Registry) {
-        Message::register(registry);
-        ScheduledMessage::register(registry);
     }
 }
 
@@ -80,7 +52,7 @@ impl ApiResponse for SendAnswer {
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct ScheduledChange {
+pub struct UpdateScheduledMessage {
     /// Its text.
     pub content: Option<String>,
     /// The files it carries.
@@ -102,8 +74,8 @@ pub struct ScheduledChange {
     pub send_at: Option<Timestamp>,
 }
 
-impl From<ScheduledChange> for Change {
-    fn from(body: ScheduledChange) -> Self {
+impl From<UpdateScheduledMessage> for Change {
+    fn from(body: UpdateScheduledMessage) -> Self {
         Self {
             content: body.content,
             attachments: body.attachments,
@@ -121,17 +93,47 @@ pub struct ScheduledApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Messages")]
 impl ScheduledApi {
+    /// Schedule a message
+    ///
+    /// The service checks the message now and again when it sends it. The request can be repeated safely with the same `clientMessageId` and
+    /// `sendAt`: the repetition returns 200 with the scheduled message, which has the status `sent` and the `messageId` once it was sent.
+    #[oai(path = "/scheduled", method = "post", operation_id = "scheduleMessage")]
+    async fn schedule(
+        &self,
+        caller: AsSender,
+        body: ValidJson<ScheduleMessage>,
+    ) -> Result<Upserted<ScheduledMessage>, ApiError> {
+        let ScheduleMessage {
+            conversation_id,
+            receiver_id,
+            send_at,
+            message,
+        } = body.0;
+        let target = Target::new(conversation_id, receiver_id)?;
+        let placed =
+            scheduled::schedule(&self.0, &caller.0, &target, message.into(), send_at).await?;
+        Ok(placed.into())
+    }
+
     /// List one's scheduled messages
     ///
     /// Soonest first. What is sent is no scheduled message any more; what was refused at its time stays with the reason.
-    #[oai(path = "/scheduled", method = "get", operation_id = "listScheduled")]
+    #[oai(
+        path = "/scheduled",
+        method = "get",
+        operation_id = "listScheduledMessages"
+    )]
     async fn list(&self, caller: AsUser, page: PageQuery) -> Result<Json<ScheduledPage>, ApiError> {
         let page = scheduled::list(&self.0, &caller.0, &page.0).await?;
         Ok(Json(page.into()))
     }
 
     /// Get a scheduled message
-    #[oai(path = "/scheduled/:id", method = "get", operation_id = "getScheduled")]
+    #[oai(
+        path = "/scheduled/:id",
+        method = "get",
+        operation_id = "getScheduledMessage"
+    )]
     async fn get(
         &self,
         caller: AsUser,
@@ -147,14 +149,14 @@ impl ScheduledApi {
     #[oai(
         path = "/scheduled/:id",
         method = "patch",
-        operation_id = "changeScheduled"
+        operation_id = "updateScheduledMessage"
     )]
     async fn change(
         &self,
         caller: AsUser,
         /// The scheduled message's id.
         id: Path<ScheduledId>,
-        body: ValidJson<ScheduledChange>,
+        body: ValidJson<UpdateScheduledMessage>,
     ) -> Result<Json<ScheduledMessage>, ApiError> {
         let changed = scheduled::change(&self.0, &caller.0, &id.0, body.0.into()).await?;
         Ok(Json(changed))
@@ -166,7 +168,7 @@ impl ScheduledApi {
     #[oai(
         path = "/scheduled/:id",
         method = "delete",
-        operation_id = "cancelScheduled"
+        operation_id = "cancelScheduledMessage"
     )]
     async fn cancel(
         &self,

@@ -89,7 +89,11 @@ impl UnreadApi {
     /// List conversations with something unread
     ///
     /// Latest activity first; archived ones too.
-    #[oai(path = "/unread", method = "get", operation_id = "listUnread")]
+    #[oai(
+        path = "/unread",
+        method = "get",
+        operation_id = "listUnreadConversations"
+    )]
     async fn list(&self, caller: AsUser, query: PageQuery) -> Result<Json<UnreadPage>, ApiError> {
         let page = unread::list(&self.0, &caller.0, &query.0).await?;
         let page = Page {

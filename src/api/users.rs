@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use chat_sdk::{Metadata, User, UserId};
+use chat_sdk::{Metadata, User, UserId, http::Query};
 use poem_openapi::{
     Enum, Object, OpenApi,
-    param::Query,
     registry::{MetaSchemaRef, Registry},
     types::{ParseFromJSON, ParseResult, ToJSON, Type},
 };
@@ -15,7 +14,7 @@ use serde_json::Value;
 use super::{
     Tag,
     auth::{AsHost, AsUser, Caller},
-    erasure::MessageTreatment,
+    erasure::ErasureMode,
     error::{ApiError, ErrorBody},
     json::{self, ValidJson},
     page::{PageQuery, UserPage},
@@ -72,7 +71,7 @@ impl From<SyncUser> for Sync {
 
 /// Many users at once. Each is taken or refused on its own.
 #[derive(Debug, Deserialize, Object)]
-pub struct SyncBatch {
+pub struct SyncUsers {
     /// The users, at most 1,000.
     #[oai(validator(max_items = 1000))]
     pub users: Vec<SyncItem>,
@@ -139,7 +138,7 @@ pub enum SyncStatus {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct SyncResult {
+pub struct SyncUserResult {
     /// Which user; absent when the item named none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_user_id: Option<String>,
@@ -152,16 +151,16 @@ pub struct SyncResult {
 
 /// The results of a batch, in the order of its items.
 #[derive(Debug, Serialize, Object)]
-pub struct SyncResults {
+pub struct SyncUsersResult {
     /// One per item.
-    pub results: Vec<SyncResult>,
+    pub results: Vec<SyncUserResult>,
 }
 
 /// A change of the own profile. What is left out stays; `null` clears.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct UserChange {
+pub struct UpdateUser {
     /// The name to show.
     #[serde(default)]
     #[oai(validator(min_length = 1, max_length = 320))]
@@ -213,8 +212,8 @@ impl UsersApi {
     async fn sync_batch(
         &self,
         _host: AsHost,
-        body: ValidJson<SyncBatch>,
-    ) -> Result<Json<SyncResults>, ApiError> {
+        body: ValidJson<SyncUsers>,
+    ) -> Result<Json<SyncUsersResult>, ApiError> {
         let (names, items) = read_items(body.0);
         let valid = items.iter().flatten().cloned().collect();
         let mut synced = users::sync_batch(&self.0, valid).await.into_iter();
@@ -225,7 +224,7 @@ impl UsersApi {
             Err(error) => Err(error),
         });
         let results = names.into_iter().zip(outcomes).map(sync_result).collect();
-        Ok(Json(SyncResults { results }))
+        Ok(Json(SyncUsersResult { results }))
     }
 
     /// Get oneself
@@ -245,13 +244,13 @@ impl UsersApi {
     #[oai(
         path = "/users/me",
         method = "patch",
-        operation_id = "changeMe",
+        operation_id = "updateMe",
         tag = "Tag::Users"
     )]
     async fn change_me(
         &self,
         caller: AsUser,
-        body: ValidJson<UserChange>,
+        body: ValidJson<UpdateUser>,
     ) -> Result<Json<User>, ApiError> {
         let patch = ProfilePatch {
             name: body.0.name,
@@ -321,7 +320,7 @@ impl UsersApi {
         /// The host's own id of the user, percent-encoded.
         id: Path<UserId>,
         /// What becomes of the user's messages; `anonymise` when it is left out.
-        messages: Query<Option<MessageTreatment>>,
+        messages: Query<Option<ErasureMode>>,
     ) -> Result<NoContent, ApiError> {
         erasure::begin(&self.0, &id.0, messages.0.into()).await?;
         Ok(NoContent)
@@ -339,7 +338,7 @@ fn public(user: User) -> User {
 }
 
 /// The items of a batch, each checked on its own, and what each called itself. A user may stand in it once.
-fn read_items(batch: SyncBatch) -> (Vec<Option<String>>, Vec<Result<Sync, DomainError>>) {
+fn read_items(batch: SyncUsers) -> (Vec<Option<String>>, Vec<Result<Sync, DomainError>>) {
     let mut seen = HashSet::new();
     let read = batch.users.into_iter().map(|SyncItem(item)| {
         let name = item
@@ -361,14 +360,14 @@ fn read_items(batch: SyncBatch) -> (Vec<Option<String>>, Vec<Result<Sync, Domain
 
 fn sync_result(
     (name, outcome): (Option<String>, Result<(User, Synced), DomainError>),
-) -> SyncResult {
+) -> SyncUserResult {
     let (status, error) = match outcome {
         Ok((_, Synced::Created)) => (SyncStatus::Created, None),
         Ok((_, Synced::Updated)) => (SyncStatus::Updated, None),
         Ok((_, Synced::Unchanged)) => (SyncStatus::Unchanged, None),
         Err(error) => (SyncStatus::Failed, Some(ApiError::from(error).body())),
     };
-    SyncResult {
+    SyncUserResult {
         external_user_id: name,
         status,
         error,
@@ -388,7 +387,7 @@ mod tests {
             { "externalUserId": "alice", "name": "Alice again" },
             { "externalUserId": "bob", "name": "B\0b" },
         ]});
-        let batch = json::parse::<SyncBatch>(body.to_string().as_bytes()).expect("a valid batch");
+        let batch = json::parse::<SyncUsers>(body.to_string().as_bytes()).expect("a valid batch");
         let (names, items) = read_items(batch);
         assert_eq!(names[1].as_deref(), Some("me"));
         let fields: Vec<Vec<String>> = items
@@ -412,7 +411,7 @@ mod tests {
     fn a_batch_beyond_the_limit_is_one_fault() {
         let users = vec![serde_json::json!({ "externalUserId": "a", "name": "A" }); 1001];
         let body = serde_json::json!({ "users": users }).to_string();
-        let Err(DomainError::Validation(faults)) = json::parse::<SyncBatch>(body.as_bytes()) else {
+        let Err(DomainError::Validation(faults)) = json::parse::<SyncUsers>(body.as_bytes()) else {
             panic!("the batch was taken");
         };
         assert_eq!(faults.len(), 1);

@@ -6,8 +6,8 @@ use std::fmt;
 
 use chat_sdk::{
     Attachment, ConversationId, ConversationType, EventId, EventType, Features, ForwardedFrom,
-    HistoryVisibility, MessageId, MessageType, Metadata, Preferences, Role, Timestamp, TraceParent,
-    UserId,
+    HistoryVisibility, MessageId, MessageType, Metadata, Preferences, Role, ScheduledId, Timestamp,
+    TraceParent, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -268,6 +268,25 @@ pub struct MessageCreated {
     /// When its time is over (milliseconds since 1970).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
+    /// The schedule that sent it; only with a `client_message_id`, so that a repeated request gets the first answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<SentSchedule>,
+}
+
+/// The schedule of a message that was sent by it. Times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SentSchedule {
+    /// Id of the scheduled message.
+    pub id: ScheduledId,
+    /// The time of the first request.
+    pub first_send_at: i64,
+    /// The time for which the message was scheduled last.
+    pub send_at: i64,
+    /// When the message was scheduled.
+    pub created_at: i64,
+    /// When the schedule was last changed.
+    pub updated_at: i64,
 }
 
 /// A message's removal.

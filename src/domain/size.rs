@@ -282,6 +282,8 @@ impl Parts {
             silent: _,
             forwarded_from,
             expires_at: _,
+            // No event shows it.
+            schedule: _,
         } = message;
         self.text(content);
         self.attachments(attachments);
@@ -449,6 +451,7 @@ mod tests {
                     sender_id: user_ids(unit, 1).remove(0),
                 }),
                 expires_at: Some(i64::from(i32::MAX) * 1000),
+                schedule: None,
             })),
             Body::MessageUpdated(MessageEdit {
                 message_id: message_id.clone(),

@@ -473,6 +473,7 @@ mod tests {
                 silent: false,
                 forwarded_from: None,
                 expires_at: None,
+                schedule: None,
             })),
             trace: None,
         };

@@ -2,7 +2,7 @@
 
 use chat_sdk::{
     Attachment, ConversationId, GivenUserId, Message, MessageId, MessageType, Metadata, Timestamp,
-    UserId,
+    UserId, whole_number,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -15,7 +15,7 @@ use crate::{
         page::{Page, PageRequest},
         patch::Patch,
         reactions, receipts,
-        scheduled::{self, Placed},
+        scheduled::{self, Target},
     },
     limits::{RateLimits, Verdict},
 };
@@ -29,6 +29,7 @@ pub const COMMANDS: &[&str] = &[
     "message:delivered",
     "message:edit",
     "message:read",
+    "message:schedule",
     "message:send",
     "messages:list",
     "messages:sync",
@@ -52,27 +53,58 @@ const MESSAGE_BYTES: usize = 768;
 /// What a command did, as the fields of its ack; see [`super::frame::ack`].
 pub type Answer = std::result::Result<String, FrameError>;
 
+/// `message:send`. Without `flatten`, which serde cannot combine with `deny_unknown_fields`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Send {
     conversation_id: Option<ConversationId>,
     receiver_id: Option<GivenUserId>,
     #[serde(default)]
-    content: String,
+    content: Option<String>,
     #[serde(rename = "type")]
     kind: Option<MessageType>,
     #[serde(default)]
-    attachments: Vec<Attachment>,
+    attachments: Option<Vec<Attachment>>,
     reply_to: Option<MessageId>,
     thread_id: Option<MessageId>,
     #[serde(default)]
-    mentions: Vec<GivenUserId>,
+    mentions: Option<Vec<GivenUserId>>,
     metadata: Option<Metadata>,
     client_message_id: Option<String>,
     #[serde(default)]
-    silent: bool,
+    silent: Option<bool>,
+    #[serde(default, deserialize_with = "whole_number::optional")]
     ttl_seconds: Option<u32>,
+    /// Only with `message:schedule`.
     send_at: Option<Timestamp>,
+}
+
+impl Send {
+    /// The target and the message.
+    fn into_parts(self) -> Result<(Target, Draft)> {
+        let receiver = self.receiver_id.map(|given| given.0);
+        let target = Target::new(self.conversation_id, receiver)?;
+        let draft = Draft {
+            content: self.content.unwrap_or_default(),
+            kind: self.kind,
+            attachments: self.attachments.unwrap_or_default(),
+            reply_to: self.reply_to,
+            thread_id: self.thread_id,
+            mentions: self
+                .mentions
+                .into_iter()
+                .flatten()
+                .map(|given| given.0)
+                .collect(),
+            metadata: self.metadata,
+            client_message_id: self.client_message_id,
+            silent: self.silent.unwrap_or_default(),
+            ttl_seconds: self.ttl_seconds,
+            forwarded_from: None,
+            expires_at: None,
+        };
+        Ok((target, draft))
+    }
 }
 
 #[derive(Deserialize)]
@@ -103,6 +135,7 @@ struct React {
 struct Sync {
     conversation_id: ConversationId,
     last_message_id: Option<String>,
+    #[serde(default, deserialize_with = "whole_number::optional")]
     limit: Option<i64>,
 }
 
@@ -113,6 +146,7 @@ struct List {
     before: Option<String>,
     after: Option<String>,
     around: Option<String>,
+    #[serde(default, deserialize_with = "whole_number::optional")]
     limit: Option<i64>,
 }
 
@@ -217,7 +251,7 @@ fn explain(text: &str) -> String {
 /// The refusal.
 pub fn count(limits: &RateLimits, user: &UserId, event: &str) -> Verdict {
     match event {
-        "message:send" => limits.messages(user),
+        "message:send" | "message:schedule" => limits.messages(user),
         "typing:start" | "typing:stop" | "recording:start" | "recording:stop" => {
             limits.typing(user)
         }
@@ -231,46 +265,27 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
     match event {
         "message:send" => {
             let send: Send = parse(data)?;
-            let draft = Draft {
-                content: send.content,
-                kind: send.kind,
-                attachments: send.attachments,
-                reply_to: send.reply_to,
-                thread_id: send.thread_id,
-                mentions: send.mentions.into_iter().map(|given| given.0).collect(),
-                metadata: send.metadata,
-                client_message_id: send.client_message_id,
-                silent: send.silent,
-                ttl_seconds: send.ttl_seconds,
-                forwarded_from: None,
-                expires_at: None,
-            };
-            let receiver_id = send.receiver_id.map(|given| given.0);
-            let sent = match (send.conversation_id, receiver_id, send.send_at) {
-                (Some(conversation), None, None) => {
+            if send.send_at.is_some() {
+                return Err(DomainError::invalid("sendAt", "is not a known field").into());
+            }
+            let sent = match send.into_parts()? {
+                (Target::Conversation(conversation), draft) => {
                     messages::send(ctx, user, &conversation, draft).await?
                 }
-                (None, Some(receiver), None) => {
+                (Target::User(receiver), draft) => {
                     messages::send_direct(ctx, user, &receiver, draft).await?
-                }
-                (Some(conversation), None, Some(at)) => {
-                    let placed = scheduled::schedule(ctx, user, &conversation, draft, at).await?;
-                    return placed_fields(placed);
-                }
-                (None, Some(receiver), Some(at)) => {
-                    let placed =
-                        scheduled::schedule_direct(ctx, user, &receiver, draft, at).await?;
-                    return placed_fields(placed);
-                }
-                _ => {
-                    return Err(DomainError::invalid(
-                        "conversationId",
-                        "or receiverId must be given, and not both",
-                    )
-                    .into());
                 }
             };
             message_fields(&sent.message)
+        }
+        "message:schedule" => {
+            let send: Send = parse(data)?;
+            let Some(send_at) = send.send_at else {
+                return Err(DomainError::invalid("sendAt", "is required").into());
+            };
+            let (target, draft) = send.into_parts()?;
+            let placed = scheduled::schedule(ctx, user, &target, draft, send_at).await?;
+            Ok(format!(r#""scheduled":{}"#, json(&placed.scheduled)?))
         }
         "message:edit" => {
             let Edit {
@@ -361,13 +376,6 @@ fn message_fields(message: &Message) -> Answer {
     text.extend_from_slice(b"\"message\":");
     serde_json::to_writer(&mut text, message).map_err(unencodable)?;
     String::from_utf8(text).map_err(unencodable)
-}
-
-fn placed_fields(placed: Placed) -> Answer {
-    match placed {
-        Placed::Waiting(scheduled) => Ok(format!(r#""scheduled":{}"#, json(&scheduled)?)),
-        Placed::Sent(sent) => message_fields(&sent.message),
-    }
 }
 
 fn page_fields(page: &Page<Message>) -> Answer {

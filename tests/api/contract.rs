@@ -257,11 +257,14 @@ fn validator(schema: &Value) -> Validator {
         .expect("the document's schemas are valid")
 }
 
-/// Makes schemas stricter: an object has no field but the named ones.
+/// Makes schemas stricter: an object has no field but the named ones, and a text that may get more values has one of those that are known.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             fields.values_mut().for_each(close);
+            if let Some(known) = fields.get("x-extensible-enum").cloned() {
+                fields.insert("enum".to_owned(), known);
+            }
             let is_closed = fields.contains_key("properties")
                 && fields.get("type").is_some()
                 && !fields.contains_key("additionalProperties");

@@ -28,7 +28,6 @@ async fn a_page_is_asked_for_rightly_or_refused_by_field() {
             "1000000000",
             "99999999999999999999",
             "ten",
-            "",
             "1.5",
             "0x10",
             "%31%30%30%30",
@@ -72,7 +71,6 @@ async fn an_unknown_cursor_is_refused_and_another_conversations_message_is_one()
         "nonsense",
         "msg_00000000000000000000000000",
         "42",
-        "",
         elsewhere.as_str(),
         here.as_str(),
     ] {

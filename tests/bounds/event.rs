@@ -52,7 +52,7 @@ async fn a_refused_message_to_a_user_makes_no_conversation() {
     body["receiverId"] = json!("bob");
     refused_size(alice.post("/api/messages", body.clone()).await);
     body["sendAt"] = json!(in_an_hour());
-    refused_size(alice.post("/api/messages", body).await);
+    refused_size(alice.post("/api/scheduled", body).await);
     for user in [alice, bob] {
         let list = user.get("/api/conversations").await.expect(200);
         assert_eq!(list["conversations"], json!([]));
@@ -144,15 +144,16 @@ async fn a_forward_that_would_be_too_large_is_refused_before_any_is_sent() {
 #[tokio::test]
 async fn a_scheduled_message_is_measured_when_it_is_scheduled_and_when_it_is_changed() {
     let service = Service::start().await;
-    let (alice, _bob, _id, path) = group(&service).await;
+    let (alice, _bob, id, _path) = group(&service).await;
     let mut body = hostile();
+    body["conversationId"] = json!(id);
     body["sendAt"] = json!(in_an_hour());
-    refused_size(alice.post(&path, body.clone()).await);
+    refused_size(alice.post("/api/scheduled", body.clone()).await);
     let list = alice.get("/api/scheduled").await.expect(200);
     assert_eq!(list["scheduled"], json!([]));
 
     body["content"] = json!("short");
-    let waiting = alice.post(&path, body).await.expect(202);
+    let waiting = alice.post("/api/scheduled", body).await.expect(201);
     let one = format!("/api/scheduled/{}", waiting["id"].as_str().expect("an id"));
     let change = json!({ "content": "\u{1}".repeat(16_384) });
     refused_size(alice.patch(&one, change).await);

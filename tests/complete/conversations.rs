@@ -105,7 +105,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "an admin changes the settings",
         scene: Setting::Group,
-        ways: &[rest("changeConversation", |scene| {
+        ways: &[rest("updateConversation", |scene| {
             async move {
                 let body = json!({
                     "name": "Renamed", "avatarUrl": "https://files.example/b.png", "metadata": { "x": [{}] },
@@ -120,7 +120,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "an owner clears settings",
         scene: Setting::Group,
-        ways: &[rest("changeConversation", |scene| {
+        ways: &[rest("updateConversation", |scene| {
             async move {
                 let body =
                     json!({ "metadata": { "x": 1 }, "avatarUrl": "https://files.example/b.png" });
@@ -137,7 +137,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "settings are set to what they are",
         scene: Setting::Group,
-        ways: &[rest("changeConversation", |scene| {
+        ways: &[rest("updateConversation", |scene| {
             async move {
                 let body = json!({ "name": "The same" });
                 scene
@@ -156,7 +156,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "a history is hidden from those who joined later",
         scene: Setting::Group,
-        ways: &[rest("changeConversation", |scene| {
+        ways: &[rest("updateConversation", |scene| {
             async move {
                 let body = json!({ "userIds": [scene.stranger.id] });
                 let path = scene.path("/participants");
@@ -177,7 +177,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "a history is opened to those who joined later",
         scene: Setting::JoinedGroup,
-        ways: &[rest("changeConversation", |scene| {
+        ways: &[rest("updateConversation", |scene| {
             async move {
                 let body = json!({ "userIds": [scene.stranger.id] });
                 let path = scene.path("/participants");
@@ -197,7 +197,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "one of two changes the metadata of their direct conversation",
         scene: Setting::Group,
-        ways: &[rest("changeConversation", |scene| {
+        ways: &[rest("updateConversation", |scene| {
             async move {
                 let body = json!({ "type": "direct", "participantIds": [scene.former.id] });
                 let made = scene

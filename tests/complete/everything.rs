@@ -81,9 +81,9 @@ async fn administer(scene: &Scene) -> [String; 4] {
 async fn read_everything(scene: &Scene, [hook, pulled, event, letter]: &[String; 4]) {
     let in_a_day = Timestamp::now().as_millis() + 86_400_000;
     let at = Timestamp::from_millis(in_a_day).to_string();
-    let body = json!({ "content": "one day", "sendAt": at });
-    let scheduled = scene.member.post(&scene.path("/messages"), body).await;
-    let scheduled = text(&scheduled.expect(202)["id"]);
+    let body = json!({ "conversationId": scene.conversation, "content": "one day", "sendAt": at });
+    let scheduled = scene.member.post("/api/scheduled", body).await;
+    let scheduled = text(&scheduled.expect(201)["id"]);
     let gone = format!("gone-{}", scene.member.id);
     let host = scene.host();
     let user = json!({ "externalUserId": gone, "name": "Gone" });

@@ -144,7 +144,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "an owner makes a member an owner and themselves a member",
         scene: Setting::Group,
-        ways: &[rest("changeParticipant", |scene| {
+        ways: &[rest("updateParticipant", |scene| {
             async move {
                 let path = |id: &str| scene.path(&format!("/participants/{id}"));
                 let (first, second) = (path(&scene.member.id), path(&scene.owner.id));
@@ -167,7 +167,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "a role is set to what it is",
         scene: Setting::Group,
-        ways: &[rest("changeParticipant", |scene| {
+        ways: &[rest("updateParticipant", |scene| {
             async move {
                 let path = scene.path(&format!("/participants/{}", scene.member.id));
                 scene

@@ -40,9 +40,8 @@ async fn signal(scene: &mut Scene, start: &str, stop: &str) {
 
 async fn schedule(scene: &Scene, millis: i64) -> String {
     let at = Timestamp::from_millis(Timestamp::now().as_millis() + millis);
-    let body = json!({ "content": "later", "sendAt": at });
-    let path = scene.path("/messages");
-    let placed = scene.owner.post(&path, body).await.expect(202);
+    let body = json!({ "conversationId": scene.conversation, "content": "later", "sendAt": at });
+    let placed = scene.owner.post("/api/scheduled", body).await.expect(201);
     format!("/api/scheduled/{}", placed["id"].as_str().expect("an id"))
 }
 
@@ -208,8 +207,24 @@ pub const ROWS: &[Row] = &[
         name: "what waits for its time is changed and cancelled, and nobody is told",
         scene: Setting::Group,
         ways: &[
-            rest("changeScheduled", |scene| change_and_cancel(scene).boxed()),
-            rest("cancelScheduled", |scene| change_and_cancel(scene).boxed()),
+            rest("scheduleMessage", |scene| change_and_cancel(scene).boxed()),
+            socket("message:schedule", |scene| {
+                async move {
+                    let at = Timestamp::from_millis(Timestamp::now().as_millis() + 3_600_000);
+                    let body = json!({ "conversationId": scene.conversation, "content": "later", "sendAt": at });
+                    let ack = scene.owner.socket.ok("message:schedule", body).await;
+                    let id = ack["scheduled"]["id"].as_str().expect("an id").to_owned();
+                    let path = format!("/api/scheduled/{id}");
+                    scene.owner.delete(&path).await.expect(204);
+                }
+                .boxed()
+            }),
+            rest("updateScheduledMessage", |scene| {
+                change_and_cancel(scene).boxed()
+            }),
+            rest("cancelScheduledMessage", |scene| {
+                change_and_cancel(scene).boxed()
+            }),
         ],
         events: &[],
         pushed: NOBODY,

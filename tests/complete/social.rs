@@ -143,7 +143,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "a member changes what is their own, and nobody else is told",
         scene: Setting::Group,
-        ways: &[rest("changePreferences", |scene| {
+        ways: &[rest("updatePreferences", |scene| {
             async move {
                 let body =
                     json!({ "muted": true, "pinned": true, "notificationLevel": "mentions" });
@@ -166,7 +166,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "a member begins to write",
         scene: Setting::Group,
-        ways: &[rest("changePreferences", |scene| {
+        ways: &[rest("updatePreferences", |scene| {
             async move {
                 let body = json!({ "draft": "half a sentence" });
                 scene

@@ -30,7 +30,7 @@ const NOUNS: &[&[Row]] = &[
 const AT_ONCE: usize = 6;
 
 /// Operations of the OpenAPI document, other than GET, that are in no row: `operationId`, reason.
-const OPERATIONS_LEFT_OUT: &[(&str, &str)] = &[("getPresenceOfMany", "reads")];
+const OPERATIONS_LEFT_OUT: &[(&str, &str)] = &[("getPresenceBatch", "reads")];
 
 /// Commands of sockets that are in no row, with the reason.
 const COMMANDS_LEFT_OUT: &[(&str, &str)] = &[

@@ -11,7 +11,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "a member changes their profile",
         scene: Setting::Group,
-        ways: &[rest("changeMe", |scene| {
+        ways: &[rest("updateMe", |scene| {
             async move {
                 let body = json!({ "name": "Another", "avatarUrl": "https://files.example/c.png" });
                 scene.member.patch("/api/users/me", body).await.expect(200);

@@ -18,10 +18,10 @@ fn in_millis(millis: i64) -> String {
 }
 
 async fn schedule(user: &User, conversation: &str, content: &str, millis: i64) -> Value {
-    let body = json!({ "content": content, "sendAt": in_millis(millis) });
-    user.post(&format!("/api/conversations/{conversation}/messages"), body)
-        .await
-        .expect(202)
+    let body = json!({
+        "conversationId": conversation, "content": content, "sendAt": in_millis(millis),
+    });
+    user.post("/api/scheduled", body).await.expect(201)
 }
 
 async fn count(node: &Node, conversation: &str, kind: &str) -> usize {

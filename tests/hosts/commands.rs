@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message};
+use chat_sdk::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Host, service_on};
@@ -142,6 +143,34 @@ async fn a_backend_works_with_commands_alone() {
         )
         .await;
     assert_eq!(direct.status, 201, "{}", direct.json);
+    let schedule = json!({
+        "conversationId": conversation, "content": "later", "sendAt": "2120-01-01T00:00:00.000Z",
+    });
+    let too_far = shop
+        .command("messages.schedule", Some("bob"), &schedule.to_string())
+        .await;
+    assert_eq!(
+        (too_far.status, &too_far.json["details"][0]["field"]),
+        (400, &json!("sendAt"))
+    );
+    let in_an_hour = Timestamp::from_millis(Timestamp::now().as_millis() + 3_600_000);
+    let schedule = json!({ "receiverId": "alice", "content": "later", "sendAt": in_an_hour });
+    let waiting = shop
+        .command("messages.schedule", Some("bob"), &schedule.to_string())
+        .await;
+    assert_eq!(
+        (waiting.status, &waiting.json["senderId"]),
+        (201, &json!("bob"))
+    );
+    let update = json!({ "scheduledId": waiting.json["id"], "content": "sooner" }).to_string();
+    let updated = shop.command("scheduled.change", Some("bob"), &update).await;
+    assert_eq!(
+        (updated.status, &updated.json["content"]),
+        (200, &json!("sooner"))
+    );
+    let cancel = json!({ "scheduledId": waiting.json["id"] }).to_string();
+    let cancelled = shop.command("scheduled.cancel", Some("bob"), &cancel).await;
+    assert_eq!(cancelled.status, 204, "{}", cancelled.json);
     let delete = json!({ "messageId": id }).to_string();
     let deleted = shop.command("messages.delete", Some("bob"), &delete).await;
     assert_eq!((deleted.status, deleted.json), (204, Value::Null));

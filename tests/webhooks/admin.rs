@@ -70,6 +70,35 @@ async fn what_is_wrong_is_named() {
             "url",
         ),
         (json!({ "events": ["*"], "url": "nowhere" }), "url"),
+        (json!({ "events": [] }), "events"),
+        (
+            json!({ "events": ["*"], "url": "https://shop.example:0/" }),
+            "url",
+        ),
+        (
+            json!({ "events": ["*"], "url": " https://shop.example/" }),
+            "url",
+        ),
+        (
+            json!({ "events": ["*"], "url": "https://shop.example/ " }),
+            "url",
+        ),
+        (
+            json!({ "events": ["*"], "url": "https://shop.example/", "retrySchedule": [5, 0] }),
+            "retrySchedule[1]",
+        ),
+        (
+            json!({ "events": ["*"], "url": "https://shop.example/", "retrySchedule": [86_401] }),
+            "retrySchedule[0]",
+        ),
+        (
+            json!({ "events": ["*"], "url": "https://shop.example/", "retrySchedule": vec![1; 21] }),
+            "retrySchedule",
+        ),
+        (
+            json!({ "events": ["*"], "retrySchedule": [5] }),
+            "retrySchedule",
+        ),
         (json!({ "events": ["*"], "colour": "red" }), "colour"),
         (json!({ "events": ["*"], "ordered": true }), "ordered"),
         (

@@ -53,6 +53,39 @@ async fn what_fails_is_tried_again_under_the_same_id_with_a_fresh_timestamp() {
 }
 
 #[tokio::test]
+async fn an_endpoint_has_a_retry_schedule_of_its_own() {
+    let service = Service::builder()
+        .env("WEBHOOK_RETRY_SCHEDULE", "24h,24h")
+        .start()
+        .await;
+    let receiver = Receiver::answering(|_, _| Answering::with(500)).await;
+    let patient = hook(&service, &receiver, json!({})).await;
+    let brief = hook(&service, &receiver, json!({ "retrySchedule": [1] })).await;
+    let once = hook(&service, &receiver, json!({ "retrySchedule": [] })).await;
+    assert_eq!(brief.shown().await["retrySchedule"], json!([1]));
+    assert_eq!(once.shown().await["retrySchedule"], json!([]));
+    assert!(patient.shown().await["retrySchedule"].is_null());
+    let (alice, conversation) = scene(&service).await;
+    alice.say(&conversation, "lost").await;
+    for (endpoint, attempts) in [(&once, 1), (&brief, 2)] {
+        let letters = eventually("it is a dead letter", || async {
+            let letters = endpoint.dead_letters().await;
+            (letters.len() == 1).then_some(letters)
+        })
+        .await;
+        assert_eq!(letters[0]["attempts"], attempts);
+    }
+    assert!(patient.dead_letters().await.is_empty());
+    let host = service.internal();
+    let change = json!({ "retrySchedule": null, "description": null });
+    let changed = host.patch(&brief.path(""), change).await.expect(200);
+    assert!(changed.get("retrySchedule").is_none() && changed.get("description").is_none());
+    let change = json!({ "retrySchedule": [60.0, 1e3] });
+    let changed = host.patch(&brief.path(""), change).await.expect(200);
+    assert_eq!(changed["retrySchedule"], json!([60, 1000]));
+}
+
+#[tokio::test]
 async fn after_the_last_retry_an_event_is_a_dead_letter_and_can_be_replayed() {
     let service = Service::start().await;
     let receiver = Receiver::answering(|_, _| Answering::with(500)).await;

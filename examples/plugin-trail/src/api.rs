@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use chat_sdk::{
     EventId, Timestamp,
-    http::{AsHost, Json, Refusal},
+    http::{AsHost, Json, Query, Refusal},
 };
-use poem_openapi::{Object, OpenApi, Tags, param::Query};
+use poem_openapi::{Object, OpenApi, Tags};
 use serde::Serialize;
 use serde_json::{Value, json};
 

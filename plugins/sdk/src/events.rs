@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
-use poem_openapi::Object;
+use poem_openapi::{
+    Object,
+    registry::{MetaDiscriminatorObject, MetaSchema, MetaSchemaRef},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -232,6 +235,37 @@ pub enum EventData {
     UserDeleted(UserDeleted),
     /// `noop`
     Noop(Noop),
+}
+
+/// The `format` of a schema that the core replaces by all events of a conversation's log.
+pub const EVENTS_OF_A_LOG: &str = "events-of-a-log";
+/// The `format` of a schema that the core replaces by all events that a webhook endpoint can get.
+pub const EVENTS_OF_WEBHOOKS: &str = "events-of-webhooks";
+
+/// The schema of an event, told apart by `type`. `events` is one of the two formats above; `others` are further shapes: value of `type`, name of the
+/// schema.
+pub fn any_event(
+    events: &'static str,
+    about: &'static str,
+    others: Vec<(&'static str, String)>,
+) -> MetaSchema {
+    MetaSchema {
+        format: Some(events),
+        description: Some(about),
+        // A schema to which nothing refers is not published.
+        one_of: others
+            .iter()
+            .map(|(_, schema)| MetaSchemaRef::Reference(schema.clone()))
+            .collect(),
+        discriminator: Some(MetaDiscriminatorObject {
+            property_name: "type",
+            mapping: others
+                .into_iter()
+                .map(|(kind, schema)| (kind.to_owned(), format!("#/components/schemas/{schema}")))
+                .collect(),
+        }),
+        ..MetaSchema::ANY
+    }
 }
 
 /// The new text of a message.

@@ -12,13 +12,16 @@ use poem::{
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi,
-    registry::{MetaApi, MetaMediaType, MetaRequest, MetaResponse, MetaResponses, Registry},
-    types::Type,
+    registry::{
+        MetaApi, MetaMediaType, MetaParamIn, MetaRequest, MetaResponse, MetaResponses,
+        MetaSchemaRef, Registry,
+    },
+    types::{ParseFromParameter, Type},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{UserId, plugin::BoxFuture};
+use crate::{UserId, plugin::BoxFuture, whole_number};
 
 /// The name in the document of the scheme for users.
 pub const BEARER: &str = "bearer";
@@ -108,6 +111,90 @@ fn json_media<T: Type>() -> MetaMediaType {
     MetaMediaType {
         content_type: "application/json",
         schema: T::schema_ref(),
+    }
+}
+
+/// A query parameter. An empty value counts as absent, for every parameter of the service.
+pub struct Query<T>(pub T);
+
+impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    const PARAM_IS_REQUIRED: bool = T::IS_REQUIRED;
+
+    type ParamType = T;
+    type ParamRawType = T::RawValueType;
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Query)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(T::schema_ref())
+    }
+
+    fn param_raw_type(&self) -> Option<&Self::ParamRawType> {
+        self.0.as_raw_value()
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        options: ExtractParamOptions<T>,
+    ) -> poem::Result<Self> {
+        let query: Vec<(String, String)> = request.params().unwrap_or_default();
+        let refused = |problem: &'static str| Refusal::invalid(options.name, problem);
+        let value = query_text(&query, options.name).map_err(refused)?;
+        let parsed = T::parse_from_parameters(value);
+        // A whole number may be written with an exponent or a point.
+        let parsed = match (parsed, value.and_then(whole_number::from_text)) {
+            (Err(_), Some(number)) => T::parse_from_parameters([number.to_string()]),
+            (parsed, _) => parsed,
+        };
+        Ok(parsed
+            .map(Self)
+            .map_err(|fault| refused(query_problem(value.is_none(), &fault.into_message())))?)
+    }
+}
+
+/// The text of the parameter `name`; absent if it is empty.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn query_text<'q>(
+    query: &'q [(String, String)],
+    name: &str,
+) -> Result<Option<&'q str>, &'static str> {
+    let mut values = query
+        .iter()
+        .filter(|(key, _)| key == name)
+        .map(|(_, value)| value.as_str());
+    // By its full name: `Type` has an `is_empty` too, which is never true.
+    let value = values.next().filter(|value| !str::is_empty(value));
+    if values.next().is_some() {
+        return Err("must be given once");
+    }
+    match value {
+        Some(value) if value.contains('\0') => Err("must not contain the character U+0000"),
+        value => Ok(value),
+    }
+}
+
+/// What is wrong with a parameter, as a sentence without the value, from the `reason` of poem-openapi.
+pub fn query_problem(is_absent: bool, reason: &str) -> &'static str {
+    if is_absent {
+        "is required"
+    } else if reason.contains("enumeration") {
+        "must be one of the values that /api/docs lists"
+    } else if reason.contains("\"integer") {
+        "must be a whole number, not below 0 and not too large"
+    } else if reason.contains("\"boolean") {
+        "must be true or false"
+    } else {
+        "has the wrong form or is out of range"
     }
 }
 

@@ -199,7 +199,11 @@ pub struct Attachment {
     #[oai(validator(max_length = 255))]
     pub name: Option<String>,
     /// Its size in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::whole_number::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[oai(validator(minimum(value = "0")))]
     pub size: Option<i64>,
     /// A smaller picture of it.

@@ -8,7 +8,7 @@ use crate::{
     ids::ScheduledId,
 };
 
-/// What became of a scheduled message so far. One that was sent is no scheduled message any more.
+/// State of a scheduled message. `sent` is only in the answer to a repeated request: a sent message is no longer listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
@@ -17,6 +17,8 @@ pub enum ScheduledStatus {
     Pending,
     /// Its time came, and it was refused; it stays until it is changed or deleted.
     Failed,
+    /// It was sent; `messageId` names the message.
+    Sent,
 }
 
 /// Why a scheduled message was not sent.
@@ -69,8 +71,11 @@ pub struct ScheduledMessage {
     pub ttl_seconds: Option<u32>,
     /// When it is sent.
     pub send_at: Timestamp,
-    /// What became of it so far.
+    /// State of the scheduled message.
     pub status: ScheduledStatus,
+    /// Id of the message that was sent; only with the status `sent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<MessageId>,
     /// Why it was not sent; there only when it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<ScheduledFailure>,

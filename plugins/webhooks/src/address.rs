@@ -51,6 +51,10 @@ impl Reach {
         if text.len() > MAX_URL {
             return Err(format!("must have at most {MAX_URL} characters"));
         }
+        // The parser drops blanks, so that what is stored would not be what is called.
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err("must not contain blanks or control characters".to_owned());
+        }
         let url =
             Url::parse(text).map_err(|_| "must be a URL such as https://host/path".to_owned())?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -81,6 +85,9 @@ impl Reach {
                 "must not lead to a private, loopback or link-local address (WEBHOOK_ALLOW_PRIVATE allows them)"
                     .to_owned(),
             );
+        }
+        if url.port() == Some(0) {
+            return Err("must not have the port 0, to which nothing can connect".to_owned());
         }
         if !self.is_private_allowed && url.port().is_some_and(|port| REFUSED_PORTS.contains(&port))
         {
@@ -249,6 +256,11 @@ mod tests {
             "file:///etc/passwd",
             "gopher://93.184.216.34/",
             "ftp://93.184.216.34/",
+            "https://shop.example:0/",
+            " https://shop.example/",
+            "https://shop.example/\n",
+            "https://shop.\texample/",
+            "https://shop.example/a b",
             "http://",
             "http:///",
             "//host",

@@ -20,6 +20,8 @@ use crate::{
 const AFTER_FAULT: Duration = Duration::from_secs(10);
 /// When an event is given out again whose endpoint is gone; somebody may enable it again.
 const AFTER_GONE: Duration = Duration::from_secs(5);
+/// How long an endpoint without a schedule is left alone at first when it keeps failing.
+const FIRST_REST: Duration = Duration::from_secs(30);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 
@@ -29,6 +31,9 @@ pub struct Deliverer {
     pub plugin: Arc<Webhooks>,
     /// The endpoint as it was when this worker began with it.
     pub endpoint: Endpoint,
+    /// The pauses between attempts.
+    schedule: Vec<Duration>,
+    retries: u32,
     sender: Arc<Sender>,
     circuit: Circuit,
 }
@@ -47,8 +52,12 @@ impl Deliverer {
     /// Delivers to `endpoint`.
     pub fn new(plugin: Arc<Webhooks>, endpoint: Endpoint, sender: Arc<Sender>) -> Self {
         let settings = &plugin.settings;
+        let schedule = endpoint.schedule(settings);
+        let first_rest = schedule.first().map_or(FIRST_REST, |first| *first * 6);
         Self {
-            circuit: Circuit::new(settings.table.circuit_failures, settings.first_rest()),
+            circuit: Circuit::new(settings.table.circuit_failures, first_rest),
+            retries: endpoint.retries(settings),
+            schedule,
             plugin,
             endpoint,
             sender,
@@ -121,8 +130,7 @@ impl Deliverer {
         if let Some(pause) = self.circuit.failed() {
             self.rest(pause).await;
         }
-        let settings = &self.plugin.settings;
-        if delivery.attempt > self.endpoint.retries(settings) {
+        if delivery.attempt > self.retries {
             let kept = self
                 .plugin
                 .letters
@@ -149,7 +157,7 @@ impl Deliverer {
                 }
             };
         }
-        let pause = pause(&settings.schedule, delivery.attempt, refused.retry_after);
+        let pause = pause(&self.schedule, delivery.attempt, refused.retry_after);
         (Outcome::Retrying, Tried::Again(pause))
     }
 

@@ -38,6 +38,9 @@ pub struct Endpoint {
     pub description: Option<String>,
     /// Whether a conversation's events come strictly one after the other.
     pub ordered: bool,
+    /// Pauses between attempts, in seconds; `None` for the service's own.
+    #[serde(default)]
+    pub retry_schedule: Option<Vec<u32>>,
     /// Whether it gets events.
     pub is_enabled: bool,
     /// Why it gets none, where the service decided that.
@@ -67,11 +70,22 @@ impl Endpoint {
         patterns::expand(&self.events).ok().flatten()
     }
 
-    /// How many retries follow the first attempt.
+    /// The pauses between attempts: its own, or the service's.
+    pub fn schedule(&self, settings: &Settings) -> Vec<Duration> {
+        match &self.retry_schedule {
+            Some(seconds) => seconds
+                .iter()
+                .map(|seconds| Duration::from_secs(u64::from(*seconds)))
+                .collect(),
+            None => settings.schedule.clone(),
+        }
+    }
+
+    /// How many retries follow the first attempt: one per pause, except for the environment's endpoint.
     pub fn retries(&self, settings: &Settings) -> u32 {
         match &settings.own {
             Some(own) if self.is_of_environment() => own.retries,
-            _ => u32::try_from(settings.schedule.len()).unwrap_or(u32::MAX),
+            _ => u32::try_from(self.schedule(settings).len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -141,6 +155,8 @@ pub struct Draft {
     pub description: Option<String>,
     /// Whether a conversation's events come strictly one after the other.
     pub ordered: bool,
+    /// Pauses between attempts, in seconds; `None` for the service's own.
+    pub retry_schedule: Option<Vec<u32>>,
 }
 
 /// Where the endpoints are stored.
@@ -219,6 +235,7 @@ impl Endpoints {
             events: draft.events,
             description: draft.description,
             ordered: draft.ordered,
+            retry_schedule: draft.retry_schedule,
             is_enabled: true,
             disabled_reason: None,
             secret: Some(self.host.seal(secret.as_bytes())?),
@@ -280,6 +297,7 @@ impl Endpoints {
     pub async fn update(&self, id: &str, draft: Draft) -> Result<Option<Endpoint>, HostError> {
         let set = doc! {
             "url": draft.url, "events": draft.events, "description": draft.description, "ordered": draft.ordered,
+            "retrySchedule": draft.retry_schedule.map(|pauses| pauses.into_iter().map(i64::from).collect::<Vec<_>>()),
         };
         self.change(id, set).await
     }

@@ -169,11 +169,4 @@ impl Settings {
             Err(faults)
         }
     }
-
-    /// How long an endpoint is left alone at first when it keeps failing.
-    pub fn first_rest(&self) -> Duration {
-        self.schedule
-            .first()
-            .map_or(Duration::from_secs(30), |first| *first * 6)
-    }
 }

@@ -42,7 +42,7 @@ fn write(document: &Value) -> Documents {
 }
 
 /// A name that can be a key of components: letters and digits alone.
-fn key(prefix: &str, name: &str) -> String {
+pub(super) fn key(prefix: &str, name: &str) -> String {
     let mut key = prefix.to_owned();
     for part in name.split(['.', ':']) {
         let mut letters = part.chars();

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use chat_sdk::{
     EventType,
-    events::{ENVELOPE_VERSION, EventShapes},
+    events::{ENVELOPE_VERSION, EVENTS_OF_A_LOG, EVENTS_OF_WEBHOOKS, EventShapes},
 };
 use poem_openapi::{OpenApi, OpenApiService, payload::Json};
 use serde_json::{Map, Value, json};
@@ -41,8 +41,90 @@ static SCHEMAS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
         _ => Map::new(),
     };
     schemas.remove("EventShapes");
+    let known = Value::Object(schemas.clone());
+    for (_, schema) in &mut schemas {
+        fixup::open_enums(schema, &known);
+    }
+    schemas.retain(|_, schema| schema["enum"].is_null());
     schemas
 });
+
+/// Fills in the schemas that stand for "an event", with the events of the catalogue as choices; see [`chat_sdk::events::any_event`].
+pub fn fill_events(document: &mut Value) {
+    let Some(components) = document["components"]["schemas"].as_object_mut() else {
+        return;
+    };
+    let (mut used, mut told_apart) = (Vec::new(), Vec::new());
+    for (_, schema) in components.iter_mut() {
+        let kinds: Vec<EventType> = match schema["format"].as_str() {
+            Some(EVENTS_OF_A_LOG) => EventType::ALL
+                .iter()
+                .copied()
+                .filter(|kind| kind.is_logged() && !is_of_a_user(*kind))
+                .collect(),
+            Some(EVENTS_OF_WEBHOOKS) => EventType::ALL
+                .iter()
+                .copied()
+                .filter(|kind| *kind != EventType::Noop)
+                .collect(),
+            _ => continue,
+        };
+        let mut mapping = match schema["discriminator"]["mapping"].take() {
+            Value::Object(mapping) => mapping,
+            _ => Map::new(),
+        };
+        let others: Vec<Value> = mapping.values().cloned().collect();
+        told_apart.extend(mapping.clone());
+        let mut choices = Vec::new();
+        for kind in &kinds {
+            let name = json!(format!("{IN_DOCUMENT}{}", schema_name(*kind)));
+            mapping.insert(kind.to_string(), name.clone());
+            choices.push(name);
+        }
+        choices.extend(others);
+        let choices: Vec<Value> = choices.iter().map(|name| json!({ "$ref": name })).collect();
+        *schema = json!({
+            "description": schema["description"],
+            "oneOf": choices,
+            "discriminator": { "propertyName": "type", "mapping": mapping },
+        });
+        used.extend(kinds);
+    }
+    for (kind, schema) in told_apart {
+        let name = schema
+            .as_str()
+            .and_then(|name| name.strip_prefix(IN_DOCUMENT));
+        // An open text would take the events of every other shape for one of this.
+        if let Some(schema) = name.and_then(|name| components.get_mut(name)) {
+            schema["properties"]["type"]["const"] = json!(kind);
+        }
+    }
+    for kind in used {
+        let mut schema = envelope(kind);
+        // Generators name a class after the title, and know numbers better than constant ones.
+        if let Some(schema) = schema.as_object_mut() {
+            schema.remove("title");
+        }
+        schema["properties"]["version"] = json!({
+            "type": "integer", "format": "int32", "minimum": 1, "description": "The version of the event's shape.",
+        });
+        let mut definitions = Map::new();
+        collect(&schema, &mut definitions);
+        components.insert(schema_name(kind), schema);
+        for (name, definition) in definitions {
+            components.entry(name).or_insert(definition);
+        }
+    }
+}
+
+/// The name of the schema of events of `kind`: `MessageCreatedEvent`.
+fn schema_name(kind: EventType) -> String {
+    format!("{}Event", asyncapi::key("", kind.as_str()))
+}
+
+fn is_of_a_user(kind: EventType) -> bool {
+    kind.as_str().starts_with("user.")
+}
 
 /// The schemas of all data that events carry, by name.
 pub fn schemas() -> &'static Map<String, Value> {
@@ -53,14 +135,14 @@ pub fn schemas() -> &'static Map<String, Value> {
 fn envelope(kind: EventType) -> Value {
     let mut properties = json!({
         "id": { "type": "string", "format": "event-id", "description": "The event's id, the same at every repetition." },
-        "type": { "const": kind.as_str() },
+        "type": { "type": "string", "const": kind.as_str() },
         "version": { "const": ENVELOPE_VERSION, "description": "The version of the event's shape." },
         "timestamp": { "type": "string", "format": "date-time", "description": "When it happened." },
         "actorId": { "type": "string", "description": "Who did it; absent when the host did it in no user's name." },
         "data": { "$ref": format!("{IN_DOCUMENT}{}", kind.data_name()) },
     });
     let mut required = vec!["id", "type", "version", "timestamp", "data"];
-    if kind.as_str().starts_with("user.") {
+    if is_of_a_user(kind) {
         properties["userId"] =
             json!({ "type": "string", "description": "The user in whose log it stands." });
         required.push("userId");
@@ -76,7 +158,7 @@ fn envelope(kind: EventType) -> Value {
     }
     if kind.is_logged() {
         properties["seq"] = json!({
-            "type": "integer", "minimum": 1, "description": "Its dense number in that log.",
+            "type": "integer", "format": "int64", "minimum": 1, "description": "Its dense number in that log.",
         });
         required.push("seq");
     }

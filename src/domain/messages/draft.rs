@@ -76,6 +76,7 @@ pub struct Draft {
 /// The message of a draft that is sent now.
 pub(in crate::domain) fn created(draft: Draft, request_hash: Option<String>) -> MessageCreated {
     MessageCreated {
+        schedule: None,
         content: draft.content,
         kind: draft.kind.unwrap_or_default(),
         attachments: draft.attachments,

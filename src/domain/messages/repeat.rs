@@ -44,10 +44,10 @@ pub(super) async fn find_earlier(
         .store
         .find_message_under(conversation, sender, client_message_id)
         .await?;
-    let Some((stored, stored_hash)) = found else {
+    let Some((stored, created)) = found else {
         return Ok(Earlier::None);
     };
-    if stored_hash.as_deref() != Some(hash) {
+    if created.request_hash.as_deref() != Some(hash) {
         return Ok(Earlier::Other);
     }
     Ok(Earlier::Same(Box::new(Sent {

@@ -8,7 +8,7 @@ use crate::{
         Context,
         command::{Command, Request},
         conversations,
-        entry::MessageCreated,
+        entry::{MessageCreated, SentSchedule},
         error::{DomainError, Result},
         hashed, messages,
     },
@@ -90,7 +90,16 @@ async fn try_send(
         messages::check_quote(ctx, actor, conversation, draft).await?;
     }
     // With the hash of what was asked for at first, so that a repetition of the scheduling still finds it.
-    let message: MessageCreated = messages::created(draft.clone(), scheduled.request_hash.clone());
+    let message = MessageCreated {
+        schedule: draft.client_message_id.is_some().then(|| SentSchedule {
+            id: scheduled.id.clone(),
+            first_send_at: scheduled.first_send_at.as_millis(),
+            send_at: scheduled.send_at.as_millis(),
+            created_at: scheduled.created_at.as_millis(),
+            updated_at: scheduled.updated_at.as_millis(),
+        }),
+        ..messages::created(draft.clone(), scheduled.request_hash.clone())
+    };
     let request = Request {
         event_id: hashed::sending_of(&scheduled.id),
         ..Request::new(

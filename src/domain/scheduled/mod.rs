@@ -29,7 +29,7 @@ use crate::store::scheduled_cursor;
 pub use change::{Change, change};
 pub use check::MAX_AHEAD;
 pub use deliver::{Delivery, deliver};
-pub use place::{MAX_SCHEDULED, Placed, needs_a_user, schedule, schedule_direct};
+pub use place::{MAX_SCHEDULED, Placed, Target, schedule};
 
 /// Where a scheduled message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +98,7 @@ impl Scheduled {
                 Stage::Pending | Stage::Sending => ScheduledStatus::Pending,
                 Stage::Failed => ScheduledStatus::Failed,
             },
+            message_id: None,
             failure: self.failure,
             created_at: self.created_at,
             updated_at: self.updated_at,

@@ -1,6 +1,8 @@
 //! Scheduling a message, safely repeated with a `clientMessageId`.
 
-use chat_sdk::{ConversationId, ScheduledId, ScheduledMessage, Timestamp, UserId};
+use chat_sdk::{
+    ConversationId, Message, ScheduledId, ScheduledMessage, ScheduledStatus, Timestamp, UserId,
+};
 
 use super::{
     Scheduled, Stage,
@@ -9,8 +11,9 @@ use super::{
 use crate::{
     domain::{
         Context, conversations,
+        entry::SentSchedule,
         error::{DomainError, Result},
-        messages::{self, Draft, Sent},
+        messages::{self, Draft},
     },
     store::InsertedScheduled,
 };
@@ -18,54 +21,65 @@ use crate::{
 /// The most scheduled messages that a user has, failed ones among them.
 pub const MAX_SCHEDULED: u32 = 1000;
 
-/// What became of a wish to send later.
+/// A scheduled message, and whether an earlier request made it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Placed {
-    /// It waits for its time.
-    Waiting(Box<ScheduledMessage>),
-    /// It was the repetition of one that is sent by now.
-    Sent(Box<Sent>),
+pub struct Placed {
+    /// The scheduled message; with the status `sent` if it was sent meanwhile.
+    pub scheduled: ScheduledMessage,
+    /// Whether this repeats an earlier request.
+    pub is_repeated: bool,
 }
 
-/// The refusal of a schedule in no user's name: nobody could list or cancel it.
-pub fn needs_a_user() -> DomainError {
-    DomainError::invalid(
-        "sendAt",
-        "needs a user whose message it is; the host names one with X-Acting-User",
-    )
+/// Where a scheduled message goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A conversation.
+    Conversation(ConversationId),
+    /// The direct conversation with a user. It is created when the message is sent, so that nobody learns of it before.
+    User(UserId),
 }
 
-/// Schedules a message for a conversation. With a `clientMessageId` it can be repeated safely.
+impl Target {
+    /// Reads the two fields of which a request has exactly one.
+    ///
+    /// # Errors
+    /// [`DomainError::Validation`] if both are given, or none.
+    pub fn new(conversation: Option<ConversationId>, receiver: Option<UserId>) -> Result<Self> {
+        match (conversation, receiver) {
+            (Some(conversation), None) => Ok(Self::Conversation(conversation)),
+            (None, Some(receiver)) => Ok(Self::User(receiver)),
+            _ => Err(DomainError::invalid(
+                "conversationId",
+                "or receiverId must be given, and not both",
+            )),
+        }
+    }
+}
+
+/// Schedules a message. A request with a `clientMessageId` can be repeated safely.
 ///
 /// # Errors
-/// Those of a send; [`DomainError::Validation`] for a time that is not within the next year, [`DomainError::Conflict`] when there are
+/// Those of a send; [`DomainError::Validation`] for a time that is not within the next year, [`DomainError::Conflict`] if there are
 /// [`MAX_SCHEDULED`] already.
 pub async fn schedule(
     ctx: &Context,
     actor: &UserId,
-    conversation: &ConversationId,
+    target: &Target,
     draft: Draft,
     send_at: Timestamp,
 ) -> Result<Placed> {
-    place(ctx, actor, conversation, None, draft, send_at).await
-}
-
-/// Schedules a message to another user. The direct conversation of the two is made when it is sent, so that nobody learns of it before.
-///
-/// # Errors
-/// As [`schedule`]; [`DomainError::Validation`] for an unknown receiver.
-pub async fn schedule_direct(
-    ctx: &Context,
-    actor: &UserId,
-    receiver: &UserId,
-    draft: Draft,
-    send_at: Timestamp,
-) -> Result<Placed> {
-    let conversation = match conversations::find_direct(ctx, actor, receiver).await? {
-        Some(found) => found,
-        None => conversations::direct_id(ctx, actor, receiver).await?,
-    };
-    place(ctx, actor, &conversation, Some(receiver), draft, send_at).await
+    match target {
+        Target::Conversation(conversation) => {
+            place(ctx, actor, conversation, None, draft, send_at).await
+        }
+        Target::User(receiver) => {
+            let conversation = match conversations::find_direct(ctx, actor, receiver).await? {
+                Some(found) => found,
+                None => conversations::direct_id(ctx, actor, receiver).await?,
+            };
+            place(ctx, actor, &conversation, Some(receiver), draft, send_at).await
+        }
+    }
 }
 
 async fn place(
@@ -129,7 +143,10 @@ async fn place(
         return Err(too_many());
     }
     ctx.bells.ring_scheduled(send_at);
-    Ok(Placed::Waiting(Box::new(scheduled.into_view())))
+    Ok(Placed {
+        scheduled: scheduled.into_view(),
+        is_repeated: false,
+    })
 }
 
 /// What was scheduled or sent before under the same `clientMessageId`.
@@ -154,22 +171,57 @@ async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed
         }
         false => None,
     };
-    if let (Some(found), None) = (waiting, &sent) {
-        let is_same = found.request_hash == wanted.request_hash
-            && found.first_send_at == wanted.first_send_at;
-        return match is_same {
-            true => Ok(Some(Placed::Waiting(Box::new(found.into_view())))),
-            false => Err(messages::other_message()),
-        };
-    }
-    let Some((stored, request_hash)) = sent else {
-        return Ok(None);
+    let scheduled = match (waiting, sent) {
+        (Some(found), None) => {
+            let is_same = found.request_hash == wanted.request_hash
+                && found.first_send_at == wanted.first_send_at;
+            is_same.then(|| found.into_view())
+        }
+        (_, Some((stored, created))) => match created.schedule {
+            Some(schedule)
+                if created.request_hash == wanted.request_hash
+                    && schedule.first_send_at == wanted.first_send_at.as_millis() =>
+            {
+                let message = messages::sent_earlier(ctx, stored, Some(&wanted.sender)).await?;
+                Some(sent_view(schedule, message))
+            }
+            _ => None,
+        },
+        (None, None) => return Ok(None),
     };
-    if request_hash != wanted.request_hash {
-        return Err(messages::other_message());
+    match scheduled {
+        Some(scheduled) => Ok(Some(Placed {
+            scheduled,
+            is_repeated: true,
+        })),
+        None => Err(messages::other_message()),
     }
-    Ok(Some(Placed::Sent(Box::new(Sent {
-        message: messages::sent_earlier(ctx, stored, Some(&wanted.sender)).await?,
-        is_repeated: true,
-    }))))
+}
+
+/// The scheduled message that became `message`, for a request that is repeated after it was sent.
+fn sent_view(schedule: SentSchedule, message: Message) -> ScheduledMessage {
+    let ttl_millis = message
+        .expires_at
+        .map(|end| end.as_millis() - message.created_at.as_millis());
+    ScheduledMessage {
+        id: schedule.id,
+        conversation_id: message.conversation_id,
+        sender_id: message.sender_id,
+        content: message.content,
+        kind: message.kind,
+        attachments: message.attachments,
+        reply_to: message.reply_to,
+        thread_id: message.thread_id,
+        mentions: message.mentions,
+        metadata: message.metadata,
+        client_message_id: message.client_message_id,
+        silent: message.silent,
+        ttl_seconds: ttl_millis.and_then(|millis| u32::try_from((millis + 500) / 1000).ok()),
+        send_at: Timestamp::from_millis(schedule.send_at),
+        status: ScheduledStatus::Sent,
+        message_id: Some(message.id),
+        failure: None,
+        created_at: Timestamp::from_millis(schedule.created_at),
+        updated_at: Timestamp::from_millis(schedule.updated_at),
+    }
 }

@@ -13,7 +13,12 @@ use mongodb::{
 };
 
 use super::{Collection, Store, bounded, documents::ParticipantDocument, facets::StoredMessage};
-use crate::domain::{Result, entry::Body, scheduled::Scheduled, state::ConversationState};
+use crate::domain::{
+    Result,
+    entry::{Body, MessageCreated},
+    scheduled::Scheduled,
+    state::ConversationState,
+};
 use document::ScheduledDocument;
 pub use due::DueScheduled;
 pub use page::scheduled_cursor;
@@ -119,7 +124,7 @@ impl Store {
         .await
     }
 
-    /// The message that `sender`, or the host in no user's name, sent to `conversation` under a `clientMessageId`, with the hash of the request.
+    /// The message that `sender`, or the host in no user's name, sent to `conversation` under a `clientMessageId`, as it is now and as it was sent.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
@@ -128,7 +133,7 @@ impl Store {
         conversation: &ConversationId,
         sender: Option<&UserId>,
         client_message_id: &str,
-    ) -> Result<Option<(StoredMessage, Option<String>)>> {
+    ) -> Result<Option<(StoredMessage, MessageCreated)>> {
         let filter = doc! {
             "conversationId": conversation.as_str(),
             // Null finds what has no actor: the host's own.
@@ -138,11 +143,10 @@ impl Store {
         let Some(document) = bounded(self.log.find_one(filter).into_future()).await? else {
             return Ok(None);
         };
-        let request_hash = match document.entry()?.body {
-            Body::MessageCreated(message) => message.request_hash,
-            _ => None,
+        let Body::MessageCreated(created) = document.entry()?.body else {
+            return Ok(None);
         };
-        Ok(Some((StoredMessage::new(document)?, request_hash)))
+        Ok(Some((StoredMessage::new(document)?, *created)))
     }
 
     /// The state of a conversation as far as a check of a send of `actor` needs it: its settings, the actor, and who blocks the other.

@@ -50,8 +50,8 @@ impl Place {
         let reply = json!({ "content": "reply", "threadId": root });
         let reply = id(&alice.post(&path, reply).await.expect(201));
         let of_direct = id(&bob.say(&direct, "hello").await);
-        let later = json!({ "content": "later", "sendAt": "2027-06-01T00:00:00.000Z" });
-        let scheduled = id(&alice.post(&path, later).await.expect(201));
+        let later = json!({ "conversationId": group, "content": "later", "sendAt": "2027-06-01T00:00:00.000Z" });
+        let scheduled = id(&alice.post("/api/scheduled", later).await.expect(201));
         let settings = json!({ "historyVisibility": "joined" });
         let joined = service.group_with(&alice, &[&bob], settings).await;
         let before = id(&alice.say(&joined, "before").await);
@@ -171,11 +171,6 @@ async fn a_foreign_conversation_is_as_unknown_as_any() {
         ("GET", "/unread-count", Value::Null),
         ("GET", "/pins", Value::Null),
         ("POST", "/messages", json!({ "content": "x" })),
-        (
-            "POST",
-            "/messages",
-            json!({ "content": "x", "sendAt": "2027-06-01T00:00:00.000Z" }),
-        ),
     ] {
         rows.push((method, format!("/api/conversations/{ID}{path}"), body));
     }
@@ -183,6 +178,11 @@ async fn a_foreign_conversation_is_as_unknown_as_any() {
         "POST",
         "/api/messages/{ownMessage}/forward".to_owned(),
         json!({ "conversationIds": [ID] }),
+    ));
+    rows.push((
+        "POST",
+        "/api/scheduled".to_owned(),
+        json!({ "conversationId": ID, "content": "x", "sendAt": "2027-06-01T00:00:00.000Z" }),
     ));
     let rows: Vec<(&str, &str, Value)> = rows
         .iter()
@@ -277,17 +277,22 @@ async fn a_foreign_message_is_as_unknown_as_any() {
                 path.clone(),
                 json!({ "content": "x", reference: ID }),
             ));
-            rows.push((
-                "POST",
-                path.clone(),
-                json!({ "content": "x", reference: ID, "sendAt": "2027-06-01T00:00:00.000Z" }),
-            ));
         }
         rows.push((
             "POST",
             "/api/messages".to_owned(),
             json!({ "receiverId": "alice", "content": "x", reference: ID }),
         ));
+        for conversation in ["{own}", "{joined}"] {
+            rows.push((
+                "POST",
+                "/api/scheduled".to_owned(),
+                json!({
+                    "conversationId": conversation, "content": "x", reference: ID,
+                    "sendAt": "2027-06-01T00:00:00.000Z",
+                }),
+            ));
+        }
     }
     for conversation in ["{own}", "{joined}"] {
         rows.push((

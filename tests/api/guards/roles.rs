@@ -202,6 +202,8 @@ pub fn elsewhere() -> Vec<Row> {
         row("PUT",    "/users/me/blocks/ghost", "",                                                      "-     -     -      -      404      401       404    400"),
         row("DELETE", "/users/me/blocks/newcomer", "",                                                   "-     -     -      -      204      401       204    400"),
         row("GET",    "/users/me/blocks", "",                                                            "-     -     -      -      200      401       200    400"),
+        // Refused for its time, after the guard: one that lies ahead would have to be made anew each time.
+        row("POST",   "/scheduled", r#"{"receiverId":"target","content":"x","sendAt":"2020-01-01T00:00:00.000Z"}"#, "-     -     -      -      400      401       400    400"),
         row("GET",    "/scheduled", "",                                                                  "-     -     -      -      200      401       200    400"),
         row("GET",    "/scheduled/sch_00000000000000000000000000", "",                                   "-     -     -      -      404      401       404    400"),
         row("PATCH",  "/scheduled/sch_00000000000000000000000000", r#"{"content":"later"}"#,             "-     -     -      -      404      401       404    400"),

@@ -1,4 +1,4 @@
-//! Sends with `sendAt`, and `/api/scheduled`.
+//! `/api/scheduled` and the command `message:schedule`.
 
 use chat_sdk::Timestamp;
 use futures_util::future::join_all;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::{column, faults, id, read_all, text};
 use super::Group;
-use crate::support::{Service, User, eventually};
+use crate::support::{Answer, Client, Service, User, eventually};
 
 /// The moment `millis` from now, as the contract writes it.
 fn in_millis(millis: i64) -> String {
@@ -19,7 +19,13 @@ impl Group {
     /// Schedules a text. Answers what waits.
     async fn later(&self, user: &User, content: &str, millis: i64) -> Value {
         let body = json!({ "content": content, "sendAt": in_millis(millis) });
-        user.post(&self.messages, body).await.expect(202)
+        self.schedule(user, body).await.expect(201)
+    }
+
+    /// Asks to schedule `body` for the conversation.
+    async fn schedule(&self, user: &Client, mut body: Value) -> Answer {
+        body["conversationId"] = json!(self.id);
+        user.post("/api/scheduled", body).await
     }
 
     async fn wait_for(&self, content: &str) -> Value {
@@ -52,11 +58,7 @@ async fn it_is_sent_once_at_its_time_and_not_before() {
         "threadId": first, "mentions": ["bob"], "metadata": { "$a.b": [1.0] }, "clientMessageId": "c",
         "silent": true, "ttlSeconds": 600, "sendAt": send_at,
     });
-    let waiting = group
-        .alice
-        .post(&group.messages, body.clone())
-        .await
-        .expect(202);
+    let waiting = group.schedule(&group.alice, body.clone()).await.expect(201);
     for (field, value) in body.as_object().expect("an object") {
         assert_eq!(&waiting[field], value, "{field}");
     }
@@ -122,7 +124,7 @@ async fn what_could_not_be_sent_now_cannot_be_scheduled() {
             "threadId",
         ),
     ] {
-        let answer = group.alice.post(&group.messages, body.clone()).await;
+        let answer = group.schedule(&group.alice, body.clone()).await;
         assert_eq!(
             (answer.status, faults(&answer)),
             (400, vec![field.to_owned()]),
@@ -130,13 +132,13 @@ async fn what_could_not_be_sent_now_cannot_be_scheduled() {
         );
     }
     let fine = json!({ "content": "x", "sendAt": in_millis(HOUR) });
-    stranger
-        .post(&group.messages, fine.clone())
+    group
+        .schedule(&stranger, fine.clone())
         .await
         .expect_error(404, "NOT_FOUND");
     let leave = format!("/api/conversations/{}/leave", group.id);
     group.bob.post(&leave, Value::Null).await.expect(204);
-    group.bob.post(&group.messages, fine).await.expect(404);
+    group.schedule(&group.bob, fine).await.expect(404);
     for user in [&group.alice, &group.bob, &stranger] {
         let own = user.get("/api/scheduled").await.expect(200);
         assert_eq!(own["scheduled"], json!([]));
@@ -147,11 +149,14 @@ async fn what_could_not_be_sent_now_cannot_be_scheduled() {
 async fn a_repetition_is_the_same_before_and_after_it_is_sent() {
     let group = Group::of_two().await;
     let body = json!({ "content": "once", "clientMessageId": "c", "sendAt": in_millis(1200) });
-    let asks = (0..8).map(|_| group.alice.post(&group.messages, body.clone()));
-    let mut ids: Vec<String> = Vec::new();
+    let asks = (0..8).map(|_| group.schedule(&group.alice, body.clone()));
+    let (mut ids, mut statuses) = (Vec::new(), Vec::new());
     for answer in join_all(asks).await {
-        ids.push(id(&answer.expect(202)));
+        statuses.push(answer.status);
+        ids.push(id(&answer.json));
     }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 201]);
     ids.dedup();
     assert_eq!(ids.len(), 1, "scheduled once: {ids:?}");
     for (field, value) in [
@@ -161,8 +166,7 @@ async fn a_repetition_is_the_same_before_and_after_it_is_sent() {
         let mut other = body.clone();
         other[field] = value;
         group
-            .alice
-            .post(&group.messages, other)
+            .schedule(&group.alice, other)
             .await
             .expect_error(409, "CONFLICT");
     }
@@ -174,9 +178,35 @@ async fn a_repetition_is_the_same_before_and_after_it_is_sent() {
         .await
         .expect(200);
     let message = group.wait_for("changed").await;
-    let again = group.alice.post(&group.messages, body).await.expect(200);
-    assert_eq!(again, message);
-    assert_eq!(group.bob.history(&group.id).await.len(), 1);
+    let again = group.schedule(&group.alice, body.clone()).await.expect(200);
+    assert_eq!(
+        (&again["id"], &again["status"], &again["messageId"]),
+        (&json!(ids[0]), &json!("sent"), &message["id"])
+    );
+    for field in ["conversationId", "senderId", "content", "clientMessageId"] {
+        assert_eq!(again[field], message[field], "{field}");
+    }
+    assert_eq!(again["sendAt"], body["sendAt"]);
+    let mut other = body.clone();
+    other["sendAt"] = json!(in_millis(HOUR));
+    group
+        .schedule(&group.alice, other)
+        .await
+        .expect_error(409, "CONFLICT");
+    // The id of a message that was sent at once is none of a schedule.
+    let sent = json!({ "content": "now", "clientMessageId": "d" });
+    group
+        .alice
+        .post(&group.messages, sent.clone())
+        .await
+        .expect(201);
+    let mut later = sent;
+    later["sendAt"] = json!(in_millis(HOUR));
+    group
+        .schedule(&group.alice, later)
+        .await
+        .expect_error(409, "CONFLICT");
+    assert_eq!(group.bob.history(&group.id).await.len(), 2);
 }
 
 #[tokio::test]
@@ -339,7 +369,7 @@ async fn to_a_user_it_waits_without_a_conversation() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let body = json!({ "receiverId": "bob", "content": "surprise", "sendAt": in_millis(1000) });
-    let waiting = alice.post("/api/messages", body.clone()).await.expect(202);
+    let waiting = alice.post("/api/scheduled", body.clone()).await.expect(201);
     let listed = bob.get("/api/conversations").await.expect(200);
     assert_eq!(
         listed["conversations"],
@@ -357,7 +387,7 @@ async fn to_a_user_it_waits_without_a_conversation() {
         let mut wrong = body.clone();
         wrong["receiverId"] = json!(receiver);
         wrong["sendAt"] = json!(in_millis(HOUR));
-        let answer = alice.post("/api/messages", wrong).await;
+        let answer = alice.post("/api/scheduled", wrong).await;
         assert_eq!(
             (answer.status, faults(&answer)),
             (400, vec!["receiverId".to_owned()])
@@ -386,23 +416,14 @@ async fn a_user_has_a_thousand_at_most() {
         .await
         .expect("MongoDB takes them");
     let body = json!({ "content": "x", "sendAt": in_millis(HOUR) });
+    group.schedule(&group.alice, body.clone()).await.expect(201);
     group
-        .alice
-        .post(&group.messages, body.clone())
-        .await
-        .expect(202);
-    group
-        .alice
-        .post(&group.messages, body.clone())
+        .schedule(&group.alice, body.clone())
         .await
         .expect_error(409, "CONFLICT");
-    group
-        .bob
-        .post(&group.messages, body.clone())
-        .await
-        .expect(202);
+    group.schedule(&group.bob, body.clone()).await.expect(201);
     group.alice.delete(&path_of(&first)).await.expect(204);
-    group.alice.post(&group.messages, body).await.expect(202);
+    group.schedule(&group.alice, body).await.expect(201);
 }
 
 #[tokio::test]
@@ -411,7 +432,7 @@ async fn a_socket_schedules_as_rest_does() {
     let mut socket = group.alice.connect().await;
     let body =
         json!({ "conversationId": group.id, "content": "by socket", "sendAt": in_millis(800) });
-    let ack = socket.ok("message:send", body).await;
+    let ack = socket.ok("message:schedule", body).await;
     assert!(ack.get("message").is_none());
     assert_eq!(ack["scheduled"]["status"], "pending");
     assert_eq!(
@@ -423,10 +444,99 @@ async fn a_socket_schedules_as_rest_does() {
         ack["scheduled"]
     );
     let body = json!({ "receiverId": "bob", "content": "to bob", "sendAt": in_millis(HOUR) });
-    let ack = socket.ok("message:send", body).await;
+    let ack = socket.ok("message:schedule", body).await;
     assert_eq!(ack["scheduled"]["content"], "to bob");
-    let past = json!({ "conversationId": group.id, "content": "x", "sendAt": in_millis(-1) });
-    let refused = socket.refused("message:send", past).await;
-    assert_eq!(refused["details"][0]["field"], "sendAt");
+    let to = |extra: Value| {
+        let mut body = json!({ "conversationId": group.id, "content": "x" });
+        let extra = extra.as_object().cloned().unwrap_or_default();
+        body.as_object_mut().expect("an object").extend(extra);
+        body
+    };
+    for (command, body, field) in [
+        (
+            "message:schedule",
+            to(json!({ "sendAt": in_millis(-1) })),
+            "sendAt",
+        ),
+        ("message:schedule", to(json!({})), "sendAt"),
+        (
+            "message:schedule",
+            to(json!({ "sendAt": in_millis(HOUR), "receiverId": "bob" })),
+            "conversationId",
+        ),
+        // A message is sent now, or it is scheduled.
+        (
+            "message:send",
+            to(json!({ "sendAt": in_millis(HOUR) })),
+            "sendAt",
+        ),
+    ] {
+        let refused = socket.refused(command, body.clone()).await;
+        assert_eq!(refused["details"][0]["field"], field, "{command} {body}");
+    }
     group.wait_for("by socket").await;
+}
+
+#[tokio::test]
+async fn a_send_takes_no_time_and_a_schedule_needs_one_target() {
+    let group = Group::of_two().await;
+    let at = in_millis(HOUR);
+    for (path, body) in [
+        (
+            group.messages.as_str(),
+            json!({ "content": "x", "sendAt": at }),
+        ),
+        (
+            "/api/messages",
+            json!({ "receiverId": "bob", "content": "x", "sendAt": at }),
+        ),
+    ] {
+        let answer = group.alice.post(path, body).await;
+        assert_eq!(
+            (answer.status, faults(&answer)),
+            (400, vec!["sendAt".to_owned()])
+        );
+    }
+    for (body, field) in [
+        (json!({ "content": "x", "sendAt": at }), "conversationId"),
+        (
+            json!({ "content": "x", "sendAt": at, "conversationId": group.id, "receiverId": "bob" }),
+            "conversationId",
+        ),
+        (json!({ "content": "x", "receiverId": "bob" }), "sendAt"),
+        (
+            json!({ "content": "x", "receiverId": "bob", "sendAt": at, "type": "system" }),
+            "type",
+        ),
+    ] {
+        let answer = group.alice.post("/api/scheduled", body.clone()).await;
+        assert_eq!(
+            (answer.status, faults(&answer)),
+            (400, vec![field.to_owned()]),
+            "{body}"
+        );
+    }
+    assert_eq!(group.bob.history(&group.id).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn the_host_schedules_for_a_user_and_not_for_nobody() {
+    let group = Group::of_two().await;
+    let host = group.service.internal();
+    let body = json!({ "content": "from the backend", "sendAt": in_millis(600) });
+    let refused = group.schedule(&host, body.clone()).await;
+    assert_eq!(
+        (refused.status, faults(&refused)),
+        (400, vec!["X-Acting-User".to_owned()])
+    );
+    let waiting = group
+        .schedule(&host.acting_for("alice"), body)
+        .await
+        .expect(201);
+    assert_eq!(waiting["senderId"], "alice");
+    assert_eq!(
+        group.alice.get(&path_of(&waiting)).await.expect(200),
+        waiting
+    );
+    group.wait_for("from the backend").await;
 }

@@ -32,7 +32,7 @@ async fn an_export_has_all_of_one_person_and_nothing_of_another() {
     markers.insert_one(draft).await.expect("is stored");
 
     let answer = service.internal().get("/api/users/alice/export").await;
-    assert_eq!(answer.header("content-type"), "application/x-ndjson");
+    assert_eq!(answer.header("content-type"), "application/octet-stream");
     assert_eq!(answer.status, 200);
     let lines = lines(&answer.text);
     let of =

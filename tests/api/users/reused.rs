@@ -104,9 +104,8 @@ async fn what_the_former_holder_could_read_and_had_set_is_gone() {
         let path = format!("/api/conversations/{conversation}/read");
         ask(&alice, "PUT", &path, Some(json!({}))).await.expect(200);
     }
-    let later = json!({ "content": "later", "sendAt": "2027-06-01T00:00:00.000Z" });
-    let path = format!("/api/conversations/{member}/messages");
-    alice.post(&path, later).await.expect(201);
+    let later = json!({ "conversationId": member, "content": "later", "sendAt": "2027-06-01T00:00:00.000Z" });
+    alice.post("/api/scheduled", later).await.expect(201);
     let blocked = ask(&alice, "PUT", "/api/users/me/blocks/carol", None).await;
     blocked.expect(204);
     let socket = alice.connect().await;

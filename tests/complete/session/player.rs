@@ -130,9 +130,6 @@ impl Player {
         if self.one_in(15) {
             draft["ttlSeconds"] = json!(self.random.random_range(0..3));
         }
-        if self.one_in(30) {
-            draft["sendAt"] = self.later();
-        }
         if self.one_in(40) {
             draft["colour"] = json!("red");
         }
@@ -169,8 +166,7 @@ impl Player {
     }
 
     pub(super) fn remember_message(&self, message: &Value) {
-        // What waits for its time is no message yet.
-        if let Some(id) = message["id"].as_str().filter(|id| id.starts_with("msg_")) {
+        if let Some(id) = message["id"].as_str() {
             self.pool.lock().messages.push(id.to_owned());
         }
         self.remember_conversation(&message["conversationId"]);
@@ -188,7 +184,8 @@ impl Player {
     /// Does one thing at random.
     pub async fn play(&mut self) {
         match self.random.random_range(0..100) {
-            0..16 => self.send_by_rest().await,
+            0..15 => self.send_by_rest().await,
+            15 => self.schedule().await,
             16..32 => self.send_by_socket().await,
             32..40 => self.change_message().await,
             40..45 => self.delete_message().await,
@@ -223,6 +220,19 @@ impl Player {
         };
         if let Some(message) = sent {
             self.remember_message(&message);
+        }
+    }
+
+    async fn schedule(&mut self) {
+        let mut draft = self.draft();
+        draft["sendAt"] = self.later();
+        match self.one_in(3) {
+            true => draft["receiverId"] = json!(self.somebody()),
+            false => draft["conversationId"] = json!(self.conversation()),
+        }
+        match self.one_in(2) {
+            true => drop(self.command("message:schedule", draft).await),
+            false => drop(self.ask(Method::POST, "/api/scheduled", Some(draft)).await),
         }
     }
 

@@ -3,19 +3,17 @@
 use bytes::Bytes;
 use chat_sdk::{
     EventId, Timestamp,
-    http::{AsHost, Json, Refusal, ValidJson},
+    events::ENVELOPE_VERSION,
+    http::{AsHost, Json, Query, Refusal, ValidJson},
     plugin::{LogPosition, ReplayedEvent},
 };
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-};
-use serde_json::json;
+use poem_openapi::{OpenApi, param::Path};
 
 use super::{
     PIECE, Shared, Tag, limit_of, most_replayed,
     shapes::{
-        AttemptList, Backfill, DeliveryPage, DeliveryStatus, Replayed, TestSent, WebhookDelivery,
+        BackfillWebhook, DeliveryAttempts, DeliveryStatus, ReplayResult, TEST, WebhookDelivery,
+        WebhookDeliveryPage, WebhookTest, WebhookTestData, WebhookTestEvent,
     },
 };
 use crate::pages;
@@ -33,8 +31,7 @@ impl DeliveriesApi {
         method = "post",
         operation_id = "testWebhook"
     )]
-    async fn test(&self, _host: AsHost, id: Path<String>) -> Result<Json<TestSent>, Refusal> {
-        const KIND: &str = "webhook.test";
+    async fn test(&self, _host: AsHost, id: Path<String>) -> Result<Json<WebhookTest>, Refusal> {
         let endpoint = self.0.find(&id.0).await?;
         if !endpoint.is_enabled {
             return Err(Refusal::Conflict(
@@ -42,20 +39,28 @@ impl DeliveriesApi {
             ));
         }
         let event_id = EventId::generate();
-        let envelope = json!({
-            "id": event_id, "type": KIND, "version": 1, "timestamp": Timestamp::now(),
-            "data": { "webhookId": endpoint.id },
-        });
+        let envelope = WebhookTestEvent {
+            id: event_id.clone(),
+            kind: TEST.to_owned(),
+            version: ENVELOPE_VERSION,
+            timestamp: Timestamp::now(),
+            data: WebhookTestData {
+                webhook_id: endpoint.id.clone(),
+            },
+        };
+        let payload = serde_json::to_vec(&envelope).map_err(|error| {
+            Refusal::internal(format!("a test event cannot be encoded: {error}"))
+        })?;
         let event = ReplayedEvent {
             event_id: event_id.clone(),
-            kind: KIND.to_owned(),
+            kind: TEST.to_owned(),
             // It stands in no log; a user of this name has one lane of the endpoint for it.
-            owner: format!("user:{KIND}"),
+            owner: format!("user:{TEST}"),
             seq: None,
-            payload: Bytes::from(envelope.to_string()),
+            payload: Bytes::from(payload),
         };
         self.0.put(&endpoint.id, vec![event]).await?;
-        Ok(Json(TestSent { event_id }))
+        Ok(Json(WebhookTest { event_id }))
     }
 
     /// Deliver what happened since a moment to an endpoint (again), at most 10,000 events at once
@@ -68,8 +73,8 @@ impl DeliveriesApi {
         &self,
         _host: AsHost,
         id: Path<String>,
-        body: ValidJson<Backfill>,
-    ) -> Result<Json<Replayed>, Refusal> {
+        body: ValidJson<BackfillWebhook>,
+    ) -> Result<Json<ReplayResult>, Refusal> {
         let endpoint = self.0.find(&id.0).await?;
         let kinds = endpoint.kinds();
         let most = most_replayed(body.0.limit);
@@ -107,7 +112,7 @@ impl DeliveriesApi {
             replayed += events.len();
             self.0.put(&endpoint.id, events).await?;
         }
-        Ok(Json(Replayed {
+        Ok(Json(ReplayResult {
             replayed: replayed as u64,
             has_more: !is_end,
             // The place in the log and not a moment: an event may be taken in a little after a younger one.
@@ -121,7 +126,7 @@ impl DeliveriesApi {
     #[oai(
         path = "/api/admin/webhooks/:id/deliveries",
         method = "get",
-        operation_id = "listDeliveries"
+        operation_id = "listWebhookDeliveries"
     )]
     async fn deliveries(
         &self,
@@ -134,7 +139,7 @@ impl DeliveriesApi {
         limit: Query<Option<i64>>,
         /// Those after this `nextCursor`.
         before: Query<Option<String>>,
-    ) -> Result<Json<DeliveryPage>, Refusal> {
+    ) -> Result<Json<WebhookDeliveryPage>, Refusal> {
         self.0.find(&id.0).await?;
         let limit = limit_of(limit.0);
         let outcome = status.0.map(|status| status.outcome().as_str());
@@ -146,7 +151,7 @@ impl DeliveriesApi {
             delivery.event_id.to_string()
         });
         let (deliveries, next_cursor) = shown;
-        Ok(Json(DeliveryPage {
+        Ok(Json(WebhookDeliveryPage {
             deliveries,
             has_more: next_cursor.is_some(),
             next_cursor,
@@ -157,18 +162,18 @@ impl DeliveriesApi {
     #[oai(
         path = "/api/admin/webhooks/:id/deliveries/:eventId/attempts",
         method = "get",
-        operation_id = "listAttempts"
+        operation_id = "listWebhookDeliveryAttempts"
     )]
     async fn attempts(
         &self,
         _host: AsHost,
         id: Path<String>,
         #[oai(name = "eventId")] event_id: Path<String>,
-    ) -> Result<Json<AttemptList>, Refusal> {
+    ) -> Result<Json<DeliveryAttempts>, Refusal> {
         let record = self.0.plugin.records.find(&id.0, &event_id.0).await?;
         let record =
             record.ok_or_else(|| Refusal::NotFound("There is no such delivery.".into()))?;
-        Ok(Json(AttemptList {
+        Ok(Json(DeliveryAttempts {
             attempts: record.attempts.into_iter().map(Into::into).collect(),
         }))
     }

@@ -14,31 +14,31 @@ pub fn example(schema: &str) -> Option<Value> {
             "url": "https://shop.example/hooks/chat", "events": ["message.*", "conversation.created"],
             "description": "Orders",
         }),
-        "WebhookChange" => json!({ "events": ["message.created"], "isEnabled": true }),
+        "UpdateWebhook" => json!({ "events": ["message.created"], "retrySchedule": [5, 60, 600] }),
         "Webhook" => webhook(),
         "WebhookWithSecret" => json!({
             "id": WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=", "webhook": webhook(),
         }),
         "WebhookPage" => json!({ "webhooks": [webhook()], "hasMore": false }),
-        "TestSent" => json!({ "eventId": EVENT }),
-        "DeliveryPage" => json!({
+        "WebhookTest" => json!({ "eventId": EVENT }),
+        "WebhookDeliveryPage" => json!({
             "deliveries": [{
                 "eventId": EVENT, "type": "message.created", "status": "retrying", "attempts": 1,
                 "lastAttempt": attempt(), "nextAttemptAt": "2026-01-15T10:30:05.000Z", "updatedAt": TIME,
             }],
             "nextCursor": EVENT, "hasMore": true,
         }),
-        "AttemptList" => json!({ "attempts": [attempt()] }),
+        "DeliveryAttempts" => json!({ "attempts": [attempt()] }),
         "DeadLetter" => letter(),
         "DeadLetterPage" => json!({ "deadLetters": [letter()], "hasMore": false }),
-        "Replay" => json!({ "endpointId": WEBHOOK, "since": TIME }),
-        "Backfill" => json!({ "since": TIME }),
-        "Replayed" => json!({ "replayed": 12, "hasMore": false }),
+        "ReplayDeadLetters" => json!({ "endpointId": WEBHOOK, "since": TIME }),
+        "BackfillWebhook" => json!({ "since": TIME }),
+        "ReplayResult" => json!({ "replayed": 12, "hasMore": false }),
         "PulledEvents" => json!({
             "events": [{ "ackId": "JEpTLkFDSy5DSEFUX0VWRU5UUy4x", "attempt": 1, "event": event() }],
         }),
-        "Acknowledge" => json!({ "ackIds": ["JEpTLkFDSy5DSEFUX0VWRU5UUy4x"] }),
-        "Acknowledged" => json!({ "acknowledged": 1 }),
+        "AcknowledgeEvents" => json!({ "ackIds": ["JEpTLkFDSy5DSEFUX0VWRU5UUy4x"] }),
+        "AcknowledgedEvents" => json!({ "acknowledged": 1 }),
         _ => return None,
     })
 }

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use chat_sdk::{
     Timestamp,
-    http::{AsHost, Json, NoContent, Refusal, ValidJson},
+    http::{AsHost, Json, NoContent, Query, Refusal, ValidJson},
 };
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-};
+use poem_openapi::{OpenApi, param::Path};
 
 use super::{
     PIECE, Shared, Tag, limit_of, most_replayed,
-    shapes::{DeadLetter, DeadLetterPage, Replay, Replayed},
+    shapes::{DeadLetter, DeadLetterPage, ReplayDeadLetters, ReplayResult},
 };
 use crate::{letters::Which, pages};
 
@@ -73,8 +70,8 @@ impl LettersApi {
     async fn replay_all(
         &self,
         _host: AsHost,
-        body: ValidJson<Replay>,
-    ) -> Result<Json<Replayed>, Refusal> {
+        body: ValidJson<ReplayDeadLetters>,
+    ) -> Result<Json<ReplayResult>, Refusal> {
         let mut which = Which {
             endpoint_id: body.0.endpoint_id,
             kind: body.0.kind,
@@ -114,7 +111,7 @@ impl LettersApi {
             None => 0,
         };
         let next_cursor = which.before.filter(|_| remaining > 0);
-        Ok(Json(Replayed {
+        Ok(Json(ReplayResult {
             replayed: replayed as u64,
             has_more: next_cursor.is_some(),
             remaining: next_cursor.is_some().then_some(remaining),

@@ -1,14 +1,11 @@
 //! The endpoints themselves.
 
-use chat_sdk::http::{AsHost, Created, Json, NoContent, Refusal, ValidJson};
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-};
+use chat_sdk::http::{AsHost, Created, Json, NoContent, Query, Refusal, ValidJson};
+use poem_openapi::{OpenApi, param::Path};
 
 use super::{
     Shared, Tag, cut, limit_of, missing,
-    shapes::{CreateWebhook, Webhook, WebhookChange, WebhookPage, WebhookWithSecret},
+    shapes::{CreateWebhook, UpdateWebhook, Webhook, WebhookPage, WebhookWithSecret},
 };
 use crate::{endpoints::Draft, ordered};
 
@@ -94,13 +91,13 @@ impl ManageApi {
     #[oai(
         path = "/api/admin/webhooks/:id",
         method = "patch",
-        operation_id = "changeWebhook"
+        operation_id = "updateWebhook"
     )]
     async fn change(
         &self,
         _host: AsHost,
         id: Path<String>,
-        body: ValidJson<WebhookChange>,
+        body: ValidJson<UpdateWebhook>,
     ) -> Result<Json<Webhook>, Refusal> {
         let known = self.0.find_own(&id.0).await?;
         if known.url.is_none() && body.0.url.is_some() {
@@ -108,11 +105,15 @@ impl ManageApi {
                 "This endpoint pulls; make another one for a URL.".into(),
             ));
         }
+        let (mut description, mut retry_schedule) = (known.description, known.retry_schedule);
+        body.0.description.apply(&mut description);
+        body.0.retry_schedule.apply(&mut retry_schedule);
         let draft = Draft {
             url: body.0.url.or(known.url),
             events: body.0.events.unwrap_or(known.events),
-            description: body.0.description.or(known.description),
+            description,
             ordered: body.0.ordered.unwrap_or(known.ordered),
+            retry_schedule,
         };
         self.0.check(&draft)?;
         let mut changed = self

@@ -31,7 +31,7 @@ use shapes::Webhook;
 /// Operations that the state of the thing can forbid.
 pub const CONFLICTING: &[&str] = &[
     "acknowledgeWebhookEvents",
-    "changeWebhook",
+    "updateWebhook",
     "createWebhook",
     "deleteWebhook",
     "pullWebhookEvents",
@@ -45,6 +45,8 @@ const MOST_REPLAYED: usize = 10_000;
 const PIECE: usize = 200;
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 500;
+/// The pauses that a schedule may have, in seconds: up to a day.
+const PAUSES: std::ops::RangeInclusive<u32> = 1..=86_400;
 /// The most patterns of one endpoint.
 const MAX_PATTERNS: usize = 100;
 
@@ -130,6 +132,14 @@ impl Shared {
         let fault = description.and_then(|text| fault(text, Shape::Lines, MAX_DESCRIPTION));
         if let Some(fault) = fault {
             faults.push(("description".to_owned(), fault.into()));
+        }
+        for (index, seconds) in draft.retry_schedule.iter().flatten().enumerate() {
+            if !PAUSES.contains(seconds) {
+                faults.push((
+                    format!("retrySchedule[{index}]"),
+                    "must be from 1 to 86400 seconds".into(),
+                ));
+            }
         }
         match faults.is_empty() {
             true => Ok(()),

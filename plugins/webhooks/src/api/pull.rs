@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use chat_sdk::http::{AsHost, Json, Refusal, ValidJson};
-use poem_openapi::{
-    OpenApi,
-    param::{Path, Query},
-};
+use chat_sdk::http::{AsHost, Json, Query, Refusal, ValidJson};
+use poem_openapi::{OpenApi, param::Path};
 
 use super::{
     Shared, Tag, limit_of,
-    shapes::{Acknowledge, Acknowledged, PulledEvents},
+    shapes::{AcknowledgeEvents, AcknowledgedEvents, PulledEvents},
 };
 
 /// Events of endpoints without a URL, which the host takes.
@@ -54,7 +51,7 @@ impl PullApi {
         }))
     }
 
-    /// Acknowledge events that were taken
+    /// AcknowledgeEvents events that were taken
     #[oai(
         path = "/api/admin/webhooks/:id/events/ack",
         method = "post",
@@ -64,8 +61,8 @@ impl PullApi {
         &self,
         _host: AsHost,
         id: Path<String>,
-        body: ValidJson<Acknowledge>,
-    ) -> Result<Json<Acknowledged>, Refusal> {
+        body: ValidJson<AcknowledgeEvents>,
+    ) -> Result<Json<AcknowledgedEvents>, Refusal> {
         let endpoint = self.0.find_pulling(&id.0).await?;
         let spec = endpoint.spec(&self.0.plugin.settings);
         let acknowledged = self
@@ -74,7 +71,7 @@ impl PullApi {
             .durables()
             .acknowledge(spec, body.0.ack_ids)
             .await?;
-        Ok(Json(Acknowledged {
+        Ok(Json(AcknowledgedEvents {
             acknowledged: acknowledged as u64,
         }))
     }

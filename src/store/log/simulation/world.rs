@@ -317,6 +317,7 @@ pub fn message(content: &str, client_message_id: Option<&str>) -> Command {
         silent: false,
         forwarded_from: None,
         expires_at: None,
+        schedule: None,
     }))
 }
 

@@ -18,7 +18,7 @@ export interface paths {
          * @description From this moment on the host can take every event that it asks for from NATS, at least once, whatever becomes of the broker. Repeating it
          *     with the same name changes what is asked for and loses nothing.
          */
-        post: operations["putConsumer"];
+        post: operations["createConsumer"];
         delete?: never;
         options?: never;
         head?: never;
@@ -154,7 +154,7 @@ export interface paths {
         options?: never;
         head?: never;
         /** Change an endpoint */
-        patch: operations["changeWebhook"];
+        patch: operations["updateWebhook"];
         trace?: never;
     };
     "/api/admin/webhooks/{id}/backfill": {
@@ -182,7 +182,7 @@ export interface paths {
             cookie?: never;
         };
         /** What was delivered to an endpoint, and what was not, the newest events first */
-        get: operations["listDeliveries"];
+        get: operations["listWebhookDeliveries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -199,7 +199,7 @@ export interface paths {
             cookie?: never;
         };
         /** The attempts to deliver one event */
-        get: operations["listAttempts"];
+        get: operations["listWebhookDeliveryAttempts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -257,7 +257,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Acknowledge events that were taken */
+        /** AcknowledgeEvents events that were taken */
         post: operations["acknowledgeWebhookEvents"];
         delete?: never;
         options?: never;
@@ -369,7 +369,7 @@ export interface paths {
          * Change a conversation's settings
          * @description For owners and admins. Of a direct conversation both users may change the metadata.
          */
-        patch: operations["changeConversation"];
+        patch: operations["updateConversation"];
         trace?: never;
     };
     "/api/conversations/{id}/join": {
@@ -420,7 +420,7 @@ export interface paths {
          * Read the log
          * @description Every change to the conversation in the order of its numbers, which are dense: who holds all of them has missed nothing.
          */
-        get: operations["listLog"];
+        get: operations["listLogEntries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -446,7 +446,7 @@ export interface paths {
          * Change one's own settings
          * @description Muting, archive, pin, hiding, notifications: nobody else sees them.
          */
-        patch: operations["changePreferences"];
+        patch: operations["updatePreferences"];
         trace?: never;
     };
     "/api/conversations/{id}/messages": {
@@ -466,8 +466,6 @@ export interface paths {
          * Send a message
          * @description With a `clientMessageId` it can be repeated safely: the repetition answers 200 with the message that is there, or 409 when its content
          *     differs. An answer 503 means that the outcome is unknown: repeat it. The host in nobody's name sends as `system`.
-         *
-         *     With `sendAt` it waits for its time: 202 with the scheduled message, and again 202 for a repetition, or 200 with the message once it is sent.
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -521,7 +519,7 @@ export interface paths {
          * Change a member's role
          * @description For owners, and the host. An owner must remain.
          */
-        patch: operations["changeParticipant"];
+        patch: operations["updateParticipant"];
         trace?: never;
     };
     "/api/conversations/{id}/pins": {
@@ -535,7 +533,7 @@ export interface paths {
          * List pinned messages
          * @description Newest pin first.
          */
-        get: operations["listPins"];
+        get: operations["listPinnedMessages"];
         put?: never;
         post?: never;
         delete?: never;
@@ -555,7 +553,7 @@ export interface paths {
          * Get the members' presence
          * @description By user id; `before` and `after` take a user id. For members and the host.
          */
-        get: operations["listPresence"];
+        get: operations["listConversationPresence"];
         put?: never;
         post?: never;
         delete?: never;
@@ -610,10 +608,11 @@ export interface paths {
         };
         /**
          * Follow events
-         * @description What a WebSocket is pushed, as Server-Sent Events: `event` is the event's name, `data` the socket's frame, and `id`, where there is one, the
-         *     cursor from which a later request resumes with `Last-Event-ID`. Served by processes with the role `ws`; a process without it answers 503.
+         * @description Sends what a WebSocket is pushed as Server-Sent Events: `event` is the event's name, `data` the socket's frame, and `id`, if present, the
+         *     cursor from which a later request resumes with `lastEventId` or the header `Last-Event-ID`. Processes with the role `ws` serve it; a process
+         *     without that role returns 503.
          */
-        get: operations["followEvents"];
+        get: operations["streamEvents"];
         put?: never;
         post?: never;
         delete?: never;
@@ -650,7 +649,7 @@ export interface paths {
         put?: never;
         /**
          * Send a message to a user
-         * @description Into the direct conversation of the two, which is made on the way; with `sendAt` not before the message is sent.
+         * @description Sends to the direct conversation of the two users. If there is none, the operation creates it.
          */
         post: operations["sendDirectMessage"];
         delete?: never;
@@ -951,7 +950,7 @@ export interface paths {
          * Get many users' presence
          * @description At most 1,000 at once. Who does not exist or blocks the caller looks offline.
          */
-        post: operations["getPresenceOfMany"];
+        post: operations["getPresenceBatch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -969,9 +968,14 @@ export interface paths {
          * List one's scheduled messages
          * @description Soonest first. What is sent is no scheduled message any more; what was refused at its time stays with the reason.
          */
-        get: operations["listScheduled"];
+        get: operations["listScheduledMessages"];
         put?: never;
-        post?: never;
+        /**
+         * Schedule a message
+         * @description The service checks the message now and again when it sends it. The request can be repeated safely with the same `clientMessageId` and
+         *     `sendAt`: the repetition returns 200 with the scheduled message, which has the status `sent` and the `messageId` once it was sent.
+         */
+        post: operations["scheduleMessage"];
         delete?: never;
         options?: never;
         head?: never;
@@ -986,21 +990,21 @@ export interface paths {
             cookie?: never;
         };
         /** Get a scheduled message */
-        get: operations["getScheduled"];
+        get: operations["getScheduledMessage"];
         put?: never;
         post?: never;
         /**
          * Cancel a scheduled message
          * @description After 204 it is not sent; after 404 it is, or was not there.
          */
-        delete: operations["cancelScheduled"];
+        delete: operations["cancelScheduledMessage"];
         options?: never;
         head?: never;
         /**
          * Change a scheduled message
          * @description Until it is sent. One that failed waits again when it gets a new time.
          */
-        patch: operations["changeScheduled"];
+        patch: operations["updateScheduledMessage"];
         trace?: never;
     };
     "/api/status": {
@@ -1031,7 +1035,7 @@ export interface paths {
          * List conversations with something unread
          * @description Latest activity first; archived ones too.
          */
-        get: operations["listUnread"];
+        get: operations["listUnreadConversations"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1078,7 +1082,7 @@ export interface paths {
          * Change oneself
          * @description The next sync by the host overwrites what it names.
          */
-        patch: operations["changeMe"];
+        patch: operations["updateMe"];
         trace?: never;
     };
     "/api/users/me/blocks": {
@@ -1258,7 +1262,7 @@ export interface paths {
             cookie?: never;
         };
         /** Get the report of a user's deletion */
-        get: operations["getErasure"];
+        get: operations["getUserErasure"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1299,7 +1303,7 @@ export interface paths {
          * Get a user's presence
          * @description Who does not exist or blocks the caller looks offline.
          */
-        get: operations["getPresence"];
+        get: operations["getUserPresence"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1367,14 +1371,14 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /** @description Which events are dealt with. */
-        Acknowledge: {
+        AcknowledgeEvents: {
             /** @description Their `ackId`s. */
             ackIds: string[];
         };
         /** @description How many were acknowledged. */
-        Acknowledged: {
+        AcknowledgedEvents: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description Those that were this endpoint's.
              */
             acknowledged: number;
@@ -1382,7 +1386,7 @@ export interface components {
         /** @description Users to add. */
         AddParticipants: {
             /** @description With which rights; `member` where it is left out. */
-            role?: components["schemas"]["Role"] | null;
+            role?: components["schemas"]["Role"];
             /** @description Who. */
             userIds: string[];
         };
@@ -1415,76 +1419,34 @@ export interface components {
         /** @description A file that a message carries; the service stores the link, not the file. */
         AttachmentInput: {
             /** @description Its media type, for example `image/png`. */
-            mimeType?: string | null;
+            mimeType?: string;
             /** @description Its name, for people. */
-            name?: string | null;
+            name?: string;
             /**
              * Format: int64
              * @description Its size in bytes.
              */
-            size?: number | null;
+            size?: number;
             /** @description A smaller picture of it. */
-            thumbnailUrl?: string | null;
+            thumbnailUrl?: string;
             /** @description Where the file is: at most 2,048 characters. */
             url: string;
         };
-        /** @description An attempt to deliver an event. */
-        Attempt: {
-            /** @description The first KiB of the answer. */
-            answer?: string;
-            /**
-             * Format: date-time
-             * @description When it began.
-             * @example 2026-01-15T10:30:00.000Z
-             */
-            at: string;
-            /**
-             * Format: int64
-             * @description How long it took, in milliseconds.
-             */
-            durationMs: number;
-            /** @description What went wrong. */
-            error?: string;
-            /**
-             * Format: int32
-             * @description Which one of its event, from 1.
-             */
-            number: number;
-            /**
-             * Format: int32
-             * @description The HTTP status that was answered.
-             */
-            status?: number;
-        };
-        /** @description The attempts to deliver one event, oldest first. */
-        AttemptList: {
-            /** @description The newest 30. */
-            attempts: components["schemas"]["Attempt"][];
-        };
         /** @description From when on to deliver what happened. */
-        Backfill: {
+        BackfillWebhook: {
             /** @description What follows this `nextCursor`. */
-            after?: string | null;
+            after?: string;
             /**
              * Format: int64
              * @description After how many events to stop, 10,000 unless told; a few more may come along.
              */
-            limit?: number | null;
+            limit?: number;
             /**
              * Format: date-time
              * @description The moment.
              * @example 2026-01-15T10:30:00.000Z
              */
             since: string;
-        };
-        /** @description A piece of the list of whom the caller blocks. */
-        BlockPage: {
-            /** @description Whether there are more. */
-            hasMore: boolean;
-            /** @description What to give as `after` to go on; absent at the end. */
-            nextCursor?: string;
-            /** @description The users, by user id. */
-            users: components["schemas"]["BlockedUser"][];
         };
         /** @description A user whom the caller blocks. */
         BlockedUser: {
@@ -1501,40 +1463,42 @@ export interface components {
              */
             userId: string;
         };
+        /** @description A piece of the list of whom the caller blocks. */
+        BlockedUserPage: {
+            /** @description Whether there are more. */
+            hasMore: boolean;
+            /** @description What to give as `after` to go on; absent at the end. */
+            nextCursor?: string;
+            /** @description The users, by user id. */
+            users: components["schemas"]["BlockedUser"][];
+        };
         /**
          * @description How a user wants to be seen.
          * @enum {string}
          */
         ChosenStatus: "online" | "away" | "busy" | "invisible";
-        /** @description How far a durable consumer of the event stream is: a webhook endpoint's, a plugin's, a host's. */
+        /** @description How far a host is behind. */
         ConsumerLag: {
             /**
-             * Format: uint64
-             * @description Events that were given out and are not settled.
+             * Format: int64
+             * @description Events that it has taken and not settled.
              */
             inFlight: number;
-            /** @description Its name; of a webhook endpoint `webhooks-` and the endpoint's id. */
-            name: string;
             /**
-             * Format: uint64
-             * @description How long its oldest event that is not settled has been in the stream, in milliseconds; 0 when all are.
-             */
-            oldestAgeMs: number;
-            /**
-             * Format: uint64
-             * @description How much longer nothing is given out, in milliseconds, because the last attempts failed.
+             * Format: int64
+             * @description For how much longer nothing is given out after the broker lost data, in milliseconds.
              */
             pausedForMs?: number;
             /**
-             * Format: uint64
-             * @description Events that it has not been given yet.
+             * Format: int64
+             * @description Events that the host has not taken yet.
              */
             pending: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many of these were given out more than once.
              */
-            retrying: number;
+            redelivered: number;
         };
         /** @description A piece of the list of hosts' durables, by name. */
         ConsumerPage: {
@@ -1544,6 +1508,36 @@ export interface components {
             hasMore: boolean;
             /** @description What to give as `after` to go on; absent at the end. */
             nextCursor?: string;
+        };
+        /** @description How far a durable consumer of the event stream is: a webhook endpoint's, a plugin's, a host's. */
+        ConsumerStatus: {
+            /**
+             * Format: int64
+             * @description Events that were given out and are not settled.
+             */
+            inFlight: number;
+            /** @description Its name; of a webhook endpoint `webhooks-` and the endpoint's id. */
+            name: string;
+            /**
+             * Format: int64
+             * @description How long its oldest event that is not settled has been in the stream, in milliseconds; 0 when all are.
+             */
+            oldestAgeMs: number;
+            /**
+             * Format: int64
+             * @description How much longer nothing is given out, in milliseconds, because the last attempts failed.
+             */
+            pausedForMs?: number;
+            /**
+             * Format: int64
+             * @description Events that it has not been given yet.
+             */
+            pending: number;
+            /**
+             * Format: int64
+             * @description How many of these were given out more than once.
+             */
+            retrying: number;
         };
         /** @description A conversation. */
         Conversation: {
@@ -1565,8 +1559,8 @@ export interface components {
             draft?: string;
             /** @description What it allows. */
             features: components["schemas"]["Features"];
-            /** @description What a member who joins sees of the time before. */
-            historyVisibility: components["schemas"]["HistoryVisibility"];
+            /** @description What a member who joins sees of the time before. Known values: full, joined; there may be more later. */
+            historyVisibility: string;
             /**
              * Format: conversation-id
              * @description Its id.
@@ -1582,7 +1576,7 @@ export interface components {
             /** @description Its newest message; only in answers to a member. */
             lastMessage?: components["schemas"]["Message"];
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many of them mention the caller; only in answers to a member.
              */
             mentionCount?: number;
@@ -1590,12 +1584,12 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             };
-            /** @description The caller's role in it; only in answers to a member. */
-            myRole?: components["schemas"]["Role"];
+            /** @description The caller's role in it; only in answers to a member. Known values: member, admin, owner; there may be more later. */
+            myRole?: string;
             /** @description Its name. */
             name?: string;
             /**
-             * Format: uint32
+             * Format: int32
              * @description How many members it has.
              */
             participantCount: number;
@@ -1604,24 +1598,24 @@ export interface components {
             /** @description The caller's own settings in it; only in answers to a member. */
             preferences?: components["schemas"]["Preferences"];
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number up to which the caller has read, 0 when nothing; only in answers to a member.
              */
             readSeq?: number;
             /**
-             * Format: uint32
+             * Format: int32
              * @description How long messages stay, in seconds; for ever where it is absent.
              */
             retentionSeconds?: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of its newest log entry that this answer knows.
              */
             seq: number;
-            /** @description What kind it is. */
-            type: components["schemas"]["ConversationType"];
+            /** @description What kind it is. Known values: direct, group, public; there may be more later. */
+            type: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many messages the caller has not read; only in answers to a member.
              */
             unreadCount?: number;
@@ -1632,25 +1626,92 @@ export interface components {
              */
             updatedAt: string;
         };
-        /** @description A change of a conversation's settings. What is left out stays; `null` clears. */
-        ConversationChange: {
-            /** @description Its picture. */
-            avatarUrl?: string | null;
-            /** @description What it allows; what is left out stays, `null` is refused. */
-            features?: components["schemas"]["FeatureChange"] | null;
-            /** @description What a member who joins sees of the time before. It always says something: `null` is refused. */
-            historyVisibility?: components["schemas"]["HistoryVisibility"] | null;
-            /** @description The host's own data. */
-            metadata?: {
-                [key: string]: unknown;
-            } | null;
-            /** @description Its name. */
-            name?: string | null;
+        /** @description A conversation was made */
+        ConversationCreatedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
             /**
-             * Format: uint32
-             * @description How long messages stay, in seconds: a minute to ten years. `null`: for ever.
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
              */
-            retentionSeconds?: number | null;
+            conversationId: string;
+            data: components["schemas"]["Conversation"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "conversation.created";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Which conversation is gone. */
+        ConversationDeleted: {
+            /**
+             * Format: conversation-id
+             * @description Which conversation.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /**
+             * Format: date-time
+             * @description When it was deleted.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+        };
+        /** @description A conversation was deleted */
+        ConversationDeletedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["ConversationDeleted"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "conversation.deleted";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
         };
         /** @description A piece of a list of conversations. */
         ConversationPage: {
@@ -1661,45 +1722,176 @@ export interface components {
             /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
             nextCursor?: string;
         };
+        /** @description Where a member is in a conversation. */
+        ConversationRead: {
+            /**
+             * Format: conversation-id
+             * @description Which conversation.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /**
+             * Format: int64
+             * @description How many of them mention the member.
+             */
+            mentionCount: number;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            readAt: string;
+            /**
+             * Format: int64
+             * @description The number up to which everything is read; 0 when nothing is.
+             */
+            readSeq: number;
+            /**
+             * Format: int64
+             * @description How many messages are unread now.
+             */
+            unreadCount: number;
+            /**
+             * Format: message-id
+             * @description The newest message that is read; absent when none is.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            upToMessageId?: string;
+            /**
+             * Format: user-id
+             * @description Who.
+             * @example alice
+             */
+            userId: string;
+        };
+        /** @description A member read a conversation, or marked it unread */
+        ConversationReadEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["ConversationRead"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "conversation.read";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
         /**
          * @description What kind of conversation this is.
          * @enum {string}
          */
         ConversationType: "direct" | "group" | "public";
+        /** @description A conversation's settings were changed */
+        ConversationUpdatedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["Conversation"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "conversation.updated";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description A host's durable to make, or to change. */
+        CreateConsumer: {
+            /**
+             * Format: int32
+             * @description After how many seconds without a word from the host an event is given out again, 1-3600; 30 where it is left out.
+             */
+            ackWaitSeconds?: number;
+            /** @description What it is for, at most 500 characters. */
+            description?: string;
+            /** @description Names of events, `noun.*`, or `*` for all; at least one. Default: all. */
+            events?: string[];
+            /**
+             * Format: int32
+             * @description How many events may be given out and not settled, 1-10000; 1000 where it is left out.
+             */
+            maxPending?: number;
+            /** @description The host's name, which is also that of its account in NATS: 1-32 of a-z, 0-9 and _, beginning with a letter. */
+            name: string;
+        };
         /** @description A conversation to make. */
         CreateConversation: {
             /** @description Its picture. */
-            avatarUrl?: string | null;
+            avatarUrl?: string;
             /** @description What it allows; what is left out is on. */
-            features?: components["schemas"]["FeatureChange"] | null;
+            features?: components["schemas"]["FeaturesInput"];
             /** @description What a member who joins sees of the time before; `full` where it is left out. */
-            historyVisibility?: components["schemas"]["HistoryVisibility"] | null;
+            historyVisibility?: components["schemas"]["HistoryVisibility"];
             /** @description The host's own data. */
             metadata?: {
                 [key: string]: unknown;
-            } | null;
+            };
             /** @description Its name. */
-            name?: string | null;
+            name?: string;
             /** @description Its members; the caller is one even when not listed. Exactly one other user for `direct`. */
             participantIds: string[];
             /**
-             * Format: uint32
+             * Format: int32
              * @description How long messages stay, in seconds: a minute to ten years. For ever where it is left out.
              */
-            retentionSeconds?: number | null;
+            retentionSeconds?: number;
             /** @description What kind: `direct` finds or makes the one conversation of two users. */
             type: components["schemas"]["ConversationType"];
         };
         /** @description An endpoint to make. */
         CreateWebhook: {
             /** @description What it is for, at most 500 characters. */
-            description?: string | null;
-            /** @description Names of events, `noun.*`, or `*` for all. */
+            description?: string;
+            /** @description Names of events, `noun.*`, or `*` for all; at least one. */
             events: string[];
             /** @description Whether a conversation's next event waits until the one before was taken or given up. */
-            ordered?: boolean | null;
+            ordered?: boolean;
+            /** @description Pauses before the second and each further attempt, in seconds: at most 20, each from 1 to 86,400. After the last attempt the event becomes a dead
+             *     letter. An empty list means a single attempt. Default: the pauses of `WEBHOOK_RETRY_SCHEDULE`. */
+            retrySchedule?: number[];
             /** @description Where events are delivered: https or http. Absent for an endpoint without a URL, whose events are pulled. */
-            url?: string | null;
+            url?: string;
         };
         /** @description An event that an endpoint did not take. */
         DeadLetter: {
@@ -1717,7 +1909,7 @@ export interface components {
             /** @description Whose endpoint. */
             endpointId: string;
             /** @description The event as it would be delivered. */
-            event: unknown;
+            event: components["schemas"]["WebhookEvent"];
             /**
              * Format: event-id
              * @description The event's id.
@@ -1755,14 +1947,38 @@ export interface components {
              */
             deliveredAt: string;
         };
-        /** @description A piece of the list of deliveries. */
-        DeliveryPage: {
-            /** @description The deliveries. */
-            deliveries: components["schemas"]["WebhookDelivery"][];
-            /** @description Whether there is more. */
-            hasMore: boolean;
-            /** @description What to give as `before` to go on; absent at the end. */
-            nextCursor?: string;
+        /** @description An attempt to deliver an event. */
+        DeliveryAttempt: {
+            /** @description The first KiB of the answer. */
+            answer?: string;
+            /**
+             * Format: date-time
+             * @description When it began.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description How long it took, in milliseconds.
+             */
+            durationMs: number;
+            /** @description What went wrong. */
+            error?: string;
+            /**
+             * Format: int32
+             * @description Which one of its event, from 1.
+             */
+            number: number;
+            /**
+             * Format: int32
+             * @description The HTTP status that was answered.
+             */
+            status?: number;
+        };
+        /** @description The attempts to deliver one event, oldest first. */
+        DeliveryAttempts: {
+            /** @description The newest 30. */
+            attempts: components["schemas"]["DeliveryAttempt"][];
         };
         /** @description That a message arrived at a device of a member. */
         DeliveryReceipt: {
@@ -1804,8 +2020,50 @@ export interface components {
             latencyMs: number;
             /** @description Its name. */
             name: string;
-            /** @description Whether it answered. */
-            status: components["schemas"]["HealthStatus"];
+            /** @description Whether it answered. Known values: up, down; there may be more later. */
+            status: string;
+        };
+        /** @description What a member has begun to write. */
+        DraftUpdated: {
+            /**
+             * Format: conversation-id
+             * @description In which conversation.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /** @description The text; absent when there is none any more. */
+            draft?: string;
+        };
+        /** @description A member has begun to write, or no more */
+        DraftUpdatedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["DraftUpdated"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "draft.updated";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
         };
         /** @description A change of a message's text. */
         EditMessage: {
@@ -1814,8 +2072,13 @@ export interface components {
             /** @description The host's own data from now on; what was there stays where it is left out. */
             metadata?: {
                 [key: string]: unknown;
-            } | null;
+            };
         };
+        /**
+         * @description What becomes of a deleted user's messages.
+         * @enum {string}
+         */
+        ErasureMode: "erase" | "anonymise";
         /** @description The report of an erasure. */
         ErasureReport: {
             /**
@@ -1830,8 +2093,8 @@ export interface components {
              * @example 2026-01-15T10:30:00.000Z
              */
             finishedAt?: string;
-            /** @description What becomes of the messages. */
-            messages: components["schemas"]["MessageTreatment"];
+            /** @description What becomes of the messages. Known values: erase, anonymise; there may be more later. */
+            messages: string;
             /** @description What was removed. */
             removed: components["schemas"]["RemovedCounts"];
             /**
@@ -1840,23 +2103,13 @@ export interface components {
              * @example 2026-01-15T10:30:00.000Z
              */
             startedAt: string;
-            /** @description How far it is. */
-            status: components["schemas"]["ErasureStatus"];
+            /** @description How far it is. Known values: running, done; there may be more later. */
+            status: string;
         };
-        /**
-         * @description How far an erasure is.
-         * @enum {string}
-         */
-        ErasureStatus: "running" | "done";
-        /**
-         * @description What went wrong, for programs.
-         * @enum {string}
-         */
-        ErrorCode: "UNAUTHORIZED" | "FORBIDDEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "CONFLICT" | "VALIDATION_ERROR" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "RATE_LIMITED" | "UNAVAILABLE" | "INTERNAL_ERROR";
         /** @description A refusal or failure. */
         ErrorResponse: {
-            /** @description What went wrong, for programs. */
-            code: components["schemas"]["ErrorCode"];
+            /** @description What went wrong, for programs. Known values: UNAUTHORIZED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, VALIDATION_ERROR, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, RATE_LIMITED, UNAVAILABLE, INTERNAL_ERROR; there may be more later. */
+            code: string;
             /** @description Every fault of the request that was found. */
             details?: components["schemas"]["FieldError"][];
             /** @description The HTTP status in words. */
@@ -1864,24 +2117,36 @@ export interface components {
             /** @description What went wrong, for people. */
             message: string;
             /**
-             * Format: uint16
+             * Format: int32
              * @description The HTTP status.
              */
             statusCode: number;
         };
-        /** @description A change of what a conversation allows. What is left out stays; `null` is on, as where nothing was ever said. */
-        FeatureChange: {
-            /** @description Whether members may react to messages. */
-            reactions?: boolean | null;
-            /** @description Whether members see who read and got what. */
-            reads?: boolean | null;
-            /** @description Whether members may reply in threads. */
-            threads?: boolean | null;
-            /** @description Whether members see who is typing or recording. */
-            typing?: boolean | null;
-        };
         /** @description What a conversation allows. Everything is on where nothing is said. */
         Features: {
+            /**
+             * @description Whether members may react to messages.
+             * @default true
+             */
+            reactions: boolean;
+            /**
+             * @description Whether members see who read and got what. Unread counts go on without.
+             * @default true
+             */
+            reads: boolean;
+            /**
+             * @description Whether members may reply in threads.
+             * @default true
+             */
+            threads: boolean;
+            /**
+             * @description Whether members see who is typing or recording.
+             * @default true
+             */
+            typing: boolean;
+        };
+        /** @description What a conversation allows. Everything is on where nothing is said. */
+        FeaturesInput: {
             /**
              * @description Whether members may react to messages.
              * @default true
@@ -1913,7 +2178,7 @@ export interface components {
         /** @description Where to send a message on to. */
         ForwardMessage: {
             /** @description Makes it repeatable: the same id in the same conversation is the same message. */
-            clientMessageId?: string | null;
+            clientMessageId?: string;
             /** @description The conversations. */
             conversationIds: string[];
         };
@@ -1939,21 +2204,16 @@ export interface components {
         };
         /** @description That the process works. */
         Health: {
-            /** @description Always `up`; a process that does not work answers 503. */
-            status: components["schemas"]["HealthStatus"];
+            /** @description Always `up`; a process that does not work answers 503. Known values: up, down; there may be more later. */
+            status: string;
         };
         /** @description The process and each thing that it depends on. */
         HealthReport: {
             /** @description What it depends on. */
             dependencies: components["schemas"]["DependencyHealth"][];
-            /** @description Always `up`; a process that does not work answers 503. */
-            status: components["schemas"]["HealthStatus"];
+            /** @description Always `up`; a process that does not work answers 503. Known values: up, down; there may be more later. */
+            status: string;
         };
-        /**
-         * @description How something is.
-         * @enum {string}
-         */
-        HealthStatus: "up" | "down";
         /**
          * @description What a member who joins sees of the time before.
          * @enum {string}
@@ -1962,7 +2222,7 @@ export interface components {
         /** @description A host's durable. */
         HostConsumer: {
             /**
-             * Format: uint32
+             * Format: int32
              * @description After how many seconds without a word from the host an event is given out again.
              */
             ackWaitSeconds: number;
@@ -1977,9 +2237,9 @@ export interface components {
             /** @description Names of events or `noun.*`; `*` for all. */
             events: string[];
             /** @description How far the host is behind; absent when that cannot be found out. */
-            lag?: components["schemas"]["HostLag"];
+            lag?: components["schemas"]["ConsumerLag"];
             /**
-             * Format: uint32
+             * Format: int32
              * @description How many events may be given out and not settled.
              */
             maxPending: number;
@@ -1994,72 +2254,8 @@ export interface components {
              */
             updatedAt: string;
         };
-        /** @description How far a host is behind. */
-        HostLag: {
-            /**
-             * Format: uint64
-             * @description Events that it has taken and not settled.
-             */
-            inFlight: number;
-            /**
-             * Format: uint64
-             * @description For how much longer nothing is given out after the broker lost data, in milliseconds.
-             */
-            pausedForMs?: number;
-            /**
-             * Format: uint64
-             * @description Events that the host has not taken yet.
-             */
-            pending: number;
-            /**
-             * Format: uint64
-             * @description How many of these were given out more than once.
-             */
-            redelivered: number;
-        };
-        /** @description One number of a conversation's log: an event, or `skip` with nothing but its number. */
-        LogEntry: {
-            /**
-             * Format: user-id
-             * @description Who did it; absent when the host did it in no user's name.
-             * @example alice
-             */
-            actorId?: string;
-            /**
-             * Format: conversation-id
-             * @description The conversation.
-             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
-             */
-            conversationId?: string;
-            /** @description What exactly: the data of the event, as everywhere. What was deleted since has no text. */
-            data?: {
-                [key: string]: unknown;
-            };
-            /**
-             * Format: event-id
-             * @description The event's id, the same wherever it is told.
-             * @example evt_01hzx3v7k9q2m4n6p8r0s2t4v6
-             */
-            id?: string;
-            /**
-             * Format: uint64
-             * @description The number, dense, from 1.
-             */
-            seq: number;
-            /**
-             * Format: date-time
-             * @description When it happened.
-             * @example 2026-01-15T10:30:00.000Z
-             */
-            timestamp?: string;
-            /** @description The type of the event, for example `message.created`; `skip` for an entry that the caller may not see. */
-            type: string;
-            /**
-             * Format: uint32
-             * @description The version of the event's shape.
-             */
-            version?: number;
-        };
+        /** @description An event of a conversation's log, or `skip` for an entry that the caller may not see. */
+        LogEntry: components["schemas"]["MessageCreatedEvent"] | components["schemas"]["MessageUpdatedEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["MessageRestoredEvent"] | components["schemas"]["MessagePinnedEvent"] | components["schemas"]["MessageUnpinnedEvent"] | components["schemas"]["ReactionAddedEvent"] | components["schemas"]["ReactionRemovedEvent"] | components["schemas"]["ConversationCreatedEvent"] | components["schemas"]["ConversationUpdatedEvent"] | components["schemas"]["ConversationDeletedEvent"] | components["schemas"]["ParticipantAddedEvent"] | components["schemas"]["ParticipantRemovedEvent"] | components["schemas"]["ParticipantUpdatedEvent"] | components["schemas"]["NoopEvent"] | components["schemas"]["SkippedEntry"];
         /** @description A piece of a conversation's log, ascending. */
         LogPage: {
             /** @description The entries, every number once. */
@@ -2067,10 +2263,19 @@ export interface components {
             /** @description Whether the log goes on after this piece. */
             hasMore: boolean;
             /**
-             * Format: uint64
+             * Format: int64
              * @description What to give as `after` to go on; absent when this piece is empty.
              */
             nextAfter?: number;
+        };
+        /** @description Up to where a conversation is read. */
+        MarkConversationRead: {
+            /**
+             * Format: message-id
+             * @description The last message that is read; all of them where it is left out.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            upToMessageId?: string;
         };
         /** @description A message. */
         Message: {
@@ -2137,7 +2342,7 @@ export interface components {
             /** @description The reactions to it, one item per emoji. */
             reactions: components["schemas"]["ReactionSummary"][];
             /**
-             * Format: uint32
+             * Format: int32
              * @description How many replies its thread has.
              */
             replyCount: number;
@@ -2154,7 +2359,7 @@ export interface components {
              */
             senderId: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Its dense number in the conversation's log; messages are ordered by it.
              */
             seq: number;
@@ -2166,14 +2371,176 @@ export interface components {
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             threadId?: string;
-            /** @description What it is. */
-            type: components["schemas"]["MessageType"];
+            /** @description What it is. Known values: text, system, custom; there may be more later. */
+            type: string;
             /**
              * Format: date-time
              * @description When it was last changed.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
+        };
+        /** @description A message was sent */
+        MessageCreatedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["Message"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.created";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Which message is gone. */
+        MessageDeleted: {
+            /**
+             * Format: conversation-id
+             * @description Where it stood.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /**
+             * Format: date-time
+             * @description When it was deleted.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            deletedAt: string;
+            /**
+             * @description Whether its time was over; then no tombstone stays.
+             * @default false
+             */
+            isExpired: boolean;
+            /**
+             * Format: message-id
+             * @description Which message.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            messageId: string;
+            /**
+             * Format: int64
+             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+             *     at that number sees neither the message nor this.
+             */
+            messageSeq?: number;
+        };
+        /** @description A message was deleted */
+        MessageDeletedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["MessageDeleted"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.deleted";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Up to which message a member's device got everything. */
+        MessageDelivered: {
+            /**
+             * Format: conversation-id
+             * @description Where it stands.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            deliveredAt: string;
+            /**
+             * Format: message-id
+             * @description The newest message that arrived; all before it did too.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            messageId: string;
+            /**
+             * Format: user-id
+             * @description Whose device.
+             * @example alice
+             */
+            userId: string;
+        };
+        /** @description A member's device got everything up to a message */
+        MessageDeliveredEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["MessageDelivered"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.delivered";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
         };
         /** @description Every text that a message had, oldest first; none for a deleted one. */
         MessageHistory: {
@@ -2189,16 +2556,318 @@ export interface components {
             /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
             nextCursor?: string;
         };
-        /**
-         * @description What becomes of a deleted user's messages.
-         * @enum {string}
-         */
-        MessageTreatment: "erase" | "anonymise";
+        /** @description Which message is pinned, or no more. */
+        MessagePin: {
+            /**
+             * Format: conversation-id
+             * @description Where it stands.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /**
+             * Format: message-id
+             * @description Which message.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            messageId: string;
+            /**
+             * Format: int64
+             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+             *     at that number sees neither the message nor this.
+             */
+            messageSeq?: number;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+            /**
+             * Format: user-id
+             * @description Who did it; absent for the host.
+             * @example alice
+             */
+            userId?: string;
+        };
+        /** @description A message was pinned */
+        MessagePinnedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["MessagePin"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.pinned";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Up to which message a member read. */
+        MessageRead: {
+            /**
+             * Format: conversation-id
+             * @description Where it stands.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /**
+             * Format: message-id
+             * @description The newest message that is read; all before it are too.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            messageId: string;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            readAt: string;
+            /**
+             * Format: user-id
+             * @description Who read.
+             * @example alice
+             */
+            userId: string;
+        };
+        /** @description A member read up to a message */
+        MessageReadEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["MessageRead"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.read";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Which message is back, and what it says. */
+        MessageRestored: {
+            /** @description The files it carries. */
+            attachments: components["schemas"]["Attachment"][];
+            /** @description Its text, as it was before it was deleted. */
+            content: string;
+            /**
+             * Format: conversation-id
+             * @description Where it stands.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /** @description Who is mentioned in it. */
+            mentions: string[];
+            /**
+             * Format: message-id
+             * @description Which message.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            messageId: string;
+            /**
+             * Format: int64
+             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+             *     at that number sees neither the message nor this.
+             */
+            messageSeq?: number;
+            /** @description The host's own data. */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: date-time
+             * @description When it came back.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            updatedAt: string;
+        };
+        /** @description A deleted message is back */
+        MessageRestoredEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["MessageRestored"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.restored";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
         /**
          * @description What a message is, for the client that shows it.
          * @enum {string}
          */
-        MessageType: "text" | "system" | "custom";
+        MessageType: "text" | "custom";
+        /** @description A message is pinned no more */
+        MessageUnpinnedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["MessagePin"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.unpinned";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description The new text of a message. */
+        MessageUpdated: {
+            /** @description Its text from now on. */
+            content: string;
+            /**
+             * Format: conversation-id
+             * @description Where it stands.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /** @description Always true. */
+            isEdited: boolean;
+            /**
+             * Format: message-id
+             * @description Which message.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            messageId: string;
+            /**
+             * Format: int64
+             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+             *     at that number sees neither the message nor this.
+             */
+            messageSeq?: number;
+            /** @description The host's own data, where the edit changed it. */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: date-time
+             * @description When it was changed.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            updatedAt: string;
+        };
+        /** @description A message's text was changed */
+        MessageUpdatedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["MessageUpdated"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.updated";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
         /** @description One version of a message's text. */
         MessageVersion: {
             /** @description The text. */
@@ -2211,25 +2880,53 @@ export interface components {
             createdAt: string;
         };
         /** @description How many messages are newly read. */
-        NewlyRead: {
+        NewlyReadCount: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many: of those that counted as unread.
              */
             count: number;
+        };
+        /** @description Nothing happened at this number. */
+        Noop: Record<string, never>;
+        /** @description A number of the log that stayed empty */
+        NoopEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            conversationId?: string;
+            data: components["schemas"]["Noop"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "noop";
+            userId?: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
         };
         /**
          * @description Of what in a conversation a member wants to be notified.
          * @enum {string}
          */
         NotificationLevel: "all" | "mentions" | "none";
-        /** @description How the caller wants to be seen from now on. */
-        OwnStatus: {
-            /** @description As what. */
-            status: components["schemas"]["ChosenStatus"];
-            /** @description What is said about it. */
-            text?: string;
-        };
         /** @description A user's membership in a conversation. */
         Participant: {
             /** @description The user's picture, where the host gave one. */
@@ -2242,8 +2939,8 @@ export interface components {
             joinedAt: string;
             /** @description The user's name, where the host gave one. */
             name?: string;
-            /** @description With which rights. */
-            role: components["schemas"]["Role"];
+            /** @description With which rights. Known values: member, admin, owner; there may be more later. */
+            role: string;
             /**
              * Format: user-id
              * @description Who.
@@ -2251,10 +2948,41 @@ export interface components {
              */
             userId: string;
         };
-        /** @description A change of a member's rights. */
-        ParticipantChange: {
-            /** @description The rights from now on. */
-            role: components["schemas"]["Role"];
+        /** @description Users became members */
+        ParticipantAddedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["ParticipantsAdded"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "participant.added";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
         };
         /** @description A piece of a list of members. */
         ParticipantPage: {
@@ -2264,6 +2992,153 @@ export interface components {
             nextCursor?: string;
             /** @description The items. */
             participants: components["schemas"]["Participant"][];
+        };
+        /** @description Users ceased to be members */
+        ParticipantRemovedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["ParticipantsRemoved"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "participant.removed";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Whose role or own settings changed. */
+        ParticipantUpdated: {
+            /**
+             * Format: conversation-id
+             * @description In which conversation.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /** @description The member's own settings from now on, where they changed. */
+            preferences?: components["schemas"]["Preferences"];
+            /** @description The role from now on, where it changed. Known values: member, admin, owner; there may be more later. */
+            role?: string;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+            /**
+             * Format: user-id
+             * @description Whose.
+             * @example alice
+             */
+            userId: string;
+        };
+        /** @description A member's role was changed, or a member's own settings */
+        ParticipantUpdatedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["ParticipantUpdated"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "participant.updated";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Who became a member. */
+        ParticipantsAdded: {
+            /** @description The conversation as it is with them. */
+            conversation: components["schemas"]["Conversation"];
+            /**
+             * Format: conversation-id
+             * @description Of which conversation.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /** @description With which rights. Known values: member, admin, owner; there may be more later. */
+            role: string;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+            /**
+             * Format: user-id
+             * @description The first of the new members.
+             * @example alice
+             */
+            userId: string;
+            /** @description All of them, at most 200. */
+            userIds: string[];
+        };
+        /** @description Who ceased to be a member. */
+        ParticipantsRemoved: {
+            /**
+             * Format: conversation-id
+             * @description Of which conversation.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+            /**
+             * Format: user-id
+             * @description The first of the former members.
+             * @example alice
+             */
+            userId: string;
+            /** @description All of them, at most 200. */
+            userIds: string[];
         };
         /** @description A member's own settings in a conversation; nobody else sees them. */
         Preferences: {
@@ -2289,36 +3164,15 @@ export interface components {
              */
             mutedUntil?: string;
             /**
-             * @description Of what the member wants to be notified.
+             * @description Of what the member wants to be notified. Known values: all, mentions, none; there may be more later.
              * @default all
              */
-            notificationLevel: components["schemas"]["NotificationLevel"];
+            notificationLevel: string;
             /**
              * @description Whether it is pinned to the top.
              * @default false
              */
             pinned: boolean;
-        };
-        /** @description A change of one's own settings in a conversation. What is left out stays. */
-        PreferencesChange: {
-            /** @description Whether it is put away. */
-            archived?: boolean | null;
-            /** @description What one has begun to write, at most as long as a message. `null` or white space forgets it. */
-            draft?: string | null;
-            /** @description Whether it is left out of lists until the next message. */
-            hidden?: boolean | null;
-            /** @description Whether one wants no notifications. */
-            muted?: boolean | null;
-            /**
-             * Format: date-time
-             * @description Until when, which mutes. `null`: for as long as `muted` says.
-             * @example 2026-01-15T10:30:00.000Z
-             */
-            mutedUntil?: string | null;
-            /** @description Of what one wants to be notified. */
-            notificationLevel?: components["schemas"]["NotificationLevel"] | null;
-            /** @description Whether it is pinned to the top. */
-            pinned?: boolean | null;
         };
         /** @description How a user is at this moment. */
         Presence: {
@@ -2328,8 +3182,8 @@ export interface components {
              * @example 2026-01-15T10:30:00.000Z
              */
             lastSeen?: string;
-            /** @description How they are. */
-            status: components["schemas"]["PresenceStatus"];
+            /** @description How they are. Known values: online, away, busy, offline; there may be more later. */
+            status: string;
             /** @description What they say about it; absent while they are offline. */
             text?: string;
             /**
@@ -2340,9 +3194,14 @@ export interface components {
             userId: string;
         };
         /** @description How users are, in the order of the question. */
-        PresenceAnswer: {
+        PresenceBatch: {
             /** @description One per user. */
             presence: components["schemas"]["Presence"][];
+        };
+        /** @description Users whose presence is asked for. */
+        PresenceBatchRequest: {
+            /** @description Who, at most 1,000. */
+            userIds: string[];
         };
         /** @description How a piece of a list of members is. */
         PresencePage: {
@@ -2353,51 +3212,98 @@ export interface components {
             /** @description The items. */
             presence: components["schemas"]["Presence"][];
         };
-        /** @description Users whose presence is asked for. */
-        PresenceQuestion: {
-            /** @description Who, at most 1,000. */
-            userIds: string[];
-        };
-        /**
-         * @description How a user is.
-         * @enum {string}
-         */
-        PresenceStatus: "online" | "away" | "busy" | "offline";
         /** @description An event that was taken. */
         PulledEvent: {
             /** @description What acknowledges it. */
             ackId: string;
             /**
-             * Format: uint32
+             * Format: int32
              * @description How often it was taken, this time included.
              */
             attempt: number;
             /** @description The event. */
-            event: unknown;
+            event: components["schemas"]["WebhookEvent"];
         };
         /** @description Events that were taken. */
         PulledEvents: {
             /** @description The events, in the order of the stream. */
             events: components["schemas"]["PulledEvent"][];
         };
-        /** @description A host's durable to make, or to change. */
-        PutConsumer: {
+        /** @description A user reacted to a message */
+        ReactionAddedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
             /**
-             * Format: uint32
-             * @description After how many seconds without a word from the host an event is given out again, 1-3600; 30 where it is left out.
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
              */
-            ackWaitSeconds?: number | null;
-            /** @description What it is for, at most 500 characters. */
-            description?: string | null;
-            /** @description Names of events, `noun.*`, or `*` for all; all where it is left out. */
-            events?: string[] | null;
+            conversationId: string;
+            data: components["schemas"]["ReactionChanged"];
             /**
-             * Format: uint32
-             * @description How many events may be given out and not settled, 1-10000; 1000 where it is left out.
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
              */
-            maxPending?: number | null;
-            /** @description The host's name, which is also that of its account in NATS: 1-32 of a-z, 0-9 and _, beginning with a letter. */
-            name: string;
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "reaction.added";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Who reacted, or did no more. */
+        ReactionChanged: {
+            /**
+             * Format: conversation-id
+             * @description Where it stands.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId: string;
+            /** @description With what: one emoji or a `:shortcode:`. */
+            emoji: string;
+            /**
+             * Format: message-id
+             * @description To which message.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            messageId: string;
+            /**
+             * Format: int64
+             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
+             *     at that number sees neither the message nor this.
+             */
+            messageSeq?: number;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+            /**
+             * Format: int32
+             * @description How many users have reacted with it now.
+             */
+            totalCount: number;
+            /**
+             * Format: user-id
+             * @description Who.
+             * @example alice
+             */
+            userId: string;
         };
         /** @description The reactions to a message, and a piece of the list of who gave them. */
         ReactionPage: {
@@ -2408,12 +3314,48 @@ export interface components {
             /** @description All of them, one item per emoji, the most used first. */
             reactions: components["schemas"]["ReactionSummary"][];
             /** @description Who reacted, in the order in which they did. */
-            users: components["schemas"]["Reactor"][];
+            users: components["schemas"]["UserReaction"][];
+        };
+        /** @description A user took a reaction back */
+        ReactionRemovedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            /**
+             * Format: conversation-id
+             * @description The conversation in whose log it stands.
+             */
+            conversationId: string;
+            data: components["schemas"]["ReactionChanged"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "reaction.removed";
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
         };
         /** @description How many users reacted to a message with one emoji, and who. */
         ReactionSummary: {
             /**
-             * Format: uint32
+             * Format: int32
              * @description How many users.
              */
             count: number;
@@ -2429,23 +3371,6 @@ export interface components {
             /** @description The reactions. */
             reactions: components["schemas"]["ReactionSummary"][];
         };
-        /** @description One user's reaction. */
-        Reactor: {
-            /**
-             * Format: date-time
-             * @description Since when.
-             * @example 2026-01-15T10:30:00.000Z
-             */
-            createdAt: string;
-            /** @description With what. */
-            emoji: string;
-            /**
-             * Format: user-id
-             * @description Who.
-             * @example alice
-             */
-            userId: string;
-        };
         /** @description When the caller read a message first. */
         ReadAt: {
             /**
@@ -2454,15 +3379,6 @@ export interface components {
              * @example 2026-01-15T10:30:00.000Z
              */
             readAt: string;
-        };
-        /** @description Up to where a conversation is read. */
-        ReadConversation: {
-            /**
-             * Format: message-id
-             * @description The last message that is read; all of them where it is left out.
-             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
-             */
-            upToMessageId?: string | null;
         };
         /** @description That a member read a message. */
         ReadReceipt: {
@@ -2491,89 +3407,89 @@ export interface components {
         /** @description How many of each kind were removed; while the erasure is under way, of those kinds that it has come to. */
         RemovedCounts: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description Blocks, of the user and of others.
              */
             blocks: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Edits of those messages.
              */
             edits: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Read markers and drafts.
              */
             markers: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Memberships, those of direct conversations aside.
              */
             memberships: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Messages whose content is erased.
              */
             messages: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description What was remembered of the presence.
              */
             presence: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Entries of the log whose profile was erased.
              */
             profileEntries: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Reactions.
              */
             reactions: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Receipts of single messages.
              */
             reads: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Messages that were scheduled.
              */
             scheduled: number;
         };
         /** @description Which dead letters to replay; all without a field. */
-        Replay: {
+        ReplayDeadLetters: {
             /** @description Those after this `nextCursor`. */
-            before?: string | null;
+            before?: string;
             /** @description Of this endpoint. */
-            endpointId?: string | null;
+            endpointId?: string;
             /**
              * Format: int64
              * @description How many at most, 10,000 unless told.
              */
-            limit?: number | null;
+            limit?: number;
             /**
              * Format: date-time
              * @description Given up at this moment or later.
              * @example 2026-01-15T10:30:00.000Z
              */
-            since?: string | null;
+            since?: string;
             /** @description Of this type of event. */
-            type?: string | null;
+            type?: string;
         };
         /** @description How many events are on their way again. */
-        Replayed: {
+        ReplayResult: {
             /** @description Whether there is more than one request puts in again. */
             hasMore: boolean;
             /** @description What to give to go on: as `before` for dead letters, as `after` for a backfill. */
             nextCursor?: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many dead letters are left to go on with.
              */
             remaining?: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many.
              */
             replayed: number;
@@ -2589,31 +3505,59 @@ export interface components {
          * @enum {string}
          */
         Role: "member" | "admin" | "owner";
-        /** @description A change of a scheduled message. What is left out stays; `null` clears where that is possible. */
-        ScheduledChange: {
+        /** @description A message to send later, either to a conversation or to a user. */
+        ScheduleMessage: {
             /** @description The files it carries. */
-            attachments?: components["schemas"]["AttachmentInput"][] | null;
-            /** @description Its text. */
-            content?: string | null;
-            /** @description Who is mentioned in it. */
-            mentions?: string[] | null;
+            attachments?: components["schemas"]["AttachmentInput"][];
+            /** @description Makes the send repeatable: the same id in the same conversation is the same message. */
+            clientMessageId?: string;
+            /** @description Its text, at most 16,384 bytes unless configured otherwise; may be left out with attachments or for a custom message. */
+            content?: string;
+            /**
+             * Format: conversation-id
+             * @description Id of the conversation; required without `receiverId`, and not allowed with it.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId?: string;
+            /** @description Who is mentioned in it: user ids, `@all` for every member, `@here` for everybody who is online. */
+            mentions?: string[];
             /** @description The host's own data. */
             metadata?: {
                 [key: string]: unknown;
-            } | null;
+            };
+            /**
+             * Format: user-id
+             * @description Id of the user to whom the message goes. Their direct conversation is created when the message is sent.
+             * @example alice
+             */
+            receiverId?: string;
+            /**
+             * Format: message-id
+             * @description The message that it quotes.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            replyTo?: string;
             /**
              * Format: date-time
-             * @description When it is sent, within the next 366 days; one that failed waits again.
+             * @description Time at which the message is sent, within the next 366 days.
              * @example 2026-01-15T10:30:00.000Z
              */
-            sendAt?: string | null;
-            /** @description Whether it will notify nobody and count as unread for nobody. */
-            silent?: boolean | null;
+            sendAt: string;
+            /** @description Whether it notifies nobody and counts as unread for nobody. */
+            silent?: boolean;
             /**
-             * Format: uint32
-             * @description How many seconds after it was sent it is gone, at most a year.
+             * Format: message-id
+             * @description The root of the thread that it goes to.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
-            ttlSeconds?: number | null;
+            threadId?: string;
+            /**
+             * Format: int32
+             * @description After how many seconds it is gone, at most a year.
+             */
+            ttlSeconds?: number;
+            /** @description What it is: `text` where it is left out, or `custom`; from the host in nobody's name also `system`. */
+            type?: components["schemas"]["MessageType"];
         };
         /** @description Why a scheduled message was not sent. */
         ScheduledFailure: {
@@ -2652,6 +3596,12 @@ export interface components {
             id: string;
             /** @description Who is mentioned in it. */
             mentions: string[];
+            /**
+             * Format: message-id
+             * @description Id of the message that was sent; only with the status `sent`.
+             * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            messageId?: string;
             /** @description The host's own data. */
             metadata?: {
                 [key: string]: unknown;
@@ -2676,8 +3626,8 @@ export interface components {
             senderId: string;
             /** @description True when it will notify nobody and count as unread for nobody; else absent. */
             silent?: boolean;
-            /** @description What became of it so far. */
-            status: components["schemas"]["ScheduledStatus"];
+            /** @description State of the scheduled message. Known values: pending, failed, sent; there may be more later. */
+            status: string;
             /**
              * Format: message-id
              * @description The root of the thread that it goes to.
@@ -2685,12 +3635,12 @@ export interface components {
              */
             threadId?: string;
             /**
-             * Format: uint32
+             * Format: int32
              * @description How many seconds after it was sent it is gone.
              */
             ttlSeconds?: number;
-            /** @description What it is. */
-            type: components["schemas"]["MessageType"];
+            /** @description What it is. Known values: text, system, custom; there may be more later. */
+            type: string;
             /**
              * Format: date-time
              * @description When it was last changed.
@@ -2707,25 +3657,20 @@ export interface components {
             /** @description The items. */
             scheduled: components["schemas"]["ScheduledMessage"][];
         };
-        /**
-         * @description What became of a scheduled message so far. One that was sent is no scheduled message any more.
-         * @enum {string}
-         */
-        ScheduledStatus: "pending" | "failed";
         /** @description A message to send to another user. */
         SendDirectMessage: {
             /** @description The files it carries. */
-            attachments?: components["schemas"]["AttachmentInput"][] | null;
+            attachments?: components["schemas"]["AttachmentInput"][];
             /** @description Makes the send repeatable: the same id in the same conversation is the same message. */
-            clientMessageId?: string | null;
+            clientMessageId?: string;
             /** @description Its text, at most 16,384 bytes unless configured otherwise; may be left out with attachments or for a custom message. */
-            content?: string | null;
+            content?: string;
             /** @description Who is mentioned in it: user ids, `@all` for every member, `@here` for everybody who is online. */
-            mentions?: string[] | null;
+            mentions?: string[];
             /** @description The host's own data. */
             metadata?: {
                 [key: string]: unknown;
-            } | null;
+            };
             /**
              * Format: user-id
              * @description To whom.
@@ -2737,81 +3682,69 @@ export interface components {
              * @description The message that it quotes.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
-            replyTo?: string | null;
-            /**
-             * Format: date-time
-             * @description When to send it, within the next 366 days; at once where it is left out.
-             * @example 2026-01-15T10:30:00.000Z
-             */
-            sendAt?: string | null;
+            replyTo?: string;
             /** @description Whether it notifies nobody and counts as unread for nobody. */
-            silent?: boolean | null;
+            silent?: boolean;
             /**
              * Format: message-id
              * @description The root of the thread that it goes to.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
-            threadId?: string | null;
+            threadId?: string;
             /**
-             * Format: uint32
+             * Format: int32
              * @description After how many seconds it is gone, at most a year.
              */
-            ttlSeconds?: number | null;
+            ttlSeconds?: number;
             /** @description What it is: `text` where it is left out, or `custom`; from the host in nobody's name also `system`. */
-            type?: components["schemas"]["MessageType"] | null;
+            type?: components["schemas"]["MessageType"];
         };
         /** @description A message to send. */
         SendMessage: {
             /** @description The files it carries. */
-            attachments?: components["schemas"]["AttachmentInput"][] | null;
+            attachments?: components["schemas"]["AttachmentInput"][];
             /** @description Makes the send repeatable: the same id in the same conversation is the same message. */
-            clientMessageId?: string | null;
+            clientMessageId?: string;
             /** @description Its text, at most 16,384 bytes unless configured otherwise; may be left out with attachments or for a custom message. */
-            content?: string | null;
+            content?: string;
             /** @description Who is mentioned in it: user ids, `@all` for every member, `@here` for everybody who is online. */
-            mentions?: string[] | null;
+            mentions?: string[];
             /** @description The host's own data. */
             metadata?: {
                 [key: string]: unknown;
-            } | null;
+            };
             /**
              * Format: message-id
              * @description The message that it quotes.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
-            replyTo?: string | null;
-            /**
-             * Format: date-time
-             * @description When to send it, within the next 366 days; at once where it is left out.
-             * @example 2026-01-15T10:30:00.000Z
-             */
-            sendAt?: string | null;
+            replyTo?: string;
             /** @description Whether it notifies nobody and counts as unread for nobody. */
-            silent?: boolean | null;
+            silent?: boolean;
             /**
              * Format: message-id
              * @description The root of the thread that it goes to.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
-            threadId?: string | null;
+            threadId?: string;
             /**
-             * Format: uint32
+             * Format: int32
              * @description After how many seconds it is gone, at most a year.
              */
-            ttlSeconds?: number | null;
+            ttlSeconds?: number;
             /** @description What it is: `text` where it is left out, or `custom`; from the host in nobody's name also `system`. */
-            type?: components["schemas"]["MessageType"] | null;
+            type?: components["schemas"]["MessageType"];
         };
         /** @description What a process is doing. */
-        Status: {
+        ServiceStatus: {
             /** @description How far each durable of the deployment is, those furthest behind first, at most 200; some seconds old. Absent while NATS does not answer. */
-            consumers?: components["schemas"]["ConsumerLag"][];
+            consumers?: components["schemas"]["ConsumerStatus"][];
             /** @description How far it is behind the event stream. */
             events: components["schemas"]["StreamStatus"];
             /** @description The roles that this process runs. */
             roles: string[];
             /**
-             * Format: uint64
+             * Format: int64
              * @description How long it has been running, in seconds.
              */
             uptimeSeconds: number;
@@ -2819,57 +3752,46 @@ export interface components {
             version: string;
         };
         /** @description How the caller wants to be seen. */
-        StatusChange: {
+        SetStatus: {
             /** @description As what. */
             status: components["schemas"]["ChosenStatus"];
             /** @description What to say about it; nothing where it is left out. */
-            text?: string | null;
+            text?: string;
+        };
+        /** @description An entry that the caller may not see. */
+        SkippedEntry: {
+            /**
+             * Format: int64
+             * @description Number of the entry, dense, from 1.
+             */
+            seq: number;
+            /**
+             * @description Always `skip`. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            type: "skip";
         };
         /** @description How far a process is behind the event stream. */
         StreamStatus: {
             /** @description Whether events arrive. */
             isRunning: boolean;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many were still to come at the last one: the lag.
              */
             pending: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number in the stream of the last one.
              */
             position: number;
         };
-        /** @description Many users at once. Each is taken or refused on its own. */
-        SyncBatch: {
-            /** @description The users, at most 1,000. */
-            users: components["schemas"]["SyncUser"][];
-        };
-        /** @description The result of one item of a batch. */
-        SyncResult: {
-            /** @description Why it failed. */
-            error?: components["schemas"]["ErrorResponse"];
-            /** @description Which user; absent when the item named none. */
-            externalUserId?: string;
-            /** @description What became of it. */
-            status: components["schemas"]["SyncStatus"];
-        };
-        /** @description The results of a batch, in the order of its items. */
-        SyncResults: {
-            /** @description One per item. */
-            results: components["schemas"]["SyncResult"][];
-        };
-        /**
-         * @description What became of one user of a sync.
-         * @enum {string}
-         */
-        SyncStatus: "created" | "updated" | "unchanged" | "failed";
         /** @description A user as the host knows them. What is left out is cleared. */
         SyncUser: {
             /** @description The picture to show. */
-            avatarUrl?: string | null;
+            avatarUrl?: string;
             /** @description The e-mail address; shown to the user and the host only. */
-            email?: string | null;
+            email?: string;
             /**
              * Format: user-id
              * @description The host's own id of the user.
@@ -2879,20 +3801,30 @@ export interface components {
             /** @description The host's own data; shown to the user and the host only. */
             metadata?: {
                 [key: string]: unknown;
-            } | null;
+            };
             /** @description The name to show. */
             name: string;
             /** @description The host's roles of the user; shown to the user and the host only. */
-            roles?: string[] | null;
+            roles?: string[];
         };
-        /** @description That a test event is on its way. */
-        TestSent: {
-            /**
-             * Format: event-id
-             * @description The id of the test event.
-             * @example evt_01hzx3v7k9q2m4n6p8r0s2t4v6
-             */
-            eventId: string;
+        /** @description The result of one item of a batch. */
+        SyncUserResult: {
+            /** @description Why it failed. */
+            error?: components["schemas"]["ErrorResponse"];
+            /** @description Which user; absent when the item named none. */
+            externalUserId?: string;
+            /** @description What became of it. Known values: created, updated, unchanged, failed; there may be more later. */
+            status: string;
+        };
+        /** @description Many users at once. Each is taken or refused on its own. */
+        SyncUsers: {
+            /** @description The users, at most 1,000. */
+            users: components["schemas"]["SyncUser"][];
+        };
+        /** @description The results of a batch, in the order of its items. */
+        SyncUsersResult: {
+            /** @description One per item. */
+            results: components["schemas"]["SyncUserResult"][];
         };
         /** @description A conversation in which something is unread. */
         UnreadConversation: {
@@ -2903,12 +3835,12 @@ export interface components {
              */
             conversationId: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many of them mention the caller.
              */
             mentionCount: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many messages.
              */
             unreadCount: number;
@@ -2916,12 +3848,12 @@ export interface components {
         /** @description How much is unread. Own, deleted, silent and system messages count for nothing. */
         UnreadCount: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many of them mention the caller.
              */
             mentionCount: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many messages.
              */
             unreadCount: number;
@@ -2934,6 +3866,116 @@ export interface components {
             hasMore: boolean;
             /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
             nextCursor?: string;
+        };
+        /** @description A change of a conversation's settings. What is left out stays; `null` clears. */
+        UpdateConversation: {
+            /** @description Its picture. */
+            avatarUrl?: string | null;
+            /** @description What it allows; what is left out stays, `null` is refused. */
+            features?: components["schemas"]["UpdateFeatures"] | null;
+            /** @description What a member who joins sees of the time before. It always says something: `null` is refused. */
+            historyVisibility?: components["schemas"]["HistoryVisibility"] | null;
+            /** @description The host's own data. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Its name. */
+            name?: string | null;
+            /**
+             * Format: int32
+             * @description How long messages stay, in seconds: a minute to ten years. `null`: for ever.
+             */
+            retentionSeconds?: number | null;
+        };
+        /** @description A change of what a conversation allows. What is left out stays; `null` is on, as where nothing was ever said. */
+        UpdateFeatures: {
+            /** @description Whether members may react to messages. */
+            reactions?: boolean | null;
+            /** @description Whether members see who read and got what. */
+            reads?: boolean | null;
+            /** @description Whether members may reply in threads. */
+            threads?: boolean | null;
+            /** @description Whether members see who is typing or recording. */
+            typing?: boolean | null;
+        };
+        /** @description A change of a member's rights. */
+        UpdateParticipant: {
+            /** @description The rights from now on. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description A change of one's own settings in a conversation. What is left out stays. */
+        UpdatePreferences: {
+            /** @description Whether it is put away. */
+            archived?: boolean;
+            /** @description What one has begun to write, at most as long as a message. `null` or white space forgets it. */
+            draft?: string | null;
+            /** @description Whether it is left out of lists until the next message. */
+            hidden?: boolean;
+            /** @description Whether one wants no notifications. */
+            muted?: boolean;
+            /**
+             * Format: date-time
+             * @description Until when, which mutes. `null`: for as long as `muted` says.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            mutedUntil?: string | null;
+            /** @description Of what one wants to be notified. */
+            notificationLevel?: components["schemas"]["NotificationLevel"];
+            /** @description Whether it is pinned to the top. */
+            pinned?: boolean;
+        };
+        /** @description A change of a scheduled message. What is left out stays; `null` clears where that is possible. */
+        UpdateScheduledMessage: {
+            /** @description The files it carries. */
+            attachments?: components["schemas"]["AttachmentInput"][];
+            /** @description Its text. */
+            content?: string;
+            /** @description Who is mentioned in it. */
+            mentions?: string[];
+            /** @description The host's own data. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Format: date-time
+             * @description When it is sent, within the next 366 days; one that failed waits again.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            sendAt?: string;
+            /** @description Whether it will notify nobody and count as unread for nobody. */
+            silent?: boolean;
+            /**
+             * Format: int32
+             * @description How many seconds after it was sent it is gone, at most a year.
+             */
+            ttlSeconds?: number | null;
+        };
+        /** @description A change of the own profile. What is left out stays; `null` clears. */
+        UpdateUser: {
+            /** @description The picture to show. */
+            avatarUrl?: string | null;
+            /** @description The own data. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The name to show. */
+            name?: string | null;
+        };
+        /** @description What is to be changed of an endpoint; what is left out stays. */
+        UpdateWebhook: {
+            /** @description What it is for, at most 500 characters; `null` clears it. */
+            description?: string | null;
+            /** @description Names of events, `noun.*`, or `*` for all; at least one. */
+            events?: string[];
+            /** @description Whether it gets events. What happens while it does not is delivered when it does again. */
+            isEnabled?: boolean;
+            /** @description Whether a conversation's next event waits until the one before was taken or given up. */
+            ordered?: boolean;
+            /** @description Pauses before the second and each further attempt, in seconds: at most 20, each from 1 to 86,400. An empty list means a single attempt; `null`
+             *     means the pauses of `WEBHOOK_RETRY_SCHEDULE`. */
+            retrySchedule?: number[] | null;
+            /** @description Where events are delivered. */
+            url?: string;
         };
         /** @description A user of the host. */
         User: {
@@ -2968,16 +4010,245 @@ export interface components {
              */
             updatedAt: string;
         };
-        /** @description A change of the own profile. What is left out stays; `null` clears. */
-        UserChange: {
-            /** @description The picture to show. */
-            avatarUrl?: string | null;
-            /** @description The own data. */
-            metadata?: {
-                [key: string]: unknown;
-            } | null;
-            /** @description The name to show. */
-            name?: string | null;
+        /** @description A user is away */
+        UserAwayEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            data: components["schemas"]["UserPresence"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "user.away";
+            /** @description The user in whose log it stands. */
+            userId: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Whom a user blocks, or no more. */
+        UserBlock: {
+            /**
+             * Format: user-id
+             * @description Whom.
+             * @example alice
+             */
+            blockedUserId: string;
+            /**
+             * Format: user-id
+             * @description Who blocks.
+             * @example alice
+             */
+            externalUserId: string;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+        };
+        /** @description A user blocked another */
+        UserBlockedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            data: components["schemas"]["UserBlock"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "user.blocked";
+            /** @description The user in whose log it stands. */
+            userId: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Which user is gone. */
+        UserDeleted: {
+            /**
+             * Format: user-id
+             * @description Which user.
+             * @example alice
+             */
+            externalUserId: string;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+        };
+        /** @description A user was deleted */
+        UserDeletedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            data: components["schemas"]["UserDeleted"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "user.deleted";
+            /** @description The user in whose log it stands. */
+            userId: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description Whose sockets the host ended. */
+        UserDisconnected: {
+            /**
+             * Format: user-id
+             * @description Whose.
+             * @example alice
+             */
+            externalUserId: string;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+            /**
+             * Format: date-time
+             * @description Tokens that were issued before this moment are refused.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            tokensValidFrom: string;
+        };
+        /** @description The host ended a user's sockets and refuses tokens that were issued before */
+        UserDisconnectedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            data: components["schemas"]["UserDisconnected"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "user.disconnected";
+            /** @description The user in whose log it stands. */
+            userId: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description A user is offline, or looks so */
+        UserOfflineEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            data: components["schemas"]["UserPresence"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "user.offline";
+            /** @description The user in whose log it stands. */
+            userId: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description A user came online, or is busy */
+        UserOnlineEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            data: components["schemas"]["UserPresence"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "user.online";
+            /** @description The user in whose log it stands. */
+            userId: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
         };
         /** @description A piece of a list of users. */
         UserPage: {
@@ -2987,6 +4258,160 @@ export interface components {
             nextCursor?: string;
             /** @description The items. */
             users: components["schemas"]["User"][];
+        };
+        /** @description Whether a user is there. */
+        UserPresence: {
+            /**
+             * Format: conversation-id
+             * @description A conversation that the reader shares with them; only on sockets.
+             * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            conversationId?: string;
+            /**
+             * Format: date-time
+             * @description When they were last there; absent while they are.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            lastSeen?: string;
+            /** @description How they are. Known values: online, away, busy, offline; there may be more later. */
+            status: string;
+            /** @description What they say about it. */
+            text?: string;
+            /**
+             * Format: date-time
+             * @description When this became so.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+            /**
+             * Format: user-id
+             * @description Who.
+             * @example alice
+             */
+            userId: string;
+        };
+        /** @description One user's reaction. */
+        UserReaction: {
+            /**
+             * Format: date-time
+             * @description Since when.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            createdAt: string;
+            /** @description With what. */
+            emoji: string;
+            /**
+             * Format: user-id
+             * @description Who.
+             * @example alice
+             */
+            userId: string;
+        };
+        /** @description How the caller wants to be seen from now on. */
+        UserStatus: {
+            /** @description As what. Known values: online, away, busy, invisible; there may be more later. */
+            status: string;
+            /** @description What is said about it. */
+            text?: string;
+        };
+        /** @description The host told of a user for the first time or again */
+        UserSyncedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            data: components["schemas"]["User"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "user.synced";
+            /** @description The user in whose log it stands. */
+            userId: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description A user blocks another no more */
+        UserUnblockedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            data: components["schemas"]["UserBlock"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "user.unblocked";
+            /** @description The user in whose log it stands. */
+            userId: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
+        };
+        /** @description A user changed their profile */
+        UserUpdatedEvent: {
+            /** @description Who did it; absent when the host did it in no user's name. */
+            actorId?: string;
+            data: components["schemas"]["User"];
+            /**
+             * Format: event-id
+             * @description The event's id, the same at every repetition.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its dense number in that log.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "user.updated";
+            /** @description The user in whose log it stands. */
+            userId: string;
+            /**
+             * Format: int32
+             * @description The version of the event's shape.
+             */
+            version: number;
         };
         /** @description An endpoint. */
         Webhook: {
@@ -3010,6 +4435,8 @@ export interface components {
             lag?: components["schemas"]["WebhookLag"];
             /** @description Whether a conversation's next event waits until the one before was taken or given up. */
             ordered: boolean;
+            /** @description Pauses between attempts, in seconds; absent if the pauses of `WEBHOOK_RETRY_SCHEDULE` apply. */
+            retrySchedule?: number[];
             /**
              * Format: date-time
              * @description Until when two secrets sign, while one is being rotated.
@@ -3025,23 +4452,10 @@ export interface components {
             /** @description Where events are delivered; absent for one without a URL. */
             url?: string;
         };
-        /** @description What is to be changed of an endpoint; what is left out stays. */
-        WebhookChange: {
-            /** @description What it is for. */
-            description?: string | null;
-            /** @description Names of events, `noun.*`, or `*` for all. */
-            events?: string[] | null;
-            /** @description Whether it gets events. What happens while it does not is delivered when it does again. */
-            isEnabled?: boolean | null;
-            /** @description Whether a conversation's next event waits until the one before was taken or given up. */
-            ordered?: boolean | null;
-            /** @description Where events are delivered. */
-            url?: string | null;
-        };
         /** @description An event and what became of it at one endpoint. */
         WebhookDelivery: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many attempts are recorded.
              */
             attempts: number;
@@ -3052,15 +4466,15 @@ export interface components {
              */
             eventId: string;
             /** @description The newest attempt. */
-            lastAttempt?: components["schemas"]["Attempt"];
+            lastAttempt?: components["schemas"]["DeliveryAttempt"];
             /**
              * Format: date-time
              * @description When it is tried again.
              * @example 2026-01-15T10:30:00.000Z
              */
             nextAttemptAt?: string;
-            /** @description What became of it so far. */
-            status: components["schemas"]["DeliveryStatus"];
+            /** @description What became of it so far. Known values: delivered, retrying, dead; there may be more later. */
+            status: string;
             /** @description The event's type. */
             type: string;
             /**
@@ -3070,25 +4484,36 @@ export interface components {
              */
             updatedAt: string;
         };
+        /** @description A piece of the list of deliveries. */
+        WebhookDeliveryPage: {
+            /** @description The deliveries. */
+            deliveries: components["schemas"]["WebhookDelivery"][];
+            /** @description Whether there is more. */
+            hasMore: boolean;
+            /** @description What to give as `before` to go on; absent at the end. */
+            nextCursor?: string;
+        };
+        /** @description An event as an endpoint gets it. */
+        WebhookEvent: components["schemas"]["MessageCreatedEvent"] | components["schemas"]["MessageUpdatedEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["MessageRestoredEvent"] | components["schemas"]["MessagePinnedEvent"] | components["schemas"]["MessageUnpinnedEvent"] | components["schemas"]["ReactionAddedEvent"] | components["schemas"]["ReactionRemovedEvent"] | components["schemas"]["ConversationCreatedEvent"] | components["schemas"]["ConversationUpdatedEvent"] | components["schemas"]["ConversationDeletedEvent"] | components["schemas"]["ParticipantAddedEvent"] | components["schemas"]["ParticipantRemovedEvent"] | components["schemas"]["ParticipantUpdatedEvent"] | components["schemas"]["UserSyncedEvent"] | components["schemas"]["UserUpdatedEvent"] | components["schemas"]["UserDeletedEvent"] | components["schemas"]["UserBlockedEvent"] | components["schemas"]["UserUnblockedEvent"] | components["schemas"]["UserDisconnectedEvent"] | components["schemas"]["MessageReadEvent"] | components["schemas"]["MessageDeliveredEvent"] | components["schemas"]["ConversationReadEvent"] | components["schemas"]["DraftUpdatedEvent"] | components["schemas"]["UserOnlineEvent"] | components["schemas"]["UserAwayEvent"] | components["schemas"]["UserOfflineEvent"] | components["schemas"]["WebhookTestEvent"];
         /** @description How far an endpoint is behind. */
         WebhookLag: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description Events that are being delivered, or wait for their next attempt.
              */
             inFlight: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How much longer the endpoint is left alone because it kept failing, in milliseconds.
              */
             pausedForMs?: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Events that were not given to a worker yet.
              */
             pending: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How many of these were tried before.
              */
             retrying: number;
@@ -3101,6 +4526,47 @@ export interface components {
             nextCursor?: string;
             /** @description The endpoints. */
             webhooks: components["schemas"]["Webhook"][];
+        };
+        /** @description That a test event is on its way. */
+        WebhookTest: {
+            /**
+             * Format: event-id
+             * @description The id of the test event.
+             * @example evt_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            eventId: string;
+        };
+        /** @description Data of a test event. */
+        WebhookTestData: {
+            /** @description Id of the endpoint. */
+            webhookId: string;
+        };
+        /** @description The event that a test of an endpoint sends. */
+        WebhookTestEvent: {
+            /** @description The endpoint. */
+            data: components["schemas"]["WebhookTestData"];
+            /**
+             * Format: event-id
+             * @description Id of the event, the same at every attempt.
+             * @example evt_01hzx3v7k9q2m4n6p8r0s2t4v6
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When the test was asked for.
+             * @example 2026-01-15T10:30:00.000Z
+             */
+            timestamp: string;
+            /**
+             * @description Always `webhook.test`. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            type: "webhook.test";
+            /**
+             * Format: int32
+             * @description Version of the event's shape.
+             */
+            version: number;
         };
         /** @description An endpoint and its secret, which is shown this once. */
         WebhookWithSecret: {
@@ -3283,7 +4749,10 @@ export interface components {
         };
     };
     parameters: {
-        /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+        /**
+         * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+         * @example J%C3%BCrgen%20M
+         */
         ActingUser: string;
         /** @description Items later than this id or `nextCursor`, oldest first. */
         After: string;
@@ -3318,7 +4787,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of the list of hosts' durables, by name. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3357,7 +4826,7 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    putConsumer: {
+    createConsumer: {
         parameters: {
             query?: never;
             header?: never;
@@ -3374,11 +4843,11 @@ export interface operations {
                  *       ],
                  *       "name": "shop"
                  *     } */
-                "application/json": components["schemas"]["PutConsumer"];
+                "application/json": components["schemas"]["CreateConsumer"];
             };
         };
         responses: {
-            /** @description What was there already. */
+            /** @description It existed before this request. A host's durable. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3405,7 +4874,7 @@ export interface operations {
                     "application/json": components["schemas"]["HostConsumer"];
                 };
             };
-            /** @description What was made. */
+            /** @description A host's durable. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3453,7 +4922,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A host's durable. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3527,7 +4996,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of the list of endpoints. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3587,7 +5056,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was made. */
+            /** @description An endpoint and its secret, which is shown this once. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3648,7 +5117,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of the list of dead letters. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3705,11 +5174,11 @@ export interface operations {
                  *       "endpointId": "whk_01hzx3v7k9q2m4n6p8r0s2t4v6",
                  *       "since": "2026-01-15T10:30:00.000Z"
                  *     } */
-                "application/json": components["schemas"]["Replay"];
+                "application/json": components["schemas"]["ReplayDeadLetters"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description How many events are on their way again. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3719,7 +5188,7 @@ export interface operations {
                      *       "hasMore": false,
                      *       "replayed": 12
                      *     } */
-                    "application/json": components["schemas"]["Replayed"];
+                    "application/json": components["schemas"]["ReplayResult"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -3742,7 +5211,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description An event that an endpoint did not take. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3817,7 +5286,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description An endpoint. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3877,7 +5346,7 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    changeWebhook: {
+    updateWebhook: {
         parameters: {
             query?: never;
             header?: never;
@@ -3892,13 +5361,17 @@ export interface operations {
                  *       "events": [
                  *         "message.created"
                  *       ],
-                 *       "isEnabled": true
+                 *       "retrySchedule": [
+                 *         5,
+                 *         60,
+                 *         600
+                 *       ]
                  *     } */
-                "application/json": components["schemas"]["WebhookChange"];
+                "application/json": components["schemas"]["UpdateWebhook"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description An endpoint. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3950,11 +5423,11 @@ export interface operations {
                 /** @example {
                  *       "since": "2026-01-15T10:30:00.000Z"
                  *     } */
-                "application/json": components["schemas"]["Backfill"];
+                "application/json": components["schemas"]["BackfillWebhook"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description How many events are on their way again. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3964,7 +5437,7 @@ export interface operations {
                      *       "hasMore": false,
                      *       "replayed": 12
                      *     } */
-                    "application/json": components["schemas"]["Replayed"];
+                    "application/json": components["schemas"]["ReplayResult"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -3977,7 +5450,7 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    listDeliveries: {
+    listWebhookDeliveries: {
         parameters: {
             query?: {
                 /** @description Only those with this outcome. */
@@ -3995,7 +5468,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of the list of deliveries. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4023,7 +5496,7 @@ export interface operations {
                      *       "hasMore": true,
                      *       "nextCursor": "evt_01hzx3v7k9q2m4n6p8r0s2t4v6"
                      *     } */
-                    "application/json": components["schemas"]["DeliveryPage"];
+                    "application/json": components["schemas"]["WebhookDeliveryPage"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -4034,7 +5507,7 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    listAttempts: {
+    listWebhookDeliveryAttempts: {
         parameters: {
             query?: never;
             header?: never;
@@ -4046,7 +5519,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description The attempts to deliver one event, oldest first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4064,7 +5537,7 @@ export interface operations {
                      *         }
                      *       ]
                      *     } */
-                    "application/json": components["schemas"]["AttemptList"];
+                    "application/json": components["schemas"]["DeliveryAttempts"];
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -4085,7 +5558,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description An endpoint. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4135,7 +5608,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description Events that were taken. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4191,11 +5664,11 @@ export interface operations {
                  *         "JEpTLkFDSy5DSEFUX0VWRU5UUy4x"
                  *       ]
                  *     } */
-                "application/json": components["schemas"]["Acknowledge"];
+                "application/json": components["schemas"]["AcknowledgeEvents"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description How many were acknowledged. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4204,7 +5677,7 @@ export interface operations {
                     /** @example {
                      *       "acknowledged": 1
                      *     } */
-                    "application/json": components["schemas"]["Acknowledged"];
+                    "application/json": components["schemas"]["AcknowledgedEvents"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -4229,7 +5702,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description An endpoint and its secret, which is shown this once. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4279,7 +5752,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description That a test event is on its way. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4288,7 +5761,7 @@ export interface operations {
                     /** @example {
                      *       "eventId": "evt_01hzx3v7k9q2m4n6p8r0s2t4v6"
                      *     } */
-                    "application/json": components["schemas"]["TestSent"];
+                    "application/json": components["schemas"]["WebhookTest"];
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -4314,7 +5787,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -4322,7 +5798,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a list of conversations. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4410,7 +5886,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -4432,7 +5911,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was there already. */
+            /** @description It existed before this request. A conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4503,7 +5982,7 @@ export interface operations {
                     "application/json": components["schemas"]["Conversation"];
                 };
             };
-            /** @description What was made. */
+            /** @description A conversation. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -4600,7 +6079,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -4608,7 +6090,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a list of conversations. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4696,7 +6178,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -4707,7 +6192,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4790,7 +6275,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -4817,11 +6305,14 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    changeConversation: {
+    updateConversation: {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -4835,11 +6326,11 @@ export interface operations {
                 /** @example {
                  *       "name": "Order 4711, delivered"
                  *     } */
-                "application/json": components["schemas"]["ConversationChange"];
+                "application/json": components["schemas"]["UpdateConversation"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description A conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4925,7 +6416,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -4936,7 +6430,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5020,7 +6514,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5048,16 +6545,19 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    listLog: {
+    listLogEntries: {
         parameters: {
             query?: {
-                /** @description The number after which to begin; 0 where it is left out. */
+                /** @description Number after which to begin; default 0. */
                 after?: number;
                 /** @description How many entries, 1 to 100; 50 where it is left out. */
                 limit?: number;
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5068,7 +6568,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a conversation's log, ascending. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5130,11 +6630,14 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    changePreferences: {
+    updatePreferences: {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5149,11 +6652,11 @@ export interface operations {
                  *       "mutedUntil": "2026-01-16T08:00:00.000Z",
                  *       "pinned": true
                  *     } */
-                "application/json": components["schemas"]["PreferencesChange"];
+                "application/json": components["schemas"]["UpdatePreferences"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description A member's own settings in a conversation; nobody else sees them. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5193,7 +6696,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5204,7 +6710,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a conversation's history. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5257,7 +6763,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5286,7 +6795,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was there already. */
+            /** @description It existed before this request. A message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5321,7 +6830,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description What was made. */
+            /** @description A message. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -5356,28 +6865,6 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description With `sendAt`: what waits for its time. */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /** @example {
-                     *       "attachments": [],
-                     *       "content": "Good morning!",
-                     *       "conversationId": "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6",
-                     *       "createdAt": "2026-01-15T10:30:00.000Z",
-                     *       "id": "sch_01hzx3v7k9q2m4n6p8r0s2t4v6",
-                     *       "mentions": [],
-                     *       "sendAt": "2026-01-16T08:00:00.000Z",
-                     *       "senderId": "alice",
-                     *       "status": "pending",
-                     *       "type": "text",
-                     *       "updatedAt": "2026-01-15T10:30:00.000Z"
-                     *     } */
-                    "application/json": components["schemas"]["ScheduledMessage"];
-                };
-            };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
@@ -5403,7 +6890,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5414,7 +6904,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a list of members. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5450,7 +6940,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5471,7 +6964,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was made. */
+            /** @description Who is a member now, of those asked for. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -5505,7 +6998,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5535,11 +7031,14 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    changeParticipant: {
+    updateParticipant: {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5555,11 +7054,11 @@ export interface operations {
                 /** @example {
                  *       "role": "admin"
                  *     } */
-                "application/json": components["schemas"]["ParticipantChange"];
+                "application/json": components["schemas"]["UpdateParticipant"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description A user's membership in a conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5585,7 +7084,7 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    listPins: {
+    listPinnedMessages: {
         parameters: {
             query?: {
                 /** @description How many items. */
@@ -5598,7 +7097,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5609,7 +7111,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a conversation's history. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5658,7 +7160,7 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    listPresence: {
+    listConversationPresence: {
         parameters: {
             query?: {
                 /** @description How many items. */
@@ -5671,7 +7173,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5682,7 +7187,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description How a piece of a list of members is. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5718,7 +7223,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5732,11 +7240,11 @@ export interface operations {
                 /** @example {
                  *       "upToMessageId": "msg_01hzx3v7k9q2m4n6p8r0s2t4v6"
                  *     } */
-                "application/json": components["schemas"]["ReadConversation"];
+                "application/json": components["schemas"]["MarkConversationRead"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description How many messages are newly read. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5745,7 +7253,7 @@ export interface operations {
                     /** @example {
                      *       "count": 3
                      *     } */
-                    "application/json": components["schemas"]["NewlyRead"];
+                    "application/json": components["schemas"]["NewlyReadCount"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -5762,7 +7270,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -5773,7 +7284,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description How much is unread. Own, deleted, silent and system messages count for nothing. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5794,18 +7305,20 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    followEvents: {
+    streamEvents: {
         parameters: {
             query?: {
-                /** @description The same, for a page that was loaded anew. */
+                /** @description Cursor to resume from: the `id` of the last event that the client received. The header `Last-Event-ID`, which browsers send when they
+                 *     reconnect, does the same and takes precedence. */
                 lastEventId?: string;
                 /** @description The token, for browsers, whose `EventSource` sends no header. A log on the way may keep it: prefer the header where there is a choice. */
                 token?: string;
             };
             header?: {
-                /** @description Where to resume: the id of the last event that came. Browsers send it by themselves. */
-                "Last-Event-ID"?: string;
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -5839,7 +7352,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description The process and each thing that it depends on. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5873,7 +7386,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -5900,7 +7416,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was there already. */
+            /** @description It existed before this request. A message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5935,7 +7451,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description What was made. */
+            /** @description A message. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -5970,28 +7486,6 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description With `sendAt`: what waits for its time. */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /** @example {
-                     *       "attachments": [],
-                     *       "content": "Good morning!",
-                     *       "conversationId": "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6",
-                     *       "createdAt": "2026-01-15T10:30:00.000Z",
-                     *       "id": "sch_01hzx3v7k9q2m4n6p8r0s2t4v6",
-                     *       "mentions": [],
-                     *       "sendAt": "2026-01-16T08:00:00.000Z",
-                     *       "senderId": "alice",
-                     *       "status": "pending",
-                     *       "type": "text",
-                     *       "updatedAt": "2026-01-15T10:30:00.000Z"
-                     *     } */
-                    "application/json": components["schemas"]["ScheduledMessage"];
-                };
-            };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
@@ -6007,7 +7501,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6018,7 +7515,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6065,7 +7562,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6096,7 +7596,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6114,7 +7617,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description A message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6174,7 +7677,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6185,7 +7691,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of the list of those at whose devices a message arrived. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6216,7 +7722,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6227,7 +7736,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description When a message arrived at a device of the caller first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6251,7 +7760,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6272,7 +7784,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was made. */
+            /** @description The messages that a forwarded one became, in the order of the conversations asked for. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -6329,7 +7841,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6340,7 +7855,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description Every text that a message had, oldest first; none for a deleted one. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6373,7 +7888,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6384,7 +7902,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6433,7 +7951,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6475,7 +7996,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6486,7 +8010,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description The reactions to a message, and a piece of the list of who gave them. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6527,7 +8051,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6545,7 +8072,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description All reactions to a message, one item per emoji, the most used first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6582,7 +8109,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6595,7 +8125,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description All reactions to a message, one item per emoji, the most used first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6639,7 +8169,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6650,7 +8183,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of the list of those who read a message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6681,7 +8214,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6692,7 +8228,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description When the caller read a message first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6716,7 +8252,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6755,7 +8294,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6766,7 +8308,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a conversation's history. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6819,7 +8361,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6830,7 +8375,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description When the caller read a message first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6854,7 +8399,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6865,7 +8413,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description How much is unread. Own, deleted, silent and system messages count for nothing. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6890,7 +8438,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -6901,7 +8452,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6969,11 +8520,14 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    getPresenceOfMany: {
+    getPresenceBatch: {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -6987,11 +8541,11 @@ export interface operations {
                  *         "bob"
                  *       ]
                  *     } */
-                "application/json": components["schemas"]["PresenceQuestion"];
+                "application/json": components["schemas"]["PresenceBatchRequest"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description How users are, in the order of the question. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7011,7 +8565,7 @@ export interface operations {
                      *         }
                      *       ]
                      *     } */
-                    "application/json": components["schemas"]["PresenceAnswer"];
+                    "application/json": components["schemas"]["PresenceBatch"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -7023,7 +8577,7 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    listScheduled: {
+    listScheduledMessages: {
         parameters: {
             query?: {
                 /** @description How many items. */
@@ -7036,7 +8590,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -7044,7 +8601,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a list of scheduled messages, soonest first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7078,11 +8635,94 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    getScheduled: {
+    scheduleMessage: {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
+                "X-Acting-User"?: components["parameters"]["ActingUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {
+                 *       "clientMessageId": "9b2f0c1e-3",
+                 *       "content": "Good morning!",
+                 *       "conversationId": "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6",
+                 *       "sendAt": "2026-01-16T08:00:00.000Z"
+                 *     } */
+                "application/json": components["schemas"]["ScheduleMessage"];
+            };
+        };
+        responses: {
+            /** @description It existed before this request. A message that waits for its time. Only its author sees it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example {
+                     *       "attachments": [],
+                     *       "content": "Good morning!",
+                     *       "conversationId": "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6",
+                     *       "createdAt": "2026-01-15T10:30:00.000Z",
+                     *       "id": "sch_01hzx3v7k9q2m4n6p8r0s2t4v6",
+                     *       "mentions": [],
+                     *       "sendAt": "2026-01-16T08:00:00.000Z",
+                     *       "senderId": "alice",
+                     *       "status": "pending",
+                     *       "type": "text",
+                     *       "updatedAt": "2026-01-15T10:30:00.000Z"
+                     *     } */
+                    "application/json": components["schemas"]["ScheduledMessage"];
+                };
+            };
+            /** @description A message that waits for its time. Only its author sees it. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example {
+                     *       "attachments": [],
+                     *       "content": "Good morning!",
+                     *       "conversationId": "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6",
+                     *       "createdAt": "2026-01-15T10:30:00.000Z",
+                     *       "id": "sch_01hzx3v7k9q2m4n6p8r0s2t4v6",
+                     *       "mentions": [],
+                     *       "sendAt": "2026-01-16T08:00:00.000Z",
+                     *       "senderId": "alice",
+                     *       "status": "pending",
+                     *       "type": "text",
+                     *       "updatedAt": "2026-01-15T10:30:00.000Z"
+                     *     } */
+                    "application/json": components["schemas"]["ScheduledMessage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getScheduledMessage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -7093,7 +8733,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A message that waits for its time. Only its author sees it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7123,11 +8763,14 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    cancelScheduled: {
+    cancelScheduledMessage: {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -7153,11 +8796,14 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    changeScheduled: {
+    updateScheduledMessage: {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -7172,11 +8818,11 @@ export interface operations {
                  *       "metadata": null,
                  *       "sendAt": "2026-01-16T09:00:00.000Z"
                  *     } */
-                "application/json": components["schemas"]["ScheduledChange"];
+                "application/json": components["schemas"]["UpdateScheduledMessage"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description A message that waits for its time. Only its author sees it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7217,7 +8863,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description What a process is doing. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7246,7 +8892,7 @@ export interface operations {
                      *       "uptimeSeconds": 86400,
                      *       "version": "0.1.0"
                      *     } */
-                    "application/json": components["schemas"]["Status"];
+                    "application/json": components["schemas"]["ServiceStatus"];
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -7255,7 +8901,7 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    listUnread: {
+    listUnreadConversations: {
         parameters: {
             query?: {
                 /** @description How many items. */
@@ -7268,7 +8914,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -7276,7 +8925,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a list of conversations with something unread. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7306,7 +8955,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -7314,7 +8966,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description How much is unread. Own, deleted, silent and system messages count for nothing. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7338,7 +8990,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -7346,7 +9001,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A user of the host. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7377,11 +9032,14 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    changeMe: {
+    updateMe: {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -7393,11 +9051,11 @@ export interface operations {
                  *       "avatarUrl": null,
                  *       "name": "Alice L."
                  *     } */
-                "application/json": components["schemas"]["UserChange"];
+                "application/json": components["schemas"]["UpdateUser"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description A user of the host. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7443,7 +9101,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -7451,7 +9112,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of the list of whom the caller blocks. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7466,7 +9127,7 @@ export interface operations {
                      *         }
                      *       ]
                      *     } */
-                    "application/json": components["schemas"]["BlockPage"];
+                    "application/json": components["schemas"]["BlockedUserPage"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -7480,7 +9141,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -7510,7 +9174,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -7540,7 +9207,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -7552,11 +9222,11 @@ export interface operations {
                  *       "status": "busy",
                  *       "text": "On the phone"
                  *     } */
-                "application/json": components["schemas"]["StatusChange"];
+                "application/json": components["schemas"]["SetStatus"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description How the caller wants to be seen from now on. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7566,7 +9236,7 @@ export interface operations {
                      *       "status": "busy",
                      *       "text": "On the phone"
                      *     } */
-                    "application/json": components["schemas"]["OwnStatus"];
+                    "application/json": components["schemas"]["UserStatus"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -7593,7 +9263,10 @@ export interface operations {
                 around?: components["parameters"]["Around"];
             };
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path?: never;
@@ -7601,7 +9274,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A piece of a list of users. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7654,7 +9327,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was there already. */
+            /** @description It existed before this request. A user of the host. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7677,7 +9350,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description What was made. */
+            /** @description A user of the host. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -7739,11 +9412,11 @@ export interface operations {
                  *         }
                  *       ]
                  *     } */
-                "application/json": components["schemas"]["SyncBatch"];
+                "application/json": components["schemas"]["SyncUsers"];
             };
         };
         responses: {
-            /** @description What was asked for. */
+            /** @description The results of a batch, in the order of its items. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7761,7 +9434,7 @@ export interface operations {
                      *         }
                      *       ]
                      *     } */
-                    "application/json": components["schemas"]["SyncResults"];
+                    "application/json": components["schemas"]["SyncUsersResult"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -7777,7 +9450,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -7788,7 +9464,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description A user of the host. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7823,7 +9499,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description What becomes of the user's messages; `anonymise` when it is left out. */
-                messages?: components["schemas"]["MessageTreatment"];
+                messages?: components["schemas"]["ErasureMode"];
             };
             header?: never;
             path: {
@@ -7875,7 +9551,7 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    getErasure: {
+    getUserErasure: {
         parameters: {
             query?: never;
             header?: never;
@@ -7887,7 +9563,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description The report of an erasure. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7934,13 +9610,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description One JSON object per line, each with its `kind`; the last one is of the kind `end`. */
+            /** @description NDJSON: one JSON object per line, each with its `kind`; the last line has the kind `end`. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/x-ndjson": string;
+                    "application/octet-stream": string;
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -7950,11 +9626,14 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    getPresence: {
+    getUserPresence: {
         parameters: {
             query?: never;
             header?: {
-                /** @description With the internal secret: the user for whom the host acts, percent-encoded. */
+                /**
+                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @example J%C3%BCrgen%20M
+                 */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
@@ -7965,7 +9644,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description How a user is at this moment. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7996,7 +9675,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description That the process works. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8021,7 +9700,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description That the process works. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8045,7 +9724,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was asked for. */
+            /** @description That the process works. */
             200: {
                 headers: {
                     [name: string]: unknown;

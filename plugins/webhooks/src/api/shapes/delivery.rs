@@ -10,7 +10,7 @@ use crate::records::{Attempt as StoredAttempt, DeliveryRecord, Outcome};
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct TestSent {
+pub struct WebhookTest {
     /// The id of the test event.
     pub event_id: EventId,
 }
@@ -53,7 +53,7 @@ impl From<Outcome> for DeliveryStatus {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct Attempt {
+pub struct DeliveryAttempt {
     /// Which one of its event, from 1.
     pub number: i32,
     /// When it began.
@@ -71,7 +71,7 @@ pub struct Attempt {
     pub answer: Option<String>,
 }
 
-impl From<StoredAttempt> for Attempt {
+impl From<StoredAttempt> for DeliveryAttempt {
     fn from(stored: StoredAttempt) -> Self {
         Self {
             number: stored.number,
@@ -101,7 +101,7 @@ pub struct WebhookDelivery {
     pub attempts: u64,
     /// The newest attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_attempt: Option<Attempt>,
+    pub last_attempt: Option<DeliveryAttempt>,
     /// When it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
@@ -127,7 +127,7 @@ impl From<DeliveryRecord> for WebhookDelivery {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct DeliveryPage {
+pub struct WebhookDeliveryPage {
     /// The deliveries.
     pub deliveries: Vec<WebhookDelivery>,
     /// What to give as `before` to go on; absent at the end.
@@ -141,16 +141,16 @@ pub struct DeliveryPage {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct AttemptList {
+pub struct DeliveryAttempts {
     /// The newest 30.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<DeliveryAttempt>,
 }
 
 /// From when on to deliver what happened.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct Backfill {
+pub struct BackfillWebhook {
     /// The moment.
     pub since: Timestamp,
     /// What follows this `nextCursor`.
@@ -164,7 +164,7 @@ pub struct Backfill {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct Replayed {
+pub struct ReplayResult {
     /// How many.
     pub replayed: u64,
     /// Whether there is more than one request puts in again.

@@ -1,6 +1,6 @@
 //! Endpoints: made, changed, shown.
 
-use chat_sdk::{Timestamp, http::Refusal, plugin::Lag};
+use chat_sdk::{Patch, Timestamp, http::Refusal, plugin::Lag};
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +13,17 @@ use crate::endpoints::{Draft, Endpoint as Stored};
 pub struct CreateWebhook {
     /// Where events are delivered: https or http. Absent for an endpoint without a URL, whose events are pulled.
     pub url: Option<String>,
-    /// Names of events, `noun.*`, or `*` for all.
+    /// Names of events, `noun.*`, or `*` for all; at least one.
+    #[oai(validator(min_items = 1, max_items = 100))]
     pub events: Vec<String>,
     /// What it is for, at most 500 characters.
     pub description: Option<String>,
     /// Whether a conversation's next event waits until the one before was taken or given up.
     pub ordered: Option<bool>,
+    /// Pauses before the second and each further attempt, in seconds: at most 20, each from 1 to 86,400. After the last attempt the event becomes a dead
+    /// letter. An empty list means a single attempt. Default: the pauses of `WEBHOOK_RETRY_SCHEDULE`.
+    #[oai(validator(max_items = 20))]
+    pub retry_schedule: Option<Vec<u32>>,
 }
 
 impl CreateWebhook {
@@ -30,11 +35,18 @@ impl CreateWebhook {
                 "must not be true without a URL; who pulls orders by seq",
             ));
         }
+        if self.url.is_none() && self.retry_schedule.is_some() {
+            return Err(Refusal::invalid(
+                "retrySchedule",
+                "must not be given without a URL; an event that was pulled comes again after a minute",
+            ));
+        }
         Ok(Draft {
             url: self.url,
             events: self.events,
             description: self.description,
             ordered: self.ordered.unwrap_or(false),
+            retry_schedule: self.retry_schedule,
         })
     }
 }
@@ -43,15 +55,22 @@ impl CreateWebhook {
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct WebhookChange {
+pub struct UpdateWebhook {
     /// Where events are delivered.
     pub url: Option<String>,
-    /// Names of events, `noun.*`, or `*` for all.
+    /// Names of events, `noun.*`, or `*` for all; at least one.
+    #[oai(validator(min_items = 1, max_items = 100))]
     pub events: Option<Vec<String>>,
-    /// What it is for.
-    pub description: Option<String>,
+    /// What it is for, at most 500 characters; `null` clears it.
+    #[serde(default)]
+    pub description: Patch<String>,
     /// Whether a conversation's next event waits until the one before was taken or given up.
     pub ordered: Option<bool>,
+    /// Pauses before the second and each further attempt, in seconds: at most 20, each from 1 to 86,400. An empty list means a single attempt; `null`
+    /// means the pauses of `WEBHOOK_RETRY_SCHEDULE`.
+    #[serde(default)]
+    #[oai(validator(max_items = 20))]
+    pub retry_schedule: Patch<Vec<u32>>,
     /// Whether it gets events. What happens while it does not is delivered when it does again.
     pub is_enabled: Option<bool>,
 }
@@ -89,6 +108,9 @@ pub struct Webhook {
     pub description: Option<String>,
     /// Whether a conversation's next event waits until the one before was taken or given up.
     pub ordered: bool,
+    /// Pauses between attempts, in seconds; absent if the pauses of `WEBHOOK_RETRY_SCHEDULE` apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_schedule: Option<Vec<u32>>,
     /// Whether it gets events.
     pub is_enabled: bool,
     /// Why it gets none, where the service decided that.
@@ -119,6 +141,7 @@ impl Webhook {
             },
             description: endpoint.description,
             ordered: endpoint.ordered,
+            retry_schedule: endpoint.retry_schedule,
             is_enabled: endpoint.is_enabled,
             disabled_reason: endpoint.disabled_reason,
             rotating_until,

@@ -3,8 +3,8 @@
 use chat_sdk::{EventId, Timestamp};
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::WebhookEvent;
 use crate::letters::Letter;
 
 /// An event that an endpoint did not take.
@@ -32,7 +32,7 @@ pub struct DeadLetter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed_at: Option<Timestamp>,
     /// The event as it would be delivered.
-    pub event: Value,
+    pub event: WebhookEvent,
 }
 
 impl From<Letter> for DeadLetter {
@@ -46,7 +46,7 @@ impl From<Letter> for DeadLetter {
             reason: letter.reason,
             died_at: Timestamp::from_millis(letter.died_at),
             replayed_at: letter.replayed_at.map(Timestamp::from_millis),
-            event: serde_json::from_str(&letter.payload).unwrap_or_default(),
+            event: WebhookEvent(serde_json::from_str(&letter.payload).unwrap_or_default()),
         }
     }
 }
@@ -69,7 +69,7 @@ pub struct DeadLetterPage {
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct Replay {
+pub struct ReplayDeadLetters {
     /// Of this endpoint.
     pub endpoint_id: Option<String>,
     /// Of this type of event.

@@ -2,12 +2,15 @@
 
 mod delivery;
 mod endpoint;
+mod event;
 mod letter;
 mod pull;
 
 pub use delivery::{
-    AttemptList, Backfill, DeliveryPage, DeliveryStatus, Replayed, TestSent, WebhookDelivery,
+    BackfillWebhook, DeliveryAttempts, DeliveryStatus, ReplayResult, WebhookDelivery,
+    WebhookDeliveryPage, WebhookTest,
 };
-pub use endpoint::{CreateWebhook, Webhook, WebhookChange, WebhookPage, WebhookWithSecret};
-pub use letter::{DeadLetter, DeadLetterPage, Replay};
-pub use pull::{Acknowledge, Acknowledged, PulledEvents};
+pub use endpoint::{CreateWebhook, UpdateWebhook, Webhook, WebhookPage, WebhookWithSecret};
+pub use event::{TEST, WebhookEvent, WebhookTestData, WebhookTestEvent};
+pub use letter::{DeadLetter, DeadLetterPage, ReplayDeadLetters};
+pub use pull::{AcknowledgeEvents, AcknowledgedEvents, PulledEvents};

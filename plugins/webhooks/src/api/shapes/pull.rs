@@ -3,7 +3,8 @@
 use chat_sdk::plugin::Pulled;
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use super::WebhookEvent;
 
 /// An event that was taken.
 #[derive(Debug, Serialize, Object)]
@@ -15,7 +16,7 @@ pub struct PulledEvent {
     /// How often it was taken, this time included.
     pub attempt: u32,
     /// The event.
-    pub event: Value,
+    pub event: WebhookEvent,
 }
 
 impl From<Pulled> for PulledEvent {
@@ -23,7 +24,9 @@ impl From<Pulled> for PulledEvent {
         Self {
             ack_id: pulled.token,
             attempt: pulled.delivery.attempt,
-            event: serde_json::from_slice(&pulled.delivery.payload).unwrap_or_default(),
+            event: WebhookEvent(
+                serde_json::from_slice(&pulled.delivery.payload).unwrap_or_default(),
+            ),
         }
     }
 }
@@ -41,7 +44,7 @@ pub struct PulledEvents {
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct Acknowledge {
+pub struct AcknowledgeEvents {
     /// Their `ackId`s.
     #[oai(validator(max_items = 1000))]
     pub ack_ids: Vec<String>,
@@ -51,7 +54,7 @@ pub struct Acknowledge {
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
-pub struct Acknowledged {
+pub struct AcknowledgedEvents {
     /// Those that were this endpoint's.
     pub acknowledged: u64,
 }
