@@ -157,7 +157,11 @@ impl From<UpdateFeatures> for FeaturesPatch {
 }
 
 /// What a field is set to that always has a value; `null` is noted as a fault.
-fn set_or_kept<T>(field: &'static str, patch: Patch<T>, faults: &mut Faults) -> Option<T> {
+pub(super) fn set_or_kept<T>(
+    field: &'static str,
+    patch: Patch<T>,
+    faults: &mut Faults,
+) -> Option<T> {
     match patch {
         Patch::Keep => None,
         Patch::Set(value) => Some(value),

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{
     Tag,
     auth::{AsSender, AsUser},
+    conversations::set_or_kept,
     error::ApiError,
     json::ValidJson,
     messages::SendMessage,
@@ -17,7 +18,8 @@ use super::{
     reply::{Json, NoContent, Upserted},
 };
 use crate::domain::{
-    Context,
+    Context, DomainError,
+    error::Faults,
     patch::Patch,
     scheduled::{self, Change, Placed, Target},
 };
@@ -48,43 +50,53 @@ impl From<Placed> for Upserted<ScheduledMessage> {
     }
 }
 
-/// A change of a scheduled message. What is left out stays; `null` clears where that is possible.
+/// A change of a scheduled message. What is left out stays; `null` clears.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct UpdateScheduledMessage {
     /// Its text.
-    pub content: Option<String>,
+    #[serde(default)]
+    pub content: Patch<String>,
     /// The files it carries.
+    #[serde(default)]
     #[oai(validator(max_items = 20))]
-    pub attachments: Option<Vec<Attachment>>,
+    pub attachments: Patch<Vec<Attachment>>,
     /// Who is mentioned in it.
+    #[serde(default)]
     #[oai(validator(max_items = 100, unique_items))]
-    pub mentions: Option<Vec<UserId>>,
+    pub mentions: Patch<Vec<UserId>>,
     /// The host's own data.
     #[serde(default)]
     pub metadata: Patch<Metadata>,
     /// Whether it will notify nobody and count as unread for nobody.
-    pub silent: Option<bool>,
+    #[serde(default)]
+    pub silent: Patch<bool>,
     /// How many seconds after it was sent it is gone, at most a year.
     #[serde(default)]
     #[oai(validator(minimum(value = "1"), maximum(value = "31622400")))]
     pub ttl_seconds: Patch<u32>,
-    /// When it is sent, within the next 366 days; one that failed waits again.
-    pub send_at: Option<Timestamp>,
+    /// When it is sent, within the next 366 days; one that failed waits again if this is another time. `null` is refused.
+    #[serde(default)]
+    pub send_at: Patch<Timestamp>,
 }
 
-impl From<UpdateScheduledMessage> for Change {
-    fn from(body: UpdateScheduledMessage) -> Self {
-        Self {
+impl TryFrom<UpdateScheduledMessage> for Change {
+    type Error = DomainError;
+
+    fn try_from(body: UpdateScheduledMessage) -> Result<Self, DomainError> {
+        let mut faults = Faults::default();
+        let send_at = set_or_kept("sendAt", body.send_at, &mut faults);
+        faults.into_result()?;
+        Ok(Self {
             content: body.content,
             attachments: body.attachments,
             mentions: body.mentions,
             metadata: body.metadata,
             silent: body.silent,
             ttl_seconds: body.ttl_seconds,
-            send_at: body.send_at,
-        }
+            send_at,
+        })
     }
 }
 
@@ -158,7 +170,7 @@ impl ScheduledApi {
         id: Path<ScheduledId>,
         body: ValidJson<UpdateScheduledMessage>,
     ) -> Result<Json<ScheduledMessage>, ApiError> {
-        let changed = scheduled::change(&self.0, &caller.0, &id.0, body.0.into()).await?;
+        let changed = scheduled::change(&self.0, &caller.0, &id.0, body.0.try_into()?).await?;
         Ok(Json(changed))
     }
 

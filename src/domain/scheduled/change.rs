@@ -13,22 +13,22 @@ use crate::domain::{
 /// How often a change is tried again that met another one.
 const CHANGE_ATTEMPTS: usize = 5;
 
-/// A change of a scheduled message. What is left out stays.
+/// A change of a scheduled message. What is left out stays; what is cleared is as if it had not been given.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Change {
     /// Its text.
-    pub content: Option<String>,
+    pub content: Patch<String>,
     /// The files it carries.
-    pub attachments: Option<Vec<Attachment>>,
+    pub attachments: Patch<Vec<Attachment>>,
     /// Who is mentioned.
-    pub mentions: Option<Vec<UserId>>,
+    pub mentions: Patch<Vec<UserId>>,
     /// The host's own data.
     pub metadata: Patch<Metadata>,
     /// Whether it notifies nobody.
-    pub silent: Option<bool>,
+    pub silent: Patch<bool>,
     /// How many seconds after it was sent it is gone.
     pub ttl_seconds: Patch<u32>,
-    /// When it is sent; one that failed waits again.
+    /// When it is sent; one that failed waits again if this is another time.
     pub send_at: Option<Timestamp>,
 }
 
@@ -49,7 +49,7 @@ pub async fn change(
             return Ok(found.into_view());
         }
         messages::check_draft(ctx, Some(actor), &changed.draft)?;
-        if change.send_at.is_some() {
+        if changed.send_at != found.send_at {
             check_time(changed.send_at)?;
         }
         let changed = Scheduled {
@@ -70,21 +70,22 @@ pub async fn change(
 fn changed(found: &Scheduled, change: Change) -> Scheduled {
     let mut scheduled = found.clone();
     let draft = &mut scheduled.draft;
-    if let Some(content) = change.content {
+    if let Some(content) = change.content.or_default() {
         draft.content = content;
     }
-    if let Some(attachments) = change.attachments {
+    if let Some(attachments) = change.attachments.or_default() {
         draft.attachments = attachments;
     }
-    if let Some(mentions) = change.mentions {
+    if let Some(mentions) = change.mentions.or_default() {
         draft.mentions = mentions;
     }
     change.metadata.apply(&mut draft.metadata);
-    if let Some(silent) = change.silent {
+    if let Some(silent) = change.silent.or_default() {
         draft.silent = silent;
     }
     change.ttl_seconds.apply(&mut draft.ttl_seconds);
-    if let Some(send_at) = change.send_at {
+    let other = change.send_at.filter(|send_at| *send_at != found.send_at);
+    if let Some(send_at) = other {
         scheduled.send_at = send_at;
         scheduled.stage = Stage::Pending;
         scheduled.failure = None;

@@ -540,3 +540,85 @@ async fn the_host_schedules_for_a_user_and_not_for_nobody() {
     );
     group.wait_for("from the backend").await;
 }
+
+#[tokio::test]
+async fn null_clears_and_what_was_read_can_be_sent_back() {
+    let group = Group::of_two().await;
+    let fields = [
+        "content",
+        "attachments",
+        "mentions",
+        "metadata",
+        "silent",
+        "ttlSeconds",
+        "sendAt",
+    ];
+    let body = json!({
+        "content": "later", "type": "custom", "attachments": [{ "url": "data:," }], "mentions": ["bob"],
+        "metadata": { "a": 1 }, "silent": true, "ttlSeconds": 600, "sendAt": in_millis(HOUR),
+    });
+    let waiting = group.schedule(&group.alice, body).await.expect(201);
+    let path = path_of(&waiting);
+    let back: serde_json::Map<String, Value> = fields
+        .iter()
+        .map(|field| ((*field).to_owned(), waiting[*field].clone()))
+        .collect();
+    let same = group.alice.patch(&path, Value::Object(back)).await;
+    assert_eq!(same.expect(200), waiting, "it changes nothing");
+    let answer = group.alice.patch(&path, json!({ "sendAt": null })).await;
+    assert_eq!(
+        (answer.status, faults(&answer)),
+        (400, vec!["sendAt".to_owned()])
+    );
+    let null = json!({
+        "content": null, "attachments": null, "mentions": null, "metadata": null, "silent": null, "ttlSeconds": null,
+    });
+    let cleared = group.alice.patch(&path, null).await.expect(200);
+    assert_eq!(
+        (
+            &cleared["content"],
+            &cleared["attachments"],
+            &cleared["mentions"]
+        ),
+        (&json!(""), &json!([]), &json!([]))
+    );
+    for field in ["metadata", "silent", "ttlSeconds"] {
+        assert_eq!(cleared.get(field), None, "{field}");
+    }
+    // One that failed stays so, unless it gets another time.
+    let failing = group.later(&group.bob, "hello", 500).await;
+    let bob = format!("/api/conversations/{}/participants/bob", group.id);
+    group.alice.delete(&bob).await.expect(204);
+    let path = path_of(&failing);
+    let failed = eventually("it fails", || async {
+        let found = group.bob.get(&path).await.json;
+        (found["status"] == "failed").then_some(found)
+    })
+    .await;
+    let back = json!({ "content": "hello?", "sendAt": failed["sendAt"] });
+    let still = group.bob.patch(&path, back).await.expect(200);
+    assert_eq!(
+        (&still["status"], &still["content"]),
+        (&json!("failed"), &json!("hello?"))
+    );
+}
+
+#[tokio::test]
+async fn a_refused_schedule_to_a_user_tells_nobody() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let ghost = "msg_00000000000000000000000000";
+    for field in ["replyTo", "threadId"] {
+        let body =
+            json!({ "receiverId": "bob", "content": "x", "sendAt": in_millis(HOUR), field: ghost });
+        let answer = alice.post("/api/scheduled", body).await;
+        assert_eq!(
+            (answer.status, faults(&answer)),
+            (400, vec![field.to_owned()])
+        );
+    }
+    let listed = bob.get("/api/conversations").await.expect(200);
+    assert_eq!(listed["conversations"], json!([]));
+    let own = alice.get("/api/scheduled").await.expect(200);
+    assert_eq!(own["scheduled"], json!([]));
+}
