@@ -235,7 +235,7 @@ async fn hostile_headers_and_shapes_are_refused() {
                 &key,
                 Algorithm::HS256,
             ),
-            Malformed,
+            BadClaims,
         ),
         (
             "claims are a list",

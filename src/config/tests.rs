@@ -125,8 +125,9 @@ fn four_variables_are_enough_and_the_rest_has_the_defaults() {
     );
     assert_eq!(
         (config.limits.messages, config.limits.typing),
-        (rate(120), rate(30))
+        (rate(120), rate(120))
     );
+    assert_eq!(config.limits.health, rate(600));
     assert_eq!(
         (
             config.limits.max_message_bytes,
