@@ -8,6 +8,7 @@ use crate::support::{Service, Socket, User};
 const NO_CONVERSATION: &str = "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const NO_MESSAGE: &str = "msg_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const NO_SCHEDULED: &str = "sch_01hzx3v7k9q2m4n6p8r0s2t4v6";
+const SEND_AT: &str = "2027-06-01T00:00:00.000Z";
 
 /// What stands in the place of an id in the tables.
 const ID: &str = "{id}";
@@ -176,6 +177,11 @@ async fn a_foreign_conversation_is_as_unknown_as_any() {
     }
     rows.push((
         "POST",
+        "/api/scheduled".to_owned(),
+        json!({ "conversationId": ID, "content": "x", "sendAt": SEND_AT }),
+    ));
+    rows.push((
+        "POST",
         "/api/messages/{ownMessage}/forward".to_owned(),
         json!({ "conversationIds": [ID] }),
     ));
@@ -205,6 +211,10 @@ async fn a_foreign_conversation_is_as_unknown_as_any() {
         (
             "message:send",
             json!({ "conversationId": ID, "content": "x" }),
+        ),
+        (
+            "message:schedule",
+            json!({ "conversationId": ID, "content": "x", "sendAt": SEND_AT }),
         ),
         ("conversation:read", json!({ "conversationId": ID })),
         ("typing:start", json!({ "conversationId": ID })),
@@ -272,10 +282,14 @@ async fn a_foreign_message_is_as_unknown_as_any() {
     let into_joined = "/api/conversations/{joined}/messages".to_owned();
     for reference in ["replyTo", "threadId"] {
         for path in [&messages, &into_joined] {
+            let body = json!({ "content": "x", reference: ID });
+            rows.push(("POST", path.clone(), body));
+        }
+        for conversation in ["{own}", "{joined}"] {
             rows.push((
                 "POST",
-                path.clone(),
-                json!({ "content": "x", reference: ID }),
+                "/api/scheduled".to_owned(),
+                json!({ "conversationId": conversation, "content": "x", reference: ID, "sendAt": SEND_AT }),
             ));
         }
         rows.push((
@@ -336,6 +350,10 @@ async fn a_foreign_message_is_as_unknown_as_any() {
                 "message:send",
                 json!({ "conversationId": conversation, "content": "x", reference: ID }),
             ));
+            commands.push((
+                "message:schedule",
+                json!({ "conversationId": conversation, "content": "x", reference: ID, "sendAt": SEND_AT }),
+            ));
         }
     }
     place
@@ -379,8 +397,8 @@ async fn who_blocks_the_caller_is_as_unknown_as_any() {
         ),
         (
             "POST",
-            "/api/messages",
-            json!({ "receiverId": ID, "content": "x", "sendAt": "2027-06-01T00:00:00.000Z" }),
+            "/api/scheduled",
+            json!({ "receiverId": ID, "content": "x", "sendAt": SEND_AT }),
         ),
         ("GET", "/api/users/{id}/presence", Value::Null),
         ("POST", "/api/presence/batch", json!({ "userIds": [ID] })),
@@ -390,6 +408,10 @@ async fn who_blocks_the_caller_is_as_unknown_as_any() {
     let mut socket = place.mallory.connect().await;
     let commands = [
         ("message:send", json!({ "receiverId": ID, "content": "x" })),
+        (
+            "message:schedule",
+            json!({ "receiverId": ID, "content": "x", "sendAt": SEND_AT }),
+        ),
         ("presence:subscribe", json!({ "userIds": [ID] })),
     ];
     let foreign = ["alice".to_owned()];

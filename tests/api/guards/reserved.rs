@@ -100,6 +100,11 @@ async fn no_body_and_no_path_names_a_reserved_word() {
                 "mentions[0]",
             ),
             (
+                "/api/scheduled".to_owned(),
+                json!({ "receiverId": word, "content": "hello", "sendAt": "2027-06-01T00:00:00.000Z" }),
+                "receiverId",
+            ),
+            (
                 "/api/presence/batch".to_owned(),
                 json!({ "userIds": [word] }),
                 "userIds[0]",
@@ -156,6 +161,11 @@ async fn no_socket_command_names_a_reserved_word() {
                 "message:send",
                 json!({ "conversationId": group, "content": "hello", "mentions": [word] }),
                 "mentions[0]",
+            ),
+            (
+                "message:schedule",
+                json!({ "receiverId": word, "content": "hello", "sendAt": "2027-06-01T00:00:00.000Z" }),
+                "receiverId",
             ),
             (
                 "presence:subscribe",

@@ -54,7 +54,7 @@ pub fn group() -> Vec<Row> {
     vec![
         //                                                                                                owner admin member former stranger anonymous acting host
         row("GET",    "/conversations/{c}", "",                                                          "200   200   200    404    404      401       200    400"),
-        row("PATCH",  "/conversations/{c}", r#"{"name":"New"}"#,                                         "200   200   403    404    404      401       403    400"),
+        row("PATCH",  "/conversations/{c}", r#"{"name":"New"}"#,                                         "200   200   403    404    404      401       403    200"),
         row("DELETE", "/conversations/{c}", "",                                                          "204   403   403    404    404      401       403    400"),
         row("POST",   "/conversations/{c}/join", "",                                                     "200   200   200    404    404      401       200    400"),
         row("POST",   "/conversations/{c}/leave", "",                                                    "409   204   204    404    404      401       204    400"),
@@ -128,8 +128,8 @@ pub fn direct() -> Vec<Row> {
     vec![
         //                                                                                                owner admin member former stranger anonymous acting host blocked
         row("GET",    "/conversations/{c}", "",                                                          "-     -     200    -      404      401       200    400  200"),
-        row("PATCH",  "/conversations/{c}", r#"{"metadata":{"topic":"tea"}}"#,                           "-     -     200    -      404      401       200    400  403"),
-        row("PATCH",  "/conversations/{c}", r#"{"name":"New"}"#,                                         "-     -     403    -      404      401       403    400  403"),
+        row("PATCH",  "/conversations/{c}", r#"{"metadata":{"topic":"tea"}}"#,                           "-     -     200    -      404      401       200    200  403"),
+        row("PATCH",  "/conversations/{c}", r#"{"name":"New"}"#,                                         "-     -     403    -      404      401       403    403  403"),
         row("DELETE", "/conversations/{c}", "",                                                          "-     -     403    -      404      401       403    400  403"),
         row("POST",   "/conversations/{c}/join", "",                                                     "-     -     200    -      404      401       200    400  200"),
         row("POST",   "/conversations/{c}/leave", "",                                                    "-     -     403    -      404      401       403    400  403"),

@@ -231,6 +231,7 @@ async fn in_a_direct_conversation_that_is_there_nothing_new_passes() {
 async fn a_block_holds_in_direct_conversations_only() {
     let pair = Pair::new().await;
     let group = pair.service.group(&pair.alice, &[&pair.mallory]).await;
+    let own = pair.service.group(&pair.mallory, &[&pair.alice]).await;
     block(&pair.alice, "mallory").await.expect(204);
     let message = id(&pair.mallory.say(&group, "to all").await);
     pair.alice
@@ -240,7 +241,6 @@ async fn a_block_holds_in_direct_conversations_only() {
         )
         .await
         .expect(200);
-    let own = pair.service.group(&pair.mallory, &[&pair.alice]).await;
     pair.mallory.say(&own, "hello all").await;
 }
 
