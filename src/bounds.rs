@@ -41,6 +41,8 @@ pub const LARGE_READS: usize = 32 * MIB;
 pub const HELD_EVENTS: usize = 8 * MIB;
 /// The most bytes of recent events that a process with sockets remembers for those who resume.
 pub const EVENT_MEMORY: usize = 64 * MIB;
+/// The most bytes of drafts, receipts and presence that are kept while NATS does not take them.
+pub const LATEST_KEPT: usize = 32 * MIB;
 /// What MongoDB must take as one document (`maxBsonObjectSize`): a statement is one.
 pub const MONGODB_DOCUMENT: usize = 16 * MIB;
 /// What MongoDB must take as one message (`maxMessageSizeBytes`).
@@ -72,10 +74,11 @@ const _: () = {
     // A batch is closed once it is full, so its last entry may lie beyond the bound.
     assert!(LOG_BATCH + EVENT + ENTRY_OVERHEAD < MONGODB_DOCUMENT);
     assert!(MONGODB_DOCUMENT < MONGODB_MESSAGE);
+    assert!(LOG_BATCH < LATEST_KEPT);
 };
 
 /// A row of the table: the name under which docs/OPERATIONS.md lists a bound, and its bytes.
-pub const TABLE: [(&str, usize); 18] = [
+pub const TABLE: [(&str, usize); 19] = [
     ("event", EVENT),
     ("members of an entry", MEMBERS),
     ("users of `@here`", HERE),
@@ -92,6 +95,7 @@ pub const TABLE: [(&str, usize); 18] = [
     ("large reads", LARGE_READS),
     ("held events", HELD_EVENTS),
     ("event memory", EVENT_MEMORY),
+    ("latest values", LATEST_KEPT),
     ("MongoDB document", MONGODB_DOCUMENT),
     ("MongoDB message", MONGODB_MESSAGE),
 ];

@@ -5,12 +5,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chat_sdk::{EventId, EventType, TraceParent, UserId};
+use chat_sdk::{EventId, EventType, TraceParent, UserId, events::EventData};
 
-use crate::domain::{entry::Owner, latest::LatestValue};
+use crate::{
+    bounds,
+    domain::{entry::Owner, latest::LatestValue},
+};
 
-/// How many values are kept. Beyond it the oldest is given up.
+/// How many values are kept, and at most [`bounds::LATEST_KEPT`] bytes of them. Beyond it the oldest is given up.
 const MAX_KEPT: usize = 10_000;
+/// What a value takes beside the text of a draft.
+const FIXED: usize = 1024;
+
+fn size_of(value: &LatestValue) -> usize {
+    let text = match &value.envelope.data {
+        EventData::DraftUpdated(updated) => updated.draft.as_ref().map_or(0, String::len),
+        _ => 0,
+    };
+    FIXED + text
+}
 
 /// What makes two values the same thing at two times: whose, of what kind, by whom.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,6 +52,8 @@ pub(super) struct Unpublished {
     kept: HashMap<Key, (u64, Box<LatestValue>, TraceParent)>,
     order: BTreeMap<u64, Key>,
     next: u64,
+    /// How many bytes all that is kept takes.
+    bytes: usize,
 }
 
 impl Unpublished {
@@ -74,14 +89,17 @@ impl Unpublished {
             return 1;
         }
         self.forget(&key);
+        self.bytes += size_of(&value);
         self.order.insert(self.next, key.clone());
         self.kept.insert(key, (self.next, value, trace));
         self.next += 1;
         let mut lost = 0;
-        while self.kept.len() > MAX_KEPT
+        while (self.kept.len() > MAX_KEPT || self.bytes > bounds::LATEST_KEPT)
             && let Some((_, oldest)) = self.order.pop_first()
         {
-            self.kept.remove(&oldest);
+            if let Some((_, value, _)) = self.kept.remove(&oldest) {
+                self.bytes -= size_of(&value);
+            }
             lost += 1;
         }
         lost
@@ -89,6 +107,7 @@ impl Unpublished {
 
     /// Takes out everything that waits, oldest first.
     pub(super) fn take(&mut self) -> Vec<(LatestValue, TraceParent)> {
+        self.bytes = 0;
         let order = std::mem::take(&mut self.order).into_values();
         let mut kept = std::mem::take(&mut self.kept);
         order
@@ -98,18 +117,16 @@ impl Unpublished {
     }
 
     fn forget(&mut self, key: &Key) {
-        if let Some((place, ..)) = self.kept.remove(key) {
+        if let Some((place, value, _)) = self.kept.remove(key) {
             self.order.remove(&place);
+            self.bytes -= size_of(&value);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use chat_sdk::{
-        ConversationId,
-        events::{DraftUpdated, EventData},
-    };
+    use chat_sdk::{ConversationId, events::DraftUpdated};
 
     use super::*;
 
@@ -177,5 +194,21 @@ mod tests {
             values_of(&mut unpublished).first(),
             values.get(3).map(|value| &**value)
         );
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes() {
+        let mut unpublished = Unpublished::default();
+        let text = "x".repeat(64 * 1024);
+        let mut lost = 0;
+        for _ in 0..1_000 {
+            let value = draft(&ConversationId::generate(), &text);
+            unpublished.begin(&value);
+            lost += unpublished.failed(value, trace());
+        }
+        let kept = values_of(&mut unpublished).len();
+        assert_eq!(kept + lost, 1_000);
+        assert!(kept * text.len() <= bounds::LATEST_KEPT, "{kept}");
+        assert!(kept > 400, "{kept}");
     }
 }

@@ -11,12 +11,14 @@ use super::{
     error::{DomainError, Result},
     latest::LatestValue,
     markers::{Change, Place},
+    size,
 };
 
 /// Checks a text that is to be kept.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for one that is too long for a message, or has the character U+0000.
+/// [`DomainError::Validation`] for one that is too long for a message, or has the character U+0000; [`DomainError::TooLarge`] for one that the other
+/// devices could not be told of.
 pub fn check(ctx: &Context, draft: Option<&String>) -> Result<()> {
     let most = ctx.limits.max_message_bytes;
     if draft.is_some_and(|text| text.len() > most) {
@@ -31,7 +33,7 @@ pub fn check(ctx: &Context, draft: Option<&String>) -> Result<()> {
             "must not contain the character U+0000",
         ));
     }
-    Ok(())
+    draft.map_or(Ok(()), |text| size::check_text(text))
 }
 
 /// Keeps what `actor` has begun to write in `conversation`; a blank text or none forgets it. The other devices are told.

@@ -67,6 +67,22 @@ pub fn check_draft(actor: Option<&UserId>, draft: &Draft) -> Result<()> {
     })
 }
 
+/// Fails if an event with `text` in it, and ids beside it, is larger than [`bounds::EVENT`]. Of the latest values only a draft has a long text: receipts and
+/// presence are made of ids and short texts, and always fit.
+///
+/// # Errors
+/// [`DomainError::TooLarge`].
+pub fn check_text(text: &str) -> Result<()> {
+    if FIXED + text.len() * ESCAPED <= bounds::EVENT {
+        return Ok(());
+    }
+    let (size, limit) = (json(&text).saturating_add(FIXED), bounds::EVENT);
+    match size <= limit {
+        true => Ok(()),
+        false => Err(DomainError::TooLarge { size, limit }),
+    }
+}
+
 /// How many bytes `value` takes as JSON.
 pub fn json(value: &impl Serialize) -> usize {
     let mut counter = Counter(0);
@@ -245,7 +261,7 @@ impl Parts {
     }
 
     fn metadata(&mut self, metadata: Option<&Metadata>) {
-        self.plain += metadata.map_or(0, json);
+        self.plain += metadata.map_or(0, Metadata::json_len);
     }
 
     fn attachments(&mut self, attachments: &[Attachment]) {

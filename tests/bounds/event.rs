@@ -211,3 +211,19 @@ async fn members_with_the_longest_ids_become_entries_that_fit() {
         assert!(bytes <= EVENT, "{bytes} bytes of {}", event["type"]);
     }
 }
+
+#[tokio::test]
+async fn a_draft_that_the_other_devices_could_not_be_told_is_refused() {
+    let service = Service::builder()
+        .env("MAX_MESSAGE_BYTES", "65536")
+        .start()
+        .await;
+    let (alice, _bob, id, _) = group(&service).await;
+    let path = format!("/api/conversations/{id}");
+    let mine = format!("{path}/me");
+    let draft = json!({ "draft": format!("a{}", "\u{1}".repeat(30_000)), "pinned": true });
+    refused_size(alice.patch(&mine, draft).await);
+    let shown = alice.get(&path).await.expect(200);
+    assert!(shown.get("draft").is_none());
+    assert_eq!(shown["preferences"]["pinned"], false, "nothing was changed");
+}

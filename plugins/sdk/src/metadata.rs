@@ -1,6 +1,9 @@
 //! The host's own data on a noun.
 
-use std::sync::Arc;
+use std::{
+    fmt, io,
+    sync::{Arc, OnceLock},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
@@ -9,8 +12,41 @@ use serde_json::{Map, Value};
 ///
 /// In JSON it is an object. In a binary format (BSON) it is the object's text, so that no key or number of the host's can mean
 /// anything to a database.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Metadata(Arc<Map<String, Value>>);
+#[derive(Clone, Default)]
+pub struct Metadata(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    map: Map<String, Value>,
+    /// How many bytes the map is as JSON text. Counted once: a message is measured several times on its way.
+    json_len: OnceLock<usize>,
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map.fmt(f)
+    }
+}
+
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.map == other.0.map
+    }
+}
+
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Metadata {
     /// The most bytes that metadata may have as JSON text.
@@ -18,27 +54,37 @@ impl Metadata {
 
     /// How many bytes this is as JSON text.
     pub fn json_len(&self) -> usize {
-        serde_json::to_string(&*self.0).map_or(usize::MAX, |text| text.len())
+        *self.0.json_len.get_or_init(|| {
+            let mut counter = Counter(0);
+            // Counting does not fail, and texts are the keys of a map.
+            match serde_json::to_writer(&mut counter, &self.0.map) {
+                Ok(()) => counter.0,
+                Err(_) => usize::MAX,
+            }
+        })
     }
 
     /// The object itself.
     pub fn as_map(&self) -> &Map<String, Value> {
-        &self.0
+        &self.0.map
     }
 }
 
 impl From<Map<String, Value>> for Metadata {
     fn from(map: Map<String, Value>) -> Self {
-        Self(Arc::new(map))
+        Self(Arc::new(Inner {
+            map,
+            json_len: OnceLock::new(),
+        }))
     }
 }
 
 impl Serialize for Metadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            self.0.serialize(serializer)
+            self.0.map.serialize(serializer)
         } else {
-            let text = serde_json::to_string(&*self.0).map_err(serde::ser::Error::custom)?;
+            let text = serde_json::to_string(&self.0.map).map_err(serde::ser::Error::custom)?;
             serializer.serialize_str(&text)
         }
     }
@@ -46,13 +92,13 @@ impl Serialize for Metadata {
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let map = if deserializer.is_human_readable() {
+        let map: Map<String, Value> = if deserializer.is_human_readable() {
             Map::deserialize(deserializer)?
         } else {
             let text = String::deserialize(deserializer)?;
             serde_json::from_str(&text).map_err(de::Error::custom)?
         };
-        Ok(Self(Arc::new(map)))
+        Ok(map.into())
     }
 }
 
@@ -97,6 +143,6 @@ impl poem_openapi::types::ParseFromJSON for Metadata {
 
 impl poem_openapi::types::ToJSON for Metadata {
     fn to_json(&self) -> Option<Value> {
-        Some(Value::Object((*self.0).clone()))
+        Some(Value::Object(self.0.map.clone()))
     }
 }
