@@ -106,6 +106,7 @@ fn message(content: String) -> Command {
         silent: false,
         forwarded_from: None,
         expires_at: None,
+        schedule: None,
     }))
 }
 

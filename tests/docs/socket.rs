@@ -10,7 +10,7 @@ use super::{
     blocks, read,
     shown::{self, Like, Names, Shown},
 };
-use crate::support::{Connect, Service, Socket, User};
+use crate::support::{Connect, Service, Socket, User, many_groups};
 
 /// Commands have a `>` before them, what comes back a `<`. A frame goes on in the lines that have neither.
 fn conversation(text: &str) -> Vec<(bool, String)> {
@@ -212,6 +212,10 @@ async fn everything(service: Service) -> Vec<Value> {
         .await
         .expect("it opens");
     frames.push(lost.next("sync:reset").await);
+    // More conversations than one frame has room for.
+    let dora = service.user("dora").await;
+    many_groups(&service, &dora, &carol, 1001).await;
+    frames.push(dora.connect().await.next("rooms").await);
     service.begin_stop();
     frames.push(a.next("reconnect").await);
     for socket in [&mut a, &mut b, &mut c] {
