@@ -210,7 +210,7 @@ fn names_the_driver(code: &str) -> bool {
             Some(list) => top_level_items(list.split(';').next().unwrap_or_default()),
             None => top_level_items(rest.split([';', '<', '(']).next().unwrap_or_default()),
         };
-        let reads = ["Collection", "Database", "Cursor"];
+        let reads = ["Collection", "Database"];
         items
             .iter()
             .any(|item| reads.contains(&item.trim_end_matches('}')))
