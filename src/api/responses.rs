@@ -35,9 +35,10 @@ const FORBIDDEN: [&str; 21] = [
 ];
 
 /// Operations that the state of the thing can forbid.
-const CONFLICTING: [&str; 16] = [
+const CONFLICTING: [&str; 17] = [
     "addParticipants",
     "addReaction",
+    "blockUser",
     "updateParticipant",
     "createConversation",
     "editMessage",

@@ -17,6 +17,9 @@ use super::{
     users,
 };
 
+/// How many others a user may block: whoever shows presence reads all of them.
+const MAX_BLOCKED: u64 = 10_000;
+
 /// Whom a user blocks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blocked {
@@ -29,7 +32,7 @@ pub struct Blocked {
 /// Blocks `other`. To block again changes nothing.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for oneself, [`DomainError::NotFound`] for an unknown user.
+/// [`DomainError::Validation`] for oneself, [`DomainError::NotFound`] for an unknown user, [`DomainError::Conflict`] for more than [`MAX_BLOCKED`].
 pub async fn block(ctx: &Context, actor: &UserId, other: &UserId) -> Result<()> {
     if actor == other {
         return Err(DomainError::invalid("userId", "must be another user"));
@@ -42,6 +45,12 @@ pub async fn block(ctx: &Context, actor: &UserId, other: &UserId) -> Result<()> 
         user_id: other.clone(),
     };
     if !ctx.store.is_blocked(actor, other).await? {
+        if ctx.store.count_blocked(actor, MAX_BLOCKED).await? >= MAX_BLOCKED {
+            return Err(DomainError::Conflict(
+                format!("A user blocks at most {MAX_BLOCKED} others; unblock somebody first.")
+                    .into(),
+            ));
+        }
         set(ctx, actor, Command::BlockUser(block)).await?;
     }
     set_blocking(ctx, actor, other, true).await

@@ -57,7 +57,20 @@ pub fn block_update(change: &BlockChange) -> Document {
     }
 }
 
+/// Of how many users the blocks are read at once: each may have thousands.
+const USERS_AT_ONCE: usize = 50;
+
 impl Store {
+    /// How many others `user` blocks, counted up to `most`.
+    ///
+    /// # Errors
+    /// [`crate::domain::DomainError::Unavailable`].
+    pub async fn count_blocked(&self, user: &UserId, most: u64) -> Result<u64> {
+        let filter = doc! { "userId": user.as_str(), "isActive": true };
+        let count = self.blocks.count_documents(filter).limit(most);
+        Ok(bounded(count.into_future()).await?)
+    }
+
     /// Whether `user` blocks `other`.
     ///
     /// # Errors
@@ -111,12 +124,14 @@ impl Store {
         &self,
         users: &[UserId],
     ) -> Result<HashMap<UserId, HashSet<UserId>>> {
-        let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
-        let filter = doc! { "userId": { "$in": ids }, "isActive": true };
         let mut blocked: HashMap<UserId, HashSet<UserId>> = HashMap::new();
-        for block in self.read_blocks(filter, 0).await? {
-            let of_user = blocked.entry(block.user_id).or_default();
-            of_user.insert(block.blocked_user_id);
+        for users in users.chunks(USERS_AT_ONCE) {
+            let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
+            let filter = doc! { "userId": { "$in": ids }, "isActive": true };
+            for block in self.read_blocks(filter, 0).await? {
+                let of_user = blocked.entry(block.user_id).or_default();
+                of_user.insert(block.blocked_user_id);
+            }
         }
         Ok(blocked)
     }

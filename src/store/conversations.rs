@@ -23,6 +23,8 @@ use crate::domain::{
 
 /// How many single messages are looked for at once.
 const LOOKUPS_AT_ONCE: usize = 16;
+/// How many conversations are looked for by one command.
+const IDS_AT_ONCE: usize = 1000;
 
 fn noun(document: &ConversationDocument) -> Conversation {
     let fields = document.fields();
@@ -187,20 +189,8 @@ impl Store {
         let mut members = self.find_active_members(user).await?;
         self.settle_all(&members).await;
         members.retain(|_, member| member.preferences.archived == (shelf == Shelf::Archived));
-        let (hidden, shown): (Vec<_>, Vec<_>) = members
-            .iter()
-            .partition(|(_, member)| member.preferences.hidden);
-        let shown: Vec<&str> = shown.iter().map(|(id, _)| id.as_str()).collect();
-        let mut listed = vec![doc! { "_id": { "$in": shown } }];
-        // A new message shows a hidden one again.
-        listed.extend(hidden.iter().map(|(id, member)| {
-            doc! { "_id": id.as_str(), "lastMessageSeq": { "$gt": number(member.hidden_at) } }
-        }));
-        let mut filter = match listed.len() {
-            1 => listed.remove(0),
-            _ => doc! { "$or": listed },
-        };
-        filter.insert("isDeleted", false);
+        let shown = self.find_shown(&members).await?;
+        let mut filter = doc! { "_id": { "$in": shown }, "isDeleted": false };
         let mut direction = -1;
         if let Some((field, cursor)) = [("before", &request.before), ("after", &request.after)]
             .into_iter()
@@ -293,6 +283,45 @@ impl Store {
             .zip(member)
             .map(|(document, member)| Listed::new(&document, member.member()))
             .ok_or_else(DomainError::no_conversation)
+    }
+
+    /// The ids of those of a member's conversations that are not hidden. A new message shows a hidden one again.
+    async fn find_shown<'a>(
+        &self,
+        members: &'a HashMap<ConversationId, Member>,
+    ) -> Result<Vec<&'a str>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Newest {
+            #[serde(rename = "_id")]
+            id: ConversationId,
+            last_message_seq: i64,
+        }
+        let (hidden, shown): (Vec<_>, Vec<_>) = members
+            .iter()
+            .partition(|(_, member)| member.preferences.hidden);
+        let mut shown: Vec<&str> = shown.iter().map(|(id, _)| id.as_str()).collect();
+        // One read of their newest numbers: a filter with a branch for each would take mongod seconds for thousands.
+        let hidden: Vec<&str> = hidden.iter().map(|(id, _)| id.as_str()).collect();
+        for ids in hidden.chunks(IDS_AT_ONCE) {
+            let found: Vec<Newest> = bounded(async {
+                self.conversations
+                    .clone_with_type::<Newest>()
+                    .find(doc! { "_id": { "$in": ids } })
+                    .projection(doc! { "lastMessageSeq": 1 })
+                    .batch_size(IDS_AT_ONCE as u32)
+                    .await?
+                    .try_collect()
+                    .await
+            })
+            .await?;
+            shown.extend(found.iter().filter_map(|newest| {
+                let (id, member) = members.get_key_value(&newest.id)?;
+                let is_shown = !member.hides(newest.last_message_seq.unsigned_abs());
+                is_shown.then_some(id.as_str())
+            }));
+        }
+        Ok(shown)
     }
 
     async fn settle_all(&self, members: &HashMap<ConversationId, Member>) {

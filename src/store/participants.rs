@@ -20,6 +20,9 @@ use crate::domain::{
 /// How many memberships of a user come together.
 const MEMBERSHIPS_AT_ONCE: u32 = 2000;
 
+/// Of how many users the conversations are read at once: each may be in thousands.
+const USERS_AT_ONCE: usize = 50;
+
 /// How one user stands to one conversation.
 #[derive(Debug, Clone)]
 pub struct Membership {
@@ -254,22 +257,24 @@ impl Store {
             user_id: UserId,
             conversation_id: ConversationId,
         }
-        let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
-        let pairs: Vec<Pair> = bounded(async {
-            self.participants
-                .clone_with_type::<Pair>()
-                .find(doc! { "userId": { "$in": ids }, "isActive": true })
-                .projection(doc! { "_id": 0, "userId": 1, "conversationId": 1 })
-                .batch_size(1000)
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        Ok(pairs
-            .into_iter()
-            .map(|pair| (pair.user_id, pair.conversation_id))
-            .collect())
+        let mut pairs = Vec::new();
+        for users in users.chunks(USERS_AT_ONCE) {
+            let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
+            let found: Vec<Pair> = bounded(async {
+                self.participants
+                    .clone_with_type::<Pair>()
+                    .find(doc! { "userId": { "$in": ids }, "isActive": true })
+                    .projection(doc! { "_id": 0, "userId": 1, "conversationId": 1 })
+                    .batch_size(10_000)
+                    .await?
+                    .try_collect()
+                    .await
+            })
+            .await?;
+            let found = found.into_iter();
+            pairs.extend(found.map(|pair| (pair.user_id, pair.conversation_id)));
+        }
+        Ok(pairs)
     }
 
     /// Those of `conversations` that have at least `members` members.

@@ -1,5 +1,6 @@
 //! `/api/users/me/blocks`: who is blocked cannot write, and cannot tell.
 
+use mongodb::bson::{DateTime, doc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -15,6 +16,27 @@ async fn block(user: &User, other: &str) -> Answer {
 
 async fn unblock(user: &User, other: &str) {
     user.delete(&format!("{BLOCKS}/{other}")).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_user_blocks_a_bounded_number_of_others() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    service.user("carol").await;
+    block(&alice, "carol").await.expect(204);
+    let blocks = service.place().collection("blocks").await;
+    let others = (1..10_000).map(|number| {
+        let other = format!("other-{number}");
+        doc! {
+            "_id": format!("5:alice:{other}"), "userId": "alice", "blockedUserId": other,
+            "seq": 1_i64, "at": DateTime::now(), "isActive": true,
+        }
+    });
+    blocks.insert_many(others).await.expect("written");
+    block(&alice, &bob.id).await.expect_error(409, "CONFLICT");
+    block(&alice, "carol").await.expect(204);
+    unblock(&alice, "carol").await;
+    block(&alice, &bob.id).await.expect(204);
 }
 
 struct Pair {
