@@ -14,6 +14,7 @@ use super::{
     entry::{Block, MessageRemoval},
     error::{DomainError, Result},
     own_messages,
+    presence::Chosen,
 };
 use crate::{
     failpoint,
@@ -222,6 +223,12 @@ async fn end_user(ctx: &Context, user: &UserId) -> Result<()> {
     let request = Request::new(user.clone(), None, Command::DeleteUser);
     if let Some(entry) = ctx.append(request).await?.entry {
         ctx.known_users.forget(user, entry.at.as_millis());
+        // The nodes keep for a moment how somebody looks who is gone; a later holder of the id must not look so.
+        let unset = Chosen {
+            at: entry.at.as_millis(),
+            ..Chosen::default()
+        };
+        ctx.presence.choose(user, &unset);
     }
     Ok(())
 }

@@ -96,7 +96,7 @@ async fn who_missed_more_than_ten_thousand_entries_is_told_to_reload() {
             ids.clear();
         }
         if n == 1000 {
-            late_cursor = Some(sender.cursor());
+            late_cursor = Some(bob.connect().await.cursor());
         }
     }
     for id in ids {

@@ -243,7 +243,7 @@ async fn one_that_an_earlier_version_made_stays_in_use() {
     let later = json!({
         "receiverId": "bob", "content": "later", "sendAt": "2027-06-01T00:00:00.000Z",
     });
-    let scheduled = alice.post("/api/messages", later).await.expect(201);
+    let scheduled = alice.post("/api/scheduled", later).await.expect(201);
     assert_eq!(scheduled["conversationId"], former.as_str());
     // A block is said there, too.
     let block = "/api/users/me/blocks/alice";

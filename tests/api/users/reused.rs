@@ -10,7 +10,7 @@ use super::{
     delete::report,
     disconnect::issued,
 };
-use crate::support::{Client, Node, Service, User, eventually_within};
+use crate::support::{Client, Node, Service, User, eventually, eventually_within};
 
 /// Deletes `alice`, waits for the end of the erasure, and gives the id to somebody else.
 async fn give_out_anew(service: &Node, messages: &str) -> Client {
@@ -149,9 +149,11 @@ async fn what_the_former_holder_could_read_and_had_set_is_gone() {
         .iter()
         .find(|frame| frame["data"]["conversationId"].is_string());
     assert_eq!(told, None);
-    let presence = carol.get("/api/users/alice/presence").await.expect(200);
-    assert_eq!(presence["status"], "online");
-    assert_eq!(presence.get("text"), None);
+    eventually("she looks as nobody has chosen yet", || async {
+        let presence = carol.get("/api/users/alice/presence").await.expect(200);
+        (presence["status"] == "online" && presence.get("text").is_none()).then_some(())
+    })
+    .await;
 
     add_alice(&bob, &member).await;
     let shown = anew
