@@ -19,16 +19,20 @@ async fn assert_lists(reader: &User, conversation: &str, text: &str, unread: u64
         .await
         .expect(200);
     assert_eq!(one["lastMessage"]["content"], text, "{one}");
-    let total = reader.get("/api/unread").await.expect(200);
-    assert_eq!(total["unreadCount"], unread, "{total}");
+    let counts = reader.get("/api/unread").await.expect(200);
+    assert_eq!(
+        counts["conversations"][0]["unreadCount"], unread,
+        "{counts}"
+    );
 }
 
 /// Marks everything as read: the newest message is among it.
 async fn assert_reads_all(reader: &User, conversation: &str) {
     let path = format!("/api/conversations/{conversation}/read");
     reader.request(Method::PUT, &path, None).await.expect(200);
-    let total = reader.get("/api/unread").await.expect(200);
-    assert_eq!(total["unreadCount"], 0, "{total}");
+    let path = format!("/api/conversations/{conversation}");
+    let one = reader.get(&path).await.expect(200);
+    assert_eq!(one["unreadCount"], 0, "{one}");
 }
 
 struct Pair {

@@ -135,7 +135,7 @@ impl Scene {
         eventually_within(Duration::from_secs(30), "the relay is there", || async {
             let state = relay.find_one(doc! {}).await.ok()??;
             let markers = state.get_array("markers").ok()?.len();
-            let is_recent = state.get_timestamp("watermark").ok()?.time > seconds_ago(30);
+            let is_recent = state.get_timestamp("watermark").ok()?.time > seconds_ago(150);
             (markers > 0 && is_recent).then_some(())
         })
         .await;
