@@ -18,6 +18,9 @@ use crate::domain::Result;
 /// The most conversations that one command notes.
 const MAX_NOTED: usize = 1000;
 
+/// How many conversations are read at once where all of them are asked for.
+const PAGE: i64 = 10_000;
+
 /// How far a conversation has been cleared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cleared {
@@ -51,7 +54,7 @@ struct RetentionDocument {
     next_at: DateTime,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SettingDocument {
     #[serde(rename = "_id")]
@@ -77,20 +80,39 @@ impl Store {
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
     pub async fn find_retention_settings(&self) -> Result<Vec<(ConversationId, u32)>> {
-        // From the index alone.
-        let settings: Vec<SettingDocument> = bounded(async {
-            self.conversations
-                .clone_with_type::<SettingDocument>()
+        let collection = self.conversations.clone_with_type::<SettingDocument>();
+        let mut settings = Vec::new();
+        let mut last: Option<SettingDocument> = None;
+        loop {
+            // From the index alone, in its order, from the place where the page before ended.
+            let mut find = collection
                 .find(doc! { "retentionSeconds": { "$gt": 0 } })
                 .projection(doc! { "retentionSeconds": 1 })
+                .sort(doc! { "retentionSeconds": 1, "_id": 1 })
                 .hint(Hint::Name("retention".to_owned()))
-                .batch_size(10_000)
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        Ok(settings.into_iter().filter_map(seconds_of).collect())
+                .limit(PAGE)
+                .batch_size(PAGE as u32);
+            if let Some(last) = &last {
+                let place = doc! {
+                    "retentionSeconds": last.retention_seconds, "_id": last.id.as_str(),
+                };
+                find = find.min(place);
+            }
+            let mut page: Vec<SettingDocument> =
+                bounded(async { find.await?.try_collect().await }).await?;
+            let is_end = (page.len() as i64) < PAGE;
+            // The place itself belongs to the page before.
+            if let (Some(last), Some(first)) = (&last, page.first())
+                && last.id == first.id
+            {
+                page.remove(0);
+            }
+            last = page.last().cloned();
+            settings.extend(page.into_iter().filter_map(seconds_of));
+            if is_end || last.is_none() {
+                return Ok(settings);
+            }
+        }
     }
 
     /// The settings that are noted, each as it was when it was looked at.
@@ -99,19 +121,32 @@ impl Store {
     /// [`crate::domain::DomainError::Unavailable`].
     pub async fn find_noted_retentions(&self) -> Result<Vec<(ConversationId, u32)>> {
         let collection = self.retention();
-        let noted: Vec<RetentionDocument> = bounded(async {
-            collection
-                .find(doc! { "nextAt": { "$exists": true } })
-                .batch_size(10_000)
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        Ok(noted
-            .into_iter()
-            .filter_map(|noted| Some((noted.id, u32::try_from(noted.seconds).ok()?)))
-            .collect())
+        let mut noted = Vec::new();
+        let mut filter = doc! { "nextAt": { "$exists": true } };
+        loop {
+            let page: Vec<RetentionDocument> = bounded(async {
+                collection
+                    .find(filter.clone())
+                    .sort(doc! { "_id": 1 })
+                    .limit(PAGE)
+                    .batch_size(PAGE as u32)
+                    .await?
+                    .try_collect()
+                    .await
+            })
+            .await?;
+            let is_last = (page.len() as i64) < PAGE;
+            if let Some(last) = page.last() {
+                filter.insert("_id", doc! { "$gt": last.id.as_str() });
+            }
+            let page = page.into_iter();
+            noted.extend(
+                page.filter_map(|noted| Some((noted.id, u32::try_from(noted.seconds).ok()?))),
+            );
+            if is_last {
+                return Ok(noted);
+            }
+        }
     }
 
     /// Notes conversations whose setting is new, to be looked at from `now` on.

@@ -238,3 +238,24 @@ async fn others_messages_end_sooner_only_by_an_owner_or_the_host() {
         .await
         .expect_error(404, "NOT_FOUND");
 }
+
+#[tokio::test]
+async fn more_conversations_than_one_read_takes_are_all_looked_after() {
+    const COUNT: u64 = 20_050;
+    let service = Service::start().await;
+    let conversations = service.place().collection("conversations").await;
+    let documents = (0..COUNT).map(|number| {
+        doc! {
+            "_id": chat_sdk::ConversationId::generate().to_string(),
+            "retentionSeconds": 3600_i64 * (1 + number as i64 % 2),
+            "isDeleted": true,
+        }
+    });
+    conversations.insert_many(documents).await.expect("written");
+    let noted = service.place().collection("retention").await;
+    eventually_within(Duration::from_secs(60), "all are noted", || async {
+        let count = noted.count_documents(doc! {}).await.expect("readable");
+        (count == COUNT).then_some(())
+    })
+    .await;
+}
