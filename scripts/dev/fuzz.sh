@@ -35,8 +35,11 @@ fuzz_as() {
     user) headers=(-H "Authorization: Bearer $(make_token fuzz)") ;;
     host) headers=(-H "X-Internal-Secret: $INTERNAL_API_SECRET" -H 'X-Acting-User: fuzz') ;;
   esac
-  # An event stream has no end. In a batch each user fails alone, so the whole is accepted.
-  PYTHONPATH=$FUZZER "$FUZZER/bin/st" --config-file scripts/dev/fuzz.toml run "$RUN/fuzz.json" --url "$url" "${headers[@]}" \
-    --phases examples,coverage,fuzzing --max-examples "$examples" --seed "$seed" --continue-on-failure --no-shrink \
-    --request-timeout 40 --warnings off
+  # It keeps what it found in the folder in which it runs.
+  (
+    cd "$RUN" || exit 1
+    PYTHONPATH=$FUZZER "$FUZZER/bin/st" --config-file "$ROOT/scripts/dev/fuzz.toml" run "$RUN/fuzz.json" --url "$url" "${headers[@]}" \
+      --phases examples,coverage,fuzzing --max-examples "$examples" --seed "$seed" --continue-on-failure --no-shrink \
+      --request-timeout 40 --warnings off
+  )
 }
