@@ -19,8 +19,10 @@ use tokio_tungstenite::{
 
 use super::{close::CloseReason, frame, outlet::Wire};
 
-/// How long the closing handshake may take. A client that stopped reading must first take what was written before the close frame.
+/// How long the closing handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it may take for a client that reads too slowly: it must first take what was written before the close frame.
+const SLOW_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the client may take to end its half of the connection after that.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The spread of the pause that clients are asked to make before they come back to a restarted node.
@@ -31,7 +33,11 @@ pub async fn close(mut ws: WebSocketStream<Wire>, reason: Option<CloseReason>) {
     if let Some(reason) = reason {
         counter!("chat_ws_closes_total", "code" => reason.code().to_string()).increment(1);
     }
-    let _ = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(&mut ws, reason)).await;
+    let patience = match reason {
+        Some(CloseReason::TooSlow) => SLOW_HANDSHAKE_TIMEOUT,
+        _ => HANDSHAKE_TIMEOUT,
+    };
+    let _ = tokio::time::timeout(patience, shake_hands(&mut ws, reason)).await;
     let mut wire = ws.into_inner();
     wire.end_writing();
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, wire.drain()).await;

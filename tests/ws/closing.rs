@@ -341,7 +341,7 @@ async fn whatever_the_service_closes_for_arrives_with_code_and_reason() {
             socket.find(op::TEXT, "\"connected\"").await;
             let path = format!("/api/users/{gone}/disconnect");
             let host = node.internal();
-            host.request(Method::POST, &path, None).await.expect(200);
+            host.request(Method::POST, &path, None).await.expect(204);
             end_from_the_service(socket, answers).await.expect(4401);
         }
     }
@@ -375,11 +375,20 @@ async fn who_reads_too_slowly_gets_4408_when_it_reads_again() {
     let mut slow = RawSocket::open(service.ws_url(), &how).await;
     slow.find(op::TEXT, "\"connected\"").await;
     let mut fast = alice.connect().await;
-    // More than the kernel buffers for a client, and 512 KiB beyond that.
+    // More than the kernel buffers for a client, and what the service keeps for it beyond that.
     let content = "x".repeat(16_000);
-    for _ in 0..600 {
+    let mut is_ended = false;
+    for number in 0..1_000 {
         let body = json!({ "conversationId": conversation, "content": content });
         fast.ok("message:send", body).await;
+        if number % 20 == 19 {
+            let metrics = service.internal().get("/api/metrics").await;
+            is_ended = metrics.text.contains("\nchat_ws_slow_readers_total ");
+        }
+        if is_ended {
+            break;
+        }
     }
+    assert!(is_ended, "the queue is full");
     end_from_the_service(slow, true).await.expect(4408);
 }
