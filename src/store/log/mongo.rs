@@ -46,8 +46,8 @@ use crate::{
 pub const INSERT_MAX_TIME: Duration = Duration::from_millis(1000);
 /// How long the answer to an insert is waited for before its outcome counts as unknown.
 const INSERT_ANSWER_TIME: Duration = Duration::from_millis(3000);
-/// How many members are read at once. Conversations have fewer unless a deployment allows more.
-const MEMBER_PAGE: i64 = 20_000;
+/// How many members are read at once: few enough for a slow machine to answer in time, so that a conversation of any size can be loaded.
+const MEMBER_PAGE: i64 = 2000;
 /// How many documents are looked for by one command.
 const MAX_IDS: usize = 1000;
 
@@ -144,7 +144,7 @@ impl MongoBackend {
                     .sort(doc! { "userId": 1 })
                     .hint(Hint::Name("members".to_owned()))
                     .limit(MEMBER_PAGE)
-                    .batch_size(2000)
+                    .batch_size(MEMBER_PAGE as u32)
                     .await?
                     .try_collect()
                     .await
