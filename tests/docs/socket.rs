@@ -214,7 +214,7 @@ async fn everything(service: Service) -> Vec<Value> {
     frames.push(lost.next("sync:reset").await);
     // More conversations than one frame has room for.
     let dora = service.user("dora").await;
-    many_groups(&service, &dora, &carol, 1001).await;
+    many_groups(&service, &dora, &carol, 1000).await;
     frames.push(dora.connect().await.next("rooms").await);
     service.begin_stop();
     frames.push(a.next("reconnect").await);

@@ -73,6 +73,21 @@ async fn hostile_readers_of_large_messages_leave_memory_bounded() {
         "{most} MiB instead of {idle} MiB"
     );
 
+    // An export of 58 MB is handed on as it is read.
+    service.forget_peak();
+    let (idle, _) = service.memory();
+    let export = service.internal().get("/api/users/alice/export").await;
+    assert!(
+        export.status == 200 && export.text.len() > 50_000_000,
+        "{}",
+        export.text.len()
+    );
+    let (_, of_export) = service.memory();
+    assert!(
+        of_export <= idle + MAX_GROWTH / 4,
+        "{of_export} MiB instead of {idle} MiB"
+    );
+
     // Whoever does not read is closed, and with the last one the user is gone.
     eventually_within(
         Duration::from_secs(30),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{hook, make};
-use crate::support::{Answering, Receiver, Service, eventually};
+use crate::support::{Answering, Receiver, Service, eventually, send_large};
 
 #[tokio::test]
 async fn endpoints_are_made_listed_changed_and_removed() {
@@ -219,4 +219,62 @@ async fn a_secret_is_shown_once_and_is_in_no_log_and_nowhere_in_the_database() {
     for secret in [bare, "in-the-url-5f7a", "quite private"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
+}
+
+#[tokio::test]
+async fn dead_letters_with_large_events_fill_pages() {
+    const COUNT: usize = 15;
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let group = service.group(&alice, &[]).await;
+    let receiver = Receiver::answering(|_, _| Answering::with(500)).await;
+    let hook = hook(&service, &receiver, json!({})).await;
+    let sent = send_large(&alice, &group, COUNT).await;
+    let host = service.internal();
+    let path = "/api/admin/webhooks/dead-letters?limit=100";
+    let read = async || {
+        let (mut contents, mut pages, mut before) = (Vec::new(), 0, String::new());
+        loop {
+            let answer = host.get(&format!("{path}{before}")).await;
+            assert!(
+                answer.text.len() <= (1 << 20) + 1024,
+                "{}",
+                answer.text.len()
+            );
+            let page = answer.expect(200);
+            let letters = page["deadLetters"].as_array().expect("a list");
+            contents.extend(
+                letters
+                    .iter()
+                    .map(|of| of["event"]["data"]["content"].clone()),
+            );
+            pages += 1;
+            match page["nextCursor"].as_str() {
+                Some(next) => before = format!("&before={next}"),
+                None => return (contents, pages),
+            }
+        }
+    };
+    let (contents, pages) = eventually("all are dead letters", || async {
+        let (contents, pages) = read().await;
+        (contents.len() == COUNT).then_some((contents, pages))
+    })
+    .await;
+    assert!(pages > 1, "{pages}");
+    assert!(
+        sent.iter()
+            .all(|message| contents.contains(&message["content"]))
+    );
+
+    // Replayed a piece at a time, all of them are.
+    receiver.answer(|_, _| Answering::with(200));
+    let body = json!({ "endpointId": hook.id, "since": "2020-01-01T00:00:00.000Z" });
+    let all = "/api/admin/webhooks/dead-letters/replay";
+    let replayed = host.post(all, body).await.expect(200);
+    assert_eq!(replayed["replayed"], COUNT);
+    assert_eq!(replayed["hasMore"], false);
+    eventually("none is left", || async {
+        read().await.0.is_empty().then_some(())
+    })
+    .await;
 }

@@ -226,6 +226,10 @@ async fn a_user_with_twenty_thousand_conversations_connects_and_delays_nobody() 
         let message = socket.next("message:new").await;
         assert_eq!(message["data"]["conversationId"], **group);
     }
+    let page = crowd.get("/api/conversations?limit=3").await.expect(200);
+    let listed = page["conversations"].as_array().expect("conversations");
+    let newest: Vec<&Value> = listed.iter().map(|one| &one["id"]).collect();
+    assert_eq!(newest, [&groups[COUNT - 1], &groups[COUNT / 2], &groups[0]]);
     // Going away takes it out of all rooms, and delays nobody either.
     drop(socket);
     for n in 0..20 {
