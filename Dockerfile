@@ -13,7 +13,7 @@ ARG TARGETARCH
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     if [ "$TARGETARCH" = arm64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi \
- && cargo build --release --locked \
+ && cargo build --release --locked --features jemalloc \
  && install -D target/release/chat-service /out/chat-service
 
 FROM debian:bookworm-slim

@@ -198,14 +198,20 @@ download_wheel() {
   python3 -m zipfile -e "$2"/*.whl "$2"
 }
 
-# build_service: sets BINARY.
+# build_service: builds for PROFILE (development or release) and sets BINARY.
 build_service() {
   if [[ -n ${CHAT_BINARY:-} ]]; then
     BINARY=$(realpath -- "$CHAT_BINARY")
     [[ -x $BINARY ]] || die "CHAT_BINARY=$CHAT_BINARY is not a program."
     return
   fi
-  step "Building the service (the first time takes some minutes)"
-  cargo build --release --locked >&2 || die "The build failed. Its messages are above."
-  BINARY="${CARGO_TARGET_DIR:-$ROOT/target}/release/chat-service"
+  local folder=debug options=()
+  if [[ $PROFILE == release ]]; then
+    folder=release options=(--release --features jemalloc)
+    step "Building the service for a release (about ten minutes the first time)"
+  else
+    step "Building the service (a few minutes the first time)"
+  fi
+  cargo build --locked --bin chat-service "${options[@]}" >&2 || die "The build failed. Its messages are above."
+  BINARY="${CARGO_TARGET_DIR:-$ROOT/target}/$folder/chat-service"
 }

@@ -97,12 +97,17 @@ check_ports() {
 }
 
 up() {
-  local detach=0 node name role port ws_port
-  case ${1:-} in
-    '') ;;
-    -d | --detach) detach=1 ;;
-    *) die "up knows only --detach." ;;
-  esac
+  local detach=0 argument node name role port ws_port
+  PROFILE=development
+  for argument in "$@"; do
+    case $argument in
+      -d | --detach) detach=1 ;;
+      --release) PROFILE=release ;;
+      *) die "up knows only --detach and --release." ;;
+    esac
+  done
+  # A program of the caller's own is what the caller says it is.
+  [[ -z ${CHAT_BINARY:-} ]] || PROFILE=given
 
   [[ -n ${CHAT_BINARY:-} ]] || bring_cargo
   bring_packages
@@ -208,8 +213,9 @@ bench() {
   for name in $(started_names); do
     ! pid=$(pid_of "$name") || pids+=",$name=$pid"
   done
+  [[ $PROFILE != development ]] || die "The running service is a development build; its figures mean nothing. Start it with ./dev up --release"
   BINARY=${CHAT_BINARY:-${CARGO_TARGET_DIR:-$ROOT/target}/release/chat-service}
-  [[ -x $BINARY ]] || die "There is no $BINARY. Build it with ./dev up"
+  [[ -x $BINARY ]] || die "There is no $BINARY. Build it with ./dev up --release"
   raise_file_limit
   export CHAT_BENCH_PIDS=${pids:1} CHAT_BENCH_API_URLS=$API_URLS CHAT_BENCH_WS_URLS=$WS_URLS
   exec "$BINARY" bench "$@"

@@ -68,7 +68,7 @@ save_running_env() {
   local name
   (
     umask 077
-    for name in "${SHARED_NAMES[@]}" AUTH_JWT_ISSUER AUTH_JWT_AUDIENCE API_URLS WS_URLS; do
+    for name in "${SHARED_NAMES[@]}" PROFILE AUTH_JWT_ISSUER AUTH_JWT_AUDIENCE API_URLS WS_URLS; do
       printf 'export %s=%q\n' "$name" "${!name:-}"
     done >"$RUNNING_ENV"
   )
