@@ -153,9 +153,10 @@ fn example(schema: &str) -> Option<Value> {
         "ServiceStatus" => json!({
             "version": env!("CARGO_PKG_VERSION"), "roles": ["api", "ws", "webhooks"], "uptimeSeconds": 86400,
             "events": { "isRunning": true, "position": 120034, "pending": 0 },
+            "tasks": [{ "name": "writer", "state": "running", "restarts": 0 }],
             "consumers": [{
-                "name": "webhooks-whk_01hzx3v7k9q2m4n6p8r0s2t4v6", "pending": 12, "inFlight": 32, "retrying": 3,
-                "oldestAgeMs": 41250,
+                "name": "webhooks-whk_01hzx3v7k9q2m4n6p8r0s2t4v6", "pending": 12, "toPutBack": 0, "inFlight": 32,
+                "retrying": 3, "oldestAgeMs": 41250,
             }],
         }),
         other => return crate::plugins::example(other),

@@ -214,7 +214,7 @@ mod tests {
                 ("participantIds[1]", "must be a string"),
                 (
                     "participantIds[2]",
-                    "must not be one of the reserved words me, search, sync"
+                    "must not be one of the reserved words me, search, sync, system, all, here, . and .."
                 ),
                 (
                     "participantIds[3]",

@@ -10,7 +10,10 @@ use super::{
     blocks, read,
     shown::{self, Like, Names, Shown},
 };
-use crate::support::{Connect, Service, Socket, User, many_groups};
+use crate::support::{Connect, Service, Socket, User, in_an_hour, many_groups};
+
+/// The time for which docs/WEBSOCKET.md schedules a message.
+const SEND_AT: &str = "2026-11-21T10:49:46.000Z";
 
 /// Commands have a `>` before them, what comes back a `<`. A frame goes on in the lines that have neither.
 fn conversation(text: &str) -> Vec<(bool, String)> {
@@ -89,6 +92,8 @@ async fn every_command_has_an_example_and_each_is_answered_as_shown() {
                 }
                 let token = service.token("alice").sign();
                 let frame = names.fill(&frame).replace("<jwt>", &token);
+                // The time in the document has passed.
+                let frame = frame.replace(SEND_AT, &in_an_hour());
                 socket.raw(Message::text(frame));
                 commands.insert(event);
                 continue;

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chat_sdk::Timestamp;
 use serde_json::Value;
 
 use super::socket::Socket;
@@ -39,6 +40,11 @@ pub fn eventually_within<T, F: Future<Output = Option<T>>>(
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// The time in an hour, as the contract writes it.
+pub fn in_an_hour() -> String {
+    Timestamp::from_millis(Timestamp::now().as_millis() + 3_600_000).to_string()
 }
 
 /// A seed from the environment variable `SEED`, else a new one. A failing test names it.

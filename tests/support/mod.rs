@@ -22,7 +22,7 @@ mod stream;
 mod token;
 mod volume;
 
-pub use check::{Seen, eventually, eventually_within, random_seed};
+pub use check::{Seen, eventually, eventually_within, in_an_hour, random_seed};
 pub use client::{Answer, Client, User};
 pub use front::Front;
 pub use line::Line;

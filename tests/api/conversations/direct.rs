@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::super::{faults, id};
-use crate::support::{Answer, Service, User};
+use crate::support::{Answer, Service, User, in_an_hour};
 
 async fn begin(one: &User, other: &str) -> Answer {
     one.post(
@@ -241,7 +241,7 @@ async fn one_that_an_earlier_version_made_stays_in_use() {
     let sent = socket.ok("message:send", data).await;
     assert_eq!(sent["message"]["conversationId"], former.as_str());
     let later = json!({
-        "receiverId": "bob", "content": "later", "sendAt": "2027-06-01T00:00:00.000Z",
+        "receiverId": "bob", "content": "later", "sendAt": in_an_hour(),
     });
     let scheduled = alice.post("/api/scheduled", later).await.expect(201);
     assert_eq!(scheduled["conversationId"], former.as_str());

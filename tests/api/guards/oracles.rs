@@ -3,13 +3,11 @@
 use serde_json::{Value, json};
 
 use super::super::{ask, id};
-use crate::support::{Service, Socket, User};
+use crate::support::{Service, Socket, User, in_an_hour};
 
 const NO_CONVERSATION: &str = "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const NO_MESSAGE: &str = "msg_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const NO_SCHEDULED: &str = "sch_01hzx3v7k9q2m4n6p8r0s2t4v6";
-const SEND_AT: &str = "2027-06-01T00:00:00.000Z";
-
 /// What stands in the place of an id in the tables.
 const ID: &str = "{id}";
 
@@ -51,7 +49,7 @@ impl Place {
         let reply = json!({ "content": "reply", "threadId": root });
         let reply = id(&alice.post(&path, reply).await.expect(201));
         let of_direct = id(&bob.say(&direct, "hello").await);
-        let later = json!({ "conversationId": group, "content": "later", "sendAt": "2027-06-01T00:00:00.000Z" });
+        let later = json!({ "conversationId": group, "content": "later", "sendAt": in_an_hour() });
         let scheduled = id(&alice.post("/api/scheduled", later).await.expect(201));
         let settings = json!({ "historyVisibility": "joined" });
         let joined = service.group_with(&alice, &[&bob], settings).await;
@@ -178,17 +176,12 @@ async fn a_foreign_conversation_is_as_unknown_as_any() {
     rows.push((
         "POST",
         "/api/scheduled".to_owned(),
-        json!({ "conversationId": ID, "content": "x", "sendAt": SEND_AT }),
+        json!({ "conversationId": ID, "content": "x", "sendAt": in_an_hour() }),
     ));
     rows.push((
         "POST",
         "/api/messages/{ownMessage}/forward".to_owned(),
         json!({ "conversationIds": [ID] }),
-    ));
-    rows.push((
-        "POST",
-        "/api/scheduled".to_owned(),
-        json!({ "conversationId": ID, "content": "x", "sendAt": "2027-06-01T00:00:00.000Z" }),
     ));
     let rows: Vec<(&str, &str, Value)> = rows
         .iter()
@@ -214,7 +207,7 @@ async fn a_foreign_conversation_is_as_unknown_as_any() {
         ),
         (
             "message:schedule",
-            json!({ "conversationId": ID, "content": "x", "sendAt": SEND_AT }),
+            json!({ "conversationId": ID, "content": "x", "sendAt": in_an_hour() }),
         ),
         ("conversation:read", json!({ "conversationId": ID })),
         ("typing:start", json!({ "conversationId": ID })),
@@ -289,7 +282,7 @@ async fn a_foreign_message_is_as_unknown_as_any() {
             rows.push((
                 "POST",
                 "/api/scheduled".to_owned(),
-                json!({ "conversationId": conversation, "content": "x", reference: ID, "sendAt": SEND_AT }),
+                json!({ "conversationId": conversation, "content": "x", reference: ID, "sendAt": in_an_hour() }),
             ));
         }
         rows.push((
@@ -297,16 +290,6 @@ async fn a_foreign_message_is_as_unknown_as_any() {
             "/api/messages".to_owned(),
             json!({ "receiverId": "alice", "content": "x", reference: ID }),
         ));
-        for conversation in ["{own}", "{joined}"] {
-            rows.push((
-                "POST",
-                "/api/scheduled".to_owned(),
-                json!({
-                    "conversationId": conversation, "content": "x", reference: ID,
-                    "sendAt": "2027-06-01T00:00:00.000Z",
-                }),
-            ));
-        }
     }
     for conversation in ["{own}", "{joined}"] {
         rows.push((
@@ -352,7 +335,7 @@ async fn a_foreign_message_is_as_unknown_as_any() {
             ));
             commands.push((
                 "message:schedule",
-                json!({ "conversationId": conversation, "content": "x", reference: ID, "sendAt": SEND_AT }),
+                json!({ "conversationId": conversation, "content": "x", reference: ID, "sendAt": in_an_hour() }),
             ));
         }
     }
@@ -398,7 +381,7 @@ async fn who_blocks_the_caller_is_as_unknown_as_any() {
         (
             "POST",
             "/api/scheduled",
-            json!({ "receiverId": ID, "content": "x", "sendAt": SEND_AT }),
+            json!({ "receiverId": ID, "content": "x", "sendAt": in_an_hour() }),
         ),
         ("GET", "/api/users/{id}/presence", Value::Null),
         ("POST", "/api/presence/batch", json!({ "userIds": [ID] })),
@@ -410,7 +393,7 @@ async fn who_blocks_the_caller_is_as_unknown_as_any() {
         ("message:send", json!({ "receiverId": ID, "content": "x" })),
         (
             "message:schedule",
-            json!({ "receiverId": ID, "content": "x", "sendAt": SEND_AT }),
+            json!({ "receiverId": ID, "content": "x", "sendAt": in_an_hour() }),
         ),
         ("presence:subscribe", json!({ "userIds": [ID] })),
     ];

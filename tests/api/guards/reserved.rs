@@ -4,7 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::super::{faults, wire};
-use crate::support::{Connect, EventStream, Refusal, Service};
+use crate::support::{Connect, EventStream, Refusal, Service, in_an_hour};
 
 /// What stands for something else in a path, a mention or a message's sender.
 const RESERVED: [&str; 8] = ["me", "search", "sync", "system", "all", "here", ".", ".."];
@@ -101,7 +101,7 @@ async fn no_body_and_no_path_names_a_reserved_word() {
             ),
             (
                 "/api/scheduled".to_owned(),
-                json!({ "receiverId": word, "content": "hello", "sendAt": "2027-06-01T00:00:00.000Z" }),
+                json!({ "receiverId": word, "content": "hello", "sendAt": in_an_hour() }),
                 "receiverId",
             ),
             (
@@ -164,7 +164,7 @@ async fn no_socket_command_names_a_reserved_word() {
             ),
             (
                 "message:schedule",
-                json!({ "receiverId": word, "content": "hello", "sendAt": "2027-06-01T00:00:00.000Z" }),
+                json!({ "receiverId": word, "content": "hello", "sendAt": in_an_hour() }),
                 "receiverId",
             ),
             (

@@ -10,7 +10,7 @@ use super::{
     delete::report,
     disconnect::issued,
 };
-use crate::support::{Client, Node, Service, User, eventually, eventually_within};
+use crate::support::{Client, Node, Service, User, eventually, eventually_within, in_an_hour};
 
 /// Deletes `alice`, waits for the end of the erasure, and gives the id to somebody else.
 async fn give_out_anew(service: &Node, messages: &str) -> Client {
@@ -104,7 +104,7 @@ async fn what_the_former_holder_could_read_and_had_set_is_gone() {
         let path = format!("/api/conversations/{conversation}/read");
         ask(&alice, "PUT", &path, Some(json!({}))).await.expect(200);
     }
-    let later = json!({ "conversationId": member, "content": "later", "sendAt": "2027-06-01T00:00:00.000Z" });
+    let later = json!({ "conversationId": member, "content": "later", "sendAt": in_an_hour() });
     alice.post("/api/scheduled", later).await.expect(201);
     let blocked = ask(&alice, "PUT", "/api/users/me/blocks/carol", None).await;
     blocked.expect(204);
