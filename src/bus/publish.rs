@@ -9,7 +9,7 @@ use async_nats::{
     HeaderMap, HeaderName, Message, Subject, ToSubject,
     header::NATS_MESSAGE_ID,
     jetstream::{
-        self,
+        self, ErrorCode,
         context::{PublishAckFuture, PublishError},
         message::PublishMessage,
     },
@@ -61,8 +61,6 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often it is tried to publish again what the stream does not have.
 const PUBLISH_AGAIN: Duration = Duration::from_millis(500);
-/// The code of a request that is wrong in itself, as JetStream borrows it from HTTP.
-const BAD_REQUEST: usize = 400;
 /// How many acknowledgements are waited for at once in a sweep.
 const SWEEP_PIPELINE: usize = 256;
 
@@ -480,11 +478,15 @@ pub(super) async fn wait_for(ack: PublishAckFuture) -> Result<u64, BusError> {
     }
 }
 
-/// Why the broker never takes a message, if that is what `error` says. It answers a message that it could take at another time with another code.
+/// Why the broker never takes a message, if that is what `error` says. Every other refusal, such as one for lack of space, may pass.
 fn refusal(error: &PublishError) -> Option<String> {
     let source = std::error::Error::source(error)?;
     let refusal = source.downcast_ref::<jetstream::Error>()?;
-    (refusal.code() == BAD_REQUEST).then(|| refusal.to_string())
+    let is_final = matches!(
+        refusal.error_code(),
+        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM
+    );
+    is_final.then(|| refusal.to_string())
 }
 
 /// A user's id may hold any character; a header's value may not.

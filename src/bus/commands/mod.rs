@@ -36,7 +36,7 @@ use courier::Courier;
 use settle::Settlers;
 
 /// How long a reply is held back until its entry is applied. It is committed, so the reply comes in any case.
-const APPLY_PATIENCE: Duration = Duration::from_millis(500);
+const APPLY_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Serves other processes with the writer of this one, which is called `me`, until `stop`.
 pub async fn serve(bus: Bus, local: Arc<dyn Writers>, me: Arc<str>, stop: CancellationToken) {

@@ -7,6 +7,7 @@ use metrics::counter;
 
 use super::{Relay, unavailable};
 use crate::{
+    bus::BusError,
     domain::{
         DomainError, Result,
         entry::{Entry, Owner},
@@ -124,6 +125,10 @@ impl Relay {
                 "the broker refuses an event for ever; it is set aside and delivered from the log"
             );
         }
-        self.bus.publish_reference(entry).await.map_err(unavailable)
+        match self.bus.publish_reference(entry).await {
+            // Not even that fits. It is listed, and the others go on.
+            Ok(()) | Err(BusError::Refused(_)) => Ok(()),
+            Err(error) => Err(unavailable(error)),
+        }
     }
 }
