@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     failpoint,
-    store::{ClusterTime, PrivateData},
+    store::{CONVERSATIONS_AT_ONCE, ClusterTime, PrivateData},
 };
 
 /// How many entries of one step are on their way at once.
@@ -169,7 +169,8 @@ pub(super) fn unfinished() -> DomainError {
 /// [`DomainError::Unavailable`].
 pub(super) async fn sever(ctx: &Context, user: &UserId) -> Result<()> {
     end_memberships(ctx, user).await?;
-    remove_private(ctx, user).await
+    let conversations = find_conversations(ctx, user).await?;
+    remove_private(ctx, user, &conversations).await
 }
 
 /// Does what is left of an erasure, and finishes the report.
@@ -188,18 +189,20 @@ pub async fn run(ctx: &Context, erasure: &Erasure) -> Result<()> {
     note(ctx, user, Removed::Memberships, others as u64).await?;
     // First, so that what is removed below cannot come again.
     end_memberships(ctx, user).await?;
-    for (what, kind) in PRIVATE {
-        let count = ctx.store.count_private(what, user).await?;
+    let conversations = find_conversations(ctx, user).await?;
+    for kind in PRIVATE {
+        let mut count = 0;
+        for what in private(kind, &conversations) {
+            count += ctx.store.count_private(what, user).await?;
+        }
         note(ctx, user, kind, count).await?;
     }
-    remove_private(ctx, user).await?;
+    remove_private(ctx, user, &conversations).await?;
     take_back_reactions(ctx, user).await?;
     failpoint::hit("erasure.reactions");
-    let conversations = ctx.store.find_memberships_of(user).await?;
     let since = ctx.store.find_beginning(user).await?;
     let (mut messages, mut edits) = (0, 0);
-    for membership in &conversations {
-        let conversation = &membership.conversation;
+    for conversation in &conversations {
         match erasure.messages {
             OwnMessages::Erase => {
                 let (erased, edited) = erase_messages(ctx, (user, since), conversation).await?;
@@ -292,15 +295,43 @@ async fn take_back_reactions(ctx: &Context, user: &UserId) -> Result<()> {
     ctx.store.remove_reactions_of(user).await
 }
 
-const PRIVATE: [(PrivateData, Removed); 4] = [
-    (PrivateData::Markers, Removed::Markers),
-    (PrivateData::Reads, Removed::Reads),
-    (PrivateData::Scheduled, Removed::Scheduled),
-    (PrivateData::Presence, Removed::Presence),
+/// What is removed outside any log.
+const PRIVATE: [Removed; 4] = [
+    Removed::Markers,
+    Removed::Reads,
+    Removed::Scheduled,
+    Removed::Presence,
 ];
 
-async fn remove_private(ctx: &Context, user: &UserId) -> Result<()> {
-    for (what, _) in PRIVATE {
+/// The questions that find all of one of [`PRIVATE`], for a user who is or was a member of `conversations`.
+fn private(kind: Removed, conversations: &[ConversationId]) -> Vec<PrivateData<'_>> {
+    let pieces = conversations.chunks(CONVERSATIONS_AT_ONCE);
+    match kind {
+        Removed::Markers => pieces.map(PrivateData::Markers).collect(),
+        Removed::Reads => pieces.map(PrivateData::Reads).collect(),
+        Removed::Scheduled => vec![PrivateData::Scheduled],
+        _ => vec![PrivateData::Presence],
+    }
+}
+
+/// The conversations that `user` is or was a member of.
+async fn find_conversations(ctx: &Context, user: &UserId) -> Result<Vec<ConversationId>> {
+    let memberships = ctx.store.find_memberships_of(user).await?;
+    Ok(memberships
+        .into_iter()
+        .map(|membership| membership.conversation)
+        .collect())
+}
+
+async fn remove_private(
+    ctx: &Context,
+    user: &UserId,
+    conversations: &[ConversationId],
+) -> Result<()> {
+    for what in PRIVATE
+        .into_iter()
+        .flat_map(|kind| private(kind, conversations))
+    {
         ctx.store.remove_private(what, user).await?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! It is read in pieces and handed on at once, so a person with a million messages costs no more memory than one with ten.
 
-use chat_sdk::{Timestamp, UserId};
+use chat_sdk::{ConversationId, Timestamp, UserId};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -12,7 +12,7 @@ use super::{
     own_messages,
     page::PageRequest,
 };
-use crate::store::{ClusterTime, PrivateData};
+use crate::store::{CONVERSATIONS_AT_ONCE, ClusterTime, PrivateData};
 
 /// How many things of a kind are looked up at once.
 const PAGE: u32 = 200;
@@ -88,12 +88,18 @@ async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
     }
     write_reactions(ctx, user, out).await?;
     write_blocks(ctx, user, out).await?;
-    for (what, kind) in [
-        (PrivateData::Markers, "marker"),
-        (PrivateData::Reads, "read"),
+    let conversations: Vec<ConversationId> = memberships
+        .into_iter()
+        .map(|membership| membership.conversation)
+        .collect();
+    let pieces = || conversations.chunks(CONVERSATIONS_AT_ONCE);
+    let markers = pieces().map(|piece| (PrivateData::Markers(piece), "marker"));
+    let reads = pieces().map(|piece| (PrivateData::Reads(piece), "read"));
+    let others = [
         (PrivateData::Scheduled, "scheduled"),
         (PrivateData::Presence, "presence"),
-    ] {
+    ];
+    for (what, kind) in markers.chain(reads).chain(others) {
         let mut after = None;
         loop {
             let page = ctx.store.find_private(what, user, after, PAGE).await?;
@@ -114,7 +120,7 @@ async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
 async fn write_messages(
     ctx: &Context,
     (user, since): (&UserId, Option<ClusterTime>),
-    conversation: &chat_sdk::ConversationId,
+    conversation: &ConversationId,
     out: &mut Out,
 ) -> Result<()> {
     let mut walk = own_messages::Walk::begin(ctx, user, since, conversation).await?;

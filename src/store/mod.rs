@@ -47,7 +47,7 @@ use tokio::sync::Semaphore;
 
 pub use backlog::Backlog;
 pub use conversations::{LastMessages, Listed, Shelf};
-pub use erasure::{OwnReaction, PrivateData};
+pub use erasure::{CONVERSATIONS_AT_ONCE, OwnReaction, PrivateData};
 pub use expiry::Expiring;
 pub use facets::StoredMessage;
 pub use indexes::PrepareError;

@@ -9,5 +9,5 @@ mod private;
 mod reactions;
 mod ties;
 
-pub use private::PrivateData;
+pub use private::{CONVERSATIONS_AT_ONCE, PrivateData};
 pub use reactions::OwnReaction;

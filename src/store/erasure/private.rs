@@ -1,50 +1,77 @@
 //! What is kept of a user outside any log.
 
-use chat_sdk::UserId;
+use chat_sdk::{ConversationId, UserId};
 use mongodb::bson::{Bson, Document, doc};
 
-use super::super::{Collection, Store, bounded, documents::moment, pieces::Listing};
+use super::super::{
+    Collection, Store, bounded,
+    documents::{ParticipantDocument, moment},
+    pieces::Listing,
+};
 use crate::{bounds, domain::Result};
 
-/// What is kept of a user outside any log.
+/// The most conversations of one question about markers or receipts.
+pub const CONVERSATIONS_AT_ONCE: usize = 100;
+
+/// What is kept of a user outside any log. Markers and receipts say whose they are in their `_id` alone, after the conversation's id: they are found
+/// by the conversations that the user is or was a member of, at most [`CONVERSATIONS_AT_ONCE`] at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PrivateData {
-    /// Read markers and drafts.
-    Markers,
-    /// Receipts of single messages.
-    Reads,
+pub enum PrivateData<'a> {
+    /// Read markers and drafts of these conversations.
+    Markers(&'a [ConversationId]),
+    /// Receipts of single messages of these conversations.
+    Reads(&'a [ConversationId]),
     /// Messages that are scheduled.
     Scheduled,
     /// The last presence.
     Presence,
 }
 
-impl PrivateData {
-    /// The collection, and the field that says whose a document is.
-    fn place(self) -> (&'static str, &'static str) {
+impl PrivateData<'_> {
+    fn collection(self) -> &'static str {
         match self {
-            Self::Markers => ("markers", "userId"),
-            Self::Reads => ("reads", "userId"),
-            Self::Scheduled => ("scheduled", "senderId"),
-            Self::Presence => ("presence", "_id"),
+            Self::Markers(_) => "markers",
+            Self::Reads(_) => "reads",
+            Self::Scheduled => "scheduled",
+            Self::Presence => "presence",
+        }
+    }
+
+    fn filter(self, user: &UserId) -> Document {
+        let markers = |conversations: &[ConversationId]| -> Vec<String> {
+            conversations
+                .iter()
+                .map(|conversation| ParticipantDocument::id(conversation, user))
+                .collect()
+        };
+        match self {
+            Self::Markers(conversations) => doc! { "_id": { "$in": markers(conversations) } },
+            Self::Reads([]) => doc! { "_id": { "$in": [] } },
+            Self::Reads(conversations) => {
+                // The steps of one marker stand in order behind its id.
+                let steps = markers(conversations).into_iter().map(|marker| {
+                    let end = format!("{marker}\0");
+                    doc! { "_id": { "$gte": { "m": marker }, "$lt": { "m": end } } }
+                });
+                doc! { "$or": steps.collect::<Vec<Document>>() }
+            }
+            Self::Scheduled => doc! { "senderId": user.as_str() },
+            Self::Presence => doc! { "_id": user.as_str() },
         }
     }
 }
 
 impl Store {
-    fn private(&self, what: PrivateData, user: &UserId) -> (Collection<Document>, Document) {
-        let (collection, field) = what.place();
-        (
-            self.database.collection(collection),
-            doc! { field: user.as_str() },
-        )
+    fn private(&self, what: PrivateData<'_>, user: &UserId) -> (Collection<Document>, Document) {
+        let collection = self.database.collection(what.collection());
+        (collection, what.filter(user))
     }
 
     /// How many documents there are of a user's private data.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
-    pub async fn count_private(&self, what: PrivateData, user: &UserId) -> Result<u64> {
+    pub async fn count_private(&self, what: PrivateData<'_>, user: &UserId) -> Result<u64> {
         let (collection, filter) = self.private(what, user);
         Ok(bounded(collection.count_documents(filter).into_future()).await?)
     }
@@ -53,7 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
-    pub async fn remove_private(&self, what: PrivateData, user: &UserId) -> Result<()> {
+    pub async fn remove_private(&self, what: PrivateData<'_>, user: &UserId) -> Result<()> {
         let (collection, filter) = self.private(what, user);
         bounded(collection.delete_many(filter).into_future()).await?;
         Ok(())
@@ -65,7 +92,7 @@ impl Store {
     /// [`crate::domain::DomainError::Unavailable`].
     pub async fn find_private(
         &self,
-        what: PrivateData,
+        what: PrivateData<'_>,
         user: &UserId,
         after: Option<Bson>,
         limit: u32,

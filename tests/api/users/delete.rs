@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mongodb::bson::{Document, doc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -232,35 +231,52 @@ async fn nobody_writes_to_who_is_gone_until_the_host_brings_them_back() {
 #[tokio::test]
 async fn private_data_goes_without_a_trace() {
     let service = Service::start().await;
-    let _alice = service.user("alice").await;
-    let put = async |name: &str, document: Document| {
-        let collection = service.place().collection(name).await;
-        collection.insert_one(document).await.expect("is stored");
-    };
-    for user in ["alice", "bob"] {
-        put(
-            "markers",
-            doc! { "userId": user, "conversationId": "cnv_x", "draft": "dear" },
-        )
-        .await;
-        put("reads", doc! { "userId": user }).await;
-        put("scheduled", doc! { "senderId": user, "content": "later" }).await;
-        put("presence", doc! { "_id": user }).await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    let left = service.group(&bob, &[&alice]).await;
+    for conversation in [&group, &left] {
+        alice.say(conversation, "of alice").await;
+        bob.say(conversation, "of bob").await;
+        for user in [&alice, &bob] {
+            let path = format!("/api/conversations/{conversation}");
+            let draft = json!({ "draft": "dear" });
+            user.patch(&format!("{path}/me"), draft).await.expect(200);
+            let read = format!("{path}/read");
+            let read = user.request(Method::PUT, &read, Some(json!({}))).await;
+            read.expect(200);
+        }
+    }
+    let leave = format!("/api/conversations/{left}/leave");
+    alice.post(&leave, Value::Null).await.expect(204);
+    for user in [&alice, &bob] {
+        let later = json!({
+            "conversationId": group, "content": "later", "sendAt": "2027-06-01T00:00:00.000Z",
+        });
+        user.post("/api/scheduled", later).await.expect(201);
+        let status = json!({ "status": "busy" });
+        let path = "/api/users/me/status";
+        user.request(Method::PUT, path, Some(status))
+            .await
+            .expect(200);
+    }
+    let export = service.internal().get("/api/users/alice/export").await;
+    for kind in ["marker", "read", "scheduled", "presence"] {
+        let line = format!("\"kind\":\"{kind}\"");
+        assert!(export.text.contains(&line), "{kind}: {}", export.text);
     }
     delete(&service, "alice", "").await;
     let report = report(&service, "alice").await;
-    for (name, field) in [
-        ("markers", "userId"),
-        ("reads", "userId"),
-        ("scheduled", "senderId"),
-        ("presence", "_id"),
+    for (name, removed) in [
+        ("markers", 2),
+        ("reads", 2),
+        ("scheduled", 1),
+        ("presence", 1),
     ] {
-        assert_eq!(report["removed"][name], 1, "{report}");
-        let collection = service.place().collection(name).await;
-        for (user, left) in [("alice", 0), ("bob", 1)] {
-            let count = collection.count_documents(doc! { field: user }).await;
-            assert_eq!(count.expect("is counted"), left, "{name} of {user}");
-        }
+        let count = report["removed"][name].as_u64();
+        assert!(count >= Some(removed), "{name}: {report}");
+        let stored = service.place().text(name).await;
+        assert!(!stored.contains("alice"), "{name}: {stored}");
+        assert!(stored.contains("bob"), "{name}: {stored}");
     }
 }
 

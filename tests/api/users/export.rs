@@ -1,6 +1,5 @@
 //! `GET /api/users/{id}/export`: everything that is kept of a person.
 
-use mongodb::bson::doc;
 use serde_json::{Value, json};
 
 use crate::support::Service;
@@ -27,9 +26,11 @@ async fn an_export_has_all_of_one_person_and_nothing_of_another() {
         alice.say(&conversation, &format!("message {n}")).await;
     }
     bob.say(&conversation, "of bob alone").await;
-    let markers = service.place().collection("markers").await;
-    let draft = doc! { "userId": "alice", "draft": { "text": "dear bob" } };
-    markers.insert_one(draft).await.expect("is stored");
+    let path = format!("/api/conversations/{conversation}/me");
+    for (user, draft) in [(&alice, "dear bob"), (&bob, "of bob alone")] {
+        let draft = json!({ "draft": draft });
+        user.patch(&path, draft).await.expect(200);
+    }
 
     let answer = service.internal().get("/api/users/alice/export").await;
     assert_eq!(answer.header("content-type"), "application/octet-stream");
@@ -42,7 +43,7 @@ async fn an_export_has_all_of_one_person_and_nothing_of_another() {
     assert_eq!(of("message").len(), 251);
     assert_eq!(of("message")[0]["content"], "first text");
     assert_eq!(of("edit")[0]["content"], "second text");
-    assert_eq!(of("marker")[0]["draft"]["text"], "dear bob");
+    assert_eq!(of("marker")[0]["draft"], "dear bob");
     let end = lines.last().expect("lines");
     assert_eq!(end["kind"], "end");
     assert_eq!(end["lines"], lines.len() - 1);
