@@ -1,6 +1,10 @@
 //! HTTP as a host's backend and its users speak it.
 
-use std::{fmt, ops::Deref};
+use std::{
+    fmt,
+    ops::Deref,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
@@ -10,6 +14,9 @@ use super::{
     socket::{Connect, Refusal, Socket},
     token::Token,
 };
+
+/// How long a request is repeated that is answered with 503.
+const REPEATED_FOR: Duration = Duration::from_secs(60);
 
 /// Somebody who sends requests to one service.
 #[derive(Clone)]
@@ -35,7 +42,7 @@ pub struct Answer {
 impl Client {
     pub(super) fn new(base: &str) -> Self {
         let http = reqwest::Client::builder()
-            .timeout(std::time::Duration::from_secs(15))
+            .timeout(Duration::from_secs(15))
             .no_proxy()
             .build()
             .expect("a client");
@@ -76,6 +83,19 @@ impl Client {
     /// POST with a JSON body.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.request(Method::POST, path, Some(body)).await
+    }
+
+    /// POST with a JSON body that may be repeated, as the documents ask of clients: after a 503 the client waits for `Retry-After` and asks again.
+    pub async fn post_repeating(&self, path: &str, body: Value) -> Answer {
+        let deadline = Instant::now() + REPEATED_FOR;
+        loop {
+            let answer = self.post(path, body.clone()).await;
+            if answer.status != 503 || Instant::now() > deadline {
+                return answer;
+            }
+            let seconds = answer.header("Retry-After").parse().unwrap_or(1);
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
     }
 
     /// PATCH with a JSON body.
