@@ -201,7 +201,6 @@ pub async fn send_direct(
     receiver: &UserId,
     draft: Draft,
 ) -> Result<Sent> {
-    check_draft(ctx, Some(actor), &draft)?;
     let conversation = conversations::direct_id(ctx, actor, receiver).await?;
     match send(ctx, actor, &conversation, draft.clone()).await {
         Err(DomainError::NotFound(_)) => {
