@@ -10,6 +10,7 @@ use crate::support::{Connect, Service, eventually_within, send_large, switch};
 const MAX_GROWTH: u64 = 256;
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "what was measured is worth reading")]
 async fn hostile_readers_of_large_messages_leave_memory_bounded() {
     let service = Service::builder().spawn().await;
     let alice = service.user("alice").await;

@@ -142,6 +142,7 @@ async fn a_client_that_asks_for_pages_and_does_not_read_is_closed() {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "what was measured is worth reading")]
 async fn a_user_with_twenty_thousand_conversations_connects_and_delays_nobody() {
     const COUNT: usize = 20_000;
     let service = Service::start().await;
