@@ -32,6 +32,7 @@ mod search_keys;
 mod set_aside;
 mod settled;
 mod users;
+mod versions;
 
 use std::{future::Future, time::Duration};
 

@@ -3,21 +3,19 @@
 //! The stream may lose, repeat and reorder; sockets never see it. Per conversation the next number is delivered, an older one dropped, and a gap waits for a
 //! moment, then is read from the log. Membership follows the entries themselves: who is added hears from that entry on, who is removed up to it.
 
+mod gaps;
 mod intake;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    panic::AssertUnwindSafe,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use chat_sdk::{ConversationId, UserId};
-use futures_util::FutureExt;
-use metrics::{counter, gauge};
+use metrics::gauge;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Semaphore, task::yield_now};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -37,15 +35,8 @@ use crate::{
     store::{MembershipOf, Store},
 };
 
-/// How long a gap may close by itself before the log is asked.
-const GAP_PATIENCE: Duration = Duration::from_millis(30);
-/// The pause before the log is asked again.
-const GAP_RETRY: Duration = Duration::from_millis(200);
 /// How many entries that came too early are kept per conversation; more are read again.
 const MAX_HELD: usize = 512;
-/// How many missing entries are read at once, and how many bytes of them.
-const GAP_PAGE: u32 = 500;
-const GAP_BYTES: usize = bounds::RESUME_CHUNK;
 /// How many rooms or memberships are looked at before the hub's lock is given back.
 const TURN: usize = 128;
 
@@ -461,62 +452,6 @@ impl Hub {
                 tokio::spawn(hub.close_gap(conversation.clone(), state.waits));
             }
             return;
-        }
-    }
-
-    /// Reads what is missing from the log, until nothing is. A panic must not end it: the room would wait for ever, and hold back all markers.
-    async fn close_gap(self: Arc<Self>, conversation: ConversationId, wait: u64) {
-        loop {
-            let filling = Arc::clone(&self).fill_gap(conversation.clone(), wait);
-            if AssertUnwindSafe(filling).catch_unwind().await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(GAP_RETRY).await;
-        }
-    }
-
-    async fn fill_gap(self: Arc<Self>, conversation: ConversationId, wait: u64) {
-        let mut pause = GAP_PATIENCE;
-        loop {
-            tokio::time::sleep(pause).await;
-            let (next, to) = {
-                let mut state = self.state.lock();
-                let state = &mut *state;
-                let room = state.rooms.get_mut(&conversation);
-                let Some(room) = room.filter(|room| room.waiting == Some(wait)) else {
-                    // Its last socket went, and took the wait with it.
-                    return;
-                };
-                let next = room.next.unwrap_or(1);
-                if room.highest < next {
-                    room.waiting = None;
-                    state.gaps -= 1;
-                    return;
-                }
-                let first_held = room.held.keys().next().copied();
-                (next, first_held.map_or(room.highest, |held| held - 1))
-            };
-            counter!("chat_hub_gaps_total").increment(1);
-            let most = (GAP_PAGE, GAP_BYTES);
-            let missing = self.store.read_missed(&conversation, next - 1, to, most);
-            let missing = missing.await;
-            pause = GAP_RETRY;
-            if let Ok(entries) = missing {
-                let mut state = self.state.lock();
-                let state = &mut *state;
-                let watermark = self.watermark();
-                for entry in &entries.items {
-                    let push = Push::from_entry(conversation.clone(), entry, watermark);
-                    let room = state.rooms.get_mut(&conversation);
-                    if let (Some(room), Some(push)) = (room, push) {
-                        hold(&mut state.held_bytes, room, Arc::new(push));
-                        self.deliver(state, &conversation);
-                    }
-                }
-                if !entries.items.is_empty() {
-                    pause = Duration::ZERO;
-                }
-            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Rooms that an entry made: on a node that has just started it may be minutes old.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chat_sdk::{ConversationId, EventId, EventType};
 use serde_json::json;
