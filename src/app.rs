@@ -19,16 +19,17 @@ use crate::{
     bus::{
         self, commands, nodes,
         publish::Announcer,
-        tail::{self, Reads},
+        tail::{self, TailMode},
     },
     config::{AppEnv, Config},
     domain::{
-        Context, KnownUsers, Limits, command::Writers, consumers::Consumers, presence::Roster,
+        Context, KnownUsers, Limits, command::Writers, consumers::Consumers,
+        presence::LocalPresence,
     },
     health::{Observed, Probe},
     limits::{EVICTION_PERIOD, RateLimits},
     listener::{self, Terms, TimedBody},
-    plugins::{self, Core, Make, Nothing},
+    plugins::{self, Core, NoPlugin, PluginFactory},
     store::log::{Writer, mongo::MongoBackend},
     tasks::{Tasks, restarted, vital},
     worker::{
@@ -58,7 +59,7 @@ pub async fn run(
     listeners: Listeners,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
-    run_with::<Nothing>(config, roles, listeners, stop, None).await
+    run_with::<NoPlugin>(config, roles, listeners, stop, None).await
 }
 
 /// The same with a plugin from outside, which works in processes with the role `webhooks`, as all plugins do.
@@ -70,7 +71,7 @@ pub async fn run_with<P: Plugin>(
     roles: Roles,
     listeners: Listeners,
     stop: CancellationToken,
-    guest: Option<Make<P>>,
+    guest: Option<PluginFactory<P>>,
 ) -> Result<(), StartError> {
     // Ignored when a test has done it already: there is one provider for the process.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -123,7 +124,7 @@ pub async fn run_with<P: Plugin>(
         store: Arc::clone(&store),
         writers: Arc::new(commands::Router::new(bus.clone(), local, nodes)),
         latest: announcer,
-        presence: Roster::new(config.presence.away_threshold),
+        presence: LocalPresence::new(config.presence.away_threshold),
         limits: Limits {
             max_message_bytes: config.limits.max_message_bytes,
             max_group_members: u32::try_from(config.limits.max_group_members).unwrap_or(u32::MAX),
@@ -172,8 +173,8 @@ pub async fn run_with<P: Plugin>(
     // A process that only delivers has nobody to tell: it follows its durables, and is spared the rest of the stream.
     if roles.api || roles.ws {
         let reads = match roles.ws {
-            true => Reads::All,
-            false => Reads::Users,
+            true => TailMode::Full,
+            false => TailMode::UserEvents,
         };
         let (tail_bus, tail_status) = (bus.clone(), Arc::clone(&status));
         let follow = move |end| {

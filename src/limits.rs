@@ -1,6 +1,6 @@
 //! How much each caller may ask for in a time: the five rate limits, counted in this process.
 //!
-//! Cast: [`RateLimits`] has a limiter per tier; each answers with the caller's [`Standing`], or with [`Refused`].
+//! Cast: [`RateLimits`] has a limiter per tier; each answers with the caller's [`Standing`], or with [`RateLimited`].
 //!
 //! - A limit of 600/60s lets 600 through at once, and one more every 100 ms (GCRA): there is no border between two minutes at which twice as much
 //!   passes.
@@ -86,7 +86,7 @@ pub struct Standing {
 
 /// A refusal by rate. Its `Display` is a sentence for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
+pub struct RateLimited {
     /// By which limit.
     pub tier: Tier,
     /// Where the caller stands.
@@ -97,20 +97,20 @@ pub struct Refused {
     pub retry_after: Duration,
 }
 
-impl Refused {
-    /// [`Refused::retry_after`] in whole seconds, rounded up: at least 1.
+impl RateLimited {
+    /// [`RateLimited::retry_after`] in whole seconds, rounded up: at least 1.
     pub fn retry_after_seconds(&self) -> u64 {
         whole_seconds(self.retry_after).max(1)
     }
 
-    /// [`Refused::retry_after`] in whole milliseconds, rounded up: at least 1.
+    /// [`RateLimited::retry_after`] in whole milliseconds, rounded up: at least 1.
     pub fn retry_after_millis(&self) -> u64 {
         let millis = self.retry_after.as_nanos().div_ceil(1_000_000);
         u64::try_from(millis).unwrap_or(u64::MAX).max(1)
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for RateLimited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -129,7 +129,7 @@ pub fn whole_seconds(duration: Duration) -> u64 {
 }
 
 /// The caller's standing, `None` where there is no limit; or the refusal.
-pub type Verdict = Result<Option<Standing>, Refused>;
+pub type Verdict = Result<Option<Standing>, RateLimited>;
 
 type Keyed<K, C> = RateLimiter<K, DashMapStateStore<K>, C, StateInformationMiddleware>;
 
@@ -177,7 +177,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
                 counter!("chat_rate_limited_total", "tier" => self.tier.name()).increment(1);
                 let wait = until.wait_time_from(self.clock.now());
                 let retry_after = wait.max(Duration::from_millis(1));
-                Err(Refused {
+                Err(RateLimited {
                     tier: self.tier,
                     standing: Standing {
                         limit,
@@ -238,7 +238,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// A request or command of `user` that no other limit governs.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`RateLimited`].
     pub fn api(&self, user: &UserId) -> Verdict {
         check(&self.api, user)
     }
@@ -246,7 +246,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// A request from `address` of nobody in particular.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`RateLimited`].
     pub fn api_from(&self, address: IpAddr) -> Verdict {
         check(&self.api_from, &network(address))
     }
@@ -255,7 +255,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// proof opens. What cannot be guessed (a signature, a long secret) needs no more protection than that.
     ///
     /// # Errors
-    /// [`Refused`], instead of what is wrong with the proof.
+    /// [`RateLimited`], instead of what is wrong with the proof.
     pub fn failed_proof(&self, address: IpAddr) -> Verdict {
         check(&self.auth, &network(address))
     }
@@ -263,7 +263,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// A message that `user` sends, on whatever way.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`RateLimited`].
     pub fn messages(&self, user: &UserId) -> Verdict {
         check(&self.messages, user)
     }
@@ -271,7 +271,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// A sign of `user` that they type or record, or no longer do.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`RateLimited`].
     pub fn typing(&self, user: &UserId) -> Verdict {
         check(&self.typing, user)
     }
@@ -279,7 +279,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// A question from `address` how the service is, which anybody may ask and which costs a request to MongoDB.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`RateLimited`].
     pub fn health(&self, address: IpAddr) -> Verdict {
         check(&self.health, &network(address))
     }
@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn waiting_times_are_rounded_up_and_never_zero() {
-        let refused = |millis| Refused {
+        let refused = |millis| RateLimited {
             tier: Tier::Messages,
             standing: Standing {
                 limit: 1,

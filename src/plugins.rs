@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use chat_sdk::{
     http::Mounted,
-    plugin::{Host, HostError, Life, NoRoutes, Plugin},
+    plugin::{Host, HostError, NoRoutes, Plugin, PluginContext},
 };
 use chat_webhooks::Webhooks;
 use serde_json::Value;
@@ -38,12 +38,12 @@ pub fn example(schema: &str) -> Option<Value> {
 
 /// How a plugin from outside is made, one that a program of somebody's own brings beside those that are built in: of its table in `chat.toml`, and its
 /// host. The error is a sentence that can follow the table's name.
-pub type Make<P> = fn(Option<&Value>, Arc<dyn Host>) -> Result<P, String>;
+pub type PluginFactory<P> = fn(Option<&Value>, Arc<dyn Host>) -> Result<P, String>;
 
 /// No plugin from outside.
-pub enum Nothing {}
+pub enum NoPlugin {}
 
-impl Plugin for Nothing {
+impl Plugin for NoPlugin {
     const NAME: &'static str = "nothing";
     type Api = NoRoutes;
 
@@ -51,7 +51,7 @@ impl Plugin for Nothing {
         NoRoutes
     }
 
-    async fn run(self: Arc<Self>, _life: Life) -> Result<(), HostError> {
+    async fn run(self: Arc<Self>, _life: PluginContext) -> Result<(), HostError> {
         match *self {}
     }
 }
@@ -63,7 +63,7 @@ impl Plugin for Nothing {
 pub fn register_guest<P: Plugin>(
     config: &Config,
     core: &Core,
-    make: Option<Make<P>>,
+    make: Option<PluginFactory<P>>,
 ) -> Result<Option<Arc<P>>, Vec<Fault>> {
     let Some(make) = make.filter(|_| is_enabled(config, P::NAME)) else {
         return Ok(None);

@@ -9,7 +9,7 @@ use super::document;
 pub const PATHS: [&str; 3] = ["/api/docs", "/api/docs-json", "/api/docs-yaml"];
 
 /// Adds the documents to a surface.
-pub fn add_to(route: Route, shown: document::Shown) -> Route {
+pub fn add_to(route: Route, shown: document::OpenApiDoc) -> Route {
     let [page, json, yaml] = PATHS;
     let documents = shown.documents();
     route

@@ -73,14 +73,14 @@ impl<T: OpenApi> OpenApi for Described<T> {
 
 /// What a plugin from outside adds to the documents beside its operations.
 #[derive(Clone, Copy)]
-pub struct Words {
+pub struct DocExtras {
     /// The example of a body of its operations, by the name of the schema.
     pub example: fn(&str) -> Option<Value>,
     /// Its operations that the state of the thing can forbid.
     pub conflicting: &'static [&'static str],
 }
 
-const NO_WORDS: Words = Words {
+const NO_WORDS: DocExtras = DocExtras {
     example: |_| None,
     conflicting: &[],
 };
@@ -99,16 +99,16 @@ pub fn documents() -> Documents {
 
 /// A document as a process serves it.
 #[derive(Clone, Copy)]
-pub struct Shown(&'static Published);
+pub struct OpenApiDoc(&'static Published);
 
-impl Shown {
+impl OpenApiDoc {
     /// Of a process with the plugins that are built in, or without them.
     pub fn new(has_plugins: bool) -> Self {
         Self(if has_plugins { &PUBLISHED } else { &BARE })
     }
 
     /// Of a process with a plugin from outside, too. What it publishes is known from now on: bodies are checked against it.
-    pub fn with_guest<X: OpenApi>(has_plugins: bool, words: Words) -> Self {
+    pub fn with_guest<X: OpenApi>(has_plugins: bool, words: DocExtras) -> Self {
         Self(WITH_GUEST.get_or_init(|| match has_plugins {
             true => publish::<(Operations, X)>(words),
             false => publish::<(CoreOperations, X)>(words),
@@ -179,7 +179,7 @@ pub fn find_faults(name: &str, value: &Value) -> Vec<FieldError> {
     found
 }
 
-fn publish<T: OpenApi>(words: Words) -> Published {
+fn publish<T: OpenApi>(words: DocExtras) -> Published {
     let described = service(Described::<T>(PhantomData));
     let source = described.spec();
     let document = complete(&source, words);
@@ -197,7 +197,7 @@ fn publish<T: OpenApi>(words: Words) -> Published {
     }
 }
 
-fn complete(source: &str, words: Words) -> Value {
+fn complete(source: &str, words: DocExtras) -> Value {
     let mut document = serde_json::from_str(source).expect("poem-openapi writes JSON");
     fixup::to_31(&mut document);
     catalogue::fill_events(&mut document);
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn the_page_shows_the_corrected_document() {
-        let page = Shown::new(true).page();
+        let page = OpenApiDoc::new(true).page();
         assert!(page.contains(r#""openapi": "3.1.0""#));
         assert!(!page.contains(r#""openapi": "3.0.0""#));
         assert!(page.contains(r#""url": "/""#));
@@ -424,7 +424,8 @@ mod tests {
 
     #[test]
     fn a_process_without_plugins_describes_none_of_them() {
-        let bare: Value = serde_json::from_str(&Shown::new(false).documents().json).expect("JSON");
+        let bare: Value =
+            serde_json::from_str(&OpenApiDoc::new(false).documents().json).expect("JSON");
         let whole = document();
         let paths = |document: &Value| -> Vec<String> {
             let paths = document["paths"].as_object().expect("an object");

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     auth::AuthError,
-    limits::{Refused, Standing, Verdict, whole_seconds},
+    limits::{RateLimited, Standing, Verdict, whole_seconds},
 };
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -143,8 +143,8 @@ pub fn count_stranger(state: &ApiState, request: &Request) -> Result<(), ApiErro
     meter.note(state.limits.api_from(meter.client))
 }
 
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> Self {
+impl From<RateLimited> for ApiError {
+    fn from(refused: RateLimited) -> Self {
         Self::new(Code::RateLimited, refused.to_string())
             .with_retry_after(refused.retry_after_seconds())
     }

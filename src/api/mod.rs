@@ -185,14 +185,14 @@ pub fn endpoint<P: Plugin>(
 ) -> BoxEndpoint<'static, Response> {
     let has_plugins = state.plugins.has_operations();
     let shown = match guest {
-        Some(_) => document::Shown::with_guest::<P::Api>(
+        Some(_) => document::OpenApiDoc::with_guest::<P::Api>(
             has_plugins,
-            document::Words {
+            document::DocExtras {
                 example: P::example,
                 conflicting: P::CONFLICTING,
             },
         ),
-        None => document::Shown::new(has_plugins),
+        None => document::OpenApiDoc::new(has_plugins),
     };
     let operations = (operations(&state), Mounted(guest.map(Plugin::api)));
     let described = document::service(operations).into_endpoint();

@@ -15,7 +15,7 @@ use crate::{
     bus::{Bus, BusError, BusOptions, StreamError},
     config::{AppEnv, Config, Fault},
     domain::hashed::PairKey,
-    plugins::{self, Core, Make, Plugins},
+    plugins::{self, Core, PluginFactory, Plugins},
     store::{PrepareError, Store},
 };
 
@@ -96,7 +96,7 @@ pub(super) fn metrics() -> PrometheusHandle {
 pub(super) async fn start_plugins<P: Plugin>(
     config: &Config,
     core: &Core,
-    guest: Option<Make<P>>,
+    guest: Option<PluginFactory<P>>,
 ) -> Result<(Plugins, Option<Arc<P>>), StartError> {
     let told = |faults: Vec<Fault>| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -123,7 +123,7 @@ pub(super) async fn start_plugins<P: Plugin>(
 /// [`StartError::Mongo`], or [`StartError::Plugin`] when the settings of a plugin cannot be used.
 pub async fn prepare_with<P: Plugin>(
     config: &Config,
-    guest: Option<Make<P>>,
+    guest: Option<PluginFactory<P>>,
 ) -> Result<(), StartError> {
     let (store, _) = open_store(config).await?;
     let key = config.auth.secrets_key.as_ref();

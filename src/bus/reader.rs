@@ -23,7 +23,7 @@ const BATCH: usize = 2000;
 
 /// When messages are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum PollMode {
     /// At once.
     Live,
     /// Those of such a time together: a message costs the server and this process far less if it comes with many.
@@ -33,7 +33,7 @@ pub(super) enum Pace {
 /// Reads one consumer.
 pub(super) struct Reader {
     client: Client,
-    pace: Pace,
+    pace: PollMode,
     /// Where messages are asked for, with what, and where they come.
     ask: Subject,
     request: Bytes,
@@ -55,7 +55,7 @@ impl Reader {
         client: Client,
         stream: &str,
         name: &str,
-        pace: Pace,
+        pace: PollMode,
     ) -> Result<Self, StreamError> {
         let inbox = Subject::from(client.new_inbox());
         let messages = client
@@ -63,12 +63,12 @@ impl Reader {
             .await
             .map_err(|error| StreamError::Api(error.to_string()))?;
         let request = match pace {
-            Pace::Live => serde_json::json!({
+            PollMode::Live => serde_json::json!({
                 "batch": BATCH,
                 "expires": EXPIRES.as_nanos() as u64,
                 "idle_heartbeat": HEARTBEAT.as_nanos() as u64,
             }),
-            Pace::Every(_) => serde_json::json!({ "batch": BATCH, "no_wait": true }),
+            PollMode::Every(_) => serde_json::json!({ "batch": BATCH, "no_wait": true }),
         };
         Ok(Self {
             ask: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}").into(),
@@ -119,10 +119,10 @@ impl Reader {
 
     async fn ask_in_time(&mut self) -> Result<(), StreamError> {
         match self.pace {
-            Pace::Live if self.open > BATCH / 2 => return Ok(()),
-            Pace::Every(_) if self.open > 0 => return Ok(()),
-            Pace::Every(pause) if self.is_at_end => tokio::time::sleep(pause).await,
-            Pace::Live | Pace::Every(_) => {}
+            PollMode::Live if self.open > BATCH / 2 => return Ok(()),
+            PollMode::Every(_) if self.open > 0 => return Ok(()),
+            PollMode::Every(pause) if self.is_at_end => tokio::time::sleep(pause).await,
+            PollMode::Live | PollMode::Every(_) => {}
         }
         self.client
             .publish_with_reply(self.ask.clone(), self.inbox.clone(), self.request.clone())
@@ -130,7 +130,7 @@ impl Reader {
             .map_err(|error| StreamError::Api(error.to_string()))?;
         self.open += BATCH;
         self.is_at_end = false;
-        if self.pace != Pace::Live {
+        if self.pace != PollMode::Live {
             // Without heartbeats the time until the answer counts.
             self.silent = 0;
             self.alarm.as_mut().reset(Instant::now() + HEARTBEAT);
@@ -153,8 +153,8 @@ impl Reader {
             .and_then(|left| left.as_str().parse().ok())
             .unwrap_or(BATCH);
         self.open = match self.pace {
-            Pace::Live => self.open.saturating_sub(left),
-            Pace::Every(_) => 0,
+            PollMode::Live => self.open.saturating_sub(left),
+            PollMode::Every(_) => 0,
         };
         self.is_at_end = true;
         Ok(())

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::{
     Bus, StreamError,
-    reader::{Pace, Place, Reader},
+    reader::{Place, PollMode, Reader},
     tail::{TailEvent, TailSink},
 };
 
@@ -47,7 +47,7 @@ impl Bus {
             .map_err(|error| api(&error))?;
         let info = consumer.cached_info();
         if info.num_pending > 0 {
-            let pace = Pace::Every(Duration::ZERO);
+            let pace = PollMode::Every(Duration::ZERO);
             let (stream, name) = (&info.stream_name, &info.name);
             let mut messages = Reader::open(self.tail.clone(), stream, name, pace).await?;
             loop {

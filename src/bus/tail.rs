@@ -1,7 +1,7 @@
 //! The tail: this process's reader of the stream.
 //!
 //! A process with sockets reads all of it at once. One without needs little: of users' events what they say. If it relays, it has a second one while it does:
-//! of all events that they are there, which may be a little late. See [`Reads`].
+//! of all events that they are there, which may be a little late. See [`TailMode`].
 //!
 //! A tail is one consumer without acknowledgements, its own watermark, and a supervisor that makes it anew after every fault. Not the crate's ordered
 //! consumer: that can replay everything when it is made anew before its first message, and stalls 15 s after a crash of the server.
@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Bus, StreamError,
     publish::{self, header},
-    reader::{Pace, Place, Reader},
+    reader::{Place, PollMode, Reader},
 };
 use crate::domain::entry::Owner;
 
@@ -54,20 +54,20 @@ const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a tail reads of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
+pub enum TailMode {
     /// Everything, at once.
-    All,
+    Full,
     /// What users' logs and users' latest values say, at once.
-    Users,
+    UserEvents,
     /// Which entries are there, twice a second: of no event what it says, and no latest values.
-    Numbers,
+    HeadersOnly,
 }
 
-impl Reads {
-    fn pace(self) -> Pace {
+impl TailMode {
+    fn pace(self) -> PollMode {
         match self {
-            Self::All | Self::Users => Pace::Live,
-            Self::Numbers => Pace::Every(UNHURRIED),
+            Self::Full | Self::UserEvents => PollMode::Live,
+            Self::HeadersOnly => PollMode::Every(UNHURRIED),
         }
     }
 }
@@ -187,7 +187,7 @@ struct Watermark {
 /// Reads the stream until `stop`, and tells `sinks`.
 pub async fn run(
     bus: Bus,
-    reads: Reads,
+    reads: TailMode,
     sinks: Vec<Arc<dyn TailSink>>,
     status: Arc<TailStatus>,
     stop: CancellationToken,
@@ -216,7 +216,7 @@ pub async fn run(
 
 struct Tail {
     bus: Bus,
-    reads: Reads,
+    reads: TailMode,
     sinks: Vec<Arc<dyn TailSink>>,
     status: Arc<TailStatus>,
     watermark: Option<Watermark>,
@@ -246,10 +246,10 @@ impl Tail {
                 num_replicas: 1,
                 // A filter that nearly everything passes costs the server more than what it keeps back.
                 filter_subject: match self.reads {
-                    Reads::All | Reads::Numbers => String::new(),
-                    Reads::Users => self.bus.subjects.events_of_users(),
+                    TailMode::Full | TailMode::HeadersOnly => String::new(),
+                    TailMode::UserEvents => self.bus.subjects.events_of_users(),
                 },
-                headers_only: self.reads == Reads::Numbers,
+                headers_only: self.reads == TailMode::HeadersOnly,
                 ..pull::Config::default()
             })
             .await
@@ -323,7 +323,7 @@ impl Tail {
     fn say_running(&self, is_running: bool) {
         self.status.is_running.store(is_running, Ordering::Release);
         // A process has one tail that tells what happens when it happens.
-        if self.reads != Reads::Numbers {
+        if self.reads != TailMode::HeadersOnly {
             gauge!("chat_tail_running").set(if is_running { 1.0 } else { 0.0 });
         }
     }
@@ -389,7 +389,7 @@ impl Tail {
             return;
         };
         if !kind.is_logged() {
-            if self.reads != Reads::Numbers {
+            if self.reads != TailMode::HeadersOnly {
                 self.take_latest(message, place, kind);
             }
             return;

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::{
     app,
     config::{self, Config, Sources},
-    plugins::Make,
+    plugins::PluginFactory,
 };
 
 /// What `migrate` is told.
@@ -21,7 +21,11 @@ pub struct MigrateArgs {
 }
 
 /// Creates what is missing in the database, for the core and for the plugins that the configuration names.
-pub fn run<P: Plugin>(args: &MigrateArgs, sources: &Sources, guest: Option<Make<P>>) -> ExitCode {
+pub fn run<P: Plugin>(
+    args: &MigrateArgs,
+    sources: &Sources,
+    guest: Option<PluginFactory<P>>,
+) -> ExitCode {
     let config = match Config::load(sources) {
         Ok(loaded) => loaded.config,
         Err(faults) => {

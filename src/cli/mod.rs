@@ -22,7 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     config::Sources,
-    plugins::{Make, Nothing},
+    plugins::{NoPlugin, PluginFactory},
 };
 
 /// The exit code for a dependency that is not there.
@@ -74,11 +74,11 @@ enum ConfigCommand {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    run_with::<Nothing>(None)
+    run_with::<NoPlugin>(None)
 }
 
 /// The same for a program that brings a plugin of its own: `serve` runs it and `migrate` prepares it, when `PLUGINS` names it.
-pub fn run_with<P: Plugin>(guest: Option<Make<P>>) -> ExitCode {
+pub fn run_with<P: Plugin>(guest: Option<PluginFactory<P>>) -> ExitCode {
     let cli = Cli::parse();
     let sources = Sources::of_process(cli.config);
     match cli.command {

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     app::{self, Listeners, Roles, StartError},
     config::{self, Config, LogFormat, Sources},
-    plugins::{self, Make},
+    plugins::{self, PluginFactory},
 };
 
 /// What `serve` takes.
@@ -23,7 +23,11 @@ pub struct ServeArgs {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run<P: Plugin>(args: &ServeArgs, sources: &Sources, guest: Option<Make<P>>) -> ExitCode {
+pub fn run<P: Plugin>(
+    args: &ServeArgs,
+    sources: &Sources,
+    guest: Option<PluginFactory<P>>,
+) -> ExitCode {
     let loaded = match Config::load(sources) {
         Ok(loaded) => loaded,
         Err(faults) => {

@@ -34,7 +34,7 @@ impl Bell {
     }
 
     /// Waits until it is rung, and answers for when at the earliest. One listens at a time; nothing is lost when the wait is dropped.
-    pub async fn rung(&self) -> Timestamp {
+    pub async fn notified(&self) -> Timestamp {
         loop {
             self.wake.notified().await;
             let soonest = self.soonest.swap(i64::MAX, Ordering::AcqRel);
@@ -47,7 +47,7 @@ impl Bell {
 
 /// The bells of this process.
 #[derive(Debug, Default)]
-pub struct Bells {
+pub struct DueNotifier {
     /// Messages that were scheduled, here or elsewhere.
     pub scheduled: Bell,
     /// Messages with an end, sent here or elsewhere.
@@ -58,7 +58,7 @@ pub struct Bells {
     pub erasing: Bell,
 }
 
-impl Bells {
+impl DueNotifier {
     /// Says that this process scheduled a message for `at`.
     pub fn ring_scheduled(&self, at: Timestamp) {
         self.scheduled.ring(at);
@@ -66,7 +66,7 @@ impl Bells {
     }
 
     /// Says that this process sent the message of `entry`, if it has an end.
-    pub fn ring_for(&self, entry: &Entry) {
+    pub fn notify(&self, entry: &Entry) {
         if let Body::MessageCreated(message) = &entry.body
             && let Some(at) = message.expires_at
         {
@@ -98,14 +98,14 @@ mod tests {
         for at in [300, 100, 200] {
             bell.ring(Timestamp::from_millis(at));
         }
-        assert_eq!(bell.rung().await, Timestamp::from_millis(100));
+        assert_eq!(bell.notified().await, Timestamp::from_millis(100));
         {
-            let mut rung = std::pin::pin!(bell.rung());
-            assert!(poll!(&mut rung).is_pending(), "it was heard");
+            let mut notified = std::pin::pin!(bell.notified());
+            assert!(poll!(&mut notified).is_pending(), "it was heard");
             bell.ring(Timestamp::from_millis(400));
             // Nobody asks this one any more.
         }
-        assert_eq!(bell.rung().await, Timestamp::from_millis(400));
+        assert_eq!(bell.notified().await, Timestamp::from_millis(400));
     }
 
     #[tokio::test]
@@ -122,15 +122,15 @@ mod tests {
             ))),
             trace: None,
         };
-        let bells = Bells::default();
+        let bells = DueNotifier::default();
         let ends = message(json!({ "content": "x", "ttlSeconds": 5 }));
         let Body::MessageCreated(body) = &ends.body else {
             unreachable!("it was made as a message")
         };
         let end = Timestamp::from_millis(body.expires_at.expect("an end"));
-        bells.ring_for(&message(json!({ "content": "x" })));
-        bells.ring_for(&ends);
-        assert_eq!(bells.expiring.rung().await, end);
-        assert_eq!(bells.abroad.rung().await, end);
+        bells.notify(&message(json!({ "content": "x" })));
+        bells.notify(&ends);
+        assert_eq!(bells.expiring.notified().await, end);
+        assert_eq!(bells.abroad.notified().await, end);
     }
 }

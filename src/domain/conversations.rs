@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     bounds,
-    store::{Listed, Shelf},
+    store::{ArchiveFilter, ConversationRow},
 };
 
 /// The most characters of a conversation's name.
@@ -250,7 +250,7 @@ pub async fn get(ctx: &Context, actor: &UserId, id: &ConversationId) -> Result<C
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
-    shelf: Shelf,
+    shelf: ArchiveFilter,
     request: &PageRequest,
 ) -> Result<Page<Conversation>> {
     let page = ctx
@@ -262,14 +262,14 @@ pub async fn list(
     let page = Page {
         // Fewer than were found, if their newest messages are large.
         next_cursor: match items.len() < count {
-            true => items.last().map(Listed::cursor_of),
+            true => items.last().map(ConversationRow::cursor_of),
             false => page.next_cursor,
         },
         has_more: page.has_more || items.len() < count,
         items,
     };
     Ok(page.fit(request.max_bytes, |_, conversation| {
-        Listed::cursor_of(conversation)
+        ConversationRow::cursor_of(conversation)
     }))
 }
 
@@ -278,7 +278,7 @@ pub async fn list(
 async fn show(
     ctx: &Context,
     actor: &UserId,
-    listed: Vec<Listed>,
+    listed: Vec<ConversationRow>,
     max_bytes: usize,
 ) -> Result<Vec<Conversation>> {
     let (mut messages, standings) = tokio::try_join!(
@@ -320,7 +320,7 @@ pub async fn list_public(
         .find_public_page(&key.unwrap_or_default(), request)
         .await?;
     Ok(page.fit(request.max_bytes, |_, conversation| {
-        Listed::public_cursor_of(conversation)
+        ConversationRow::public_cursor_of(conversation)
     }))
 }
 

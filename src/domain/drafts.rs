@@ -10,7 +10,7 @@ use super::{
     Context,
     error::{DomainError, Result},
     latest::LatestValue,
-    markers::{Change, Place},
+    markers::{Change, MarkerScope},
     size,
 };
 
@@ -50,7 +50,7 @@ pub async fn set(
     membership.active()?;
     let draft = draft.filter(|text| !is_blank(text));
     check(ctx, draft.as_ref())?;
-    let place = Place::Conversation(conversation.clone());
+    let place = MarkerScope::Conversation(conversation.clone());
     let change = Change::Draft(draft.clone());
     let marked = ctx.store.mark(place, actor, change).await?;
     if marked.before.draft != draft {

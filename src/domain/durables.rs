@@ -11,7 +11,7 @@ pub const KEPT_MARKS: usize = 16;
 
 /// How much earlier than the last marker an event must have happened to count as settled: longer than the relay's second sweep is behind, and than clocks
 /// differ.
-pub const CERTAINTY: Duration = Duration::from_secs(15 * 60);
+pub const CLOCK_MARGIN: Duration = Duration::from_secs(15 * 60);
 /// How much earlier than the durable itself an event may have happened and still be its business: clocks differ.
 pub const BIRTH_TOLERANCE: Duration = Duration::from_secs(60);
 

@@ -4,7 +4,7 @@ use chat_sdk::{ConversationId, MessageId, Timestamp, UserId};
 
 /// What a marker is of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum MarkerScope {
     /// A conversation.
     Conversation(ConversationId),
     /// The replies to a message.

@@ -81,7 +81,7 @@ pub struct Context {
     /// Who tells the world of what is in no log.
     pub latest: Arc<dyn latest::PublishLatest>,
     /// Who is there.
-    pub presence: Arc<presence::Roster>,
+    pub presence: Arc<presence::LocalPresence>,
     /// The configured limits.
     pub limits: Limits,
     /// Users that this process knows to exist.
@@ -89,7 +89,7 @@ pub struct Context {
     /// The key of the ids of direct conversations.
     pub pair_key: hashed::PairKey,
     /// Rung for what will be due.
-    pub bells: Arc<bells::Bells>,
+    pub bells: Arc<bells::DueNotifier>,
 }
 
 impl Context {

@@ -9,13 +9,13 @@ use super::{
     Context,
     error::{DomainError, Result},
     latest::LatestValue,
-    markers::{Change, Counts, Marked, Marker, Place, Receipt, ReceiptKind},
+    markers::{Change, Counts, Marked, Marker, MarkerScope, Receipt, ReceiptKind},
     messages::{self, as_no_message},
     page::{Page, PageRequest},
     state::{ConversationFields, Member},
     unread::{self, Room},
 };
-use crate::store::{Seek, Span, StoredMessage};
+use crate::store::{AccessQuery, SeqRanges, StoredMessage};
 
 /// From how many members on receipts are told to the author of the message and to the reader alone.
 pub const LARGE_CONVERSATION: u32 = 1000;
@@ -30,9 +30,9 @@ struct Seen {
 
 impl Seen {
     /// The message of `seek`, which the caller sees as a member.
-    async fn find(ctx: &Context, seek: Seek) -> Result<Self> {
+    async fn find(ctx: &Context, seek: AccessQuery) -> Result<Self> {
         let (message, seat) = messages::access(ctx, seek).await?;
-        let (fields, member) = seat.membership.seated().map_err(as_no_message)?;
+        let (fields, member) = seat.membership.require_member().map_err(as_no_message)?;
         Ok(Self {
             message,
             fields: fields.clone(),
@@ -41,8 +41,8 @@ impl Seen {
         })
     }
 
-    fn place(&self) -> Place {
-        Place::Conversation(self.message.conversation_id.clone())
+    fn place(&self) -> MarkerScope {
+        MarkerScope::Conversation(self.message.conversation_id.clone())
     }
 
     fn room(&self) -> Room<'_> {
@@ -56,7 +56,7 @@ impl Seen {
 
 /// A message that `actor` sees as a member.
 async fn seen(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Seen> {
-    Seen::find(ctx, Seek::Message(message.clone(), actor.clone())).await
+    Seen::find(ctx, AccessQuery::Message(message.clone(), actor.clone())).await
 }
 
 /// Marks a message and all before it as read. Answers when the caller read it first.
@@ -64,7 +64,7 @@ async fn seen(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Seen
 /// # Errors
 /// [`DomainError::NotFound`] when the caller does not see the message, [`DomainError::Unavailable`].
 pub async fn mark_read(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Timestamp> {
-    let seen = Seen::find(ctx, Seek::Reading(message.clone(), actor.clone())).await?;
+    let seen = Seen::find(ctx, AccessQuery::Reading(message.clone(), actor.clone())).await?;
     let (place, seq) = (seen.place(), seen.message.seq);
     // Counted before, so that the count is remembered by the write of the mark itself. Without one the mark still counts.
     let counted = match seen.marker.read_seq < seq {
@@ -75,7 +75,7 @@ pub async fn mark_read(ctx: &Context, actor: &UserId, message: &MessageId) -> Re
     };
     if let Some((_, Some(counted))) = &counted {
         let change = Change::Counted(counted.clone());
-        ctx.store.mark_later(&place, actor, change);
+        ctx.store.save_in_background(&place, actor, change);
     }
     let marked = ctx
         .store
@@ -102,7 +102,7 @@ pub async fn mark_read(ctx: &Context, actor: &UserId, message: &MessageId) -> Re
 async fn first_time(
     ctx: &Context,
     actor: &UserId,
-    place: &Place,
+    place: &MarkerScope,
     kind: ReceiptKind,
     seq: u64,
     marked: &Marked,
@@ -149,9 +149,9 @@ pub async fn read_conversation(
     conversation: &ConversationId,
     up_to: Option<&MessageId>,
 ) -> Result<u64> {
-    let seek = Seek::Conversation(conversation.clone(), actor.clone());
-    let seat = ctx.store.find_seat(seek).await?;
-    let (fields, member) = seat.membership.seated()?;
+    let seek = AccessQuery::Conversation(conversation.clone(), actor.clone());
+    let seat = ctx.store.find_access(seek).await?;
+    let (fields, member) = seat.membership.require_member()?;
     let room = Room {
         id: conversation,
         fields,
@@ -179,7 +179,7 @@ pub async fn read_conversation(
     if seq == 0 {
         return Ok(0);
     }
-    let at = Place::Conversation(conversation.clone());
+    let at = MarkerScope::Conversation(conversation.clone());
     let marked = ctx.store.mark(at, actor, Change::Read(seq)).await?;
     if !marked.has_moved || marked.before.read_seq >= seq {
         return Ok(0);
@@ -219,7 +219,7 @@ async fn newly_read(
         let counts = unread::count(ctx, actor, &[room], markers).await?;
         return Ok(counts.first().map_or(0, |counts| counts.unread));
     }
-    let span = Span {
+    let span = SeqRanges {
         conversation: room.id.clone(),
         ranges: room.audience().within(before.read_seq + 1, seq),
     };
@@ -273,7 +273,7 @@ pub async fn mark_delivered(
 pub async fn read_thread(ctx: &Context, actor: &UserId, root: &MessageId) -> Result<Timestamp> {
     let seen = seen(ctx, actor, root).await?;
     let change = Change::Read(seen.message.last_reply_seq().unwrap_or(seen.message.seq));
-    let place = Place::Thread(root.clone());
+    let place = MarkerScope::Thread(root.clone());
     let marked = ctx.store.mark(place, actor, change).await?;
     Ok(marked.at)
 }
@@ -393,7 +393,7 @@ async fn counts_at(
         ..Marker::default()
     };
     let counts = unread::count(ctx, actor, &[room], &[marker]).await?;
-    let place = Place::Conversation(room.id.clone());
+    let place = MarkerScope::Conversation(room.id.clone());
     let now = ctx.store.find_markers(actor, &[place]).await?;
     let is_there = now.first().is_some_and(|marker| marker.read_seq == seq);
     Ok(counts.first().copied().filter(|_| is_there))

@@ -9,15 +9,15 @@ use super::{
     Context,
     audience::Audience,
     error::Result,
-    markers::{Change, Counted, Counts, Marker, Place},
+    markers::{Change, Counted, Counts, Marker, MarkerScope},
     messages,
     page::{Page, PageRequest},
     state::{ConversationFields, Member},
 };
-use crate::store::{Listed, Span};
+use crate::store::{ConversationRow, SeqRanges};
 
 /// How many numbers must have been counted for the count to be worth keeping: shorter spans are read together with others'.
-const WORTH_KEEPING: u64 = Span::LARGE;
+const WORTH_KEEPING: u64 = SeqRanges::LARGE;
 /// How many numbers must have been counted for the count to be worth writing beside a mark that is written anyway.
 const WORTH_ADDING: u64 = 8;
 /// How many numbers of a conversation's log are counted at most, the newest ones. Where more is unread, the count is what is unread among these: a
@@ -46,8 +46,8 @@ pub struct Room<'a> {
     pub member: &'a Member,
 }
 
-impl<'a> From<&'a Listed> for Room<'a> {
-    fn from(listed: &'a Listed) -> Self {
+impl<'a> From<&'a ConversationRow> for Room<'a> {
+    fn from(listed: &'a ConversationRow) -> Self {
         Self {
             id: &listed.conversation.id,
             fields: &listed.fields,
@@ -62,8 +62,8 @@ impl Room<'_> {
         Audience::of(self.fields, self.member)
     }
 
-    fn place(&self) -> Place {
-        Place::Conversation(self.id.clone())
+    fn place(&self) -> MarkerScope {
+        MarkerScope::Conversation(self.id.clone())
     }
 }
 
@@ -80,9 +80,13 @@ pub struct UnreadIn {
 ///
 /// # Errors
 /// [`super::DomainError::Unavailable`].
-pub async fn standings(ctx: &Context, user: &UserId, listed: &[Listed]) -> Result<Vec<Standing>> {
+pub async fn standings(
+    ctx: &Context,
+    user: &UserId,
+    listed: &[ConversationRow],
+) -> Result<Vec<Standing>> {
     let rooms: Vec<Room<'_>> = listed.iter().map(Room::from).collect();
-    let places: Vec<Place> = rooms.iter().map(Room::place).collect();
+    let places: Vec<MarkerScope> = rooms.iter().map(Room::place).collect();
     let markers = ctx.store.find_markers(user, &places).await?;
     let counts = count(ctx, user, &rooms, &markers).await?;
     Ok(markers
@@ -108,7 +112,7 @@ pub async fn count(
         .zip(markers)
         .map(|(room, marker)| Plan::of(*room, marker, now))
         .collect();
-    let spans: Vec<Span> = plans
+    let spans: Vec<SeqRanges> = plans
         .iter()
         .filter(|plan| !plan.span.is_empty())
         .map(|plan| plan.span.clone())
@@ -149,7 +153,7 @@ pub async fn after_reading(
 ) -> Result<(Counts, Option<Counted>)> {
     let audience = room.audience();
     let last = room.fields.last_message_seq;
-    let span = |from: u64, to: u64| Span {
+    let span = |from: u64, to: u64| SeqRanges {
         conversation: room.id.clone(),
         ranges: audience.within(from, to),
     };
@@ -172,7 +176,7 @@ pub async fn after_reading(
     if let Some(counted) = counted {
         let (read, new) = (span(counted.read_seq + 1, seq), span(counted.to + 1, last));
         let to_count = read.len() + new.len();
-        if to_count < unread.len().min(Span::LARGE) {
+        if to_count < unread.len().min(SeqRanges::LARGE) {
             let (read, new) =
                 tokio::try_join!(ctx.store.tally(user, read), ctx.store.tally(user, new))?;
             // What went since then is still in the old count.
@@ -184,7 +188,7 @@ pub async fn after_reading(
             }
         }
     }
-    if unread.len() < Span::LARGE {
+    if unread.len() < SeqRanges::LARGE {
         let is_worth_it = unread.len() >= WORTH_ADDING;
         let tallied = ctx.store.tally(user, unread).await?;
         let counted = remembered(tallied.counts, tallied.next_expiry);
@@ -212,7 +216,7 @@ fn holds(counted: &Counted, room: Room<'_>, audience: &Audience, now: Timestamp)
 #[derive(Debug, Clone, PartialEq)]
 struct Plan {
     known: Counts,
-    span: Span,
+    span: SeqRanges,
 }
 
 impl Plan {
@@ -226,7 +230,7 @@ impl Plan {
         let after = after.max(uncounted(room.fields.last_message_seq));
         Self {
             known,
-            span: Span {
+            span: SeqRanges {
                 conversation: room.id.clone(),
                 ranges: audience.within(after + 1, room.fields.last_message_seq),
             },
@@ -262,7 +266,7 @@ fn keep(
         // From the moment of the count on: a message whose time was over since then may be in it.
         if let Ok(expiry) = store.find_next_expiry(&conversation, since).await {
             counted.valid_until = expiry;
-            store.mark_later(&place, &user, Change::Counted(counted));
+            store.save_in_background(&place, &user, Change::Counted(counted));
         }
     });
 }
@@ -328,7 +332,7 @@ pub async fn list(ctx: &Context, actor: &UserId, request: &PageRequest) -> Resul
 }
 
 /// Without those that the member hides.
-fn shown(mut listed: Vec<Listed>) -> Vec<Listed> {
+fn shown(mut listed: Vec<ConversationRow>) -> Vec<ConversationRow> {
     listed.retain(|one| !one.member.hides(one.fields.last_message_seq));
     listed
 }
@@ -339,10 +343,12 @@ fn shown(mut listed: Vec<Listed>) -> Vec<Listed> {
 /// [`super::DomainError::NotFound`] when the caller may not see the message.
 pub async fn of_thread(ctx: &Context, actor: &UserId, root: &MessageId) -> Result<Counts> {
     let (stored, membership, audience) = messages::visible_message(ctx, actor, root).await?;
-    let (fields, _) = membership.seated().map_err(messages::as_no_message)?;
+    let (fields, _) = membership
+        .require_member()
+        .map_err(messages::as_no_message)?;
     let places = [
-        Place::Conversation(stored.conversation_id.clone()),
-        Place::Thread(root.clone()),
+        MarkerScope::Conversation(stored.conversation_id.clone()),
+        MarkerScope::Thread(root.clone()),
     ];
     let markers = ctx.store.find_markers(actor, &places).await?;
     let read = markers.iter().map(|marker| marker.read_seq).max();

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chat_sdk::plugin::{Life, Plugin, Pulse};
+use chat_sdk::plugin::{Heartbeat, Plugin, PluginContext};
 use futures_util::{FutureExt, future::BoxFuture};
 use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
@@ -50,10 +50,10 @@ impl<P: Plugin> Task for PluginTask<P> {
 
 /// One life of the plugin. Answers why it ended, `None` when it was told to.
 async fn run_once<P: Plugin>(plugin: Arc<P>, stop: &CancellationToken) -> Option<String> {
-    let pulse = Pulse::default();
+    let pulse = Heartbeat::default();
     // Its own: what it started ends with this life.
     let own_stop = stop.child_token();
-    let life = Life {
+    let life = PluginContext {
         stop: own_stop.clone(),
         pulse: pulse.clone(),
     };
@@ -79,10 +79,10 @@ async fn run_once<P: Plugin>(plugin: Arc<P>, stop: &CancellationToken) -> Option
                 return None;
             }
             _ = watch.tick() => {
-                if pulse.silence() > P::PATIENCE {
+                if pulse.silence() > P::HEARTBEAT_TIMEOUT {
                     own_stop.cancel();
                     work.abort();
-                    return Some(format!("it said nothing for {} s", P::PATIENCE.as_secs()));
+                    return Some(format!("it said nothing for {} s", P::HEARTBEAT_TIMEOUT.as_secs()));
                 }
             }
         }
@@ -121,14 +121,14 @@ mod tests {
 
     impl Plugin for Unlucky {
         const NAME: &'static str = "unlucky";
-        const PATIENCE: Duration = Duration::from_millis(50);
+        const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(50);
         type Api = NoRoutes;
 
         fn api(self: Arc<Self>) -> NoRoutes {
             NoRoutes
         }
 
-        async fn run(self: Arc<Self>, life: Life) -> Result<(), HostError> {
+        async fn run(self: Arc<Self>, life: PluginContext) -> Result<(), HostError> {
             self.starts.lock().push(Instant::now());
             let fate = self.fates[self.lives.fetch_add(1, Ordering::SeqCst)];
             match fate {
@@ -169,7 +169,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         // It works now, and longer than its patience.
-        tokio::time::sleep(Unlucky::PATIENCE * 3).await;
+        tokio::time::sleep(Unlucky::HEARTBEAT_TIMEOUT * 3).await;
         stop.cancel();
         alive.await.expect("the supervisor does not panic");
         assert_eq!(plugin.lives.load(Ordering::SeqCst), 4);

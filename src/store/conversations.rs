@@ -56,14 +56,14 @@ fn noun(document: &ConversationDocument) -> Conversation {
 
 /// Which of a user's conversations are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shelf {
+pub enum ArchiveFilter {
     /// Those that are not put away.
     Open,
     /// Those that are.
     Archived,
 }
 
-impl From<bool> for Shelf {
+impl From<bool> for ArchiveFilter {
     fn from(is_archived: bool) -> Self {
         match is_archived {
             true => Self::Archived,
@@ -74,7 +74,7 @@ impl From<bool> for Shelf {
 
 /// A conversation of a user.
 #[derive(Debug, Clone)]
-pub struct Listed {
+pub struct ConversationRow {
     /// The conversation, with nothing in it that has to be read elsewhere.
     pub conversation: Conversation,
     /// What its document says.
@@ -83,7 +83,7 @@ pub struct Listed {
     pub member: Member,
 }
 
-impl Listed {
+impl ConversationRow {
     fn new(document: &ConversationDocument, member: Member) -> Self {
         let fields = document.fields();
         Self {
@@ -134,12 +134,12 @@ pub struct LastMessages {
 fn listed_of(
     documents: Vec<ConversationDocument>,
     mut members: HashMap<ConversationId, Member>,
-) -> Vec<Listed> {
+) -> Vec<ConversationRow> {
     documents
         .iter()
         .filter_map(|document| {
             let member = members.remove(&document.id)?;
-            Some(Listed::new(document, member))
+            Some(ConversationRow::new(document, member))
         })
         .collect()
 }
@@ -183,12 +183,13 @@ impl Store {
     pub async fn find_conversation_page(
         &self,
         user: &UserId,
-        shelf: Shelf,
+        shelf: ArchiveFilter,
         request: &PageRequest,
-    ) -> Result<Page<Listed>> {
+    ) -> Result<Page<ConversationRow>> {
         let mut members = self.find_active_members(user).await?;
         self.settle_all(&members).await;
-        members.retain(|_, member| member.preferences.archived == (shelf == Shelf::Archived));
+        members
+            .retain(|_, member| member.preferences.archived == (shelf == ArchiveFilter::Archived));
         let shown = self.find_shown(&members).await?;
         let mut filter = doc! { "_id": { "$in": shown }, "isDeleted": false };
         let mut direction = -1;
@@ -234,7 +235,7 @@ impl Store {
         &self,
         user: &UserId,
         cursor: Option<(&'static str, &str)>,
-    ) -> Result<Vec<Listed>> {
+    ) -> Result<Vec<ConversationRow>> {
         let members = self.find_active_members(user).await?;
         self.settle_all(&members).await;
         let ids: Vec<&str> = members.keys().map(ConversationId::as_str).collect();
@@ -264,7 +265,11 @@ impl Store {
     ///
     /// # Errors
     /// [`DomainError::NotFound`] for everybody else.
-    pub async fn find_conversation_of(&self, id: &ConversationId, user: &UserId) -> Result<Listed> {
+    pub async fn find_conversation_of(
+        &self,
+        id: &ConversationId,
+        user: &UserId,
+    ) -> Result<ConversationRow> {
         self.settled.wait(std::slice::from_ref(id)).await;
         let member_id = ParticipantDocument::id(id, user);
         let (document, member) = tokio::try_join!(
@@ -281,7 +286,7 @@ impl Store {
         )?;
         document
             .zip(member)
-            .map(|(document, member)| Listed::new(&document, member.member()))
+            .map(|(document, member)| ConversationRow::new(&document, member.member()))
             .ok_or_else(DomainError::no_conversation)
     }
 
@@ -375,7 +380,7 @@ impl Store {
     /// [`DomainError::Unavailable`].
     pub async fn find_last_messages(
         &self,
-        listed: &[Listed],
+        listed: &[ConversationRow],
         viewer: &UserId,
         max_bytes: usize,
     ) -> Result<LastMessages> {
@@ -439,7 +444,7 @@ impl Store {
     /// The entry at the number of the newest message of each of `listed` whose member sees it.
     async fn find_last_sized(
         &self,
-        listed: &[Listed],
+        listed: &[ConversationRow],
     ) -> Result<HashMap<ConversationId, SizedDocument<LogDocument>>> {
         let wanted: Vec<Document> = listed
             .iter()
@@ -466,7 +471,7 @@ impl Store {
         Ok(by_id.collect())
     }
 
-    async fn find_newest_of(&self, listed: &Listed) -> Result<Option<StoredMessage>> {
+    async fn find_newest_of(&self, listed: &ConversationRow) -> Result<Option<StoredMessage>> {
         let to = listed.fields.last_message_seq;
         self.find_newest_message(&listed.conversation.id, &listed.audience(), to)
             .await
@@ -519,7 +524,7 @@ impl Store {
         Ok(Page::cut(
             conversations,
             request.limit,
-            Listed::public_cursor_of,
+            ConversationRow::public_cursor_of,
         ))
     }
 }

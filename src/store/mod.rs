@@ -47,12 +47,12 @@ use mongodb::{
 use tokio::sync::Semaphore;
 
 pub use backlog::Backlog;
-pub use conversations::{LastMessages, Listed, Shelf};
+pub use conversations::{ArchiveFilter, ConversationRow, LastMessages};
 pub use erasure::{CONVERSATIONS_AT_ONCE, OwnReaction, PrivateData};
 pub use expiry::Expiring;
 pub use facets::StoredMessage;
 pub use indexes::PrepareError;
-pub use markers::{Seat, Seek, Span, Tallied};
+pub use markers::{AccessQuery, MessageAccess, SeqRanges, Tallied};
 /// A moment by the clock of the MongoDB cluster.
 pub use mongodb::bson::Timestamp as ClusterTime;
 pub use participants::{Membership, MembershipOf, TypingRules};
@@ -72,7 +72,7 @@ use log::Unavailable;
 use markers::Markers;
 use presence::PresenceDocument;
 use reactions::ReactionDocument;
-use settled::Settled;
+use settled::ReadBarrier;
 
 /// How long a read may take before its caller hears that the store is away.
 const READ_TIMEOUT: Duration = Duration::from_millis(1600);
@@ -93,7 +93,7 @@ pub struct Store {
     presence: Collection<PresenceDocument>,
     markers: Markers,
     /// Who has documents brought to where the log is.
-    pub(crate) settled: Settled,
+    pub(crate) settled: ReadBarrier,
     /// Readers of single messages.
     one_message: Group<MessageId, Result<Option<StoredMessage>, DomainError>>,
     /// How many KiB of large documents may be fetched at a time.
@@ -129,7 +129,7 @@ impl Store {
                     .build(),
             ),
         );
-        let settled = Settled::default();
+        let settled = ReadBarrier::default();
         Ok(Self {
             log: database.collection("log"),
             conversations: database.collection("conversations"),

@@ -85,7 +85,7 @@ impl Membership {
     ///
     /// # Errors
     /// [`DomainError::NotFound`] for everybody else.
-    pub fn seated(&self) -> Result<(&ConversationFields, &Member)> {
+    pub fn require_member(&self) -> Result<(&ConversationFields, &Member)> {
         self.active()?;
         self.living()
     }

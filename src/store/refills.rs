@@ -9,7 +9,7 @@ use mongodb::bson::{Timestamp as ClusterTime, doc};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, bounded, database::Collection};
-use crate::domain::{Result, durables::BIRTH_TOLERANCE, durables::CERTAINTY};
+use crate::domain::{Result, durables::BIRTH_TOLERANCE, durables::CLOCK_MARGIN};
 
 /// The most refills whose entries are counted for one report.
 const MAX_COUNTED: usize = 200;
@@ -64,7 +64,7 @@ impl SettledPosition {
 
     /// From where on something may be missing: entries may have come in late in front of what was settled.
     fn lacks_from(&self) -> ClusterTime {
-        let certain = self.settled_until - CERTAINTY.as_millis() as i64;
+        let certain = self.settled_until - CLOCK_MARGIN.as_millis() as i64;
         let born = self.born - BIRTH_TOLERANCE.as_millis() as i64;
         ClusterTime {
             time: seconds(certain.max(born)).saturating_sub(1),

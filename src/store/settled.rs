@@ -28,7 +28,7 @@ const MAX_REPAIRS: usize = 16;
 
 /// The way to the writers and the log, once there is one. A program without writers has nothing to wait for. Cloning it is cheap.
 #[derive(Clone, Default)]
-pub struct Settled(Arc<OnceLock<Parts>>);
+pub struct ReadBarrier(Arc<OnceLock<Parts>>);
 
 // Weak, because both work with the store.
 struct Parts {
@@ -37,7 +37,7 @@ struct Parts {
     repairs: Semaphore,
 }
 
-impl Settled {
+impl ReadBarrier {
     /// From now on `writers` are asked, and `backend` brings documents to where the log is. Only the first call counts.
     pub fn by(&self, writers: &Arc<dyn Writers>, backend: &Arc<MongoBackend>) {
         let _ = self.0.set(Parts {

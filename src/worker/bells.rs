@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{Bus, ephemeral::Channel},
-    domain::bells::Bells,
+    domain::bells::DueNotifier,
 };
 
 /// What processes tell one another: something will be due at this moment.
@@ -19,14 +19,14 @@ struct Due {
 }
 
 /// Tells the other processes when something will be due that this one made, and rings for what they made, until `stop`.
-pub async fn run(bus: Bus, bells: Arc<Bells>, stop: CancellationToken) {
+pub async fn run(bus: Bus, bells: Arc<DueNotifier>, stop: CancellationToken) {
     let mut channel = Channel::<Due>::due(&bus);
     channel.listen().await;
     let speaker = channel.speaker();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            at = bells.abroad.rung() => {
+            at = bells.abroad.notified() => {
                 speaker.say(&Due { at }).await;
             }
             due = channel.next() => bells.ring_from_abroad(due.at),

@@ -26,7 +26,7 @@ pub async fn run(ctx: Context, holder: String, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            _ = ctx.bells.erasing.rung() => {}
+            _ = ctx.bells.erasing.notified() => {}
         }
         pause = PERIOD;
         let Ok(jobs) = ctx.store.find_unfinished_erasures(PAGE).await else {

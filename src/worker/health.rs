@@ -14,7 +14,7 @@ use crate::{
     config::Origins,
     edge::{self, cors, request_id},
     health::Probe,
-    limits::{RateLimits, Refused},
+    limits::{RateLimited, RateLimits},
     listener::TimedBody,
 };
 
@@ -71,7 +71,7 @@ async fn of_path(probe: &Probe, path: &str) -> Response<Full<Bytes>> {
     }
 }
 
-fn too_many(refused: Refused) -> Response<Full<Bytes>> {
+fn too_many(refused: RateLimited) -> Response<Full<Bytes>> {
     let status = StatusCode::TOO_MANY_REQUESTS;
     let mut answer = refusal(status, "RATE_LIMITED", &refused.to_string());
     let seconds = HeaderValue::from(refused.retry_after_seconds());

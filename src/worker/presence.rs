@@ -27,7 +27,10 @@ use crate::{
         Context, Result,
         entry::Owner,
         latest::LatestValue,
-        presence::{Chosen, HEARTBEAT, LEASE, Note, Roster, Shown, Transition, Word},
+        presence::{
+            Chosen, GossipEnvelope, GossipMessage, HEARTBEAT, LEASE, LocalPresence, Shown,
+            Transition,
+        },
     },
     store::LeftOnline,
 };
@@ -56,7 +59,7 @@ enum Done {
 }
 
 /// Listens to the stream for what the world was told.
-pub struct Told(pub Arc<Roster>);
+pub struct Told(pub Arc<LocalPresence>);
 
 impl TailSink for Told {
     fn on_event(&self, _event: &TailEvent) {}
@@ -82,10 +85,10 @@ impl TailSink for Told {
 
 /// Runs until `stop`.
 pub async fn run(bus: Bus, ctx: Context, stop: CancellationToken) {
-    let mut channel = Channel::<Note>::presence(&bus);
+    let mut channel = Channel::<GossipEnvelope>::presence(&bus);
     channel.listen().await;
     let speaker = channel.speaker();
-    let hello = ctx.presence.board().note(Word::Hello);
+    let hello = ctx.presence.board().note(GossipMessage::Hello);
     speaker.say(&hello).await;
     let mut work = Work {
         ctx,
@@ -144,7 +147,7 @@ impl Clock {
 
 struct Work {
     ctx: Context,
-    speaker: Channel<Note>,
+    speaker: Channel<GossipEnvelope>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     is_reading: bool,
     unsaved: Vec<Transition>,
@@ -153,7 +156,7 @@ struct Work {
     left_online_after: Option<UserId>,
 }
 
-async fn say(speaker: &Channel<Note>, notes: impl IntoIterator<Item = Note>) {
+async fn say(speaker: &Channel<GossipEnvelope>, notes: impl IntoIterator<Item = GossipEnvelope>) {
     for note in notes {
         speaker.say(&note).await;
     }
@@ -210,7 +213,7 @@ impl Work {
         match done {
             Done::Arrived(users, Ok(chosen)) => {
                 self.is_reading = false;
-                let notes = self.ctx.presence.settle_in(users, chosen);
+                let notes = self.ctx.presence.announce_arrivals(users, chosen);
                 say(&self.speaker, notes).await;
             }
             Done::Arrived(users, Err(_)) => {
@@ -267,7 +270,7 @@ impl Work {
         let roster = Arc::clone(&self.ctx.presence);
         let choices = roster.take_choices();
         for choice in choices {
-            if let Word::Chosen { user, chosen } = &choice.word {
+            if let GossipMessage::Chosen { user, chosen } = &choice.word {
                 // This process may have the user itself.
                 let own = HashMap::from([(user.clone(), chosen.clone())]);
                 let notes = roster.take_chosen(&own);

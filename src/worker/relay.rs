@@ -31,9 +31,9 @@ use super::Seen;
 use crate::{
     bus::{
         Bus,
-        tail::{self, Reads, TailSink, TailStatus},
+        tail::{self, TailMode, TailSink, TailStatus},
     },
-    domain::{DomainError, Result, durables::CERTAINTY},
+    domain::{DomainError, Result, durables::CLOCK_MARGIN},
     store::{
         ClusterTime, Marker, RelayState, SettledPosition, Store, SweepEntry,
         log::mongo::MongoBackend, seconds_before,
@@ -211,7 +211,7 @@ impl Relay {
         let stop = CancellationToken::new();
         let tail = tail::run(
             self.bus.clone(),
-            Reads::Numbers,
+            TailMode::HeadersOnly,
             vec![Arc::clone(&self.seen) as _],
             Arc::clone(&self.tail),
             stop.clone(),
@@ -387,7 +387,7 @@ impl Relay {
         let to = settled
             .map_or(recent, |settled| settled.min(recent))
             .max(floor);
-        let late = seconds_before(to, CERTAINTY.as_secs() as u32).max(floor);
+        let late = seconds_before(to, CLOCK_MARGIN.as_secs() as u32).max(floor);
         tracing::warn!(
             seconds = state.watermark.time.saturating_sub(to.time),
             refilled = far.len(),

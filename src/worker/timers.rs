@@ -5,7 +5,7 @@
 //! that is done again.
 //!
 //! Each duty goes its own way, in batches of bounded size, and sleeps until the next thing is due, but not longer than `LOOK`. What is to be due earlier
-//! rings a bell ([`Bells`]): the process that scheduled it, or sent it with an end, tells all others. Without NATS nobody would hear, so it is looked
+//! rings a bell ([`DueNotifier`]): the process that scheduled it, or sent it with an end, tells all others. Without NATS nobody would hear, so it is looked
 //! every `LOOK_ALONE`. What fails is tried again later, and later each time; nothing else waits for it.
 
 use std::{
@@ -24,7 +24,7 @@ use crate::{
     bus::Bus,
     domain::{
         Context, Result,
-        bells::{Bell, Bells},
+        bells::{Bell, DueNotifier},
         expiry,
         scheduled::{self, Delivery},
     },
@@ -34,11 +34,11 @@ use crate::{
 /// How long a duty sleeps at most while this process holds the lease.
 const LOOK: Duration = Duration::from_secs(2);
 /// The same while no bell could be heard.
-const LOOK_ALONE: Duration = Duration::from_millis(500);
+const POLL_INTERVAL_OFFLINE: Duration = Duration::from_millis(500);
 /// How often the lease is renewed.
 const RENEWAL: Duration = Duration::from_millis(1000);
 /// How often it is tried for.
-const TRIAL: Duration = Duration::from_millis(700);
+const LEASE_RETRY: Duration = Duration::from_millis(700);
 /// How long the lease lasts; the work passes to another process this long after a death.
 const LEASE: Duration = Duration::from_secs(2);
 /// How many things are taken at once.
@@ -100,7 +100,7 @@ pub(super) trait Duty {
     const NAME: &'static str;
 
     /// The bell of what it waits for, if there is one.
-    fn bell(_bells: &Bells) -> Option<&Bell> {
+    fn bell(_bells: &DueNotifier) -> Option<&Bell> {
         None
     }
 
@@ -140,7 +140,7 @@ impl Timers {
             let is_taken = taken == Ok(true);
             gauge!("chat_timers_is_holder").set(if is_taken { 1.0 } else { 0.0 });
             is_holder.send_if_modified(|is| std::mem::replace(is, is_taken) != *is);
-            tokio::time::sleep(if is_taken { RENEWAL } else { TRIAL }).await;
+            tokio::time::sleep(if is_taken { RENEWAL } else { LEASE_RETRY }).await;
         }
     }
 
@@ -148,7 +148,7 @@ impl Timers {
     fn look(&self) -> Duration {
         match self.bus.is_connected() {
             true => LOOK,
-            false => LOOK_ALONE,
+            false => POLL_INTERVAL_OFFLINE,
         }
     }
 
@@ -162,7 +162,7 @@ impl Timers {
                     Err(error) => {
                         tracing::warn!(%error, duty = D::NAME, "a timer failed; it goes on in a moment");
                         Next::At(Timestamp::from_millis(
-                            Timestamp::now().as_millis() + LOOK_ALONE.as_millis() as i64,
+                            Timestamp::now().as_millis() + POLL_INTERVAL_OFFLINE.as_millis() as i64,
                         ))
                     }
                 };
@@ -185,7 +185,7 @@ async fn sleep(next: Next, look: Duration, bell: Option<&Bell>) {
         tokio::select! {
             biased;
             () = tokio::time::sleep_until(until) => return,
-            at = bell.rung() => {
+            at = bell.notified() => {
                 until = until.min(tokio::time::Instant::now() + Next::At(at).pause(look));
             }
         }
@@ -203,7 +203,7 @@ struct Sending;
 impl Duty for Sending {
     const NAME: &'static str = "scheduled";
 
-    fn bell(bells: &Bells) -> Option<&Bell> {
+    fn bell(bells: &DueNotifier) -> Option<&Bell> {
         Some(&bells.scheduled)
     }
 
@@ -312,7 +312,7 @@ impl Ending {
 impl Duty for Ending {
     const NAME: &'static str = "expiry";
 
-    fn bell(bells: &Bells) -> Option<&Bell> {
+    fn bell(bells: &DueNotifier) -> Option<&Bell> {
         Some(&bells.expiring)
     }
 
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn a_pause_ends_when_something_is_due_and_is_never_long() {
         let now = Timestamp::now().as_millis();
-        for look in [LOOK, LOOK_ALONE] {
+        for look in [LOOK, POLL_INTERVAL_OFFLINE] {
             assert_eq!(Next::Now.pause(look), Duration::ZERO);
             assert_eq!(Next::Later.pause(look), look);
             let far = Next::At(Timestamp::from_millis(now + 60_000));
@@ -409,8 +409,8 @@ mod tests {
         // What is due later than it is looked changes nothing.
         assert_eq!(slept(Next::Later, &[60_000]).await, LOOK);
         let about = |at: u64| Duration::from_millis(at - 50)..=Duration::from_millis(at + 50);
-        let rung = slept(Next::Later, &[900, 400, 1500]).await;
-        assert!(about(600).contains(&rung), "{rung:?}");
+        let notified = slept(Next::Later, &[900, 400, 1500]).await;
+        assert!(about(600).contains(&notified), "{notified:?}");
         // What was known before is not forgotten for what is due after it.
         let known = slept(Next::At(in_millis(500)), &[1000]).await;
         assert!(about(500).contains(&known), "{known:?}");

@@ -13,7 +13,7 @@ use chat_sdk::ConversationId;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::task::yield_now;
 
-use super::{Node, cursor::Cursor, hub::Joined, push::Push, socket::Socket};
+use super::{Node, cursor::Cursor, hub::JoinOutcome, push::Push, socket::Socket};
 use crate::{
     bounds,
     domain::{Result, audience::is_pushed},
@@ -86,7 +86,7 @@ pub async fn catch_up(
     resume: Option<&str>,
 ) -> Result<CatchUp> {
     let mut memberships = node.ctx.store.find_memberships_of(&socket.user).await?;
-    node.hub.amend(&socket.user, &mut memberships).await;
+    node.hub.overlay(&socket.user, &mut memberships).await;
     socket.learn(&memberships);
     let mut caught_up = CatchUp {
         watermark,
@@ -130,10 +130,10 @@ async fn join(
         }
         let conversation = &membership.conversation;
         match node.hub.join(socket, conversation, membership.joined_seq()) {
-            Joined::At(seq) => positions.push((conversation.clone(), seq)),
-            Joined::Unknown => unknown.push(conversation),
-            Joined::Behind => behind.push(conversation),
-            Joined::Before | Joined::Ended => {}
+            JoinOutcome::Live(seq) => positions.push((conversation.clone(), seq)),
+            JoinOutcome::PositionUnknown => unknown.push(conversation),
+            JoinOutcome::NeedsCheck => behind.push(conversation),
+            JoinOutcome::AlreadyJoined | JoinOutcome::NotMember => {}
         }
     }
     let behind: HashMap<ConversationId, u64> = node
@@ -203,7 +203,7 @@ pub async fn begin(
                 }
             }
             // Not in the documents yet, but its beginning came by here: from there on the node remembers it.
-            None => match node.hub.arrival(&socket.user, conversation) {
+            None => match node.hub.joined_at(&socket.user, conversation) {
                 Some(seq) => {
                     if node.hub.begin(conversation, seq - 1) {
                         begun.push(((*conversation).clone(), seq - 1));

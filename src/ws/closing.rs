@@ -17,7 +17,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{close::CloseReason, frame, outlet::Wire};
+use super::{close::CloseReason, frame, outlet::SocketStream};
 
 /// How long the closing handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -29,7 +29,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 pub const RETURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Ends the connection: for `reason`, or if there is none because the client closed it or went.
-pub async fn close(mut ws: WebSocketStream<Wire>, reason: Option<CloseReason>) {
+pub async fn close(mut ws: WebSocketStream<SocketStream>, reason: Option<CloseReason>) {
     if let Some(reason) = reason {
         counter!("chat_ws_closes_total", "code" => reason.code().to_string()).increment(1);
     }
@@ -43,7 +43,7 @@ pub async fn close(mut ws: WebSocketStream<Wire>, reason: Option<CloseReason>) {
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, wire.drain()).await;
 }
 
-async fn shake_hands(ws: &mut WebSocketStream<Wire>, reason: Option<CloseReason>) {
+async fn shake_hands(ws: &mut WebSocketStream<SocketStream>, reason: Option<CloseReason>) {
     if reason == Some(CloseReason::Restarting) {
         let _ = ws.send(WsMessage::Text(reconnect_event())).await;
     }

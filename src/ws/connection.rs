@@ -16,18 +16,18 @@ use super::{
     close::CloseReason,
     closing::{self, reason_of},
     command::{self, Room, Token},
-    feed::{Feed, Greeting},
+    feed::{DeliveryState, InitialFrames},
     frame::{self, ClientFrame, FrameError},
-    hub::Joined,
-    outlet::{Scratch, Wire},
+    hub::JoinOutcome,
+    outlet::{SocketStream, WriteBuffer},
     presence,
     session::{Session, authenticate},
-    socket::{Exit, Socket},
+    socket::{Socket, WakeTarget},
     typing::{self, Signal},
 };
 use crate::{
     domain::{DomainError, presence::Activity, users},
-    limits::Refused,
+    limits::RateLimited,
 };
 
 /// How long a client without a token may take to send one.
@@ -54,13 +54,13 @@ pub enum Opening {
     /// Not: the first frame must bring a token.
     Anonymous,
     /// By something that is no valid token.
-    Refused(CloseReason),
+    RateLimited(CloseReason),
 }
 
 /// Serves a socket until it ends.
 pub async fn run(
     node: Arc<Node>,
-    mut ws: WebSocketStream<Wire>,
+    mut ws: WebSocketStream<SocketStream>,
     (peer, opening): (Peer, Opening),
     resume: Option<String>,
 ) {
@@ -85,13 +85,13 @@ pub async fn run(
 /// Waits for a session: the one of the request, or the first frame's.
 async fn open(
     node: &Node,
-    ws: &mut WebSocketStream<Wire>,
+    ws: &mut WebSocketStream<SocketStream>,
     (peer, opening): (Peer, Opening),
     resume: Option<String>,
 ) -> Result<(Session, Option<String>, Option<String>), Option<CloseReason>> {
     match opening {
         Opening::Session(session) => return Ok((session, resume, None)),
-        Opening::Refused(reason) => return Err(Some(reason)),
+        Opening::RateLimited(reason) => return Err(Some(reason)),
         Opening::Anonymous => {}
     }
     let first = async {
@@ -139,14 +139,14 @@ impl Drop for Registered<'_> {
 
 async fn serve(
     node: &Arc<Node>,
-    ws: &mut WebSocketStream<Wire>,
+    ws: &mut WebSocketStream<SocketStream>,
     (peer, session): (Peer, Session),
     resume: Option<String>,
     first_ack: Option<String>,
 ) -> Option<CloseReason> {
     let id = node.hub.next_socket_id();
     let outlet = Arc::clone(ws.get_ref().outlet());
-    let exit = Exit::Flusher(outlet, node.flushers.lane(id).clone());
+    let exit = WakeTarget::Flusher(outlet, node.flushers.lane(id).clone());
     let socket = Socket::new(id, session.user.clone(), session.issued_at, exit);
     // What was delivered before the socket was registered is covered by this watermark.
     let watermark = node.hub.watermark();
@@ -166,7 +166,7 @@ async fn serve(
     let caught_up = catch_up::catch_up(node, &socket, watermark, resume.as_deref());
     match Box::pin(caught_up).await {
         Ok(caught_up) => {
-            let greeting = Greeting::new(&socket, caught_up, resume);
+            let greeting = InitialFrames::new(&socket, caught_up, resume);
             let connection = Connection {
                 node,
                 ws,
@@ -188,7 +188,7 @@ async fn serve(
 
 struct Connection<'a> {
     node: &'a Arc<Node>,
-    ws: &'a mut WebSocketStream<Wire>,
+    ws: &'a mut WebSocketStream<SocketStream>,
     peer: Peer,
     socket: Arc<Socket>,
     activity: Arc<Activity>,
@@ -216,7 +216,7 @@ enum Done {
 impl Connection<'_> {
     async fn run(
         mut self,
-        greeting: Box<Greeting>,
+        greeting: Box<InitialFrames>,
         first_ack: Option<String>,
     ) -> Option<CloseReason> {
         match Box::pin(self.greet(greeting, first_ack)).await {
@@ -270,9 +270,9 @@ impl Connection<'_> {
     /// Gives what was missed, then says that the socket is connected. No more is read than the client takes.
     async fn greet(
         &mut self,
-        mut greeting: Box<Greeting>,
+        mut greeting: Box<InitialFrames>,
         first_ack: Option<String>,
-    ) -> Result<Feed, Option<CloseReason>> {
+    ) -> Result<DeliveryState, Option<CloseReason>> {
         if let Some(id) = first_ack {
             self.feed(WsMessage::Text(frame::ack(&id, ""))).await?;
         }
@@ -425,7 +425,7 @@ impl Connection<'_> {
     }
 
     /// Counts a command, unless the host itself is at the other end.
-    fn count(&self, event: &str) -> Result<(), Refused> {
+    fn count(&self, event: &str) -> Result<(), RateLimited> {
         if self.peer.is_host {
             return Ok(());
         }
@@ -501,7 +501,7 @@ impl Connection<'_> {
     /// the socket's end.
     async fn push(&mut self) -> Result<(), Option<CloseReason>> {
         let outlet = self.ws.get_ref().outlet();
-        let mut scratch = Scratch::default();
+        let mut scratch = WriteBuffer::default();
         loop {
             tokio::select! {
                 biased;
@@ -542,9 +542,11 @@ async fn join_room(
         .await?;
     let joined = membership.active()?.joined_seq();
     match node.hub.join(socket, &conversation, joined) {
-        Joined::At(_) | Joined::Before | Joined::Behind => {}
-        Joined::Unknown => drop(catch_up::begin(node, socket, &[&conversation]).await?),
-        Joined::Ended => return Err(DomainError::no_conversation().into()),
+        JoinOutcome::Live(_) | JoinOutcome::AlreadyJoined | JoinOutcome::NeedsCheck => {}
+        JoinOutcome::PositionUnknown => {
+            drop(catch_up::begin(node, socket, &[&conversation]).await?)
+        }
+        JoinOutcome::NotMember => return Err(DomainError::no_conversation().into()),
     }
     Ok(String::new())
 }
@@ -554,7 +556,7 @@ mod tests {
     use super::*;
 
     fn size_of_future<F: Future>(
-        _: impl FnOnce(Arc<Node>, WebSocketStream<Wire>, (Peer, Opening), Option<String>) -> F,
+        _: impl FnOnce(Arc<Node>, WebSocketStream<SocketStream>, (Peer, Opening), Option<String>) -> F,
     ) -> usize {
         size_of::<F>()
     }

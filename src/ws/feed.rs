@@ -16,7 +16,7 @@ use super::{
     frame,
     push::Push,
     socket::{Outgoing, Socket},
-    tracker::{Tracker, now_seconds},
+    tracker::{CursorTracker, now_seconds},
 };
 use crate::domain::Result;
 
@@ -25,21 +25,21 @@ const ROOMS_AT_ONCE: usize = 1000;
 
 /// What a client was given so far, as far as that decides what it is given next.
 #[derive(Debug)]
-pub struct Feed {
+pub struct DeliveryState {
     /// What the queue may repeat; see [`CatchUp::given`].
     given: HashMap<ConversationId, u64>,
-    tracker: Tracker,
+    tracker: CursorTracker,
 }
 
 /// What a client is given first: what it missed, then `connected`, then the rest of its rooms. It is read as fast as the client takes it.
-pub struct Greeting {
+pub struct InitialFrames {
     socket: Arc<Socket>,
-    feed: Feed,
+    feed: DeliveryState,
     reset: Option<&'static str>,
     missed: VecDeque<MissedRange>,
     watermark: u64,
     /// While it catches up, a client that goes away resumes from its own cursor and what it got since; nothing else of it has moved yet.
-    progress: Option<Tracker>,
+    progress: Option<CursorTracker>,
     resume: Option<String>,
     next: Next,
 }
@@ -54,10 +54,10 @@ enum Next {
     Nothing,
 }
 
-impl Greeting {
+impl InitialFrames {
     /// The greeting of `socket`, which is registered and was caught up. `resume` is what the client resumes from.
     pub fn new(socket: &Arc<Socket>, caught_up: CatchUp, resume: Option<String>) -> Box<Self> {
-        let mut tracker = Tracker::at(caught_up.watermark);
+        let mut tracker = CursorTracker::at(caught_up.watermark);
         if let Some(cursor) = &caught_up.cursor {
             // Another node may be further than this one: what it had passed was given, and stays given.
             tracker.watermark = tracker.watermark.max(cursor.watermark);
@@ -71,14 +71,14 @@ impl Greeting {
         // Boxed: it is used once, and must not stay part of an idle socket.
         Box::new(Self {
             socket: Arc::clone(socket),
-            feed: Feed {
+            feed: DeliveryState {
                 given: caught_up.given,
                 tracker,
             },
             reset: caught_up.reset,
             missed: caught_up.missed,
             watermark: caught_up.watermark,
-            progress: caught_up.cursor.map(|cursor| Tracker {
+            progress: caught_up.cursor.map(|cursor| CursorTracker {
                 watermark: cursor.watermark,
                 positions: cursor
                     .positions
@@ -137,7 +137,7 @@ impl Greeting {
     }
 
     /// What the client is given from now on.
-    pub fn into_feed(self) -> Feed {
+    pub fn into_feed(self) -> DeliveryState {
         self.feed
     }
 
@@ -167,7 +167,7 @@ impl Greeting {
     }
 }
 
-impl Feed {
+impl DeliveryState {
     /// The frame of what came out of the queue of `socket`; `None` for what was given before.
     pub fn frame(&mut self, seal: &Seal, socket: &Socket, outgoing: Outgoing) -> Option<Utf8Bytes> {
         let push = match outgoing {

@@ -14,7 +14,7 @@ use tokio::{
     task::yield_now,
 };
 
-use super::{close::CloseReason, cursor::Seal, outlet::Scratch, socket::Socket};
+use super::{close::CloseReason, cursor::Seal, outlet::WriteBuffer, socket::Socket};
 
 /// After how many sockets a flusher lets others have its thread: about a fifth of a millisecond.
 const TURN: usize = 32;
@@ -48,13 +48,13 @@ impl Flushers {
 
 async fn run(mut told: UnboundedReceiver<Arc<Socket>>, seal: Arc<Seal>) {
     let mut sockets = Vec::with_capacity(TURN);
-    let mut scratch = Scratch::default();
+    let mut scratch = WriteBuffer::default();
     while told.recv_many(&mut sockets, TURN).await > 0 {
         for socket in sockets.drain(..) {
             let flush = || socket.flush(&seal, &mut scratch);
             // What is wrong with one socket must not take the others with it.
             if catch_unwind(AssertUnwindSafe(flush)).is_err() {
-                scratch = Scratch::default();
+                scratch = WriteBuffer::default();
                 socket.end(CloseReason::Restarting);
             }
         }

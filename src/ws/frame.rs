@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::{
     domain::{DomainError, FieldError},
-    limits::Refused,
+    limits::RateLimited,
 };
 
 /// The longest `id` of a client's frame, in bytes.
@@ -73,8 +73,8 @@ impl FrameError {
     }
 }
 
-impl From<Refused> for FrameError {
-    fn from(refused: Refused) -> Self {
+impl From<RateLimited> for FrameError {
+    fn from(refused: RateLimited) -> Self {
         Self {
             retry_after_ms: Some(refused.retry_after_millis()),
             ..Self::new("RATE_LIMITED", refused.to_string())

@@ -27,13 +27,13 @@ use super::{
     Node, Peer,
     connection::{self, Opening},
     event_stream,
-    outlet::Wire,
+    outlet::SocketStream,
     session,
 };
 use crate::{
     auth::internal_secret_matches,
     edge::{self, cors, request_id},
-    limits::Refused,
+    limits::RateLimited,
     listener::{ClientStream, TimedBody},
 };
 
@@ -209,7 +209,7 @@ pub fn identify(node: &Node, headers: &HeaderMap, address: IpAddr) -> Result<Pee
 }
 
 /// The answer to a caller who asks too often.
-pub fn too_many(refused: Refused) -> Answer {
+pub fn too_many(refused: RateLimited) -> Answer {
     let mut answer = refusal(
         StatusCode::TOO_MANY_REQUESTS,
         "RATE_LIMITED",
@@ -287,7 +287,7 @@ async fn serve(
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME));
     let ws = WebSocketStream::from_partially_read(
-        Wire::new(parts.io.into_inner().into_inner()),
+        SocketStream::new(parts.io.into_inner().into_inner()),
         parts.read_buf.to_vec(),
         Role::Server,
         Some(config),
@@ -298,7 +298,7 @@ async fn serve(
         // Boxed, here and below: what is needed once must not stay part of every idle socket.
         Some(token) => match Box::pin(session::authenticate(&node, peer, &token)).await {
             Ok(session) => Opening::Session(session),
-            Err(reason) => Opening::Refused(reason),
+            Err(reason) => Opening::RateLimited(reason),
         },
     };
     // Boxed: the task of an idle socket is kept as small as what it holds at rest.

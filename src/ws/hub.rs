@@ -24,8 +24,8 @@ use super::{
     catch_up::READING_AT_ONCE,
     close::CloseReason,
     cursor::Seal,
-    lately::Lately,
-    memory::{Memory, Remembered},
+    lately::RecentMemberships,
+    memory::{CachedEvent, EventCache},
     push::{MembershipChange, Push},
     socket::{Outgoing, Socket},
 };
@@ -42,18 +42,18 @@ const TURN: usize = 128;
 
 /// What [`Hub::join`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joined {
+pub enum JoinOutcome {
     /// The socket hears everything after this number, and nothing before it.
-    At(u64),
+    Live(u64),
     /// The socket was in already, and may have heard of it.
-    Before,
+    AlreadyJoined,
     /// Nobody has said yet where the conversation is: [`Hub::begin`] must.
-    Unknown,
+    PositionUnknown,
     /// The room was made by the entry that made somebody a member. On a node that has just started that entry may be minutes old, and what came after
     /// it is still to come by: where the conversation is, the documents know. See [`Hub::confirm`].
-    Behind,
+    NeedsCheck,
     /// The membership has ended meanwhile; the socket hears nothing.
-    Ended,
+    NotMember,
 }
 
 /// The sockets of this node and what they listen to.
@@ -73,7 +73,7 @@ pub struct Hub {
 struct State {
     rooms: HashMap<ConversationId, Room>,
     users: HashMap<UserId, Vec<Arc<Socket>>>,
-    memory: Memory,
+    memory: EventCache,
     /// How many bytes of entries came too early.
     held_bytes: usize,
     /// Rooms that wait for an entry. While there is one, markers are not passed.
@@ -83,7 +83,7 @@ struct State {
     /// Rooms of which nobody has said yet where they are. While there is one, markers are not passed.
     unknown: usize,
     /// Whose membership began or ended in the last minutes, and by which number.
-    lately: Lately,
+    lately: RecentMemberships,
     /// Why all sockets are ended, also those that come later; `None` as long as they are not.
     ending: Option<CloseReason>,
 }
@@ -145,7 +145,7 @@ impl Hub {
     }
 
     /// Brings the memberships of `user`, as the documents say them, to what came by here. The socket must be registered: what comes from then on comes to it.
-    pub async fn amend(&self, user: &UserId, memberships: &mut Vec<MembershipOf>) {
+    pub async fn overlay(&self, user: &UserId, memberships: &mut Vec<MembershipOf>) {
         let joined = self.state.lock().lately.joined_by(user);
         if !joined.is_empty() {
             let known: HashSet<ConversationId> = memberships
@@ -163,7 +163,7 @@ impl Hub {
             {
                 let state = self.state.lock();
                 for membership in some {
-                    state.lately.amend(user, membership);
+                    state.lately.overlay(user, membership);
                 }
             }
             yield_now().await;
@@ -173,12 +173,17 @@ impl Hub {
     }
 
     /// The number with which `user` became a member of `conversation`, if that came by here lately.
-    pub fn arrival(&self, user: &UserId, conversation: &ConversationId) -> Option<u64> {
+    pub fn joined_at(&self, user: &UserId, conversation: &ConversationId) -> Option<u64> {
         self.state.lock().lately.began(conversation, user)
     }
 
     /// Lets `socket` hear of a conversation in which its user's membership began with number `joined`, unless the hub saw that membership end.
-    pub fn join(&self, socket: &Arc<Socket>, conversation: &ConversationId, joined: u64) -> Joined {
+    pub fn join(
+        &self,
+        socket: &Arc<Socket>,
+        conversation: &ConversationId,
+        joined: u64,
+    ) -> JoinOutcome {
         let mut state = self.state.lock();
         let state = &mut *state;
         if state
@@ -186,7 +191,7 @@ impl Hub {
             .ended(conversation, &socket.user, joined)
             .is_some()
         {
-            return Joined::Ended;
+            return JoinOutcome::NotMember;
         }
         let room = match state.rooms.get_mut(conversation) {
             Some(room) => room,
@@ -200,10 +205,10 @@ impl Hub {
             room.sockets.push(Arc::clone(socket));
         }
         match room.next {
-            Some(_) if room.is_unconfirmed => Joined::Behind,
-            Some(_) if !is_new => Joined::Before,
-            Some(next) => Joined::At(next - 1),
-            None => Joined::Unknown,
+            Some(_) if room.is_unconfirmed => JoinOutcome::NeedsCheck,
+            Some(_) if !is_new => JoinOutcome::AlreadyJoined,
+            Some(next) => JoinOutcome::Live(next - 1),
+            None => JoinOutcome::PositionUnknown,
         }
     }
 
@@ -468,7 +473,7 @@ fn hold(held_bytes: &mut usize, room: &mut Room, push: Arc<Push>) {
     }
 }
 
-fn push_of(conversation: &ConversationId, event: &Remembered, watermark: u64) -> Option<Push> {
+fn push_of(conversation: &ConversationId, event: &CachedEvent, watermark: u64) -> Option<Push> {
     Push::from_envelope(
         conversation.clone(),
         event.seq,

@@ -21,7 +21,7 @@ type Numbers = VecDeque<u64>;
 
 /// The remembered changes. Whatever is asked of one user and one conversation costs a look-up, however many others changed.
 #[derive(Debug, Default)]
-pub struct Lately {
+pub struct RecentMemberships {
     ended: HashMap<ConversationId, Ended>,
     began: HashMap<UserId, HashMap<ConversationId, Numbers>>,
     order: VecDeque<(Instant, Noted)>,
@@ -42,7 +42,7 @@ enum Noted {
     Began(UserId, ConversationId),
 }
 
-impl Lately {
+impl RecentMemberships {
     /// Remembers `push`, if it changes a membership.
     pub fn note(&mut self, push: &Push) {
         let conversation = &push.conversation;
@@ -140,7 +140,7 @@ impl Lately {
     }
 
     /// Brings a membership of `user`, as the documents say it, to what was seen here.
-    pub fn amend(&self, user: &UserId, membership: &mut MembershipOf) {
+    pub fn overlay(&self, user: &UserId, membership: &mut MembershipOf) {
         let began = self.began.get(user);
         let began = began.and_then(|began| began.get(&membership.conversation));
         for seq in began.into_iter().flatten() {
@@ -177,9 +177,9 @@ mod tests {
         "alice".parse().expect("valid")
     }
 
-    fn seen(changes: &[(u64, MembershipChange)]) -> (Lately, ConversationId) {
+    fn seen(changes: &[(u64, MembershipChange)]) -> (RecentMemberships, ConversationId) {
         let conversation = ConversationId::generate();
-        let mut lately = Lately::default();
+        let mut lately = RecentMemberships::default();
         for (seq, change) in changes {
             lately.remember(&conversation, *seq, change);
         }
@@ -196,7 +196,7 @@ mod tests {
             intervals: documents.to_vec(),
             former_until: 0,
         };
-        lately.amend(&user(), &mut membership);
+        lately.overlay(&user(), &mut membership);
         membership.intervals
     }
 

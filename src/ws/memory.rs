@@ -17,7 +17,7 @@ const OVERHEAD: usize = 320;
 
 /// A remembered event.
 #[derive(Debug, Clone)]
-pub struct Remembered {
+pub struct CachedEvent {
     /// Its number.
     pub seq: u64,
     /// What it is.
@@ -28,7 +28,7 @@ pub struct Remembered {
     pub at: u64,
 }
 
-impl Remembered {
+impl CachedEvent {
     /// The first number that may still be told to who missed it, when this event says that something before will be, or is, gone for good.
     fn closes(&self) -> Option<u64> {
         let has = |field: &[u8]| self.payload.windows(field.len()).any(|part| part == field);
@@ -43,8 +43,8 @@ impl Remembered {
 
 /// The remembered events.
 #[derive(Debug, Default)]
-pub struct Memory {
-    conversations: HashMap<ConversationId, VecDeque<Remembered>>,
+pub struct EventCache {
+    conversations: HashMap<ConversationId, VecDeque<CachedEvent>>,
     /// From which number on a conversation's events may be told again; where nothing is said, all may.
     open_from: HashMap<ConversationId, u64>,
     /// Whose oldest event is the oldest of all, in order.
@@ -52,9 +52,9 @@ pub struct Memory {
     bytes: usize,
 }
 
-impl Memory {
+impl EventCache {
     /// Remembers an event, if it follows what is remembered of its conversation. After a gap the memory of the conversation begins anew.
-    pub fn note(&mut self, conversation: &ConversationId, mut event: Remembered) {
+    pub fn note(&mut self, conversation: &ConversationId, mut event: CachedEvent) {
         let now = Instant::now();
         let bytes = event.payload.len() + OVERHEAD;
         let events = match self.conversations.get_mut(conversation) {
@@ -135,7 +135,7 @@ impl Memory {
         after: u64,
         to: u64,
         max_bytes: usize,
-    ) -> Option<Vec<Remembered>> {
+    ) -> Option<Vec<CachedEvent>> {
         let events = self.conversations.get(conversation)?;
         let first = events.front()?.seq;
         let last = events.back()?.seq;
@@ -155,7 +155,7 @@ impl Memory {
     }
 
     /// The event with number `seq`, if it is remembered.
-    pub fn event(&self, conversation: &ConversationId, seq: u64) -> Option<&Remembered> {
+    pub fn event(&self, conversation: &ConversationId, seq: u64) -> Option<&CachedEvent> {
         let events = self.conversations.get(conversation)?;
         // The numbers are dense: after a gap the memory begins anew.
         let index = seq.checked_sub(events.front()?.seq)?;
@@ -167,8 +167,8 @@ impl Memory {
 mod tests {
     use super::*;
 
-    fn event(seq: u64) -> Remembered {
-        Remembered {
+    fn event(seq: u64) -> CachedEvent {
+        CachedEvent {
             seq,
             kind: EventType::Noop,
             payload: Bytes::from_static(b"{}"),
@@ -178,12 +178,12 @@ mod tests {
 
     #[test]
     fn a_range_is_answered_whole_or_not_at_all() {
-        let mut memory = Memory::default();
+        let mut memory = EventCache::default();
         let conversation = ConversationId::generate();
         for seq in [3, 4, 5, 5, 4] {
             memory.note(&conversation, event(seq));
         }
-        let range = |memory: &Memory, after, to| {
+        let range = |memory: &EventCache, after, to| {
             memory
                 .range(&conversation, after, to, usize::MAX)
                 .map(|events| events.iter().map(|event| event.seq).collect::<Vec<_>>())
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_range_has_about_as_many_bytes_as_are_wanted() {
-        let mut memory = Memory::default();
+        let mut memory = EventCache::default();
         let conversation = ConversationId::generate();
         for seq in 1..=9 {
             memory.note(&conversation, event(seq));
@@ -219,11 +219,11 @@ mod tests {
 
     #[test]
     fn many_large_events_are_forgotten_before_they_exceed_the_bound() {
-        let mut memory = Memory::default();
+        let mut memory = EventCache::default();
         let large = Bytes::from(vec![b'x'; bounds::EVENT]);
         for _ in 0..2 * bounds::EVENT_MEMORY / bounds::EVENT {
             let payload = large.clone();
-            let event = Remembered {
+            let event = CachedEvent {
                 payload,
                 ..event(1)
             };
@@ -242,9 +242,9 @@ mod tests {
 
     #[test]
     fn what_has_an_end_is_not_told_again() {
-        let mut memory = Memory::default();
+        let mut memory = EventCache::default();
         let conversation = ConversationId::generate();
-        let told = |seq, kind, payload: &'static [u8]| Remembered {
+        let told = |seq, kind, payload: &'static [u8]| CachedEvent {
             kind,
             payload: Bytes::from_static(payload),
             ..event(seq)

@@ -28,7 +28,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 
 use super::{
     cursor::Seal,
-    feed::Feed,
+    feed::DeliveryState,
     socket::{Outgoing, Socket},
 };
 
@@ -37,7 +37,7 @@ const MAX_KEPT: usize = 256 * 1024;
 
 /// Where to put what a client gets.
 #[derive(Debug)]
-pub struct Outlet {
+pub struct SocketWriter {
     stream: OwnedWriteHalf,
     state: Mutex<State>,
     /// Told when something had to stay here, and by the socket when it ends.
@@ -49,20 +49,20 @@ struct State {
     /// What the kernel had no room for: the end of a frame, and the frames after it.
     rest: Vec<u8>,
     /// Decides what of the queue is written and how. There is none before the client is greeted, and none when the socket ends: then nothing is pushed.
-    feed: Option<Feed>,
+    feed: Option<DeliveryState>,
     is_broken: bool,
 }
 
 /// What is used again for every socket that is written to.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub struct WriteBuffer {
     batch: Vec<Outgoing>,
     frames: Vec<u8>,
 }
 
-impl Outlet {
+impl SocketWriter {
     /// Pushes from now on what `feed` makes of the queue.
-    pub fn begin(&self, feed: Feed) {
+    pub fn begin(&self, feed: DeliveryState) {
         self.state.lock().feed = Some(feed);
     }
 
@@ -72,7 +72,7 @@ impl Outlet {
     }
 
     /// Writes what waits in the queue of `socket`, as far as the kernel has room. While it has none, nothing is taken from the queue.
-    pub fn flush(&self, socket: &Socket, seal: &Seal, scratch: &mut Scratch) {
+    pub fn flush(&self, socket: &Socket, seal: &Seal, scratch: &mut WriteBuffer) {
         let mut state = self.state.lock();
         let State {
             rest,
@@ -162,16 +162,16 @@ fn append_text(frames: &mut Vec<u8>, text: &str) {
 
 /// A connection as tungstenite has it: it reads from the kernel, and what it writes goes out between the pushes, behind what waits.
 #[derive(Debug)]
-pub struct Wire {
+pub struct SocketStream {
     reads: OwnedReadHalf,
-    outlet: Arc<Outlet>,
+    outlet: Arc<SocketWriter>,
 }
 
-impl Wire {
+impl SocketStream {
     /// The two ends of a connection.
     pub fn new(stream: TcpStream) -> Self {
         let (reads, writes) = stream.into_split();
-        let outlet = Outlet {
+        let outlet = SocketWriter {
             stream: writes,
             state: Mutex::default(),
             alert: Notify::new(),
@@ -183,7 +183,7 @@ impl Wire {
     }
 
     /// Its way out.
-    pub fn outlet(&self) -> &Arc<Outlet> {
+    pub fn outlet(&self) -> &Arc<SocketWriter> {
         &self.outlet
     }
 
@@ -200,7 +200,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for SocketStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -211,7 +211,7 @@ impl AsyncRead for Wire {
 }
 
 /// Takes everything at once: whoever writes asks the outlet afterwards whether to wait.
-impl AsyncWrite for Wire {
+impl AsyncWrite for SocketStream {
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,

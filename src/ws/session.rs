@@ -12,7 +12,7 @@ use crate::{
         entry::Profile,
         users::{self, Admission},
     },
-    limits::Refused,
+    limits::RateLimited,
 };
 
 /// A user with a valid token.
@@ -28,9 +28,9 @@ pub struct Session {
 /// Why nobody is behind a token.
 pub enum NoSession {
     /// The token is not believed.
-    Refused(AuthError),
+    RateLimited(AuthError),
     /// Too many that were not believed came from that address.
-    TooMany(Refused),
+    TooMany(RateLimited),
     /// The store did not answer.
     Away,
 }
@@ -42,8 +42,8 @@ pub enum NoSession {
 pub async fn authenticate(node: &Node, peer: Peer, token: &str) -> Result<Session, CloseReason> {
     let identified = identify(node, peer, token).await;
     identified.map_err(|refusal| match refusal {
-        NoSession::Refused(error) if !error.is_unavailable() => CloseReason::Unauthenticated,
-        NoSession::Refused(_) | NoSession::Away => CloseReason::Restarting,
+        NoSession::RateLimited(error) if !error.is_unavailable() => CloseReason::Unauthenticated,
+        NoSession::RateLimited(_) | NoSession::Away => CloseReason::Restarting,
         NoSession::TooMany(_) => CloseReason::TooMany,
     })
 }
@@ -83,7 +83,7 @@ fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> NoSession {
         false => Ok(None),
     };
     match counted {
-        Ok(_) => NoSession::Refused(error),
+        Ok(_) => NoSession::RateLimited(error),
         Err(refused) => NoSession::TooMany(refused),
     }
 }

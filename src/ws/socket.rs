@@ -18,7 +18,7 @@ use super::{
     close::CloseReason,
     cursor::Seal,
     flush::Lane,
-    outlet::{Outlet, Scratch},
+    outlet::{SocketWriter, WriteBuffer},
     push::Push,
 };
 use crate::{
@@ -58,11 +58,11 @@ impl Outgoing {
 
 /// Who empties the queue of a socket.
 #[derive(Debug)]
-pub enum Exit {
+pub enum WakeTarget {
     /// Its own task, which is told here.
     Task(Notify),
     /// A flusher, through the outlet; its own task where the client is slow.
-    Flusher(Arc<Outlet>, Lane),
+    Flusher(Arc<SocketWriter>, Lane),
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ pub struct Socket {
     /// Whose it is.
     pub user: UserId,
     queue: Mutex<Queue>,
-    exit: Exit,
+    exit: WakeTarget,
     /// When its token was issued (seconds since 1970); the least number where it does not say.
     issued_at: AtomicI64,
     /// The conversations that it hears of. Changed by the hub alone, together with its rooms.
@@ -93,7 +93,7 @@ pub struct Socket {
 
 impl Socket {
     /// A socket. `issued_at` is its token's (seconds since 1970).
-    pub fn new(id: u64, user: UserId, issued_at: Option<i64>, exit: Exit) -> Arc<Self> {
+    pub fn new(id: u64, user: UserId, issued_at: Option<i64>, exit: WakeTarget) -> Arc<Self> {
         Arc::new(Self {
             id,
             user,
@@ -133,8 +133,8 @@ impl Socket {
         }
         if was_idle {
             match &self.exit {
-                Exit::Task(alert) => alert.notify_one(),
-                Exit::Flusher(_, lane) => {
+                WakeTarget::Task(alert) => alert.notify_one(),
+                WakeTarget::Flusher(_, lane) => {
                     if lane.send(Arc::clone(self)).is_err() {
                         self.end(CloseReason::Restarting);
                     }
@@ -167,8 +167,8 @@ impl Socket {
     }
 
     /// Writes what waits, as far as the client takes it.
-    pub fn flush(&self, seal: &Seal, scratch: &mut Scratch) {
-        if let Exit::Flusher(outlet, _) = &self.exit {
+    pub fn flush(&self, seal: &Seal, scratch: &mut WriteBuffer) {
+        if let WakeTarget::Flusher(outlet, _) = &self.exit {
             outlet.flush(self, seal, scratch);
         }
     }
@@ -180,8 +180,8 @@ impl Socket {
 
     fn alert(&self) -> &Notify {
         match &self.exit {
-            Exit::Task(alert) => alert,
-            Exit::Flusher(outlet, _) => &outlet.alert,
+            WakeTarget::Task(alert) => alert,
+            WakeTarget::Flusher(outlet, _) => &outlet.alert,
         }
     }
 

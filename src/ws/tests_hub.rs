@@ -6,7 +6,7 @@ use chat_sdk::{ConversationId, EventId, EventType};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use super::{super::socket::Exit, *};
+use super::{super::socket::WakeTarget, *};
 
 fn beginning(conversation: &ConversationId, user: &UserId) -> Push {
     let payload = json!({ "id": EventId::generate(), "data": { "participantIds": [user] } });
@@ -20,19 +20,22 @@ async fn a_room_that_an_entry_made_is_behind_until_the_documents_are_no_further(
     let hub = hub().await;
     let conversation = ConversationId::generate();
     let bob: UserId = "bob".parse().expect("a user id");
-    let socket = |id| Socket::new(id, bob.clone(), None, Exit::Task(Notify::new()));
+    let socket = |id| Socket::new(id, bob.clone(), None, WakeTarget::Task(Notify::new()));
     let (early, late) = (socket(1), socket(2));
     assert!(hub.register(&early, 9) && hub.register(&late, 9));
     let push = beginning(&conversation, &bob);
     hub.ingest(&mut hub.state.lock(), push);
     assert!(!early.is_empty(), "who is registered hears of it");
 
-    assert_eq!(hub.join(&early, &conversation, 1), Joined::Behind);
+    assert_eq!(hub.join(&early, &conversation, 1), JoinOutcome::NeedsCheck);
     // The log goes on to number 5, and the rest comes by later.
     hub.confirm(&conversation, 5);
-    assert_eq!(hub.join(&late, &conversation, 1), Joined::Behind);
+    assert_eq!(hub.join(&late, &conversation, 1), JoinOutcome::NeedsCheck);
     hub.confirm(&conversation, 1);
-    assert_eq!(hub.join(&late, &conversation, 1), Joined::Before);
+    assert_eq!(
+        hub.join(&late, &conversation, 1),
+        JoinOutcome::AlreadyJoined
+    );
 }
 
 /// A hub whose store does not answer. The driver connects only when it is first asked for something.
@@ -46,7 +49,7 @@ async fn hub() -> Arc<Hub> {
 async fn the_cost_of_connecting_is_linear_in_the_number_of_conversations() {
     let hub = hub().await;
     let bob: UserId = "bob".parse().expect("a user id");
-    let socket = |id| Socket::new(id, bob.clone(), None, Exit::Task(Notify::new()));
+    let socket = |id| Socket::new(id, bob.clone(), None, WakeTarget::Task(Notify::new()));
     let (early, late) = (socket(1), socket(2));
     assert!(hub.register(&early, 9));
     let ids: Vec<ConversationId> = (0..20_000).map(|_| ConversationId::generate()).collect();
@@ -64,11 +67,11 @@ async fn the_cost_of_connecting_is_linear_in_the_number_of_conversations() {
             former_until: 0,
         })
         .collect();
-    hub.amend(&bob, &mut memberships).await;
+    hub.overlay(&bob, &mut memberships).await;
     assert_eq!(memberships.len(), ids.len());
     assert!(memberships.iter().all(|one| one.intervals == [(1, None)]));
     for id in &ids {
-        assert_eq!(hub.join(&late, id, 1), Joined::Behind);
+        assert_eq!(hub.join(&late, id, 1), JoinOutcome::NeedsCheck);
     }
     let mut rooms = Vec::new();
     loop {
@@ -91,7 +94,7 @@ async fn the_cost_of_connecting_is_linear_in_the_number_of_conversations() {
 async fn what_comes_too_early_is_held_within_a_bound_and_given_back() {
     let hub = hub().await;
     let bob: UserId = "bob".parse().expect("a user id");
-    let socket = Socket::new(1, bob.clone(), None, Exit::Task(Notify::new()));
+    let socket = Socket::new(1, bob.clone(), None, WakeTarget::Task(Notify::new()));
     assert!(hub.register(&socket, 9));
     let large = "x".repeat(bounds::EVENT - 1000);
     let payload = json!({ "id": EventId::generate(), "data": { "content": large } }).to_string();

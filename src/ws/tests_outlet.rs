@@ -12,10 +12,10 @@ use tokio_tungstenite::{
 use super::*;
 use crate::ws::{
     catch_up::CatchUp,
-    feed::Greeting,
+    feed::InitialFrames,
     flush::Flushers,
     hub::Hub,
-    socket::{Exit, Outgoing},
+    socket::{Outgoing, WakeTarget},
 };
 
 const PUSHES: usize = 900;
@@ -46,18 +46,18 @@ async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
         Seal::new(b"secret", "epoch"),
     );
     let (client, server) = connect().await;
-    let wire = Wire::new(server);
+    let wire = SocketStream::new(server);
     let outlet = Arc::clone(wire.outlet());
     let mut ws = WebSocketStream::from_raw_socket(wire, Role::Server, None).await;
     let (flushers, runs) = Flushers::new(&hub.seal);
     for run in runs {
         tokio::spawn(run);
     }
-    let exit = Exit::Flusher(Arc::clone(&outlet), flushers.lane(1).clone());
+    let exit = WakeTarget::Flusher(Arc::clone(&outlet), flushers.lane(1).clone());
     let socket = Socket::new(1, "bob".parse().expect("a user id"), None, exit);
-    let feed = Greeting::new(&socket, CatchUp::default(), None).into_feed();
+    let feed = InitialFrames::new(&socket, CatchUp::default(), None).into_feed();
     outlet.begin(feed);
-    socket.flush(&hub.seal, &mut Scratch::default());
+    socket.flush(&hub.seal, &mut WriteBuffer::default());
 
     let padding = "x".repeat(500);
     for number in 0..PUSHES {
@@ -88,7 +88,7 @@ async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
         async move {
             loop {
                 outlet.emptied().await.expect("the client is there");
-                socket.flush(&seal, &mut Scratch::default());
+                socket.flush(&seal, &mut WriteBuffer::default());
                 if !outlet.is_held_up() {
                     socket.alerted().await;
                 }
@@ -118,7 +118,7 @@ async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
 #[tokio::test]
 async fn who_is_gone_is_noticed_by_whoever_writes_to_them() {
     let (client, server) = connect().await;
-    let mut wire = Wire::new(server);
+    let mut wire = SocketStream::new(server);
     drop(client);
     let noticed = async {
         use tokio::io::AsyncWriteExt;

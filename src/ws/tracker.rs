@@ -9,7 +9,7 @@ use super::{
 
 /// What a socket was given, for its cursors.
 #[derive(Debug)]
-pub struct Tracker {
+pub struct CursorTracker {
     /// The marker that was passed with nothing held back, as a cluster time.
     pub watermark: u64,
     /// Conversations with the last number given, and when (seconds by this machine's clock).
@@ -24,7 +24,7 @@ pub fn now_seconds() -> u64 {
     Timestamp::now().as_millis().unsigned_abs() / 1000
 }
 
-impl Tracker {
+impl CursorTracker {
     /// A socket that was given everything up to `watermark`.
     pub fn at(watermark: u64) -> Self {
         Self {
@@ -127,7 +127,7 @@ mod tests {
     fn a_socket_remembers_one_place_per_conversation_until_a_marker_has_passed_it() {
         let (one, two) = (ConversationId::generate(), ConversationId::generate());
         let passed = |seconds: u64| seconds << 32;
-        let mut tracker = Tracker::at(passed(100));
+        let mut tracker = CursorTracker::at(passed(100));
         tracker.note(&push(&one, 1, passed(100), 101));
         tracker.note(&push(&one, 2, passed(100), 102));
         assert_eq!(tracker.positions, [(one.clone(), 2, 102)]);

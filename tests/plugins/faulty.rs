@@ -11,7 +11,10 @@ use std::{
 use chat_sdk::{
     EventType,
     http::{AsHost, Json, Refusal},
-    plugin::{BoxFuture, Consumer, ConsumerSpec, Delivery, Host, HostError, Life, Plugin, Verdict},
+    plugin::{
+        BoxFuture, Consumer, ConsumerSpec, Delivery, Host, HostError, Plugin, PluginContext,
+        Verdict,
+    },
 };
 use poem_openapi::{OpenApi, Tags};
 use serde_json::Value;
@@ -87,7 +90,7 @@ impl Faulty {
 
 impl Plugin for Faulty {
     const NAME: &'static str = "faulty";
-    const PATIENCE: Duration = Duration::from_millis(500);
+    const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
     type Api = FaultyApi;
 
     fn api(self: Arc<Self>) -> FaultyApi {
@@ -95,7 +98,7 @@ impl Plugin for Faulty {
     }
 
     /// Panics in its first life, returns from its second, hangs in its third, and works in its fourth.
-    async fn run(self: Arc<Self>, life: Life) -> Result<(), HostError> {
+    async fn run(self: Arc<Self>, life: PluginContext) -> Result<(), HostError> {
         let durables = self.host.durables();
         durables.declare(Self::spec()).await?;
         match self.counts.lives.fetch_add(1, Ordering::SeqCst) {

@@ -6,7 +6,7 @@ use chat_sdk::plugin::Plugin;
 use chat_service::{
     app::{self, Listeners, Roles},
     config::{Config, Sources},
-    plugins::{Make, Nothing},
+    plugins::{NoPlugin, PluginFactory},
 };
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
@@ -167,11 +167,11 @@ impl Builder {
 
     /// A service in this process, ready.
     pub async fn start(self) -> Service {
-        self.start_with::<Nothing>(None).await
+        self.start_with::<NoPlugin>(None).await
     }
 
     /// The same with a plugin from outside.
-    pub async fn start_with<P: Plugin>(self, guest: Option<Make<P>>) -> Service {
+    pub async fn start_with<P: Plugin>(self, guest: Option<PluginFactory<P>>) -> Service {
         let place = self.place();
         start_logging();
         let folder = tempfile::tempdir().expect("a folder");

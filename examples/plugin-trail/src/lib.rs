@@ -9,7 +9,8 @@ mod entries;
 use std::{sync::Arc, time::Duration};
 
 use chat_sdk::plugin::{
-    BoxFuture, Consumer, ConsumerSpec, Delivery, Host, HostError, Life, Plugin, Verdict, read_table,
+    BoxFuture, Consumer, ConsumerSpec, Delivery, Host, HostError, Plugin, PluginContext, Verdict,
+    read_table,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -92,7 +93,7 @@ impl Plugin for Trail {
         api::example(schema)
     }
 
-    async fn run(self: Arc<Self>, life: Life) -> Result<(), HostError> {
+    async fn run(self: Arc<Self>, life: PluginContext) -> Result<(), HostError> {
         let durables = self.host.durables();
         // The first time, it begins here: what happened before is not part of the trail.
         durables.declare(Self::spec()).await?;

@@ -21,14 +21,14 @@ const REFUSED_PORTS: [u16; 24] = [
 
 /// Which addresses may be reached beside public ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reach {
+pub struct AddressPolicy {
     /// All of them.
     pub is_private_allowed: bool,
     /// Those of this machine.
     pub is_loopback_allowed: bool,
 }
 
-impl Reach {
+impl AddressPolicy {
     /// Whether `address` may be dialled.
     pub fn allows(self, address: IpAddr) -> bool {
         let address = match address {
@@ -155,7 +155,7 @@ impl Lookup for SystemLookup {
 
 /// A resolver that answers only what may be dialled. The client dials what it answers, so there is no second question that could be answered otherwise.
 pub struct GuardedResolver {
-    reach: Reach,
+    reach: AddressPolicy,
     lookup: Arc<dyn Lookup>,
 }
 
@@ -173,7 +173,7 @@ impl std::error::Error for RefusedAddress {}
 
 impl GuardedResolver {
     /// A resolver for `reach`.
-    pub fn new(reach: Reach, lookup: Arc<dyn Lookup>) -> Self {
+    pub fn new(reach: AddressPolicy, lookup: Arc<dyn Lookup>) -> Self {
         Self { reach, lookup }
     }
 }
@@ -202,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    const PUBLIC_ONLY: Reach = Reach {
+    const PUBLIC_ONLY: AddressPolicy = AddressPolicy {
         is_private_allowed: false,
         is_loopback_allowed: false,
     };
@@ -289,11 +289,11 @@ mod tests {
 
     #[test]
     fn what_is_allowed_is_allowed() {
-        let loopback = Reach {
+        let loopback = AddressPolicy {
             is_private_allowed: false,
             is_loopback_allowed: true,
         };
-        let all = Reach {
+        let all = AddressPolicy {
             is_private_allowed: true,
             is_loopback_allowed: true,
         };

@@ -39,7 +39,7 @@ pub struct Deliverer {
 }
 
 /// What became of an attempt.
-pub enum Tried {
+pub enum AttemptOutcome {
     /// The endpoint took it.
     Delivered,
     /// It is to be tried again after this pause.
@@ -65,16 +65,16 @@ impl Deliverer {
     }
 
     /// Tries once, and records it.
-    pub async fn try_once(&self, delivery: &Delivery) -> Tried {
+    pub async fn try_once(&self, delivery: &Delivery) -> AttemptOutcome {
         let (settings, host) = (&self.plugin.settings, &*self.plugin.host);
         let Some(url) = &self.endpoint.url else {
-            return Tried::Again(AFTER_GONE);
+            return AttemptOutcome::Again(AFTER_GONE);
         };
         let keys = match self.endpoint.keys(host, settings) {
             Ok(keys) => keys,
             Err(error) => {
                 tracing::error!(endpoint = %self.endpoint.id, %error, "an endpoint's secret cannot be used");
-                return Tried::Again(AFTER_FAULT);
+                return AttemptOutcome::Again(AFTER_FAULT);
             }
         };
         let sent = self.sender.attempt(url, &keys, delivery).await;
@@ -90,7 +90,7 @@ impl Deliverer {
             Err(refused) => self.failed(delivery, refused).await,
         };
         let pause = match tried {
-            Tried::Again(pause) if outcome == Outcome::Retrying => Some(pause),
+            AttemptOutcome::Again(pause) if outcome == Outcome::Retrying => Some(pause),
             _ => None,
         };
         self.plugin.records.note(Line {
@@ -106,7 +106,7 @@ impl Deliverer {
         tried
     }
 
-    async fn succeeded(&self, delivery: &Delivery) -> Tried {
+    async fn succeeded(&self, delivery: &Delivery) -> AttemptOutcome {
         self.circuit.succeeded();
         counter!("chat_webhooks_deliveries_total", "outcome" => "delivered").increment(1);
         if delivery.is_replay
@@ -118,14 +118,14 @@ impl Deliverer {
         {
             tracing::warn!(%error, "a dead letter was delivered and stays in the list");
         }
-        Tried::Delivered
+        AttemptOutcome::Delivered
     }
 
-    async fn failed(&self, delivery: &Delivery, refused: &Refused) -> (Outcome, Tried) {
+    async fn failed(&self, delivery: &Delivery, refused: &Refused) -> (Outcome, AttemptOutcome) {
         counter!("chat_webhooks_deliveries_total", "outcome" => "failed").increment(1);
         if refused.is_gone {
             self.disable().await;
-            return (Outcome::Retrying, Tried::Again(AFTER_GONE));
+            return (Outcome::Retrying, AttemptOutcome::Again(AFTER_GONE));
         }
         if let Some(pause) = self.circuit.failed() {
             self.rest(pause).await;
@@ -149,16 +149,16 @@ impl Deliverer {
                         trace = %delivery.trace.trace_id(),
                         "an event could not be delivered; it is a dead letter now"
                     );
-                    (Outcome::Dead, Tried::Dead)
+                    (Outcome::Dead, AttemptOutcome::Dead)
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a dead letter could not be kept; the event is tried again");
-                    (Outcome::Retrying, Tried::Again(AFTER_FAULT))
+                    (Outcome::Retrying, AttemptOutcome::Again(AFTER_FAULT))
                 }
             };
         }
         let pause = pause(&self.schedule, delivery.attempt, refused.retry_after);
-        (Outcome::Retrying, Tried::Again(pause))
+        (Outcome::Retrying, AttemptOutcome::Again(pause))
     }
 
     /// 410: the endpoint wants nothing more. Its events wait in its durable, for the case that somebody enables it again.
@@ -189,8 +189,8 @@ impl Consumer for Deliverer {
     fn handle(self: Arc<Self>, delivery: Delivery) -> BoxFuture<'static, Verdict> {
         Box::pin(async move {
             match self.try_once(&delivery).await {
-                Tried::Delivered | Tried::Dead => Verdict::Done,
-                Tried::Again(pause) => Verdict::RetryAfter(pause),
+                AttemptOutcome::Delivered | AttemptOutcome::Dead => Verdict::Done,
+                AttemptOutcome::Again(pause) => Verdict::RetryAfter(pause),
             }
         })
     }

@@ -89,9 +89,9 @@ impl Which {
 }
 
 /// Where dead letters are kept.
-pub struct Letters(Collection<Letter>);
+pub struct DeadLetters(Collection<Letter>);
 
-impl Letters {
+impl DeadLetters {
     pub(crate) fn new(collection: Collection) -> Self {
         Self(collection.clone_with_type())
     }

@@ -23,14 +23,14 @@ mod work;
 
 use std::sync::Arc;
 
-use chat_sdk::plugin::{Host, HostError, Life, Plugin};
+use chat_sdk::plugin::{Host, HostError, Plugin, PluginContext};
 use serde_json::Value;
 
 pub use api::WebhooksApi;
 pub use settings::{Environment, EnvironmentEndpoint, Settings};
 
 use endpoints::Endpoints;
-use letters::Letters;
+use letters::DeadLetters;
 use records::Records;
 
 /// The plugin.
@@ -38,7 +38,7 @@ pub struct Webhooks {
     settings: Settings,
     host: Arc<dyn Host>,
     endpoints: Endpoints,
-    letters: Letters,
+    letters: DeadLetters,
     records: Records,
 }
 
@@ -47,7 +47,7 @@ impl Webhooks {
     pub fn new(settings: Settings, host: Arc<dyn Host>) -> Self {
         Self {
             endpoints: Endpoints::new(Arc::clone(&host)),
-            letters: Letters::new(host.collection("dead_letters")),
+            letters: DeadLetters::new(host.collection("dead_letters")),
             records: Records::new(host.collection("deliveries")),
             settings,
             host,
@@ -76,7 +76,7 @@ impl Plugin for Webhooks {
         api::example(schema)
     }
 
-    async fn run(self: Arc<Self>, life: Life) -> Result<(), HostError> {
+    async fn run(self: Arc<Self>, life: PluginContext) -> Result<(), HostError> {
         work::run(self, life).await
     }
 }

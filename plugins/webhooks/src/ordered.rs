@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
-    deliver::{Deliverer, Tried},
+    deliver::{AttemptOutcome, Deliverer},
     endpoints::is_duplicate,
 };
 
@@ -126,7 +126,7 @@ pub async fn serve(deliverer: Arc<Deliverer>, stop: CancellationToken) {
                 renewed = tokio::time::Instant::now();
                 if held.as_ref().is_none_or(|(_, task)| task.is_finished()) {
                     let own_stop = stop.child_token();
-                    let turn = Turn::new(Arc::clone(&deliverer));
+                    let turn = LeaseTerm::new(Arc::clone(&deliverer));
                     let task = tokio::spawn(Arc::new(turn).run(own_stop.clone()));
                     held = Some((own_stop, task));
                 }
@@ -156,7 +156,7 @@ pub async fn serve(deliverer: Arc<Deliverer>, stop: CancellationToken) {
 }
 
 /// The time during which one process serves the endpoint.
-struct Turn {
+struct LeaseTerm {
     deliverer: Arc<Deliverer>,
     parked: Collection<Parked>,
     state: Mutex<State>,
@@ -181,7 +181,7 @@ struct Place {
     _through: oneshot::Sender<()>,
 }
 
-impl Turn {
+impl LeaseTerm {
     fn new(deliverer: Arc<Deliverer>) -> Self {
         Self {
             parked: collection(&*deliverer.plugin.host),
@@ -214,7 +214,11 @@ impl Turn {
                 return;
             }
         }
-        let run = durables.run(spec, Arc::new(Lanes(Arc::clone(&self))), stop.clone());
+        let run = durables.run(
+            spec,
+            Arc::new(OrderedQueue(Arc::clone(&self))),
+            stop.clone(),
+        );
         tokio::join!(run, self.retry(&stop));
     }
 
@@ -258,8 +262,8 @@ impl Turn {
                 ..delivery.clone()
             };
             match self.deliverer.try_once(&first).await {
-                Tried::Delivered | Tried::Dead => Verdict::Done,
-                Tried::Again(pause) => self.park(&delivery, 1, pause).await,
+                AttemptOutcome::Delivered | AttemptOutcome::Dead => Verdict::Done,
+                AttemptOutcome::Again(pause) => self.park(&delivery, 1, pause).await,
             }
         };
         self.leave(place);
@@ -376,10 +380,10 @@ impl Turn {
                 continue;
             };
             match self.deliverer.try_once(&head.delivery()).await {
-                Tried::Delivered | Tried::Dead => {
+                AttemptOutcome::Delivered | AttemptOutcome::Dead => {
                     self.parked.delete_one(doc! { "_id": &head.id }).await?;
                 }
-                Tried::Again(pause) => {
+                AttemptOutcome::Again(pause) => {
                     let next = Timestamp::now().as_millis() + pause.as_millis() as i64;
                     self.parked
                         .update_one(
@@ -396,9 +400,9 @@ impl Turn {
 }
 
 /// The lanes as a consumer: whose event is given out first stands in line first.
-struct Lanes(Arc<Turn>);
+struct OrderedQueue(Arc<LeaseTerm>);
 
-impl Consumer for Lanes {
+impl Consumer for OrderedQueue {
     fn handle(self: Arc<Self>, delivery: Delivery) -> BoxFuture<'static, Verdict> {
         let place = self.0.stand(&delivery.owner);
         Box::pin(async move { self.0.handle(delivery, place).await })

@@ -14,7 +14,7 @@ use reqwest::{
 };
 
 use crate::{
-    address::{GuardedResolver, Lookup, Reach, RefusedAddress, SystemLookup},
+    address::{AddressPolicy, GuardedResolver, Lookup, RefusedAddress, SystemLookup},
     records::Attempt,
     sign::Keys,
 };
@@ -31,7 +31,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Who sends.
 pub struct Sender {
     client: Client,
-    reach: Reach,
+    reach: AddressPolicy,
 }
 
 /// What an attempt came to.
@@ -59,7 +59,7 @@ impl Sender {
     ///
     /// # Errors
     /// When the client cannot be made: the system's certificates cannot be read.
-    pub fn new(reach: Reach, timeout: Duration) -> Result<Self, reqwest::Error> {
+    pub fn new(reach: AddressPolicy, timeout: Duration) -> Result<Self, reqwest::Error> {
         Self::with_lookup(reach, timeout, Arc::new(SystemLookup))
     }
 
@@ -68,7 +68,7 @@ impl Sender {
     /// # Errors
     /// As [`Sender::new`].
     pub fn with_lookup(
-        reach: Reach,
+        reach: AddressPolicy,
         timeout: Duration,
         lookup: Arc<dyn Lookup>,
     ) -> Result<Self, reqwest::Error> {
@@ -301,7 +301,11 @@ mod tests {
         }
     }
 
-    async fn attempt(reach: Reach, lookup: Arc<Rebinding>, url: &str) -> Result<(), String> {
+    async fn attempt(
+        reach: AddressPolicy,
+        lookup: Arc<Rebinding>,
+        url: &str,
+    ) -> Result<(), String> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let timeout = Duration::from_secs(5);
         let sender = Sender::with_lookup(reach, timeout, lookup).expect("a sender");
@@ -313,7 +317,7 @@ mod tests {
         sent.result.map_err(|refused| refused.reason)
     }
 
-    const PUBLIC_ONLY: Reach = Reach {
+    const PUBLIC_ONLY: AddressPolicy = AddressPolicy {
         is_private_allowed: false,
         is_loopback_allowed: false,
     };
@@ -341,7 +345,7 @@ mod tests {
     async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
         let (port, visits) = house().await;
         let url = format!("http://shop.example:{port}/hook");
-        let loopback = Reach {
+        let loopback = AddressPolicy {
             is_loopback_allowed: true,
             ..PUBLIC_ONLY
         };

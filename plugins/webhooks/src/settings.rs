@@ -6,7 +6,7 @@ use chat_sdk::{EventType, patterns, plugin::read_table};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{address::Reach, sign::Key};
+use crate::{address::AddressPolicy, sign::Key};
 
 /// What comes from the variables of the service.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub struct Settings {
     /// The pauses between attempts.
     pub schedule: Vec<Duration>,
     /// Whom deliveries may reach.
-    pub reach: Reach,
+    pub reach: AddressPolicy,
     /// The table.
     pub table: Table,
 }
@@ -130,7 +130,7 @@ impl Settings {
                 );
             }
         }
-        let reach = Reach {
+        let reach = AddressPolicy {
             is_private_allowed: environment.allow_private,
             is_loopback_allowed: environment.allow_loopback || environment.allow_private,
         };

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use chat_sdk::plugin::{CancellationToken, HostError, Life};
+use chat_sdk::plugin::{CancellationToken, HostError, PluginContext};
 use metrics::gauge;
 use tokio::task::JoinHandle;
 
@@ -24,7 +24,7 @@ struct Served {
 }
 
 /// Serves every endpoint until `life.stop`.
-pub async fn run(plugin: Arc<Webhooks>, life: Life) -> Result<(), HostError> {
+pub async fn run(plugin: Arc<Webhooks>, life: PluginContext) -> Result<(), HostError> {
     let settings = &plugin.settings;
     let sender = Sender::new(settings.reach, settings.timeout).map_err(|error| {
         HostError::Unavailable(format!("the HTTP client cannot be made: {error}"))

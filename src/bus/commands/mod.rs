@@ -7,7 +7,7 @@
 //! Cast: `courier` takes commands to other processes, in groups; `serve` takes those of other processes in; `settle` asks other writers to apply what they have
 //! answered.
 
-mod courier;
+mod forwarder;
 mod serve;
 mod settle;
 
@@ -32,7 +32,7 @@ use crate::{
         entry::Owner,
     },
 };
-use courier::Courier;
+use forwarder::CommandForwarder;
 use settle::Settlers;
 
 /// How long a reply is held back until its entry is applied. It is committed, so the reply comes in any case.
@@ -57,7 +57,7 @@ pub struct Router {
     bus: Bus,
     local: Arc<dyn Writers>,
     nodes: nodes::Writers,
-    courier: OnceLock<mpsc::UnboundedSender<(Request, Reply)>>,
+    forwarder: OnceLock<mpsc::UnboundedSender<(Request, Reply)>>,
     settlers: OnceLock<Settlers>,
 }
 
@@ -99,15 +99,15 @@ impl Router {
             bus,
             local,
             nodes,
-            courier: OnceLock::new(),
+            forwarder: OnceLock::new(),
             settlers: OnceLock::new(),
         }
     }
 
-    fn courier(&self) -> &mpsc::UnboundedSender<(Request, Reply)> {
-        self.courier.get_or_init(|| {
+    fn forwarder(&self) -> &mpsc::UnboundedSender<(Request, Reply)> {
+        self.forwarder.get_or_init(|| {
             let (local, nodes) = (Arc::clone(&self.local), self.nodes.clone());
-            Courier::start(self.bus.clone(), local, nodes)
+            CommandForwarder::start(self.bus.clone(), local, nodes)
         })
     }
 }
@@ -117,14 +117,14 @@ impl Writers for Router {
         // A process that has always written for itself has nobody between caller and writer.
         let is_mine =
             || self.nodes.owner_of(request.owner.shard()).as_ref() == Some(&self.nodes.me);
-        if self.courier.get().is_none() && is_mine() {
+        if self.forwarder.get().is_none() && is_mine() {
             let reply = match self.nodes.is_heard() {
                 true => reply,
                 false => after_apply(&self.local, &request.owner, reply),
             };
             self.local.submit(request, reply);
         } else if let Err(mpsc::error::SendError((request, reply))) =
-            self.courier().send((request, reply))
+            self.forwarder().send((request, reply))
         {
             self.local.submit(request, reply);
         }

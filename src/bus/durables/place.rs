@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 use super::{Birth, Durables, Placed, api, wanted};
 use crate::{
     bus::{BusError, streams::stream_name},
-    domain::durables::{BIRTH_TOLERANCE, CERTAINTY, DurableState, Ledger, Mark},
+    domain::durables::{BIRTH_TOLERANCE, CLOCK_MARGIN, DurableState, Ledger, Mark},
 };
 use chat_sdk::plugin::ConsumerSpec;
 
@@ -195,7 +195,7 @@ impl<L: Ledger + 'static> Durables<L> {
                     "the event stream lost data or was made anew; the durable is put back"
                 );
                 state.skip_before = Some(
-                    earlier(state.settled_until, CERTAINTY)
+                    earlier(state.settled_until, CLOCK_MARGIN)
                         .max(earlier(state.born, BIRTH_TOLERANCE)),
                 );
                 state.stream = created.to_owned();

@@ -60,7 +60,7 @@ pub(super) enum Heard {
     /// An `error` event with this code.
     Error(String),
     /// Something that the bench does not follow.
-    Nothing,
+    NoPlugin,
     /// No JSON object of the protocol.
     Unreadable,
 }
@@ -109,7 +109,7 @@ pub(super) fn hear(text: &str, run: &Run, own: Option<&str>) -> Heard {
         "connected" => Heard::Connected,
         "ack" => {
             let (Some(number), Some(data)) = (frame.id.and_then(|id| id.parse().ok()), data) else {
-                return Heard::Nothing;
+                return Heard::NoPlugin;
             };
             let reply = if data.success == Some(true) {
                 Reply::Stored(data.message.and_then(|message| message.seq))
@@ -139,7 +139,7 @@ pub(super) fn hear(text: &str, run: &Run, own: Option<&str>) -> Heard {
             Some(seq) if conversation.is_some() && conversation == own => {
                 Heard::Numbered(seq, Content::Entry)
             }
-            _ => Heard::Nothing,
+            _ => Heard::NoPlugin,
         },
     }
 }
@@ -192,11 +192,11 @@ mod tests {
         );
         assert_eq!(
             hear(r#"{"event":"user:updated","seq":9,"data":{"id":"u"}}"#),
-            Heard::Nothing
+            Heard::NoPlugin
         );
         assert_eq!(
             hear(r#"{"event":"user:online","data":{"userId":"u","conversationId":"cnv_a"}}"#),
-            Heard::Nothing
+            Heard::NoPlugin
         );
         assert_eq!(
             hear(r#"{"event":"connected","data":{"userId":"u","rooms":[]}}"#),

@@ -250,7 +250,7 @@ impl User {
             }
             Heard::Error(code) => *self.journal.errors.entry(code).or_default() += 1,
             Heard::Unreadable => self.journal.unreadable += 1,
-            Heard::Nothing => {}
+            Heard::NoPlugin => {}
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
         error::{DomainError, Result},
         page::{Page, PageRequest},
     },
-    store::{Membership, Seat, Seek, StoredMessage},
+    store::{AccessQuery, Membership, MessageAccess, StoredMessage},
 };
 
 /// The replies in a message's thread, oldest first with `after`, else newest first.
@@ -142,13 +142,16 @@ pub(in crate::domain) async fn visible_message(
     actor: &UserId,
     message: &MessageId,
 ) -> Result<(StoredMessage, Membership, Audience)> {
-    let seek = Seek::Message(message.clone(), actor.clone());
+    let seek = AccessQuery::Message(message.clone(), actor.clone());
     let (stored, seat, audience) = visible(ctx, seek).await?;
     Ok((stored, seat.membership, audience))
 }
 
-async fn visible(ctx: &Context, seek: Seek) -> Result<(StoredMessage, Seat, Audience)> {
-    let mut seat = ctx.store.find_seat(seek).await?;
+async fn visible(
+    ctx: &Context,
+    seek: AccessQuery,
+) -> Result<(StoredMessage, MessageAccess, Audience)> {
+    let mut seat = ctx.store.find_access(seek).await?;
     let stored = seat.message.take().ok_or_else(DomainError::no_message)?;
     let audience = seat.membership.audience().map_err(as_no_message)?;
     if !audience.sees(stored.seq) || stored.is_gone(Timestamp::now()) {
@@ -172,7 +175,7 @@ pub(in crate::domain) async fn access_message(
     actor: &UserId,
     message: &MessageId,
 ) -> Result<StoredMessage> {
-    let seek = Seek::Message(message.clone(), actor.clone());
+    let seek = AccessQuery::Message(message.clone(), actor.clone());
     Ok(access(ctx, seek).await?.0)
 }
 
@@ -180,7 +183,10 @@ pub(in crate::domain) async fn access_message(
 ///
 /// # Errors
 /// [`DomainError::NotFound`] for everybody else: the answer for a missing message.
-pub(in crate::domain) async fn access(ctx: &Context, seek: Seek) -> Result<(StoredMessage, Seat)> {
+pub(in crate::domain) async fn access(
+    ctx: &Context,
+    seek: AccessQuery,
+) -> Result<(StoredMessage, MessageAccess)> {
     let (message, seat, _) = visible(ctx, seek).await?;
     seat.membership.active().map_err(as_no_message)?;
     Ok((message, seat))

@@ -124,7 +124,7 @@ async fn check_now(
 async fn sent(ctx: &Context, outcome: Outcome) -> Result<Sent> {
     let is_repeated = outcome.is_repeated;
     let entry = outcome.into_entry()?;
-    ctx.bells.ring_for(&entry);
+    ctx.bells.notify(&entry);
     let message = match (&entry.body, is_repeated) {
         // A repetition answers the message as it is by now.
         (Body::MessageCreated(_), true) => {

@@ -13,7 +13,9 @@ use std::{
 
 use chat_sdk::{EventId, Timestamp, UserId};
 
-use super::{Change, Chosen, Entry, Eye, LEASE, Note, Shown, Word, note, shown};
+use super::{
+    Change, Chosen, Entry, GossipEnvelope, GossipMessage, LEASE, Shown, Viewer, note, shown,
+};
 
 /// A node as others know it.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ struct Node {
     is_known: bool,
     is_settler: bool,
     users: HashMap<UserId, Entry>,
-    /// The parts of [`Word::All`] that came so far.
+    /// The parts of [`GossipMessage::All`] that came so far.
     parts: HashMap<UserId, Entry>,
 }
 
@@ -39,7 +41,7 @@ pub(super) struct Told {
 
 /// What the nodes said, and what the world was told.
 #[derive(Debug)]
-pub struct Board {
+pub struct PresenceTable {
     pub(super) me: Arc<str>,
     nodes: HashMap<Arc<str>, Node>,
     /// What the stream told of those who are not offline.
@@ -52,7 +54,7 @@ pub struct Board {
     pub(super) left: HashMap<UserId, i64>,
 }
 
-impl Board {
+impl PresenceTable {
     /// The board of a new process, which knows of nobody.
     pub fn new() -> Self {
         let me: Arc<str> = ulid::Ulid::generate().to_string().to_lowercase().into();
@@ -68,24 +70,24 @@ impl Board {
     }
 
     /// A note of this process.
-    pub fn note(&self, word: Word) -> Note {
-        Note {
+    pub fn note(&self, word: GossipMessage) -> GossipEnvelope {
+        GossipEnvelope {
             node: Arc::clone(&self.me),
             word,
         }
     }
 
     /// That this process lives.
-    pub fn beat(&self) -> Note {
+    pub fn beat(&self) -> GossipEnvelope {
         let own = self.nodes.get(&self.me);
-        self.note(Word::Beat {
+        self.note(GossipMessage::Beat {
             version: own.map_or(0, |own| own.version),
             is_settler: own.is_some_and(|own| own.is_settler),
         })
     }
 
     /// How `user` looks.
-    pub fn shown(&self, user: &UserId, eye: Eye) -> Shown {
+    pub fn shown(&self, user: &UserId, eye: Viewer) -> Shown {
         shown(self.entries(user), eye)
     }
 
@@ -106,7 +108,7 @@ impl Board {
     }
 
     /// Changes users of this node. Returns what the other nodes must hear, if anything; many changes become several notes.
-    pub fn change_own(&mut self, changes: Vec<Change>) -> Vec<Note> {
+    pub fn change_own(&mut self, changes: Vec<Change>) -> Vec<GossipEnvelope> {
         let mut notes = Vec::new();
         if changes.is_empty() {
             return notes;
@@ -119,13 +121,13 @@ impl Board {
             own.version += 1;
             let version = own.version;
             self.apply(&me, users.clone());
-            notes.push(self.note(Word::Changes { version, users }));
+            notes.push(self.note(GossipMessage::Changes { version, users }));
         }
         notes
     }
 
     /// Puts newer choices on this node's own users. Returns what the other nodes must hear.
-    pub fn choose_own(&mut self, chosen: &HashMap<UserId, Chosen>) -> Vec<Note> {
+    pub fn choose_own(&mut self, chosen: &HashMap<UserId, Chosen>) -> Vec<GossipEnvelope> {
         let now = Timestamp::now().as_millis();
         let changes = chosen
             .iter()
@@ -175,8 +177,8 @@ impl Board {
     }
 
     /// Takes in what a node said. Answers what to say to it.
-    pub fn take(&mut self, note: Note, now: Instant) -> Vec<Note> {
-        let Note { node: name, word } = note;
+    pub fn take(&mut self, note: GossipEnvelope, now: Instant) -> Vec<GossipEnvelope> {
+        let GossipEnvelope { node: name, word } = note;
         if name == self.me {
             return Vec::new();
         }
@@ -189,31 +191,31 @@ impl Board {
         node.heard_at = Timestamp::now().as_millis();
         let mut answer = Vec::new();
         match word {
-            Word::Hello => {
+            GossipMessage::Hello => {
                 answer = self.all();
                 answer.push(self.beat());
             }
-            Word::Beat {
+            GossipMessage::Beat {
                 version,
                 is_settler,
             } => {
                 node.is_settler = is_settler;
                 if version != node.version || !node.is_known {
                     node.is_known = false;
-                    answer.push(self.note(Word::Ask { of: name }));
+                    answer.push(self.note(GossipMessage::Ask { of: name }));
                 }
             }
-            Word::Bye => node.is_settler = false,
-            Word::Changes { version, users } => {
+            GossipMessage::Bye => node.is_settler = false,
+            GossipMessage::Changes { version, users } => {
                 if node.is_known && version == node.version + 1 {
                     node.version = version;
                     self.apply(&name, users);
                 } else if version > node.version {
                     node.is_known = false;
-                    answer.push(self.note(Word::Ask { of: name }));
+                    answer.push(self.note(GossipMessage::Ask { of: name }));
                 }
             }
-            Word::All {
+            GossipMessage::All {
                 version,
                 is_first,
                 is_last,
@@ -232,9 +234,9 @@ impl Board {
                     }
                 }
             }
-            Word::Ask { of } if of == self.me => answer = self.all(),
-            Word::Ask { .. } => {}
-            Word::Chosen { user, chosen } => {
+            GossipMessage::Ask { of } if of == self.me => answer = self.all(),
+            GossipMessage::Ask { .. } => {}
+            GossipMessage::Chosen { user, chosen } => {
                 let chosen = HashMap::from([(user, chosen)]);
                 answer.extend(self.choose_own(&chosen));
             }
@@ -263,7 +265,7 @@ impl Board {
     }
 
     /// Everything that this node has to say of its users.
-    fn all(&self) -> Vec<Note> {
+    fn all(&self) -> Vec<GossipEnvelope> {
         let Some(own) = self.nodes.get(&self.me) else {
             return Vec::new();
         };
@@ -275,7 +277,7 @@ impl Board {
         let parts = note::cut(users, |(user, entry)| (user, Some(entry)));
         let count = parts.len();
         let parts = parts.into_iter().enumerate().map(|(index, users)| {
-            self.note(Word::All {
+            self.note(GossipMessage::All {
                 version: own.version,
                 is_first: index == 0,
                 is_last: index + 1 == count,
@@ -300,7 +302,7 @@ impl Board {
             .flat_map(|(_, node)| node.users.keys().cloned())
             .collect();
         for user in others {
-            let shown = self.shown(&user, Eye::Other);
+            let shown = self.shown(&user, Viewer::Other);
             if !shown.is_offline() {
                 self.told.entry(user).or_insert(Told { id: None, shown });
             }
@@ -312,11 +314,11 @@ impl Board {
     }
 
     /// Lets this process settle nothing any more.
-    pub fn end(&mut self) -> Note {
+    pub fn end(&mut self) -> GossipEnvelope {
         if let Some(own) = self.nodes.get_mut(&self.me) {
             own.is_settler = false;
         }
-        self.note(Word::Bye)
+        self.note(GossipMessage::Bye)
     }
 
     /// Gives every node another lease: this process was away itself and could not hear them.
@@ -369,7 +371,7 @@ impl Board {
     }
 }
 
-impl Default for Board {
+impl Default for PresenceTable {
     fn default() -> Self {
         Self::new()
     }

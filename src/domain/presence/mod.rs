@@ -1,8 +1,8 @@
 //! Presence: who is there, as others see it.
 //!
 //! Sockets make a user present, and every process knows of every node's users from what the nodes tell one another: a user is there while any living
-//! node has a socket of theirs. What a user chose to look like, and when they were last there, is kept in the store. The [`Board`] is what the nodes
-//! said, and who tells the world of a change; the [`Roster`] is what this process itself has to say.
+//! node has a socket of theirs. What a user chose to look like, and when they were last there, is kept in the store. The [`PresenceTable`] is what the nodes
+//! said, and who tells the world of a change; the [`LocalPresence`] is what this process itself has to say.
 
 mod board;
 mod note;
@@ -30,9 +30,9 @@ use super::{
 };
 use crate::bounds;
 
-pub use board::Board;
-pub use note::{Change, Entry, Note, Word};
-pub use roster::{Activity, Roster};
+pub use board::PresenceTable;
+pub use note::{Change, Entry, GossipEnvelope, GossipMessage};
+pub use roster::{Activity, LocalPresence};
 pub use settle::Transition;
 
 /// How often a process says that it lives, and how far what it said goes.
@@ -88,7 +88,7 @@ impl Shown {
 
 /// Who looks at a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Eye {
+pub enum Viewer {
     /// Somebody else, for whom invisible users are offline.
     Other,
     /// The user.
@@ -96,7 +96,7 @@ pub enum Eye {
 }
 
 /// How a user looks who has `entries` on the living nodes. The newest choice counts; of several devices, one that is in use is enough.
-pub fn shown<'a>(entries: impl Iterator<Item = &'a Entry>, eye: Eye) -> Shown {
+pub fn shown<'a>(entries: impl Iterator<Item = &'a Entry>, eye: Viewer) -> Shown {
     let mut chosen: Option<&Chosen> = None;
     let mut is_active = false;
     for entry in entries {
@@ -109,7 +109,7 @@ pub fn shown<'a>(entries: impl Iterator<Item = &'a Entry>, eye: Eye) -> Shown {
         return Shown::default();
     };
     let status = match chosen.status {
-        ChosenStatus::Invisible if eye == Eye::Other => return Shown::default(),
+        ChosenStatus::Invisible if eye == Viewer::Other => return Shown::default(),
         ChosenStatus::Busy => PresenceStatus::Busy,
         ChosenStatus::Away => PresenceStatus::Away,
         ChosenStatus::Online | ChosenStatus::Invisible if is_active => PresenceStatus::Online,
@@ -168,8 +168,8 @@ pub async fn list(
         .iter()
         .map(|user| {
             let eye = match viewer == Some(user) {
-                true => Eye::Own,
-                false => Eye::Other,
+                true => Viewer::Own,
+                false => Viewer::Other,
             };
             match blockers.contains(user) {
                 true => Shown::default(),
@@ -257,7 +257,7 @@ pub(super) async fn members_here(
         ..PageRequest::default()
     };
     let members = ctx.store.find_member_page(conversation, &request).await?;
-    let is_here = |user: &UserId| !ctx.presence.shown(user, Eye::Other).is_offline();
+    let is_here = |user: &UserId| !ctx.presence.shown(user, Viewer::Other).is_offline();
     let mut here: Vec<UserId> = members.items.into_iter().filter(is_here).collect();
     here.truncate(size::fitting(&here, bounds::HERE));
     Ok(here)
@@ -279,13 +279,13 @@ mod tests {
         }
     }
 
-    fn status(entries: &[Entry], eye: Eye) -> PresenceStatus {
+    fn status(entries: &[Entry], eye: Viewer) -> PresenceStatus {
         shown(entries.iter(), eye).status
     }
 
     #[test]
     fn who_has_no_socket_is_offline_and_says_nothing() {
-        assert_eq!(shown([].into_iter(), Eye::Other), Shown::default());
+        assert_eq!(shown([].into_iter(), Viewer::Other), Shown::default());
     }
 
     #[test]
@@ -293,21 +293,21 @@ mod tests {
         let idle = entry(false, ChosenStatus::Online, 0);
         let used = entry(true, ChosenStatus::Online, 0);
         assert_eq!(
-            status(std::slice::from_ref(&idle), Eye::Other),
+            status(std::slice::from_ref(&idle), Viewer::Other),
             PresenceStatus::Away
         );
-        assert_eq!(status(&[idle, used], Eye::Other), PresenceStatus::Online);
+        assert_eq!(status(&[idle, used], Viewer::Other), PresenceStatus::Online);
     }
 
     #[test]
     fn the_newest_choice_counts_whatever_the_devices_do() {
         let old = entry(true, ChosenStatus::Away, 1);
         let new = entry(false, ChosenStatus::Busy, 2);
-        let both = shown([&old, &new].into_iter(), Eye::Other);
+        let both = shown([&old, &new].into_iter(), Viewer::Other);
         assert_eq!(both.status, PresenceStatus::Busy);
         assert_eq!(both.text.as_deref(), Some("since 2"));
         assert_eq!(
-            status(std::slice::from_ref(&old), Eye::Other),
+            status(std::slice::from_ref(&old), Viewer::Other),
             PresenceStatus::Away
         );
     }
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn the_invisible_are_offline_for_everybody_but_themselves() {
         let hidden = [entry(true, ChosenStatus::Invisible, 1)];
-        assert_eq!(shown(hidden.iter(), Eye::Other), Shown::default());
-        assert_eq!(status(&hidden, Eye::Own), PresenceStatus::Online);
+        assert_eq!(shown(hidden.iter(), Viewer::Other), Shown::default());
+        assert_eq!(status(&hidden, Viewer::Own), PresenceStatus::Online);
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn cut<T>(users: Vec<T>, of: impl Fn(&T) -> (&UserId, Option<&Entry>)
     rename_all = "camelCase",
     rename_all_fields = "camelCase"
 )]
-pub enum Word {
+pub enum GossipMessage {
     /// It is new and knows nothing: everybody says everything.
     Hello,
     /// It lives, and this is how far what it said goes.
@@ -131,10 +131,10 @@ pub enum Word {
 
 /// What a node says, and which.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Note {
+pub struct GossipEnvelope {
     /// Which.
     pub node: Arc<str>,
     /// What.
     #[serde(flatten)]
-    pub word: Word,
+    pub word: GossipMessage,
 }

@@ -15,7 +15,9 @@ use chat_sdk::{Timestamp, UserId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Board, Change, Chosen, Entry, Eye, GRACE, Note, Shown, Word};
+use super::{
+    Change, Chosen, Entry, GRACE, GossipEnvelope, GossipMessage, PresenceTable, Shown, Viewer,
+};
 
 /// When a user's sockets on this node were last heard of. Shared by all of them.
 #[derive(Debug, Default)]
@@ -50,34 +52,34 @@ struct Local {
 
 /// The users of this process and of all others.
 #[derive(Debug)]
-pub struct Roster {
+pub struct LocalPresence {
     started: Instant,
     away_after: Duration,
     local: Mutex<Local>,
-    board: Mutex<Board>,
+    board: Mutex<PresenceTable>,
     /// Told when there is something to take from here.
     pub wake: Notify,
 }
 
-impl Roster {
+impl LocalPresence {
     /// The roster of a new process. A user is away after `away_after` without a frame.
     pub fn new(away_after: Duration) -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
             away_after,
             local: Mutex::default(),
-            board: Mutex::new(Board::new()),
+            board: Mutex::new(PresenceTable::new()),
             wake: Notify::new(),
         })
     }
 
     /// The board, for whoever tells it what the nodes said.
-    pub fn board(&self) -> parking_lot::MutexGuard<'_, Board> {
+    pub fn board(&self) -> parking_lot::MutexGuard<'_, PresenceTable> {
         self.board.lock()
     }
 
     /// How `user` looks at this moment.
-    pub fn shown(&self, user: &UserId, eye: Eye) -> Shown {
+    pub fn shown(&self, user: &UserId, eye: Viewer) -> Shown {
         self.board.lock().shown(user, eye)
     }
 
@@ -85,7 +87,7 @@ impl Roster {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A socket of `user` opened on this node. Each is followed by one [`Roster::disconnect`].
+    /// A socket of `user` opened on this node. Each is followed by one [`LocalPresence::disconnect`].
     pub fn connect(&self, user: &UserId) -> Arc<Activity> {
         let mut local = self.local.lock();
         let local = &mut *local;
@@ -144,12 +146,12 @@ impl Roster {
     }
 
     /// The choices that the other nodes have not heard of yet.
-    pub fn take_choices(&self) -> Vec<Note> {
+    pub fn take_choices(&self) -> Vec<GossipEnvelope> {
         let choices = std::mem::take(&mut self.local.lock().choices);
         let board = self.board.lock();
         choices
             .into_iter()
-            .map(|(user, chosen)| board.note(Word::Chosen { user, chosen }))
+            .map(|(user, chosen)| board.note(GossipMessage::Chosen { user, chosen }))
             .collect()
     }
 
@@ -166,7 +168,11 @@ impl Roster {
     }
 
     /// Puts those who came on the board, with what they chose, if they are still here.
-    pub fn settle_in(&self, users: Vec<UserId>, mut chosen: HashMap<UserId, Chosen>) -> Vec<Note> {
+    pub fn announce_arrivals(
+        &self,
+        users: Vec<UserId>,
+        mut chosen: HashMap<UserId, Chosen>,
+    ) -> Vec<GossipEnvelope> {
         let now = Timestamp::now().as_millis();
         let changes = {
             let local = self.local.lock();
@@ -185,12 +191,12 @@ impl Roster {
     }
 
     /// Takes what `users` chose, if it is news. Answers what the other nodes must hear.
-    pub fn take_chosen(&self, chosen: &HashMap<UserId, Chosen>) -> Vec<Note> {
+    pub fn take_chosen(&self, chosen: &HashMap<UserId, Chosen>) -> Vec<GossipEnvelope> {
         self.board.lock().choose_own(chosen)
     }
 
     /// Takes in who was idle and is active again, who is idle now, and who is gone. Answers what the other nodes must hear.
-    pub fn take_changes(&self, now: Instant) -> Vec<Note> {
+    pub fn take_changes(&self, now: Instant) -> Vec<GossipEnvelope> {
         let at = Timestamp::now().as_millis();
         let mut active: Vec<(UserId, bool)> = Vec::new();
         let mut gone: Vec<(UserId, i64)> = Vec::new();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chat_sdk::{EventId, Timestamp, UserId};
 use sha2::{Digest, Sha256};
 
-use super::{Board, Eye, Shown, board::Told};
+use super::{PresenceTable, Shown, Viewer, board::Told};
 
 /// How long the stream may take to show what was settled, before it is said again.
 const HEAR_WITHIN: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub struct Transition {
     pub last_seen: Option<Timestamp>,
 }
 
-impl Board {
+impl PresenceTable {
     /// Whether it is news to this process that `user` looks like `shown`, as the stream tells now.
     pub fn is_news(&self, user: &UserId, shown: &Shown) -> bool {
         let told = self.told.get(user);
@@ -55,7 +55,7 @@ impl Board {
 
     /// Takes in that the world was once told that `user` is there, by a process that is gone. Answers whether they look offline.
     pub fn remember_told(&mut self, user: &UserId, shown: Shown, last_seen: i64) -> bool {
-        if self.told.contains_key(user) || !self.shown(user, Eye::Other).is_offline() {
+        if self.told.contains_key(user) || !self.shown(user, Viewer::Other).is_offline() {
             return false;
         }
         self.told.insert(user.clone(), Told { id: None, shown });
@@ -85,7 +85,7 @@ impl Board {
 
     /// What this process must tell the world of `user`, whoever else may be the one to do so.
     pub fn settle_one(&mut self, user: UserId, now: Instant) -> Option<Transition> {
-        let shown = self.shown(&user, Eye::Other);
+        let shown = self.shown(&user, Viewer::Other);
         let told = self.told.get(&user);
         let known = match self.settled.get(&user) {
             Some((settled, at)) if now.duration_since(*at) < HEAR_WITHIN => Some(settled),

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use chat_sdk::{ChosenStatus, PresenceStatus, Timestamp, UserId};
 
-use super::{Board, Change, Chosen, Entry, Eye, LEASE, Note, Transition, Word};
+use super::{
+    Change, Chosen, Entry, GossipEnvelope, GossipMessage, LEASE, PresenceTable, Transition, Viewer,
+};
 use crate::bounds;
 
 fn user(id: &str) -> UserId {
@@ -20,26 +22,26 @@ fn here(id: &str) -> Change {
     Change::here(user(id), entry, 1)
 }
 
-fn come(board: &mut Board, id: &str) -> Note {
+fn come(board: &mut PresenceTable, id: &str) -> GossipEnvelope {
     board.change_own(vec![here(id)]).remove(0)
 }
 
-fn go(board: &mut Board, id: &str) -> Note {
+fn go(board: &mut PresenceTable, id: &str) -> GossipEnvelope {
     let gone = Change::gone(user(id), 2_000);
     board.change_own(vec![gone]).remove(0)
 }
 
-fn status(board: &Board, id: &str) -> PresenceStatus {
-    board.shown(&user(id), Eye::Other).status
+fn status(board: &PresenceTable, id: &str) -> PresenceStatus {
+    board.shown(&user(id), Viewer::Other).status
 }
 
 /// Boards that all know one another and settle.
-fn boards<const N: usize>(now: Instant) -> [Board; N] {
-    let mut boards: [Board; N] = std::array::from_fn(|_| Board::new());
+fn boards<const N: usize>(now: Instant) -> [PresenceTable; N] {
+    let mut boards: [PresenceTable; N] = std::array::from_fn(|_| PresenceTable::new());
     for board in &mut boards {
         board.begin_to_settle();
     }
-    let beats: Vec<Note> = boards.iter().map(Board::beat).collect();
+    let beats: Vec<GossipEnvelope> = boards.iter().map(PresenceTable::beat).collect();
     for board in &mut boards {
         for beat in &beats {
             assert!(board.take(beat.clone(), now).is_empty(), "nobody asks");
@@ -49,12 +51,12 @@ fn boards<const N: usize>(now: Instant) -> [Board; N] {
 }
 
 /// What each board settles.
-fn settle(boards: &mut [Board], now: Instant) -> Vec<Vec<Transition>> {
+fn settle(boards: &mut [PresenceTable], now: Instant) -> Vec<Vec<Transition>> {
     boards.iter_mut().map(|board| board.settle(now)).collect()
 }
 
 /// Lets every board hear what was settled.
-fn hear(boards: &mut [Board], transition: &Transition) {
+fn hear(boards: &mut [PresenceTable], transition: &Transition) {
     for board in boards {
         let Transition {
             id, user, shown, ..
@@ -66,7 +68,7 @@ fn hear(boards: &mut [Board], transition: &Transition) {
 #[test]
 fn every_change_is_settled_by_exactly_one() {
     let now = Instant::now();
-    let mut boards: [Board; 3] = boards(now);
+    let mut boards: [PresenceTable; 3] = boards(now);
     let mut by = [0; 3];
     for n in 0..60 {
         let id = format!("u{n}");
@@ -91,7 +93,7 @@ fn every_change_is_settled_by_exactly_one() {
 #[test]
 fn two_that_let_go_in_the_same_moment_do_not_wait_for_each_other() {
     let now = Instant::now();
-    let mut boards: [Board; 2] = boards(now);
+    let mut boards: [PresenceTable; 2] = boards(now);
     for index in 0..2 {
         let note = come(&mut boards[index], "alice");
         boards[1 - index].take(note, now);
@@ -116,11 +118,11 @@ fn two_that_let_go_in_the_same_moment_do_not_wait_for_each_other() {
 #[test]
 fn a_missed_note_is_asked_for_and_what_it_said_is_learned() {
     let now = Instant::now();
-    let [mut one, mut two]: [Board; 2] = boards(now);
+    let [mut one, mut two]: [PresenceTable; 2] = boards(now);
     let _lost = come(&mut one, "alice");
     let second = come(&mut one, "bob");
     let ask = two.take(second, now);
-    assert!(matches!(ask[0].word, Word::Ask { .. }), "{ask:?}");
+    assert!(matches!(ask[0].word, GossipMessage::Ask { .. }), "{ask:?}");
     assert_eq!(status(&two, "bob"), PresenceStatus::Offline);
     for all in one.take(ask[0].clone(), now) {
         assert!(two.take(all, now).is_empty());
@@ -142,7 +144,7 @@ fn a_missed_note_is_asked_for_and_what_it_said_is_learned() {
 #[test]
 fn a_newcomer_learns_everything_in_parts_and_tells_none_of_it_again() {
     let now = Instant::now();
-    let [mut one]: [Board; 1] = boards(now);
+    let [mut one]: [PresenceTable; 1] = boards(now);
     let many: Vec<Change> = (0..4_000).map(|n| here(&format!("u{n}"))).collect();
     one.change_own(many);
     let told = one.settle(now);
@@ -150,8 +152,8 @@ fn a_newcomer_learns_everything_in_parts_and_tells_none_of_it_again() {
     for transition in &told {
         hear(std::slice::from_mut(&mut one), transition);
     }
-    let mut new = Board::new();
-    let hello = new.note(Word::Hello);
+    let mut new = PresenceTable::new();
+    let hello = new.note(GossipMessage::Hello);
     let answer = one.take(hello, now);
     assert!(answer.len() > 3, "in parts");
     for note in answer {
@@ -168,7 +170,7 @@ fn a_newcomer_learns_everything_in_parts_and_tells_none_of_it_again() {
 #[test]
 fn who_came_before_anybody_settled_is_told_of_by_the_first_who_does() {
     let now = Instant::now();
-    let (mut one, mut two) = (Board::new(), Board::new());
+    let (mut one, mut two) = (PresenceTable::new(), PresenceTable::new());
     one.take(two.beat(), now);
     let note = come(&mut two, "alice");
     one.take(note, now);
@@ -182,7 +184,7 @@ fn who_came_before_anybody_settled_is_told_of_by_the_first_who_does() {
 #[test]
 fn the_users_of_a_silent_node_are_gone_after_the_lease_and_not_before() {
     let now = Instant::now();
-    let mut boards: [Board; 3] = boards(now);
+    let mut boards: [PresenceTable; 3] = boards(now);
     for (index, id) in [(0, "alice"), (0, "bob"), (1, "bob")] {
         let note = come(&mut boards[index], id);
         for board in &mut boards {
@@ -217,7 +219,7 @@ fn the_users_of_a_silent_node_are_gone_after_the_lease_and_not_before() {
 #[test]
 fn what_the_stream_does_not_show_is_settled_again_under_the_same_id() {
     let now = Instant::now();
-    let [mut one]: [Board; 1] = boards(now);
+    let [mut one]: [PresenceTable; 1] = boards(now);
     come(&mut one, "alice");
     let first = one.settle(now);
     let later = now + Duration::from_secs(6);
@@ -234,7 +236,7 @@ fn what_the_stream_does_not_show_is_settled_again_under_the_same_id() {
 #[test]
 fn a_choice_holds_on_every_board_and_an_older_one_changes_nothing() {
     let now = Instant::now();
-    let [mut one, mut two]: [Board; 2] = boards(now);
+    let [mut one, mut two]: [PresenceTable; 2] = boards(now);
     let note = come(&mut one, "alice");
     two.take(note, now);
     let choose = |status, at| Chosen {
@@ -246,7 +248,7 @@ fn a_choice_holds_on_every_board_and_an_older_one_changes_nothing() {
     let busy = choose(ChosenStatus::Busy, 5);
     two.choose(&user("alice"), &busy);
     assert_eq!(status(&two, "alice"), PresenceStatus::Busy);
-    let word = Word::Chosen {
+    let word = GossipMessage::Chosen {
         user: user("alice"),
         chosen: busy,
     };
@@ -255,7 +257,7 @@ fn a_choice_holds_on_every_board_and_an_older_one_changes_nothing() {
     for note in said {
         assert!(two.take(note, now).is_empty());
     }
-    let word = Word::Chosen {
+    let word = GossipMessage::Chosen {
         user: user("alice"),
         chosen: choose(ChosenStatus::Away, 4),
     };
@@ -266,7 +268,7 @@ fn a_choice_holds_on_every_board_and_an_older_one_changes_nothing() {
 #[test]
 fn notes_fit_into_a_message_also_with_the_longest_ids_and_texts() {
     let now = Instant::now();
-    let [mut one, mut two]: [Board; 2] = boards(now);
+    let [mut one, mut two]: [PresenceTable; 2] = boards(now);
     let many: Vec<Change> = (0..1_000)
         .map(|n| {
             let entry = Entry {
@@ -283,7 +285,7 @@ fn notes_fit_into_a_message_also_with_the_longest_ids_and_texts() {
         })
         .collect();
     let changes = one.change_own(many);
-    let hello = two.note(Word::Hello);
+    let hello = two.note(GossipMessage::Hello);
     let all = one.take(hello, now);
     for note in changes.iter().chain(&all) {
         let bytes = serde_json::to_vec(note).expect("JSON").len();

@@ -109,6 +109,6 @@ async fn try_send(
         )
     };
     let entry = ctx.append(request).await?.into_entry()?;
-    ctx.bells.ring_for(&entry);
+    ctx.bells.notify(&entry);
     Ok(())
 }

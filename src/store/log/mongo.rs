@@ -189,7 +189,7 @@ impl MongoBackend {
         conversations: &[ConversationId],
     ) -> Result<Vec<ConversationId>, Unavailable> {
         #[derive(Deserialize)]
-        struct Behind {
+        struct Unapplied {
             #[serde(rename = "_id")]
             id: ConversationId,
         }
@@ -216,11 +216,11 @@ impl MongoBackend {
                 doc! { "$match": { "later.seq": { "$exists": true } } },
                 doc! { "$project": { "_id": 1 } },
             ];
-            let found: Vec<Behind> = bounded(async {
+            let found: Vec<Unapplied> = bounded(async {
                 self.store
                     .conversations
                     .aggregate(pipeline)
-                    .with_type::<Behind>()
+                    .with_type::<Unapplied>()
                     .await?
                     .try_collect()
                     .await

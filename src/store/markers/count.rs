@@ -21,14 +21,14 @@ type Stored<T> = std::result::Result<T, Unavailable>;
 
 /// Numbers of a conversation's log whose messages are to be counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Span {
+pub struct SeqRanges {
     /// The conversation.
     pub conversation: ConversationId,
     /// From and to, both inclusive, ascending.
     pub ranges: Vec<(u64, u64)>,
 }
 
-impl Span {
+impl SeqRanges {
     /// From how many numbers on a span is counted by itself, in the index alone. Shorter ones are read together with others.
     pub const LARGE: u64 = 100;
     /// How many numbers are counted by one command, so that each is answered in time.
@@ -151,19 +151,20 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`].
-    pub async fn count_unread(&self, user: &UserId, spans: &[Span]) -> Result<Vec<Counts>> {
-        let (large, small): (Vec<&Span>, Vec<&Span>) =
-            spans.iter().partition(|span| span.len() >= Span::LARGE);
+    pub async fn count_unread(&self, user: &UserId, spans: &[SeqRanges]) -> Result<Vec<Counts>> {
+        let (large, small): (Vec<&SeqRanges>, Vec<&SeqRanges>) = spans
+            .iter()
+            .partition(|span| span.len() >= SeqRanges::LARGE);
         let large: Vec<_> = large
             .into_iter()
             .map(|span| self.count_large(user, span))
             .collect();
         let one_by_one = stream::iter(large)
-            .buffer_unordered(Span::AT_ONCE)
+            .buffer_unordered(SeqRanges::AT_ONCE)
             .try_collect::<Vec<_>>();
         let (large, small) = tokio::try_join!(one_by_one, self.count_small(user, &small))?;
         let counts: HashMap<String, Counts> = large.into_iter().chain(small).collect();
-        let of_span = |span: &Span| counts.get(span.conversation.as_str()).copied();
+        let of_span = |span: &SeqRanges| counts.get(span.conversation.as_str()).copied();
         Ok(spans
             .iter()
             .map(|span| of_span(span).unwrap_or_default())
@@ -171,7 +172,11 @@ impl Store {
     }
 
     /// Counts short spans together, by reading their messages: for few that is cheaper than finding one's way through the wide index.
-    async fn count_small(&self, user: &UserId, spans: &[&Span]) -> Stored<Vec<(String, Counts)>> {
+    async fn count_small(
+        &self,
+        user: &UserId,
+        spans: &[&SeqRanges],
+    ) -> Stored<Vec<(String, Counts)>> {
         let mut counts = Vec::new();
         for some in in_groups(spans, |span| span.ranges.len()) {
             let ranges: Vec<Document> = some.iter().flat_map(|span| span.filters()).collect();
@@ -211,12 +216,12 @@ impl Store {
     }
 
     /// Counts a long span in the index alone, piece by piece.
-    async fn count_large(&self, user: &UserId, span: &Span) -> Stored<(String, Counts)> {
+    async fn count_large(&self, user: &UserId, span: &SeqRanges) -> Stored<(String, Counts)> {
         let mut counts = Counts::default();
         for (from, to) in &span.ranges {
             let mut from = *from;
             while from <= *to {
-                let end = to.min(&(from + Span::CHUNK - 1)).to_owned();
+                let end = to.min(&(from + SeqRanges::CHUNK - 1)).to_owned();
                 let mut unread = in_range(&span.conversation, from, end);
                 unread.extend(countable(user));
                 let mut mentions = unread.clone();

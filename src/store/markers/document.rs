@@ -5,13 +5,13 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde::{Deserialize, Serialize};
 
 use super::super::documents::{ParticipantDocument, moment, number};
-use crate::domain::markers::{Counted, Counts, Marker, Place, ReceiptKind};
+use crate::domain::markers::{Counted, Counts, Marker, MarkerScope, ReceiptKind};
 
 /// The `_id` of a marker: the conversation's or the thread's id, which have a fixed length, and the user's.
-pub fn marker_id(place: &Place, user: &UserId) -> String {
+pub fn marker_id(place: &MarkerScope, user: &UserId) -> String {
     match place {
-        Place::Conversation(conversation) => ParticipantDocument::id(conversation, user),
-        Place::Thread(root) => thread_id(root, user),
+        MarkerScope::Conversation(conversation) => ParticipantDocument::id(conversation, user),
+        MarkerScope::Thread(root) => thread_id(root, user),
     }
 }
 

@@ -21,34 +21,34 @@ use chat_sdk::UserId;
 use futures_util::TryStreamExt;
 use mongodb::bson::doc;
 
-pub use count::Span;
-pub use seats::{Seat, Seek};
+pub use count::SeqRanges;
+pub use seats::{AccessQuery, MessageAccess};
 pub use tally::Tallied;
 
-use super::{Collection, Database, Store, bounded, settled::Settled};
+use super::{Collection, Database, Store, bounded, settled::ReadBarrier};
 use crate::{
     domain::{
         DomainError, Result,
-        markers::{Change, Marked, Marker, Place},
+        markers::{Change, Marked, Marker, MarkerScope},
     },
     group::Group,
 };
 use document::{MarkerDocument, marker_id};
 use marks::{Mark, Marks};
 use seats::Seats;
-use tally::{Tallies, Tally};
+use tally::{Tallies, UnreadQuery};
 
 /// The collections and tasks of markers.
 pub struct Markers {
     documents: Collection<MarkerDocument>,
     marks: Group<Mark, Result<Marked>>,
-    seats: Group<Seek, Result<Seat>>,
-    tallies: Group<Tally, Result<Tallied>>,
+    seats: Group<AccessQuery, Result<MessageAccess>>,
+    tallies: Group<UnreadQuery, Result<Tallied>>,
 }
 
 impl Markers {
     /// Starts the tasks; they end with the handle. What marks are checked against is read from documents that are `settled`.
-    pub fn start(database: &Database, settled: &Settled) -> Self {
+    pub fn start(database: &Database, settled: &ReadBarrier) -> Self {
         let marks = Marks::new(database);
         let seats = Seats::new(database, settled);
         let tallies = Tallies::new(database);
@@ -75,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// [`DomainError::Unavailable`]: the outcome is unknown then, and repeating it is safe.
-    pub async fn mark(&self, place: Place, user: &UserId, change: Change) -> Result<Marked> {
+    pub async fn mark(&self, place: MarkerScope, user: &UserId, change: Change) -> Result<Marked> {
         let mark = Mark {
             id: marker_id(&place, user),
             change,
@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// Changes a marker some time soon, or never: for what can be made anew.
-    pub fn mark_later(&self, place: &Place, user: &UserId, change: Change) {
+    pub fn save_in_background(&self, place: &MarkerScope, user: &UserId, change: Change) {
         let id = marker_id(place, user);
         self.markers.marks.tell(Mark { id, change });
     }
@@ -94,21 +94,21 @@ impl Store {
     ///
     /// # Errors
     /// [`DomainError::NotFound`] for a message that is not there, [`DomainError::Unavailable`].
-    pub async fn find_seat(&self, seek: Seek) -> Result<Seat> {
+    pub async fn find_access(&self, seek: AccessQuery) -> Result<MessageAccess> {
         let seat = self.markers.seats.ask(seek).await;
         seat.unwrap_or_else(|| Err(DomainError::store_unavailable()))
     }
 
-    /// Counts what is unread for `user` in a span of less than [`Span::LARGE`] numbers, together with what others count.
+    /// Counts what is unread for `user` in a span of less than [`SeqRanges::LARGE`] numbers, together with what others count.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
-    pub async fn tally(&self, user: &UserId, span: Span) -> Result<Tallied> {
+    pub async fn tally(&self, user: &UserId, span: SeqRanges) -> Result<Tallied> {
         if span.is_empty() {
             return Ok(Tallied::default());
         }
         let user = user.clone();
-        let tallied = self.markers.tallies.ask(Tally { user, span }).await;
+        let tallied = self.markers.tallies.ask(UnreadQuery { user, span }).await;
         tallied.unwrap_or_else(|| Err(DomainError::store_unavailable()))
     }
 
@@ -116,7 +116,7 @@ impl Store {
     ///
     /// # Errors
     /// [`DomainError::Unavailable`].
-    pub async fn find_markers(&self, user: &UserId, places: &[Place]) -> Result<Vec<Marker>> {
+    pub async fn find_markers(&self, user: &UserId, places: &[MarkerScope]) -> Result<Vec<Marker>> {
         let ids: Vec<String> = places.iter().map(|place| marker_id(place, user)).collect();
         let mut found = find_documents(&self.markers.documents, &ids).await?;
         Ok(ids

@@ -18,7 +18,7 @@ use super::{
 use crate::domain::{
     Result,
     audience::Audience,
-    markers::{Place, Receipt, ReceiptKind},
+    markers::{MarkerScope, Receipt, ReceiptKind},
     page::{Page, PageRequest},
     state::ConversationFields,
 };
@@ -107,7 +107,7 @@ impl Store {
             }
         }
         let page = Page::cut(readers, request.limit, UserId::to_string);
-        let place = Place::Conversation(message.conversation_id.clone());
+        let place = MarkerScope::Conversation(message.conversation_id.clone());
         let times = self
             .find_times(&place, &page.items, kind, message.seq)
             .await?;
@@ -131,7 +131,7 @@ impl Store {
     /// [`crate::domain::DomainError::Unavailable`].
     pub async fn find_receipt_time(
         &self,
-        place: &Place,
+        place: &MarkerScope,
         user: &UserId,
         kind: ReceiptKind,
         seq: u64,
@@ -194,7 +194,7 @@ impl Store {
     /// When the markers of `users` first were at number `seq` or beyond, by `_id`.
     async fn find_times(
         &self,
-        place: &Place,
+        place: &MarkerScope,
         users: &[UserId],
         kind: ReceiptKind,
         seq: u64,

@@ -14,14 +14,14 @@ use super::super::{
     facets::StoredMessage,
     messages::read_by_id,
     participants::Membership,
-    settled::Settled,
+    settled::ReadBarrier,
 };
 use super::{document::MarkerDocument, find_documents};
 use crate::domain::{DomainError, Result, markers::Marker};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub enum Seek {
+pub enum AccessQuery {
     /// A message, its conversation, and a user's membership there.
     Message(MessageId, UserId),
     /// The same, and where the user is in the conversation.
@@ -32,7 +32,7 @@ pub enum Seek {
 
 /// What was found.
 #[derive(Debug, Clone)]
-pub struct Seat {
+pub struct MessageAccess {
     /// The conversation.
     pub conversation: ConversationId,
     /// The message, where one was asked for.
@@ -43,7 +43,7 @@ pub struct Seat {
     pub marker: Marker,
 }
 
-impl Seek {
+impl AccessQuery {
     fn message(&self) -> Option<&MessageId> {
         match self {
             Self::Message(message, _) | Self::Reading(message, _) => Some(message),
@@ -59,12 +59,12 @@ pub struct Seats {
     conversations: Collection<ConversationDocument>,
     participants: Collection<ParticipantDocument>,
     markers: Collection<MarkerDocument>,
-    settled: Settled,
+    settled: ReadBarrier,
 }
 
 impl Seats {
     /// A reader of `database`.
-    pub fn new(database: &Database, settled: &Settled) -> Self {
+    pub fn new(database: &Database, settled: &ReadBarrier) -> Self {
         Self {
             log: database.collection("log"),
             conversations: database.collection("conversations"),
@@ -75,24 +75,26 @@ impl Seats {
     }
 
     /// Reads a group and answers each.
-    pub async fn read(&self, seeks: Vec<Seek>) -> Vec<Result<Seat>> {
+    pub async fn read(&self, seeks: Vec<AccessQuery>) -> Vec<Result<MessageAccess>> {
         match self.try_read(&seeks).await {
             Ok(answers) => answers,
             Err(error) => seeks.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
-    async fn try_read(&self, seeks: &[Seek]) -> Result<Vec<Result<Seat>>> {
-        let messages = read_by_id(&self.log, seeks.iter().filter_map(Seek::message)).await?;
+    async fn try_read(&self, seeks: &[AccessQuery]) -> Result<Vec<Result<MessageAccess>>> {
+        let messages = read_by_id(&self.log, seeks.iter().filter_map(AccessQuery::message)).await?;
         let places: Vec<Result<(&ConversationId, &UserId)>> = seeks
             .iter()
             .map(|seek| match seek {
-                Seek::Message(id, user) | Seek::Reading(id, user) => match messages.get(id) {
-                    Some(Ok(message)) => Ok((&message.conversation_id, user)),
-                    Some(Err(error)) => Err(error.clone()),
-                    None => Err(DomainError::no_message()),
-                },
-                Seek::Conversation(conversation, user) => Ok((conversation, user)),
+                AccessQuery::Message(id, user) | AccessQuery::Reading(id, user) => {
+                    match messages.get(id) {
+                        Some(Ok(message)) => Ok((&message.conversation_id, user)),
+                        Some(Err(error)) => Err(error.clone()),
+                        None => Err(DomainError::no_message()),
+                    }
+                }
+                AccessQuery::Conversation(conversation, user) => Ok((conversation, user)),
             })
             .collect();
         let rooms: HashSet<&ConversationId> = places.iter().flatten().map(|(id, _)| *id).collect();
@@ -108,7 +110,7 @@ impl Seats {
         // A marker has the id of its membership.
         let readers = unique(seeks.iter().zip(&places).filter_map(|(seek, place)| {
             let (conversation, user) = place.as_ref().ok()?;
-            let is_reading = matches!(seek, Seek::Reading(..));
+            let is_reading = matches!(seek, AccessQuery::Reading(..));
             is_reading.then(|| ParticipantDocument::id(conversation, user))
         }));
         let (conversations, members, markers) = tokio::try_join!(
@@ -134,7 +136,7 @@ impl Seats {
                 let (conversation, user) = place.clone()?;
                 let fields = conversations.get(conversation).map(|found| found.fields());
                 let member = members.get(&(conversation.clone(), user.clone()));
-                Ok(Seat {
+                Ok(MessageAccess {
                     conversation: conversation.clone(),
                     message: seek
                         .message()

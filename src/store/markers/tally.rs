@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::{
     super::{Collection, Database, bounded, log::Unavailable},
-    count::{Span, in_groups, in_range},
+    count::{SeqRanges, in_groups, in_range},
 };
 use crate::domain::{
     Result,
@@ -27,11 +27,11 @@ use crate::domain::{
 const SPANS_AT_ONCE: usize = 64;
 
 /// A span to count for a user.
-pub struct Tally {
+pub struct UnreadQuery {
     /// For whom.
     pub user: UserId,
     /// What.
-    pub span: Span,
+    pub span: SeqRanges,
 }
 
 /// What was counted.
@@ -117,7 +117,7 @@ impl Tallies {
     }
 
     /// Counts a group and answers each.
-    pub async fn count(&self, tallies: Vec<Tally>) -> Vec<Result<Tallied>> {
+    pub async fn count(&self, tallies: Vec<UnreadQuery>) -> Vec<Result<Tallied>> {
         let mut answers = Vec::with_capacity(tallies.len());
         let groups = tallies
             .chunks(SPANS_AT_ONCE)
@@ -131,7 +131,10 @@ impl Tallies {
         answers
     }
 
-    async fn try_count(&self, tallies: &[Tally]) -> std::result::Result<Vec<Tallied>, Unavailable> {
+    async fn try_count(
+        &self,
+        tallies: &[UnreadQuery],
+    ) -> std::result::Result<Vec<Tallied>, Unavailable> {
         let ranges = merged(tallies.iter().map(|tally| &tally.span));
         let mut by_conversation: HashMap<ConversationId, Vec<CountedMessage>> = HashMap::new();
         if !ranges.is_empty() {
@@ -161,7 +164,7 @@ impl Tallies {
         let none = Vec::new();
         Ok(tallies
             .iter()
-            .map(|Tally { user, span }| {
+            .map(|UnreadQuery { user, span }| {
                 let messages = by_conversation.get(&span.conversation).unwrap_or(&none);
                 tallied(messages, user, span, now)
             })
@@ -169,7 +172,12 @@ impl Tallies {
     }
 }
 
-fn tallied(messages: &[CountedMessage], user: &UserId, span: &Span, now: Timestamp) -> Tallied {
+fn tallied(
+    messages: &[CountedMessage],
+    user: &UserId,
+    span: &SeqRanges,
+    now: Timestamp,
+) -> Tallied {
     let mut tallied = Tallied::default();
     for message in messages {
         if !span.contains(message.seq.unsigned_abs()) {
@@ -190,7 +198,7 @@ fn tallied(messages: &[CountedMessage], user: &UserId, span: &Span, now: Timesta
 }
 
 /// The ranges of all spans, each number once: readers of one conversation ask for much the same.
-fn merged<'a>(spans: impl Iterator<Item = &'a Span>) -> Vec<Document> {
+fn merged<'a>(spans: impl Iterator<Item = &'a SeqRanges>) -> Vec<Document> {
     let mut ranges: Vec<(&ConversationId, u64, u64)> = spans
         .flat_map(|span| {
             let of_span = span.ranges.iter();
@@ -220,7 +228,7 @@ mod tests {
     #[test]
     fn what_several_readers_ask_for_is_read_once() {
         let a: ConversationId = ConversationId::generate();
-        let span = |ranges: &[(u64, u64)]| Span {
+        let span = |ranges: &[(u64, u64)]| SeqRanges {
             conversation: a.clone(),
             ranges: ranges.to_vec(),
         };

@@ -22,9 +22,9 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     Node, catch_up,
-    feed::Greeting,
+    feed::InitialFrames,
     handshake::{Answer, parameter, refusal},
-    socket::{Exit, Socket},
+    socket::{Socket, WakeTarget},
 };
 use crate::{
     auth::AuthError,
@@ -123,7 +123,7 @@ async fn open(
         node.hub.next_socket_id(),
         session.user.clone(),
         session.issued_at,
-        Exit::Task(Notify::new()),
+        WakeTarget::Task(Notify::new()),
     );
     // What was delivered before the socket was registered is covered by this watermark.
     let watermark = node.hub.watermark();
@@ -154,7 +154,7 @@ async fn open(
     let caught_up = catch_up::catch_up(node, socket, watermark, resume.as_deref())
         .await
         .map_err(|error| Box::new(of_domain(error)))?;
-    let greeting = Greeting::new(socket, caught_up, resume);
+    let greeting = InitialFrames::new(socket, caught_up, resume);
     let (chunks, written) = mpsc::channel(1);
     let stream = Stream {
         registered,

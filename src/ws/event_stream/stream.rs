@@ -19,7 +19,7 @@ use super::{
         Node,
         close::CloseReason,
         closing::RETURN_WITHIN,
-        feed::{Feed, Greeting},
+        feed::{DeliveryState, InitialFrames},
         frame,
         socket::{Outgoing, Socket},
     },
@@ -70,7 +70,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) async fn run(mut self, greeting: Box<Greeting>) {
+    pub(super) async fn run(mut self, greeting: Box<InitialFrames>) {
         gauge!("chat_event_streams").increment(1.0);
         let reason = match self.greet(greeting).await {
             Ok(feed) => self.follow(feed).await,
@@ -83,7 +83,10 @@ impl Stream {
     }
 
     /// Gives what was missed, then says that the stream is connected. No more is read than the client takes.
-    async fn greet(&self, mut greeting: Box<Greeting>) -> Result<Feed, Option<CloseReason>> {
+    async fn greet(
+        &self,
+        mut greeting: Box<InitialFrames>,
+    ) -> Result<DeliveryState, Option<CloseReason>> {
         self.write(format!("retry: {}\n\n", return_pause().as_millis()))
             .await?;
         let mut chunk = String::new();
@@ -109,7 +112,7 @@ impl Stream {
     }
 
     /// Writes what comes, until the stream ends. Answers why, unless the client went.
-    async fn follow(&mut self, mut feed: Feed) -> Option<CloseReason> {
+    async fn follow(&mut self, mut feed: DeliveryState) -> Option<CloseReason> {
         let node = Arc::clone(&self.registered.node);
         let socket = Arc::clone(&self.registered.socket);
         let seal = &node.hub.seal;

@@ -10,7 +10,7 @@ use crate::{
     bus::tail::{Latest, TailEvent, TailSink},
     domain::{entry::Owner, known_users},
     ws::{
-        memory::Remembered,
+        memory::CachedEvent,
         push::{Push, live_frame},
     },
 };
@@ -29,7 +29,7 @@ impl TailSink for Hub {
         let mut state = self.state.lock();
         state.memory.note(
             conversation,
-            Remembered {
+            CachedEvent {
                 seq: event.seq,
                 kind: event.kind,
                 payload: event.payload.clone(),

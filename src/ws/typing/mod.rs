@@ -36,19 +36,19 @@ use crate::{
     domain::{DomainError, Result, entry::Owner, presence::LARGE_CONVERSATION},
     store::TypingRules,
 };
-use state::{Act, State};
+use state::{ActivityKey, State};
 
 /// How long a conversation's rules are remembered when nothing changes them.
 const RULES_FOR: Duration = Duration::from_secs(30);
 /// How many conversations' rules are remembered; then the memory starts anew.
 const MAX_RULES: usize = 50_000;
 
-pub use state::Doing;
+pub use state::ActivityKind;
 
 /// A command of a client: what its user does, and whether that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signal {
-    doing: Doing,
+    doing: ActivityKind,
     is_active: bool,
 }
 
@@ -57,8 +57,8 @@ impl Signal {
     pub fn of(event: &str) -> Self {
         Self {
             doing: match event.starts_with("recording") {
-                true => Doing::Recording,
-                false => Doing::Typing,
+                true => ActivityKind::Recording,
+                false => ActivityKind::Typing,
             },
             is_active: event.ends_with("start"),
         }
@@ -68,10 +68,10 @@ impl Signal {
 /// What nodes tell one another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Whisper {
+pub struct TypingMessage {
     node: Arc<str>,
     #[serde(flatten)]
-    act: Act,
+    act: ActivityKey,
     is_active: bool,
 }
 
@@ -79,7 +79,7 @@ pub struct Whisper {
 pub struct Typing {
     me: Arc<str>,
     hub: Arc<Hub>,
-    speaker: Channel<Whisper>,
+    speaker: Channel<TypingMessage>,
     typing_ttl: Duration,
     recording_ttl: Duration,
     state: Mutex<State>,
@@ -101,15 +101,15 @@ impl Typing {
         })
     }
 
-    fn ttl(&self, doing: Doing) -> Duration {
+    fn ttl(&self, doing: ActivityKind) -> Duration {
         match doing {
-            Doing::Typing => self.typing_ttl,
-            Doing::Recording => self.recording_ttl,
+            ActivityKind::Typing => self.typing_ttl,
+            ActivityKind::Recording => self.recording_ttl,
         }
     }
 
     /// Shows an act, or shows it for longer; or ends it. Pushes where that is news.
-    fn show(&self, act: &Act, is_active: bool) {
+    fn show(&self, act: &ActivityKey, is_active: bool) {
         let mut state = self.state.lock();
         let is_news = if is_active {
             self.hub.has_room(&act.conversation_id) && state.show(act, self.ttl(act.doing))
@@ -122,7 +122,7 @@ impl Typing {
         }
     }
 
-    fn push(&self, act: &Act, is_active: bool) {
+    fn push(&self, act: &ActivityKey, is_active: bool) {
         let text = frame::event(
             act.doing.event(),
             &json!({
@@ -139,11 +139,12 @@ impl Typing {
 
     /// Ends everything that a socket does, unless another socket of the user does it too.
     pub fn forget(self: &Arc<Self>, socket: &Socket) {
-        let ended: Vec<Act> = {
+        let ended: Vec<ActivityKey> = {
             let mut state = self.state.lock();
             let acts = state.by_socket.remove(&socket.id).unwrap_or_default();
-            let is_done = |act: &Act| !state.by_socket.values().flatten().any(|other| other == act);
-            let ended: Vec<Act> = acts.into_iter().filter(is_done).collect();
+            let is_done =
+                |act: &ActivityKey| !state.by_socket.values().flatten().any(|other| other == act);
+            let ended: Vec<ActivityKey> = acts.into_iter().filter(is_done).collect();
             ended
                 .into_iter()
                 .filter(|act| state.told.remove(act).is_some())
@@ -161,9 +162,9 @@ impl Typing {
     }
 
     /// Tells this node and all others.
-    async fn tell(&self, act: Act, is_active: bool) {
+    async fn tell(&self, act: ActivityKey, is_active: bool) {
         self.show(&act, is_active);
-        let whisper = Whisper {
+        let whisper = TypingMessage {
             node: Arc::clone(&self.me),
             act,
             is_active,
@@ -172,9 +173,9 @@ impl Typing {
     }
 
     /// Ends what `users` do in `conversation`, or everybody does. Every node hears of the cause itself.
-    fn end(&self, conversation: &ConversationId, is_ended: impl Fn(&Act) -> bool) {
+    fn end(&self, conversation: &ConversationId, is_ended: impl Fn(&ActivityKey) -> bool) {
         let mut state = self.state.lock();
-        let acts: Vec<Act> = state
+        let acts: Vec<ActivityKey> = state
             .shown
             .get(conversation)
             .into_iter()
@@ -186,7 +187,7 @@ impl Typing {
             state.hide(&act);
             self.push(&act, false);
         }
-        let told: Vec<Act> = match state.told.is_empty() {
+        let told: Vec<ActivityKey> = match state.told.is_empty() {
             true => Vec::new(),
             false => state
                 .told
@@ -317,7 +318,7 @@ struct Sender {
 
 /// Listens to the other nodes and ends what is over, until `stop`.
 pub async fn run(bus: Bus, typing: Arc<Typing>, stop: CancellationToken) {
-    let mut channel = Channel::<Whisper>::typing(&bus);
+    let mut channel = Channel::<TypingMessage>::typing(&bus);
     channel.listen().await;
     loop {
         let due = typing.expire(Instant::now());
@@ -362,7 +363,7 @@ pub async fn signal(node: &Node, socket: &Socket, signal: Signal, room: Result<R
     if is_blocked || rules.participant_count >= LARGE_CONVERSATION {
         return Ok(String::new());
     }
-    let act = Act {
+    let act = ActivityKey {
         conversation_id: conversation,
         user_id: socket.user.clone(),
         doing: signal.doing,

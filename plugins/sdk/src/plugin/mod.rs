@@ -41,8 +41,8 @@ pub trait Plugin: Send + Sync + 'static {
     /// Its name: lower-case letters and digits. What it owns begins with it, and it is the name of its role.
     const NAME: &'static str;
 
-    /// How long it may go without [`Pulse::beat`] before it is taken for hung and started again.
-    const PATIENCE: Duration = DEFAULT_PATIENCE;
+    /// How long it may go without [`Heartbeat::beat`] before it is taken for hung and started again.
+    const HEARTBEAT_TIMEOUT: Duration = DEFAULT_PATIENCE;
 
     /// Operations that the state of the thing can forbid (409), by their id in the document.
     const CONFLICTING: &'static [&'static str] = &[];
@@ -64,26 +64,29 @@ pub trait Plugin: Send + Sync + 'static {
     }
 
     /// Its work, until `life.stop` is cancelled; then it finishes what is in flight and returns. A return before that counts as a failure.
-    fn run(self: Arc<Self>, life: Life) -> impl Future<Output = Result<(), HostError>> + Send;
+    fn run(
+        self: Arc<Self>,
+        life: PluginContext,
+    ) -> impl Future<Output = Result<(), HostError>> + Send;
 }
 
 /// What a running plugin is given by whoever keeps it alive.
 #[derive(Debug, Clone)]
-pub struct Life {
+pub struct PluginContext {
     /// Cancelled when it should finish what is in flight and return.
     pub stop: CancellationToken,
     /// Where it says that it is alive.
-    pub pulse: Pulse,
+    pub pulse: Heartbeat,
 }
 
 /// The sign of life of a running plugin.
 #[derive(Debug, Clone)]
-pub struct Pulse {
+pub struct Heartbeat {
     born: Instant,
     last: Arc<AtomicU64>,
 }
 
-impl Default for Pulse {
+impl Default for Heartbeat {
     fn default() -> Self {
         Self {
             born: Instant::now(),
@@ -92,7 +95,7 @@ impl Default for Pulse {
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Says that the plugin is alive.
     pub fn beat(&self) {
         let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -148,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_pulse_measures_silence() {
-        let pulse = Pulse::default();
+        let pulse = Heartbeat::default();
         std::thread::sleep(Duration::from_millis(15));
         assert!(pulse.silence() >= Duration::from_millis(10));
         pulse.clone().beat();

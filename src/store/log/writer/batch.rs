@@ -173,13 +173,13 @@ impl<B: Backend> Actor<B> {
                     None => self.look_before_refusal(job, seq),
                     Some(seen) if seen > seq => {
                         // What is new may be its own entry, from another process.
-                        job.is_doubtful = true;
+                        job.outcome_unknown = true;
                         slot.state = None;
                         slot.parked.push_back(job);
                         self.start_load(owner);
                     }
                     // An insert on its way may yet write it where this check has not looked.
-                    Some(_) if job.maybe_at > seq => {
+                    Some(_) if job.possible_seq > seq => {
                         job.answer(Err(DomainError::store_unavailable()));
                     }
                     Some(_) => self.answer_without_entry(job, seq, decision),

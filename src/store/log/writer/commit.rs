@@ -30,7 +30,7 @@ impl<B: Backend> Actor<B> {
             } => (conflicts, not_tried_from),
             InsertOutcome::Unknown => {
                 counter!("chat_log_unknown_outcomes_total").increment(1);
-                self.doubt(batch);
+                self.requeue_unknown(batch);
                 return;
             }
         };
@@ -65,11 +65,11 @@ impl<B: Backend> Actor<B> {
     }
 
     /// Puts the jobs of an insert with an unknown outcome back to the head of their queues, in order.
-    fn doubt(&mut self, batch: Vec<Pending>) {
+    fn requeue_unknown(&mut self, batch: Vec<Pending>) {
         for Pending { mut job, entry, .. } in batch.into_iter().rev() {
             job.attempts += 1;
-            job.maybe_at = job.maybe_at.max(entry.seq);
-            job.is_doubtful = true;
+            job.possible_seq = job.possible_seq.max(entry.seq);
+            job.outcome_unknown = true;
             job.seen = None;
             job.target = None;
             let pause = RETRY_PAUSE * job.attempts;

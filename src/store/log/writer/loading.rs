@@ -77,7 +77,13 @@ impl<B: Backend> Actor<B> {
 
     pub(super) fn on_loaded(&mut self, owner: Owner, loaded: Result<Loaded, Unavailable>) {
         let loaded = match loaded {
-            Ok(loaded) if self.slot(&owner).parked.iter().any(|job| job.is_doubtful) => {
+            Ok(loaded)
+                if self
+                    .slot(&owner)
+                    .parked
+                    .iter()
+                    .any(|job| job.outcome_unknown) =>
+            {
                 self.resolve_doubts(owner, loaded);
                 return;
             }
@@ -118,7 +124,7 @@ impl<B: Backend> Actor<B> {
     fn resolve_doubts(&mut self, owner: Owner, loaded: Loaded) {
         let mut ids = Vec::new();
         for job in &mut self.slot(&owner).parked {
-            if std::mem::take(&mut job.is_doubtful) {
+            if std::mem::take(&mut job.outcome_unknown) {
                 ids.push(job.request.event_id.clone());
             }
         }

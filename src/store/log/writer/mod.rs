@@ -60,11 +60,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct Writer {
     orders: mpsc::UnboundedSender<Order>,
-    behind: Behind,
+    behind: Unapplied,
 }
 
 /// Owners whose documents may be behind what was answered. Most who ask whether theirs are among them need not wait for anything.
-type Behind = Arc<Mutex<HashSet<Owner>>>;
+type Unapplied = Arc<Mutex<HashSet<Owner>>>;
 
 /// What the actor is asked for.
 enum Order {
@@ -82,7 +82,7 @@ impl Writer {
         announcer: Arc<dyn Announce>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (orders, inbox) = mpsc::unbounded_channel();
-        let behind = Behind::default();
+        let behind = Unapplied::default();
         let (events, event_inbox) = mpsc::unbounded_channel();
         let actor = Actor {
             backend,
@@ -145,8 +145,8 @@ impl Writers for Writer {
             reply,
             target: None,
             attempts: 0,
-            maybe_at: 0,
-            is_doubtful: false,
+            possible_seq: 0,
+            outcome_unknown: false,
             seen: None,
         })));
     }
@@ -199,7 +199,7 @@ struct Actor<B> {
     lanes: Lanes,
     /// Owners with messages whose coming nobody waits to see in the documents.
     gathering: Vec<Owner>,
-    behind: Behind,
+    behind: Unapplied,
     /// Jobs that wait for a read of what they are about.
     to_read: Vec<(Job, Target)>,
     /// Whether such a read is under way.

@@ -30,9 +30,9 @@ pub(super) struct Job {
     pub(super) target: Option<(u64, TargetState)>,
     pub(super) attempts: u32,
     /// The highest number under which an insert with an unknown outcome may have written it, or may yet; 0 without one.
-    pub(super) maybe_at: u64,
+    pub(super) possible_seq: u64,
     /// Whether to look for its entry before it is checked again. Without, its id would be refused by the index, one insert for each.
-    pub(super) is_doubtful: bool,
+    pub(super) outcome_unknown: bool,
     /// The last number of the log when it was read for this command, after it had come. A refusal rests on nothing older.
     pub(super) seen: Option<u64>,
 }

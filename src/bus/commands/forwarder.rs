@@ -66,7 +66,7 @@ struct Group {
 }
 
 /// All that waits and is under way. One task owns it, so every decision is taken in one order.
-pub(super) struct Courier {
+pub(super) struct CommandForwarder {
     bus: Bus,
     local: Arc<dyn Writers>,
     nodes: nodes::Writers,
@@ -76,7 +76,7 @@ pub(super) struct Courier {
     done: mpsc::UnboundedSender<Done>,
 }
 
-impl Courier {
+impl CommandForwarder {
     /// Starts the task; it ends with the handle, when everything is answered.
     pub(super) fn start(
         bus: Bus,
@@ -85,7 +85,7 @@ impl Courier {
     ) -> mpsc::UnboundedSender<(Request, Reply)> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (done, events) = mpsc::unbounded_channel();
-        let courier = Self {
+        let forwarder = Self {
             bus,
             local,
             nodes,
@@ -93,7 +93,7 @@ impl Courier {
             busy: Vec::new(),
             done,
         };
-        tokio::spawn(courier.run(inbox, events));
+        tokio::spawn(forwarder.run(inbox, events));
         commands
     }
 
