@@ -199,8 +199,16 @@ impl CommandForwarder {
         for (request, _) in &commands {
             *shards.entry(request.owner.shard()).or_default() += 1;
         }
-        let (bus, local, done) = (self.bus.clone(), Arc::clone(&self.local), self.done.clone());
+        let (bus, local) = (self.bus.clone(), Arc::clone(&self.local));
+        let finished = Finished {
+            done: self.done.clone(),
+            what: Some(Done {
+                shards: shards.into_iter().collect(),
+                node: Some(Arc::clone(&node)),
+            }),
+        };
         tokio::spawn(async move {
+            let _finished = finished;
             while let Some(results) = ask(&bus, &node, payload, commands.len()).await {
                 let answered = results.len();
                 for ((_, reply), result) in commands.drain(..answered).zip(results) {
@@ -223,11 +231,21 @@ impl CommandForwarder {
                     .map(|(request, reply)| appended_alone(&local, request, reply));
                 join_all(answers.collect::<Vec<_>>()).await;
             }
-            let _ = done.send(Done {
-                shards: shards.into_iter().collect(),
-                node: Some(node),
-            });
         });
+    }
+}
+
+/// Says that a group is no longer under way when its task ends, also by a panic: otherwise its shards would wait for it for ever.
+struct Finished {
+    done: mpsc::UnboundedSender<Done>,
+    what: Option<Done>,
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        if let Some(what) = self.what.take() {
+            let _ = self.done.send(what);
+        }
     }
 }
 
