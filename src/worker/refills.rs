@@ -31,6 +31,8 @@ const PER_SECOND: usize = 2000;
 const PAGE: usize = 200;
 /// How many pages of one refill are looked through in a period.
 const MAX_PAGES: usize = 10;
+/// How many refills are looked at in a period; each costs the broker a few questions. With more they take turns.
+const AT_ONCE: usize = 64;
 /// With how many events waiting for it a durable gets no more.
 const MAX_AHEAD: u64 = 1000;
 
@@ -52,6 +54,7 @@ impl Refills {
     /// Works until `end`, whenever this process holds the lease.
     pub async fn run(self, end: CancellationToken) {
         let mut ends: HashMap<String, Ends> = HashMap::new();
+        let mut turn = 0_usize;
         while end
             .run_until_cancelled(tokio::time::sleep(PERIOD))
             .await
@@ -69,15 +72,20 @@ impl Refills {
                 ends.clear();
                 continue;
             }
-            end.run_until_cancelled(self.step(refills, &mut ends)).await;
+            end.run_until_cancelled(self.step(refills, turn, &mut ends))
+                .await;
+            turn = turn.wrapping_add(AT_ONCE);
         }
         // A lease that is not given back ends by itself.
         let _ = self.store.drop_lease(LEASE_NAME, &self.holder).await;
     }
 
-    async fn step(&self, refills: Vec<Refill>, ends: &mut HashMap<String, Ends>) {
+    async fn step(&self, mut refills: Vec<Refill>, turn: usize, ends: &mut HashMap<String, Ends>) {
         let known: HashSet<&str> = refills.iter().map(|refill| refill.id.as_str()).collect();
         ends.retain(|id, _| known.contains(id.as_str()));
+        let first = turn % refills.len().max(1);
+        refills.rotate_left(first);
+        refills.truncate(AT_ONCE);
         // In turns: each gets a page before one gets a second.
         let mut budget = PER_SECOND;
         let share = (PER_SECOND / refills.len()).max(PAGE);
