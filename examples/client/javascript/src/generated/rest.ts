@@ -321,7 +321,9 @@ export interface paths {
         put?: never;
         /**
          * Make a conversation
-         * @description Answers 200 with the direct conversation of the two users if there is one already. A participant whom nobody synced is refused by name.
+         * @description Answers 200 with the direct conversation of the two users if there is one already. A participant whom nobody synced is refused by name, and so is
+         *     one whom the caller may not add (`PARTICIPANT_ADD_RULE`), one who blocks the caller or is blocked by the caller, and one who is in
+         *     `MAX_CONVERSATIONS_PER_USER` conversations. Of a direct conversation only the host sets `retentionSeconds`, with a change.
          */
         post: operations["createConversation"];
         delete?: never;
@@ -367,7 +369,8 @@ export interface paths {
         head?: never;
         /**
          * Change a conversation's settings
-         * @description For owners and admins. Of a direct conversation both users may change the metadata.
+         * @description For owners and admins, and the host. Of a direct conversation both users may change the metadata. A shorter `retentionSeconds` removes what others
+         *     wrote: it takes an owner of the conversation, or the host in no user's name; of a direct conversation only the host.
          */
         patch: operations["updateConversation"];
         trace?: never;
@@ -489,7 +492,9 @@ export interface paths {
         put?: never;
         /**
          * Add members
-         * @description For owners and admins, and the host. Who is a member already stays as they are; a user whom nobody synced is refused by name.
+         * @description For owners and admins, and the host. A user who is a member already stays as they are. A user whom nobody synced is refused by name, and so is one
+         *     whom the caller may not add (`PARTICIPANT_ADD_RULE`), one who blocks the caller or is blocked by the caller, and one who is in
+         *     `MAX_CONVERSATIONS_PER_USER` conversations.
          */
         post: operations["addParticipants"];
         delete?: never;
@@ -677,8 +682,9 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change a message's text
-         * @description Only its sender may.
+         * Edit a message
+         * @description Changes the text, the metadata or both; only the sender may. What can be sent can be edited to. An edit that changes nothing answers the message
+         *     as it is, does not mark it as edited and sends no event.
          */
         patch: operations["editMessage"];
         trace?: never;
@@ -734,7 +740,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a message's versions */
+        /**
+         * List a message's versions
+         * @description Oldest first. A cursor goes on in that order, whichever of `before` and `after` carries it.
+         */
         get: operations["getMessageHistory"];
         put?: never;
         post?: never;
@@ -1355,7 +1364,7 @@ export interface paths {
         };
         /**
          * Whether the process should get work
-         * @description It should not while it is ending, or while what it needs is away.
+         * @description It should not while it is ending, while MongoDB does not answer, or while a part of it does not work; `details` names what is missing.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -1530,7 +1539,7 @@ export interface components {
             pausedForMs?: number;
             /**
              * Format: int64
-             * @description Events that it has not been given yet.
+             * @description Events that it has not been given yet, with those that the stream lacks.
              */
             pending: number;
             /**
@@ -1538,6 +1547,11 @@ export interface components {
              * @description How many of these were given out more than once.
              */
             retrying: number;
+            /**
+             * Format: int64
+             * @description How many of these may be missing in the stream and are still to be put back; events of types that it does not read are among them.
+             */
+            toPutBack: number;
         };
         /** @description A conversation. */
         Conversation: {
@@ -1860,7 +1874,7 @@ export interface components {
             /** @description Its picture. */
             avatarUrl?: string;
             /** @description What it allows; what is left out is on. */
-            features?: components["schemas"]["FeaturesInput"];
+            features?: components["schemas"]["FeatureSwitches"];
             /** @description What a member who joins sees of the time before; `full` where it is left out. */
             historyVisibility?: components["schemas"]["HistoryVisibility"];
             /** @description The host's own data. */
@@ -2065,14 +2079,14 @@ export interface components {
              */
             version: number;
         };
-        /** @description A change of a message's text. */
+        /** @description A change of a message. What is left out stays; `null` clears. One of the two must be given. */
         EditMessage: {
-            /** @description The text from now on. */
-            content: string;
-            /** @description The host's own data from now on; what was there stays where it is left out. */
+            /** @description The text from now on. It may be cleared if the message has attachments or is a custom one. */
+            content?: string | null;
+            /** @description The host's own data from now on. */
             metadata?: {
                 [key: string]: unknown;
-            };
+            } | null;
         };
         /**
          * @description What becomes of a deleted user's messages.
@@ -2108,7 +2122,7 @@ export interface components {
         };
         /** @description A refusal or failure. */
         ErrorResponse: {
-            /** @description What went wrong, for programs. Known values: UNAUTHORIZED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, VALIDATION_ERROR, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, RATE_LIMITED, UNAVAILABLE, INTERNAL_ERROR; there may be more later. */
+            /** @description What went wrong, for programs. Known values: UNAUTHORIZED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, VALIDATION_ERROR, REQUEST_TIMEOUT, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, RATE_LIMITED, UNAVAILABLE, INTERNAL_ERROR; there may be more later. */
             code: string;
             /** @description Every fault of the request that was found. */
             details?: components["schemas"]["FieldError"][];
@@ -2122,31 +2136,19 @@ export interface components {
              */
             statusCode: number;
         };
-        /** @description What a conversation allows. Everything is on where nothing is said. */
-        Features: {
-            /**
-             * @description Whether members may react to messages.
-             * @default true
-             */
-            reactions: boolean;
-            /**
-             * @description Whether members see who read and got what. Unread counts go on without.
-             * @default true
-             */
-            reads: boolean;
-            /**
-             * @description Whether members may reply in threads.
-             * @default true
-             */
-            threads: boolean;
-            /**
-             * @description Whether members see who is typing or recording.
-             * @default true
-             */
-            typing: boolean;
+        /** @description What a new conversation allows. What is left out is on. */
+        FeatureSwitches: {
+            /** @description Whether members may react to messages. */
+            reactions?: boolean;
+            /** @description Whether members see who read and got what. */
+            reads?: boolean;
+            /** @description Whether members may reply in threads. */
+            threads?: boolean;
+            /** @description Whether members see who is typing or recording. */
+            typing?: boolean;
         };
         /** @description What a conversation allows. Everything is on where nothing is said. */
-        FeaturesInput: {
+        Features: {
             /**
              * @description Whether members may react to messages.
              * @default true
@@ -2211,6 +2213,8 @@ export interface components {
         HealthReport: {
             /** @description What it depends on. */
             dependencies: components["schemas"]["DependencyHealth"][];
+            /** @description Whether every event reaches the event stream. */
+            relay?: components["schemas"]["RelayStatus"];
             /** @description Always `up`; a process that does not work answers 503. Known values: up, down; there may be more later. */
             status: string;
         };
@@ -2542,9 +2546,13 @@ export interface components {
              */
             version: number;
         };
-        /** @description Every text that a message had, oldest first; none for a deleted one. */
+        /** @description A page of the texts that a message had, oldest first; none for a deleted one. */
         MessageHistory: {
-            /** @description The texts. */
+            /** @description Whether there is more in that direction. */
+            hasMore: boolean;
+            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            nextCursor?: string;
+            /** @description The items. */
             versions: components["schemas"]["MessageVersion"][];
         };
         /** @description A piece of a conversation's history. */
@@ -2809,6 +2817,8 @@ export interface components {
             conversationId: string;
             /** @description Always true. */
             isEdited: boolean;
+            /** @description True if the edit removed the host's own data; else absent. */
+            isMetadataCleared?: boolean;
             /**
              * Format: message-id
              * @description Which message.
@@ -3404,6 +3414,23 @@ export interface components {
             /** @description The items. */
             receipts: components["schemas"]["ReadReceipt"][];
         };
+        /** @description What the relay, which puts into the event stream whatever it lacks, has still to do; some seconds old. Absent while MongoDB does not answer. */
+        RelayStatus: {
+            /**
+             * Format: int64
+             * @description How long the oldest of them has been missing, in milliseconds.
+             */
+            behindMs: number;
+            /**
+             * Format: int64
+             * @description Events that may be missing in the stream, at most 100000; 0 while the relay keeps up.
+             */
+            missing: number;
+            /** @description What could not be handled in the normal way and was set aside, so that it stops nothing else. */
+            setAside: components["schemas"]["SetAsideCount"];
+            /** @description `down` when an event has been missing in the stream for more than a minute: webhooks, plugins and hosts get it late. Known values: up, down; there may be more later. */
+            status: string;
+        };
         /** @description How many of each kind were removed; while the erasure is under way, of those kinds that it has come to. */
         RemovedCounts: {
             /**
@@ -3741,8 +3768,12 @@ export interface components {
             consumers?: components["schemas"]["ConsumerStatus"][];
             /** @description How far it is behind the event stream. */
             events: components["schemas"]["StreamStatus"];
+            /** @description Whether every event reaches the event stream. */
+            relay?: components["schemas"]["RelayStatus"];
             /** @description The roles that this process runs. */
             roles: string[];
+            /** @description Its long-lived tasks. */
+            tasks: components["schemas"]["TaskStatus"][];
             /**
              * Format: int64
              * @description How long it has been running, in seconds.
@@ -3750,6 +3781,19 @@ export interface components {
             uptimeSeconds: number;
             /** @description The version of the service. */
             version: string;
+        };
+        /** @description What was set aside. */
+        SetAsideCount: {
+            /**
+             * Format: int64
+             * @description Events of the last days that the broker does not take, because they are too large for example. Readers get them from the log.
+             */
+            events: number;
+            /**
+             * Format: int64
+             * @description Conversations and users whose stored state is behind their log and cannot be brought up to date. They are tried again all the time.
+             */
+            owners: number;
         };
         /** @description How the caller wants to be seen. */
         SetStatus: {
@@ -3825,6 +3869,20 @@ export interface components {
         SyncUsersResult: {
             /** @description One per item. */
             results: components["schemas"]["SyncUserResult"][];
+        };
+        /** @description A long-lived task of a process. */
+        TaskStatus: {
+            /** @description Why it failed last; absent if it never did. */
+            lastFailure?: string;
+            /** @description Its name, for example `writer`, `tail`, `relay`. */
+            name: string;
+            /**
+             * Format: int64
+             * @description How often it was started again since the start of the process.
+             */
+            restarts: number;
+            /** @description Whether it works. Known values: running, failed; there may be more later. */
+            state: string;
         };
         /** @description A conversation in which something is unread. */
         UnreadConversation: {
@@ -3903,16 +3961,16 @@ export interface components {
             /** @description The rights from now on. */
             role: components["schemas"]["Role"];
         };
-        /** @description A change of one's own settings in a conversation. What is left out stays. */
+        /** @description A change of one's own settings in a conversation. What is left out stays; `null` goes back to the default. */
         UpdatePreferences: {
             /** @description Whether it is put away. */
-            archived?: boolean;
+            archived?: boolean | null;
             /** @description What one has begun to write, at most as long as a message. `null` or white space forgets it. */
             draft?: string | null;
             /** @description Whether it is left out of lists until the next message. */
-            hidden?: boolean;
+            hidden?: boolean | null;
             /** @description Whether one wants no notifications. */
-            muted?: boolean;
+            muted?: boolean | null;
             /**
              * Format: date-time
              * @description Until when, which mutes. `null`: for as long as `muted` says.
@@ -3920,30 +3978,30 @@ export interface components {
              */
             mutedUntil?: string | null;
             /** @description Of what one wants to be notified. */
-            notificationLevel?: components["schemas"]["NotificationLevel"];
+            notificationLevel?: components["schemas"]["NotificationLevel"] | null;
             /** @description Whether it is pinned to the top. */
-            pinned?: boolean;
+            pinned?: boolean | null;
         };
-        /** @description A change of a scheduled message. What is left out stays; `null` clears where that is possible. */
+        /** @description A change of a scheduled message. What is left out stays; `null` clears. */
         UpdateScheduledMessage: {
             /** @description The files it carries. */
-            attachments?: components["schemas"]["AttachmentInput"][];
+            attachments?: components["schemas"]["AttachmentInput"][] | null;
             /** @description Its text. */
-            content?: string;
+            content?: string | null;
             /** @description Who is mentioned in it. */
-            mentions?: string[];
+            mentions?: string[] | null;
             /** @description The host's own data. */
             metadata?: {
                 [key: string]: unknown;
             } | null;
             /**
              * Format: date-time
-             * @description When it is sent, within the next 366 days; one that failed waits again.
+             * @description When it is sent, within the next 366 days; one that failed waits again if this is another time. `null` is refused.
              * @example 2026-01-15T10:30:00.000Z
              */
-            sendAt?: string;
+            sendAt?: string | null;
             /** @description Whether it will notify nobody and count as unread for nobody. */
-            silent?: boolean;
+            silent?: boolean | null;
             /**
              * Format: int32
              * @description How many seconds after it was sent it is gone, at most a year.
@@ -4660,7 +4718,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The body is too large. */
+        /** @description The body is too large, or the event that the change would make. */
         PayloadTooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -4694,6 +4752,21 @@ export interface components {
                  *       "error": "Too Many Requests",
                  *       "message": "Too many requests: at most 600 in 60 s. Try again in 1 s.",
                  *       "statusCode": 429
+                 *     } */
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description The body arrived too slowly; the request was not carried out. */
+        RequestTimeout: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /** @example {
+                 *       "code": "REQUEST_TIMEOUT",
+                 *       "error": "Request Timeout",
+                 *       "message": "The body took too long to arrive: send it within 30 s, and at least 1024 bytes per second.",
+                 *       "statusCode": 408
                  *     } */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
@@ -4903,6 +4976,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -5089,6 +5163,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -5193,6 +5268,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -5401,6 +5477,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -5443,6 +5520,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -5683,6 +5761,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -6056,6 +6135,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -6405,6 +6485,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -6676,6 +6757,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -6869,6 +6951,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -6986,6 +7069,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7076,6 +7160,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7259,6 +7344,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -7378,6 +7464,7 @@ export interface operations {
                     "application/json": components["schemas"]["HealthReport"];
                 };
             };
+            429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -7489,6 +7576,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7656,6 +7744,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7829,6 +7918,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7839,7 +7929,16 @@ export interface operations {
     };
     getMessageHistory: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description Items earlier than this id or `nextCursor`. */
+                before?: components["parameters"]["Before"];
+                /** @description Items later than this id or `nextCursor`, oldest first. */
+                after?: components["parameters"]["After"];
+                /** @description Items on both sides of this id. */
+                around?: components["parameters"]["Around"];
+            };
             header?: {
                 /**
                  * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
@@ -7855,13 +7954,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Every text that a message had, oldest first; none for a deleted one. */
+            /** @description A page of the texts that a message had, oldest first; none for a deleted one. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     /** @example {
+                     *       "hasMore": false,
                      *       "versions": [
                      *         {
                      *           "content": "Where is my parcel?",
@@ -8097,6 +8197,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -8492,6 +8593,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
+            413: components["responses"]["PayloadTooLarge"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -8570,6 +8672,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -8707,6 +8810,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -8847,6 +8952,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -8876,7 +8982,8 @@ export interface operations {
                      *           "name": "webhooks-whk_01hzx3v7k9q2m4n6p8r0s2t4v6",
                      *           "oldestAgeMs": 41250,
                      *           "pending": 12,
-                     *           "retrying": 3
+                     *           "retrying": 3,
+                     *           "toPutBack": 0
                      *         }
                      *       ],
                      *       "events": {
@@ -8888,6 +8995,13 @@ export interface operations {
                      *         "api",
                      *         "ws",
                      *         "webhooks"
+                     *       ],
+                     *       "tasks": [
+                     *         {
+                     *           "name": "writer",
+                     *           "restarts": 0,
+                     *           "state": "running"
+                     *         }
                      *       ],
                      *       "uptimeSeconds": 86400,
                      *       "version": "0.1.0"
@@ -9081,6 +9195,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -9242,6 +9357,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -9376,6 +9492,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -9440,6 +9557,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
@@ -9688,6 +9806,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -9713,6 +9832,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
         };
     };
@@ -9737,6 +9857,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };

@@ -654,6 +654,10 @@ export interface MessageUpdated {
    */
   isEdited: boolean;
   /**
+   * True if the edit removed the host's own data; else absent.
+   */
+  isMetadataCleared?: boolean;
+  /**
    * Which message.
    */
   messageId: string;
@@ -1066,7 +1070,7 @@ export interface CommandMessageDeliveredData {
   messageId: string;
 }
 export interface CommandMessageEditData {
-  content: string;
+  content?: string;
   messageId: string;
   metadata?: {};
 }
@@ -1152,6 +1156,7 @@ export interface CommandTypingStopData {
 }
 export interface PushConnectedData {
   cursor: string;
+  hasMoreRooms: boolean;
   resumed: boolean;
   rooms: unknown[];
   socketId: string;
@@ -1176,6 +1181,10 @@ export interface PushParticipantAddedData {
 export interface PushReconnectData {
   reason: string;
   retryAfterMs: number;
+}
+export interface PushRoomsData {
+  hasMore: boolean;
+  rooms: unknown[];
 }
 export interface PushSeqSkipData {
   conversationId: string;
@@ -1222,6 +1231,7 @@ export interface SocketEvents {
   'reaction:added': ReactionChanged;
   'reaction:removed': ReactionChanged;
   'reconnect': PushReconnectData;
+  'rooms': PushRoomsData;
   'seq:skip': PushSeqSkipData;
   'sync:reset': PushSyncResetData;
   'user:away': UserPresence;
