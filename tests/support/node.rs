@@ -96,7 +96,7 @@ impl Node {
     pub async fn user(&self, id: &str) -> User {
         let answer = self
             .internal()
-            .post(
+            .post_repeating(
                 "/api/users/sync",
                 json!({ "externalUserId": id, "name": id }),
             )
@@ -127,14 +127,17 @@ impl Node {
         for (name, value) in settings.as_object().into_iter().flatten() {
             body[name] = value.clone();
         }
-        let made = owner.post("/api/conversations", body).await.expect(201);
+        let made = owner
+            .post_repeating("/api/conversations", body)
+            .await
+            .expect(201);
         made["id"].as_str().expect("an id").to_owned()
     }
 
     /// The direct conversation of two users. Answers its id.
     pub async fn direct(&self, one: &User, other: &User) -> String {
         let body = json!({ "type": "direct", "participantIds": [other.id] });
-        let answer = one.post("/api/conversations", body).await;
+        let answer = one.post_repeating("/api/conversations", body).await;
         assert!(matches!(answer.status, 200 | 201), "{answer}");
         answer.json["id"].as_str().expect("an id").to_owned()
     }
