@@ -1,4 +1,4 @@
-//! Blocks over HTTP: whom the caller wants to hear nothing of.
+//! HTTP operations on blocks between users.
 
 use chat_sdk::{Timestamp, UserId};
 use poem_openapi::{Object, OpenApi};
@@ -18,28 +18,28 @@ use crate::domain::{
     page::Page,
 };
 
-/// A user whom the caller blocks.
+/// User that the caller blocks.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct BlockedUser {
-    /// Who is blocked.
+    /// Host's id of the blocked user.
     pub user_id: UserId,
-    /// Since when.
+    /// Time at which the caller blocked the user.
     pub created_at: Timestamp,
 }
 
-/// A piece of the list of whom the caller blocks.
+/// Page of the users that the caller blocks.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct BlockedUserPage {
-    /// The users, by user id.
+    /// Blocked users, by user id.
     pub users: Vec<BlockedUser>,
-    /// What to give as `after` to go on; absent at the end.
+    /// Value of `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// Whether there are more.
+    /// True if there are more users.
     pub has_more: bool,
 }
 
@@ -57,14 +57,16 @@ impl From<Page<Blocked>> for BlockedUserPage {
     }
 }
 
-/// The operations on blocks.
+/// Operations on blocks.
 pub struct BlocksApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Users")]
 impl BlocksApi {
     /// Block a user
     ///
-    /// Nothing new passes between the two in their direct conversation, and neither can start one. Who is blocked is not told.
+    /// Neither of the two users can write in their direct conversation or start one. The blocked user is not notified. A repetition changes nothing.
+    ///
+    /// Fails with 400 for the caller's own id, with 404 if the user does not exist and with 409 beyond 10,000 blocked users.
     #[oai(
         path = "/users/me/blocks/:userId",
         method = "put",
@@ -73,7 +75,7 @@ impl BlocksApi {
     async fn block(
         &self,
         caller: AsUser,
-        /// The user's id, percent-encoded.
+        /// Host's id of the user, percent-encoded.
         #[oai(name = "userId")]
         user_id: Path<UserId>,
     ) -> Result<NoContent, ApiError> {
@@ -81,7 +83,9 @@ impl BlocksApi {
         Ok(NoContent)
     }
 
-    /// Block a user no more
+    /// Unblock a user
+    ///
+    /// Ends a block. Changes nothing if the caller does not block the user.
     #[oai(
         path = "/users/me/blocks/:userId",
         method = "delete",
@@ -90,7 +94,7 @@ impl BlocksApi {
     async fn unblock(
         &self,
         caller: AsUser,
-        /// The user's id, percent-encoded.
+        /// Host's id of the user, percent-encoded.
         #[oai(name = "userId")]
         user_id: Path<UserId>,
     ) -> Result<NoContent, ApiError> {
@@ -98,9 +102,9 @@ impl BlocksApi {
         Ok(NoContent)
     }
 
-    /// List whom one blocks
+    /// List blocked users
     ///
-    /// By user id; go on with `after`.
+    /// Returns the users that the caller blocks, by user id. Continue with `after`.
     #[oai(path = "/users/me/blocks", method = "get", operation_id = "listBlocks")]
     async fn list(
         &self,

@@ -1,4 +1,4 @@
-//! Hosts' durables over HTTP: all for the host, none for users.
+//! HTTP operations on hosts' durable consumers, for the host only.
 
 use chat_sdk::{Timestamp, plugin::Lag};
 use poem_openapi::{Object, OpenApi, param};
@@ -14,21 +14,21 @@ use super::{
 };
 use crate::domain::consumers::{Consumers, Draft, HostConsumer as Stored};
 
-/// A host's durable to make, or to change.
+/// Durable consumer of a host to create or change.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct CreateConsumer {
-    /// The host's name, which is also that of its account in NATS: 1-32 of a-z, 0-9 and _, beginning with a letter.
+    /// Name of the host, also of its NATS account: 1 to 32 of a-z, 0-9 and _, beginning with a letter.
     pub name: String,
-    /// Names of events, `noun.*`, or `*` for all; at least one. Default: all.
+    /// Event types to deliver, at least one: a type such as `message.created`, a group such as `message.*`, or `*` for all. Default: all.
     #[oai(validator(min_items = 1))]
     pub events: Option<Vec<String>>,
-    /// What it is for, at most 500 characters.
+    /// Purpose of the consumer, at most 500 characters. Default: none.
     pub description: Option<String>,
-    /// After how many seconds without a word from the host an event is given out again, 1-3600; 30 where it is left out.
+    /// Time in seconds after which an unacknowledged event is delivered again, 1 to 3,600. Default: 30.
     pub ack_wait_seconds: Option<u32>,
-    /// How many events may be given out and not settled, 1-10000; 1000 where it is left out.
+    /// Maximum number of unacknowledged events, 1 to 10,000. Default: 1,000.
     pub max_pending: Option<u32>,
 }
 
@@ -44,18 +44,18 @@ impl From<CreateConsumer> for Draft {
     }
 }
 
-/// How far a host is behind.
+/// Lag of a host.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ConsumerLag {
-    /// Events that the host has not taken yet.
+    /// Number of events that were not delivered to the host yet.
     pub pending: u64,
-    /// Events that it has taken and not settled.
+    /// Number of events that were delivered to the host and are not acknowledged.
     pub in_flight: u64,
-    /// How many of these were given out more than once.
+    /// Number of unacknowledged events that were delivered more than once.
     pub redelivered: u64,
-    /// For how much longer nothing is given out after the broker lost data, in milliseconds.
+    /// Time in milliseconds until the next delivery, after the broker lost data; absent if deliveries are not paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_for_ms: Option<u64>,
 }
@@ -73,48 +73,48 @@ impl From<Lag> for ConsumerLag {
     }
 }
 
-/// A host's durable.
+/// Durable consumer of a host.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct HostConsumer {
-    /// The host's name; also the durable's.
+    /// Name of the host and of its durable consumer.
     pub name: String,
-    /// The stream that it reads.
+    /// Name of the stream that the consumer reads.
     pub stream: String,
-    /// Names of events or `noun.*`; `*` for all.
+    /// Event types that are delivered: types, groups such as `message.*`, or `*` for all.
     pub events: Vec<String>,
-    /// What it is for.
+    /// Purpose of the consumer; absent if none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// After how many seconds without a word from the host an event is given out again.
+    /// Time in seconds after which an unacknowledged event is delivered again.
     pub ack_wait_seconds: u32,
-    /// How many events may be given out and not settled.
+    /// Maximum number of unacknowledged events.
     pub max_pending: u32,
-    /// When it was made.
+    /// Time at which the consumer was created.
     pub created_at: Timestamp,
-    /// When it was last asked for.
+    /// Time of the last request that created or changed the consumer.
     pub updated_at: Timestamp,
-    /// How far the host is behind; absent when that cannot be found out.
+    /// Lag of the host; absent if it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<ConsumerLag>,
 }
 
-/// A piece of the list of hosts' durables, by name.
+/// Page of hosts' durable consumers, by name.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ConsumerPage {
-    /// The items.
+    /// Durable consumers of this page.
     pub consumers: Vec<HostConsumer>,
-    /// What to give as `after` to go on; absent at the end.
+    /// Value of `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// Whether there is more.
+    /// True if there are more consumers.
     pub has_more: bool,
 }
 
-/// The operations on hosts' durables.
+/// Operations on hosts' durable consumers.
 pub struct ConsumersApi(pub Consumers);
 
 impl ConsumersApi {
@@ -139,10 +139,12 @@ impl ConsumersApi {
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::AdminConsumers")]
 impl ConsumersApi {
-    /// Make a host's durable
+    /// Create a host's durable consumer
     ///
-    /// From this moment on the host can take every event that it asks for from NATS, at least once, whatever becomes of the broker. Repeating it
-    /// with the same name changes what is asked for and loses nothing.
+    /// Creates or changes the consumer and returns it. From this moment the host can receive every event that it selected from NATS, at least once,
+    /// also after a loss of data in the broker. A repetition with the same name changes the selection and loses no event.
+    ///
+    /// Fails with 400 for an invalid name, event type or limit.
     #[oai(
         path = "/admin/consumers",
         method = "post",
@@ -160,9 +162,9 @@ impl ConsumersApi {
         })
     }
 
-    /// List the hosts' durables
+    /// List hosts' durable consumers
     ///
-    /// By name, each with its lag.
+    /// Returns the consumers by name, each with its lag.
     #[oai(
         path = "/admin/consumers",
         method = "get",
@@ -181,7 +183,11 @@ impl ConsumersApi {
         }))
     }
 
-    /// Get a host's durable, with its lag
+    /// Get a host's durable consumer
+    ///
+    /// Returns one consumer with its lag.
+    ///
+    /// Fails with 404 if there is none of that name.
     #[oai(
         path = "/admin/consumers/:name",
         method = "get",
@@ -190,16 +196,18 @@ impl ConsumersApi {
     async fn get(
         &self,
         _host: AsHost,
-        /// The host's name.
+        /// Name of the host.
         name: param::Path<String>,
     ) -> Result<Json<HostConsumer>, ApiError> {
         let stored = self.0.get(&name.0).await?;
         Ok(Json(self.show(stored).await))
     }
 
-    /// Remove a host's durable
+    /// Delete a host's durable consumer
     ///
-    /// What waits in it is not given out any more. Made again, it starts with what happens from then on.
+    /// Deletes the consumer. Its pending events are no longer delivered. A consumer that is created again starts with the events from then on.
+    ///
+    /// Fails with 404 if there is none of that name.
     #[oai(
         path = "/admin/consumers/:name",
         method = "delete",
@@ -208,7 +216,7 @@ impl ConsumersApi {
     async fn delete(
         &self,
         _host: AsHost,
-        /// The host's name.
+        /// Name of the host.
         name: param::Path<String>,
     ) -> Result<NoContent, ApiError> {
         self.0.remove(&name.0).await?;

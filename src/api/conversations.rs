@@ -1,4 +1,4 @@
-//! Conversations over HTTP.
+//! HTTP operations on conversations.
 
 use chat_sdk::{
     Conversation, ConversationId, ConversationType, Features, HistoryVisibility, Metadata, UserId,
@@ -26,30 +26,30 @@ use crate::domain::{
     patch::Patch,
 };
 
-/// A conversation to make.
+/// Body of a conversation to create.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct CreateConversation {
-    /// What kind: `direct` finds or makes the one conversation of two users.
+    /// Type of the conversation. With `direct` the request finds or creates the one conversation of the two users.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: ConversationType,
-    /// Its members; the caller is one even when not listed. Exactly one other user for `direct`.
+    /// Ids of the members. The caller is always a member, also if not listed. `direct` takes exactly one other user.
     pub participant_ids: Vec<UserId>,
-    /// Its name.
+    /// Name of the conversation, 1 to 200 characters.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: Option<String>,
-    /// Its picture.
+    /// URL of the picture, 1 to 2,048 characters.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub avatar_url: Option<String>,
-    /// The host's own data.
+    /// JSON object of the host, at most 16 KiB. The service does not interpret it.
     pub metadata: Option<Metadata>,
-    /// What a member who joins sees of the time before; `full` where it is left out.
+    /// Part of the earlier history that new members see. Default: `full`.
     pub history_visibility: Option<HistoryVisibility>,
-    /// What it allows; what is left out is on.
+    /// Feature switches. An omitted switch is on.
     pub features: Option<FeatureSwitches>,
-    /// How long messages stay, in seconds: a minute to ten years. For ever where it is left out.
+    /// Time in seconds after which messages expire: 60 to 315,360,000 (ten years). Default: messages are kept without limit.
     #[oai(validator(minimum(value = "60"), maximum(value = "315360000")))]
     pub retention_seconds: Option<u32>,
 }
@@ -71,16 +71,16 @@ impl From<CreateConversation> for NewConversation {
     }
 }
 
-/// What a new conversation allows. What is left out is on.
+/// Feature switches of a new conversation. An omitted switch is on.
 #[derive(Debug, Default, Deserialize, Object)]
 pub struct FeatureSwitches {
-    /// Whether members see who is typing or recording.
+    /// True if members see who is typing or recording. Default: true.
     pub typing: Option<bool>,
-    /// Whether members see who read and got what.
+    /// True if members see read and delivery receipts. Default: true.
     pub reads: Option<bool>,
-    /// Whether members may react to messages.
+    /// True if members can react to messages. Default: true.
     pub reactions: Option<bool>,
-    /// Whether members may reply in threads.
+    /// True if members can reply in threads. Default: true.
     pub threads: Option<bool>,
 }
 
@@ -96,46 +96,46 @@ impl From<FeatureSwitches> for Features {
     }
 }
 
-/// A change of a conversation's settings. What is left out stays; `null` clears.
+/// Change of a conversation's settings. An omitted field keeps its value, `null` clears it.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct UpdateConversation {
-    /// Its name.
+    /// Name of the conversation, 1 to 200 characters.
     #[serde(default)]
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: Patch<String>,
-    /// Its picture.
+    /// URL of the picture, 1 to 2,048 characters.
     #[serde(default)]
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub avatar_url: Patch<String>,
-    /// The host's own data.
+    /// JSON object of the host, at most 16 KiB. The service does not interpret it.
     #[serde(default)]
     pub metadata: Patch<Metadata>,
-    /// What a member who joins sees of the time before. It always says something: `null` is refused.
+    /// Part of the earlier history that new members see. It always has a value: `null` is rejected.
     #[serde(default)]
     pub history_visibility: Patch<HistoryVisibility>,
-    /// What it allows; what is left out stays, `null` is refused.
+    /// Feature switches to change. An omitted switch keeps its value; `null` for the whole field is rejected.
     #[serde(default)]
     pub features: Patch<UpdateFeatures>,
-    /// How long messages stay, in seconds: a minute to ten years. `null`: for ever.
+    /// Time in seconds after which messages expire: 60 to 315,360,000 (ten years). `null` keeps them without limit.
     #[serde(default)]
     #[oai(validator(minimum(value = "60"), maximum(value = "315360000")))]
     pub retention_seconds: Patch<u32>,
 }
 
-/// A change of what a conversation allows. What is left out stays; `null` is on, as where nothing was ever said.
+/// Change of the feature switches. An omitted switch keeps its value; `null` restores the default, which is on.
 #[derive(Debug, Default, Deserialize, Object)]
 #[serde(rename_all = "camelCase", default)]
 #[oai(rename_all = "camelCase")]
 pub struct UpdateFeatures {
-    /// Whether members see who is typing or recording.
+    /// True if members see who is typing or recording. Default: true.
     pub typing: Patch<bool>,
-    /// Whether members see who read and got what.
+    /// True if members see read and delivery receipts. Default: true.
     pub reads: Patch<bool>,
-    /// Whether members may react to messages.
+    /// True if members can react to messages. Default: true.
     pub reactions: Patch<bool>,
-    /// Whether members may reply in threads.
+    /// True if members can reply in threads. Default: true.
     pub threads: Patch<bool>,
 }
 
@@ -156,7 +156,7 @@ impl From<UpdateFeatures> for FeaturesPatch {
     }
 }
 
-/// What a field is set to that always has a value; `null` is noted as a fault.
+/// Returns the new value of a field that always has one; adds a fault for `null`.
 pub(super) fn set_or_kept<T>(
     field: &'static str,
     patch: Patch<T>,
@@ -172,16 +172,18 @@ pub(super) fn set_or_kept<T>(
     }
 }
 
-/// The operations on conversations.
+/// Operations on conversations.
 pub struct ConversationsApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Conversations")]
 impl ConversationsApi {
-    /// Make a conversation
+    /// Create a conversation
     ///
-    /// Answers 200 with the direct conversation of the two users if there is one already. A participant whom nobody synced is refused by name, and so is
-    /// one whom the caller may not add (`PARTICIPANT_ADD_RULE`), one who blocks the caller or is blocked by the caller, and one who is in
-    /// `MAX_CONVERSATIONS_PER_USER` conversations. Of a direct conversation only the host sets `retentionSeconds`, with a change.
+    /// Creates a conversation with the caller as a member and returns it; for `direct` returns 200 with the conversation of the two users if it
+    /// exists. Only the host sets `retentionSeconds` of a direct conversation, with a change.
+    ///
+    /// Fails with 400 that names the participant who is unknown, whom the caller may not add (`PARTICIPANT_ADD_RULE`), who blocks the caller or is
+    /// blocked by the caller, or who is a member of `MAX_CONVERSATIONS_PER_USER` conversations.
     #[oai(
         path = "/conversations",
         method = "post",
@@ -200,10 +202,10 @@ impl ConversationsApi {
         })
     }
 
-    /// List one's conversations
+    /// List the caller's conversations
     ///
-    /// Latest activity first, each with its newest message, what is unread and the caller's draft. Those that the caller put away are listed with
-    /// `archived=true` alone; hidden ones are left out until a new message.
+    /// Returns the conversations with the latest activity first, each with its newest message, unread counts and the caller's draft. Archived
+    /// conversations are listed only with `archived=true`. Hidden conversations are omitted until a new message.
     #[oai(
         path = "/conversations",
         method = "get",
@@ -212,7 +214,7 @@ impl ConversationsApi {
     async fn list(
         &self,
         caller: AsUser,
-        /// Whether to list those that the caller put away, instead of the others.
+        /// True to list only the archived conversations, false to list only the others. Default: false.
         archived: Query<Option<bool>>,
         page: PageQuery,
     ) -> Result<Json<ConversationPage>, ApiError> {
@@ -222,6 +224,8 @@ impl ConversationsApi {
     }
 
     /// Find public conversations
+    ///
+    /// Returns public conversations by name. The caller does not have to be a member.
     #[oai(
         path = "/conversations/public",
         method = "get",
@@ -230,7 +234,7 @@ impl ConversationsApi {
     async fn list_public(
         &self,
         _caller: AsUser,
-        /// What the name begins with; all without it.
+        /// Beginning of the name, 1 to 100 characters, compared regardless of case. Default: all public conversations.
         q: Query<Option<String>>,
         page: PageQuery,
     ) -> Result<Json<ConversationPage>, ApiError> {
@@ -239,6 +243,10 @@ impl ConversationsApi {
     }
 
     /// Get a conversation
+    ///
+    /// Returns one conversation with its newest message, the caller's unread counts, settings and draft.
+    ///
+    /// Fails with 404 if the conversation does not exist or the caller was never a member.
     #[oai(
         path = "/conversations/:id",
         method = "get",
@@ -247,7 +255,7 @@ impl ConversationsApi {
     async fn get(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
     ) -> Result<Json<Conversation>, ApiError> {
         Ok(Json(conversations::get(&self.0, &caller.0, &id.0).await?))
@@ -255,8 +263,11 @@ impl ConversationsApi {
 
     /// Change a conversation's settings
     ///
-    /// For owners and admins, and the host. Of a direct conversation both users may change the metadata. A shorter `retentionSeconds` removes what others
-    /// wrote: it takes an owner of the conversation, or the host in no user's name; of a direct conversation only the host.
+    /// Owners, admins and the host can change all settings; in a direct conversation both users can change the metadata, the features and the
+    /// retention. A shorter `retentionSeconds` removes messages of other users, so only an owner, or the host without `X-Acting-User`, can set it; in
+    /// a direct conversation only the host.
+    ///
+    /// Fails with 403 if the caller lacks the right and with 404 if the caller is not a member.
     #[oai(
         path = "/conversations/:id",
         method = "patch",
@@ -265,7 +276,7 @@ impl ConversationsApi {
     async fn change(
         &self,
         caller: Caller,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
         body: ValidJson<UpdateConversation>,
     ) -> Result<Json<Conversation>, ApiError> {
@@ -288,7 +299,9 @@ impl ConversationsApi {
 
     /// Delete a conversation
     ///
-    /// For everybody. Only an owner may; a direct conversation cannot be deleted.
+    /// Deletes the conversation for all members.
+    ///
+    /// Fails with 403 unless the caller is an owner, and for a direct conversation.
     #[oai(
         path = "/conversations/:id",
         method = "delete",
@@ -297,7 +310,7 @@ impl ConversationsApi {
     async fn delete(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
     ) -> Result<NoContent, ApiError> {
         conversations::delete(&self.0, &caller.0, &id.0).await?;
@@ -305,6 +318,11 @@ impl ConversationsApi {
     }
 
     /// Join a public conversation
+    ///
+    /// Makes the caller a member and returns the conversation, also if the caller already is a member.
+    ///
+    /// Fails with 404 if the conversation does not exist or is not public, and with 409 if it is full or the caller is a member of
+    /// `MAX_CONVERSATIONS_PER_USER` conversations.
     #[oai(
         path = "/conversations/:id/join",
         method = "post",
@@ -313,7 +331,7 @@ impl ConversationsApi {
     async fn join(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
     ) -> Result<Json<Conversation>, ApiError> {
         Ok(Json(participants::join(&self.0, &caller.0, &id.0).await?))
@@ -321,7 +339,9 @@ impl ConversationsApi {
 
     /// Leave a conversation
     ///
-    /// The last owner must make another member owner first.
+    /// Ends the caller's membership. Messages up to this moment stay readable for the caller.
+    ///
+    /// Fails with 403 for a direct conversation and with 409 for the last owner while other members remain: make another member owner first.
     #[oai(
         path = "/conversations/:id/leave",
         method = "post",
@@ -330,7 +350,7 @@ impl ConversationsApi {
     async fn leave(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
     ) -> Result<NoContent, ApiError> {
         participants::leave(&self.0, &caller.0, &id.0).await?;

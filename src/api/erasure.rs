@@ -1,4 +1,4 @@
-//! A person's data over HTTP: ending their sessions, handing out what is kept of them, and erasing it.
+//! HTTP operations on a person's data: end sessions, export the data and report an erasure.
 
 use bytes::Bytes;
 use chat_sdk::{Timestamp, UserId};
@@ -25,77 +25,77 @@ use crate::domain::{
     export, users,
 };
 
-/// How many lines of an export wait for their reader. One may have as many bytes as an event.
+/// Number of lines of an export that wait for their reader. One line may have as many bytes as an event.
 const LINES_AHEAD: usize = 8;
-/// The media type of an export. Generated clients read it as a stream of bytes; most know no `application/x-ndjson`.
+/// Media type of an export. Generated clients read it as a stream of bytes; most do not support `application/x-ndjson`.
 const BINARY: &str = "application/octet-stream";
 
-/// What becomes of a deleted user's messages.
+/// Treatment of a deleted user's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum ErasureMode {
-    /// Each is deleted, and its content, attachments, metadata, mentions and edits are erased.
+    /// Every message is deleted, and its content, attachments, metadata, mentions and edits are erased.
     Erase,
-    /// They stay, under the id of a user who is gone and has no profile.
+    /// The messages stay under the id of the deleted user, who has no profile.
     Anonymise,
 }
 
-/// How far an erasure is.
+/// Progress of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum ErasureStatus {
-    /// It is under way.
+    /// The erasure is in progress.
     Running,
-    /// Nothing is left to remove.
+    /// The erasure is complete.
     Done,
 }
 
-/// How many of each kind were removed; while the erasure is under way, of those kinds that it has come to.
+/// Numbers of removed items by kind; while the erasure is in progress, of the kinds that it has processed.
 #[derive(Debug, Default, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct RemovedCounts {
-    /// Entries of the log whose profile was erased.
+    /// Number of log entries whose profile was erased.
     pub profile_entries: u64,
-    /// Blocks, of the user and of others.
+    /// Number of blocks, of the user and of others.
     pub blocks: u64,
-    /// Read markers and drafts.
+    /// Number of read markers and drafts.
     pub markers: u64,
-    /// Receipts of single messages.
+    /// Number of receipts of single messages.
     pub reads: u64,
-    /// Messages that were scheduled.
+    /// Number of scheduled messages.
     pub scheduled: u64,
-    /// What was remembered of the presence.
+    /// Number of presence records.
     pub presence: u64,
-    /// Reactions.
+    /// Number of reactions.
     pub reactions: u64,
-    /// Memberships, those of direct conversations aside.
+    /// Number of memberships, without those of direct conversations.
     pub memberships: u64,
-    /// Messages whose content is erased.
+    /// Number of messages whose content was erased.
     pub messages: u64,
-    /// Edits of those messages.
+    /// Number of edits of those messages.
     pub edits: u64,
 }
 
-/// The report of an erasure.
+/// Report of an erasure.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ErasureReport {
-    /// The host's own id of the user.
+    /// Host's id of the user.
     pub external_user_id: UserId,
-    /// What becomes of the messages.
+    /// Treatment of the user's messages.
     pub messages: ErasureMode,
-    /// How far it is.
+    /// Progress of the erasure.
     pub status: ErasureStatus,
-    /// When it was asked for.
+    /// Time of the request to delete the user.
     pub started_at: Timestamp,
-    /// When it was done.
+    /// Time at which the erasure was complete; absent while it is in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// What was removed.
+    /// Numbers of removed items by kind.
     pub removed: RemovedCounts,
 }
 
@@ -139,7 +139,7 @@ impl From<Erasure> for ErasureReport {
     }
 }
 
-/// 200 with one JSON object per line.
+/// Response 200 with one JSON object per line.
 pub struct Ndjson(mpsc::Receiver<Result<Value>>);
 
 impl IntoResponse for Ndjson {
@@ -180,12 +180,16 @@ impl ApiResponse for Ndjson {
     fn register(_registry: &mut Registry) {}
 }
 
-/// The operations on a person's data.
+/// Operations on a person's data.
 pub struct ErasureApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::UsersInternal")]
 impl ErasureApi {
     /// Get the report of a user's deletion
+    ///
+    /// Returns the progress of the last deletion of the user and the numbers of removed items.
+    ///
+    /// Fails with 404 if the user was never deleted.
     #[oai(
         path = "/users/:id/erasure",
         method = "get",
@@ -194,7 +198,7 @@ impl ErasureApi {
     async fn report(
         &self,
         _host: AsHost,
-        /// The host's own id of the user, percent-encoded.
+        /// Host's id of the user, percent-encoded.
         id: Path<UserId>,
     ) -> std::result::Result<Json<ErasureReport>, ApiError> {
         Ok(Json(erasure::get(&self.0, &id.0).await?.into()))
@@ -202,8 +206,8 @@ impl ErasureApi {
 
     /// Disconnect a user
     ///
-    /// Ends every socket and event stream of the user on every node, and refuses tokens that were issued before (by `iat`; one without it, or of the
-    /// same second, counts as issued before).
+    /// Closes every socket and event stream of the user on every node, and rejects tokens that were issued before (by `iat`; a token without it, or
+    /// of the same second, counts as issued before).
     #[oai(
         path = "/users/:id/disconnect",
         method = "post",
@@ -212,7 +216,7 @@ impl ErasureApi {
     async fn disconnect(
         &self,
         _host: AsHost,
-        /// The host's own id of the user, percent-encoded.
+        /// Host's id of the user, percent-encoded.
         id: Path<UserId>,
     ) -> std::result::Result<NoContent, ApiError> {
         users::disconnect(&self.0, &id.0).await?;
@@ -221,8 +225,11 @@ impl ErasureApi {
 
     /// Export a user's data
     ///
-    /// Everything that is kept of the user, one object per line: `profile`, `membership`, `message` (each followed by its `edit`s), `reaction`, `block`,
-    /// `marker`, `read`, `scheduled`, `presence`, and at last `end` with the number of lines before it. Without that line the export was cut off.
+    /// Streams all stored data of the user, one JSON object per line: `profile`, `membership`, `message` (each followed by its `edit`s), `reaction`,
+    /// `block`, `marker`, `read`, `scheduled`, `presence`, and finally `end` with the number of lines before it. An export without that line is
+    /// incomplete.
+    ///
+    /// Fails with 404 if the user does not exist.
     #[oai(
         path = "/users/:id/export",
         method = "get",
@@ -231,7 +238,7 @@ impl ErasureApi {
     async fn export(
         &self,
         _host: AsHost,
-        /// The host's own id of the user, percent-encoded.
+        /// Host's id of the user, percent-encoded.
         id: Path<UserId>,
     ) -> std::result::Result<Ndjson, ApiError> {
         export::check(&self.0, &id.0).await?;

@@ -1,5 +1,5 @@
-//! The event stream as an operation of the document. The stream itself hangs on the sockets' hub, so a process with sockets answers before this room
-//! is asked; a process without them says who does.
+//! The event stream as an operation of the OpenAPI document. The stream needs the sockets' hub, so a process with the role `ws` serves the path
+//! before this module is asked; a process without it answers 503 and names that role.
 
 use chat_sdk::http::Query;
 use poem::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use super::{
     error::{ApiError, Code},
 };
 
-/// 200 with events for as long as the client stays.
+/// Response 200 with events until the client disconnects.
 pub struct EventStream;
 
 impl IntoResponse for EventStream {
@@ -30,7 +30,7 @@ impl ApiResponse for EventStream {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "Events, until the client goes or the token ends.",
+                description: "Server-Sent Events until the client disconnects or the token expires.",
                 status: Some(200),
                 status_range: None,
                 content: vec![MetaMediaType {
@@ -45,7 +45,7 @@ impl ApiResponse for EventStream {
     fn register(_registry: &mut Registry) {}
 }
 
-/// The operation that follows events.
+/// Operation of the event stream.
 pub struct EventsApi;
 
 #[OpenApi(prefix_path = "/api")]
@@ -68,7 +68,7 @@ impl EventsApi {
         /// reconnect, does the same and takes precedence.
         #[oai(name = "lastEventId")]
         _last_event_id: Query<Option<String>>,
-        /// The token, for browsers, whose `EventSource` sends no header. A log on the way may keep it: prefer the header where there is a choice.
+        /// Access token, for browsers, whose `EventSource` sends no header. Proxies may log the URL: use the header `Authorization` if possible.
         #[oai(name = "token")]
         _token: Query<Option<String>>,
     ) -> Result<EventStream, ApiError> {

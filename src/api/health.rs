@@ -1,4 +1,4 @@
-//! Whether the service works, and what it is doing.
+//! HTTP operations on health, status and metrics.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,36 +22,36 @@ use crate::{
     tasks::TaskReport,
 };
 
-/// How something is.
+/// State of a process, dependency or relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum HealthStatus {
     /// It works.
     Up,
-    /// It does not answer.
+    /// It does not work or does not answer.
     Down,
 }
 
-/// That the process works.
+/// Health of a process.
 #[derive(Debug, Serialize, Object)]
 pub struct Health {
-    /// Always `up`; a process that does not work answers 503.
+    /// Always `up`; a process that does not work returns 503.
     pub status: HealthStatus,
 }
 
-/// A thing that the service depends on.
+/// Health of a dependency of the service.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct DependencyHealth {
-    /// Its name.
+    /// Name: `mongodb` or `nats`.
     pub name: String,
-    /// Whether it answered.
+    /// `up` if the dependency answered.
     pub status: HealthStatus,
-    /// How long it took, in milliseconds.
+    /// Response time in milliseconds.
     pub latency_ms: f64,
-    /// Whether nothing works without it. Sends succeed without NATS; delivery catches up.
+    /// True if the service cannot work without it. Without NATS sends succeed; delivery catches up.
     pub is_required: bool,
 }
 
@@ -69,46 +69,46 @@ impl From<Dependency> for DependencyHealth {
     }
 }
 
-/// The process and each thing that it depends on.
+/// Health of the process and of each of its dependencies.
 #[derive(Debug, Serialize, Object)]
 pub struct HealthReport {
-    /// Always `up`; a process that does not work answers 503.
+    /// Always `up`; a process that does not work returns 503.
     pub status: HealthStatus,
-    /// What it depends on.
+    /// Dependencies of the service, with their state and response time.
     pub dependencies: Vec<DependencyHealth>,
-    /// Whether every event reaches the event stream.
+    /// State of the relay, which publishes events that the event stream lacks. Absent while MongoDB does not answer.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayStatus>,
 }
 
-/// What the relay, which puts into the event stream whatever it lacks, has still to do; some seconds old. Absent while MongoDB does not answer.
+/// Backlog of the relay, which publishes events that the event stream lacks. At most a few seconds old. Absent while MongoDB does not answer.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct RelayStatus {
-    /// `down` when an event has been missing in the stream for more than a minute: webhooks, plugins and hosts get it late.
+    /// `down` if an event has been missing in the stream for more than 60 s: webhooks, plugins and hosts receive it late.
     pub status: HealthStatus,
-    /// Events that may be missing in the stream, at most 100000; 0 while the relay keeps up.
+    /// Number of events that may be missing in the stream, 0 to 100,000; 0 while the relay keeps up.
     pub missing: u64,
-    /// How long the oldest of them has been missing, in milliseconds.
+    /// Time in milliseconds for which the oldest of them has been missing.
     pub behind_ms: u64,
-    /// What could not be handled in the normal way and was set aside, so that it stops nothing else.
+    /// Entries that failed and were set aside so that they do not block others.
     pub set_aside: SetAsideCount,
 }
 
-/// What was set aside.
+/// Numbers of entries that were set aside.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct SetAsideCount {
-    /// Events of the last days that the broker does not take, because they are too large for example. Readers get them from the log.
+    /// Number of events of the last days that the broker does not accept, for example because they are too large. Readers receive them from the log.
     pub events: u64,
-    /// Conversations and users whose stored state is behind their log and cannot be brought up to date. They are tried again all the time.
+    /// Number of conversations and users whose stored state is behind their log and cannot be updated. The service keeps retrying.
     pub owners: u64,
 }
 
-/// For how long an event may be missing before the relay counts as down.
+/// Time for which an event may be missing before the relay counts as down.
 const MISSING_LIMIT: Duration = Duration::from_secs(60);
 
 impl From<Backlog> for RelayStatus {
@@ -133,42 +133,42 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How far a process is behind the event stream.
+/// Position of a process in the event stream.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct StreamStatus {
-    /// Whether events arrive.
+    /// True if the process receives events.
     pub is_running: bool,
-    /// The number in the stream of the last one.
+    /// Sequence number in the stream of the last event that the process received.
     pub position: u64,
-    /// How many were still to come at the last one: the lag.
+    /// Lag: number of events that were pending at the last one.
     pub pending: u64,
 }
 
-/// Whether a long-lived task works.
+/// State of a long-lived task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum TaskState {
     /// It works.
     Running,
-    /// It failed, and is started again after a pause.
+    /// It failed and restarts after a pause.
     Failed,
 }
 
-/// A long-lived task of a process.
+/// Status of a long-lived task of a process.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct TaskStatus {
-    /// Its name, for example `writer`, `tail`, `relay`.
+    /// Name of the task, for example `writer`, `tail`, `relay`.
     pub name: String,
-    /// Whether it works.
+    /// State of the task.
     pub state: TaskState,
-    /// How often it was started again since the start of the process.
+    /// Number of restarts since the start of the process.
     pub restarts: u64,
-    /// Why it failed last; absent if it never did.
+    /// Reason of the last failure; absent if the task never failed.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
@@ -188,49 +188,50 @@ impl From<TaskReport> for TaskStatus {
     }
 }
 
-/// What a process is doing.
+/// Status of the process that answers.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct ServiceStatus {
-    /// The version of the service.
+    /// Version of the service.
     pub version: String,
-    /// The roles that this process runs.
+    /// Roles that this process runs.
     pub roles: Vec<String>,
-    /// How long it has been running, in seconds.
+    /// Time in seconds since the start of the process.
     pub uptime_seconds: u64,
-    /// How far it is behind the event stream.
+    /// Position of the process in the event stream.
     pub events: StreamStatus,
-    /// Its long-lived tasks.
+    /// Long-lived tasks of the process.
     pub tasks: Vec<TaskStatus>,
-    /// Whether every event reaches the event stream.
+    /// State of the relay, which publishes events that the event stream lacks. Absent while MongoDB does not answer.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayStatus>,
-    /// How far each durable of the deployment is, those furthest behind first, at most 200; some seconds old. Absent while NATS does not answer.
+    /// Lag of the durable consumers of the deployment, the largest first, at most 200; at most a few seconds old. Absent while NATS does not answer.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumers: Option<Vec<ConsumerStatus>>,
 }
 
-/// How far a durable consumer of the event stream is: a webhook endpoint's, a plugin's, a host's.
+/// Lag of a durable consumer of the event stream, which belongs to a webhook endpoint, a plugin or a host.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct ConsumerStatus {
-    /// Its name; of a webhook endpoint `webhooks-` and the endpoint's id.
+    /// Name of the durable consumer; for a webhook endpoint `webhooks-` and the id of the endpoint.
     pub name: String,
-    /// Events that it has not been given yet, with those that the stream lacks.
+    /// Number of events that were not delivered yet, including those that the stream lacks.
     pub pending: u64,
-    /// How many of these may be missing in the stream and are still to be put back; events of types that it does not read are among them.
+    /// Number of pending events that the stream may lack and the relay still has to publish, including events of types that the consumer does not
+    /// read.
     pub to_put_back: u64,
-    /// Events that were given out and are not settled.
+    /// Number of events that were delivered and are not acknowledged.
     pub in_flight: u64,
-    /// How many of these were given out more than once.
+    /// Number of unacknowledged events that were delivered more than once.
     pub retrying: u64,
-    /// How long its oldest event that is not settled has been in the stream, in milliseconds; 0 when all are.
+    /// Age in milliseconds of the oldest event in the stream that is not acknowledged; 0 if all are.
     pub oldest_age_ms: u64,
-    /// How much longer nothing is given out, in milliseconds, because the last attempts failed.
+    /// Time in milliseconds until the next delivery, after failed attempts; absent if deliveries are not paused.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_for_ms: Option<u64>,
@@ -250,18 +251,22 @@ impl From<DurableLag> for ConsumerStatus {
     }
 }
 
-/// The operations that show how the service is.
+/// Operations on health, status and metrics.
 pub struct HealthApi(pub Arc<Probe>);
 
 #[OpenApi(tag = "Tag::Health")]
 impl HealthApi {
-    /// Whether the process can do its work
+    /// Check whether the process can work
+    ///
+    /// The same as `/health/ready`.
     #[oai(path = "/health", method = "get", operation_id = "getHealth")]
     async fn health(&self, request: &Request) -> Result<Json<Health>, ApiError> {
         self.ready(request).await
     }
 
-    /// Whether the process runs at all
+    /// Check whether the process runs
+    ///
+    /// Returns 200 as long as the process handles requests; it checks no dependency.
     #[oai(path = "/health/live", method = "get", operation_id = "getLiveness")]
     async fn live(&self, request: &Request) -> Result<Json<Health>, ApiError> {
         limits::count_health(request)?;
@@ -270,9 +275,10 @@ impl HealthApi {
         }))
     }
 
-    /// Whether the process should get work
+    /// Check whether the process accepts work
     ///
-    /// It should not while it is ending, while MongoDB does not answer, or while a part of it does not work; `details` names what is missing.
+    /// Fails with 503 while the process is ending, while MongoDB does not answer, or while a required task does not work; `details` names each of
+    /// these.
     #[oai(path = "/health/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, request: &Request) -> Result<Json<Health>, ApiError> {
         limits::count_health(request)?;
@@ -287,7 +293,11 @@ impl HealthApi {
         }
     }
 
-    /// Each thing that the service depends on, and how fast it answers
+    /// Get the state of each dependency
+    ///
+    /// Returns the state and the response time of each dependency, and the backlog of the relay.
+    ///
+    /// Fails with 503 if the process cannot do all of its work; `details` names the reasons.
     #[oai(path = "/api/health", method = "get", operation_id = "getHealthReport")]
     async fn report(&self, request: &Request) -> Result<Json<HealthReport>, ApiError> {
         limits::count_health(request)?;
@@ -304,7 +314,9 @@ impl HealthApi {
         }))
     }
 
-    /// Version, roles, uptime and lag of the process that answers, and the lag of every durable
+    /// Get the status of the process
+    ///
+    /// Returns version, roles, uptime, tasks and lag of the process that answers, and the lag of every durable consumer.
     #[oai(path = "/api/status", method = "get", operation_id = "getStatus")]
     async fn status(&self, _host: AsHost) -> Result<Json<ServiceStatus>, ApiError> {
         let (consumers, backlog) = tokio::join!(self.0.consumers(), self.0.backlog());
@@ -329,7 +341,9 @@ impl HealthApi {
         }))
     }
 
-    /// The metrics of the process that answers, and the lag of all durables, for Prometheus
+    /// Get the metrics of the process
+    ///
+    /// Returns the metrics of the process that answers, and the lag of all durable consumers, in the text format of Prometheus.
     #[oai(path = "/api/metrics", method = "get", operation_id = "getMetrics")]
     async fn metrics(&self, _host: AsHost) -> Result<PlainText<String>, ApiError> {
         Ok(PlainText(self.0.render_metrics().await))
@@ -341,7 +355,7 @@ fn faults(obstacles: Vec<Obstacle>) -> Vec<FieldError> {
     obstacles.into_iter().map(fault).collect()
 }
 
-/// `GET /metrics` on the role's own port, which nginx does not pass on.
+/// `GET /metrics` on the role's own port, which nginx does not expose.
 pub fn metrics(probe: Arc<Probe>) -> impl Endpoint {
     make(move |request: Request| {
         let probe = Arc::clone(&probe);

@@ -1,5 +1,5 @@
-//! Commands of hosts: the operations that a backend needs, asked for by name with one JSON object instead of by method, path and body. Each becomes a
-//! request to the very operation, in this process, so that checks, refusals, limits and repetitions are the same whichever way a host takes.
+//! Commands of hosts: operations that a backend calls by name with one JSON object, instead of method, path and body. Each command becomes a request
+//! to the same operation in this process, so that checks, errors, limits and repetition are the same over REST and NATS.
 
 use bytes::Bytes;
 use chat_sdk::plugin::BoxFuture;
@@ -24,18 +24,18 @@ use crate::{
     edge::request_id,
 };
 
-/// A command and the operation that it is.
+/// A command and the REST operation behind it.
 pub struct Row {
-    /// Its name.
+    /// Name of the command.
     pub name: &'static str,
-    /// What it does.
+    /// One sentence that says what the command does.
     pub about: &'static str,
-    /// The operation's id in the OpenAPI document.
+    /// `operationId` in the OpenAPI document.
     pub operation: &'static str,
     method: Method,
-    /// `{field}` is taken out of the object.
+    /// Path of the operation; each `{field}` is taken out of the object.
     path: &'static str,
-    /// Whether the rest of the object is the operation's body; else nothing may be left of it.
+    /// True if the other fields of the object are the body of the operation; if false, other fields are rejected.
     pub has_body: bool,
 }
 
@@ -57,11 +57,11 @@ const fn row(
     }
 }
 
-/// Everything that a host can ask for.
+/// All commands of hosts.
 pub static COMMANDS: [Row; 14] = [
     row(
         "messages.send",
-        "Sends a message into a conversation.",
+        "Sends a message to a conversation.",
         "sendMessage",
         Method::POST,
         "/api/conversations/{conversationId}/messages",
@@ -110,7 +110,7 @@ pub static COMMANDS: [Row; 14] = [
     ),
     row(
         "conversations.create",
-        "Makes a conversation.",
+        "Creates a conversation.",
         "createConversation",
         Method::POST,
         "/api/conversations",
@@ -124,28 +124,28 @@ pub static COMMANDS: [Row; 14] = [
     ),
     row(
         "participants.add",
-        "Makes users members of a conversation.",
+        "Adds users to a conversation.",
         "addParticipants",
         Method::POST,
         "/api/conversations/{conversationId}/participants",
     ),
     row(
         "participants.remove",
-        "Ends a membership.",
+        "Removes a member from a conversation.",
         "removeParticipant",
         Method::DELETE,
         "/api/conversations/{conversationId}/participants/{userId}",
     ),
     row(
         "users.sync",
-        "Makes a user, or overwrites the profile.",
+        "Creates a user, or overwrites the profile.",
         "syncUser",
         Method::POST,
         "/api/users/sync",
     ),
     row(
         "users.syncBatch",
-        "The same for up to 1,000 users.",
+        "Creates or overwrites up to 1,000 users.",
         "syncUsers",
         Method::POST,
         "/api/users/sync/batch",
@@ -160,7 +160,7 @@ pub static COMMANDS: [Row; 14] = [
 ];
 
 impl Row {
-    /// The fields that name what the command is about.
+    /// Returns the fields of the object that are path parameters.
     pub fn fields(&self) -> impl Iterator<Item = &'static str> {
         self.path
             .split('{')
@@ -168,7 +168,7 @@ impl Row {
             .filter_map(|piece| piece.split_once('}').map(|(field, _)| field))
     }
 
-    /// The request that `object` is.
+    /// Returns path and body of the request for `object`.
     fn request(&self, mut object: Map<String, Value>) -> Result<(String, Vec<u8>), ApiError> {
         let mut faults = Vec::new();
         let mut path = self.path.to_owned();
@@ -202,7 +202,7 @@ impl Row {
     }
 }
 
-/// Carries commands out with the operations behind `endpoint`.
+/// Executes commands with the operations behind `endpoint`.
 pub struct HostCommands {
     endpoint: std::sync::Arc<BoxEndpoint<'static, Response>>,
     secret: Secret,
@@ -210,7 +210,7 @@ pub struct HostCommands {
 }
 
 impl HostCommands {
-    /// Commands for the operations behind `endpoint`, whose internal secret is `secret`; objects have at most `max_bytes`.
+    /// Creates the commands for `endpoint`, whose internal secret is `secret`; an object has at most `max_bytes` bytes.
     pub fn new(
         endpoint: std::sync::Arc<BoxEndpoint<'static, Response>>,
         secret: Secret,
@@ -257,7 +257,7 @@ impl HostCommands {
             })?;
             headers.insert(ACTING_HEADER, user);
         }
-        // One that cannot be an id is not believed anyway.
+        // A value that is not a valid header cannot be a request id: the edge makes a new one.
         if let Some(id) = command
             .request_id
             .as_ref()
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_too_much_is_named() {
+    fn missing_and_unknown_fields_are_named() {
         let Err(error) = find("participants.remove").request(object(r#"{"userId":7,"x":1}"#))
         else {
             panic!("it was taken");

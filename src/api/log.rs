@@ -1,4 +1,4 @@
-//! A conversation's log over HTTP, for who wants to prove that nothing is missing.
+//! HTTP operation on a conversation's log, for clients that verify that they have every entry.
 
 use std::borrow::Cow;
 
@@ -22,25 +22,25 @@ use crate::domain::{
     page::PageRequest,
 };
 
-/// The type of an entry that the caller may not see.
+/// Type of an entry that is not visible to the caller.
 const SKIP: &str = "skip";
 
-/// One number of a conversation's log: an event, or `skip` with nothing but its number.
+/// Entry of a conversation's log: an event, or `skip` with only its seq.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum LogEntry {
-    /// An entry that the caller may not see.
+    /// Entry that is not visible to the caller.
     Skipped(SkippedEntry),
-    /// An event as the catalogue shows it. The event of a deleted message has no content.
+    /// Event as in the catalogue. The event of a deleted message has no content.
     Event(Box<Envelope<EventData>>),
 }
 
-/// An entry that the caller may not see.
+/// Entry that is not visible to the caller.
 #[derive(Debug, Serialize, Object)]
 pub struct SkippedEntry {
-    /// Number of the entry, dense, from 1.
+    /// Seq of the entry in the log of the conversation, dense, from 1.
     pub seq: u64,
-    /// Always `skip`.
+    /// Always `skip`: the entry is not visible to the caller.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: String,
@@ -85,7 +85,7 @@ impl Type for LogEntry {
         registry.create_schema::<Self, _>(Self::name().into_owned(), |_| {
             any_event(
                 EVENTS_OF_A_LOG,
-                "An event of a conversation's log, or `skip` for an entry that the caller may not see.",
+                "An event of a conversation's log, or `skip` for an entry that is not visible to the caller.",
                 vec![(SKIP, SkippedEntry::name().into_owned())],
             )
         });
@@ -101,7 +101,7 @@ impl Type for LogEntry {
 }
 
 impl ParseFromJSON for LogEntry {
-    /// No request has one; poem-openapi asks for this of every field.
+    /// Required by poem-openapi for every field type, but never part of a request.
     fn parse_from_json(_value: Option<Value>) -> ParseResult<Self> {
         Err(ParseError::custom("is never part of a request"))
     }
@@ -113,17 +113,17 @@ impl ToJSON for LogEntry {
     }
 }
 
-/// A piece of a conversation's log, ascending.
+/// Page of a conversation's log, in ascending order of seq.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct LogPage {
-    /// The entries, every number once.
+    /// Entries, one for every seq.
     pub entries: Vec<LogEntry>,
-    /// What to give as `after` to go on; absent when this piece is empty.
+    /// Value of `after` for the next page; absent if this page is empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_after: Option<u64>,
-    /// Whether the log goes on after this piece.
+    /// True if the log has entries after this page.
     pub has_more: bool,
 }
 
@@ -138,14 +138,17 @@ impl From<Lines> for LogPage {
     }
 }
 
-/// The operations on logs.
+/// Operations on logs.
 pub struct LogApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Conversations")]
 impl LogApi {
-    /// Read the log
+    /// List log entries of a conversation
     ///
-    /// Every change to the conversation in the order of its numbers, which are dense: who holds all of them has missed nothing.
+    /// Returns every change to the conversation in the order of its seq. Seqs are dense, so a client that has all of them has missed nothing. The log
+    /// ends for a former member at the end of the membership.
+    ///
+    /// Fails with 404 if the caller was never a member.
     #[oai(
         path = "/conversations/:id/log",
         method = "get",
@@ -154,12 +157,12 @@ impl LogApi {
     async fn list(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
-        /// Number after which to begin; default 0.
+        /// Seq after which the page begins. Default: 0.
         #[oai(validator(minimum(value = "0")))]
         after: Query<Option<i64>>,
-        /// How many entries, 1 to 100; 50 where it is left out.
+        /// Maximum number of entries, 1 to 100. Default: 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<Option<i64>>,
     ) -> Result<Json<LogPage>, ApiError> {

@@ -1,4 +1,4 @@
-//! Messages over HTTP.
+//! HTTP operations on messages.
 
 use chat_sdk::{
     Attachment, ConversationId, Message, MessageId, MessageType, Metadata, Timestamp, UserId,
@@ -21,35 +21,36 @@ use crate::domain::{
     patch::Patch,
 };
 
-/// A message to send.
+/// Body of a message to send.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct SendMessage {
-    /// Its text, at most 16,384 bytes unless configured otherwise; may be left out with attachments or for a custom message.
+    /// Text, at most 16,384 bytes of UTF-8 unless `MAX_MESSAGE_BYTES` sets another limit. Optional with attachments and for the type `custom`.
     pub content: Option<String>,
-    /// What it is: `text` where it is left out, or `custom`; from the host in nobody's name also `system`.
+    /// Type of the message: `text` (default) or `custom`; from the host without `X-Acting-User` also `system`.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: Option<MessageType>,
-    /// The files it carries.
+    /// Links to files, at most 20. The service stores the links, not the files.
     #[oai(validator(max_items = 20))]
     pub attachments: Option<Vec<Attachment>>,
-    /// The message that it quotes.
+    /// Id of the quoted message. It must be in the same conversation and visible to the sender.
     pub reply_to: Option<MessageId>,
-    /// The root of the thread that it goes to.
+    /// Id of the root message of the thread to reply in. It must be in the same conversation, visible to the sender and not a reply itself.
     pub thread_id: Option<MessageId>,
-    /// Who is mentioned in it: user ids, `@all` for every member, `@here` for everybody who is online.
+    /// Mentions, at most 100 distinct values: user ids, `@all` for every member, `@here` for every member who is online.
     #[oai(validator(max_items = 100, unique_items))]
     pub mentions: Option<Vec<UserId>>,
-    /// The host's own data.
+    /// JSON object of the host, at most 16 KiB. The service does not interpret it.
     pub metadata: Option<Metadata>,
-    /// Makes the send repeatable: the same id in the same conversation is the same message.
+    /// Client's id of the message, 1 to 128 characters, which makes the request safe to repeat: the same id in the same conversation is the same
+    /// message.
     #[oai(validator(min_length = 1, max_length = 128))]
     pub client_message_id: Option<String>,
-    /// Whether it notifies nobody and counts as unread for nobody.
+    /// True if the message notifies no user and does not count as unread. Default: false.
     pub silent: Option<bool>,
-    /// After how many seconds it is gone, at most a year.
+    /// Time in seconds after which the message expires, 1 to 31,622,400 (366 days). Default: it does not expire.
     #[oai(validator(minimum(value = "1"), maximum(value = "31622400")))]
     pub ttl_seconds: Option<u32>,
 }
@@ -73,58 +74,58 @@ impl From<SendMessage> for Draft {
     }
 }
 
-/// A message to send to another user.
+/// Body of a message to send to a user.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct SendDirectMessage {
-    /// To whom.
+    /// Id of the user to whom the message goes.
     pub receiver_id: UserId,
-    /// The message.
+    /// Content of the message.
     #[serde(flatten)]
     #[oai(flatten)]
     pub message: SendMessage,
 }
 
-/// A change of a message. What is left out stays; `null` clears. One of the two must be given.
+/// Change of a message. An omitted field keeps its value, `null` clears it. At least one field is required.
 #[derive(Debug, Deserialize, Object)]
 pub struct EditMessage {
-    /// The text from now on. It may be cleared if the message has attachments or is a custom one.
+    /// New text, at most `MAX_MESSAGE_BYTES`. It can be cleared if the message has attachments or has the type `custom`.
     #[serde(default)]
     pub content: Patch<String>,
-    /// The host's own data from now on.
+    /// New JSON object of the host, at most 16 KiB.
     #[serde(default)]
     pub metadata: Patch<Metadata>,
 }
 
-/// Where to send a message on to.
+/// Target conversations of a forwarded message.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct ForwardMessage {
-    /// The conversations.
+    /// Ids of the target conversations, 1 to 20 distinct values. The caller must be able to write to each of them.
     #[oai(validator(min_items = 1, max_items = 20, unique_items))]
     pub conversation_ids: Vec<ConversationId>,
-    /// Makes it repeatable: the same id in the same conversation is the same message.
+    /// Client's id of the request, 1 to 128 characters, which makes it safe to repeat: the same id in the same conversation is the same message.
     #[oai(validator(min_length = 1, max_length = 128))]
     pub client_message_id: Option<String>,
 }
 
-/// The messages that a forwarded one became, in the order of the conversations asked for.
+/// The new messages, one per target conversation, in the order of the request.
 #[derive(Debug, Serialize, Object)]
 pub struct ForwardedMessages {
-    /// The messages.
+    /// New messages, one per target conversation, in the order of `conversationIds`.
     pub messages: Vec<Message>,
 }
 
-/// One version of a message's text.
+/// A version of the text of a message.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct MessageVersion {
-    /// The text.
+    /// Text of this version.
     pub content: String,
-    /// Since when.
+    /// Time at which the message got this text.
     pub created_at: Timestamp,
 }
 
@@ -146,15 +147,19 @@ impl From<Sent> for Upserted<Message> {
     }
 }
 
-/// The operations on messages.
+/// Operations on messages.
 pub struct MessagesApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Messages")]
 impl MessagesApi {
     /// Send a message
     ///
-    /// With a `clientMessageId` it can be repeated safely: the repetition answers 200 with the message that is there, or 409 when its content
-    /// differs. An answer 503 means that the outcome is unknown: repeat it. The host in nobody's name sends as `system`.
+    /// Stores a message in the conversation and returns it. With a `clientMessageId` the request is safe to repeat: the repetition returns 200 with
+    /// the stored message, or 409 if its content differs. After a 503 the outcome is unknown: repeat the request. The host without `X-Acting-User`
+    /// sends as `system`.
+    ///
+    /// Fails with 400 for an invalid body, 403 if the caller is blocked, blocks the other user or the conversation has threads switched off, 404 if
+    /// the caller is not a member, and 413 if the whole message does not fit into an event of 128 KiB.
     #[oai(
         path = "/conversations/:id/messages",
         method = "post",
@@ -163,7 +168,7 @@ impl MessagesApi {
     async fn send(
         &self,
         caller: SenderOrHost,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
         body: ValidJson<SendMessage>,
     ) -> Result<Upserted<Message>, ApiError> {
@@ -177,7 +182,10 @@ impl MessagesApi {
 
     /// Send a message to a user
     ///
-    /// Sends to the direct conversation of the two users. If there is none, the operation creates it.
+    /// Stores a message in the direct conversation of the caller and the receiver and returns it. Creates the conversation if it does not exist.
+    /// Repetition works as in `sendMessage`.
+    ///
+    /// Fails with 400 for an unknown receiver and with 403 if the caller blocks the receiver.
     #[oai(
         path = "/messages",
         method = "post",
@@ -196,9 +204,12 @@ impl MessagesApi {
         Ok(sent.into())
     }
 
-    /// Read the history
+    /// List messages of a conversation
     ///
-    /// Newest first; with `after` oldest first. Who left reads up to there, as it was then.
+    /// Returns the messages newest first; with `after` oldest first; with `around` those on both sides of one message. A deleted message keeps its
+    /// place without its content. A former member reads the messages up to the end of the membership, as they were then.
+    ///
+    /// Fails with 404 if the caller was never a member.
     #[oai(
         path = "/conversations/:id/messages",
         method = "get",
@@ -207,7 +218,7 @@ impl MessagesApi {
     async fn list(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
         page: PageQuery,
     ) -> Result<Json<MessagePage>, ApiError> {
@@ -216,11 +227,15 @@ impl MessagesApi {
     }
 
     /// Get a message
+    ///
+    /// Returns one message. A deleted message is returned without its content.
+    ///
+    /// Fails with 404 if the message does not exist, has expired or is not visible to the caller.
     #[oai(path = "/messages/:id", method = "get", operation_id = "getMessage")]
     async fn get(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
     ) -> Result<Json<Message>, ApiError> {
         Ok(Json(messages::get(&self.0, &caller.0, &id.0).await?))
@@ -228,13 +243,15 @@ impl MessagesApi {
 
     /// Edit a message
     ///
-    /// Changes the text, the metadata or both; only the sender may. What can be sent can be edited to. An edit that changes nothing answers the message
-    /// as it is, does not mark it as edited and sends no event.
+    /// Changes the text, the metadata or both. Every content that can be sent is valid in an edit. An edit that changes nothing returns the message
+    /// as it is, without marking it as edited and without an event.
+    ///
+    /// Fails with 403 unless the caller is the sender, and with 409 if the message is deleted.
     #[oai(path = "/messages/:id", method = "patch", operation_id = "editMessage")]
     async fn edit(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
         body: ValidJson<EditMessage>,
     ) -> Result<Json<Message>, ApiError> {
@@ -246,7 +263,9 @@ impl MessagesApi {
 
     /// Delete a message
     ///
-    /// A tombstone keeps its place. Its sender may, and owners and admins of the conversation.
+    /// Removes the content of the message; a tombstone keeps its place. Deleting a deleted message changes nothing.
+    ///
+    /// Fails with 403 unless the caller is the sender or an owner or admin of the conversation.
     #[oai(
         path = "/messages/:id",
         method = "delete",
@@ -255,7 +274,7 @@ impl MessagesApi {
     async fn delete(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
     ) -> Result<NoContent, ApiError> {
         messages::delete(&self.0, &caller.0, &id.0).await?;
@@ -264,7 +283,10 @@ impl MessagesApi {
 
     /// Restore a deleted message
     ///
-    /// As it was, with its reactions. For owners and admins of the conversation.
+    /// Restores the message as it was, with its reactions and its pin, and returns it. A message that is not deleted is returned as it is.
+    ///
+    /// Fails with 403 unless the caller is an owner or admin of the conversation, with 404 if the message has expired and with 409 if its content was
+    /// erased.
     #[oai(
         path = "/messages/:id/restore",
         method = "post",
@@ -273,7 +295,7 @@ impl MessagesApi {
     async fn restore(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
     ) -> Result<Json<Message>, ApiError> {
         Ok(Json(messages::restore(&self.0, &caller.0, &id.0).await?))
@@ -281,7 +303,11 @@ impl MessagesApi {
 
     /// Forward a message
     ///
-    /// Text, files and metadata go to other conversations of the caller. When one of them is none, nothing is sent.
+    /// Sends the text, the attachments and the metadata of the message to 1 to 20 other conversations of the caller. If one of them does not accept
+    /// the message, nothing is sent.
+    ///
+    /// Fails with 400 if the caller cannot write to one of the conversations and with 409 if one of them has another message under the
+    /// `clientMessageId`; the response names the conversation.
     #[oai(
         path = "/messages/:id/forward",
         method = "post",
@@ -290,7 +316,7 @@ impl MessagesApi {
     async fn forward(
         &self,
         caller: AsSender,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
         body: ValidJson<ForwardMessage>,
     ) -> Result<Created<ForwardedMessages>, ApiError> {
@@ -309,9 +335,11 @@ impl MessagesApi {
         Ok(Created(ForwardedMessages { messages }))
     }
 
-    /// Read a thread
+    /// List replies to a message
     ///
-    /// The replies to a message, newest first; with `after` oldest first.
+    /// Returns the replies newest first; with `after` oldest first.
+    ///
+    /// Fails with 404 if the message does not exist or is not visible to the caller.
     #[oai(
         path = "/messages/:id/replies",
         method = "get",
@@ -320,7 +348,7 @@ impl MessagesApi {
     async fn replies(
         &self,
         caller: AsUser,
-        /// The id of the message that the thread began with.
+        /// Id of the root message of the thread.
         id: Path<MessageId>,
         page: PageQuery,
     ) -> Result<Json<MessagePage>, ApiError> {
@@ -330,7 +358,8 @@ impl MessagesApi {
 
     /// List a message's versions
     ///
-    /// Oldest first. A cursor goes on in that order, whichever of `before` and `after` carries it.
+    /// Returns every text that the message had, oldest first; none for a deleted message. A cursor continues in that order with `before` and with
+    /// `after`. An edit of the metadata alone adds no version.
     #[oai(
         path = "/messages/:id/history",
         method = "get",
@@ -339,7 +368,7 @@ impl MessagesApi {
     async fn history(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
         page: PageQuery,
     ) -> Result<Json<MessageHistory>, ApiError> {

@@ -1,4 +1,4 @@
-//! Lists in pieces: the query that asks for one, and the answers.
+//! Pages of lists: the query parameters and the responses.
 
 use chat_sdk::{
     Conversation, Message, Participant, Presence, ScheduledMessage, User, http::query_text,
@@ -23,7 +23,7 @@ use crate::domain::{
     page::{Page, PageRequest},
 };
 
-/// `limit`, `before`, `after` and `around` of a request, checked.
+/// Checked query parameters `limit`, `before`, `after` and `around`.
 pub struct PageQuery(pub PageRequest);
 
 impl<'a> ApiExtractor<'a> for PageQuery {
@@ -37,7 +37,7 @@ impl<'a> ApiExtractor<'a> for PageQuery {
     }
 
     fn param_schema_ref() -> Option<MetaSchemaRef> {
-        // The document's builder finds this parameter by its type and puts the four real ones in its place.
+        // The builder of the document recognises this parameter by its type and replaces it by the four real ones.
         Some(MetaSchemaRef::Inline(Box::new(MetaSchema::new("object"))))
     }
 
@@ -58,7 +58,7 @@ fn page_request(query: &[(String, String)]) -> Result<PageRequest, DomainError> 
     PageRequest::new(limit, before?, after?, around?)
 }
 
-/// Refuses what no store takes.
+/// Fails for U+0000, which no store accepts.
 fn check_texts(query: &[(String, String)]) -> Result<(), DomainError> {
     match query.iter().find(|(_, value)| value.contains('\0')) {
         Some((name, _)) => Err(DomainError::invalid(
@@ -69,7 +69,7 @@ fn check_texts(query: &[(String, String)]) -> Result<(), DomainError> {
     }
 }
 
-/// The text of query parameter `name`; absent if it is empty, as for every parameter.
+/// Returns the value of query parameter `name`; `None` if it is empty, as for every parameter.
 fn text(query: &[(String, String)], name: &'static str) -> Result<Option<String>, DomainError> {
     match query_text(query, name) {
         Ok(value) => Ok(value.map(str::to_owned)),
@@ -95,12 +95,12 @@ macro_rules! pages {
         #[serde(rename_all = "camelCase")]
         #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
         pub struct $page {
-            /// The items.
+            /// Items of this page, in the order of the list.
             pub $items: Vec<$noun>,
-            /// What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end.
+            /// Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub next_cursor: Option<String>,
-            /// Whether there is more in that direction.
+            /// True if there are more items in that direction.
             pub has_more: bool,
         }
 
@@ -117,25 +117,25 @@ macro_rules! pages {
 }
 
 pages! {
-    /// A piece of a list of users.
+    /// Page of users.
     UserPage { users: User }
-    /// A piece of a list of conversations.
+    /// Page of conversations.
     ConversationPage { conversations: Conversation }
-    /// A piece of a list of members.
+    /// Page of members of a conversation.
     ParticipantPage { participants: Participant }
-    /// How a piece of a list of members is.
+    /// Page of the presence of members.
     PresencePage { presence: Presence }
-    /// A piece of a conversation's history.
+    /// Page of messages.
     MessagePage { messages: Message }
-    /// A page of the texts that a message had, oldest first; none for a deleted one.
+    /// Page of the versions of a message's text, oldest first; empty for a deleted message.
     MessageHistory { versions: MessageVersion }
-    /// A piece of a list of scheduled messages, soonest first.
+    /// Page of scheduled messages, soonest first.
     ScheduledPage { scheduled: ScheduledMessage }
-    /// A piece of the list of those who read a message.
+    /// Page of read receipts of a message.
     ReadReceiptPage { receipts: ReadReceipt }
-    /// A piece of the list of those at whose devices a message arrived.
+    /// Page of delivery receipts of a message.
     DeliveryReceiptPage { receipts: DeliveryReceipt }
-    /// A piece of a list of conversations with something unread.
+    /// Page of conversations with unread messages.
     UnreadPage { conversations: UnreadConversation }
 }
 
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_asked_for_by_the_query() {
+    fn query_parameters_select_the_page() {
         let page = parse("limit=10&after=msg_1&unknown=1").expect("valid");
         assert_eq!((page.limit, page.after.as_deref()), (10, Some("msg_1")));
         assert_eq!(parse("").expect("valid").limit, 50);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_in_the_query_is_named() {
+    fn invalid_query_parameters_are_named() {
         for (query, field) in [
             ("limit=0", "limit"),
             ("limit=101", "limit"),

@@ -1,4 +1,4 @@
-//! Members of conversations over HTTP.
+//! HTTP operations on members of conversations.
 
 use chat_sdk::{
     ConversationId, NotificationLevel, Participant, Preferences, Role, Timestamp, UserId,
@@ -17,56 +17,56 @@ use super::{
 };
 use crate::domain::{Context, command::PreferencesPatch, drafts, participants, patch::Patch};
 
-/// Users to add.
+/// Users to add to a conversation.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct AddParticipants {
-    /// Who.
+    /// Ids of the users, at least one.
     #[oai(validator(min_items = 1))]
     pub user_ids: Vec<UserId>,
-    /// With which rights; `member` where it is left out.
+    /// Role of the new members, at most the role of the caller. Default: `member`.
     pub role: Option<Role>,
 }
 
-/// Who is a member now, of those asked for.
+/// The requested users as members of the conversation.
 #[derive(Debug, Serialize, Object)]
 pub struct AddedParticipants {
-    /// The members.
+    /// Members, in the order of `userIds`.
     pub participants: Vec<Participant>,
 }
 
-/// A change of a member's rights.
+/// Change of a member's role.
 #[derive(Debug, Deserialize, Object)]
 pub struct UpdateParticipant {
-    /// The rights from now on.
+    /// New role of the member.
     pub role: Role,
 }
 
-/// A change of one's own settings in a conversation. What is left out stays; `null` goes back to the default.
+/// Change of the caller's settings in a conversation. An omitted field keeps its value, `null` restores the default.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct UpdatePreferences {
-    /// Whether one wants no notifications.
+    /// True to mute notifications. Default: false.
     #[serde(default)]
     pub muted: Patch<bool>,
-    /// Until when, which mutes. `null`: for as long as `muted` says.
+    /// End of the muting, in the future; setting it mutes. `null` mutes without an end if `muted` is true.
     #[serde(default)]
     pub muted_until: Patch<Timestamp>,
-    /// Whether it is put away.
+    /// True to move the conversation to the archive. Default: false.
     #[serde(default)]
     pub archived: Patch<bool>,
-    /// Whether it is pinned to the top.
+    /// True to show the conversation at the top. Default: false.
     #[serde(default)]
     pub pinned: Patch<bool>,
-    /// Whether it is left out of lists until the next message.
+    /// True to omit the conversation from lists until the next message. Default: false.
     #[serde(default)]
     pub hidden: Patch<bool>,
-    /// Of what one wants to be notified.
+    /// Events that notify the caller. Default: `all`.
     #[serde(default)]
     pub notification_level: Patch<NotificationLevel>,
-    /// What one has begun to write, at most as long as a message. `null` or white space forgets it.
+    /// Unsent text, at most `MAX_MESSAGE_BYTES`. `null` or a blank text clears it.
     #[serde(default)]
     pub draft: Patch<String>,
 }
@@ -84,14 +84,16 @@ impl From<UpdatePreferences> for PreferencesPatch {
     }
 }
 
-/// The operations on members.
+/// Operations on members.
 pub struct ParticipantsApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Conversations")]
 impl ParticipantsApi {
-    /// List the members
+    /// List the members of a conversation
     ///
-    /// By user id; `before` and `after` take a user id.
+    /// Returns the members by user id; `before` and `after` take a user id.
+    ///
+    /// Fails with 404 if the caller is not a member.
     #[oai(
         path = "/conversations/:id/participants",
         method = "get",
@@ -100,7 +102,7 @@ impl ParticipantsApi {
     async fn list(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
         page: PageQuery,
     ) -> Result<Json<ParticipantPage>, ApiError> {
@@ -110,9 +112,11 @@ impl ParticipantsApi {
 
     /// Add members
     ///
-    /// For owners and admins, and the host. A user who is a member already stays as they are. A user whom nobody synced is refused by name, and so is one
-    /// whom the caller may not add (`PARTICIPANT_ADD_RULE`), one who blocks the caller or is blocked by the caller, and one who is in
-    /// `MAX_CONVERSATIONS_PER_USER` conversations.
+    /// Adds users to a group or public conversation and returns them as members. An existing member keeps the role. For owners, admins and the host.
+    ///
+    /// Fails with 400 that names the user who is unknown, whom the caller may not add (`PARTICIPANT_ADD_RULE`), who blocks the caller or is blocked
+    /// by the caller, or who is a member of `MAX_CONVERSATIONS_PER_USER` conversations. Fails with 403 if the caller lacks the right or the
+    /// conversation is direct, and with 409 if the conversation would have too many members.
     #[oai(
         path = "/conversations/:id/participants",
         method = "post",
@@ -122,7 +126,7 @@ impl ParticipantsApi {
         &self,
         caller: Caller,
         by: ByHost,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
         body: ValidJson<AddParticipants>,
     ) -> Result<Created<AddedParticipants>, ApiError> {
@@ -135,7 +139,9 @@ impl ParticipantsApi {
 
     /// Change a member's role
     ///
-    /// For owners, and the host. An owner must remain.
+    /// For owners and the host.
+    ///
+    /// Fails with 403 if the caller lacks the right, with 404 if there is no such member and with 409 if the conversation would have no owner.
     #[oai(
         path = "/conversations/:id/participants/:userId",
         method = "patch",
@@ -144,9 +150,9 @@ impl ParticipantsApi {
     async fn change(
         &self,
         caller: Caller,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
-        /// The member's user id, percent-encoded.
+        /// Host's id of the member, percent-encoded.
         #[oai(name = "userId")]
         user_id: Path<UserId>,
         body: ValidJson<UpdateParticipant>,
@@ -157,9 +163,11 @@ impl ParticipantsApi {
         Ok(Json(changed))
     }
 
-    /// Change one's own settings
+    /// Change the caller's settings in a conversation
     ///
-    /// Muting, archive, pin, hiding, notifications: nobody else sees them.
+    /// Changes muting, archive, pin, hiding, notifications and draft, and returns the settings. No other user sees them.
+    ///
+    /// Fails with 404 if the caller is not a member.
     #[oai(
         path = "/conversations/:id/me",
         method = "patch",
@@ -168,13 +176,13 @@ impl ParticipantsApi {
     async fn change_preferences(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
         body: ValidJson<UpdatePreferences>,
     ) -> Result<Json<Preferences>, ApiError> {
         let mut change = body.0;
         let draft = std::mem::take(&mut change.draft);
-        // Whatever is wrong with either is refused before anything is changed.
+        // Check both first: an invalid draft must not leave the preferences changed.
         drafts::check(&self.0, draft.value())?;
         let preferences =
             participants::change_preferences(&self.0, &caller.0, &id.0, change.into()).await?;
@@ -188,7 +196,11 @@ impl ParticipantsApi {
 
     /// Remove a member
     ///
-    /// For owners and admins, and the host; for oneself it is leaving. Only an owner removes an owner or admin.
+    /// For owners, admins and the host; only an owner or the host can remove an owner or admin. For the caller's own id the operation is the same as
+    /// leaving.
+    ///
+    /// Fails with 403 if the caller lacks the right or the conversation is direct, with 404 if there is no such member and with 409 if other members
+    /// would remain without an owner.
     #[oai(
         path = "/conversations/:id/participants/:userId",
         method = "delete",
@@ -197,9 +209,9 @@ impl ParticipantsApi {
     async fn remove(
         &self,
         caller: Caller,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
-        /// The member's user id, percent-encoded.
+        /// Host's id of the member, percent-encoded.
         #[oai(name = "userId")]
         user_id: Path<UserId>,
     ) -> Result<NoContent, ApiError> {

@@ -1,4 +1,4 @@
-//! Ids in paths. One that cannot be an id answers as a missing thing does, so that nobody can tell the two apart.
+//! Ids in paths. An invalid id gets the same 404 as a missing resource, so that a caller cannot tell the two apart.
 
 use chat_sdk::{ConversationId, MessageId, ScheduledId, UserId};
 use poem::{Request, RequestBody};
@@ -11,9 +11,9 @@ use poem_openapi::{
 use super::error::ApiError;
 use crate::domain::DomainError;
 
-/// An id that names something in a path.
+/// An id that is a path parameter.
 pub trait PathId: ParseFromParameter {
-    /// The refusal when there is nothing of that id.
+    /// Returns the error for an id that does not exist.
     fn missing() -> DomainError;
 }
 
@@ -41,14 +41,14 @@ impl PathId for UserId {
     }
 }
 
-/// A text that is no id: an emoji.
+/// An emoji, which is not an id.
 impl PathId for String {
     fn missing() -> DomainError {
         DomainError::invalid("emoji", "must be UTF-8, percent-encoded")
     }
 }
 
-/// An id out of the path, percent-decoded. poem-openapi's macro knows a path parameter by this type's name.
+/// Percent-decoded path parameter. poem-openapi's macro recognises a path parameter by the name of this type.
 pub struct Path<T>(pub T);
 
 impl<'a, T: PathId> ApiExtractor<'a> for Path<T> {

@@ -1,4 +1,4 @@
-//! Pinned messages over HTTP.
+//! HTTP operations on pinned messages.
 
 use chat_sdk::{ConversationId, Message, MessageId};
 use poem_openapi::OpenApi;
@@ -13,14 +13,16 @@ use super::{
 };
 use crate::domain::{Context, pins};
 
-/// The operations on pins.
+/// Operations on pins.
 pub struct PinsApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Messages")]
 impl PinsApi {
     /// Pin a message
     ///
-    /// For owners and admins; in a direct conversation for both users.
+    /// Pins the message and returns it; a pinned message stays as it is. For owners and admins; in a direct conversation for both users.
+    ///
+    /// Fails with 403 if the caller lacks the right, with 404 if the message is not visible to the caller and with 409 if it is deleted.
     #[oai(
         path = "/messages/:id/pin",
         method = "put",
@@ -29,15 +31,17 @@ impl PinsApi {
     async fn pin(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
     ) -> Result<Json<Message>, ApiError> {
         Ok(Json(pins::pin(&self.0, &caller.0, &id.0).await?))
     }
 
-    /// Pin a message no more
+    /// Unpin a message
     ///
-    /// For who may pin it.
+    /// Unpins the message; changes nothing if it is not pinned. For owners and admins; in a direct conversation for both users.
+    ///
+    /// Fails with 403 if the caller lacks the right and with 404 if the message is not visible to the caller.
     #[oai(
         path = "/messages/:id/pin",
         method = "delete",
@@ -46,7 +50,7 @@ impl PinsApi {
     async fn unpin(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
     ) -> Result<NoContent, ApiError> {
         pins::unpin(&self.0, &caller.0, &id.0).await?;
@@ -55,7 +59,9 @@ impl PinsApi {
 
     /// List pinned messages
     ///
-    /// Newest pin first.
+    /// Returns the pinned messages that are visible to the caller, newest pin first.
+    ///
+    /// Fails with 404 if the caller is not a member.
     #[oai(
         path = "/conversations/:id/pins",
         method = "get",
@@ -64,7 +70,7 @@ impl PinsApi {
     async fn list(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
         page: PageQuery,
     ) -> Result<Json<MessagePage>, ApiError> {

@@ -1,4 +1,4 @@
-//! Presence over HTTP: how users are, and how the caller wants to be seen.
+//! HTTP operations on presence: read users' presence and set the caller's status.
 
 use chat_sdk::{ChosenStatus, ConversationId, Presence, UserId};
 use poem_openapi::{Object, OpenApi};
@@ -15,53 +15,53 @@ use super::{
 };
 use crate::domain::{Context, presence};
 
-/// How the caller wants to be seen.
+/// Status to set.
 #[derive(Debug, Deserialize, Object)]
 pub struct SetStatus {
-    /// As what.
+    /// Status from now on: `online`, `away`, `busy` or `invisible`.
     pub status: ChosenStatus,
-    /// What to say about it; nothing where it is left out.
+    /// Text shown while the user is online, at most 200 characters. Default: none.
     #[oai(validator(max_length = 200))]
     pub text: Option<String>,
 }
 
-/// How the caller wants to be seen from now on.
+/// Status of the caller after the request.
 #[derive(Debug, Serialize, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub struct UserStatus {
-    /// As what.
+    /// Status from now on: `online`, `away`, `busy` or `invisible`.
     pub status: ChosenStatus,
-    /// What is said about it.
+    /// Text shown while the user is online, at most 200 characters; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 
-/// Users whose presence is asked for.
+/// Users whose presence to return.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct PresenceBatchRequest {
-    /// Who, at most 1,000.
+    /// Host's ids of the users, at most 1,000.
     #[oai(validator(max_items = 1000))]
     pub user_ids: Vec<UserId>,
 }
 
-/// How users are, in the order of the question.
+/// Presence of the requested users, in the order of the request.
 #[derive(Debug, Serialize, Object)]
 pub struct PresenceBatch {
-    /// One per user.
+    /// Presence, one item per user id, in the order of `userIds`.
     pub presence: Vec<Presence>,
 }
 
-/// The operations on presence.
+/// Operations on presence.
 pub struct PresenceApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Presence")]
 impl PresenceApi {
-    /// Choose a status
+    /// Set the caller's status
     ///
-    /// `online` is as the user is; `away` and `busy` hold while they are there; `invisible` looks offline to everybody else. It stays until another is
-    /// chosen.
+    /// Sets the status and returns it. `online` shows the user as connected or not; `away` and `busy` apply while the user is connected; `invisible`
+    /// looks offline to all others. The status stays until the next choice.
     #[oai(
         path = "/users/me/status",
         method = "put",
@@ -82,7 +82,7 @@ impl PresenceApi {
 
     /// Get a user's presence
     ///
-    /// Who does not exist or blocks the caller looks offline.
+    /// Returns the presence of one user. A user who does not exist or blocks the caller looks offline.
     #[oai(
         path = "/users/:id/presence",
         method = "get",
@@ -91,15 +91,15 @@ impl PresenceApi {
     async fn get(
         &self,
         caller: Caller,
-        /// The host's own id of the user, percent-encoded.
+        /// Host's id of the user, percent-encoded.
         id: Path<UserId>,
     ) -> Result<Json<Presence>, ApiError> {
         Ok(Json(presence::get(&self.0, caller.user(), &id.0).await?))
     }
 
-    /// Get many users' presence
+    /// Get the presence of many users
     ///
-    /// At most 1,000 at once. Who does not exist or blocks the caller looks offline.
+    /// Returns the presence of up to 1,000 users. A user who does not exist or blocks the caller looks offline.
     #[oai(
         path = "/presence/batch",
         method = "post",
@@ -114,9 +114,11 @@ impl PresenceApi {
         Ok(Json(PresenceBatch { presence }))
     }
 
-    /// Get the members' presence
+    /// List the presence of members
     ///
-    /// By user id; `before` and `after` take a user id. For members and the host.
+    /// Returns the presence of the members by user id; `before` and `after` take a user id. For members and the host.
+    ///
+    /// Fails with 404 if the caller is not a member.
     #[oai(
         path = "/conversations/:id/presence",
         method = "get",
@@ -125,7 +127,7 @@ impl PresenceApi {
     async fn list(
         &self,
         caller: Caller,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
         page: PageQuery,
     ) -> Result<Json<PresencePage>, ApiError> {

@@ -1,4 +1,4 @@
-//! Reactions over HTTP.
+//! HTTP operations on reactions.
 
 use chat_sdk::{MessageId, ReactionSummary, Timestamp, UserId, http::Query};
 use poem_openapi::{Object, OpenApi};
@@ -9,46 +9,46 @@ use super::{
 };
 use crate::domain::{Context, page::Page, reactions};
 
-/// A reaction to give.
+/// Reaction to add.
 #[derive(Debug, Deserialize, Object)]
 pub struct AddReaction {
-    /// One emoji, or a `:shortcode:` of at most 64 letters, digits, `_`, `-` and `+`.
+    /// One Unicode emoji, or a `:shortcode:` of at most 64 letters, digits, `_`, `-` and `+`.
     pub emoji: String,
 }
 
-/// All reactions to a message, one item per emoji, the most used first.
+/// All reactions to the message, one item per emoji, the most used first.
 #[derive(Debug, Serialize, Object)]
 pub struct Reactions {
-    /// The reactions.
+    /// Reactions, one item per emoji, the most used first.
     pub reactions: Vec<ReactionSummary>,
 }
 
-/// One user's reaction.
+/// Reaction of one user.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct UserReaction {
-    /// With what.
+    /// Emoji or `:shortcode:` of the reaction.
     pub emoji: String,
-    /// Who.
+    /// Host's id of the user who reacted.
     pub user_id: UserId,
-    /// Since when.
+    /// Time at which the user reacted.
     pub created_at: Timestamp,
 }
 
-/// The reactions to a message, and a piece of the list of who gave them.
+/// All reactions to the message, and a page of the users who reacted.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ReactionPage {
-    /// All of them, one item per emoji, the most used first.
+    /// Reactions, one item per emoji, the most used first.
     pub reactions: Vec<ReactionSummary>,
-    /// Who reacted, in the order in which they did.
+    /// Users who reacted, in the order of their reactions.
     pub users: Vec<UserReaction>,
-    /// What to give as `after` to go on; absent at the end.
+    /// Value of `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// Whether there are more users.
+    /// True if there are more users.
     pub has_more: bool,
 }
 
@@ -68,14 +68,18 @@ impl From<(Vec<ReactionSummary>, Page<reactions::Reacted>)> for ReactionPage {
     }
 }
 
-/// The operations on reactions.
+/// Operations on reactions.
 pub struct ReactionsApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Reactions")]
 impl ReactionsApi {
     /// React to a message
     ///
-    /// To react again with the same emoji changes nothing. An emoji is the same with and without its variation selector.
+    /// Adds the caller's reaction and returns all reactions to the message. The same reaction again changes nothing. An emoji is the same with and
+    /// without its variation selector.
+    ///
+    /// Fails with 400 if the value is not an emoji, with 403 if the conversation has `features.reactions` off, and with 409 if the message is deleted
+    /// or has 50 different reactions.
     #[oai(
         path = "/messages/:id/reactions",
         method = "post",
@@ -84,7 +88,7 @@ impl ReactionsApi {
     async fn add(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
         body: ValidJson<AddReaction>,
     ) -> Result<Json<Reactions>, ApiError> {
@@ -92,9 +96,11 @@ impl ReactionsApi {
         Ok(Json(Reactions { reactions }))
     }
 
-    /// Take a reaction back
+    /// Remove a reaction
     ///
-    /// Without one nothing changes.
+    /// Removes the caller's reaction and returns all reactions to the message. Changes nothing if the caller did not react with this emoji.
+    ///
+    /// Fails with 403 if the conversation has `features.reactions` off and with 409 if the message is deleted.
     #[oai(
         path = "/messages/:id/reactions/:emoji",
         method = "delete",
@@ -103,7 +109,7 @@ impl ReactionsApi {
     async fn remove(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
         /// The emoji or `:shortcode:`, percent-encoded.
         emoji: Path<String>,
@@ -112,9 +118,11 @@ impl ReactionsApi {
         Ok(Json(Reactions { reactions }))
     }
 
-    /// List who reacted
+    /// List reactions to a message
     ///
-    /// In the order in which they did; go on with `after`.
+    /// Returns all reactions, and the users who reacted in the order of their reactions. Continue with `after`.
+    ///
+    /// Fails with 404 if the message is not visible to the caller.
     #[oai(
         path = "/messages/:id/reactions",
         method = "get",
@@ -123,9 +131,9 @@ impl ReactionsApi {
     async fn list(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
-        /// Only those who reacted with this emoji.
+        /// Emoji or `:shortcode:` of the reactions to list. Default: all.
         emoji: Query<Option<String>>,
         page: PageQuery,
     ) -> Result<Json<ReactionPage>, ApiError> {

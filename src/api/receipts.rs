@@ -1,4 +1,4 @@
-//! Receipts over HTTP: marking as read, unread and delivered, and who did.
+//! HTTP operations on receipts: mark messages as read, unread or delivered, and list receipts.
 
 use chat_sdk::{ConversationId, MessageId, Timestamp, UserId};
 use poem_openapi::{Object, OpenApi};
@@ -20,59 +20,59 @@ use crate::domain::{
     receipts,
 };
 
-/// When the caller read a message first.
+/// Time at which the caller first read the message.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct ReadAt {
-    /// When.
+    /// Time at which the caller first read the message.
     pub read_at: Timestamp,
 }
 
-/// When a message arrived at a device of the caller first.
+/// Time at which the message first arrived at a device of the caller.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct DeliveredAt {
-    /// When.
+    /// Time at which the message first arrived at a device of the caller.
     pub delivered_at: Timestamp,
 }
 
-/// Up to where a conversation is read.
+/// Position up to which to mark a conversation as read.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct MarkConversationRead {
-    /// The last message that is read; all of them where it is left out.
+    /// Id of the last message to mark as read. Default: the newest message.
     pub up_to_message_id: Option<MessageId>,
 }
 
-/// How many messages are newly read.
+/// Number of messages that the request marked as read.
 #[derive(Debug, Serialize, Object)]
 pub struct NewlyReadCount {
-    /// How many: of those that counted as unread.
+    /// Number of messages that counted as unread before and no longer do.
     pub count: u64,
 }
 
-/// That a member read a message.
+/// A member who read the message.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct ReadReceipt {
-    /// Who.
+    /// Host's id of the member.
     pub user_id: UserId,
-    /// When, for the first time.
+    /// Time at which the member first read the message.
     pub read_at: Timestamp,
 }
 
-/// That a message arrived at a device of a member.
+/// A member at whose device the message arrived.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct DeliveryReceipt {
-    /// Whose.
+    /// Host's id of the member.
     pub user_id: UserId,
-    /// When, for the first time.
+    /// Time at which the message first arrived at a device of the member.
     pub delivered_at: Timestamp,
 }
 
@@ -84,14 +84,17 @@ fn page<T>(page: Page<Receipt>, item: impl Fn(Receipt) -> T) -> Page<T> {
     }
 }
 
-/// The operations on receipts.
+/// Operations on receipts.
 pub struct ReceiptsApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::ReadReceipts")]
 impl ReceiptsApi {
     /// Mark a message as read
     ///
-    /// And all before it. It never goes backwards: what was read before stays read since then.
+    /// Marks the message and all earlier ones of the conversation as read. The position never moves backwards: a message that was already read keeps
+    /// its time.
+    ///
+    /// Fails with 404 if the message is not visible to the caller.
     #[oai(
         path = "/messages/:id/read",
         method = "put",
@@ -100,7 +103,7 @@ impl ReceiptsApi {
     async fn mark_read(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
     ) -> Result<Json<ReadAt>, ApiError> {
         let read_at = receipts::mark_read(&self.0, &caller.0, &id.0).await?;
@@ -109,7 +112,9 @@ impl ReceiptsApi {
 
     /// Mark a message as unread
     ///
-    /// And all after it.
+    /// Marks the message and all later ones of the conversation as unread.
+    ///
+    /// Fails with 404 if the message is not visible to the caller.
     #[oai(
         path = "/messages/:id/read",
         method = "delete",
@@ -118,16 +123,18 @@ impl ReceiptsApi {
     async fn mark_unread(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
     ) -> Result<NoContent, ApiError> {
         receipts::mark_unread(&self.0, &caller.0, &id.0).await?;
         Ok(NoContent)
     }
 
-    /// List who read a message
+    /// List the readers of a message
     ///
-    /// Members who read it, by user id, without its sender. Refused where the conversation's `features.reads` is off.
+    /// Returns the members who read the message, by user id, without its sender.
+    ///
+    /// Fails with 403 if the conversation has `features.reads` off and with 404 if the message is not visible to the caller.
     #[oai(
         path = "/messages/:id/read",
         method = "get",
@@ -136,7 +143,7 @@ impl ReceiptsApi {
     async fn list_reads(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
         query: PageQuery,
     ) -> Result<Json<ReadReceiptPage>, ApiError> {
@@ -149,9 +156,11 @@ impl ReceiptsApi {
         Ok(Json(found.into()))
     }
 
-    /// Note that a message arrived
+    /// Mark a message as delivered
     ///
-    /// At a device of the caller; it and all before it.
+    /// Records that the message and all earlier ones arrived at a device of the caller.
+    ///
+    /// Fails with 404 if the message is not visible to the caller.
     #[oai(
         path = "/messages/:id/delivered",
         method = "put",
@@ -160,16 +169,18 @@ impl ReceiptsApi {
     async fn mark_delivered(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
     ) -> Result<Json<DeliveredAt>, ApiError> {
         let delivered_at = receipts::mark_delivered(&self.0, &caller.0, &id.0).await?;
         Ok(Json(DeliveredAt { delivered_at }))
     }
 
-    /// List at whose devices a message arrived
+    /// List the recipients of a message
     ///
-    /// Members who got or read it, by user id, without its sender. Refused where the conversation's `features.reads` is off.
+    /// Returns the members at whose devices the message arrived or who read it, by user id, without its sender.
+    ///
+    /// Fails with 403 if the conversation has `features.reads` off and with 404 if the message is not visible to the caller.
     #[oai(
         path = "/messages/:id/delivered",
         method = "get",
@@ -178,7 +189,7 @@ impl ReceiptsApi {
     async fn list_deliveries(
         &self,
         caller: AsUser,
-        /// The message's id.
+        /// Id of the message.
         id: Path<MessageId>,
         query: PageQuery,
     ) -> Result<Json<DeliveryReceiptPage>, ApiError> {
@@ -193,7 +204,9 @@ impl ReceiptsApi {
 
     /// Mark a conversation as read
     ///
-    /// Up to a message, or all of it; then the body may be left out.
+    /// Marks all messages up to `upToMessageId` as read. Without a body it marks the whole conversation.
+    ///
+    /// Fails with 400 if the message is not in the conversation and with 404 if the caller is not a member.
     #[oai(
         path = "/conversations/:id/read",
         method = "put",
@@ -202,7 +215,7 @@ impl ReceiptsApi {
     async fn read_conversation(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
         body: OptionalJson<MarkConversationRead>,
     ) -> Result<Json<NewlyReadCount>, ApiError> {
@@ -213,7 +226,9 @@ impl ReceiptsApi {
 
     /// Mark a thread as read
     ///
-    /// All replies to the message. How far the conversation is read stays as it is.
+    /// Marks all replies to the message as read. The read position of the conversation does not change.
+    ///
+    /// Fails with 404 if the message is not visible to the caller.
     #[oai(
         path = "/messages/:id/replies/read",
         method = "put",
@@ -222,7 +237,7 @@ impl ReceiptsApi {
     async fn read_thread(
         &self,
         caller: AsUser,
-        /// The id of the message that the thread began with.
+        /// Id of the root message of the thread.
         id: Path<MessageId>,
     ) -> Result<Json<ReadAt>, ApiError> {
         let read_at = receipts::read_thread(&self.0, &caller.0, &id.0).await?;

@@ -1,4 +1,4 @@
-//! Messages that are sent later, over HTTP.
+//! HTTP operations on scheduled messages.
 
 use chat_sdk::{
     Attachment, ConversationId, Metadata, ScheduledId, ScheduledMessage, Timestamp, UserId,
@@ -24,7 +24,7 @@ use crate::domain::{
     scheduled::{self, Change, Placed, Target},
 };
 
-/// A message to send later, either to a conversation or to a user.
+/// Body of a message to schedule, for a conversation or a user.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
@@ -35,7 +35,7 @@ pub struct ScheduleMessage {
     pub receiver_id: Option<UserId>,
     /// Time at which the message is sent, within the next 366 days.
     pub send_at: Timestamp,
-    /// The message.
+    /// Content of the message.
     #[serde(flatten)]
     #[oai(flatten)]
     pub message: SendMessage,
@@ -50,33 +50,33 @@ impl From<Placed> for Upserted<ScheduledMessage> {
     }
 }
 
-/// A change of a scheduled message. What is left out stays; `null` clears.
+/// Change of a scheduled message. An omitted field keeps its value, `null` clears it.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct UpdateScheduledMessage {
-    /// Its text.
+    /// Text, at most `MAX_MESSAGE_BYTES`.
     #[serde(default)]
     pub content: Patch<String>,
-    /// The files it carries.
+    /// Links to files, at most 20.
     #[serde(default)]
     #[oai(validator(max_items = 20))]
     pub attachments: Patch<Vec<Attachment>>,
-    /// Who is mentioned in it.
+    /// Mentions, at most 100 distinct values: user ids, `@all`, `@here`.
     #[serde(default)]
     #[oai(validator(max_items = 100, unique_items))]
     pub mentions: Patch<Vec<UserId>>,
-    /// The host's own data.
+    /// JSON object of the host, at most 16 KiB.
     #[serde(default)]
     pub metadata: Patch<Metadata>,
-    /// Whether it will notify nobody and count as unread for nobody.
+    /// True if the message will notify no user and not count as unread.
     #[serde(default)]
     pub silent: Patch<bool>,
-    /// How many seconds after it was sent it is gone, at most a year.
+    /// Time in seconds after the sending at which the message expires, 1 to 31,622,400 (366 days).
     #[serde(default)]
     #[oai(validator(minimum(value = "1"), maximum(value = "31622400")))]
     pub ttl_seconds: Patch<u32>,
-    /// When it is sent, within the next 366 days; one that failed waits again if this is another time. `null` is refused.
+    /// Time at which the message is sent, within the next 366 days. Another time makes a failed message pending again. `null` is rejected.
     #[serde(default)]
     pub send_at: Patch<Timestamp>,
 }
@@ -100,15 +100,19 @@ impl TryFrom<UpdateScheduledMessage> for Change {
     }
 }
 
-/// The operations on scheduled messages.
+/// Operations on scheduled messages.
 pub struct ScheduledApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::Messages")]
 impl ScheduledApi {
     /// Schedule a message
     ///
-    /// The service checks the message now and again when it sends it. The request can be repeated safely with the same `clientMessageId` and
-    /// `sendAt`: the repetition returns 200 with the scheduled message, which has the status `sent` and the `messageId` once it was sent.
+    /// Stores the message and sends it once, within a second of `sendAt`. The service checks the message now and again when it sends it. The request
+    /// can be repeated safely with the same `clientMessageId` and `sendAt`: the repetition returns 200 with the scheduled message, which has the
+    /// status `sent` and the `messageId` once it was sent.
+    ///
+    /// Fails with 400 for an invalid message, with 403 or 404 if the caller could not send it now, and with 409 if the caller has 1,000 scheduled
+    /// messages.
     #[oai(path = "/scheduled", method = "post", operation_id = "scheduleMessage")]
     async fn schedule(
         &self,
@@ -127,9 +131,10 @@ impl ScheduledApi {
         Ok(placed.into())
     }
 
-    /// List one's scheduled messages
+    /// List the caller's scheduled messages
     ///
-    /// Soonest first. What is sent is no scheduled message any more; what was refused at its time stays with the reason.
+    /// Returns the messages soonest first. A sent message is no longer listed; a message that was rejected when it was due stays with the status
+    /// `failed` and the reason.
     #[oai(
         path = "/scheduled",
         method = "get",
@@ -141,6 +146,10 @@ impl ScheduledApi {
     }
 
     /// Get a scheduled message
+    ///
+    /// Returns one scheduled message of the caller.
+    ///
+    /// Fails with 404 if the message does not exist, was sent, or has another author.
     #[oai(
         path = "/scheduled/:id",
         method = "get",
@@ -149,7 +158,7 @@ impl ScheduledApi {
     async fn get(
         &self,
         caller: AsUser,
-        /// The scheduled message's id.
+        /// Id of the scheduled message.
         id: Path<ScheduledId>,
     ) -> Result<Json<ScheduledMessage>, ApiError> {
         Ok(Json(scheduled::get(&self.0, &caller.0, &id.0).await?))
@@ -157,7 +166,9 @@ impl ScheduledApi {
 
     /// Change a scheduled message
     ///
-    /// Until it is sent. One that failed waits again when it gets a new time.
+    /// Changes the message until it is sent and returns it. A new `sendAt` makes a failed message pending again.
+    ///
+    /// Fails with 400 if the changed message would be invalid and with 404 once the message was sent.
     #[oai(
         path = "/scheduled/:id",
         method = "patch",
@@ -166,7 +177,7 @@ impl ScheduledApi {
     async fn change(
         &self,
         caller: AsUser,
-        /// The scheduled message's id.
+        /// Id of the scheduled message.
         id: Path<ScheduledId>,
         body: ValidJson<UpdateScheduledMessage>,
     ) -> Result<Json<ScheduledMessage>, ApiError> {
@@ -176,7 +187,7 @@ impl ScheduledApi {
 
     /// Cancel a scheduled message
     ///
-    /// After 204 it is not sent; after 404 it is, or was not there.
+    /// Deletes the scheduled message. After 204 it will not be sent; 404 means that it was sent or never existed.
     #[oai(
         path = "/scheduled/:id",
         method = "delete",
@@ -185,7 +196,7 @@ impl ScheduledApi {
     async fn cancel(
         &self,
         caller: AsUser,
-        /// The scheduled message's id.
+        /// Id of the scheduled message.
         id: Path<ScheduledId>,
     ) -> Result<NoContent, ApiError> {
         scheduled::cancel(&self.0, &caller.0, &id.0).await?;

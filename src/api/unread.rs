@@ -1,4 +1,4 @@
-//! What is unread, over HTTP.
+//! HTTP operations on unread counts.
 
 use chat_sdk::{ConversationId, MessageId};
 use poem_openapi::{Object, OpenApi};
@@ -14,14 +14,14 @@ use super::{
 };
 use crate::domain::{Context, markers::Counts, page::Page, unread};
 
-/// How much is unread. Own, deleted, silent and system messages count for nothing.
+/// Numbers of unread messages. Own, deleted, silent and system messages do not count.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct UnreadCount {
-    /// How many messages.
+    /// Number of unread messages.
     pub unread_count: u64,
-    /// How many of them mention the caller.
+    /// Number of unread messages that mention the caller.
     pub mention_count: u64,
 }
 
@@ -34,25 +34,29 @@ impl From<Counts> for UnreadCount {
     }
 }
 
-/// A conversation in which something is unread.
+/// Unread counts of a conversation.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct UnreadConversation {
-    /// Which.
+    /// Id of the conversation.
     pub conversation_id: ConversationId,
-    /// How many messages.
+    /// Number of unread messages.
     pub unread_count: u64,
-    /// How many of them mention the caller.
+    /// Number of unread messages that mention the caller.
     pub mention_count: u64,
 }
 
-/// The operations on what is unread.
+/// Operations on unread counts.
 pub struct UnreadApi(pub Context);
 
 #[OpenApi(prefix_path = "/api", tag = "Tag::ReadReceipts")]
 impl UnreadApi {
-    /// Count what is unread in a conversation
+    /// Count unread messages of a conversation
+    ///
+    /// Returns the numbers of unread messages and mentions.
+    ///
+    /// Fails with 404 if the caller is not a member.
     #[oai(
         path = "/conversations/:id/unread-count",
         method = "get",
@@ -61,16 +65,18 @@ impl UnreadApi {
     async fn of_conversation(
         &self,
         caller: AsUser,
-        /// The conversation's id.
+        /// Id of the conversation.
         id: Path<ConversationId>,
     ) -> Result<Json<UnreadCount>, ApiError> {
         let counts = unread::of_conversation(&self.0, &caller.0, &id.0).await?;
         Ok(Json(counts.into()))
     }
 
-    /// Count what is unread in a thread
+    /// Count unread replies of a thread
     ///
-    /// Replies that neither the thread's nor the conversation's watermark has passed.
+    /// Counts the replies after the read positions of both the thread and the conversation.
+    ///
+    /// Fails with 404 if the message is not visible to the caller.
     #[oai(
         path = "/messages/:id/replies/unread-count",
         method = "get",
@@ -79,16 +85,16 @@ impl UnreadApi {
     async fn of_thread(
         &self,
         caller: AsUser,
-        /// The id of the message that the thread began with.
+        /// Id of the root message of the thread.
         id: Path<MessageId>,
     ) -> Result<Json<UnreadCount>, ApiError> {
         let counts = unread::of_thread(&self.0, &caller.0, &id.0).await?;
         Ok(Json(counts.into()))
     }
 
-    /// List conversations with something unread
+    /// List conversations with unread messages
     ///
-    /// Latest activity first; archived ones too.
+    /// Returns the conversations with the latest activity first, archived ones too.
     #[oai(
         path = "/unread",
         method = "get",
@@ -112,9 +118,9 @@ impl UnreadApi {
         Ok(Json(page.into()))
     }
 
-    /// Count what is unread in all conversations together
+    /// Count unread messages of all conversations
     ///
-    /// Archived ones too.
+    /// Returns the sums over all conversations of the caller, archived ones too.
     #[oai(
         path = "/unread-count",
         method = "get",

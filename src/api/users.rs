@@ -1,4 +1,4 @@
-//! Users over HTTP: the host syncs them, they look at each other and change themselves.
+//! HTTP operations on users: the host syncs them; users read public profiles and change their own.
 
 use std::collections::HashSet;
 
@@ -30,26 +30,26 @@ use crate::domain::{
     users::{self, Sync, Synced},
 };
 
-/// A user as the host knows them. What is left out is cleared.
+/// Profile of a user as the host knows it. An omitted field is cleared.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct SyncUser {
-    /// The host's own id of the user.
+    /// Host's id of the user, 1 to 128 characters.
     pub external_user_id: UserId,
-    /// The name to show.
+    /// Display name, 1 to 320 characters.
     #[oai(validator(min_length = 1, max_length = 320))]
     pub name: String,
-    /// The picture to show.
+    /// URL of the picture, 1 to 2,048 characters.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub avatar_url: Option<String>,
-    /// The e-mail address; shown to the user and the host only.
+    /// E-mail address, 1 to 320 characters; visible to the user and the host only.
     #[oai(validator(min_length = 1, max_length = 320))]
     pub email: Option<String>,
-    /// The host's roles of the user; shown to the user and the host only.
+    /// Roles of the user at the host, at most 50; visible to the user and the host only.
     #[oai(validator(max_items = 50))]
     pub roles: Option<Vec<String>>,
-    /// The host's own data; shown to the user and the host only.
+    /// JSON object of the host, at most 16 KiB; visible to the user and the host only.
     pub metadata: Option<Metadata>,
 }
 
@@ -69,15 +69,15 @@ impl From<SyncUser> for Sync {
     }
 }
 
-/// Many users at once. Each is taken or refused on its own.
+/// Profiles to sync. Each item succeeds or fails on its own.
 #[derive(Debug, Deserialize, Object)]
 pub struct SyncUsers {
-    /// The users, at most 1,000.
+    /// Profiles, at most 1,000.
     #[oai(validator(max_items = 1000))]
     pub users: Vec<SyncItem>,
 }
 
-/// An item of a batch as it came in: published as [`SyncUser`], but checked when its turn comes, so that it fails alone.
+/// An unchecked item of a batch. Its published schema is that of [`SyncUser`]; the check runs per item, so that one invalid item fails alone.
 #[derive(Debug, Deserialize)]
 pub struct SyncItem(Value);
 
@@ -119,69 +119,71 @@ impl ToJSON for SyncItem {
     }
 }
 
-/// What became of one user of a sync.
+/// Outcome of the sync of one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum SyncStatus {
-    /// The user is new.
+    /// The user was created.
     Created,
-    /// The profile changed.
+    /// The profile was changed.
     Updated,
-    /// The profile was the same already.
+    /// The profile already had these values.
     Unchanged,
-    /// The item was refused; `error` says why.
+    /// The item was rejected; `error` has the reason.
     Failed,
 }
 
-/// The result of one item of a batch.
+/// Result of one item of a batch.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct SyncUserResult {
-    /// Which user; absent when the item named none.
+    /// Host's id of the user; absent if the item has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_user_id: Option<String>,
-    /// What became of it.
+    /// Outcome of the item.
     pub status: SyncStatus,
-    /// Why it failed.
+    /// Error of a failed item; absent for the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
 }
 
-/// The results of a batch, in the order of its items.
+/// Results of a batch, in the order of its items.
 #[derive(Debug, Serialize, Object)]
 pub struct SyncUsersResult {
-    /// One per item.
+    /// Results, one per item, in the order of the items.
     pub results: Vec<SyncUserResult>,
 }
 
-/// A change of the own profile. What is left out stays; `null` clears.
+/// Change of the caller's profile. An omitted field keeps its value, `null` clears it.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct UpdateUser {
-    /// The name to show.
+    /// Display name, 1 to 320 characters.
     #[serde(default)]
     #[oai(validator(min_length = 1, max_length = 320))]
     pub name: Patch<String>,
-    /// The picture to show.
+    /// URL of the picture, 1 to 2,048 characters.
     #[serde(default)]
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub avatar_url: Patch<String>,
-    /// The own data.
+    /// JSON object of the user, at most 16 KiB.
     #[serde(default)]
     pub metadata: Patch<Metadata>,
 }
 
-/// The operations on users.
+/// Operations on users.
 pub struct UsersApi(pub Context);
 
 #[OpenApi(prefix_path = "/api")]
 impl UsersApi {
     /// Sync a user
     ///
-    /// Makes the user, or overwrites the profile. Repeating it changes nothing.
+    /// Creates the user, or overwrites the profile, and returns it. A repetition changes nothing.
+    ///
+    /// Fails with 409 while the deletion of the user is not done.
     #[oai(
         path = "/users/sync",
         method = "post",
@@ -202,7 +204,7 @@ impl UsersApi {
 
     /// Sync many users
     ///
-    /// At most 1,000 at once. An item that is wrong fails alone; the others are taken.
+    /// Creates or overwrites up to 1,000 users and returns the outcome of each. An invalid item fails alone; the others are stored.
     #[oai(
         path = "/users/sync/batch",
         method = "post",
@@ -227,7 +229,11 @@ impl UsersApi {
         Ok(Json(SyncUsersResult { results }))
     }
 
-    /// Get oneself
+    /// Get the caller's profile
+    ///
+    /// Returns all fields of the caller's profile.
+    ///
+    /// Fails with 404 if the caller was deleted.
     #[oai(
         path = "/users/me",
         method = "get",
@@ -238,9 +244,9 @@ impl UsersApi {
         Ok(Json(users::get(&self.0, &caller.0).await?))
     }
 
-    /// Change oneself
+    /// Change the caller's profile
     ///
-    /// The next sync by the host overwrites what it names.
+    /// Changes name, picture or metadata and returns the profile. The next sync by the host overwrites the fields that it has.
     #[oai(
         path = "/users/me",
         method = "patch",
@@ -262,7 +268,7 @@ impl UsersApi {
 
     /// Find users
     ///
-    /// By the beginning of the name or id, regardless of case. Shows public fields.
+    /// Returns users whose name, a word of the name, or id begins with `q`, compared regardless of case, with their public fields.
     #[oai(
         path = "/users/search",
         method = "get",
@@ -272,7 +278,7 @@ impl UsersApi {
     async fn search(
         &self,
         _caller: Caller,
-        /// What the name or id begins with, 1 to 100 characters.
+        /// Beginning of the name, of a word in it or of the id, 1 to 100 characters.
         q: Query<String>,
         page: PageQuery,
     ) -> Result<Json<UserPage>, ApiError> {
@@ -285,7 +291,9 @@ impl UsersApi {
 
     /// Get a user
     ///
-    /// Users see each other's public fields; the host and the user themselves see all of them.
+    /// Returns the public fields of a user; to the host and the user all fields.
+    ///
+    /// Fails with 404 if the user does not exist.
     #[oai(
         path = "/users/:id",
         method = "get",
@@ -295,7 +303,7 @@ impl UsersApi {
     async fn get(
         &self,
         caller: Caller,
-        /// The host's own id of the user, percent-encoded.
+        /// Host's id of the user, percent-encoded.
         id: Path<UserId>,
     ) -> Result<Json<User>, ApiError> {
         let user = users::get(&self.0, &id.0).await?;
@@ -305,9 +313,9 @@ impl UsersApi {
 
     /// Delete a user
     ///
-    /// When this is answered, the profile is gone, no token counts any more and the sockets are ending. The rest (blocks, markers, drafts, scheduled
-    /// messages, presence, reactions, memberships and, as chosen, messages) is removed right after, also across a crash; the report is at
-    /// `/api/users/{id}/erasure`. Until it is done the user cannot be synced again.
+    /// After the response the profile is removed, tokens of the user are rejected and the user's sockets are being closed. The service then removes
+    /// the rest in the background, also after a crash: blocks, markers, drafts, scheduled messages, presence, reactions, memberships and, with
+    /// `messages=erase`, messages. The report is at `/api/users/{id}/erasure`. The user cannot be synced again until it is done.
     #[oai(
         path = "/users/:id",
         method = "delete",
@@ -317,9 +325,9 @@ impl UsersApi {
     async fn delete(
         &self,
         _host: AsHost,
-        /// The host's own id of the user, percent-encoded.
+        /// Host's id of the user, percent-encoded.
         id: Path<UserId>,
-        /// What becomes of the user's messages; `anonymise` when it is left out.
+        /// Treatment of the user's messages. Default: `anonymise`.
         messages: Query<Option<ErasureMode>>,
     ) -> Result<NoContent, ApiError> {
         erasure::begin(&self.0, &id.0, messages.0.into()).await?;
@@ -327,7 +335,7 @@ impl UsersApi {
     }
 }
 
-/// What everybody may see of a user.
+/// Returns the public fields of a user.
 fn public(user: User) -> User {
     User {
         email: None,
@@ -337,7 +345,7 @@ fn public(user: User) -> User {
     }
 }
 
-/// The items of a batch, each checked on its own, and what each called itself. A user may stand in it once.
+/// Checks each item of a batch on its own; returns the id that each item has, and the results. An id that repeats an earlier one fails.
 fn read_items(batch: SyncUsers) -> (Vec<Option<String>>, Vec<Result<Sync, DomainError>>) {
     let mut seen = HashSet::new();
     let read = batch.users.into_iter().map(|SyncItem(item)| {
@@ -379,7 +387,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_faulty_item_fails_alone() {
+    fn an_invalid_item_fails_alone() {
         let body = serde_json::json!({ "users": [
             { "externalUserId": "alice", "name": "Alice" },
             { "externalUserId": "me", "name": "" },
