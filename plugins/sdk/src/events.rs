@@ -1,4 +1,4 @@
-//! The catalogue of events: what NATS subjects, webhooks and sockets carry.
+//! The catalogue of events that NATS subjects, webhooks and sockets carry.
 
 use std::str::FromStr;
 
@@ -13,33 +13,33 @@ use crate::{
     PresenceStatus, Role, Timestamp, User, UserId,
 };
 
-/// The version of every event's shape. A change that could break a reader raises it.
+/// Version of the shape of all events. It is raised by every change that could break a reader.
 pub const ENVELOPE_VERSION: u32 = 1;
 
 macro_rules! event_types {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal: $data:ident,)*) => {
-        /// The type of an event, for example `message.created`.
+        /// Type of an event, for example `message.created`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum EventType { $($(#[doc = $doc])* $variant,)* }
 
         impl EventType {
-            /// Every type, in the order of the catalogue.
+            /// All types, in the order of the catalogue.
             pub const ALL: &'static [EventType] = &[$(EventType::$variant,)*];
 
-            /// The type as text.
+            /// Returns the type as text.
             pub const fn as_str(self) -> &'static str {
                 match self { $(EventType::$variant => $name,)* }
             }
 
-            /// The name of the type of its data.
+            /// Returns the name of the schema of the event's data.
             pub const fn data_name(self) -> &'static str {
                 match self { $(EventType::$variant => stringify!($data),)* }
             }
 
-            /// What it tells, for people.
+            /// Returns the one-line description of the event, for people.
             pub fn about(self) -> &'static str {
                 let text = match self { $(EventType::$variant => concat!($($doc,)*),)* };
-                // The rest is for readers of this code.
+                // The text after this is only for readers of this code.
                 text.split("; `data`").next().unwrap_or_default().trim()
             }
         }
@@ -61,60 +61,60 @@ event_types! {
     MessageUpdated = "message.updated": MessageUpdated,
     /// A message was deleted; `data` is [`MessageDeleted`].
     MessageDeleted = "message.deleted": MessageDeleted,
-    /// A deleted message is back; `data` is [`MessageRestored`].
+    /// A deleted message was restored; `data` is [`MessageRestored`].
     MessageRestored = "message.restored": MessageRestored,
     /// A message was pinned; `data` is [`MessagePin`].
     MessagePinned = "message.pinned": MessagePin,
-    /// A message is pinned no more; `data` is [`MessagePin`].
+    /// A message was unpinned; `data` is [`MessagePin`].
     MessageUnpinned = "message.unpinned": MessagePin,
-    /// A user reacted to a message; `data` is [`ReactionChanged`].
+    /// A user added a reaction to a message; `data` is [`ReactionChanged`].
     ReactionAdded = "reaction.added": ReactionChanged,
-    /// A user took a reaction back; `data` is [`ReactionChanged`].
+    /// A user removed a reaction from a message; `data` is [`ReactionChanged`].
     ReactionRemoved = "reaction.removed": ReactionChanged,
-    /// A conversation was made; `data` is the conversation.
+    /// A conversation was created; `data` is the conversation.
     ConversationCreated = "conversation.created": Conversation,
     /// A conversation's settings were changed; `data` is the conversation.
     ConversationUpdated = "conversation.updated": Conversation,
     /// A conversation was deleted; `data` is [`ConversationDeleted`].
     ConversationDeleted = "conversation.deleted": ConversationDeleted,
-    /// Users became members; `data` is [`ParticipantsAdded`].
+    /// Users became members of a conversation; `data` is [`ParticipantsAdded`].
     ParticipantAdded = "participant.added": ParticipantsAdded,
-    /// Users ceased to be members; `data` is [`ParticipantsRemoved`].
+    /// Users left a conversation or were removed from it; `data` is [`ParticipantsRemoved`].
     ParticipantRemoved = "participant.removed": ParticipantsRemoved,
-    /// A member's role was changed, or a member's own settings; `data` is [`ParticipantUpdated`]. Own settings are told to that member alone.
+    /// A member's role or own settings were changed; `data` is [`ParticipantUpdated`]. A change of own settings is delivered to that member only.
     ParticipantUpdated = "participant.updated": ParticipantUpdated,
-    /// The host told of a user for the first time or again; `data` is the user.
+    /// The host created or updated a user; `data` is the user.
     UserSynced = "user.synced": User,
     /// A user changed their profile; `data` is the user.
     UserUpdated = "user.updated": User,
     /// A user was deleted; `data` is [`UserDeleted`].
     UserDeleted = "user.deleted": UserDeleted,
-    /// A user blocked another; `data` is [`UserBlock`]. Never told to the other.
+    /// A user blocked another user; `data` is [`UserBlock`]. It is never delivered to the blocked user.
     UserBlocked = "user.blocked": UserBlock,
-    /// A user blocks another no more; `data` is [`UserBlock`]. Never told to the other.
+    /// A user unblocked another user; `data` is [`UserBlock`]. It is never delivered to the unblocked user.
     UserUnblocked = "user.unblocked": UserBlock,
-    /// The host ended a user's sockets and refuses tokens that were issued before; `data` is [`UserDisconnected`].
+    /// The host closed a user's sockets and invalidated the tokens issued before; `data` is [`UserDisconnected`].
     UserDisconnected = "user.disconnected": UserDisconnected,
-    /// A member read up to a message; `data` is [`MessageRead`]. A latest value, not in the log.
+    /// A member read the conversation up to a message; `data` is [`MessageRead`]. A latest value, not in the log.
     MessageRead = "message.read": MessageRead,
-    /// A member's device got everything up to a message; `data` is [`MessageDelivered`]. A latest value, not in the log.
+    /// A member's device received the conversation up to a message; `data` is [`MessageDelivered`]. A latest value, not in the log.
     MessageDelivered = "message.delivered": MessageDelivered,
-    /// A member read a conversation, or marked it unread; `data` is [`ConversationRead`]. A latest value, not in the log.
+    /// A member's read position changed, forwards or backwards; `data` is [`ConversationRead`]. A latest value, not in the log.
     ConversationRead = "conversation.read": ConversationRead,
-    /// A member has begun to write, or no more; `data` is [`DraftUpdated`]. A latest value, not in the log; told to the member's own devices.
+    /// A member's draft was changed or cleared; `data` is [`DraftUpdated`]. A latest value, not in the log; it is delivered to the member's own devices.
     DraftUpdated = "draft.updated": DraftUpdated,
-    /// A user came online, or is busy; `data` is [`UserPresence`]. A latest value, not in the log.
+    /// A user is online or busy; `data` is [`UserPresence`]. A latest value, not in the log.
     UserOnline = "user.online": UserPresence,
     /// A user is away; `data` is [`UserPresence`]. A latest value, not in the log.
     UserAway = "user.away": UserPresence,
-    /// A user is offline, or looks so; `data` is [`UserPresence`]. A latest value, not in the log.
+    /// A user is offline or invisible; `data` is [`UserPresence`]. A latest value, not in the log.
     UserOffline = "user.offline": UserPresence,
-    /// A number of the log that stayed empty; `data` is `{}`. It lets readers prove completeness.
+    /// A seq of the log that holds no change; `data` is `{}`. It lets readers prove that they missed nothing.
     Noop = "noop": Noop,
 }
 
 impl EventType {
-    /// Whether events of this type are entries of a log, with a number. The others are latest values: one may be lost when the next is there.
+    /// Returns true if events of this type are entries of a log, with a seq. The others are latest values: one may be lost once a newer one exists.
     pub const fn is_logged(self) -> bool {
         !matches!(
             self,
@@ -129,7 +129,7 @@ impl EventType {
     }
 }
 
-/// A text that names no event of the catalogue.
+/// Error for a text that is not an event type of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownEventType;
 
@@ -160,36 +160,36 @@ impl<'de> Deserialize<'de> for EventType {
     }
 }
 
-/// What every event looks like on NATS and in webhooks. `D` is the shape of its data.
+/// Envelope of every event on NATS and in webhooks. `D` is the type of its data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope<D> {
-    /// The event's id, the same at every repetition.
+    /// Id of the event; repetitions of the event have the same id.
     pub id: EventId,
-    /// What happened.
+    /// Type of the event.
     #[serde(rename = "type")]
     pub kind: EventType,
-    /// The version of the shape, [`ENVELOPE_VERSION`].
+    /// Version of the envelope's shape: [`ENVELOPE_VERSION`].
     pub version: u32,
-    /// When it happened.
+    /// Time at which the change was made.
     pub timestamp: Timestamp,
-    /// The conversation in whose log it stands; absent for events of a user.
+    /// Id of the conversation whose log holds the event; absent for events of a user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
-    /// The user in whose log it stands; absent for events of a conversation.
+    /// Id of the user whose log holds the event; absent for events of a conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// Its dense number in that log, from 1; absent for latest values, which are in no log.
+    /// Seq of the event in that log, from 1, without gaps; absent for latest values, which are in no log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// Who did it; absent when the host did it in no user's name.
+    /// Id of the user who made the change; absent if the host made it without an acting user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<UserId>,
-    /// What exactly.
+    /// Data of the event; its shape depends on the type.
     pub data: D,
 }
 
-/// Data of any event, by its type.
+/// Data of an event of any type.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum EventData {
@@ -237,13 +237,13 @@ pub enum EventData {
     Noop(Noop),
 }
 
-/// The `format` of a schema that the core replaces by all events of a conversation's log.
+/// `format` of a schema that the core replaces by all events of a conversation's log.
 pub const EVENTS_OF_A_LOG: &str = "events-of-a-log";
-/// The `format` of a schema that the core replaces by all events that a webhook endpoint can get.
+/// `format` of a schema that the core replaces by all events that a webhook endpoint can receive.
 pub const EVENTS_OF_WEBHOOKS: &str = "events-of-webhooks";
 
-/// The schema of an event, told apart by `type`. `events` is one of the two formats above; `others` are further shapes: value of `type`, name of the
-/// schema.
+/// Returns the schema of an event, with `type` as the discriminator. `events` is one of the two formats above; `others` are further shapes, each a value of
+/// `type` and the name of a schema.
 pub fn any_event(
     events: &'static str,
     about: &'static str,
@@ -252,7 +252,7 @@ pub fn any_event(
     MetaSchema {
         format: Some(events),
         description: Some(about),
-        // A schema to which nothing refers is not published.
+        // A schema that nothing refers to is left out of the document, so the further shapes are referred to here.
         one_of: others
             .iter()
             .map(|(_, schema)| MetaSchemaRef::Reference(schema.clone()))
@@ -268,81 +268,81 @@ pub fn any_event(
     }
 }
 
-/// The new text of a message.
+/// Data of `message.updated`: the new text of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageUpdated {
-    /// Which message.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// Where it stands.
+    /// Id of the conversation of the message.
     pub conversation_id: ConversationId,
-    /// Its text from now on.
+    /// New text of the message.
     pub content: String,
-    /// Always true.
+    /// Always true: the message was edited.
     pub is_edited: bool,
-    /// When it was changed.
+    /// Time of the edit.
     pub updated_at: Timestamp,
-    /// The host's own data, where the edit changed it.
+    /// New metadata of the message; absent if the edit did not change it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// True if the edit removed the host's own data; else absent.
+    /// True if the edit removed the metadata; otherwise absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_metadata_cleared: Option<bool>,
-    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-    /// at that number sees neither the message nor this.
+    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+    /// message nor this event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// Which message is gone.
+/// Data of `message.deleted`: the message that was deleted or has expired.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageDeleted {
-    /// Which message.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// Where it stood.
+    /// Id of the conversation of the message.
     pub conversation_id: ConversationId,
-    /// When it was deleted.
+    /// Time of the deletion.
     pub deleted_at: Timestamp,
-    /// Whether its time was over; then no tombstone stays.
+    /// True if the message expired; no tombstone of it remains then. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[oai(default)]
     pub is_expired: bool,
-    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-    /// at that number sees neither the message nor this.
+    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+    /// message nor this event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// Which message is back, and what it says.
+/// Data of `message.restored`: the restored message and its content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageRestored {
-    /// Which message.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// Where it stands.
+    /// Id of the conversation of the message.
     pub conversation_id: ConversationId,
-    /// Its text, as it was before it was deleted.
+    /// Text of the message, as it was before the deletion.
     pub content: String,
-    /// The files it carries.
+    /// Files of the message, at most 20.
     pub attachments: Vec<Attachment>,
-    /// Who is mentioned in it.
+    /// Ids of the users that the message mentions, at most 100; also `@all` and `@here`.
     pub mentions: Vec<UserId>,
-    /// The host's own data.
+    /// Metadata of the message, set by the host; at most 16 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// When it came back.
+    /// Time of the restoration.
     pub updated_at: Timestamp,
-    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-    /// at that number sees neither the message nor this.
+    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+    /// message nor this event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// The shape of every event's data, each once: what schemas are made from. Never sent.
+/// Shapes of the data of all events, each once. Schemas are generated from it; it is never sent.
 #[derive(Debug, Default, Object)]
 #[oai(rename_all = "camelCase")]
 pub struct EventShapes {
@@ -369,245 +369,245 @@ pub struct EventShapes {
     noop: Option<Noop>,
 }
 
-/// Which message is pinned, or no more.
+/// Data of `message.pinned` and `message.unpinned`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessagePin {
-    /// Which message.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// Where it stands.
+    /// Id of the conversation of the message.
     pub conversation_id: ConversationId,
-    /// Who did it; absent for the host.
+    /// Id of the user who pinned or unpinned the message; absent if the host did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// When.
+    /// Time of the change.
     pub timestamp: Timestamp,
-    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-    /// at that number sees neither the message nor this.
+    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+    /// message nor this event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// Who reacted, or did no more.
+/// Data of `reaction.added` and `reaction.removed`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ReactionChanged {
-    /// To which message.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// Where it stands.
+    /// Id of the conversation of the message.
     pub conversation_id: ConversationId,
-    /// With what: one emoji or a `:shortcode:`.
+    /// The reaction: one emoji or a `:shortcode:`.
     pub emoji: String,
-    /// Who.
+    /// Id of the user who reacted, or no longer does.
     pub user_id: UserId,
-    /// How many users have reacted with it now.
+    /// Number of users who react to the message with this emoji after the change.
     pub total_count: u32,
-    /// When.
+    /// Time of the change.
     pub timestamp: Timestamp,
-    /// The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-    /// at that number sees neither the message nor this.
+    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+    /// message nor this event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// Up to which message a member read.
+/// Data of `message.read`: a read receipt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageRead {
-    /// The newest message that is read; all before it are too.
+    /// Id of the newest message that was read; all messages before it are read too.
     pub message_id: MessageId,
-    /// Where it stands.
+    /// Id of the conversation of the message.
     pub conversation_id: ConversationId,
-    /// Who read.
+    /// Id of the member who read the message.
     pub user_id: UserId,
-    /// When.
+    /// Time at which the member read it.
     pub read_at: Timestamp,
 }
 
-/// Up to which message a member's device got everything.
+/// Data of `message.delivered`: a delivery receipt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct MessageDelivered {
-    /// The newest message that arrived; all before it did too.
+    /// Id of the newest message that arrived; all messages before it arrived too.
     pub message_id: MessageId,
-    /// Where it stands.
+    /// Id of the conversation of the message.
     pub conversation_id: ConversationId,
-    /// Whose device.
+    /// Id of the member whose device received the message.
     pub user_id: UserId,
-    /// When.
+    /// Time at which the device received it.
     pub delivered_at: Timestamp,
 }
 
-/// Where a member is in a conversation.
+/// Data of `conversation.read`: a member's read position and unread counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ConversationRead {
-    /// Which conversation.
+    /// Id of the conversation.
     pub conversation_id: ConversationId,
-    /// Who.
+    /// Id of the member.
     pub user_id: UserId,
-    /// The newest message that is read; absent when none is.
+    /// Id of the newest message that is read; absent if none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_to_message_id: Option<MessageId>,
-    /// The number up to which everything is read; 0 when nothing is.
+    /// Seq up to which everything is read; 0 if nothing is.
     #[serde(default)]
     pub read_seq: u64,
-    /// How many messages are unread now.
+    /// Number of unread messages, counted within the newest 100,000 entries of the conversation log.
     pub unread_count: u64,
-    /// How many of them mention the member.
+    /// Number of unread messages that mention the member.
     pub mention_count: u64,
-    /// When.
+    /// Time of the change.
     pub read_at: Timestamp,
 }
 
-/// What a member has begun to write.
+/// Data of `draft.updated`: a member's unsent text in a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct DraftUpdated {
-    /// In which conversation.
+    /// Id of the conversation.
     pub conversation_id: ConversationId,
-    /// The text; absent when there is none any more.
+    /// Unsent text of the member; absent if the draft was cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<String>,
 }
 
-/// Whether a user is there.
+/// Data of `user.online`, `user.away` and `user.offline`: a user's presence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct UserPresence {
-    /// Who.
+    /// Id of the user.
     pub user_id: UserId,
-    /// A conversation that the reader shares with them; only on sockets.
+    /// Id of a conversation that the reader shares with the user; present only on sockets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
-    /// How they are.
+    /// Status of the user as others see it.
     pub status: PresenceStatus,
-    /// What they say about it.
+    /// Status text of the user, at most 200 characters; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// When they were last there; absent while they are.
+    /// Time at which the user was last online; absent while the user is online, away or busy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// When this became so.
+    /// Time at which the status changed.
     pub timestamp: Timestamp,
 }
 
-/// Whom a user blocks, or no more.
+/// Data of `user.blocked` and `user.unblocked`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct UserBlock {
-    /// Who blocks.
+    /// Id of the user who blocks or unblocks.
     pub external_user_id: UserId,
-    /// Whom.
+    /// Id of the user who is blocked or unblocked.
     pub blocked_user_id: UserId,
-    /// When.
+    /// Time of the change.
     pub timestamp: Timestamp,
 }
 
-/// Whose sockets the host ended.
+/// Data of `user.disconnected`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct UserDisconnected {
-    /// Whose.
+    /// Id of the user whose sockets were closed.
     pub external_user_id: UserId,
-    /// Tokens that were issued before this moment are refused.
+    /// Tokens issued before this time are rejected.
     pub tokens_valid_from: Timestamp,
-    /// When.
+    /// Time of the disconnection.
     pub timestamp: Timestamp,
 }
 
-/// Which conversation is gone.
+/// Data of `conversation.deleted`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ConversationDeleted {
-    /// Which conversation.
+    /// Id of the deleted conversation.
     pub conversation_id: ConversationId,
-    /// When it was deleted.
+    /// Time of the deletion.
     pub timestamp: Timestamp,
 }
 
-/// Who became a member.
+/// Data of `participant.added`: the new members and the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ParticipantsAdded {
-    /// Of which conversation.
+    /// Id of the conversation.
     pub conversation_id: ConversationId,
-    /// The first of the new members.
+    /// Id of the first new member; the same as the first item of `userIds`.
     pub user_id: UserId,
-    /// All of them, at most 200.
+    /// Ids of all new members, at most 200.
     pub user_ids: Vec<UserId>,
-    /// With which rights.
+    /// Role of the new members.
     pub role: Role,
-    /// When.
+    /// Time at which they became members.
     pub timestamp: Timestamp,
-    /// The conversation as it is with them.
+    /// The conversation, with the new members included.
     pub conversation: Box<Conversation>,
 }
 
-/// Who ceased to be a member.
+/// Data of `participant.removed`: the former members.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ParticipantsRemoved {
-    /// Of which conversation.
+    /// Id of the conversation.
     pub conversation_id: ConversationId,
-    /// The first of the former members.
+    /// Id of the first former member; the same as the first item of `userIds`.
     pub user_id: UserId,
-    /// All of them, at most 200.
+    /// Ids of all former members, at most 200.
     pub user_ids: Vec<UserId>,
-    /// When.
+    /// Time at which their membership ended.
     pub timestamp: Timestamp,
 }
 
-/// Whose role or own settings changed.
+/// Data of `participant.updated`: a member's new role or own settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ParticipantUpdated {
-    /// In which conversation.
+    /// Id of the conversation.
     pub conversation_id: ConversationId,
-    /// Whose.
+    /// Id of the member.
     pub user_id: UserId,
-    /// The role from now on, where it changed.
+    /// New role of the member; absent if it did not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// The member's own settings from now on, where they changed.
+    /// New settings of the member; absent if they did not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferences: Option<Preferences>,
-    /// When.
+    /// Time of the change.
     pub timestamp: Timestamp,
 }
 
 impl ParticipantUpdated {
-    /// Whether only the member may be told.
+    /// Returns true if the event must be delivered to the member only.
     pub fn is_private(&self) -> bool {
         self.role.is_none()
     }
 }
 
-/// Which user is gone.
+/// Data of `user.deleted`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct UserDeleted {
-    /// Which user.
+    /// Id of the deleted user.
     pub external_user_id: UserId,
-    /// When.
+    /// Time of the deletion.
     pub timestamp: Timestamp,
 }
 
-/// Nothing happened at this number.
+/// Data of `noop`: an empty object. The seq of the event holds no change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 pub struct Noop {}
 

@@ -1,11 +1,11 @@
-//! Names of hosts that speak NATS: of the host's account in the broker, of its durable, and a token of the subjects of its commands.
+//! Names of hosts that use NATS: one name for the host's account in the broker, its durable, and a token in the subjects of its commands.
 
-/// The longest name, in characters.
+/// Maximum length of a name, in characters.
 const MAX_NAME: usize = 32;
 
-/// Whether `text` can be the name of a host: 1 to 32 of `a-z`, `0-9` and `_`, beginning with a letter.
+/// Returns true if `text` can be the name of a host: 1 to 32 of `a-z`, `0-9` and `_`, beginning with a letter.
 ///
-/// No durable of a plugin can have such a name: all of those have a hyphen.
+/// No durable of a plugin can have such a name, because all of those contain a hyphen.
 pub fn is_host_name(text: &str) -> bool {
     text.len() <= MAX_NAME
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -19,7 +19,7 @@ mod tests {
     use super::is_host_name;
 
     #[test]
-    fn names_can_be_accounts_and_tokens_of_subjects() {
+    fn host_names_are_valid_accounts_and_subject_tokens() {
         for name in ["shop", "a", "game_2", "a0_"] {
             assert!(is_host_name(name), "{name}");
         }

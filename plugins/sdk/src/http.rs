@@ -1,6 +1,6 @@
-//! What a plugin's operations are made of: guards, bodies, answers and refusals, all in the one shape of the service.
+//! Building blocks of a plugin's operations: guards, bodies, answers and errors, in the shape that all operations of the service have.
 //!
-//! The core does the work behind them: it attaches a [`Gate`] to every request.
+//! The core implements them: it attaches a [`Gate`] to every request.
 
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
@@ -23,18 +23,18 @@ use serde_json::Value;
 
 use crate::{UserId, plugin::BoxFuture, whole_number};
 
-/// The name in the document of the scheme for users.
+/// Name of the security scheme for users in the OpenAPI document.
 pub const BEARER: &str = "bearer";
-/// The name in the document of the scheme for the host's backend.
+/// Name of the security scheme for the host's backend in the OpenAPI document.
 pub const INTERNAL: &str = "internalSecret";
 
-/// What the core does for the operations of plugins.
+/// Authentication and validation that the core does for the operations of plugins.
 pub trait Gate: Send + Sync {
-    /// Lets the host's backend pass.
+    /// Fails unless the request comes from the host's backend.
     fn host<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, poem::Result<()>>;
-    /// Answers which user is calling, or for whom the host acts.
+    /// Returns the calling user, or the user that the host acts for.
     fn user<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, poem::Result<UserId>>;
-    /// Reads a body and checks it against the published schema of that name.
+    /// Reads a body and validates it against the published schema of that name.
     fn body<'a>(
         &'a self,
         request: &'a Request,
@@ -43,7 +43,7 @@ pub trait Gate: Send + Sync {
     ) -> BoxFuture<'a, poem::Result<Value>>;
 }
 
-/// The gate as it is attached to requests.
+/// Handle of the gate, which the core attaches to requests.
 #[derive(Clone)]
 pub struct GateHandle(pub Arc<dyn Gate>);
 
@@ -53,10 +53,10 @@ fn gate(request: &Request) -> poem::Result<&GateHandle> {
         .ok_or_else(|| Refusal::internal("no gate is attached to the request").into())
 }
 
-/// The host's backend, acting for nobody.
+/// Guard: the host's backend, without an acting user.
 pub struct AsHost;
 
-/// A user, or the host acting for one.
+/// Guard: a user, or the host with an acting user.
 pub struct AsUser(pub UserId);
 
 impl<'a> ApiExtractor<'a> for AsHost {
@@ -98,7 +98,7 @@ impl<'a> ApiExtractor<'a> for AsUser {
     }
 }
 
-/// How the document describes a body of JSON that every request has.
+/// Returns the description of a required JSON body for the document.
 pub fn json_body_meta<T: Type>() -> MetaRequest {
     MetaRequest {
         description: None,
@@ -114,7 +114,7 @@ fn json_media<T: Type>() -> MetaMediaType {
     }
 }
 
-/// A query parameter. An empty value counts as absent, for every parameter of the service.
+/// A query parameter. An empty value counts as absent, as for all parameters of the service.
 pub struct Query<T>(pub T);
 
 impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
@@ -149,7 +149,7 @@ impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
         let refused = |problem: &'static str| Refusal::invalid(options.name, problem);
         let value = query_text(&query, options.name).map_err(refused)?;
         let parsed = T::parse_from_parameters(value);
-        // A whole number may be written with an exponent or a point.
+        // A client may write an integer with an exponent or a decimal point.
         let parsed = match (parsed, value.and_then(whole_number::from_text)) {
             (Err(_), Some(number)) => T::parse_from_parameters([number.to_string()]),
             (parsed, _) => parsed,
@@ -160,10 +160,10 @@ impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
     }
 }
 
-/// The text of the parameter `name`; absent if it is empty.
+/// Returns the text of the parameter `name`; `None` if it is absent or empty.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault of the parameter, if it is repeated or contains U+0000.
 pub fn query_text<'q>(
     query: &'q [(String, String)],
     name: &str,
@@ -172,7 +172,7 @@ pub fn query_text<'q>(
         .iter()
         .filter(|(key, _)| key == name)
         .map(|(_, value)| value.as_str());
-    // By its full name: `Type` has an `is_empty` too, which is never true.
+    // Called by its full name, because `Type` has an `is_empty` too, which is never true.
     let value = values.next().filter(|value| !str::is_empty(value));
     if values.next().is_some() {
         return Err("must be given once");
@@ -183,7 +183,7 @@ pub fn query_text<'q>(
     }
 }
 
-/// What is wrong with a parameter, as a sentence without the value, from the `reason` of poem-openapi.
+/// Returns the fault of a parameter, as a sentence without its value, from the `reason` of poem-openapi.
 pub fn query_problem(is_absent: bool, reason: &str) -> &'static str {
     if is_absent {
         "is required"
@@ -198,7 +198,7 @@ pub fn query_problem(is_absent: bool, reason: &str) -> &'static str {
     }
 }
 
-/// A request body of type `T`, checked against the schema that is published for it.
+/// A request body of type `T`, validated against the published schema.
 pub struct ValidJson<T>(pub T);
 
 impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
@@ -222,35 +222,35 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
     ) -> poem::Result<Self> {
         let name = T::name();
         let value = gate(request)?.0.body(request, body, &name).await?;
-        // The error itself may quote the content.
+        // The error itself may quote the content of the body, so it is not returned.
         serde_json::from_value(value).map(Self).map_err(|_| {
             Refusal::invalid("body", "does not have the form that /api/docs describes").into()
         })
     }
 }
 
-/// Why an operation of a plugin refuses. The core gives it the shape of all errors.
+/// Error of a plugin's operation. The core returns it in the shape of all errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no such thing for this caller.
+    /// The resource does not exist for this caller (404).
     NotFound(Cow<'static, str>),
-    /// The thing is in a state in which this cannot be done.
+    /// The state of the resource forbids the operation (409).
     Conflict(Cow<'static, str>),
-    /// Fields that are wrong, each with what is wrong there.
+    /// Invalid fields, each with its fault (400).
     Invalid(Vec<(String, Cow<'static, str>)>),
-    /// Something that is needed is away for the moment.
+    /// A component that the operation needs is temporarily unavailable (503).
     Unavailable(Cow<'static, str>),
-    /// A fault of the service. The text is for the log only.
+    /// A fault of the service (500). The text is for the log only.
     Internal(Cow<'static, str>),
 }
 
 impl Refusal {
-    /// One wrong field.
+    /// Returns the error for one invalid field.
     pub fn invalid(field: impl Into<String>, problem: impl Into<Cow<'static, str>>) -> Self {
         Self::Invalid(vec![(field.into(), problem.into())])
     }
 
-    /// A fault of the service; the text is for the log.
+    /// Returns the error for a fault of the service; the text is for the log only.
     pub fn internal(text: impl Into<Cow<'static, str>>) -> Self {
         Self::Internal(text.into())
     }
@@ -315,7 +315,7 @@ impl From<mongodb::error::Error> for Refusal {
     }
 }
 
-/// Every operation's refusals are written into the document by the core.
+/// It declares no responses, because the core adds the error responses of all operations to the document.
 impl ApiResponse for Refusal {
     fn meta() -> MetaResponses {
         MetaResponses {
@@ -326,19 +326,19 @@ impl ApiResponse for Refusal {
     fn register(_registry: &mut Registry) {}
 }
 
-/// 200 with a body.
+/// Response 200 with a JSON body.
 pub struct Json<T>(pub T);
 
-/// 201 with what was made.
+/// Response 201 with the created resource as its JSON body.
 pub struct Created<T>(pub T);
 
-/// 204: done, and there is nothing to say about it.
+/// Response 204: success without a body.
 pub struct NoContent;
 
-/// What is answered when a body cannot be encoded, in the shape of all errors.
+/// Body of the response if a body cannot be encoded, in the shape of all errors.
 const UNENCODABLE: &str = r#"{"statusCode":500,"error":"Internal Server Error","code":"INTERNAL_ERROR","message":"Something went wrong in the service; its log has more under the X-Request-Id of this answer."}"#;
 
-/// An answer with a body of JSON.
+/// Returns a response with a JSON body.
 pub fn respond(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(json) => Response::builder()
@@ -346,7 +346,7 @@ pub fn respond(status: StatusCode, body: &impl Serialize) -> Response {
             .content_type("application/json")
             .body(json),
         Err(error) => {
-            tracing::error!(%error, "an answer cannot be encoded");
+            tracing::error!(%error, "response body could not be encoded");
             Response::builder()
                 .status(StatusCode::INTERNAL_SERVER_ERROR)
                 .content_type("application/json")
@@ -355,7 +355,7 @@ pub fn respond(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
-/// How the document describes such an answer.
+/// Returns the description of such a response for the document.
 pub fn described<T: Type>(status: StatusCode, description: &'static str) -> MetaResponse {
     MetaResponse {
         description,
@@ -389,8 +389,8 @@ macro_rules! replies {
 }
 
 replies! {
-    Json, OK, "What was asked for.";
-    Created, CREATED, "What was made.";
+    Json, OK, "The result of the operation.";
+    Created, CREATED, "The resource as it was created.";
 }
 
 impl IntoResponse for NoContent {
@@ -403,7 +403,7 @@ impl ApiResponse for NoContent {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "Done.",
+                description: "Success, without a body.",
                 status: Some(StatusCode::NO_CONTENT.as_u16()),
                 status_range: None,
                 content: Vec::new(),
@@ -415,7 +415,7 @@ impl ApiResponse for NoContent {
     fn register(_registry: &mut Registry) {}
 }
 
-/// The operations of a plugin, or none of them where it does not run. Either way they are in the document.
+/// Operations of a plugin, or none if it does not run in this process. They are in the document either way.
 pub struct Mounted<T>(pub Option<T>);
 
 impl<T: OpenApi> OpenApi for Mounted<T> {

@@ -1,4 +1,4 @@
-//! Typed ids. Each is an opaque string; cloning one copies a pointer.
+//! Typed ids. Each is an opaque string; a clone copies a pointer.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::openapi::openapi_string;
 
-/// Why a string is no id. Its `Display` is a sentence for the person who sent it.
+/// Error for a string that is not a valid id. Its `Display` is a sentence for the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdError(&'static str);
 
@@ -18,7 +18,7 @@ impl fmt::Display for IdError {
 
 impl std::error::Error for IdError {}
 
-/// The characters after an id's prefix: a ULID in lower case.
+/// Number of characters after an id's prefix: a ULID in lower case.
 const ULID_LENGTH: usize = 26;
 
 fn is_ulid_text(text: &str) -> bool {
@@ -35,7 +35,7 @@ fn new_ulid_text() -> String {
 macro_rules! string_type {
     ($type:ident) => {
         impl $type {
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -85,15 +85,15 @@ macro_rules! prefixed_id {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// What every id of this kind begins with.
+            /// Prefix of all ids of this type.
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new id, never given before; ids sort by the time they were made.
+            /// Returns a new unique id; ids sort by the time of their creation.
             pub fn generate() -> Self {
                 Self::from_suffix(&new_ulid_text())
             }
 
-            /// The 26 characters after the prefix.
+            /// Returns the 26 characters after the prefix.
             pub fn suffix(&self) -> &str {
                 &self.0[Self::PREFIX.len()..]
             }
@@ -124,34 +124,34 @@ macro_rules! prefixed_id {
 }
 
 prefixed_id!(
-    /// A conversation's id: `cnv_` and a ULID, or the hash of a direct conversation's two members.
+    /// Id of a conversation: `cnv_` and a ULID, or the hash of a direct conversation's two members.
     ConversationId, "cnv_", "conversation-id", "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6", "Id of a conversation.",
     "must be a conversation id: cnv_ and 26 lower-case letters or digits"
 );
 
 prefixed_id!(
-    /// A message's id. It shares its 26 characters with the event that created the message.
+    /// Id of a message. It shares its 26 characters with the id of the event that created the message.
     MessageId, "msg_", "message-id", "msg_01hzx3v7k9q2m4n6p8r0s2t4v6", "Id of a message.",
     "must be a message id: msg_ and 26 lower-case letters or digits"
 );
 
 prefixed_id!(
-    /// An event's id, which is also the id of its entry in the log. Consumers use it to recognise a repetition.
+    /// Id of an event, which is also the id of its entry in the log. Consumers recognise repetitions by it.
     EventId, "evt_", "event-id", "evt_01hzx3v7k9q2m4n6p8r0s2t4v6", "Id of an event.",
     "must be an event id: evt_ and 26 lower-case letters or digits"
 );
 
 prefixed_id!(
-    /// A scheduled message's id. The message that is sent at its time has an id that derives from it.
+    /// Id of a scheduled message. The id of the message that is sent is derived from it.
     ScheduledId, "sch_", "scheduled-id", "sch_01hzx3v7k9q2m4n6p8r0s2t4v6", "Id of a scheduled message.",
     "must be the id of a scheduled message: sch_ and 26 lower-case letters or digits"
 );
 
 impl ConversationId {
-    /// The id that belongs to a hash: 26 characters of `0-9a-z`.
+    /// Returns the id for a hash: 26 characters of `0-9a-z`.
     ///
     /// # Errors
-    /// When `suffix` is not of that form.
+    /// If `suffix` does not have that form.
     pub fn from_hash(suffix: &str) -> Result<Self, IdError> {
         if is_ulid_text(suffix) {
             Ok(Self::from_suffix(suffix))
@@ -162,10 +162,10 @@ impl ConversationId {
 }
 
 impl EventId {
-    /// The id of an event that has a cause: 26 characters that belong to the cause, so that what is done twice is one event.
+    /// Returns the id of an event for a hash of its cause, so that a repeated cause makes the same event.
     ///
     /// # Errors
-    /// When `suffix` is not 26 characters of `0-9a-z`.
+    /// If `suffix` is not 26 characters of `0-9a-z`.
     pub fn from_hash(suffix: &str) -> Result<Self, IdError> {
         if is_ulid_text(suffix) {
             Ok(Self::from_suffix(suffix))
@@ -174,14 +174,14 @@ impl EventId {
         }
     }
 
-    /// The id of the message that this event created.
+    /// Returns the id of the message that this event created.
     pub fn to_message_id(&self) -> MessageId {
         MessageId::from_suffix(self.suffix())
     }
 
-    /// The id of the `index`th further entry of the same command: the same for every repetition of that command.
+    /// Returns the id of the `index`th further entry of the same command; repetitions of the command get the same ids.
     pub fn derive(&self, index: usize) -> Self {
-        // A ULID ends in 80 random bits; adding to them stays inside the same millisecond.
+        // A ULID ends in 80 random bits, so the sum keeps the same millisecond.
         match ulid::Ulid::from_string(&self.suffix().to_ascii_uppercase()) {
             Ok(ulid) => Self::from_suffix(
                 &ulid::Ulid(ulid.0.wrapping_add(index as u128))
@@ -194,43 +194,43 @@ impl EventId {
 }
 
 impl MessageId {
-    /// The id of the event that created this message.
+    /// Returns the id of the event that created this message.
     pub fn to_event_id(&self) -> EventId {
         EventId::from_suffix(self.suffix())
     }
 }
 
-/// A user's id: the id that the host gave that user (`sub` of its tokens, `externalUserId`).
+/// Id of a user, given by the host (`sub` of its tokens, `externalUserId`).
 ///
-/// 1 to 128 characters, no control characters. [`UserId::RESERVED`] are no ids of users: parsing a text refuses them. Deserializing does not, because
-/// stored entries and events name the host as [`UserId::system`], and a stored id must stay readable whatever is reserved later. Whoever deserializes
-/// what a caller sent takes [`GivenUserId`].
+/// It has 1 to 128 characters and no control characters. Parsing rejects the words of [`UserId::RESERVED`]. Deserializing accepts them, because stored
+/// entries and events name the host as [`UserId::system`], and a stored id must stay readable if a word is reserved later. Use [`GivenUserId`] to
+/// deserialize input of a caller.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
 impl UserId {
-    /// The most characters a user id may have.
+    /// Maximum length of a user id, in characters.
     pub const MAX_CHARACTERS: usize = 128;
-    /// Words that stand for something else in a path, a mention or a message's sender.
+    /// Words with another meaning in a path, in a mention or as the sender of a message.
     pub const RESERVED: [&'static str; 8] =
         ["me", "search", "sync", "system", "all", "here", ".", ".."];
-    /// Mentions of many users. A message may mention them; no user is called so.
+    /// Mentions of many users. A message may contain them; no user can have such an id.
     pub const MENTIONS_OF_MANY: [&'static str; 2] = ["@all", "@here"];
 
-    /// The shown sender of a message that the host sent in no user's name. It identifies nobody: rights are never decided by it.
+    /// Returns the displayed sender of messages that the host sent without an acting user. It identifies no one and must never decide on rights.
     pub fn system() -> Self {
         Self("system".into())
     }
 
-    /// Whether a user may be called so.
+    /// Returns true if a user may have this id.
     pub fn names_a_user(&self) -> bool {
         !Self::RESERVED.contains(&self.as_str()) && !Self::MENTIONS_OF_MANY.contains(&self.as_str())
     }
 
-    /// An id as it is stored, reserved words included.
+    /// Parses an id as it is stored; reserved words are accepted.
     ///
     /// # Errors
-    /// When `text` can be nobody's id.
+    /// If `text` is empty, has more than 128 characters or has control characters.
     pub fn stored(text: &str) -> Result<Self, IdError> {
         if text.is_empty() || text.chars().count() > Self::MAX_CHARACTERS {
             Err(IdError("must be a user id of 1 to 128 characters"))
@@ -265,7 +265,7 @@ openapi_string!(
     "The host's own id of a user: 1-128 characters, no control characters; not me, search, sync, system, all, here, . or .."
 );
 
-/// A [`UserId`] in what a caller sent: reserved words are refused.
+/// A [`UserId`] in the input of a caller: reserved words are rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUserId(pub UserId);
 
@@ -280,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_parsed_and_refused() {
+    fn ids_are_validated() {
         let id = MessageId::generate();
         assert_eq!(id.as_str().parse::<MessageId>().as_ref(), Ok(&id));
         assert_eq!(id.to_event_id().to_message_id(), id);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn user_ids_follow_the_hosts_rules() {
+    fn user_ids_are_validated() {
         for good in ["a", "user.42", "auth0|5f7", "名前", "a b", "*", ">"] {
             assert!(good.parse::<UserId>().is_ok(), "{good}");
         }

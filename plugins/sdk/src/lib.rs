@@ -1,8 +1,8 @@
-//! The contract of Chat Service: its nouns, ids, times and event catalogue.
+//! The contract of Chat Service: its resources, ids, times and event catalogue.
 //!
-//! Everything that crosses a border of the service (REST, WebSocket, NATS, webhooks) is made of the types here, so that the
-//! same thing has the same name and shape everywhere. Plugins know this crate and nothing else of the service.
-//! It does no I/O of its own; of the database and of HTTP it knows the types that plugins work with.
+//! All interfaces of the service (REST, WebSocket, NATS, webhooks) use the types of this crate, so that a resource has the same name and shape everywhere.
+//! Plugins depend on this crate and on no other part of the service. It does no I/O of its own; it includes the types of the database and of HTTP that
+//! plugins work with.
 
 pub mod events;
 pub mod hosts;

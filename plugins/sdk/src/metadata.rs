@@ -1,4 +1,4 @@
-//! The host's own data on a noun.
+//! Data of the host that is attached to a resource.
 
 use std::{
     fmt, io,
@@ -8,17 +8,17 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
-/// Free JSON that a host attaches to a message, conversation or user; the service stores and returns it unread.
+/// JSON object that a host attaches to a message, conversation or user.
 ///
-/// In JSON it is an object. In a binary format (BSON) it is the object's text, so that no key or number of the host's can mean
-/// anything to a database.
+/// The service stores and returns it and never interprets it. In JSON it is an object. In a binary format (BSON) it is the object's text, so that no key or
+/// number of the host has a meaning for the database.
 #[derive(Clone, Default)]
 pub struct Metadata(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     map: Map<String, Value>,
-    /// How many bytes the map is as JSON text. Counted once: a message is measured several times on its way.
+    /// Length of the map as JSON text, in bytes. Counted once, because a message is measured several times on its way.
     json_len: OnceLock<usize>,
 }
 
@@ -34,7 +34,7 @@ impl PartialEq for Metadata {
     }
 }
 
-/// Counts what is written to it.
+/// Writer that counts the bytes written to it.
 struct Counter(usize);
 
 impl io::Write for Counter {
@@ -49,14 +49,14 @@ impl io::Write for Counter {
 }
 
 impl Metadata {
-    /// The most bytes that metadata may have as JSON text.
+    /// Maximum length of metadata as JSON text, in bytes.
     pub const MAX_BYTES: usize = 16 * 1024;
 
-    /// How many bytes this is as JSON text.
+    /// Returns the length of the object as JSON text, in bytes.
     pub fn json_len(&self) -> usize {
         *self.0.json_len.get_or_init(|| {
             let mut counter = Counter(0);
-            // Counting does not fail, and texts are the keys of a map.
+            // Counting cannot fail, and the keys of the map are texts.
             match serde_json::to_writer(&mut counter, &self.0.map) {
                 Ok(()) => counter.0,
                 Err(_) => usize::MAX,
@@ -64,7 +64,7 @@ impl Metadata {
         })
     }
 
-    /// The object itself.
+    /// Returns the object.
     pub fn as_map(&self) -> &Map<String, Value> {
         &self.0.map
     }
@@ -113,7 +113,9 @@ impl poem_openapi::types::Type for Metadata {
 
     fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
         let mut schema = poem_openapi::registry::MetaSchema::new("object");
-        schema.description = Some("Free JSON of the host, at most 16 KiB.");
+        schema.description = Some(
+            "JSON object of the host, at most 16 KiB as text. The service does not interpret it.",
+        );
         schema.additional_properties =
             Some(Box::new(poem_openapi::registry::MetaSchemaRef::Inline(
                 Box::new(poem_openapi::registry::MetaSchema::ANY),

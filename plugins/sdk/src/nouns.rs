@@ -1,54 +1,54 @@
-//! The nouns of the contract, as REST, WebSocket, NATS and webhooks show them.
+//! The resources of the contract, as REST, WebSocket, NATS and webhooks return them.
 //!
-//! A field that has no value is left out, never `null`.
+//! A field without a value is left out, never `null`.
 
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{ConversationId, MessageId, Metadata, Timestamp, UserId};
 
-/// What kind of conversation this is.
+/// Type of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum ConversationType {
-    /// Between two users; there is at most one for a pair, and its members never change.
+    /// Between two users: at most one conversation per pair, whose members never change.
     Direct,
-    /// Between members who were added.
+    /// Between members who were added to it.
     Group,
-    /// A group that everybody can find and join.
+    /// A group that every user can find and join.
     Public,
 }
 
-/// What a member who joins sees of the time before.
+/// Part of the history that a new member sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum HistoryVisibility {
-    /// Everything since the conversation began.
+    /// All messages since the conversation was created.
     #[default]
     Full,
-    /// Only what came after joining.
+    /// Only messages that were sent after the member joined.
     Joined,
 }
 
-/// A member's rights in a conversation.
+/// Role of a member in a conversation; each role includes the rights of those before it.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Enum, Default,
 )]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum Role {
-    /// Reads and writes.
+    /// May read and send messages.
     #[default]
     Member,
-    /// Also changes settings, adds and removes members, deletes messages.
+    /// May also change settings, add and remove members, and delete messages.
     Admin,
-    /// Also appoints admins and owners and deletes the conversation.
+    /// May also appoint admins and owners and delete the conversation.
     Owner,
 }
 
-/// What a message is, for the client that shows it.
+/// Type of a message, which tells a client how to show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default, Hash)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
@@ -56,62 +56,62 @@ pub enum MessageType {
     /// Written by a user.
     #[default]
     Text,
-    /// Said by the host or the service about the conversation.
+    /// Sent by the host or the service about the conversation.
     System,
-    /// Whatever the host makes of `metadata`.
+    /// Defined by the host, usually by `metadata`.
     Custom,
 }
 
-/// How a user is.
+/// Presence of a user, as other users see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum PresenceStatus {
-    /// There.
+    /// Connected and active.
     Online,
-    /// There, but nothing was heard of them for a while.
+    /// Connected, but inactive for a while or away by choice.
     Away,
-    /// There, and does not want to be disturbed.
+    /// Connected, and does not want to be disturbed.
     Busy,
-    /// Not there, or invisible.
+    /// Not connected, or invisible.
     #[default]
     Offline,
 }
 
-/// How a user wants to be seen.
+/// Status that a user chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum ChosenStatus {
-    /// As they are.
+    /// Shown by activity: online, or away after a while without activity.
     #[default]
     Online,
-    /// Away while there.
+    /// Shown as away while connected.
     Away,
-    /// Busy while there.
+    /// Shown as busy while connected.
     Busy,
-    /// Offline for everybody but themselves.
+    /// Shown as offline to everyone but the user.
     Invisible,
 }
 
-/// How a user is at this moment.
+/// Current presence of a user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct Presence {
-    /// Who.
+    /// Id of the user.
     pub user_id: UserId,
-    /// How they are.
+    /// Status of the user as others see it.
     pub status: PresenceStatus,
-    /// What they say about it; absent while they are offline.
+    /// Status text of the user, at most 200 characters; absent while the user is offline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// When they were last there; absent while they are, and where nobody knows.
+    /// Time at which the user was last online; absent while the user is online, away or busy, and if it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
 }
 
-/// Of what in a conversation a member wants to be notified.
+/// Messages of a conversation that a member wants to be notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum, Default)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
@@ -121,22 +121,22 @@ pub enum NotificationLevel {
     All,
     /// Only messages that mention the member.
     Mentions,
-    /// Nothing.
+    /// No messages at all.
     None,
 }
 
-/// What a conversation allows. Everything is on where nothing is said.
+/// Features of a conversation. Each is on by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase", default)]
 #[oai(rename_all = "camelCase", default)]
 pub struct Features {
-    /// Whether members see who is typing or recording.
+    /// True if members see who is typing or recording; default true.
     pub typing: bool,
-    /// Whether members see who read and got what. Unread counts go on without.
+    /// True if members see read and delivery receipts; default true. Unread counts do not depend on it.
     pub reads: bool,
-    /// Whether members may react to messages.
+    /// True if members may react to messages; default true.
     pub reactions: bool,
-    /// Whether members may reply in threads.
+    /// True if members may reply in threads; default true.
     pub threads: bool,
 }
 
@@ -151,54 +151,54 @@ impl Default for Features {
     }
 }
 
-/// A member's own settings in a conversation; nobody else sees them.
+/// A member's own settings of a conversation; no other member sees them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase", default)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none, default)]
 pub struct Preferences {
-    /// Whether the member wants no notifications.
+    /// True if the member wants no notifications; default false.
     pub muted: bool,
-    /// Until when, if not for ever.
+    /// End of the muting; absent if it has no end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub muted_until: Option<Timestamp>,
-    /// Whether it is put away; it is then listed only with `archived=true`.
+    /// True if the conversation is archived: it is then listed only with `archived=true`; default false.
     pub archived: bool,
-    /// Whether it is pinned to the top.
+    /// True if the conversation is pinned to the top of lists; default false.
     pub pinned: bool,
-    /// Whether it is left out of lists until the next message.
+    /// True if the conversation is left out of lists until its next message; default false.
     pub hidden: bool,
-    /// Of what the member wants to be notified.
+    /// Messages that the member wants to be notified of; default `all`.
     pub notification_level: NotificationLevel,
 }
 
-/// Where a forwarded message comes from.
+/// Origin of a forwarded message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct ForwardedFrom {
-    /// The first message.
+    /// Id of the original message, also if a copy of it was forwarded.
     pub message_id: MessageId,
-    /// Who wrote it.
+    /// Id of the user who sent the original message.
     pub sender_id: UserId,
 }
 
-/// A file that a message carries; the service stores the link, not the file.
+/// File of a message; the service stores the link, not the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct Attachment {
-    /// Where the file is: at most 2,048 characters.
+    /// URL of the file: 1 to 2,048 characters.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub url: String,
-    /// Its media type, for example `image/png`.
+    /// Media type of the file, for example `image/png`; at most 255 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(validator(max_length = 255))]
     pub mime_type: Option<String>,
-    /// Its name, for people.
+    /// Name of the file, for people; at most 255 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(validator(max_length = 255))]
     pub name: Option<String>,
-    /// Its size in bytes.
+    /// Size of the file in bytes.
     #[serde(
         default,
         deserialize_with = "crate::whole_number::optional",
@@ -206,96 +206,96 @@ pub struct Attachment {
     )]
     #[oai(validator(minimum(value = "0")))]
     pub size: Option<i64>,
-    /// A smaller picture of it.
+    /// URL of a preview image of the file, at most 2,048 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(validator(max_length = 2048))]
     pub thumbnail_url: Option<String>,
 }
 
-/// How many users reacted to a message with one emoji, and who.
+/// Reactions to a message with one emoji.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct ReactionSummary {
-    /// The emoji or `:shortcode:`.
+    /// The reaction: one emoji or a `:shortcode:`.
     pub emoji: String,
-    /// How many users.
+    /// Number of users who react with it.
     pub count: u32,
-    /// The first 20 of them.
+    /// Ids of the first 20 of these users.
     pub user_ids: Vec<UserId>,
-    /// Whether the caller is one of them.
+    /// True if the caller is one of these users.
     pub reacted_by_me: bool,
 }
 
-/// A message.
+/// A message of a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct Message {
-    /// Its id.
+    /// Id of the message.
     pub id: MessageId,
-    /// The conversation it stands in.
+    /// Id of the conversation of the message.
     pub conversation_id: ConversationId,
-    /// Its dense number in the conversation's log; messages are ordered by it.
+    /// Seq of the message in the conversation log, from 1; messages are ordered by it. Other events take numbers of the same log.
     pub seq: u64,
-    /// Who wrote it.
+    /// Id of the user who sent the message; `system` if the host sent it without an acting user.
     pub sender_id: UserId,
-    /// Its text; empty when deleted.
+    /// Text of the message, at most `MAX_MESSAGE_BYTES` (16,384 bytes by default); empty if the message is deleted.
     pub content: String,
-    /// What it is.
+    /// Type of the message.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: MessageType,
-    /// The files it carries.
+    /// Files of the message, at most 20.
     pub attachments: Vec<Attachment>,
-    /// The message that it quotes.
+    /// Id of the message that this message quotes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
-    /// The root of the thread it stands in.
+    /// Id of the root message of the thread that this message is a reply in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<MessageId>,
-    /// How many replies its thread has.
+    /// Number of replies in the thread of which this message is the root.
     pub reply_count: u32,
-    /// When its thread was last replied to.
+    /// Time of the newest reply in that thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reply_at: Option<Timestamp>,
-    /// Who is mentioned in it; `@all` is every member, `@here` everybody who was online.
+    /// Ids of the mentioned users, at most 100; `@all` mentions every member, `@here` every member who was online.
     pub mentions: Vec<UserId>,
-    /// The host's own data.
+    /// Metadata of the message, set by the host; at most 16 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// Where it was forwarded from.
+    /// Origin of the message, if it was forwarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwarded_from: Option<ForwardedFrom>,
-    /// True when it notifies nobody and counts as unread for nobody; else absent.
+    /// True if the message notifies no one and does not count as unread; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
-    /// When it will be gone.
+    /// Time at which the message expires; absent if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// When it was pinned; absent while it is not.
+    /// Time at which the message was pinned; absent while it is not pinned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned_at: Option<Timestamp>,
-    /// Who pinned it.
+    /// Id of the user who pinned the message; absent if the host pinned it, and while it is not pinned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned_by: Option<UserId>,
-    /// The id under which the sender made sending it repeatable.
+    /// Id that the sender gave the message, 1 to 128 characters; a send that is repeated with the same id returns the same message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<String>,
-    /// The reactions to it, one item per emoji.
+    /// Reactions to the message, one item per emoji; at most 50.
     pub reactions: Vec<ReactionSummary>,
-    /// Whether its text was changed.
+    /// True if the message was edited.
     pub is_edited: bool,
-    /// Whether it was deleted; a tombstone keeps its place.
+    /// True if the message was deleted; it stays in lists as a tombstone without content.
     pub is_deleted: bool,
-    /// When it was sent.
+    /// Time at which the message was sent.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// Time at which the message was last changed.
     pub updated_at: Timestamp,
 }
 
 impl Message {
-    /// Takes away what a deleted message does not show.
+    /// Removes all fields that a deleted message does not show.
     pub fn make_tombstone(&mut self) {
         self.content = String::new();
         self.attachments = Vec::new();
@@ -309,113 +309,113 @@ impl Message {
     }
 }
 
-/// A conversation.
+/// A conversation and, in answers to a member, the caller's own state in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct Conversation {
-    /// Its id.
+    /// Id of the conversation.
     pub id: ConversationId,
-    /// What kind it is.
+    /// Type of the conversation.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: ConversationType,
-    /// Its name.
+    /// Name of the conversation, 1 to 200 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its picture.
+    /// URL of the picture of the conversation, at most 2,048 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
-    /// The host's own data.
+    /// Metadata of the conversation, set by the host; at most 16 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// What a member who joins sees of the time before.
+    /// Part of the history that a new member sees; default `full`.
     pub history_visibility: HistoryVisibility,
-    /// What it allows.
+    /// Features of the conversation that are on or off.
     pub features: Features,
-    /// How long messages stay, in seconds; for ever where it is absent.
+    /// Time after which messages expire, in seconds, 60 to 315,360,000 (ten years); absent if they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_seconds: Option<u32>,
-    /// Who made it.
+    /// Id of the user who created the conversation.
     pub created_by: UserId,
-    /// When it was made.
+    /// Time at which the conversation was created.
     pub created_at: Timestamp,
-    /// When its settings or members last changed.
+    /// Time at which settings or members last changed.
     pub updated_at: Timestamp,
-    /// When something last happened in it.
+    /// Time of the newest activity in the conversation.
     pub last_activity_at: Timestamp,
-    /// How many members it has.
+    /// Number of members of the conversation.
     pub participant_count: u32,
-    /// Its first 20 members by user id.
+    /// Ids of the first 20 members, in the order of user ids.
     pub participant_ids: Vec<UserId>,
-    /// The number of its newest log entry that this answer knows.
+    /// Seq of the newest entry of the conversation log that this answer includes.
     pub seq: u64,
-    /// Its newest message; only in answers to a member.
+    /// Newest message of the conversation; only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_message: Option<Box<Message>>,
-    /// The caller's role in it; only in answers to a member.
+    /// Role of the caller; only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub my_role: Option<Role>,
-    /// The caller's own settings in it; only in answers to a member.
+    /// The caller's own settings of the conversation; only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferences: Option<Preferences>,
-    /// The number up to which the caller has read, 0 when nothing; only in answers to a member.
+    /// Seq up to which the caller has read, 0 if nothing is read; only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_seq: Option<u64>,
-    /// How many messages the caller has not read; only in answers to a member.
+    /// Number of messages that the caller has not read, counted within the newest 100,000 entries; only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread_count: Option<u64>,
-    /// How many of them mention the caller; only in answers to a member.
+    /// Number of these unread messages that mention the caller; only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mention_count: Option<u64>,
-    /// What the caller has begun to write; only in answers to a member.
+    /// Unsent text of the caller; absent if there is none. Only in answers to a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub draft: Option<String>,
 }
 
-/// A user's membership in a conversation.
+/// Membership of a user in a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct Participant {
-    /// Who.
+    /// Id of the user.
     pub user_id: UserId,
-    /// With which rights.
+    /// Role of the user in the conversation.
     pub role: Role,
-    /// Since when.
+    /// Time at which the user joined.
     pub joined_at: Timestamp,
-    /// The user's name, where the host gave one.
+    /// Name of the user; absent if none is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The user's picture, where the host gave one.
+    /// URL of the user's picture; absent if none is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
 }
 
-/// A user of the host.
+/// A user of the host, with the profile that the host or the user set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct User {
-    /// The host's id of the user.
+    /// Id that the host gave the user.
     pub external_user_id: UserId,
-    /// The name to show.
+    /// Display name of the user, 1 to 200 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The picture to show.
+    /// URL of the user's picture, at most 2,048 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
-    /// The e-mail address; shown to the user and the host only.
+    /// E-mail address, at most 320 characters; returned to the user and the host only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// The host's roles of the user; shown to the user and the host only.
+    /// Roles of the user in the host's product, at most 50; returned to the user and the host only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
-    /// The host's own data; shown to the user and the host only.
+    /// Metadata of the user, set by the host, at most 16 KiB; returned to the user and the host only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// When the service first heard of the user.
+    /// Time at which the service first learned of the user.
     pub created_at: Timestamp,
-    /// When the profile last changed.
+    /// Time at which the profile last changed.
     pub updated_at: Timestamp,
 }

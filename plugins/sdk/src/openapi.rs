@@ -1,4 +1,4 @@
-//! How the string-like types of this crate appear in OpenAPI, written once.
+//! OpenAPI schemas of the string-like types of this crate.
 
 /// Implements poem-openapi's traits for a type that is a string on the wire.
 ///

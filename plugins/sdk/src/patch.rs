@@ -1,4 +1,4 @@
-//! A field of a change: left alone, cleared, or set.
+//! Field of a change request: kept, cleared or set.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,12 @@ use poem_openapi::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// In JSON: absent, `null`, or a value. Use with `#[serde(default, skip_serializing_if = "Patch::is_keep")]`.
+/// Change of one field; in JSON absent, `null` or a value.
+///
+/// Use it with `#[serde(default, skip_serializing_if = "Patch::is_keep")]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Patch<T> {
-    /// The field stays as it is.
+    /// The field keeps its value.
     #[default]
     Keep,
     /// The field loses its value.
@@ -22,12 +24,12 @@ pub enum Patch<T> {
 }
 
 impl<T> Patch<T> {
-    /// Whether the field stays as it is.
+    /// Returns true if the field keeps its value.
     pub fn is_keep(&self) -> bool {
         matches!(self, Self::Keep)
     }
 
-    /// The value that is set, if any.
+    /// Returns the new value, if one is set.
     pub fn value(&self) -> Option<&T> {
         match self {
             Self::Set(value) => Some(value),
@@ -35,7 +37,7 @@ impl<T> Patch<T> {
         }
     }
 
-    /// What a field that always has a value is set to, if it does not stay; cleared, it has its default.
+    /// Returns the new value of a field that always has one: `None` to keep it, the default if it is cleared.
     pub fn or_default(self) -> Option<T>
     where
         T: Default,
@@ -47,7 +49,7 @@ impl<T> Patch<T> {
         }
     }
 
-    /// Does to `field` what this says.
+    /// Applies the change to `field`.
     pub fn apply(self, field: &mut Option<T>) {
         match self {
             Self::Keep => {}

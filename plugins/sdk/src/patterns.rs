@@ -1,11 +1,11 @@
-//! Which events somebody asks for who is not given all of them: an endpoint, a host.
+//! Patterns that select the events of an endpoint or a host.
 
 use crate::EventType;
 
-/// The types that patterns stand for: names, `noun.*`, or `*` for all, which is `None`.
+/// Returns the event types that match the patterns: names, `resource.*`, or `*` for all, which is `None`.
 ///
 /// # Errors
-/// Which pattern is none, and why.
+/// The index of the first invalid pattern, and what is wrong with it.
 pub fn expand(patterns: &[String]) -> Result<Option<Vec<EventType>>, (usize, String)> {
     let mut kinds: Vec<EventType> = Vec::new();
     let mut is_all = false;
@@ -26,7 +26,7 @@ pub fn expand(patterns: &[String]) -> Result<Option<Vec<EventType>>, (usize, Str
         if kinds.len() == before {
             return Err((
                 index,
-                "must be the name of an event, a noun with .* behind it, or *".to_owned(),
+                "must be the name of an event, a resource followed by .*, or *".to_owned(),
             ));
         }
     }
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_stand_for_types() {
+    fn patterns_expand_to_types() {
         assert_eq!(expanded(&["*"]), Ok(None));
         assert_eq!(expanded(&[]), Ok(None));
         assert_eq!(

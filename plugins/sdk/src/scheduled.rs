@@ -1,4 +1,4 @@
-//! Messages that wait for their time.
+//! Scheduled messages.
 
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
@@ -8,79 +8,79 @@ use crate::{
     ids::ScheduledId,
 };
 
-/// State of a scheduled message. `sent` is only in the answer to a repeated request: a sent message is no longer listed.
+/// State of a scheduled message. `sent` occurs only in the answer to a repeated request: a sent message is no longer listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum ScheduledStatus {
-    /// It waits for its time.
+    /// Waits for the time at which it is sent.
     Pending,
-    /// Its time came, and it was refused; it stays until it is changed or deleted.
+    /// Was rejected at its time; it stays until it is changed or deleted.
     Failed,
-    /// It was sent; `messageId` names the message.
+    /// Was sent; `messageId` is the id of the message.
     Sent,
 }
 
-/// Why a scheduled message was not sent.
+/// Reason why a scheduled message was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Object)]
 pub struct ScheduledFailure {
-    /// The code that a send at that moment would have been answered with, for example `NOT_FOUND`.
+    /// Error code that a direct send would have returned at that time, for example `NOT_FOUND`.
     pub code: String,
-    /// The reason, for people.
+    /// Reason of the failure, for people.
     pub message: String,
 }
 
-/// A message that waits for its time. Only its author sees it.
+/// A message that is sent at a later time. Only its author sees it until then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ScheduledMessage {
-    /// Its id while it waits; the message that is sent has another one.
+    /// Id of the scheduled message; the message that is sent has another id.
     pub id: ScheduledId,
-    /// The conversation it will go to; a direct one may not exist before.
+    /// Id of the conversation that it will be sent to; a direct conversation may not exist before.
     pub conversation_id: ConversationId,
-    /// Who will have sent it.
+    /// Id of the author, who becomes the sender.
     pub sender_id: UserId,
-    /// Its text.
+    /// Text of the message, at most `MAX_MESSAGE_BYTES` (16,384 bytes by default).
     pub content: String,
-    /// What it is.
+    /// Type of the message.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: MessageType,
-    /// The files it carries.
+    /// Files of the message, at most 20.
     pub attachments: Vec<Attachment>,
-    /// The message that it quotes.
+    /// Id of the message that it quotes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
-    /// The root of the thread that it goes to.
+    /// Id of the root message of the thread that it will be a reply in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<MessageId>,
-    /// Who is mentioned in it.
+    /// Ids of the mentioned users, at most 100; also `@all` and `@here`.
     pub mentions: Vec<UserId>,
-    /// The host's own data.
+    /// Metadata of the message, set by the host; at most 16 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// The id under which the sender made sending it repeatable.
+    /// Id that the sender gave the message, 1 to 128 characters; a request that is repeated with the same id schedules nothing new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<String>,
-    /// True when it will notify nobody and count as unread for nobody; else absent.
+    /// True if the message will notify no one and not count as unread; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
-    /// How many seconds after it was sent it is gone.
+    /// Time between sending and expiry of the message, in seconds, 1 to 31,622,400 (a year); absent if it does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u32>,
-    /// When it is sent.
+    /// Time at which the message is sent.
     pub send_at: Timestamp,
     /// State of the scheduled message.
     pub status: ScheduledStatus,
     /// Id of the message that was sent; only with the status `sent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
-    /// Why it was not sent; there only when it failed.
+    /// Reason why it was not sent; only with the status `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<ScheduledFailure>,
-    /// When it was scheduled.
+    /// Time at which it was scheduled.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// Time at which it was last changed.
     pub updated_at: Timestamp,
 }

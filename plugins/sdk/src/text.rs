@@ -1,6 +1,6 @@
-//! Text that people write: the one rule for names and texts, and the key by which a name is found.
+//! Rules for names and texts that people write, and the key by which a name is found.
 //!
-//! The tables are Unicode's. Nothing here changes what is stored or shown: a name is returned as it was given.
+//! The tables are those of Unicode. Nothing here changes stored or returned text: a name is returned as it was given.
 
 use caseless::default_case_fold_str;
 use icu_normalizer::{
@@ -12,7 +12,7 @@ use icu_properties::{
     props::{DefaultIgnorableCodePoint, GeneralCategory},
 };
 
-/// What a text may look like.
+/// Form that a text must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// One line, for example a name: no line break and no other control character.
@@ -21,9 +21,9 @@ pub enum Shape {
     Lines,
 }
 
-/// What is wrong with `text`, as the end of a sentence that begins with the field's name; `None` if nothing is.
+/// Returns the fault of `text`, as the end of a sentence that begins with the field's name.
 ///
-/// A text has 1 to `max_chars` characters, at least one of them visible.
+/// A valid text has 1 to `max_chars` characters, at least one of them visible; the result is `None` for it.
 pub fn fault(text: &str, shape: Shape, max_chars: usize) -> Option<String> {
     let length = text.chars().count();
     if !(1..=max_chars).contains(&length) {
@@ -44,27 +44,28 @@ fn breaks_line(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Whether a reader would see nothing of `text`: it is empty, or has only white space and characters without width.
+/// Returns true if `text` shows nothing: it is empty or has only white space and zero-width characters.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_invisible)
 }
 
 fn is_invisible(c: char) -> bool {
-    // U+2800 is the Braille pattern without dots, by its category a symbol.
+    // U+2800 is the Braille pattern without dots; its category is symbol, so the tables do not include it.
     c.is_whitespace() || is_ignorable(c) || c == '\u{2800}'
 }
 
-/// Whether Unicode says that `c` shows nothing by itself: joiners, variation selectors, soft hyphens, fillers, tags.
+/// Returns true if `c` is invisible by itself in Unicode: joiners, variation selectors, soft hyphens, fillers, tags.
 fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// The key by which `text` is found. Texts that differ only in case, Unicode form, or the variant of a space, dash or quotation mark have the same key.
+/// Returns the key by which `text` is found.
 ///
-/// Accents count: in many languages they make another letter. Marks that one of two usual spellings leaves out do not: the accents of Greek, which
-/// capitals do not have, and the vowel points of Hebrew and Arabic.
+/// Texts that differ only in case, Unicode form, or the variant of a space, dash or quotation mark have the same key. Accents are significant, because in
+/// many languages they make another letter. Marks that a usual spelling omits are not: the accents of Greek, which capitals do not have, and the vowel
+/// points of Hebrew and Arabic.
 pub fn search_key(text: &str) -> String {
-    // Before the compatibility form, which makes a space and an accent of some of them.
+    // This precedes the compatibility form, which turns some of these characters into a space and an accent.
     let plain: String = text.chars().map(plain_punctuation).collect();
     let folded = match plain.is_ascii() {
         true => plain.to_ascii_lowercase(),
@@ -86,7 +87,7 @@ pub fn search_key(text: &str) -> String {
     key
 }
 
-/// The words of a key: what stands between spaces, and what stands between punctuation in that.
+/// Returns the words of a key: the parts between spaces, and the parts of these between punctuation.
 pub fn words(key: &str) -> impl Iterator<Item = &str> {
     key.split(' ')
         .flat_map(|word| {
@@ -96,7 +97,7 @@ pub fn words(key: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
-/// Case folding in the compatibility form, as Unicode defines the compatibility caseless match, without what shows nothing.
+/// Folds case in the compatibility form, as Unicode's compatibility caseless match does, and removes invisible characters.
 fn fold(text: &str) -> String {
     let decomposed = DecomposingNormalizerBorrowed::new_nfkd();
     let once = default_case_fold_str(&decomposed.normalize(text));
@@ -123,8 +124,9 @@ fn combining_class(c: char) -> u8 {
     }
 }
 
-/// Whether the mark `c` of a combining class may be left out after `base`: points of Hebrew, Arabic and Syriac, accents and breathings of Greek, and the
-/// dot that the folded Turkish capital has over its i.
+/// Returns true if a spelling may omit the mark `c` of combining class `class` after `base`.
+///
+/// Such marks are the points of Hebrew, Arabic and Syriac, the accents and breathings of Greek, and the dot over the i of the folded Turkish capital.
 fn is_optional(c: char, class: u8, base: char) -> bool {
     let is_greek = matches!(base, '\u{370}'..='\u{3ff}');
     matches!(class, 10..=36)
@@ -132,7 +134,7 @@ fn is_optional(c: char, class: u8, base: char) -> bool {
         || base == 'i' && c == '\u{307}'
 }
 
-/// One character for every variant of a dash or quotation mark.
+/// Replaces every variant of a dash or quotation mark by one character.
 fn plain_punctuation(c: char) -> char {
     match c {
         '\''
@@ -160,7 +162,7 @@ fn plain_punctuation(c: char) -> char {
         | '\u{301d}'..='\u{301f}'
         | '\u{ff02}' => '"',
         '\u{2212}' => '-',
-        // The line that makes Arabic words longer: ignored like a joiner.
+        // The tatweel, which only lengthens Arabic words, is ignored like a joiner.
         '\u{640}' => '\u{200d}',
         c if !c.is_ascii() && is_dash(c) => '-',
         c => c,
@@ -175,9 +177,9 @@ fn is_dash(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Each line is one word in several spellings.
+    /// Each item is one word in several spellings.
     #[test]
-    fn spellings_of_a_name_have_one_key() {
+    fn spellings_of_a_name_have_the_same_key() {
         for spellings in [
             &[
                 "José",
@@ -210,7 +212,11 @@ mod tests {
                 keys.iter().all(|key| *key == keys[0]),
                 "{spellings:?} {keys:?}"
             );
-            assert_eq!(search_key(&keys[0]), keys[0], "a key is its own key");
+            assert_eq!(
+                search_key(&keys[0]),
+                keys[0],
+                "the key of a key is the key itself"
+            );
         }
     }
 
@@ -231,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_a_name_finds_it() {
+    fn the_key_of_a_prefix_is_a_prefix_of_the_key() {
         for (name, beginning) in [
             ("ΟΔΥΣΣΕΑΣ", "ΟΔΥΣ"),
             ("한글", "한"),
@@ -244,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn words_stand_between_spaces_and_punctuation() {
+    fn words_are_split_at_spaces_and_punctuation() {
         let found: Vec<&str> = words("jean-luc o'brien 100%").collect();
         assert_eq!(
             found,

@@ -1,4 +1,4 @@
-//! Moments as the contract writes them.
+//! Timestamps in the format of the contract.
 
 use std::{
     fmt,
@@ -11,12 +11,12 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::openapi::openapi_string;
 
-/// A moment in UTC with milliseconds, written `2026-01-15T10:30:00.000Z`.
+/// Time in UTC with milliseconds, written `2026-01-15T10:30:00.000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The present moment by this machine's clock.
+    /// Returns the current time of this machine's clock.
     pub fn now() -> Self {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -24,33 +24,33 @@ impl Timestamp {
         Self(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// The moment `millis` milliseconds after 1970-01-01.
+    /// Returns the time `millis` milliseconds after 1970-01-01.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since 1970-01-01.
+    /// Returns the milliseconds since 1970-01-01.
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 }
 
-/// Writes `value` into all of `digits`, with leading zeros.
+/// Fills `digits` with `value`, with leading zeros.
 fn write_digits(digits: &mut [u8], value: u32) {
     let mut rest = value;
     for digit in digits.iter_mut().rev() {
-        // A remainder below ten fits.
+        // A remainder below ten fits into a byte.
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
 }
 
 impl Timestamp {
-    /// Its text. Every event has several, so it is put together without the machinery of formatting.
+    /// Returns the time as text. Every event has several times, so this avoids the cost of the formatting machinery.
     fn text(self) -> [u8; 24] {
         let millis = self.0.rem_euclid(1000) as u32;
         let (moment, millis) = match OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)) {
-            // The standard knows years from 0 to 9999.
+            // The standard allows only years from 0 to 9999.
             Ok(moment) if moment.year() >= 0 => (moment, millis),
             _ => (OffsetDateTime::UNIX_EPOCH, 0),
         };
@@ -106,7 +106,7 @@ openapi_string!(
     "timestamp",
     Some("date-time"),
     "2026-01-15T10:30:00.000Z",
-    "A moment in UTC, ISO 8601 with milliseconds."
+    "Time in UTC, ISO 8601 with milliseconds."
 );
 
 #[cfg(test)]

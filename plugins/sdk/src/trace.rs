@@ -1,4 +1,4 @@
-//! The thread from a request to everything that follows from it, as W3C Trace Context writes it: `traceparent`.
+//! Trace from a request to all its effects, as a `traceparent` of W3C Trace Context.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::EventId;
 
-/// A place in a trace: the trace, and the step in it that caused what carries this.
+/// Position in a trace: the trace, and the step that caused whatever carries this value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TraceParent {
@@ -16,10 +16,10 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// The header, of HTTP and of NATS.
+    /// Name of the header, in HTTP and NATS.
     pub const HEADER: &'static str = "traceparent";
 
-    /// The beginning of a new trace.
+    /// Returns the first step of a new trace.
     pub fn begin() -> Self {
         Self {
             trace: ulid::Ulid::generate().0.max(1),
@@ -28,7 +28,7 @@ impl TraceParent {
         }
     }
 
-    /// The trace of an event of which no request is known. Every attempt to deliver it finds the same.
+    /// Returns the trace of an event whose request is unknown. All attempts to deliver the event get the same trace.
     pub fn of(event: &EventId) -> Self {
         // FNV-1a.
         let trace = event.as_str().bytes().fold(
@@ -44,7 +44,7 @@ impl TraceParent {
         }
     }
 
-    /// The next step of the same trace.
+    /// Returns a new step of the same trace.
     pub fn next_step(self) -> Self {
         Self {
             step: random_step(),
@@ -52,14 +52,14 @@ impl TraceParent {
         }
     }
 
-    /// The trace's id, for a log: 32 hexadecimal digits.
+    /// Returns the id of the trace, for logs: 32 hexadecimal digits.
     pub fn trace_id(self) -> String {
         format!("{:032x}", self.trace)
     }
 }
 
 fn random_step() -> u64 {
-    // The low bits of such an id are random.
+    // The low 80 bits of a ULID are random.
     (ulid::Ulid::generate().0 as u64).max(1)
 }
 
@@ -70,19 +70,19 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// Why a text is no `traceparent`: it must be ignored then.
+/// Error for a text that is not a valid `traceparent`; such a header must be ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoTraceParent;
 
 impl fmt::Display for NoTraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this is no traceparent of W3C Trace Context")
+        f.write_str("is not a valid traceparent of W3C Trace Context")
     }
 }
 
 impl std::error::Error for NoTraceParent {}
 
-/// `digits` lower-case hexadecimal digits as a number.
+/// Parses exactly `digits` lower-case hexadecimal digits.
 fn hex(text: &str, digits: usize) -> Option<u128> {
     let is_hex = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
     (text.len() == digits && text.bytes().all(is_hex))
@@ -93,7 +93,7 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 impl FromStr for TraceParent {
     type Err = NoTraceParent;
 
-    /// Reads every version that begins as version 00 does; the standard asks for that.
+    /// Parses every version whose beginning has the form of version 00, as the standard requires.
     fn from_str(text: &str) -> Result<Self, NoTraceParent> {
         let mut parts = text.split('-');
         let mut next = |digits| parts.next().and_then(|part| hex(part, digits));
@@ -107,7 +107,7 @@ impl FromStr for TraceParent {
         }
         Ok(Self {
             trace,
-            // Sixteen digits fit.
+            // 16 hexadecimal digits fit into 64 bits.
             step: step as u64,
             is_sampled: flags & 1 == 1,
         })
@@ -135,7 +135,7 @@ mod tests {
     const GIVEN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
-    fn what_is_read_is_written_again() {
+    fn traceparent_is_parsed_and_written_unchanged() {
         let trace: TraceParent = GIVEN.parse().expect("valid");
         assert_eq!(trace.to_string(), GIVEN);
         assert_eq!(trace.trace_id(), "0af7651916cd43dd8448eb211c80319c");
@@ -143,12 +143,12 @@ mod tests {
         assert_eq!(
             later.parse(),
             Ok(trace),
-            "of a later version, what is known"
+            "the known fields of a later version"
         );
     }
 
     #[test]
-    fn what_the_standard_calls_invalid_is_none() {
+    fn invalid_traceparent_is_rejected() {
         for text in [
             "",
             "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_stays_in_its_trace_and_an_events_own_trace_is_always_the_same() {
+    fn next_step_keeps_the_trace_and_the_trace_of_an_event_is_stable() {
         let trace: TraceParent = GIVEN.parse().expect("valid");
         let step = trace.next_step();
         assert_eq!(step.trace_id(), trace.trace_id());

@@ -1,4 +1,4 @@
-//! Whole numbers as JSON Schema defines them: `60.0` and `6e1` are the integer 60.
+//! Integers as JSON Schema defines them: `60.0` and `6e1` are the integer 60.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use serde::{
 /// 2^63, the first number that is too large.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
 
-/// The whole number that `number` is, if it is one that fits.
+/// Converts `number` to an integer if it has no fraction and fits.
 pub fn from_float(number: f64) -> Option<i64> {
-    // Within the bounds the conversion is exact.
+    // The conversion is exact within the bounds.
     let is_whole = number.fract() == 0.0 && (-TOO_LARGE..TOO_LARGE).contains(&number);
     is_whole.then_some(number as i64)
 }
 
-/// The whole number that `text` writes with a point or an exponent.
+/// Parses an integer that is written with a decimal point or an exponent.
 pub fn from_text(text: &str) -> Option<i64> {
     text.parse().ok().and_then(from_float)
 }
 
-/// Reads an optional whole number, for `#[serde(default, deserialize_with = "whole_number::optional")]`.
+/// Deserializes an optional integer, for `#[serde(default, deserialize_with = "whole_number::optional")]`.
 ///
 /// # Errors
 /// If the number has a fraction or does not fit into `T`.

@@ -1,4 +1,4 @@
-//! A collection of MongoDB whose reads end by themselves.
+//! MongoDB collection whose reads have a time limit.
 
 use std::{borrow::Borrow, time::Duration};
 
@@ -14,13 +14,13 @@ use mongodb::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-/// How long mongod may work on a read. It is shorter than callers wait, so that mongod never works on a read that nobody waits for any more.
+/// Maximum time that mongod spends on a read. Callers wait longer, so that mongod never works on a read whose caller has given up.
 pub const READ_MAX_TIME: Duration = Duration::from_millis(1500);
 
-/// A collection. Reads see what a majority has committed; writes are acknowledged by one.
+/// MongoDB collection. Reads see majority-committed data; writes are acknowledged by one member.
 ///
-/// Every read carries [`READ_MAX_TIME`] as its `maxTimeMS`; a read that may take longer says so with `max_time`. The driver's own collection is out of reach,
-/// so that no read goes without.
+/// Every read has [`READ_MAX_TIME`] as its `maxTimeMS`; a read that may take longer sets `max_time`. The driver's own collection is private, so that no read
+/// can omit the limit.
 pub struct Collection<T: Send + Sync = Document>(mongodb::Collection<T>);
 
 impl<T: Send + Sync> Clone for Collection<T> {
@@ -36,17 +36,17 @@ impl<T: Send + Sync> From<mongodb::Collection<T>> for Collection<T> {
 }
 
 impl<T: Send + Sync> Collection<T> {
-    /// The same collection with documents of another type.
+    /// Returns the same collection with documents of another type.
     pub fn clone_with_type<U: Send + Sync>(&self) -> Collection<U> {
         Collection(self.0.clone_with_type())
     }
 
-    /// Its name.
+    /// Returns the full name of the collection.
     pub fn name(&self) -> &str {
         self.0.name()
     }
 
-    /// Finds documents.
+    /// Finds the documents that match a filter.
     pub fn find(&self, filter: Document) -> Find<'_, T> {
         self.0.find(filter).max_time(READ_MAX_TIME)
     }
@@ -56,17 +56,17 @@ impl<T: Send + Sync> Collection<T> {
         self.0.aggregate(pipeline).max_time(READ_MAX_TIME)
     }
 
-    /// Counts the documents of a filter.
+    /// Counts the documents that match a filter.
     pub fn count_documents(&self, filter: Document) -> CountDocuments<'_> {
         self.0.count_documents(filter).max_time(READ_MAX_TIME)
     }
 
-    /// Says about how many documents there are, without a look at them.
+    /// Estimates the number of documents from metadata, without reading them.
     pub fn estimated_document_count(&self) -> EstimatedDocumentCount<'_> {
         self.0.estimated_document_count().max_time(READ_MAX_TIME)
     }
 
-    /// Finds the values of a field.
+    /// Finds the distinct values of a field.
     pub fn distinct(&self, field: impl AsRef<str>, filter: Document) -> Distinct<'_> {
         self.0.distinct(field, filter).max_time(READ_MAX_TIME)
     }
@@ -80,7 +80,7 @@ impl<T: Send + Sync> Collection<T> {
         self.0.update_one(filter, update)
     }
 
-    /// Updates every document of a filter.
+    /// Updates all documents that match a filter.
     pub fn update_many(
         &self,
         filter: Document,
@@ -94,7 +94,7 @@ impl<T: Send + Sync> Collection<T> {
         self.0.delete_one(filter)
     }
 
-    /// Removes every document of a filter.
+    /// Removes all documents that match a filter.
     pub fn delete_many(&self, filter: Document) -> Delete<'_> {
         self.0.delete_many(filter)
     }
@@ -117,10 +117,10 @@ impl<T: Send + Sync> Collection<T> {
         self.0.drop_index(name)
     }
 
-    /// Runs a command of the collection's database, within the same time unless it says another.
+    /// Runs a command on the collection's database, with the same time limit unless it sets another one.
     ///
     /// # Errors
-    /// What the driver says.
+    /// The error of the driver.
     pub async fn run_command(&self, command: Document) -> mongodb::error::Result<Document> {
         let database = self.0.client().database(&self.0.namespace().db);
         database.run_command(within_time(command)).await
@@ -133,7 +133,7 @@ impl<T: DeserializeOwned + Send + Sync> Collection<T> {
         self.0.find_one(filter).max_time(READ_MAX_TIME)
     }
 
-    /// Updates one document and answers it.
+    /// Updates one document and returns it.
     pub fn find_one_and_update(
         &self,
         filter: Document,
@@ -157,7 +157,7 @@ impl<T: Serialize + Send + Sync> Collection<T> {
     }
 }
 
-/// `command` with [`READ_MAX_TIME`], unless it says how long it may take.
+/// Adds [`READ_MAX_TIME`] to `command` unless it has a time limit.
 pub fn within_time(mut command: Document) -> Document {
     if !command.contains_key("maxTimeMS") {
         command.insert("maxTimeMS", READ_MAX_TIME.as_millis() as i64);

@@ -1,4 +1,4 @@
-//! Durables: how a plugin gets every event at least once, whoever dies.
+//! Durables, by which a plugin gets every event at least once, even if a process dies.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,100 +7,100 @@ use bytes::Bytes;
 use super::{BoxFuture, CancellationToken};
 use crate::{EventId, EventType, TraceParent};
 
-/// What a durable is to be.
+/// Configuration of a durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSpec {
-    /// Its name within the plugin: lower-case letters, digits, `_` and `-`.
+    /// Name within the plugin: lower-case letters, digits, `_` and `-`.
     pub name: String,
-    /// Which events it gets; `None` for all.
+    /// Types of the events that it gets; `None` for all.
     pub events: Option<Vec<EventType>>,
-    /// How many this process handles at once.
+    /// Maximum number of events that this process handles at once.
     pub concurrency: usize,
-    /// How many may be given out and not settled, over all processes. One that waits for its next try counts.
+    /// Maximum number of events that are delivered and not yet settled, over all processes. Events that wait for a retry count.
     pub max_pending: usize,
-    /// After how long without a word the broker gives an event to somebody else. Words are sent while it is handled.
+    /// Time without a sign of progress after which the broker redelivers an event. Progress is reported while an event is handled.
     pub ack_wait: Duration,
 }
 
-/// An event on its way to a consumer.
+/// An event that is delivered to a consumer.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// The event's id, the same at every repetition.
+    /// Id of the event; repetitions of the event have the same id.
     pub event_id: EventId,
-    /// Its type; it may be one that this version does not know.
+    /// Type of the event; it may be unknown to this version.
     pub kind: String,
-    /// Whose log it stands in: a conversation's id, or `user:` and a user's.
+    /// Owner of the log that holds the event: the id of a conversation, or `user:` and the id of a user.
     pub owner: String,
-    /// Its number there; absent for latest values.
+    /// Seq of the event in that log; absent for latest values.
     pub seq: Option<u64>,
-    /// Its envelope, as JSON.
+    /// Envelope of the event, as JSON.
     pub payload: Bytes,
-    /// How often it was given out, this time included.
+    /// Number of deliveries of the event so far, this one included.
     pub attempt: u32,
-    /// Whether it was put in again by [`Durables::put`].
+    /// True if the event was added by [`Durables::put`].
     pub is_replay: bool,
-    /// The trace that it came in; what it leads to goes on in it.
+    /// Trace of the event; its effects continue this trace.
     pub trace: TraceParent,
 }
 
-/// What became of an event.
+/// Result of handling an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is dealt with.
+    /// The event is handled.
     Done,
-    /// It is to be given out again after this time.
+    /// The event must be redelivered after this time.
     RetryAfter(Duration),
-    /// It is not to be given out again, for this reason.
+    /// The event must not be redelivered, for this reason.
     Drop(String),
 }
 
-/// Who handles the events of a durable. Many are under way at once.
+/// Handler of the events of a durable. Many events are in flight at once.
 pub trait Consumer: Send + Sync + 'static {
-    /// Deals with one event. It is called in the order of the stream, so what it does before it answers its future keeps that order. A panic counts as
-    /// [`Verdict::RetryAfter`] some seconds.
+    /// Handles one event. Calls are made in the order of the stream, so the work that is done before the future is returned keeps that order. A panic counts
+    /// as [`Verdict::RetryAfter`] some seconds.
     fn handle(self: Arc<Self>, delivery: Delivery) -> BoxFuture<'static, Verdict>;
 }
 
-/// How far a durable is.
+/// Progress of a durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lag {
-    /// Events that it has not been given yet.
+    /// Number of events that were not delivered yet.
     pub pending: u64,
-    /// Events that were given out and are not settled.
+    /// Number of events that were delivered and are not settled.
     pub ack_pending: u64,
-    /// How many of these were given out more than once.
+    /// Number of these events that were delivered more than once.
     pub redelivered: u64,
-    /// Everything up to here in the stream is settled.
+    /// Position in the stream up to which all events are settled.
     pub ack_floor: u64,
-    /// How much longer it is paused.
+    /// Remaining time of the pause, if the durable is paused.
     pub paused_for: Option<Duration>,
 }
 
-/// An event that is put in again for one durable.
+/// An event that is published again for one durable.
 #[derive(Debug, Clone)]
 pub struct ReplayedEvent {
-    /// Its id.
+    /// Id of the event.
     pub event_id: EventId,
-    /// Its type.
+    /// Type of the event.
     pub kind: String,
-    /// Whose log it stands in.
+    /// Owner of the log that holds the event.
     pub owner: String,
-    /// Its number there.
+    /// Seq of the event in that log; absent for events that are in no log.
     pub seq: Option<u64>,
-    /// Its envelope, as JSON.
+    /// Envelope of the event, as JSON.
     pub payload: Bytes,
 }
 
-/// An event that was asked for, and must be acknowledged by its token.
+/// An event that was pulled and must be acknowledged by its token.
 #[derive(Debug, Clone)]
 pub struct Pulled {
-    /// The event.
+    /// The event and its delivery count.
     pub delivery: Delivery,
-    /// What [`Durables::acknowledge`] wants.
+    /// Token for [`Durables::acknowledge`].
     pub token: String,
 }
 
-/// Why a durable could not be used.
+/// Error of an operation on a durable, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurableError(pub String);
 
@@ -112,20 +112,20 @@ impl fmt::Display for DurableError {
 
 impl std::error::Error for DurableError {}
 
-/// The durables of one plugin. Names are completed with the plugin's own.
+/// The durables of one plugin. The plugin's name is added to their names.
 ///
-/// A durable starts at the end of the stream, and from then on gets every event of its types, also when the stream loses data, is made anew, or expires
-/// before it was read: then it is put back below the last event that it is known to have dealt with, or filled from the database. So it may get an event
-/// more than once, always under the same id.
+/// A durable starts at the end of the stream and then gets every event of its types. This holds even if the stream loses data, is recreated, or drops events
+/// before they were read: the durable is then moved back to its last settled position, or refilled from the database. So it may get an event more than once,
+/// always with the same id.
 pub trait Durables: Send + Sync {
-    /// Makes a durable, or changes it to `spec`. A new one starts here.
+    /// Creates a durable, or changes it to `spec`. A new durable starts at the current end of the stream.
     fn declare(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DurableError>>;
 
-    /// Removes a durable and what is remembered of it.
+    /// Removes a durable and its stored state.
     fn remove(&self, name: &str) -> BoxFuture<'_, Result<(), DurableError>>;
 
-    /// Gives the events of a durable to `consumer` until `stop`, then waits for those in flight. Any number of processes may do so at once. It outlasts
-    /// every fault of the broker.
+    /// Delivers the events of a durable to `consumer` until `stop`, then waits for those in flight. Any number of processes may do so at once. It continues
+    /// after every fault of the broker.
     fn run(
         &self,
         spec: ConsumerSpec,
@@ -133,26 +133,26 @@ pub trait Durables: Send + Sync {
         stop: CancellationToken,
     ) -> BoxFuture<'static, ()>;
 
-    /// Puts a durable back to its first event that is not settled: what was given out is given out again, in order.
+    /// Moves a durable back to its first unsettled event: events that were delivered are delivered again, in order.
     fn rewind(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DurableError>>;
 
-    /// Lets the broker give out nothing for some time, to no process.
+    /// Pauses delivery to all processes for some time.
     fn pause(&self, name: &str, pause: Duration) -> BoxFuture<'_, Result<(), DurableError>>;
 
-    /// Ends a pause.
+    /// Ends a pause of a durable.
     fn resume(&self, name: &str) -> BoxFuture<'_, Result<(), DurableError>>;
 
-    /// How far it is.
+    /// Returns the progress of a durable.
     fn lag(&self, name: &str) -> BoxFuture<'_, Result<Lag, DurableError>>;
 
-    /// Puts events in again for this durable alone, and waits until the broker has them.
+    /// Publishes events again for this durable only, and waits until the broker has stored them.
     fn put(
         &self,
         name: &str,
         events: Vec<ReplayedEvent>,
     ) -> BoxFuture<'_, Result<(), DurableError>>;
 
-    /// Asks for at most `limit` events, waiting `wait` for the first. Each comes again after `ack_wait` unless it is acknowledged.
+    /// Pulls at most `limit` events and waits up to `wait` for the first. Each is redelivered after `ack_wait` unless it is acknowledged.
     fn pull(
         &self,
         spec: ConsumerSpec,
@@ -160,7 +160,7 @@ pub trait Durables: Send + Sync {
         wait: Duration,
     ) -> BoxFuture<'_, Result<Vec<Pulled>, DurableError>>;
 
-    /// Settles events by their tokens. Answers how many tokens were of this durable and taken by the broker.
+    /// Settles events by their tokens. Returns the number of tokens that belong to this durable and were accepted by the broker.
     fn acknowledge(
         &self,
         spec: ConsumerSpec,

@@ -1,4 +1,4 @@
-//! What the core offers a plugin.
+//! Interface of the core for plugins.
 
 use std::{fmt, time::Duration};
 
@@ -6,31 +6,32 @@ use super::{BoxFuture, Collection, Durables};
 use crate::{EventId, EventType, Timestamp};
 use bytes::Bytes;
 
-/// What a plugin reaches of the service. One per plugin: names are completed with the plugin's own.
+/// A plugin's access to the service. Each plugin has its own, which adds the plugin's name to all names.
 pub trait Host: Send + Sync + 'static {
-    /// The plugin's collection `name`; its full name is `<plugin>_<name>`.
+    /// Returns the plugin's collection `name`; its full name is `<plugin>_<name>`.
     fn collection(&self, name: &str) -> Collection;
 
-    /// The plugin's durables in the event stream.
+    /// Returns the plugin's durables in the event stream.
     fn durables(&self) -> &dyn Durables;
 
-    /// Encrypts a secret that is to be stored, with the key of the deployment (`SECRETS_KEY`).
+    /// Encrypts a secret with the key of the deployment (`SECRETS_KEY`), so that it can be stored.
     ///
     /// # Errors
-    /// [`HostError::NoKey`] when there is none.
+    /// [`HostError::NoKey`] if `SECRETS_KEY` is not set.
     fn seal(&self, plain: &[u8]) -> Result<String, HostError>;
 
-    /// Decrypts what [`Host::seal`] made.
+    /// Decrypts a secret that [`Host::seal`] encrypted.
     ///
     /// # Errors
-    /// [`HostError::NoKey`] without a key, [`HostError::Sealed`] when it was sealed with another one, or changed.
+    /// [`HostError::NoKey`] if `SECRETS_KEY` is not set, [`HostError::Sealed`] if the secret was sealed with another key or was changed.
     fn unseal(&self, sealed: &str) -> Result<Vec<u8>, HostError>;
 
-    /// Reads events of all logs from the database, in the order in which it took them in: at most about `limit` with a position above `after` and at most
-    /// `until` (absent: the newest that are safe to read).
+    /// Reads events of all logs from the database, in the order in which it inserted them.
+    ///
+    /// It returns at most about `limit` events with a position above `after` and up to `until` (default: the newest that is safe to read).
     ///
     /// # Errors
-    /// [`HostError::Unavailable`].
+    /// [`HostError::Unavailable`] if the database does not answer.
     fn read_log(
         &self,
         after: LogPosition,
@@ -38,24 +39,24 @@ pub trait Host: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'_, Result<LogPage, HostError>>;
 
-    /// Takes or renews the lease `name` of this plugin for this process. Answers whether this process has it now.
+    /// Takes or renews the lease `name` of this plugin for this process. Returns true if this process holds it now.
     ///
     /// # Errors
-    /// [`HostError::Unavailable`].
+    /// [`HostError::Unavailable`] if the database does not answer.
     fn take_lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<bool, HostError>>;
 
-    /// Gives a lease back.
+    /// Releases a lease of this process.
     fn drop_lease(&self, name: &str) -> BoxFuture<'_, ()>;
 }
 
-/// Why the core could not do what a plugin asked for.
+/// Error of a call to the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostError {
-    /// The database or the broker is away, or too slow.
+    /// The database or the broker is unavailable or too slow.
     Unavailable(String),
     /// `SECRETS_KEY` is not set.
     NoKey,
-    /// A stored secret does not open with this key.
+    /// A stored secret cannot be decrypted with this key.
     Sealed,
 }
 
@@ -72,7 +73,7 @@ impl fmt::Display for HostError {
 impl std::error::Error for HostError {}
 
 impl From<mongodb::error::Error> for HostError {
-    /// The kind names codes and addresses, never content.
+    /// Uses the kind of the error, which names codes and addresses but never content.
     fn from(error: mongodb::error::Error) -> Self {
         Self::Unavailable(format!("MongoDB failed: {}", error.kind))
     }
@@ -84,42 +85,42 @@ impl From<super::DurableError> for HostError {
     }
 }
 
-/// A place in the order in which the database took in the events of all logs.
+/// Position in the order in which the database inserted the events of all logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct LogPosition(pub u64);
 
 impl LogPosition {
-    /// Before everything that was taken in at `moment` or later, by the database's clock and to the second.
+    /// Returns the position before all events that were inserted at `moment` or later, by the database's clock, to the second.
     pub fn before(moment: Timestamp) -> Self {
         let seconds = u64::try_from(moment.as_millis() / 1000).unwrap_or_default();
         Self(seconds.saturating_sub(1) << 32 | u64::from(u32::MAX))
     }
 }
 
-/// An event as it is in the log.
+/// An event of a log, as the database stores it.
 #[derive(Debug, Clone)]
 pub struct LogEvent {
-    /// Its id.
+    /// Id of the event.
     pub id: EventId,
-    /// Its type.
+    /// Type of the event.
     pub kind: EventType,
-    /// Whose log: a conversation's id, or `user:` and a user's.
+    /// Owner of the log: the id of a conversation, or `user:` and the id of a user.
     pub owner: String,
-    /// Its number there.
+    /// Seq of the event in that log.
     pub seq: u64,
-    /// When it happened.
+    /// Time of the event.
     pub at: Timestamp,
-    /// Its envelope, as JSON.
+    /// Envelope of the event, as JSON.
     pub payload: Bytes,
 }
 
-/// A piece of all logs.
+/// Page of events of all logs.
 #[derive(Debug, Clone)]
 pub struct LogPage {
-    /// The events.
+    /// Events of the page, in the order of their positions.
     pub events: Vec<LogEvent>,
-    /// Where to go on.
+    /// Position after which the next page begins.
     pub next: LogPosition,
-    /// Whether this was the last piece.
+    /// True if this is the last page.
     pub is_end: bool,
 }

@@ -1,8 +1,8 @@
-//! The contract between the core and a plugin: what a plugin is, and how it lives.
+//! The contract between the core and a plugin, and the life cycle of a plugin.
 //!
-//! A plugin is made from its settings, registered with a [`Host`], brings routes of its own, and runs until it is stopped. Everything that it owns carries
-//! its name: collections `<name>_…`, durables `<name>-…`, metrics `chat_<name>_…`, routes in its own part of the document. It reaches the database and the
-//! broker through its host alone, and finds out nothing about other plugins.
+//! A plugin is created from its settings, gets a [`Host`], adds its own routes, and runs until it is stopped. Everything that it owns carries its name:
+//! collections `<name>_…`, durables `<name>-…`, metrics `chat_<name>_…`, routes in its own part of the document. It accesses the database and the broker only
+//! through its host, and cannot see other plugins.
 
 mod collection;
 mod consumer;
@@ -27,59 +27,60 @@ pub use consumer::{
 };
 pub use host::{Host, HostError, LogEvent, LogPage, LogPosition};
 
-/// A future that a trait object answers with.
+/// Boxed future that methods of trait objects return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// How long a plugin may say nothing before it is taken for hung, unless it says otherwise.
+/// Default of [`Plugin::HEARTBEAT_TIMEOUT`].
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A plugin.
+/// A plugin of the service.
 ///
-/// Its life: it is made from its settings (by a function of its own, which checks them), prepared (indexes), asked for its operations in processes that serve
-/// the API, and run in processes that have its role. [`Plugin::run`] is started again, with growing pauses, when it fails, panics or hangs.
+/// Life cycle: the core creates it from its settings (by a function of the plugin, which validates them), prepares it (indexes), asks it for its operations
+/// in processes that serve the API, and runs it in processes that have its role. [`Plugin::run`] is restarted, with growing pauses, if it fails, panics or
+/// hangs.
 pub trait Plugin: Send + Sync + 'static {
-    /// Its name: lower-case letters and digits. What it owns begins with it, and it is the name of its role.
+    /// Name of the plugin: lower-case letters and digits. It is the prefix of everything that the plugin owns, and the name of its role.
     const NAME: &'static str;
 
-    /// How long it may go without [`Heartbeat::beat`] before it is taken for hung and started again.
+    /// Maximum time without [`Heartbeat::beat`]; after it the plugin is considered hung and is restarted.
     const HEARTBEAT_TIMEOUT: Duration = DEFAULT_PATIENCE;
 
-    /// Operations that the state of the thing can forbid (409), by their id in the document.
+    /// Ids of the operations that can fail because of the state of the resource (409).
     const CONFLICTING: &'static [&'static str] = &[];
 
-    /// What answers its routes. [`NoRoutes`] for none.
+    /// Type that implements its routes; [`NoRoutes`] if it has none.
     type Api: poem_openapi::OpenApi + Send + 'static;
 
-    /// Makes what it needs in the database. Called before everything else, by every process, at every start; must be safe to repeat.
+    /// Creates the indexes that it needs in the database. Every process calls it first at every start, so it must be safe to repeat.
     fn prepare(&self) -> impl Future<Output = Result<(), HostError>> + Send {
         async { Ok(()) }
     }
 
-    /// Its operations. Every one must have an id, a summary and a tag.
+    /// Returns its operations. Each must have an id, a summary and a tag.
     fn api(self: Arc<Self>) -> Self::Api;
 
-    /// An example of a body of its operations, by the name of the schema.
+    /// Returns an example of a body of its operations, by the name of the schema.
     fn example(_schema: &str) -> Option<Value> {
         None
     }
 
-    /// Its work, until `life.stop` is cancelled; then it finishes what is in flight and returns. A return before that counts as a failure.
+    /// Does its work until `life.stop` is cancelled, then finishes the work in flight and returns. An earlier return counts as a failure.
     fn run(
         self: Arc<Self>,
         life: PluginContext,
     ) -> impl Future<Output = Result<(), HostError>> + Send;
 }
 
-/// What a running plugin is given by whoever keeps it alive.
+/// Stop signal and heartbeat that the core passes to a running plugin.
 #[derive(Debug, Clone)]
 pub struct PluginContext {
-    /// Cancelled when it should finish what is in flight and return.
+    /// Cancelled when the plugin must finish the work in flight and return.
     pub stop: CancellationToken,
-    /// Where it says that it is alive.
+    /// Heartbeat by which the plugin reports that it is alive.
     pub pulse: Heartbeat,
 }
 
-/// The sign of life of a running plugin.
+/// Heartbeat of a running plugin.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
     born: Instant,
@@ -96,20 +97,20 @@ impl Default for Heartbeat {
 }
 
 impl Heartbeat {
-    /// Says that the plugin is alive.
+    /// Reports that the plugin is alive.
     pub fn beat(&self) {
         let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// How long it has said nothing.
+    /// Returns the time since the last heartbeat.
     pub fn silence(&self) -> Duration {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
         self.born.elapsed().saturating_sub(last)
     }
 }
 
-/// The operations of a plugin that has none.
+/// Empty set of operations, for a plugin that has none.
 #[derive(Debug, Clone, Copy)]
 pub struct NoRoutes;
 
@@ -130,16 +131,16 @@ impl poem_openapi::OpenApi for NoRoutes {
     }
 }
 
-/// Reads a plugin's table of `chat.toml` as `T`, which should refuse unknown fields.
+/// Deserializes a plugin's table of `chat.toml` as `T`, which should reject unknown fields.
 ///
 /// # Errors
-/// A sentence that can follow the table's name.
+/// The fault of the table, as a sentence that can follow its name.
 pub fn read_table<T: serde::de::DeserializeOwned + Default>(
     table: Option<&Value>,
 ) -> Result<T, String> {
     match table {
         None => Ok(T::default()),
-        // The error names the field, not the value, except for words that are none of a choice.
+        // The error names the field and not the value, except for a word that is not one of a fixed set.
         Some(table) => serde_json::from_value(table.clone())
             .map_err(|error| format!("cannot be read: {error}")),
     }
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pulse_measures_silence() {
+    fn heartbeat_measures_silence() {
         let pulse = Heartbeat::default();
         std::thread::sleep(Duration::from_millis(15));
         assert!(pulse.silence() >= Duration::from_millis(10));
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_read_strictly() {
+    fn read_table_rejects_unknown_fields() {
         #[derive(Debug, Default, PartialEq, serde::Deserialize)]
         #[serde(deny_unknown_fields, default)]
         struct Settings {
