@@ -1,4 +1,4 @@
-//! What is asked before users become members: in how many conversations they are, and with whom they share one.
+//! Queries before users become members: their number of conversations, and the users they share one with.
 
 use std::collections::HashSet;
 
@@ -13,14 +13,16 @@ use serde::Deserialize;
 use super::{Store, bounded};
 use crate::domain::Result;
 
-/// How many users are looked at together.
+/// Number of users per query.
 const USERS_AT_ONCE: usize = 200;
 
 impl Store {
-    /// Those of `users` who are members of at least `most` conversations now. Counted in the index alone, and for each user no further than `most`.
+    /// Returns those `users` who are members of at least `most` conversations now.
+    ///
+    /// It counts in the index alone, and for each user no further than `most`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_full_users(&self, users: &[UserId], most: u32) -> Result<HashSet<UserId>> {
         #[derive(Deserialize)]
         struct Full {
@@ -51,11 +53,12 @@ impl Store {
         Ok(full)
     }
 
-    /// Those of `users` who are members of a direct conversation or a group together with `user` now. A public conversation does not count: anyone
-    /// may join one to share it.
+    /// Returns those `users` who share a direct conversation or a group with `user` now.
+    ///
+    /// Public conversations do not count: anyone may join one to share it.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_sharing(&self, user: &UserId, users: &[UserId]) -> Result<HashSet<UserId>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -103,7 +106,7 @@ impl Store {
         Ok(sharing)
     }
 
-    /// Those of `ids` that nobody joins by themselves.
+    /// Returns those `ids` that users cannot join by themselves.
     async fn find_closed(&self, ids: Vec<&str>) -> Result<HashSet<ConversationId>> {
         #[derive(Deserialize)]
         struct Id {

@@ -1,4 +1,4 @@
-//! What the log has and the event stream lacks, for reports.
+//! Backlog of the relay, for reports: log entries that the event stream lacks.
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ use super::{
 };
 use crate::domain::Result;
 
-/// How old an entry after the watermark is while all goes well: the sweep stays behind majority time, and runs every second.
+/// Normal age of an entry after the watermark: the sweep stays behind majority time, and runs every second.
 const NORMAL: Duration = Duration::from_secs(15);
-/// The most entries that are counted.
+/// Maximum number of entries that are counted.
 const MAX_COUNTED: u64 = 100_000;
 
-/// What the relay has still to do.
+/// Remaining work of the relay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// Entries of the log that may be missing in the stream, at most 100,000. 0 while the relay keeps up.
+    /// Number of log entries that may be missing in the stream, at most 100,000. 0 while the relay keeps up.
     pub missing: u64,
-    /// When the oldest of them was written.
+    /// Time at which the oldest of them was written.
     pub since: Option<Timestamp>,
-    /// What durables lack of what the stream lost, one for each that lacks something.
+    /// Lost events that durables still lack, one item for each durable that lacks any.
     pub lacking: Vec<Lacking>,
-    /// What was set aside.
+    /// Numbers of entries and owners that are set aside.
     pub set_aside: SetAside,
 }
 
 impl Backlog {
-    /// How old the oldest missing entry is.
+    /// Returns the age of the oldest missing entry.
     pub fn age(&self) -> Duration {
         self.since.map_or(Duration::ZERO, |since| {
             let age = Timestamp::now().as_millis() - since.as_millis();
@@ -42,25 +42,27 @@ impl Backlog {
     }
 }
 
-/// The cluster time up to which no insert can come in front of what is there.
+/// Returns the cluster time up to which no insert can still add an entry.
 pub(super) fn settled_horizon(majority: ClusterTime) -> ClusterTime {
     let behind = 2 * INSERT_MAX_TIME.as_secs().max(1) as u32 + 1;
     seconds_before(majority, behind)
 }
 
 impl Store {
-    /// The cluster time up to which the log is complete: an entry's `ts` may precede its commit by as long as the insert waited.
+    /// Returns the cluster time up to which the log is complete.
+    ///
+    /// An entry's `ts` may precede its commit by as long as the insert waited.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn horizon(&self) -> Result<ClusterTime> {
         Ok(settled_horizon(self.majority_time().await?))
     }
 
-    /// What the relay has still to do.
+    /// Returns the remaining work of the relay.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn backlog(&self) -> Result<Backlog> {
         let state = self.relay_state().await?;
         let (missing, since) = self.missing_in_stream(&state).await?;
@@ -94,7 +96,7 @@ impl Store {
         Ok((missing, Some(since)))
     }
 
-    /// How many entries of all logs have `after < ts <= to`; counted in the index, up to a bound.
+    /// Counts the entries of all logs with `after < ts <= to` in the index, up to [`MAX_COUNTED`].
     pub(super) async fn count_entries(&self, after: ClusterTime, to: ClusterTime) -> Result<u64> {
         let log = self.log.clone_with_type::<Document>();
         let counted = log

@@ -1,4 +1,4 @@
-//! Who blocks whom: one document per pair. What was taken back stays as a tombstone with its number.
+//! Blocks: one document per pair of users. A removed block stays as a tombstone with its seq.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,7 @@ use crate::domain::{
     page::{Page, PageRequest},
 };
 
-/// That a user blocks another.
+/// Stored block of one user by another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockDocument {
@@ -28,18 +28,18 @@ pub struct BlockDocument {
 }
 
 impl BlockDocument {
-    /// Who blocks whom.
+    /// Returns the blocking and the blocked user.
     pub fn into_pair(self) -> (UserId, UserId) {
         (self.user_id, self.blocked_user_id)
     }
 }
 
-/// The length of the first part keeps the two from being confused.
+/// The length of the first part keeps the two ids from being confused.
 fn id_of(user: &UserId, blocked: &UserId) -> String {
     format!("{}:{user}:{blocked}", user.as_str().len())
 }
 
-/// The update that writes a block, unless a newer change of it is there.
+/// Builds the update that writes a block, unless a newer change of it is stored.
 pub fn block_update(change: &BlockChange) -> Document {
     doc! {
         "q": {
@@ -57,24 +57,24 @@ pub fn block_update(change: &BlockChange) -> Document {
     }
 }
 
-/// Of how many users the blocks are read at once: each may have thousands.
+/// Number of users whose blocks are read at once: each may have thousands.
 const USERS_AT_ONCE: usize = 50;
 
 impl Store {
-    /// How many others `user` blocks, counted up to `most`.
+    /// Counts the users that `user` blocks, up to `most`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_blocked(&self, user: &UserId, most: u64) -> Result<u64> {
         let filter = doc! { "userId": user.as_str(), "isActive": true };
         let count = self.blocks.count_documents(filter).limit(most);
         Ok(bounded(count.into_future()).await?)
     }
 
-    /// Whether `user` blocks `other`.
+    /// True if `user` blocks `other`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn is_blocked(&self, user: &UserId, other: &UserId) -> Result<bool> {
         let filter = doc! { "_id": id_of(user, other), "isActive": true };
         Ok(bounded(self.blocks.find_one(filter).into_future())
@@ -82,10 +82,10 @@ impl Store {
             .is_some())
     }
 
-    /// Those of `users` who block `other`.
+    /// Returns those `users` who block `other`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_blockers(&self, users: &[UserId], other: &UserId) -> Result<HashSet<UserId>> {
         let ids: Vec<String> = users.iter().map(|user| id_of(user, other)).collect();
         let filter = doc! { "_id": { "$in": ids }, "isActive": true };
@@ -97,10 +97,10 @@ impl Store {
             .collect())
     }
 
-    /// Those of `others` whom `user` blocks.
+    /// Returns those `others` whom `user` blocks.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_blocked_among(
         &self,
         user: &UserId,
@@ -116,10 +116,10 @@ impl Store {
             .collect())
     }
 
-    /// Whom each of `users` blocks.
+    /// Returns the users that each of `users` blocks.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_blocked_by(
         &self,
         users: &[UserId],
@@ -136,10 +136,10 @@ impl Store {
         Ok(blocked)
     }
 
-    /// Whom `user` blocks, by user id.
+    /// Lists the users that `user` blocks, by user id.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_block_page(
         &self,
         user: &UserId,

@@ -1,4 +1,4 @@
-//! The hosts that have a durable in the broker.
+//! Hosts' durables in the broker.
 
 use futures_util::TryStreamExt;
 use mongodb::{
@@ -49,10 +49,10 @@ impl Store {
         self.database.collection("consumers")
     }
 
-    /// Stores a host's durable, or what changes of it. Answers it as it is now, and whether it is new.
+    /// Stores a host's durable or its changes. Returns it as it is now, and true if it is new.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn put_consumer(&self, wanted: &HostConsumer) -> Result<(HostConsumer, bool)> {
         let now = date(wanted.updated_at);
         let change = doc! {
@@ -83,10 +83,10 @@ impl Store {
         Ok((consumer, before.is_none()))
     }
 
-    /// One host's durable.
+    /// Finds one durable of a host.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_consumer(&self, name: &str) -> Result<Option<HostConsumer>> {
         let found = bounded(
             self.consumers()
@@ -97,18 +97,18 @@ impl Store {
         Ok(found.map(HostConsumer::from))
     }
 
-    /// All of them, by name.
+    /// Returns all durables of hosts, by name.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn all_consumers(&self) -> Result<Vec<HostConsumer>> {
         self.find_consumers(doc! {}, 0).await
     }
 
-    /// A piece of them, by name; a cursor is a name, and goes on behind it whichever parameter carries it.
+    /// Lists durables by name; a cursor is a name and continues after it, whichever parameter carries it.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_consumer_page(&self, request: &PageRequest) -> Result<Page<HostConsumer>> {
         let filter = match request.before.as_ref().or(request.after.as_ref()) {
             Some(name) => doc! { "_id": { "$gt": name } },
@@ -134,10 +134,10 @@ impl Store {
         Ok(found.into_iter().map(HostConsumer::from).collect())
     }
 
-    /// Forgets a host's durable.
+    /// Removes a durable of a host.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_consumer(&self, name: &str) -> Result<()> {
         bounded(
             self.consumers()

@@ -1,4 +1,4 @@
-//! Conversations, read.
+//! Reads of conversations.
 
 use std::collections::HashMap;
 
@@ -21,9 +21,9 @@ use crate::domain::{
     state::{ConversationFields, Member},
 };
 
-/// How many single messages are looked for at once.
+/// Number of single messages that are looked up concurrently.
 const LOOKUPS_AT_ONCE: usize = 16;
-/// How many conversations are looked for by one command.
+/// Maximum number of conversations of one command.
 const IDS_AT_ONCE: usize = 1000;
 
 fn noun(document: &ConversationDocument) -> Conversation {
@@ -54,12 +54,12 @@ fn noun(document: &ConversationDocument) -> Conversation {
     }
 }
 
-/// Which of a user's conversations are listed.
+/// Filter of a user's conversations by their archived state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArchiveFilter {
-    /// Those that are not put away.
+    /// Conversations that are not archived.
     Open,
-    /// Those that are.
+    /// Conversations that are archived.
     Archived,
 }
 
@@ -72,14 +72,14 @@ impl From<bool> for ArchiveFilter {
     }
 }
 
-/// A conversation of a user.
+/// Conversation of a user.
 #[derive(Debug, Clone)]
 pub struct ConversationRow {
-    /// The conversation, with nothing in it that has to be read elsewhere.
+    /// The conversation, without the parts that are read elsewhere.
     pub conversation: Conversation,
-    /// What its document says.
+    /// Fields of its document.
     pub fields: ConversationFields,
-    /// The user's membership.
+    /// Membership of the user.
     pub member: Member,
 }
 
@@ -99,22 +99,22 @@ impl ConversationRow {
         }
     }
 
-    /// What the member may read.
+    /// Returns the range of the log that the member may read.
     pub fn audience(&self) -> Audience {
         Audience::of(&self.fields, &self.member)
     }
 
-    /// What to give as `before` to go on after it in a list that is sorted by latest activity.
+    /// Returns the `before` cursor that continues after it in a list sorted by latest activity.
     pub fn cursor(&self) -> String {
         Self::cursor_of(&self.conversation)
     }
 
-    /// What to give as `before` to go on after `conversation` in a list that is sorted by latest activity.
+    /// Returns the `before` cursor that continues after `conversation` in a list sorted by latest activity.
     pub fn cursor_of(conversation: &Conversation) -> String {
         cursor_at(conversation.last_activity_at.as_millis(), &conversation.id)
     }
 
-    /// What to give to go on after `conversation` in a list that is sorted by name.
+    /// Returns the cursor that continues after `conversation` in a list sorted by name.
     pub fn public_cursor_of(conversation: &Conversation) -> String {
         let name = search_key(conversation.name.as_deref().unwrap_or_default());
         let position = serde_json::json!([name, conversation.id]);
@@ -122,12 +122,12 @@ impl ConversationRow {
     }
 }
 
-/// The newest messages of conversations of a list.
+/// Newest messages of the conversations of a list.
 #[derive(Debug, Default)]
 pub struct LastMessages {
-    /// The messages.
+    /// Messages by conversation.
     pub found: HashMap<ConversationId, Message>,
-    /// For how many conversations of the list, from the first on, all were read.
+    /// Number of conversations, from the start of the list, whose messages were all read.
     pub count: usize,
 }
 
@@ -144,7 +144,7 @@ fn listed_of(
         .collect()
 }
 
-/// A place in a list that is sorted by latest activity.
+/// Returns the cursor of a position in a list sorted by latest activity.
 fn activity_cursor(document: &ConversationDocument) -> String {
     cursor_at(document.last_activity_at.timestamp_millis(), &document.id)
 }
@@ -161,10 +161,10 @@ fn parse_activity_cursor(text: &str) -> Option<(DateTime, ConversationId)> {
 }
 
 impl Store {
-    /// One conversation, unless deleted, with nothing in it that depends on who asks.
+    /// Finds one conversation, unless deleted, without the parts that depend on the caller.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_conversation(&self, id: &ConversationId) -> Result<Option<Conversation>> {
         self.settled.wait(std::slice::from_ref(id)).await;
         let found = bounded(
@@ -176,10 +176,10 @@ impl Store {
         Ok(found.as_ref().map(noun))
     }
 
-    /// The conversations of `user` that are put away, or those that are not, latest activity first. Hidden ones are left out.
+    /// Lists the archived or the other conversations of `user`, latest activity first, without hidden ones.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] for an unknown cursor.
+    /// [`DomainError::Validation`] if the cursor is unknown.
     pub async fn find_conversation_page(
         &self,
         user: &UserId,
@@ -227,10 +227,10 @@ impl Store {
         })
     }
 
-    /// Every conversation of `user`, latest activity first, after `cursor` if there is one.
+    /// Returns all conversations of `user`, latest activity first, after `cursor` if it is given.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] for an unknown cursor.
+    /// [`DomainError::Validation`] if the cursor is unknown.
     pub async fn find_conversations_of(
         &self,
         user: &UserId,
@@ -261,10 +261,10 @@ impl Store {
         Ok(listed_of(documents, members))
     }
 
-    /// One conversation of `user`, who is a member of it now.
+    /// Finds one conversation of `user`, who must be a current member.
     ///
     /// # Errors
-    /// [`DomainError::NotFound`] for everybody else.
+    /// [`DomainError::NotFound`] if the user is not a member.
     pub async fn find_conversation_of(
         &self,
         id: &ConversationId,
@@ -290,7 +290,7 @@ impl Store {
             .ok_or_else(DomainError::no_conversation)
     }
 
-    /// The ids of those of a member's conversations that are not hidden. A new message shows a hidden one again.
+    /// Returns the ids of a member's conversations that are not hidden. A new message shows a hidden one again.
     async fn find_shown<'a>(
         &self,
         members: &'a HashMap<ConversationId, Member>,
@@ -306,7 +306,7 @@ impl Store {
             .iter()
             .partition(|(_, member)| member.preferences.hidden);
         let mut shown: Vec<&str> = shown.iter().map(|(id, _)| id.as_str()).collect();
-        // One read of their newest numbers: a filter with a branch for each would take mongod seconds for thousands.
+        // One read of their newest seqs: a filter with a branch for each would take mongod seconds for thousands.
         let hidden: Vec<&str> = hidden.iter().map(|(id, _)| id.as_str()).collect();
         for ids in hidden.chunks(IDS_AT_ONCE) {
             let found: Vec<Newest> = bounded(async {
@@ -350,7 +350,9 @@ impl Store {
             .collect())
     }
 
-    /// The place in the list of `user` that `cursor` names. An id counts only if `user` is a member now: for others it is as unknown as any.
+    /// Returns the position in the list of `user` that `cursor` names.
+    ///
+    /// An id is valid only if `user` is a current member; for others it is unknown.
     async fn activity_position(
         &self,
         field: &'static str,
@@ -373,11 +375,12 @@ impl Store {
         }
     }
 
-    /// The newest message of each of `listed`, from the first on, that its member sees and whose time is not over, as `viewer` sees it: for as many
-    /// conversations as have messages of `max_bytes` together, but at least one.
+    /// Finds the newest visible, unexpired message of each of `listed`, as `viewer` sees it.
+    ///
+    /// It covers as many conversations, from the first on, as have messages of `max_bytes` together, but at least one.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_last_messages(
         &self,
         listed: &[ConversationRow],
@@ -407,7 +410,7 @@ impl Store {
                 messages.insert(message.conversation_id.clone(), message);
             }
         }
-        // Where the newest is gone or not to be seen, the one before it. Their sizes are not known before they are read.
+        // If the newest message is gone or not visible, the one before it counts. Their sizes are not known before they are read.
         let missing: Vec<usize> = (0..count)
             .filter(|at| {
                 let one = &listed[*at];
@@ -441,7 +444,7 @@ impl Store {
         Ok(LastMessages { found, count })
     }
 
-    /// The entry at the number of the newest message of each of `listed` whose member sees it.
+    /// Finds the entry at the seq of the newest message of each of `listed` whose member sees it.
     async fn find_last_sized(
         &self,
         listed: &[ConversationRow],
@@ -477,10 +480,10 @@ impl Store {
             .await
     }
 
-    /// Public conversations of whose name the key begins with `prefix`, by key.
+    /// Lists public conversations whose name key begins with `prefix`, by key.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] for an unknown cursor.
+    /// [`DomainError::Validation`] if the cursor is unknown.
     pub async fn find_public_page(
         &self,
         prefix: &str,

@@ -1,4 +1,4 @@
-//! The database behind the store. Only this file and the SDK's collection name the driver's own types that read: what they hand out carries a time limit.
+//! Database behind the store. Only this file and the SDK's collection name the driver's reading types: what they return has a time limit.
 
 pub use chat_sdk::plugin::Collection;
 use chat_sdk::plugin::within_time;
@@ -7,7 +7,7 @@ use mongodb::{
     bson::{Document, RawDocumentBuf},
 };
 
-/// A database whose reads end by themselves: each carries a `maxTimeMS`.
+/// Database whose reads end by themselves: each has a `maxTimeMS`.
 #[derive(Clone)]
 pub struct Database(mongodb::Database);
 
@@ -18,17 +18,17 @@ impl From<mongodb::Database> for Database {
 }
 
 impl Database {
-    /// The collection `name`.
+    /// Returns the collection `name`.
     pub fn collection<T: Send + Sync>(&self, name: &str) -> Collection<T> {
         self.0.collection(name).into()
     }
 
-    /// Runs a command; one that does not say how long it may take may take as long as a read.
+    /// Runs a command. A command without a time limit gets the limit of a read.
     pub fn run_command(&self, command: Document) -> RunCommand<'_> {
         self.0.run_command(within_time(command))
     }
 
-    /// Runs an encoded write. It says itself how long it may take.
+    /// Runs an encoded write, which sets its own time limit.
     pub fn run_raw_write(&self, command: RawDocumentBuf) -> RunCommand<'_> {
         self.0.run_raw_command(command)
     }

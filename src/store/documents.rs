@@ -1,4 +1,4 @@
-//! What the collections hold, and how it becomes the domain's types. Field names are those of the contract.
+//! Documents of the collections and their conversion into domain types. Field names are those of the contract.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,28 +22,28 @@ use crate::domain::{
     state::{ConversationFields, Member, UserFields},
 };
 
-/// A stored document that this version cannot read.
+/// Logs a stored document that this version cannot read, and returns the error.
 pub fn unreadable(what: &'static str) -> DomainError {
     tracing::error!(what, "a stored document cannot be read");
     DomainError::Internal("a stored document cannot be read".into())
 }
 
-/// A moment as MongoDB stores it.
+/// Converts a timestamp into MongoDB's date.
 pub fn date(at: Timestamp) -> DateTime {
     DateTime::from_millis(at.as_millis())
 }
 
-/// A stored moment.
+/// Converts a stored date into a timestamp.
 pub fn moment(at: DateTime) -> Timestamp {
     Timestamp::from_millis(at.timestamp_millis())
 }
 
-/// A number of the log as MongoDB stores it. Numbers stay below 2^63.
+/// Converts a seq into MongoDB's integer. Seqs stay below 2^63.
 pub fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-/// An entry of the log as it is inserted.
+/// Encodes a log entry as it is inserted.
 pub fn log_document(entry: &Entry) -> bson::error::Result<RawDocumentBuf> {
     let data = match &entry.body {
         Body::MessageCreated(body) => bson::serialize_to_raw_document_buf(body)?,
@@ -77,7 +77,7 @@ pub fn log_document(entry: &Entry) -> bson::error::Result<RawDocumentBuf> {
         owner @ Owner::User(_) => document.append(cstr!("conversationId"), owner.key()),
     }
     document.append(cstr!("seq"), number(entry.seq));
-    // Zero: mongod puts its own cluster time there at the insert.
+    // Zero makes mongod set its own cluster time at the insert.
     let zero = ClusterTime {
         time: 0,
         increment: 0,
@@ -92,16 +92,16 @@ pub fn log_document(entry: &Entry) -> bson::error::Result<RawDocumentBuf> {
     Ok(document)
 }
 
-/// An entry as it is stored, with what happened to its message since.
+/// Stored entry, with the changes of its message since.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogDocument {
-    /// The entry's id.
+    /// Id of the entry.
     #[serde(rename = "_id")]
     pub id: EventId,
     conversation_id: String,
     seq: i64,
-    /// When mongod took it in, by cluster time.
+    /// Cluster time at which mongod accepted the entry.
     pub ts: ClusterTime,
     #[serde(rename = "type")]
     kind: EventType,
@@ -109,7 +109,7 @@ pub struct LogDocument {
     actor_id: Option<UserId>,
     at: DateTime,
     data: RawDocumentBuf,
-    // The facets of a message, see [`Facets`]; one by one, because flattening would copy every document on its way.
+    // Facets of a message, see [`Facets`]. They are listed one by one, because flattening would copy every document.
     #[serde(default)]
     edit: Option<EditFacet>,
     #[serde(default)]
@@ -127,10 +127,10 @@ pub struct LogDocument {
 }
 
 impl LogDocument {
-    /// The entry.
+    /// Converts the document into its entry.
     ///
     /// # Errors
-    /// [`DomainError::Internal`] for one that this version cannot read.
+    /// [`DomainError::Internal`] if this version cannot read the entry.
     pub fn entry(&self) -> Result<Entry, DomainError> {
         let owner =
             Owner::from_key(&self.conversation_id).ok_or_else(|| unreadable("log owner"))?;
@@ -145,7 +145,7 @@ impl LogDocument {
         })
     }
 
-    /// What became of it, when it is a message.
+    /// Returns the facets, if the entry is a message.
     pub fn into_facets(self) -> Facets {
         Facets {
             edit: self.edit,
@@ -158,7 +158,7 @@ impl LogDocument {
         }
     }
 
-    /// The entry, shared.
+    /// Converts the document into its shared entry.
     ///
     /// # Errors
     /// As [`Self::entry`].
@@ -211,7 +211,7 @@ fn body(kind: EventType, data: &RawDocument) -> bson::error::Result<Body> {
     })
 }
 
-/// The keys by which a user is found: of the name, its words, and the id.
+/// Returns the keys by which a user is found: of the name, its words, and the id.
 pub fn user_keys(id: &UserId, name: Option<&str>) -> Vec<String> {
     let mut keys = vec![search_key(id.as_str())];
     if let Some(name) = name {
@@ -225,20 +225,20 @@ pub fn user_keys(id: &UserId, name: Option<&str>) -> Vec<String> {
     keys
 }
 
-/// A conversation's document.
+/// Document of a conversation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationDocument {
-    /// The conversation's id.
+    /// Id of the conversation.
     #[serde(rename = "_id", skip_serializing)]
     pub id: ConversationId,
-    /// The number of the log that this is the fold of; written apart from the rest.
+    /// Seq of the newest entry in this fold; written apart from the rest.
     #[serde(default, skip_serializing)]
     pub applied: i64,
     #[serde(rename = "type")]
     kind: ConversationType,
     name: Option<String>,
-    /// The key of the name, for finding public conversations by it.
+    /// Key of the name, to find public conversations by it.
     name_key: Option<String>,
     avatar_url: Option<String>,
     metadata: Option<chat_sdk::Metadata>,
@@ -253,7 +253,7 @@ pub struct ConversationDocument {
     is_deleted: bool,
     participant_count: i64,
     participant_ids: Vec<UserId>,
-    /// When something last happened; conversations are listed by it.
+    /// Time of the last activity; conversations are listed by it.
     pub last_activity_at: DateTime,
     last_message_seq: i64,
     #[serde(default)]
@@ -261,7 +261,7 @@ pub struct ConversationDocument {
 }
 
 impl ConversationDocument {
-    /// The document of a state.
+    /// Creates the document of a state.
     pub fn new(id: ConversationId, fields: &ConversationFields) -> Self {
         Self {
             id,
@@ -286,7 +286,7 @@ impl ConversationDocument {
         }
     }
 
-    /// The state that this says.
+    /// Converts the document into the state.
     pub fn fields(&self) -> ConversationFields {
         ConversationFields {
             kind: self.kind,
@@ -313,16 +313,16 @@ impl ConversationDocument {
     }
 }
 
-/// A member's document, past members too.
+/// Document of a member or former member.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParticipantDocument {
-    /// In which conversation.
+    /// Id of the conversation.
     pub conversation_id: ConversationId,
-    /// Who.
+    /// Id of the member.
     pub user_id: UserId,
     role: Role,
-    /// `[joined, left]`, `left` null while a member.
+    /// Intervals `[joined, left]`; `left` is null for a current member.
     intervals: Vec<(i64, Option<i64>)>,
     #[serde(default)]
     left_under: Option<HistoryVisibility>,
@@ -340,7 +340,7 @@ pub struct ParticipantDocument {
 }
 
 impl ParticipantDocument {
-    /// The document of a member.
+    /// Creates the document of a member.
     pub fn new(conversation: &ConversationId, user: &UserId, member: &Member) -> Self {
         Self {
             conversation_id: conversation.clone(),
@@ -362,12 +362,12 @@ impl ParticipantDocument {
         }
     }
 
-    /// The `_id`: a conversation's id has a fixed length, so the two parts cannot be confused.
+    /// Returns the `_id`. A conversation's id has a fixed length, so the two parts cannot be confused.
     pub fn id(conversation: &ConversationId, user: &UserId) -> String {
         format!("{conversation}:{user}")
     }
 
-    /// The member that this says.
+    /// Converts the document into the member.
     pub fn member(&self) -> Member {
         // An earlier version kept every interval.
         let excess = self.intervals.len().saturating_sub(MAX_INTERVALS);
@@ -388,22 +388,22 @@ impl ParticipantDocument {
     }
 }
 
-/// A user's document.
+/// Document of a user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserDocument {
-    /// The user's id.
+    /// Id of the user.
     #[serde(rename = "_id", skip_serializing)]
     pub id: UserId,
-    /// The number of the log that this is the fold of; written apart from the rest.
+    /// Seq of the newest entry in this fold; written apart from the rest.
     #[serde(default, skip_serializing)]
     pub applied: i64,
     profile: Profile,
-    /// See [`user_keys`].
+    /// Keys for user search, see [`user_keys`].
     search_keys: Vec<String>,
     updated_at: DateTime,
     is_deleted: bool,
-    /// Tokens issued before are refused (milliseconds since 1970).
+    /// Time (milliseconds since 1970) before which issued tokens are refused.
     #[serde(default)]
     tokens_valid_from: i64,
     #[serde(default)]
@@ -411,7 +411,7 @@ pub struct UserDocument {
 }
 
 impl UserDocument {
-    /// The document of a state.
+    /// Creates the document of a state.
     pub fn new(id: UserId, fields: &UserFields) -> Self {
         let search_keys = match fields.is_deleted {
             true => Vec::new(),
@@ -429,7 +429,7 @@ impl UserDocument {
         }
     }
 
-    /// The state that this says.
+    /// Converts the document into the state.
     pub fn fields(&self) -> UserFields {
         UserFields {
             profile: self.profile.clone(),

@@ -1,4 +1,4 @@
-//! What is remembered of durable consumers, and the log in the order in which mongod took it in, for filling what a durable missed.
+//! State of durable consumers, and the log in commit order, to refill events that a durable missed.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,11 +17,11 @@ use crate::domain::{
     entry::{Entry, Owner},
 };
 
-/// How long the place of a durable may be one process's alone: longer than finding it takes.
+/// Maximum time that one process may lock the position of a durable: longer than finding it takes.
 const LOCK: Duration = Duration::from_secs(15);
-/// How long another process is waited for.
+/// Time to wait for another process to release the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-/// The pause between two tries.
+/// Time between two attempts to lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Serialize, Deserialize)]
@@ -98,15 +98,15 @@ impl Store {
         self.database.collection("durables")
     }
 
-    /// The collection `name` of the plugin `plugin`.
+    /// Returns the collection `name` of the plugin `plugin`.
     pub fn plugin_collection(&self, plugin: &str, name: &str) -> Collection<Document> {
         self.database.collection(&format!("{plugin}_{name}"))
     }
 
-    /// The second until which everything that mongod took in lies before `sequence` of the stream, by the relay's markers.
+    /// Returns the second up to which everything that mongod accepted lies before `sequence` of the stream, by the relay's markers.
     async fn settled_until(&self, stream: &str, sequence: u64) -> Result<Option<i64>> {
         let relay = self.relay_state().await?;
-        // Markers of a stream that is gone say nothing of this one, whatever their numbers are.
+        // Markers of a deleted stream say nothing about this one, whatever their seqs are.
         if relay.stream.as_deref().is_some_and(|known| known != stream) {
             return Ok(None);
         }
@@ -118,20 +118,20 @@ impl Store {
         Ok(passed.map(|marker| i64::from(marker.watermark.time) * 1000))
     }
 
-    /// The entry of an id; `None` for one that is not there, or that this version cannot read.
+    /// Finds an entry by id; `None` if it does not exist or this version cannot read it.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_entry(&self, id: &EventId) -> Result<Option<Entry>> {
         let found = self.log.find_one(doc! { "_id": id.as_str() });
         let found = bounded(found.into_future()).await?;
         Ok(found.and_then(|document| document.entry().ok()))
     }
 
-    /// Entries of all logs with `after < ts <= to`, in that order, at most about `limit`; with where to go on.
+    /// Reads entries of all logs with `after < ts <= to`, in that order, at most about `limit`, and returns where to continue.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn read_all_logs(
         &self,
         after: ClusterTime,
@@ -194,7 +194,7 @@ impl Ledger for Store {
         if let Some(until) = self.settled_until(stream, mark.sequence).await? {
             set.insert("settledUntil", until);
         }
-        // A mark that is there already says only that the durable still stands there, with the server as it is now.
+        // An existing mark only shows that the durable is still there, with the server as it is now.
         let same = bounded(
             self.durables()
                 .update_one(
@@ -262,7 +262,7 @@ impl Ledger for Store {
     }
 
     async fn unlock(&self, name: &str, holder: &str) {
-        // What is not given back ends by itself.
+        // A lock that is not released expires by itself.
         let _ = self.drop_lease(&lock_name(name), holder).await;
     }
 }

@@ -1,6 +1,6 @@
-//! Messages with an end: those whose time is over, and the erasure of what they said.
+//! Messages with an expiry: finds expired ones and erases their content.
 //!
-//! A message that has a time of its own is found by `data.expiresAt`, which the erasure removes: what is found has still to be ended.
+//! A message with its own expiry is found by `data.expiresAt`, which the erasure removes: every found message must still be ended.
 
 use chat_sdk::{ConversationId, EventId, MessageId, Timestamp};
 use futures_util::TryStreamExt;
@@ -13,14 +13,14 @@ use serde::Deserialize;
 use super::{Store, bounded};
 use crate::domain::Result;
 
-/// A message whose time is over, or will be.
+/// Message that has expired or will expire.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expiring {
-    /// The message.
+    /// Id of the message.
     pub message: MessageId,
-    /// Where it stands.
+    /// Conversation of the message.
     pub conversation: ConversationId,
-    /// When its time is over.
+    /// Time at which it expires.
     pub at: Timestamp,
 }
 
@@ -40,10 +40,10 @@ struct ExpiringData {
 }
 
 impl Store {
-    /// Messages whose time is over at `now`, the longest over first, without those in `except`; at most `limit`.
+    /// Finds the messages that are expired at `now`, longest expired first, at most `limit`, except those in `except`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_expired(
         &self,
         now: Timestamp,
@@ -54,10 +54,10 @@ impl Store {
         self.read_expiring(filter, except, limit).await
     }
 
-    /// When the next message's time is over, without those in `except`.
+    /// Returns the time of the next expiry of a message, except those in `except`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn next_expiry(&self, except: &[MessageId]) -> Result<Option<Timestamp>> {
         let filter = doc! { "data.expiresAt": { "$exists": true } };
         let next = self.read_expiring(filter, except, 1).await?;
@@ -100,11 +100,13 @@ impl Store {
             .collect())
     }
 
-    /// Erases what a message said, in its own entry and in those that changed it. Numbers, times and who stay, and what makes a repeated send
-    /// known. To be called when nothing more can be appended that tells of its content.
+    /// Erases the content of a message, in its own entry and in those that changed it.
+    ///
+    /// Seqs, times, actors and the key that identifies a repeated send stay. Call it when no further entry with the message's content can be
+    /// appended.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`]: it may be erased in part; call it again.
+    /// [`crate::domain::DomainError::Unavailable`] if the erasure may be incomplete; call it again.
     pub async fn erase_message(&self, id: &MessageId) -> Result<()> {
         let event = id.to_event_id();
         let changes = doc! {
@@ -123,7 +125,7 @@ impl Store {
                 .into_future(),
         )
         .await?;
-        // The facet keeps its number, so that no late write of it brings the text back.
+        // The facet keeps its seq, so that no late write of it brings the text back.
         bounded(
             self.log
                 .update_one(
@@ -136,7 +138,7 @@ impl Store {
                 .into_future(),
         )
         .await?;
-        // Last, because the message is due as long as this is not done.
+        // Last, because the message stays due until this is done.
         bounded(
             self.log
                 .update_one(

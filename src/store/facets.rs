@@ -1,4 +1,4 @@
-//! What became of a message since it was sent. Each facet lies beside the message in the log, with the number of the entry that wrote it last.
+//! Facets: changes of a message since it was sent. Each facet is stored beside the message in the log, with the seq of the entry that last wrote it.
 
 use std::collections::BTreeMap;
 
@@ -14,32 +14,32 @@ use crate::domain::{
     state::{MessageState, Reactors},
 };
 
-/// The facets of a message.
+/// Facets of a message.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facets {
-    /// The text it has now.
+    /// Current text, if an edit changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<EditFacet>,
-    /// The host's own data that it has now, if an edit changed that.
+    /// Current metadata of the host, if an edit changed it.
     #[serde(
         default,
         rename = "editMetadata",
         skip_serializing_if = "Option::is_none"
     )]
     pub edit_metadata: Option<MetadataFacet>,
-    /// Its deletion, or its return.
+    /// Deletion or restoration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<DeletedFacet>,
-    /// Its pin.
+    /// Pin state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<PinnedFacet>,
-    /// Its thread.
+    /// Thread state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replies: Option<RepliesFacet>,
-    /// Reactions to it, by emoji.
+    /// Reactions by emoji.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reactions: BTreeMap<String, ReactionsFacet>,
-    /// Whether its content was erased, with the person's data or because its time was over.
+    /// True if the content was erased, with the user's data or because the message expired.
     #[serde(
         default,
         rename = "isErased",
@@ -48,74 +48,76 @@ pub struct Facets {
     pub is_erased: bool,
 }
 
-/// A message's changed text.
+/// Edited text of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EditFacet {
-    /// The entry that changed it.
+    /// Seq of the entry that edited it.
     pub seq: i64,
-    /// The text.
+    /// Text after the edit.
     pub content: String,
-    /// The host's own data, as an earlier version stored it; [`MetadataFacet`] is newer.
+    /// Metadata of the host, as an earlier version stored it; [`MetadataFacet`] is newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata>,
-    /// When.
+    /// Time of the edit.
     pub at: DateTime,
 }
 
-/// The host's own data of a message since an edit changed it. It is written apart from the text, so that neither of two edits at once undoes the other.
+/// Metadata of a message since an edit changed it.
+///
+/// It is written separately from the text, so that neither of two concurrent edits undoes the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetadataFacet {
-    /// The entry that changed it.
+    /// Seq of the entry that changed it.
     pub seq: i64,
-    /// The data; `None` if the edit removed it.
+    /// Metadata; `None` if the edit removed it.
     #[serde(default)]
     pub metadata: Option<Metadata>,
 }
 
-/// A message's deletion, or that it is back.
+/// Deletion or restoration of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeletedFacet {
-    /// The entry that said so.
+    /// Seq of the entry that deleted or restored it.
     pub seq: i64,
-    /// When.
+    /// Time of that entry.
     pub at: DateTime,
-    /// By whom.
+    /// User who deleted or restored it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<UserId>,
-    /// Whether its time was over.
+    /// True if the message expired.
     #[serde(default)]
     pub is_expired: bool,
-    /// Whether it is back.
+    /// True if the message is restored.
     #[serde(default)]
     pub is_restored: bool,
 }
 
-/// Whether a message is pinned.
+/// Pin state of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PinnedFacet {
-    /// The entry that said so.
+    /// Seq of the entry that pinned or unpinned it.
     pub seq: i64,
-    /// When.
+    /// Time of that entry.
     pub at: DateTime,
-    /// By whom.
+    /// User who pinned or unpinned it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<UserId>,
-    /// Whether it is.
+    /// True if the message is pinned.
     pub is_pinned: bool,
 }
 
-/// A message's thread.
+/// Thread of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RepliesFacet {
-    /// The newest reply.
+    /// Seq of the newest reply.
     pub seq: i64,
-    /// When it came.
+    /// Time of the newest reply.
     pub at: DateTime,
-    /// How many there are, those whose time is over among them.
+    /// Number of replies, including expired ones.
     pub count: i64,
-    /// Whether some of them have an end.
+    /// True if some replies have an expiry.
     #[serde(
         default,
         rename = "hasExpiring",
@@ -128,16 +130,16 @@ pub struct RepliesFacet {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReactionsFacet {
-    /// The entry that changed them.
+    /// Seq of the entry that last changed them.
     pub seq: i64,
-    /// How many users.
+    /// Number of users who reacted.
     pub count: i64,
-    /// The first of them.
+    /// First users who reacted.
     pub user_ids: Vec<UserId>,
 }
 
 impl Facets {
-    /// Lays a change over them.
+    /// Applies a change to the facets.
     pub fn apply(&mut self, facet: Facet) {
         match facet {
             Facet::Edited {
@@ -224,7 +226,7 @@ impl Facets {
         }
     }
 
-    /// The number of the entry that changed the message last; 0 when none did.
+    /// Returns the seq of the newest entry that changed the message; 0 if none did.
     fn newest_seq(&self) -> u64 {
         let single = [
             self.edit.as_ref().map(|facet| facet.seq),
@@ -243,21 +245,23 @@ impl Facets {
             .unsigned_abs()
     }
 
-    /// Its deletion, if it is deleted.
+    /// Returns the deletion, if the message is deleted.
     pub(super) fn deletion(&self) -> Option<&DeletedFacet> {
         self.deleted.as_ref().filter(|deleted| !deleted.is_restored)
     }
 }
 
-/// The update that writes `facet`, unless a newer one is there. mongod finds a document by its id alone a third faster than by id and number, so the number
-/// is compared inside the update. What is written stands in it as a literal, so that no text can be taken for an expression.
+/// Builds the update that writes `facet`, unless a newer one is stored.
+///
+/// mongod finds a document by its id alone a third faster than by id and seq, so the update itself compares the seq. Values occur as literals, so
+/// that no text can be taken for an expression.
 ///
 /// # Errors
-/// When it cannot be encoded.
+/// Fails if the facet cannot be encoded.
 pub fn facet_update(id: &MessageId, facet: &Facet) -> bson::error::Result<Document> {
     let mut facets = Facets::default();
     facets.apply(facet.clone());
-    // By way of raw BSON, because only there metadata becomes text.
+    // Raw BSON, because only there metadata becomes text.
     let written: Document = bson::serialize_to_raw_document_buf(&facets)?.try_into()?;
     let mut set = Document::new();
     for (name, value) in written {
@@ -282,14 +286,14 @@ pub fn facet_update(id: &MessageId, facet: &Facet) -> bson::error::Result<Docume
     Ok(doc! { "q": { "_id": id.to_event_id().as_str() }, "u": [{ "$set": set }] })
 }
 
-/// A message with what became of it.
+/// Message with its facets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredMessage {
-    /// Where it stands.
+    /// Conversation of the message.
     pub conversation_id: ConversationId,
-    /// Its number.
+    /// Seq of the message.
     pub seq: u64,
-    /// Its id.
+    /// Id of the message.
     pub id: MessageId,
     sender: Option<UserId>,
     pub(super) created: chat_sdk::Message,
@@ -297,10 +301,10 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
-    /// The message of a log document.
+    /// Converts a log document into its message.
     ///
     /// # Errors
-    /// [`DomainError::Internal`] when it is none.
+    /// [`DomainError::Internal`] if the document is not a message.
     pub fn new(document: LogDocument) -> Result<Self, DomainError> {
         let entry = document.entry()?;
         let Body::MessageCreated(body) = &entry.body else {
@@ -317,51 +321,51 @@ impl StoredMessage {
         })
     }
 
-    /// The message as it was sent, whatever became of it.
+    /// Returns the message as it was sent, without later changes.
     pub fn as_sent(&self) -> &chat_sdk::Message {
         &self.created
     }
 
-    /// Its sender; `None` for the host in no user's name.
+    /// Returns its sender; `None` if the host sent it in no user's name.
     pub fn sender(&self) -> Option<&UserId> {
         self.sender.as_ref()
     }
 
-    /// What it is.
+    /// Returns the type of the message.
     pub fn kind(&self) -> chat_sdk::MessageType {
         self.created.kind
     }
 
-    /// The root of its thread, when it is a reply.
+    /// Returns the root of its thread, if it is a reply.
     pub fn thread_id(&self) -> Option<&MessageId> {
         self.created.thread_id.as_ref()
     }
 
-    /// Whether replies in its thread have an end: then those that are left have to be counted.
+    /// True if replies in its thread have an expiry: then the remaining ones must be counted.
     pub(super) fn has_expiring_replies(&self) -> bool {
         let replies = self.facets.replies.as_ref();
         replies.is_some_and(|replies| replies.has_expiring)
     }
 
-    /// The number of the newest reply in its thread, if there is one.
+    /// Returns the seq of the newest reply in its thread, if there is one.
     pub fn last_reply_seq(&self) -> Option<u64> {
         let replies = self.facets.replies.as_ref();
         replies.map(|replies| replies.seq.unsigned_abs())
     }
 
-    /// The entry that last edited it; 0 if none did.
+    /// Returns the seq of the entry that last edited it; 0 if none did.
     pub fn edit_seq(&self) -> u64 {
         let edit = self.facets.edit.as_ref();
         edit.map_or(0, |edit| edit.seq.unsigned_abs())
     }
 
-    /// The text that it has, or had before it was deleted.
+    /// Returns its current text, or the last text before its deletion.
     pub fn content(&self) -> &str {
         let edit = self.facets.edit.as_ref();
         edit.map_or(&self.created.content, |edit| &edit.content)
     }
 
-    /// The host's own data that it has, or had before it was deleted.
+    /// Returns its current metadata, or the last metadata before its deletion.
     pub fn metadata(&self) -> Option<&Metadata> {
         match &self.facets.edit_metadata {
             Some(changed) => changed.metadata.as_ref(),
@@ -371,7 +375,7 @@ impl StoredMessage {
         }
     }
 
-    /// Metadata that an earlier version stored with the text of an edit: the next edit would overwrite it.
+    /// Returns metadata that an earlier version stored with the text of an edit: the next edit would overwrite it.
     pub fn earlier_edit_metadata(&self) -> Option<&Metadata> {
         match (&self.facets.edit, &self.facets.edit_metadata) {
             (Some(edit), None) => edit.metadata.as_ref(),
@@ -379,17 +383,17 @@ impl StoredMessage {
         }
     }
 
-    /// Whether it is deleted now.
+    /// True if it is deleted now.
     pub fn is_deleted(&self) -> bool {
         self.facets.deletion().is_some()
     }
 
-    /// Whether its content was erased.
+    /// True if its content was erased.
     pub fn is_erased(&self) -> bool {
         self.facets.is_erased
     }
 
-    /// Whether its time is over at `now`: then there is no such message, whether it was removed already or not.
+    /// True if it is expired at `now`: then it does not exist for readers, even if it is not removed yet.
     pub fn is_gone(&self, now: Timestamp) -> bool {
         self.created.expires_at.is_some_and(|at| at <= now)
             || self
@@ -398,12 +402,12 @@ impl StoredMessage {
                 .is_some_and(|deleted| deleted.is_expired)
     }
 
-    /// Whether something became of it after number `as_of`.
+    /// True if it changed after the seq `as_of`.
     pub(super) fn changed_after(&self, as_of: u64) -> bool {
         self.facets.newest_seq() > as_of
     }
 
-    /// What brings it back when it is deleted.
+    /// Builds the event that restores it.
     pub fn into_restored(self) -> MessageRestored {
         let edit_seq = self.edit_seq();
         let message = Self {
@@ -426,13 +430,13 @@ impl StoredMessage {
         }
     }
 
-    /// Its place in the list of pins.
+    /// Returns its cursor in the list of pins.
     pub fn pin_cursor(&self) -> String {
         let pinned = self.facets.pinned.as_ref();
         pinned.map_or(0, |pinned| pinned.seq).to_string()
     }
 
-    /// What a check needs of it.
+    /// Converts it into the state that checks need.
     pub fn into_state(self) -> MessageState {
         let facets = self.facets;
         let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
@@ -466,7 +470,7 @@ impl StoredMessage {
         }
     }
 
-    /// The message as the contract shows it. Whether the reader has reacted is left open.
+    /// Converts it into the message of the contract, without the viewer's own reactions.
     pub fn into_view(self) -> chat_sdk::Message {
         let metadata = self.metadata().cloned();
         let mut message = self.created;
@@ -495,7 +499,7 @@ impl StoredMessage {
                 (facet.count, summary)
             })
             .collect();
-        // The most used first; of equals in the order of the emoji.
+        // The most used emoji first, equal ones in the order of the emoji.
         reactions.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         message.reactions = reactions.into_iter().map(|(_, summary)| summary).collect();
         if let Some(edit) = facets.edit {

@@ -1,5 +1,6 @@
-//! Indexes and migrations: what the database must have before the service works on it. Everything here is idempotent, and safe to run from many
-//! processes at once.
+//! Indexes and migrations that the service requires in the database.
+//!
+//! Everything here is idempotent, and safe to run from many processes at once.
 
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use crate::bounds;
 
-/// The version of the stored data that this code writes.
+/// Version of the stored data that this code writes.
 const SCHEMA_VERSION: i32 = 1;
 
-/// What is kept about the database itself.
+/// Stored facts about the database itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Meta {
@@ -27,7 +28,7 @@ struct Meta {
     log_epoch: String,
 }
 
-/// A database that this version must not touch, or could not prepare.
+/// Database that this version must not touch, or could not prepare.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// It was written by a newer version.
@@ -35,20 +36,20 @@ pub enum PrepareError {
         "the database has schema version {found}, newer than the {SCHEMA_VERSION} of this program; start a newer version"
     )]
     TooNew {
-        /// The version found.
+        /// Version found in the database.
         found: i32,
     },
     /// A limit of MongoDB is smaller than what this program sends.
     #[error("the server's {name} is {found} bytes, and at least {needed} are needed")]
     Limit {
-        /// The limit's name in the server's answer to `hello`.
+        /// Name of the limit in the server's answer to `hello`.
         name: &'static str,
-        /// What the server allows.
+        /// Value that the server allows.
         found: usize,
-        /// What is needed.
+        /// Value that is needed.
         needed: usize,
     },
-    /// MongoDB refused or was away.
+    /// MongoDB refused or was unreachable.
     #[error("{}", .0.kind)]
     Mongo(#[from] mongodb::error::Error),
 }
@@ -86,7 +87,7 @@ fn check_limits(hello: &Document) -> Result<(), PrepareError> {
         let found = match hello.get(name) {
             Some(Bson::Int32(bytes)) => i64::from(*bytes),
             Some(Bson::Int64(bytes)) => *bytes,
-            // A server that does not say has no limit that the driver would keep to either.
+            // The driver does not observe a limit that the server does not report.
             _ => continue,
         };
         let found = usize::try_from(found).unwrap_or_default();
@@ -102,10 +103,12 @@ fn check_limits(hello: &Document) -> Result<(), PrepareError> {
 }
 
 impl Store {
-    /// Creates what is missing and answers the log's epoch: it changes when the database is restored to an earlier point, and cursors carry it.
+    /// Creates what is missing and returns the log's epoch.
+    ///
+    /// The epoch changes when the database is restored to an earlier point, and cursors carry it.
     ///
     /// # Errors
-    /// [`PrepareError`].
+    /// [`PrepareError`] if this version must not touch the database or could not prepare it.
     pub async fn prepare(&self) -> Result<String, PrepareError> {
         check_limits(&self.database.run_command(doc! { "hello": 1 }).await?)?;
         let is_message = doc! { "type": "message.created" };
@@ -114,17 +117,17 @@ impl Store {
         self.database
             .collection::<Document>("log")
             .create_indexes([
-                // Allocates numbers: who is second at a number gets a duplicate key.
+                // Allocates seqs: the second writer of a seq gets a duplicate key.
                 unique(doc! { "conversationId": 1, "seq": 1 }, "owner_seq", None),
-                // Makes sending repeatable.
+                // Makes sending idempotent.
                 unique(
                     doc! { "conversationId": 1, "actorId": 1, "data.clientMessageId": 1 },
                     "client_message_id",
                     Some(doc! { "data.clientMessageId": { "$type": "string" } }),
                 ),
-                // The sweep reads by cluster time and needs nothing but these fields.
+                // The sweep reads by cluster time and needs only these fields.
                 index(doc! { "ts": 1, "conversationId": 1, "seq": 1 }, "sweep"),
-                // History: messages alone, however many other entries lie between. With everything that says whether a message counts as
+                // History: messages alone, however many other entries lie between. It includes every field that decides whether a message counts as
                 // unread, so that many are counted without being read.
                 partial(
                     doc! {
@@ -134,25 +137,25 @@ impl Store {
                     "messages",
                     is_message.clone(),
                 ),
-                // Messages that mention somebody.
+                // Messages with mentions.
                 partial(
                     doc! { "conversationId": 1, "data.mentions": 1, "seq": 1 },
                     "mentions",
                     doc! { "type": "message.created", "data.mentions": { "$exists": true } },
                 ),
-                // Which message's time is over next.
+                // Expiry of messages, to find the next one.
                 partial(
                     doc! { "conversationId": 1, "data.expiresAt": 1 },
                     "expiring_of_conversation",
                     doc! { "type": "message.created", "data.expiresAt": { "$exists": true } },
                 ),
-                // What became of a message.
+                // Entries that changed a message.
                 partial(
                     doc! { "data.messageId": 1, "seq": 1 },
                     "changes",
                     doc! { "data.messageId": { "$exists": true } },
                 ),
-                // The replies of a thread.
+                // Replies of a thread.
                 partial(
                     doc! { "data.threadId": 1, "seq": 1 },
                     "threads",
@@ -164,7 +167,7 @@ impl Store {
                     "pins",
                     doc! { "pinned.isPinned": true },
                 ),
-                // Messages with a time of their own that was not ended yet.
+                // Messages with an own expiry that have not been ended yet.
                 partial(
                     doc! { "data.expiresAt": 1 },
                     "expiring",
@@ -180,7 +183,7 @@ impl Store {
                     "public_names",
                     doc! { "type": "public", "isDeleted": false },
                 ),
-                // Those that keep messages for a limited time, read from the index alone.
+                // Conversations with a retention time, read from the index alone.
                 partial(
                     doc! { "retentionSeconds": 1, "_id": 1 },
                     "retention",
@@ -220,7 +223,7 @@ impl Store {
                     doc! { "dueAt": { "$exists": true } },
                 ),
                 index(doc! { "senderId": 1, "sendAt": 1, "_id": 1 }, "of_sender"),
-                // Makes scheduling repeatable.
+                // Makes scheduling idempotent.
                 unique(
                     doc! { "conversationId": 1, "senderId": 1, "draft.clientMessageId": 1 },
                     "client_message_id",
@@ -249,7 +252,7 @@ impl Store {
             .collection::<Document>("reactions")
             .create_indexes([
                 index(doc! { "messageId": 1, "isActive": 1, "seq": 1 }, "reactors"),
-                // Nothing of this changes when a reaction is taken back.
+                // No field of this index changes when a reaction is removed.
                 index(doc! { "userId": 1, "_id": 1 }, "of_user_in_order"),
             ])
             .await?;
@@ -266,9 +269,9 @@ impl Store {
         self.database
             .collection::<Document>("presence")
             .create_indexes([
-                // What was chosen since a node last looked.
+                // Presence choices since a node's last check.
                 index(doc! { "chosenAt": 1 }, "choices"),
-                // Of whom the world was told that they are there.
+                // Users who were last published as online.
                 partial(
                     doc! { "_id": 1, "isOnline": 1 },
                     "online",
@@ -288,9 +291,9 @@ impl Store {
         Ok(epoch)
     }
 
-    /// Drops an index that an earlier version made, if it is there.
+    /// Drops an index that an earlier version created, if it exists.
     async fn drop_index(&self, collection: &str, name: &str) -> Result<(), PrepareError> {
-        /// There is no such collection, or no such index in it.
+        /// Error codes for a missing collection and for a missing index.
         const NOTHING_THERE: [i32; 2] = [26, 27];
         let dropped = self
             .database
@@ -306,10 +309,10 @@ impl Store {
         }
     }
 
-    /// Begins a new epoch of the log. Processes that run keep the one before: there must be none.
+    /// Begins a new epoch of the log. No process may be running, because it would keep the old epoch.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn begin_epoch(&self) -> crate::domain::Result<()> {
         let epoch = new_epoch();
         let meta = self.database.collection::<Document>("meta");
@@ -332,7 +335,7 @@ impl Store {
                 .return_document(mongodb::options::ReturnDocument::After)
                 .await;
             match upsert {
-                // Two processes that start at once may both try to insert; the second try finds the document.
+                // Two processes that start at once may both try to insert; the retry finds the document.
                 Err(_) if attempts < 3 => attempts += 1,
                 other => break other?,
             }
@@ -350,11 +353,12 @@ impl Store {
 }
 
 impl Store {
-    /// The secret from which the ids of direct conversations follow: made by whoever asks first, the same for every process, and never changed. A copy
-    /// of the database that is restored must have it.
+    /// Returns the secret from which the ids of direct conversations are derived.
+    ///
+    /// The first caller creates it. It is the same for every process and never changes. A restored copy of the database must have it.
     ///
     /// # Errors
-    /// [`PrepareError`].
+    /// [`PrepareError`] if the database is unavailable.
     pub async fn pair_key(&self) -> Result<[u8; 32], PrepareError> {
         let meta = self.database.collection::<Document>("meta");
         let new = Binary {
@@ -370,7 +374,7 @@ impl Store {
                 .return_document(mongodb::options::ReturnDocument::After)
                 .await;
             match upsert {
-                // Two processes that start at once may both try to insert; the second try finds the document.
+                // Two processes that start at once may both try to insert; the retry finds the document.
                 Err(_) if attempts < 3 => attempts += 1,
                 other => break other?,
             }

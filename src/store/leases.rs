@@ -1,4 +1,4 @@
-//! Leases: who of many may do a thing that one should do. By the database's clock alone, so clocks need not agree.
+//! Leases: the right of one process among many to do a task. They use the database's clock alone, so clocks need not agree.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::{Store, bounded};
 use crate::domain::Result;
 
 impl Store {
-    /// Takes the lease `name` for `holder`, or renews it. Answers whether `holder` has it now.
+    /// Takes or renews the lease `name` for `holder`. Returns true if `holder` has it now.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn take_lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<bool> {
         let filter = doc! {
             "_id": name,
@@ -27,8 +27,8 @@ impl Store {
             if updated.matched_count == 1 {
                 return Ok(true);
             }
-            // Somebody else holds it, or nobody ever did; then it is there for the next try. Never an upsert above: it may not compare with
-            // the database's clock.
+            // Either another process holds it or it does not exist; insert a free one for the next attempt. The statement above is never an upsert:
+            // an upsert cannot compare with the database's clock.
             let free = doc! { "$setOnInsert": { "holder": "", "until": DateTime::from_millis(0) } };
             leases
                 .update_one(doc! { "_id": name }, free)
@@ -40,10 +40,10 @@ impl Store {
         Ok(taken)
     }
 
-    /// Gives the lease back.
+    /// Releases the lease.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn drop_lease(&self, name: &str, holder: &str) -> Result<()> {
         bounded(
             self.database

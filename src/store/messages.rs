@@ -1,4 +1,4 @@
-//! Messages, read from the log.
+//! Reads of messages from the log.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,21 +25,21 @@ use crate::{
     group::Group,
 };
 
-/// How many changes of a message are held at a time while they are folded.
+/// Number of changes of a message that are held at a time while they are folded.
 const CHANGES_AT_ONCE: u32 = 16;
 
-/// Which messages of a conversation are wanted.
+/// Selection of a conversation's messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
-    /// The first and the last number.
+    /// First and last seq.
     pub(super) range: (u64, u64),
-    /// 1 for oldest first, -1 for newest first.
+    /// Order: 1 for oldest first, -1 for newest first.
     pub(super) direction: i32,
     pub(super) limit: u32,
     pub(super) max_bytes: usize,
 }
 
-/// Starts the task that reads single messages, a group at a time; it ends with the handle.
+/// Starts the task that reads single messages in groups; it ends with the handle.
 pub(super) fn start_reading(
     database: &Database,
 ) -> Group<MessageId, Result<Option<StoredMessage>>> {
@@ -57,7 +57,7 @@ pub(super) fn start_reading(
     })
 }
 
-/// The messages among `ids` that are there. One that cannot be read is the fault of no other.
+/// Reads the messages among `ids` that exist. One that cannot be read does not affect the others.
 pub(super) async fn read_by_id(
     log: &Collection<LogDocument>,
     ids: impl IntoIterator<Item = &MessageId>,
@@ -83,19 +83,19 @@ pub(super) async fn read_by_id(
 }
 
 impl Store {
-    /// One message, read together with those that others ask for.
+    /// Finds one message, read together with those of other callers.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_message(&self, id: &MessageId) -> Result<Option<StoredMessage>> {
         let found = self.one_message.ask(id.clone()).await;
         found.unwrap_or_else(|| Err(DomainError::store_unavailable()))
     }
 
-    /// A piece of a conversation's messages, as far as `audience` sees them: newest first, with `after` oldest first.
+    /// Lists a conversation's messages that `audience` sees: newest first, with `after` oldest first.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] for a cursor that is no message of the conversation.
+    /// [`DomainError::Validation`] if the cursor is not a message of the conversation.
     pub async fn find_message_page(
         &self,
         conversation: &ConversationId,
@@ -130,7 +130,7 @@ impl Store {
         Ok(Page::of(piece, |message| message.id.to_string()))
     }
 
-    /// Messages on both sides of number `seq`, and the one at it, newest first.
+    /// Reads the message at `seq` and those on both sides, newest first.
     async fn find_around(
         &self,
         conversation: &ConversationId,
@@ -179,7 +179,7 @@ impl Store {
             .ok_or_else(unknown)
     }
 
-    /// The messages that are wanted, as far as `audience` sees them.
+    /// Reads the selected messages that `audience` sees.
     pub(super) async fn read_messages(
         &self,
         conversation: &ConversationId,
@@ -203,7 +203,7 @@ impl Store {
         let mut filter = doc! {
             "conversationId": conversation.as_str(),
             "type": "message.created",
-            // Whose time is over is gone, whether the timer has come by or not.
+            // An expired message is gone even before the timer removes it.
             "deleted.isExpired": { "$ne": true },
             "data.expiresAt": { "$not": { "$lte": Timestamp::now().as_millis() } },
         };
@@ -225,10 +225,10 @@ impl Store {
         piece.try_map(StoredMessage::new)
     }
 
-    /// The replies to `root`, as far as `audience` sees them: newest first, with `after` oldest first.
+    /// Lists the replies to `root` that `audience` sees: newest first, with `after` oldest first.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] for a cursor that is no message of the conversation.
+    /// [`DomainError::Validation`] if the cursor is not a message of the conversation.
     pub async fn find_reply_page(
         &self,
         root: &StoredMessage,
@@ -260,10 +260,10 @@ impl Store {
         Ok(Page::of(piece, |message| message.id.to_string()))
     }
 
-    /// The pinned messages of `conversation` that `audience` sees, newest pin first.
+    /// Lists the pinned messages of `conversation` that `audience` sees, newest pin first.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] for a cursor that is no pinned message of the conversation.
+    /// [`DomainError::Validation`] if the cursor is not a pinned message of the conversation.
     pub async fn find_pinned_page(
         &self,
         conversation: &ConversationId,
@@ -271,7 +271,7 @@ impl Store {
         request: &PageRequest,
     ) -> Result<Page<StoredMessage>> {
         let mut to = u64::MAX;
-        // One direction only: whichever parameter carries it, a cursor goes on.
+        // The list has one direction: the cursor continues it, whichever parameter carries it.
         let cursor = [("before", &request.before), ("after", &request.after)]
             .into_iter()
             .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));
@@ -298,7 +298,7 @@ impl Store {
         Ok(Page::of(piece, StoredMessage::pin_cursor))
     }
 
-    /// The number of the entry that pinned what `cursor` names: a message, or that number itself, which holds also when the pin is gone since.
+    /// Returns the seq of the entry that pinned what `cursor` names: a message, or that seq itself, which stays valid after the message is unpinned.
     async fn pin_position(
         &self,
         field: &'static str,
@@ -322,7 +322,9 @@ impl Store {
             .ok_or_else(unknown)
     }
 
-    /// Messages of `filter` whose number `order` lies in the wanted range, by that number, except those that `audience` does not see or whose time is over.
+    /// Lists messages of `filter` whose seq field `order` is in the wanted range, in that order.
+    ///
+    /// Messages that `audience` does not see and expired ones are left out.
     async fn find_listed(
         &self,
         mut filter: Document,
@@ -354,10 +356,10 @@ impl Store {
         piece.try_map(StoredMessage::new)
     }
 
-    /// Messages as the contract shows them to `viewer`; with `as_of`, as they were at that number of their conversation's log.
+    /// Converts messages for `viewer`; with `as_of`, as they were at that seq of their conversation's log.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn views(
         &self,
         messages: Vec<StoredMessage>,
@@ -386,7 +388,7 @@ impl Store {
         Ok(views)
     }
 
-    /// Shows at `roots` the replies whose time is not over, as of number `as_of`.
+    /// Sets on `roots` the counts of unexpired replies, as of the seq `as_of`.
     async fn count_replies(
         &self,
         views: &mut [Message],
@@ -440,7 +442,7 @@ impl Store {
         for message in views.iter_mut() {
             for reaction in &mut message.reactions {
                 reaction.reacted_by_me = reaction.user_ids.contains(viewer);
-                // Only where not all are shown, the others have to be asked for.
+                // Only a message with more reactions than are shown needs a query for the viewer's own.
                 if !reaction.reacted_by_me && (reaction.user_ids.len() as u32) < reaction.count {
                     asked.push((message.id.clone(), reaction.emoji.clone()));
                 }
@@ -459,7 +461,7 @@ impl Store {
         Ok(())
     }
 
-    /// What became of a message up to number `as_of`, made anew from the entries that changed it, one after the other.
+    /// Rebuilds the facets of a message at the seq `as_of` from the entries that changed it, one after the other.
     pub(super) async fn read_facets(&self, id: &MessageId, as_of: u64) -> Result<Facets> {
         let mut facets = Facets::default();
         for filter in [
@@ -475,8 +477,9 @@ impl Store {
         Ok(facets)
     }
 
-    /// Of the entries of `filter` up to number `as_of` the newest of each kind and emoji, ascending: each says all that those before it said. A message may
-    /// have been changed any number of times.
+    /// Reads, of the entries of `filter` up to the seq `as_of`, the newest of each kind and emoji, ascending.
+    ///
+    /// Each of them includes what earlier ones said. A message may have been changed any number of times.
     async fn read_newest_changes(&self, mut filter: Document, as_of: u64) -> Result<Vec<Entry>> {
         filter.insert("seq", doc! { "$lte": number(as_of) });
         let pipeline = [
@@ -486,7 +489,7 @@ impl Store {
                 "_id": {
                     "type": "$type",
                     "emoji": "$data.emoji",
-                    // An edit that leaves the metadata alone does not stand for one that changes it.
+                    // An edit that leaves the metadata alone does not replace one that changes it.
                     "metadata": { "$type": "$data.metadata" },
                 },
                 "newest": { "$last": "$$ROOT" },
@@ -506,7 +509,7 @@ impl Store {
         documents.iter().map(LogDocument::entry).collect()
     }
 
-    /// Gives the entries of `filter` up to number `as_of` to `each`, ascending. Only a batch of them is held at a time.
+    /// Passes the entries of `filter` up to the seq `as_of` to `each`, ascending. Only one batch is held at a time.
     pub(super) async fn each_change(
         &self,
         mut filter: Document,

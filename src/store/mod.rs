@@ -1,7 +1,7 @@
-//! The one user of MongoDB: the log and the documents that follow from it.
+//! The only module that uses MongoDB: the log and the documents derived from it.
 //!
-//! Every read sees only what a majority has committed, on the primary. Nothing outside [`log`] writes what the log's fold says.
-//! This room knows the domain's types and rules of state, and no HTTP, socket or broker.
+//! Every read is on the primary and sees only what a majority has committed. Only [`log`] writes what follows from the log's fold. This module knows
+//! the domain's types and rules of state, and no HTTP, socket or broker.
 
 mod additions;
 mod backlog;
@@ -53,7 +53,7 @@ pub use expiry::Expiring;
 pub use facets::StoredMessage;
 pub use indexes::PrepareError;
 pub use markers::{AccessQuery, MessageAccess, SeqRanges, Tallied};
-/// A moment by the clock of the MongoDB cluster.
+/// Time by the clock of the MongoDB cluster.
 pub use mongodb::bson::Timestamp as ClusterTime;
 pub use participants::{Membership, MembershipOf, TypingRules};
 pub use presence::LeftOnline;
@@ -74,14 +74,14 @@ use presence::PresenceDocument;
 use reactions::ReactionDocument;
 use settled::ReadBarrier;
 
-/// How long a read may take before its caller hears that the store is away.
+/// Maximum time of a read before its caller gets an unavailable error.
 const READ_TIMEOUT: Duration = Duration::from_millis(1600);
-/// How long a reachable server is looked for.
+/// Maximum time to look for a reachable server.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_millis(1000);
-/// How many connections a process opens at most. Group commit needs few; reads need some.
+/// Maximum number of connections of a process. Group commit needs few; reads need some.
 const MAX_CONNECTIONS: u32 = 64;
 
-/// The database of the service.
+/// Database of the service.
 pub struct Store {
     database: Database,
     log: Collection<LogDocument>,
@@ -92,19 +92,21 @@ pub struct Store {
     blocks: Collection<BlockDocument>,
     presence: Collection<PresenceDocument>,
     markers: Markers,
-    /// Who has documents brought to where the log is.
+    /// Barrier that brings documents up to date with the log before a read.
     pub(crate) settled: ReadBarrier,
     /// Readers of single messages.
     one_message: Group<MessageId, Result<Option<StoredMessage>, DomainError>>,
-    /// How many KiB of large documents may be fetched at a time.
+    /// Budget in KiB of large documents that may be fetched at a time.
     large_reads: Semaphore,
 }
 
 impl Store {
-    /// A store on the database `name` at `uri`. Nothing is connected yet. Must be called within a runtime: marks have tasks of their own.
+    /// Creates a store on the database `name` at `uri`, without connecting yet.
+    ///
+    /// It must be called within a runtime, because marks have their own tasks.
     ///
     /// # Errors
-    /// For a URI that the driver does not understand, or a name that does not resolve.
+    /// Fails if the driver does not understand the URI, or if a name does not resolve.
     pub async fn connect(uri: &str, name: &str) -> mongodb::error::Result<Self> {
         let mut options = ClientOptions::parse(uri).await?;
         options
@@ -146,10 +148,10 @@ impl Store {
         })
     }
 
-    /// Asks the server for a sign of life.
+    /// Checks that the server answers.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`] without one.
+    /// [`DomainError::Unavailable`] if it does not.
     pub async fn ping(&self) -> Result<(), DomainError> {
         bounded(
             self.database
@@ -161,7 +163,7 @@ impl Store {
     }
 }
 
-/// How many bytes `entry` takes in the log.
+/// Returns the number of bytes that `entry` takes in the log.
 #[cfg(test)]
 pub(crate) fn stored_len(entry: &crate::domain::entry::Entry) -> usize {
     let document = documents::log_document(entry).expect("an entry can be encoded");
@@ -174,7 +176,7 @@ impl From<Unavailable> for DomainError {
     }
 }
 
-/// Waits for an answer of MongoDB, but not for long. The driver has no time-out of its own for a server that is there and says nothing.
+/// Waits a bounded time for an answer of MongoDB. The driver has no time-out of its own for a server that is reachable and silent.
 async fn bounded<T>(
     operation: impl Future<Output = mongodb::error::Result<T>>,
 ) -> Result<T, Unavailable> {

@@ -1,4 +1,4 @@
-//! Memberships, read.
+//! Reads of memberships.
 
 use std::collections::HashSet;
 
@@ -17,13 +17,13 @@ use crate::domain::{
     state::{ConversationFields, Member},
 };
 
-/// How many memberships of a user come together.
+/// Number of a user's memberships per batch.
 const MEMBERSHIPS_AT_ONCE: u32 = 2000;
 
-/// Of how many users the conversations are read at once: each may be in thousands.
+/// Number of users whose conversations are read at once: each may be in thousands.
 const USERS_AT_ONCE: usize = 50;
 
-/// How one user stands to one conversation.
+/// Relation of one user to one conversation.
 #[derive(Debug, Clone)]
 pub struct Membership {
     fields: Option<ConversationFields>,
@@ -33,7 +33,7 @@ pub struct Membership {
 impl Membership {
     fn living(&self) -> Result<(&ConversationFields, &Member)> {
         let fields = self.fields.as_ref().filter(|fields| !fields.is_deleted);
-        // Of a deleted user a record stays that gives a later holder of the id nothing.
+        // The record of a deleted user stays, but gives a later holder of the id no access.
         let member = self
             .member
             .as_ref()
@@ -41,10 +41,10 @@ impl Membership {
         fields.zip(member).ok_or_else(DomainError::no_conversation)
     }
 
-    /// The member, who is one now.
+    /// Returns the user's record as a current member.
     ///
     /// # Errors
-    /// [`DomainError::NotFound`] for everybody else.
+    /// [`DomainError::NotFound`] if the user is not a member.
     pub fn active(&self) -> Result<&Member> {
         let (_, member) = self.living()?;
         if member.is_active() {
@@ -54,91 +54,91 @@ impl Membership {
         }
     }
 
-    /// The own settings of the member, who is one now. A message since it was hidden shows a conversation again.
+    /// Returns the current member's own settings. A message sent after a conversation was hidden shows it again.
     ///
     /// # Errors
-    /// [`DomainError::NotFound`] for everybody else.
+    /// [`DomainError::NotFound`] if the user is not a member.
     pub fn preferences(&self) -> Result<Preferences> {
         let member = self.active()?;
         let (fields, _) = self.living()?;
         Ok(member.shown_preferences(fields.last_message_seq, Timestamp::now()))
     }
 
-    /// Whether the conversation is a direct one.
+    /// True if the conversation is a direct one.
     pub fn is_direct(&self) -> bool {
         let kind = self.fields.as_ref().map(|fields| fields.kind);
         kind == Some(ConversationType::Direct)
     }
 
-    /// Whether the other user of a direct conversation was deleted.
+    /// True if the other user of a direct conversation was deleted.
     pub fn is_left_alone(&self) -> bool {
         let fields = self.fields.as_ref();
         fields.is_some_and(ConversationFields::is_left_alone)
     }
 
-    /// What the documents say of the conversation and the member.
+    /// Creates it from the documents of the conversation and the member.
     pub(super) fn new(fields: Option<ConversationFields>, member: Option<Member>) -> Self {
         Self { fields, member }
     }
 
-    /// The conversation and the member, who is one now.
+    /// Returns the conversation and the user's record as a current member.
     ///
     /// # Errors
-    /// [`DomainError::NotFound`] for everybody else.
+    /// [`DomainError::NotFound`] if the user is not a member.
     pub fn require_member(&self) -> Result<(&ConversationFields, &Member)> {
         self.active()?;
         self.living()
     }
 
-    /// What the user may read, as a member or former member.
+    /// Returns the range that the user may read as a member or former member.
     ///
     /// # Errors
-    /// [`DomainError::NotFound`] for who never was one.
+    /// [`DomainError::NotFound`] if the user never was a member.
     pub fn audience(&self) -> Result<Audience> {
         let (fields, member) = self.living()?;
         Ok(Audience::of(fields, member))
     }
 }
 
-/// What is to be known of a conversation before anybody is told who is typing in it.
+/// Facts about a conversation that decide who gets its typing signals.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TypingRules {
-    /// Whether the conversation's settings allow it.
+    /// True if the conversation's settings allow typing signals.
     pub is_allowed: bool,
-    /// How many members it has.
+    /// Number of members.
     pub participant_count: u32,
-    /// Those of a direct conversation who block the other one.
+    /// Members of a direct conversation who block the other one.
     pub blockers: Vec<UserId>,
 }
 
-/// A membership of one user, as a socket needs it.
+/// Membership of one user, as a socket needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MembershipOf {
-    /// In which conversation.
+    /// Id of the conversation.
     pub conversation: ConversationId,
-    /// When, by numbers of its log.
+    /// Intervals of the membership, by seqs of its log.
     pub intervals: Vec<Interval>,
-    /// The entry up to which the id was a former holder's there; 0 for none.
+    /// Seq of the entry up to which a former holder of the id was the member; 0 for none.
     pub former_until: u64,
 }
 
 impl MembershipOf {
-    /// The number with which the newest membership began.
+    /// Returns the seq with which the newest membership began.
     pub fn joined_seq(&self) -> u64 {
         self.intervals.last().map_or(0, |(joined, _)| *joined)
     }
 
-    /// Whether the user is a member now.
+    /// True if the user is a member now.
     pub fn is_active(&self) -> bool {
         matches!(self.intervals.last(), Some((_, None)))
     }
 }
 
 impl Store {
-    /// How `user` stands to `conversation`.
+    /// Finds the relation of `user` to `conversation`.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_membership(
         &self,
         conversation: &ConversationId,
@@ -159,10 +159,10 @@ impl Store {
         })
     }
 
-    /// Every membership of `user`, past ones too.
+    /// Returns all memberships of `user`, including past ones.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_memberships_of(&self, user: &UserId) -> Result<Vec<MembershipOf>> {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -193,17 +193,17 @@ impl Store {
         Ok(memberships)
     }
 
-    /// Members of `conversation`, by user id.
+    /// Lists the members of `conversation`, by user id.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_participant_page(
         &self,
         conversation: &ConversationId,
         request: &PageRequest,
     ) -> Result<Page<Participant>> {
         let mut filter = doc! { "conversationId": conversation.as_str(), "isActive": true };
-        // One direction only: whichever parameter carries it, a cursor goes on.
+        // The list has one direction: the cursor continues it, whichever parameter carries it.
         let cursor = [&request.after, &request.before, &request.around]
             .into_iter()
             .flatten()
@@ -222,10 +222,10 @@ impl Store {
         })
     }
 
-    /// The ids of the members of `conversation`, in order.
+    /// Lists the ids of the members of `conversation`, in order.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_member_page(
         &self,
         conversation: &ConversationId,
@@ -243,10 +243,10 @@ impl Store {
         Ok(Page::cut(ids, request.limit, UserId::to_string))
     }
 
-    /// The conversations of which each of `users` is a member now.
+    /// Returns the conversations of which each of `users` is a member now.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_conversations_by_user(
         &self,
         users: &[UserId],
@@ -277,10 +277,10 @@ impl Store {
         Ok(pairs)
     }
 
-    /// Those of `conversations` that have at least `members` members.
+    /// Returns those `conversations` that have at least `members` members.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_large_conversations(
         &self,
         conversations: &[&ConversationId],
@@ -309,10 +309,10 @@ impl Store {
         Ok(found.into_iter().map(|found| found.id).collect())
     }
 
-    /// What a typing signal in `conversation` needs to know.
+    /// Reads what a typing signal in `conversation` is checked against.
     ///
     /// # Errors
-    /// [`DomainError::NotFound`] when there is none, [`DomainError::Unavailable`].
+    /// [`DomainError::NotFound`] if the conversation does not exist, [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_typing_rules(&self, conversation: &ConversationId) -> Result<TypingRules> {
         let found = bounded(
             self.conversations
@@ -337,10 +337,10 @@ impl Store {
         })
     }
 
-    /// Those of `users` who are members of `conversation` now.
+    /// Returns those `users` who are members of `conversation` now.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_participants(
         &self,
         conversation: &ConversationId,
@@ -356,10 +356,10 @@ impl Store {
         self.with_names(members).await
     }
 
-    /// Those members of a direct conversation who block the other one.
+    /// Returns the members of a direct conversation who block the other one.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_blocking(&self, conversation: &ConversationId) -> Result<Vec<UserId>> {
         let filter = doc! {
             "conversationId": conversation.as_str(), "isActive": true, "isBlocking": true,

@@ -1,7 +1,8 @@
-//! Reads that are bounded in bytes.
+//! Reads with a bound in bytes.
 //!
-//! A list is read in one query: small documents come whole, of a large one only its size comes. When it is known how many fit, the large ones among them are
-//! read by a second query. So a read holds at most [`SMALL`] bytes for each item of the limit, and what was asked for: never a hundred large documents.
+//! A list is read in one query: small documents come whole, large ones only with their size. Once it is known how many fit, a second query reads the
+//! large ones among them. So a read holds at most [`SMALL`] bytes for each item of the limit, plus the bytes asked for: never a hundred large
+//! documents.
 
 use futures_util::TryStreamExt;
 use mongodb::{
@@ -13,35 +14,35 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{Collection, Store, bounded, log::Unavailable};
 use crate::{bounds, domain::page::Piece};
 
-/// Documents of up to this many bytes come whole with the first query.
+/// Maximum size in bytes of a document that the first query returns whole.
 const SMALL: i32 = 8 * 1024;
 /// [`bounds::LARGE_READS`] in KiB.
 pub(super) const LARGE_READS_KIB: u32 = (bounds::LARGE_READS / 1024) as u32;
 
-/// What is listed.
+/// Query of a list.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) filter: Document,
     pub(super) sort: Document,
-    /// The index to use, where the planner may choose a worse one.
+    /// Index to use if the planner may choose a worse one.
     pub(super) hint: Option<&'static str>,
-    /// How many documents; all with 0.
+    /// Maximum number of documents; 0 for all.
     pub(super) limit: u32,
     pub(super) max_bytes: usize,
 }
 
-/// A document of a list: whole if it is small, else only what it takes to decide about it.
+/// Document of a list: whole if it is small, otherwise only the fields that decide about it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
 pub(super) struct SizedDocument<T> {
     #[serde(rename = "_id")]
     id: Bson,
-    /// Its owner and number, of an entry of the log.
+    /// Owner of an entry of the log, and its seq.
     #[serde(default)]
     pub(super) conversation_id: String,
     #[serde(default)]
     pub(super) seq: i64,
-    /// When mongod took it in, of an entry of the log.
+    /// Cluster time at which mongod accepted an entry of the log.
     #[serde(default)]
     pub(super) ts: Option<ClusterTime>,
     size: i32,
@@ -50,19 +51,19 @@ pub(super) struct SizedDocument<T> {
 }
 
 impl<T> SizedDocument<T> {
-    /// Its size in bytes.
+    /// Returns its size in bytes.
     pub(super) fn len(&self) -> usize {
         usize::try_from(self.size).unwrap_or_default()
     }
 
-    /// The document, if it is small.
+    /// Returns the document, if it is small.
     pub(super) fn into_small(self) -> Option<T> {
         self.document
     }
 }
 
 impl Store {
-    /// The documents of `listing` in its order, without a bound in bytes: large ones as their size.
+    /// Finds the documents of `listing` in its order, without a bound in bytes: large ones as their size.
     pub(super) async fn find_sized<T>(
         &self,
         collection: &Collection<T>,
@@ -100,7 +101,7 @@ impl Store {
         .await
     }
 
-    /// Those of `found`, from the first on, that have `max_bytes` together, but at least one.
+    /// Loads those of `found`, from the first on, that have `max_bytes` together, but at least one.
     pub(super) async fn load<T>(
         &self,
         collection: &Collection<T>,
@@ -112,7 +113,7 @@ impl Store {
     {
         let mut piece = Piece::empty();
         let mut rest = found.into_iter().peekable();
-        // More than once only if everything was removed between the two queries.
+        // The loop repeats only if everything was removed between the two queries.
         while piece.items.is_empty() && rest.peek().is_some() {
             let mut wanted = Vec::new();
             while let Some(next) =
@@ -152,7 +153,7 @@ impl Store {
         if !ids.is_empty() {
             let bytes: usize = wanted.iter().filter(is_large).map(SizedDocument::len).sum();
             let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-            // Closed by nobody.
+            // The semaphore is never closed.
             let _permit = self
                 .large_reads
                 .acquire_many(kib.min(LARGE_READS_KIB))
@@ -177,7 +178,7 @@ impl Store {
         Ok(whole.collect())
     }
 
-    /// The documents of `listing`, at most its limit and its bytes, but at least one if there is one.
+    /// Reads the documents of `listing` up to its limit and its bytes, but at least one if there is one.
     pub(super) async fn read_piece<T>(
         &self,
         collection: &Collection<T>,

@@ -1,6 +1,6 @@
-//! Presence as far as it is kept: what users chose to look like, when they were last there, and what the world was last told.
+//! Stored presence: the users' chosen status, the time they were last online, and the presence that was last published.
 //!
-//! Who is there at this moment is not in the database: every process knows it from what the nodes say.
+//! The database does not hold the current presence: every process knows it from the nodes' messages.
 
 use std::collections::HashMap;
 
@@ -18,10 +18,10 @@ use crate::domain::{
     presence::{Chosen, Shown, Transition},
 };
 
-/// How many updates go to the server together.
+/// Maximum number of updates per command.
 const MAX_UPDATES: usize = 500;
 
-/// What is kept of a user's presence. Whatever was never said is absent.
+/// Stored presence of a user. Fields that were never set are absent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PresenceDocument {
@@ -29,10 +29,10 @@ pub struct PresenceDocument {
     user: UserId,
     chosen: Option<ChosenStatus>,
     text: Option<String>,
-    /// Milliseconds since 1970.
+    /// Time of the choice, in milliseconds since 1970.
     chosen_at: Option<i64>,
     last_seen: Option<DateTime>,
-    /// Whether the world was told that the user is there, and how.
+    /// True if the user was last published as online.
     #[serde(default)]
     is_online: bool,
     told_status: Option<PresenceStatus>,
@@ -49,14 +49,14 @@ impl PresenceDocument {
     }
 }
 
-/// A user of whom the world was last told that they are there.
+/// User who was last published as online.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeftOnline {
-    /// Who.
+    /// Id of the user.
     pub user: UserId,
-    /// How they looked.
+    /// Published status.
     pub shown: Shown,
-    /// When they were last known to be there.
+    /// Time at which the user was last known to be online.
     pub last_seen: Option<Timestamp>,
 }
 
@@ -66,10 +66,10 @@ fn encode<T: Serialize>(value: &T) -> Result<bson::Bson> {
 }
 
 impl Store {
-    /// Keeps what `user` chose to look like.
+    /// Stores the status that `user` chose.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn set_chosen(&self, user: &UserId, chosen: &Chosen) -> Result<()> {
         let update = doc! { "$set": {
             "chosen": encode(&chosen.status)?,
@@ -86,19 +86,19 @@ impl Store {
         Ok(())
     }
 
-    /// What each of `users` chose, where they did.
+    /// Returns the chosen status of each of `users` who chose one.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_chosen(&self, users: &[UserId]) -> Result<HashMap<UserId, Chosen>> {
         let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
         self.read_chosen(doc! { "_id": { "$in": ids } }).await
     }
 
-    /// What was chosen since `at`, in milliseconds since 1970.
+    /// Returns the choices made since `at`, in milliseconds since 1970.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_chosen_since(&self, at: i64) -> Result<HashMap<UserId, Chosen>> {
         self.read_chosen(doc! { "chosenAt": { "$gte": at } }).await
     }
@@ -111,10 +111,10 @@ impl Store {
             .collect())
     }
 
-    /// When each of `users` was last there, where that is known.
+    /// Returns the time at which each of `users` was last online, if it is known.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_last_seen(&self, users: &[&UserId]) -> Result<HashMap<UserId, Timestamp>> {
         let ids: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
         let found = self
@@ -126,17 +126,17 @@ impl Store {
             .collect())
     }
 
-    /// Keeps what the world is told of `transitions`.
+    /// Stores the published presence of `transitions`.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`]; some may be kept then.
+    /// [`DomainError::Unavailable`] if the database is unavailable; some transitions may be stored then.
     pub async fn save_presence(&self, transitions: &[Transition]) -> Result<()> {
         let now = Timestamp::now();
         for chunk in transitions.chunks(MAX_UPDATES) {
             let mut updates = Vec::with_capacity(chunk.len());
             for transition in chunk {
                 let shown = &transition.shown;
-                // Of who is there, the beginning is the best that is known should every process die.
+                // For a user who is online, the start is the best known time in case every process dies.
                 let last_seen = transition.last_seen.unwrap_or(now);
                 updates.push(doc! {
                     "q": { "_id": transition.user.as_str() },
@@ -158,10 +158,10 @@ impl Store {
         Ok(())
     }
 
-    /// Those of whom the world was last told that they are there, by id, after `after`.
+    /// Lists the users who were last published as online, by id, after `after`.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_left_online(
         &self,
         after: Option<&UserId>,

@@ -1,4 +1,4 @@
-//! Who reacted to which message: one document per message, emoji and user. What was taken back stays as a tombstone with its number.
+//! Reactions: one document per message, emoji and user. A removed reaction stays as a tombstone with its seq.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +20,7 @@ use crate::domain::{
     reactions::Reacted,
 };
 
-/// A user's reaction to a message.
+/// Reaction of a user to a message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReactionDocument {
@@ -37,7 +37,7 @@ fn id_of(message: &MessageId, emoji: &str, user: &UserId) -> String {
     format!("{message}/{emoji}/{user}")
 }
 
-/// The update that writes a reaction, unless a newer change of it is there. The number is compared inside, see [`super::facets::facet_update`].
+/// Builds the update that writes a reaction, unless a newer change of it is stored. The update compares the seq, see [`super::facets::facet_update`].
 pub fn reaction_update(conversation: &ConversationId, change: &ReactionChange) -> Document {
     let written = doc! {
         "conversationId": conversation.as_str(),
@@ -48,7 +48,7 @@ pub fn reaction_update(conversation: &ConversationId, change: &ReactionChange) -
         "at": date(change.at),
         "isActive": change.is_active,
     };
-    // In a document that is not there yet no number stands.
+    // A document that is about to be created has no seq.
     let is_older = doc! { "$lt": [{ "$ifNull": ["$seq", 0_i64] }, number(change.seq)] };
     let changed = doc! { "$mergeObjects": ["$$ROOT", { "$literal": written }] };
     doc! {
@@ -59,10 +59,10 @@ pub fn reaction_update(conversation: &ConversationId, change: &ReactionChange) -
 }
 
 impl Store {
-    /// Those of `asked`, messages with an emoji and a user, where the user has reacted.
+    /// Returns those of `asked` (message, emoji and user) for which the user has reacted.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub(super) async fn find_reactions_at<'a>(
         &self,
         asked: impl Iterator<Item = (&'a MessageId, &'a str, &'a UserId)>,
@@ -82,10 +82,10 @@ impl Store {
             .collect())
     }
 
-    /// Those of `asked`, messages with an emoji, to which `user` has reacted.
+    /// Returns those of `asked` (message and emoji) to which `user` has reacted.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub(super) async fn find_own_reactions(
         &self,
         user: &UserId,
@@ -112,10 +112,12 @@ impl Store {
             .collect())
     }
 
-    /// Who reacted to `message`, with `emoji` or with any, in the order in which they did; with `as_of`, as it was at that number of the log.
+    /// Lists the reactions to `message`, with `emoji` or with any, in the order in which they were made.
+    ///
+    /// With `as_of`, it lists them as they were at that seq of the log.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] for an unknown cursor.
+    /// [`DomainError::Validation`] if the cursor is unknown.
     pub async fn find_reaction_page(
         &self,
         message: &StoredMessage,
@@ -142,7 +144,7 @@ impl Store {
         }))
     }
 
-    /// The reactions to `message` as they were at number `as_of`, made anew from the entries.
+    /// Rebuilds the reactions to `message` as they were at the seq `as_of` from the entries.
     async fn read_reactions_then(&self, message: &MessageId, as_of: u64) -> Result<Vec<Reacted>> {
         let changes = doc! {
             "data.messageId": message.as_str(),
@@ -174,7 +176,7 @@ impl Store {
         Ok(reactions)
     }
 
-    /// At most `limit` reactions to `message` after number `after`.
+    /// Reads at most `limit` reactions to `message` after the seq `after`.
     async fn read_reactions(
         &self,
         message: &MessageId,
@@ -209,7 +211,9 @@ impl Store {
     }
 }
 
-/// The number after which a list that is sorted by numbers goes on. One direction only: whichever parameter carries it, a cursor goes on.
+/// Returns the seq after which a list that is sorted by seq continues.
+///
+/// The list has one direction: the cursor continues it, whichever parameter carries it.
 pub(super) fn number_cursor(request: &PageRequest) -> Result<u64> {
     let cursor = [("after", &request.after), ("before", &request.before)]
         .into_iter()

@@ -1,7 +1,7 @@
-//! What the stream lost and a durable had not settled: it is put back for that durable alone, from its own position on.
+//! Refills: events that the stream lost before a durable had acknowledged them are republished for that durable alone, from its own position on.
 //!
-//! A refill is a part of the log, by cluster time. Each durable has its own, so that one that is far behind delays no other, and what everyone has
-//! settled is not put back at all.
+//! A refill is a part of the log, by cluster time. Each durable has its own, so that one that is far behind delays no other, and events that every
+//! durable has acknowledged are not republished.
 
 use chat_sdk::Timestamp;
 use futures_util::TryStreamExt;
@@ -11,42 +11,42 @@ use serde::{Deserialize, Serialize};
 use super::{Store, bounded, database::Collection};
 use crate::domain::{Result, durables::BIRTH_TOLERANCE, durables::CLOCK_MARGIN};
 
-/// The most refills whose entries are counted for one report.
+/// Maximum number of refills whose entries are counted for one report.
 const MAX_COUNTED: usize = 200;
 
-/// A part of the log that is put back for one durable.
+/// Part of the log that is republished for one durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refill {
-    /// The durable's name, and where the part ends.
+    /// Id: the durable's name, and the end of the part.
     #[serde(rename = "_id")]
     pub id: String,
-    /// The durable.
+    /// Name of the durable.
     pub durable: String,
-    /// Everything up to here was settled: a further loss costs what comes after it.
+    /// Time up to which everything was acknowledged: after a further loss, only later entries are refilled.
     pub settled: ClusterTime,
-    /// Everything up to here was put into the stream.
+    /// Time up to which everything was put into the stream.
     pub put: ClusterTime,
-    /// Where the part ends; what follows is in the stream for everyone.
+    /// End of the part; later entries are in the stream for every durable.
     pub until: ClusterTime,
-    /// The number in the stream of the last event that was put in; 0 for none.
+    /// Stream sequence of the last event that was put in; 0 for none.
     pub last: i64,
-    /// The stream that `put` and `last` are about, by the moment at which it was made.
+    /// Stream that `put` and `last` refer to, by its creation time.
     pub stream: String,
 }
 
-/// What is still to be put back for one durable.
+/// Events that are still to be republished for one durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacking {
-    /// The durable.
+    /// Name of the durable.
     pub durable: String,
-    /// Entries of the log that are still to be looked through, of whatever type.
+    /// Number of log entries, of any type, that are still to be read.
     pub entries: u64,
-    /// When the first of them was written.
+    /// Time at which the first of them was written.
     pub since: Timestamp,
 }
 
-/// How far a durable had settled the log.
+/// Position in the log up to which a durable had acknowledged.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SettledPosition {
@@ -57,12 +57,12 @@ pub struct SettledPosition {
 }
 
 impl SettledPosition {
-    /// The second up to which everything is settled.
+    /// Returns the second up to which everything is acknowledged.
     pub fn seconds(&self) -> u32 {
         seconds(self.settled_until)
     }
 
-    /// From where on something may be missing: entries may have come in late in front of what was settled.
+    /// Returns the time from which entries may be missing: entries may have been added late before the acknowledged position.
     fn lacks_from(&self) -> ClusterTime {
         let certain = self.settled_until - CLOCK_MARGIN.as_millis() as i64;
         let born = self.born - BIRTH_TOLERANCE.as_millis() as i64;
@@ -82,10 +82,10 @@ impl Store {
         self.database.collection("refills")
     }
 
-    /// How far every durable had settled the log.
+    /// Returns the acknowledged position of every durable.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn settled_positions(&self) -> Result<Vec<SettledPosition>> {
         let found = bounded(async {
             self.database
@@ -101,10 +101,12 @@ impl Store {
         Ok(found)
     }
 
-    /// After a loss: what was put back and not settled is put back again, and each of `durables` gets what it lacks after `kept` and up to `until`.
+    /// Plans the refills after a loss.
+    ///
+    /// Republished but unacknowledged events are republished again, and each of `durables` gets what it lacks after `kept` and up to `until`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn plan_refills(
         &self,
         durables: &[SettledPosition],
@@ -134,10 +136,10 @@ impl Store {
         Ok(())
     }
 
-    /// All that is to be put back, the oldest of each durable first.
+    /// Returns all refills, the oldest of each durable first.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn all_refills(&self) -> Result<Vec<Refill>> {
         let found = bounded(async {
             self.refills()
@@ -152,20 +154,20 @@ impl Store {
         Ok(found)
     }
 
-    /// Stores the progress of a refill, unless it was begun again since `before` was read.
+    /// Stores the progress of a refill, unless it was restarted since `before` was read.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn save_refill(&self, before: &Refill, now: &Refill) -> Result<()> {
         let unchanged = doc! { "_id": &before.id, "put": before.put, "last": before.last };
         bounded(self.refills().replace_one(unchanged, now).into_future()).await?;
         Ok(())
     }
 
-    /// Removes a refill that is done, unless it was begun again.
+    /// Removes a finished refill, unless it was restarted.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_refill(&self, done: &Refill) -> Result<()> {
         let unchanged = doc! { "_id": &done.id, "put": done.put, "last": done.last };
         bounded(self.refills().delete_one(unchanged).into_future()).await?;
@@ -178,10 +180,10 @@ impl Store {
         Ok(())
     }
 
-    /// What is still to be put back for each durable that lacks something, or for `durable` alone.
+    /// Returns what is still to be republished for each durable that lacks something, or for `durable` alone.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub(super) async fn lacking(&self, durable: Option<&str>) -> Result<Vec<Lacking>> {
         let mut refills = self.all_refills().await?;
         refills.retain(|refill| durable.is_none_or(|durable| refill.durable == durable));
@@ -189,7 +191,7 @@ impl Store {
         for (index, refill) in refills.into_iter().enumerate() {
             let entries = match refill.put < refill.until {
                 false => 0,
-                // With very many, one stands for all that it has: what counts then is that it is not 0.
+                // With very many refills, each further one counts as 1: what matters then is that it is not 0.
                 true if index >= MAX_COUNTED => 1,
                 true => self.count_entries(refill.put, refill.until).await?,
             };
@@ -212,10 +214,10 @@ impl Store {
         Ok(lacking)
     }
 
-    /// The types of events that a durable reads; `None` for all.
+    /// Returns the types of events that a durable reads; `None` for all.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn events_of_durable(&self, name: &str) -> Result<Option<Vec<String>>> {
         #[derive(Deserialize)]
         struct Events {

@@ -1,4 +1,4 @@
-//! What the relay keeps and reads: its watermark, its markers, and the log in the order in which mongod took it in.
+//! State of the relay: its watermark, its markers, and the log in commit order.
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, Timestamp as ClusterTime, doc};
@@ -7,57 +7,57 @@ use serde::{Deserialize, Serialize};
 use super::{Store, bounded};
 use crate::domain::{DomainError, Result, entry::Owner};
 
-/// How many markers are kept: how far a loss in the broker is found without starting from the beginning.
+/// Number of markers kept: how far back a loss in the broker is located without a restart from the beginning.
 const KEPT_MARKERS: i32 = 16;
 
-/// A marker that the relay put into the stream: everything up to `watermark` lies before it.
+/// Marker that the relay put into the stream: everything up to `watermark` lies before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Marker {
-    /// Everything in the log up to here was in the stream before the marker.
+    /// Time up to which the whole log was in the stream before the marker.
     pub watermark: ClusterTime,
-    /// Where the marker lies in the stream.
+    /// Sequence of the marker in the stream.
     pub stream_seq: i64,
-    /// Its id there.
+    /// Id of the marker in the stream.
     pub id: String,
 }
 
-/// The relay's progress, shared by all processes.
+/// Progress of the relay, shared by all processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RelayState {
-    /// Everything up to here is in the stream.
+    /// Time up to which everything is in the stream.
     pub watermark: ClusterTime,
-    /// Everything up to here is applied, except for the owners that are set aside; absent until it is ahead of `watermark` for the first time.
+    /// Time up to which everything is applied, except for owners that are set aside; absent until it first passes `watermark`.
     #[serde(default)]
     pub applied_watermark: Option<ClusterTime>,
-    /// The same for the second, later sweep.
+    /// Watermark of the second, later sweep.
     pub late_watermark: ClusterTime,
-    /// How often the watermark was wound back; an advance that began before a winding fails.
+    /// Number of rewinds of the watermark; an advance that began before a rewind fails.
     pub winds: i64,
-    /// The newest markers, oldest first.
+    /// Newest markers, oldest first.
     #[serde(default)]
     pub markers: Vec<Marker>,
-    /// The stream that they are in, by the moment at which it was made.
+    /// Stream that the markers are in, by its creation time.
     #[serde(default)]
     pub stream: Option<String>,
 }
 
 impl RelayState {
-    /// Up to where everything is applied.
+    /// Returns the time up to which everything is applied.
     pub fn applied(&self) -> ClusterTime {
         self.applied_watermark.unwrap_or(self.watermark)
     }
 }
 
-/// An entry as the sweep sees it.
+/// Entry as the sweep sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepEntry {
-    /// When mongod took it in.
+    /// Cluster time at which mongod accepted the entry.
     pub ts: ClusterTime,
-    /// Whose log.
+    /// Owner of the log.
     pub owner: Owner,
-    /// Its number there.
+    /// Seq in that log.
     pub seq: u64,
 }
 
@@ -70,13 +70,13 @@ struct SweepDocument {
 }
 
 impl Store {
-    /// The relay's progress; made at the first call.
+    /// Returns the relay's progress; the first call creates it.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn relay_state(&self) -> Result<RelayState> {
         let relay = self.database.collection::<RelayState>("relay");
-        // Nearly always it is there, and a read costs less than a write that changes nothing.
+        // It almost always exists, and a read costs less than a write that changes nothing.
         let found = bounded(relay.find_one(doc! { "_id": "relay" }).into_future()).await?;
         if let Some(found) = found {
             return Ok(found);
@@ -101,10 +101,10 @@ impl Store {
         found.ok_or_else(|| super::documents::unreadable("relay state"))
     }
 
-    /// Moves the watermark to where `marker` says, if nobody moved or wound it back since `from` was read.
+    /// Moves the watermark to that of `marker`, if it was neither moved nor rewound since `from` was read.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn advance_relay(
         &self,
         from: &RelayState,
@@ -125,10 +125,10 @@ impl Store {
         .await
     }
 
-    /// Moves the watermark of what is applied, unless it is ahead already.
+    /// Moves the watermark of applied entries, unless it is already ahead.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn advance_applied(&self, to: ClusterTime) -> Result<()> {
         self.update_relay(
             doc! { "_id": "relay" },
@@ -138,10 +138,10 @@ impl Store {
         Ok(())
     }
 
-    /// Moves the second sweep's watermark.
+    /// Moves the watermark of the second sweep.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn advance_late_relay(&self, from: &RelayState, to: ClusterTime) -> Result<bool> {
         self.update_relay(
             doc! { "_id": "relay", "lateWatermark": from.late_watermark, "winds": from.winds },
@@ -150,10 +150,10 @@ impl Store {
         .await
     }
 
-    /// Winds the relay back to `to`, and the second sweep to `late`: what follows is swept again. `kept` are the markers that the stream still has.
+    /// Rewinds the relay to `to` and the second sweep to `late`: later entries are swept again. `kept` are the markers that the stream still has.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn wind_relay_back(
         &self,
         to: ClusterTime,
@@ -184,10 +184,10 @@ impl Store {
         Ok(updated.matched_count == 1)
     }
 
-    /// The cluster time up to which a majority has everything.
+    /// Returns the cluster time up to which a majority has everything.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`]; also for a server that is no member of a replica set.
+    /// [`DomainError::Unavailable`] if the database is unavailable or not a member of a replica set.
     pub async fn majority_time(&self) -> Result<ClusterTime> {
         let hello = bounded(self.database.run_command(doc! { "hello": 1 }).into_future()).await?;
         hello
@@ -203,10 +203,10 @@ impl Store {
             })
     }
 
-    /// Entries with `after < ts <= to`, in that order, at most about `limit`; never only a part of those with the same `ts`.
+    /// Reads entries with `after < ts <= to`, in that order, at most about `limit`; never only a part of those with the same `ts`.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn read_sweep(
         &self,
         after: ClusterTime,
@@ -248,7 +248,7 @@ impl Store {
     }
 }
 
-/// The same cluster time, `seconds` earlier, at the end of that second.
+/// Returns the cluster time `seconds` earlier, at the end of that second.
 pub fn seconds_before(time: ClusterTime, seconds: u32) -> ClusterTime {
     ClusterTime {
         time: time.time.saturating_sub(seconds),

@@ -1,4 +1,4 @@
-//! What a client missed, read from the log.
+//! Reads from the log what a client missed.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -20,19 +20,19 @@ use crate::domain::{
     patch::Patch,
 };
 
-/// The most conversations that one query asks for.
+/// Maximum number of conversations per query.
 const CONVERSATIONS_AT_ONCE: usize = 1000;
-/// How many of a conversation's newest entries are read to find where what was missed begins; further back only their numbers are.
+/// Number of a conversation's newest entries that are read to find where the missed ones begin. Further back, only seqs are read.
 const NEWEST: u32 = 64;
-/// How many numbers are looked at together further back.
+/// Number of seqs that are read together further back.
 const NUMBERS_AT_ONCE: i64 = 2000;
 
-/// Where what was missed of a conversation begins.
+/// Start of the missed entries of a conversation.
 #[derive(Debug)]
 pub struct MissedSince {
-    /// The last number that was not missed.
+    /// Last seq that was not missed.
     pub after: u64,
-    /// All that was missed, if that is little.
+    /// All missed entries, if they are few.
     pub entries: Option<Vec<Arc<Entry>>>,
 }
 
@@ -44,10 +44,10 @@ struct Applied {
 }
 
 impl Store {
-    /// Those of `ids` that changed after `since`, deleted ones too, each with the number that it is at.
+    /// Returns those `ids` that changed after `since`, including deleted ones, each with its current seq.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_touched(
         &self,
         ids: &[&ConversationId],
@@ -89,11 +89,12 @@ impl Store {
             .collect())
     }
 
-    /// Where those entries of `conversation` up to number `to` begin that mongod took in after `since`; `None` if there are more than `limit`. They come
-    /// with it if they are few and have at most `max_bytes`.
+    /// Finds the start of those entries of `conversation` up to `to` that mongod accepted after `since`; `None` if there are more than `limit`.
+    ///
+    /// The entries are included if they are few and have at most `max_bytes`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_missed_since(
         &self,
         conversation: &ConversationId,
@@ -107,7 +108,7 @@ impl Store {
         };
         let found = self.find_sized(&self.log, &newest).await?;
         let is_all = found.len() < NEWEST as usize;
-        // Within a conversation `ts` grows with the number, so the first older one ends the search.
+        // Within a conversation `ts` grows with the seq, so the first older entry ends the search.
         let is_missed = |one: &SizedDocument<LogDocument>| one.ts.is_none_or(|ts| ts > since);
         let count = found.iter().take_while(|one| is_missed(one)).count();
         let first = found[..count].last().map(|one| one.seq.unsigned_abs());
@@ -141,7 +142,7 @@ impl Store {
         }))
     }
 
-    /// The first number of those before number `below` that mongod took in after `since`, or `below`; `None` if there are more than `limit`.
+    /// Finds the first seq below `below` that mongod accepted after `since`, or `below`; `None` if there are more than `limit`.
     async fn find_first_since(
         &self,
         conversation: &ConversationId,
@@ -187,11 +188,12 @@ impl Store {
         }
     }
 
-    /// Entries of `conversation` after number `after` up to number `to`, ascending, at most `limit` and about `max_bytes`, but at least one. Of a message
-    /// whose time is over, no entry has its text.
+    /// Reads entries of `conversation` after `after` up to `to`, ascending, at most `limit` and about `max_bytes`, but at least one.
+    ///
+    /// No entry has the text of an expired message.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn read_missed(
         &self,
         conversation: &ConversationId,
@@ -208,10 +210,10 @@ impl Store {
         })
     }
 
-    /// `entries` without the text of messages whose time is over. What was ended is erased; this is for the moments before.
+    /// Removes the text of expired messages from `entries`. Ended messages are erased; this covers the time before.
     async fn without_gone(&self, mut entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>> {
         let now = Timestamp::now().as_millis();
-        // Most know it from themselves; only those that change a message have to ask.
+        // Most entries contain the expiry themselves; only those that change a message need a query.
         let changes: Vec<MessageId> = entries
             .iter()
             .filter(|entry| !matches!(entry.body, Body::MessageCreated(_)))
@@ -235,11 +237,12 @@ impl Store {
         Ok(entries)
     }
 
-    /// Entries of `conversation` after number `after`, up to number `to`, ascending, at most `limit` and `max_bytes`, but at least one. Of a message that
-    /// was deleted by `to`, no entry has its text.
+    /// Reads entries of `conversation` after `after` up to `to`, ascending, at most `limit` and `max_bytes`, but at least one.
+    ///
+    /// No entry has the text of a message that was deleted by `to`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_entries(
         &self,
         conversation: &ConversationId,
@@ -260,7 +263,7 @@ impl Store {
         Ok(piece)
     }
 
-    /// Those messages that `entries` tell the text of, and that were deleted by number `to` or whose time is over.
+    /// Returns the messages whose text `entries` contain and that were deleted by `to` or are expired.
     async fn find_deleted(&self, entries: &[Entry], to: u64) -> Result<HashSet<MessageId>> {
         let ids: Vec<MessageId> = entries.iter().filter_map(told_message).collect();
         let now = Timestamp::now().as_millis();
@@ -285,7 +288,7 @@ impl Store {
         Ok(deleted)
     }
 
-    /// What became of those of the messages `ids` of which `filter` is true. Their texts are not read: a hundred of them may be large.
+    /// Reads the deletion state of those `ids` that match `filter`. Their texts are not read: a hundred of them may be large.
     async fn find_of(&self, ids: &[MessageId], mut filter: Document) -> Result<Vec<Ended>> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -305,7 +308,7 @@ impl Store {
     }
 }
 
-/// What says whether a message was deleted or its time is over.
+/// Fields that decide whether a message was deleted or is expired.
 #[derive(Deserialize)]
 struct Ended {
     #[serde(rename = "_id")]
@@ -319,12 +322,12 @@ struct Ended {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct Expiry {
-    /// Milliseconds since 1970.
+    /// Expiry in milliseconds since 1970.
     #[serde(default)]
     expires_at: Option<i64>,
 }
 
-/// Entries of `conversation` after number `after` up to `to`, ascending.
+/// Lists entries of `conversation` after `after` up to `to`, ascending.
 fn ascending(
     conversation: &ConversationId,
     after: u64,
@@ -343,7 +346,7 @@ fn ascending(
     }
 }
 
-/// The message whose text an entry tells.
+/// Returns the message whose text an entry contains.
 fn told_message(entry: &Entry) -> Option<MessageId> {
     match &entry.body {
         Body::MessageCreated(_) => Some(entry.id.to_message_id()),

@@ -1,5 +1,6 @@
-//! How far conversations that keep messages for a limited time have been cleared: a document for each, with the number up to which every message is
-//! ended, and when to look again.
+//! Progress of retention: one document for each conversation with a retention time.
+//!
+//! It holds the seq up to which every message is ended, and the time of the next check.
 
 use chat_sdk::{ConversationId, EventId, MessageId, Timestamp};
 use futures_util::TryStreamExt;
@@ -15,31 +16,31 @@ use super::{
 };
 use crate::domain::Result;
 
-/// The most conversations that one command notes.
+/// Maximum number of conversations that one command records.
 const MAX_NOTED: usize = 1000;
 
-/// How many conversations are read at once where all of them are asked for.
+/// Number of conversations per read when all of them are read.
 const PAGE: i64 = 10_000;
 
-/// How far a conversation has been cleared.
+/// Retention progress of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cleared {
-    /// Which.
+    /// Id of the conversation.
     pub conversation: ConversationId,
-    /// Every message up to this number is ended.
+    /// Seq up to which every message is ended.
     pub through: u64,
-    /// The setting under which it was noted, in seconds.
+    /// Retention time that was in force when it was recorded, in seconds.
     pub noted_seconds: i64,
 }
 
-/// A message that will be too old.
+/// Message that will exceed the retention time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aging {
-    /// The message.
+    /// Id of the message.
     pub message: MessageId,
-    /// Its number.
+    /// Seq of the message.
     pub seq: u64,
-    /// When it was sent.
+    /// Time at which it was sent.
     pub at: Timestamp,
 }
 
@@ -75,16 +76,16 @@ impl Store {
         self.database.collection("retention")
     }
 
-    /// Every conversation that keeps messages for a limited time, with that time in seconds. Deleted ones too: their content goes as well.
+    /// Returns every conversation with a retention time, in seconds. Deleted ones are included, because their content is removed too.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_retention_settings(&self) -> Result<Vec<(ConversationId, u32)>> {
         let collection = self.conversations.clone_with_type::<SettingDocument>();
         let mut settings = Vec::new();
         let mut last: Option<SettingDocument> = None;
         loop {
-            // From the index alone, in its order, from the place where the page before ended.
+            // The index alone is read, in its order, from the end of the previous page.
             let mut find = collection
                 .find(doc! { "retentionSeconds": { "$gt": 0 } })
                 .projection(doc! { "retentionSeconds": 1 })
@@ -101,7 +102,7 @@ impl Store {
             let mut page: Vec<SettingDocument> =
                 bounded(async { find.await?.try_collect().await }).await?;
             let is_end = (page.len() as i64) < PAGE;
-            // The place itself belongs to the page before.
+            // The start position belongs to the previous page.
             if let (Some(last), Some(first)) = (&last, page.first())
                 && last.id == first.id
             {
@@ -115,10 +116,10 @@ impl Store {
         }
     }
 
-    /// The settings that are noted, each as it was when it was looked at.
+    /// Returns the recorded retention times, each as of its last check.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_noted_retentions(&self) -> Result<Vec<(ConversationId, u32)>> {
         let collection = self.retention();
         let mut noted = Vec::new();
@@ -149,10 +150,10 @@ impl Store {
         }
     }
 
-    /// Notes conversations whose setting is new, to be looked at from `now` on.
+    /// Records conversations with a new retention time, to be checked from `now` on.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn note_retentions(
         &self,
         settings: &[(ConversationId, u32)],
@@ -178,10 +179,10 @@ impl Store {
         Ok(())
     }
 
-    /// Conversations to look at, at `now`, the longest due first; at most `limit`.
+    /// Finds the conversations whose check is due at `now`, longest overdue first, at most `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_due_retentions(&self, now: Timestamp, limit: i64) -> Result<Vec<Cleared>> {
         let collection = self.retention();
         let due: Vec<RetentionDocument> = bounded(async {
@@ -204,10 +205,10 @@ impl Store {
             .collect())
     }
 
-    /// When the next conversation is to be looked at.
+    /// Returns the time of the next check.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn next_retention(&self) -> Result<Option<Timestamp>> {
         let next = bounded(
             self.retention()
@@ -219,10 +220,10 @@ impl Store {
         Ok(next.map(|next| moment(next.next_at)))
     }
 
-    /// How long `conversation` keeps messages, in seconds; `None` for ever.
+    /// Returns the retention time of `conversation` in seconds; `None` for unlimited.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_retention_of(&self, conversation: &ConversationId) -> Result<Option<u32>> {
         let found = bounded(
             self.conversations
@@ -235,10 +236,10 @@ impl Store {
         Ok(found.and_then(seconds_of).map(|(_, seconds)| seconds))
     }
 
-    /// Messages of `conversation` after number `after`, ascending, at most `limit`, ended ones too.
+    /// Reads messages of `conversation` after `after`, ascending, at most `limit`, including ended ones.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_aging(
         &self,
         conversation: &ConversationId,
@@ -272,11 +273,12 @@ impl Store {
             .collect())
     }
 
-    /// Notes that every message up to `cleared.through` is ended, and when to look again; `None` when there is no need to. Does nothing when the
-    /// setting was noted anew since.
+    /// Records that every message up to `cleared.through` is ended, and the time of the next check; `None` if none is needed.
+    ///
+    /// It does nothing if the setting was recorded anew since.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn advance_retention(
         &self,
         cleared: &Cleared,

@@ -1,7 +1,7 @@
-//! The stored keys of names, computed anew when the rule for them has changed.
+//! Recomputes the stored keys of names when their rule has changed.
 //!
-//! Documents are read by id, a batch at a time, and the place is stored after each: a process that is interrupted, or another one, goes on from there. A
-//! document that changed since it was read has its keys from whoever changed it, so it is left alone.
+//! Documents are read by id in batches, and the position is stored after each, so that an interrupted process or another one continues from there. A
+//! document that changed since it was read got its keys from that change, so it is left alone.
 
 use std::time::Duration;
 
@@ -12,24 +12,24 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Collection, Store, documents::user_keys, indexes::PrepareError};
 
-/// The version of the rule of [`chat_sdk::text::search_key`] and of [`user_keys`]. To be raised with every change of either.
+/// Version of the rule of [`chat_sdk::text::search_key`] and of [`user_keys`]. Increment it with every change of either.
 const RULE: i32 = 1;
-/// How many documents are read and written at once.
+/// Number of documents per batch.
 const BATCH: i64 = 500;
-/// How long mongod may work on one batch. Nobody waits for it but the start, so it may be longer than that of other reads.
+/// Maximum time that mongod may work on one batch. Only the start waits for it, so it may exceed that of other reads.
 const MAX_TIME: Duration = Duration::from_secs(30);
 
-/// How far the keys of the current rule have come.
+/// Progress of the keys of the current rule.
 #[derive(Debug, Deserialize)]
 struct Progress {
-    /// The rule of which all keys are, or will be.
+    /// Rule that all keys follow or will follow.
     rule: i32,
-    /// The last document of a collection whose keys are written; absent at its beginning.
+    /// Last document of a collection whose keys are written; absent at its beginning.
     #[serde(default)]
     users: Option<String>,
     #[serde(default)]
     conversations: Option<String>,
-    /// Whether all are.
+    /// True if all keys are written.
     #[serde(default, rename = "isDone")]
     is_done: bool,
 }
@@ -60,10 +60,10 @@ struct StoredConversation {
 }
 
 impl Store {
-    /// Brings the keys of users and conversations to the current rule, if they are of another one.
+    /// Brings the keys of users and conversations to the current rule, if they follow another one.
     ///
     /// # Errors
-    /// [`PrepareError::Mongo`]; running it again goes on.
+    /// [`PrepareError::Mongo`] if the database is unavailable; the next run continues.
     pub(super) async fn renew_search_keys(&self) -> Result<(), PrepareError> {
         let meta = self.database.collection::<Progress>("meta");
         let found = meta.find_one(doc! { "_id": "searchKeys" }).await?;
@@ -111,7 +111,7 @@ impl Store {
             .await
     }
 
-    /// Writes what `keys` says of each document of a collection, from `after` on.
+    /// Writes the `keys` of each document of a collection, from `after` on.
     async fn renew<T: DeserializeOwned + Send + Sync>(
         &self,
         name: &'static str,

@@ -1,4 +1,4 @@
-//! What the relay has set aside: entries that the broker refuses for ever, and owners whose documents cannot be brought up to date.
+//! Relay work that is set aside: entries that the broker refuses permanently, and owners whose documents cannot be brought up to date.
 //!
 //! An entry is listed for as long as the stream keeps events. An owner is listed until its documents are up to date.
 
@@ -14,15 +14,15 @@ use crate::domain::{
     entry::{Entry, Owner},
 };
 
-/// The most entries that are listed. Beyond it the oldest is no longer listed; it has been delivered like the others.
+/// Maximum number of listed entries. Beyond it the oldest is no longer listed; it has been delivered like the others.
 const MAX_ENTRIES: u64 = 10_000;
 
-/// How much is set aside.
+/// Numbers of entries and owners that are set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SetAside {
-    /// Entries that the stream does not take; readers get them from the log.
+    /// Number of entries that the stream does not accept; readers get them from the log.
     pub entries: u64,
-    /// Conversations and users whose documents are behind the log and cannot be brought up to date.
+    /// Number of conversations and users whose documents are behind the log and cannot be brought up to date.
     pub owners: u64,
 }
 
@@ -36,10 +36,10 @@ impl Store {
         self.database.collection("set_aside")
     }
 
-    /// Lists an entry that the broker refuses. Returns whether it was not listed before.
+    /// Lists an entry that the broker refuses. Returns true if it was not listed before.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn set_entry_aside(
         &self,
         entry: &Entry,
@@ -52,10 +52,10 @@ impl Store {
             .await
     }
 
-    /// The same for an entry of which this version can read nothing but its place.
+    /// Lists an entry of which this version can read only the position. Returns true if it was not listed before.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn set_unreadable_aside(
         &self,
         owner: &Owner,
@@ -114,10 +114,10 @@ impl Store {
         Ok(())
     }
 
-    /// Lists an owner whose documents could not be brought up to date, to be tried again after `pause`. Returns whether it was not listed before.
+    /// Lists an owner whose documents could not be brought up to date, for a retry after `pause`. Returns true if it was not listed before.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn set_owner_aside(&self, owner: &Owner, pause: Duration) -> Result<bool> {
         let now = DateTime::now();
         let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
@@ -139,10 +139,10 @@ impl Store {
         Ok(inserted.upserted_id.is_some())
     }
 
-    /// The owners that are listed and should be tried again now, at most `limit`.
+    /// Returns the listed owners that are due for a retry now, at most `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_owners_aside(&self, limit: i64) -> Result<Vec<Owner>> {
         let found: Vec<OwnerDocument> = bounded(async {
             self.set_aside()
@@ -158,10 +158,10 @@ impl Store {
         Ok(owners.flatten().collect())
     }
 
-    /// Takes an owner off the list.
+    /// Removes an owner from the list.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn take_owner_back(&self, owner: &Owner) -> Result<()> {
         bounded(
             self.set_aside()
@@ -172,10 +172,10 @@ impl Store {
         Ok(())
     }
 
-    /// How much is listed.
+    /// Counts the listed entries and owners.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_set_aside(&self) -> Result<SetAside> {
         let collection = self.set_aside();
         let count = |what: &'static str| {

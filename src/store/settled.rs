@@ -1,8 +1,8 @@
-//! The read barrier: documents that have everything that was acknowledged.
+//! Read barrier: waits until documents include everything that was acknowledged.
 //!
-//! A message is acknowledged when it is committed; what it changes in its conversation's document is written a moment later, for many messages at once.
-//! A read of that document waits here first. Normally the conversation's writer confirms that nothing is missing, which costs no read. Where it cannot,
-//! because it is dead, frozen or cut off, the reader compares document and log itself, and applies what is missing.
+//! A message is acknowledged when it is committed; its change of the conversation's document is written a moment later, for many messages at once. A
+//! read of that document waits here first. Normally the conversation's writer confirms that nothing is missing, which costs no read. If the writer
+//! cannot, because it is dead, frozen or disconnected, the reader compares document and log itself, and applies what is missing.
 
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -17,20 +17,20 @@ use tokio::sync::Semaphore;
 use super::log::{apply, mongo::MongoBackend};
 use crate::domain::{command::Writers, entry::Owner};
 
-/// How long a writer is waited for: a little longer than it takes to apply by itself.
+/// Time to wait for a writer: slightly longer than it takes to apply by itself.
 const PATIENCE: Duration = Duration::from_millis(350);
-/// How long a reader may work on documents itself. The read that follows still has to answer in time.
+/// Maximum time that a reader may repair documents. The read that follows must still answer in time.
 const REPAIR_PATIENCE: Duration = Duration::from_millis(1000);
-/// How many conversations of one read are brought up to date at once.
+/// Number of conversations of one read that are repaired concurrently.
 const REPAIRED_AT_ONCE: usize = 8;
-/// The same for all readers of this process.
+/// Maximum number of concurrent repairs of all readers of this process.
 const MAX_REPAIRS: usize = 16;
 
-/// The way to the writers and the log, once there is one. A program without writers has nothing to wait for. Cloning it is cheap.
+/// Access to the writers and the log, once set. A program without writers has nothing to wait for. Cloning it is cheap.
 #[derive(Clone, Default)]
 pub struct ReadBarrier(Arc<OnceLock<Parts>>);
 
-// Weak, because both work with the store.
+// Weak, because both use the store.
 struct Parts {
     writers: Weak<dyn Writers>,
     backend: Weak<MongoBackend>,
@@ -38,7 +38,7 @@ struct Parts {
 }
 
 impl ReadBarrier {
-    /// From now on `writers` are asked, and `backend` brings documents to where the log is. Only the first call counts.
+    /// Sets the `writers` to ask and the `backend` for repairs. Only the first call has an effect.
     pub fn by(&self, writers: &Arc<dyn Writers>, backend: &Arc<MongoBackend>) {
         let _ = self.0.set(Parts {
             writers: Arc::downgrade(writers),
@@ -47,7 +47,7 @@ impl ReadBarrier {
         });
     }
 
-    /// Waits until the documents of `conversations` have everything that was acknowledged before.
+    /// Waits until the documents of `conversations` include everything that was acknowledged before.
     pub async fn wait(&self, conversations: &[ConversationId]) {
         let Some(parts) = self.0.get().filter(|_| !conversations.is_empty()) else {
             return;
@@ -66,7 +66,7 @@ impl ReadBarrier {
         }
         let repaired = tokio::time::timeout(REPAIR_PATIENCE, parts.repair(unconfirmed)).await;
         if !matches!(repaired, Ok(true)) {
-            // Refusing the read would make one broken conversation the end of every list that it is in.
+            // If the read failed here, one broken conversation would break every list that contains it.
             counter!("chat_stale_reads_total").increment(1);
             tracing::warn!("documents are read that may lack acknowledged messages");
         }
@@ -74,7 +74,7 @@ impl ReadBarrier {
 }
 
 impl Parts {
-    /// Compares the documents of `conversations` with the log, and applies what they lack. Returns whether all of it succeeded.
+    /// Compares the documents of `conversations` with the log and applies what they lack. Returns true if all of it succeeded.
     async fn repair(&self, conversations: &[ConversationId]) -> bool {
         let Some(backend) = self.backend.upgrade() else {
             return true;
@@ -88,7 +88,7 @@ impl Parts {
             let Ok(_permit) = self.repairs.acquire().await else {
                 return false;
             };
-            // Many readers find the same conversation behind at the same moment; one repair is enough.
+            // Many readers may find the same conversation behind at the same moment; one repair is enough.
             match backend
                 .find_behind(std::slice::from_ref(&conversation))
                 .await

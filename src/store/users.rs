@@ -1,4 +1,4 @@
-//! Users, read.
+//! Reads of users.
 
 use std::collections::HashMap;
 
@@ -22,10 +22,10 @@ fn noun(document: &UserDocument) -> Option<User> {
 }
 
 impl Store {
-    /// One user, unless deleted.
+    /// Finds one user, unless deleted.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_user(&self, user: &UserId) -> Result<Option<User>> {
         let found = bounded(
             self.users
@@ -36,20 +36,20 @@ impl Store {
         Ok(found.as_ref().and_then(noun))
     }
 
-    /// What the document of a user says, a deleted one's too.
+    /// Finds the fields of a user's document, including a deleted user's.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_user_fields(&self, user: &UserId) -> Result<Option<UserFields>> {
         let filter = doc! { "_id": user.as_str() };
         let found = bounded(self.users.find_one(filter).into_future()).await?;
         Ok(found.map(|document| document.fields()))
     }
 
-    /// Those of `users` who exist, each with what processes remember of them.
+    /// Returns those `users` who exist, each with the facts that processes cache.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_existing_users(
         &self,
         users: &[&UserId],
@@ -91,10 +91,10 @@ impl Store {
             .collect())
     }
 
-    /// Which holder of their id each of `users` is, deleted ones too; absent for those who never were.
+    /// Returns the incarnation of each of `users`, including deleted ones; absent for ids that never existed.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_incarnations(&self, users: &[&UserId]) -> Result<HashMap<UserId, u64>> {
         #[derive(serde::Deserialize)]
         struct Found {
@@ -120,12 +120,12 @@ impl Store {
             .collect())
     }
 
-    /// Users of whom a search key begins with `prefix`, by id.
+    /// Lists the users with a search key that begins with `prefix`, by id.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_user_page(&self, prefix: &str, request: &PageRequest) -> Result<Page<User>> {
-        // A range, not a pattern: nothing that a user types is interpreted.
+        // A range, not a pattern: no user input is interpreted.
         let mut filter = doc! {
             "searchKeys": { "$elemMatch": { "$gte": prefix, "$lt": format!("{prefix}\u{10ffff}") } },
         };

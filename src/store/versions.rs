@@ -1,4 +1,4 @@
-//! The texts that a message had, read from the log.
+//! Earlier texts of a message, read from the log.
 
 use chat_sdk::MessageId;
 use mongodb::bson::doc;
@@ -14,10 +14,10 @@ use crate::domain::{
 };
 
 impl Store {
-    /// A page of the texts of `message`, oldest first, as far as number `as_of` knows; none for one that is deleted by then.
+    /// Lists the texts of `message`, oldest first, as of the seq `as_of`; none if it is deleted by then.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Validation`] for an unknown cursor.
+    /// [`crate::domain::DomainError::Validation`] if the cursor is unknown.
     pub async fn find_version_page(
         &self,
         message: &StoredMessage,
@@ -47,7 +47,7 @@ impl Store {
         }
         let mut after = after;
         let mut has_more = true;
-        // More than once only if all edits of a piece left the text alone.
+        // The loop repeats only if all edits of a page left the text unchanged.
         while has_more && (versions.is_empty() || after < message.seq) {
             let edits = self
                 .read_edits(&message.id, (after, as_of), request)
@@ -79,7 +79,7 @@ impl Store {
         Ok(Page::of(piece, Version::cursor))
     }
 
-    /// The edits of a message after the first number of `range`, up to the second one if there is one, as a page has room for.
+    /// Reads the edits of a message after the first seq of `range`, up to the second one if there is one, as many as fit a page.
     async fn read_edits(
         &self,
         message: &MessageId,
@@ -103,7 +103,7 @@ impl Store {
         piece.try_map(|document| document.entry())
     }
 
-    /// The text that the newest edit of a message up to number `seq` made, if there is one.
+    /// Returns the text of the newest edit of a message up to `seq`, if there is one.
     async fn find_text_at(&self, message: &MessageId, seq: u64) -> Result<Option<String>> {
         let listing = Listing {
             filter: doc! {

@@ -1,4 +1,4 @@
-//! What entries say of a user: found and erased. The one place where an entry's data is overwritten.
+//! Finds and erases a user's data in entries. This is the only place that overwrites an entry's data.
 
 use chat_sdk::{ConversationId, MessageId, UserId};
 use mongodb::{
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// How many messages or edits of a user are held at once.
+/// Number of a user's messages or edits that are held at once.
 const OWN_AT_ONCE: u32 = 200;
 
 fn event_ids(messages: &[MessageId]) -> Vec<String> {
@@ -29,10 +29,10 @@ fn event_ids(messages: &[MessageId]) -> Vec<String> {
 }
 
 impl Store {
-    /// Erases the profile from the entries of the user's log up to the newest deletion. Answers how many entries had one.
+    /// Erases the profile from the entries of the user's log up to the newest deletion. Returns the number of entries that had one.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn erase_profile_entries(&self, user: &UserId) -> Result<u64> {
         let key = Owner::User(user.clone()).key();
         let deletion = doc! { "conversationId": &key, "type": "user.deleted" };
@@ -58,10 +58,10 @@ impl Store {
         Ok(bounded(update).await?.matched_count)
     }
 
-    /// When the present or last holder of the id `user` began, by the clock of the cluster; `None` for the first one.
+    /// Returns the start of the present or last holder of the id `user`, by the cluster's clock; `None` for the first holder.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_beginning(&self, user: &UserId) -> Result<Option<ClusterTime>> {
         let incarnation = self.find_incarnations(&[user]).await?;
         let seq = incarnation.get(user).copied().unwrap_or_default();
@@ -74,10 +74,10 @@ impl Store {
         Ok(found.map(|entry| entry.ts))
     }
 
-    /// Forgets under which ids of their own `user` sent messages to `conversation`, so that nobody after them is answered with one.
+    /// Removes the client ids of messages that `user` sent to `conversation`, so that no later holder of the id is answered with one.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn forget_client_ids(
         &self,
         conversation: &ConversationId,
@@ -95,11 +95,10 @@ impl Store {
         Ok(())
     }
 
-    /// The messages of `user` since `since`, with numbers over the first and up to the second of `range`, as they are stored: as many as
-    /// are held at once.
+    /// Reads stored messages of `user` since `since`, after the first and up to the second seq of `range`, at most [`OWN_AT_ONCE`].
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_own_messages(
         &self,
         conversation: &ConversationId,
@@ -127,10 +126,10 @@ impl Store {
         piece.try_map(StoredMessage::new)
     }
 
-    /// The edits of a message after number `after`, oldest first: as many as are held at once.
+    /// Reads the edits of a message after `after`, oldest first, at most [`OWN_AT_ONCE`].
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_edits(&self, message: &MessageId, after: u64) -> Result<Piece<Entry>> {
         let listing = Listing {
             filter: doc! {
@@ -147,20 +146,20 @@ impl Store {
         piece.try_map(|document| document.entry())
     }
 
-    /// How many edits there are of `messages`.
+    /// Counts the edits of `messages`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_edits(&self, messages: &[MessageId]) -> Result<u64> {
         let ids: Vec<&str> = messages.iter().map(|id| id.as_str()).collect();
         let filter = doc! { "data.messageId": { "$in": ids }, "type": "message.updated" };
         Ok(bounded(self.log.count_documents(filter).into_future()).await?)
     }
 
-    /// Erases what `messages` said, first in their edits and returns, then in themselves: who is interrupted finds the message again.
+    /// Erases the content of `messages`, first in their edits and restorations, then in the messages: after an interruption they are found again.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn erase_messages(&self, messages: &[MessageId]) -> Result<()> {
         let log: Collection<Document> = self.log.clone_with_type();
         let ids: Vec<&str> = messages.iter().map(|id| id.as_str()).collect();
@@ -174,7 +173,7 @@ impl Store {
         };
         bounded(log.update_many(changes, erased).into_future()).await?;
         let filter = doc! { "_id": { "$in": event_ids(messages) } };
-        // One update for all of it, so that nobody sees a half.
+        // One update for all of it, so that no reader sees a partial result.
         let erased = UpdateModifications::Pipeline(vec![
             doc! { "$set": {
                 "data.content": "",

@@ -1,4 +1,4 @@
-//! The jobs of erasure: what was asked for, and how far it came.
+//! Erasure jobs: the request and its progress.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ impl Store {
     /// Stores a new job in place of an earlier one.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn put_erasure(&self, erasure: &Erasure) -> Result<()> {
         let document = ErasureDocument {
             user: erasure.user.clone(),
@@ -83,20 +83,20 @@ impl Store {
         Ok(())
     }
 
-    /// The job of a user, finished or not.
+    /// Finds the job of a user, finished or not.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_erasure(&self, user: &UserId) -> Result<Option<Erasure>> {
         let filter = doc! { "_id": user.as_str() };
         let found = bounded(self.erasures().find_one(filter).into_future()).await?;
         Ok(found.map(Into::into))
     }
 
-    /// The oldest jobs that are not done, at most `limit`.
+    /// Returns the oldest unfinished jobs, at most `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_unfinished_erasures(&self, limit: i64) -> Result<Vec<Erasure>> {
         let found: Vec<ErasureDocument> = bounded(async {
             let cursor = self
@@ -111,10 +111,10 @@ impl Store {
         Ok(found.into_iter().map(Into::into).collect())
     }
 
-    /// Notes how many of a kind are removed, unless that was noted before.
+    /// Records the number of removed items of a kind, unless it was recorded before.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn note_removed(&self, user: &UserId, kind: &str, count: u64) -> Result<()> {
         let field = format!("removed.{kind}");
         let filter = doc! { "_id": user.as_str(), &field: { "$exists": false } };
@@ -123,10 +123,10 @@ impl Store {
         Ok(())
     }
 
-    /// Says that a job is done, unless another was put in its place.
+    /// Marks a job as done, unless another one replaced it.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn finish_erasure(&self, erasure: &Erasure, at: Timestamp) -> Result<()> {
         let filter = doc! {
             "_id": erasure.user.as_str(),

@@ -1,7 +1,7 @@
-//! A person's data: found, erased, and the report of it.
+//! A person's data: finding it, erasing it, and reporting it.
 //!
-//! Cast: `jobs` is what was asked for and how far it came; `entries` erases what entries say, the one place where an entry's data is overwritten;
-//! `private` is what is kept of a user outside any log; `reactions` are the user's own; `ties` is who and what the user is bound up with.
+//! Modules: `jobs` holds the requests and their progress; `entries` erases data in entries, the only place that overwrites an entry's data; `private`
+//! covers data of a user outside any log; `reactions` covers the user's own reactions; `ties` covers blocks and memberships.
 
 mod entries;
 mod jobs;

@@ -1,4 +1,4 @@
-//! What is kept of a user outside any log.
+//! Data of a user outside any log.
 
 use chat_sdk::{ConversationId, UserId};
 use mongodb::bson::{Bson, Document, doc};
@@ -10,20 +10,22 @@ use super::super::{
 };
 use crate::{bounds, domain::Result};
 
-/// The most conversations of one question about markers or receipts.
+/// Maximum number of conversations per query for markers or receipts.
 pub const CONVERSATIONS_AT_ONCE: usize = 100;
 
-/// What is kept of a user outside any log. Markers and receipts say whose they are in their `_id` alone, after the conversation's id: they are found
-/// by the conversations that the user is or was a member of, at most [`CONVERSATIONS_AT_ONCE`] at a time.
+/// Kind of a user's data outside any log.
+///
+/// Markers and receipts name their user only in the `_id`, after the conversation's id: they are found by the conversations that the user is or was a
+/// member of, at most [`CONVERSATIONS_AT_ONCE`] at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrivateData<'a> {
     /// Read markers and drafts of these conversations.
     Markers(&'a [ConversationId]),
     /// Receipts of single messages of these conversations.
     Reads(&'a [ConversationId]),
-    /// Messages that are scheduled.
+    /// Scheduled messages.
     Scheduled,
-    /// The last presence.
+    /// Last presence.
     Presence,
 }
 
@@ -48,7 +50,7 @@ impl PrivateData<'_> {
             Self::Markers(conversations) => doc! { "_id": { "$in": markers(conversations) } },
             Self::Reads([]) => doc! { "_id": { "$in": [] } },
             Self::Reads(conversations) => {
-                // The steps of one marker stand in order behind its id.
+                // The steps of one marker are in order after its id.
                 let steps = markers(conversations).into_iter().map(|marker| {
                     let end = format!("{marker}\0");
                     doc! { "_id": { "$gte": { "m": marker }, "$lt": { "m": end } } }
@@ -67,10 +69,10 @@ impl Store {
         (collection, what.filter(user))
     }
 
-    /// How many documents there are of a user's private data.
+    /// Counts the documents of a user's private data.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_private(&self, what: PrivateData<'_>, user: &UserId) -> Result<u64> {
         let (collection, filter) = self.private(what, user);
         Ok(bounded(collection.count_documents(filter).into_future()).await?)
@@ -79,17 +81,17 @@ impl Store {
     /// Removes a user's private data.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_private(&self, what: PrivateData<'_>, user: &UserId) -> Result<()> {
         let (collection, filter) = self.private(what, user);
         bounded(collection.delete_many(filter).into_future()).await?;
         Ok(())
     }
 
-    /// A user's private data after the document `after`, as JSON, at most `limit` documents; and where to go on.
+    /// Lists a user's private data after the document `after`, as JSON, at most `limit` documents, with where to continue.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_private(
         &self,
         what: PrivateData<'_>,
@@ -118,7 +120,7 @@ impl Store {
     }
 }
 
-/// A stored value as JSON that needs no knowledge of the store.
+/// Converts a stored value into JSON that needs no knowledge of the store.
 fn plain(value: Bson) -> serde_json::Value {
     match value {
         Bson::Document(document) => document

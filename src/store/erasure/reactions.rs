@@ -8,45 +8,45 @@ use serde::Deserialize;
 use super::super::{Store, bounded, documents::moment};
 use crate::domain::Result;
 
-/// A reaction that stands.
+/// Reaction that is not removed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnReaction {
-    /// Where it is found.
+    /// Key of its document.
     #[serde(rename = "_id")]
     pub key: String,
-    /// In which conversation.
+    /// Id of the conversation.
     #[serde(rename = "conversationId")]
     pub conversation: ConversationId,
-    /// To which message.
+    /// Id of the message.
     #[serde(rename = "messageId")]
     pub message: MessageId,
-    /// With what.
+    /// Emoji of the reaction.
     pub emoji: String,
     at: DateTime,
 }
 
 impl OwnReaction {
-    /// When it was given.
+    /// Returns the time of the reaction.
     pub fn at(&self) -> Timestamp {
         moment(self.at)
     }
 }
 
 impl Store {
-    /// How many reactions of `user` stand.
+    /// Counts the current reactions of `user`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_reactions_of(&self, user: &UserId) -> Result<u64> {
         let filter = doc! { "userId": user.as_str(), "isActive": true };
         Ok(bounded(self.reactions.count_documents(filter).into_future()).await?)
     }
 
-    /// The reactions of `user` that stand, after the one at `after`, at most `limit`.
+    /// Lists the current reactions of `user` after the one at `after`, at most `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_reactions_of(
         &self,
         user: &UserId,
@@ -64,10 +64,10 @@ impl Store {
         .await?)
     }
 
-    /// Removes what is left of the user's reactions, also those that were taken back and those in conversations that are gone.
+    /// Removes the user's remaining reaction documents, including tombstones and those in deleted conversations.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_reactions_of(&self, user: &UserId) -> Result<()> {
         let filter = doc! { "userId": user.as_str() };
         bounded(self.reactions.delete_many(filter).into_future()).await?;

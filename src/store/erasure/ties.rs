@@ -1,4 +1,4 @@
-//! Who and what a user is bound up with: blocks, conversations, and who takes over those.
+//! Blocks and conversations of a user, and the successors of the user's ownerships.
 
 use chat_sdk::{ConversationId, ConversationType, UserId};
 use futures_util::TryStreamExt;
@@ -9,10 +9,10 @@ use super::super::{Store, blocks::BlockDocument, bounded, documents::Participant
 use crate::domain::Result;
 
 impl Store {
-    /// Every block that `user` made or that is against `user`: who blocks whom.
+    /// Finds every block by `user` or against `user`, as blocking and blocked user.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_blocks_around(&self, user: &UserId) -> Result<Vec<(UserId, UserId)>> {
         let id = user.as_str();
         let sides = [doc! { "userId": id }, doc! { "blockedUserId": id }];
@@ -25,10 +25,10 @@ impl Store {
         Ok(blocks)
     }
 
-    /// Removes what is left of those blocks: that there were any.
+    /// Removes the remaining documents of those blocks, including tombstones.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_blocks_around(&self, user: &UserId) -> Result<()> {
         let around =
             doc! { "$or": [{ "userId": user.as_str() }, { "blockedUserId": user.as_str() }] };
@@ -36,10 +36,10 @@ impl Store {
         Ok(())
     }
 
-    /// The conversations that `user` is a member of now, and whether each is a direct one. Deleted conversations are left out.
+    /// Lists the conversations of which `user` is a member now, each with a flag for direct ones. Deleted conversations are left out.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_active_memberships_of(
         &self,
         user: &UserId,
@@ -75,10 +75,10 @@ impl Store {
             .collect())
     }
 
-    /// Who should own `conversation` after `user`: the longest-standing admin, else the longest-standing member.
+    /// Returns the owner of `conversation` after `user`: the longest-standing admin, otherwise the longest-standing member.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_successor(
         &self,
         conversation: &ConversationId,

@@ -1,4 +1,4 @@
-//! Bringing documents to where the log is.
+//! Brings documents up to date with the log.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,31 +11,32 @@ use crate::domain::{
     state::State,
 };
 
-/// How many entries are read at once.
+/// Maximum number of entries of one read.
 const PAGE: usize = 500;
-/// How often the log is read again without getting further before giving up for now.
+/// Maximum number of reads without progress before the load fails.
 const MAX_ATTEMPTS: u32 = 20;
 
-/// The state of a log, as far as a majority has committed it.
+/// State of a log, up to the newest entry that a majority has committed.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The fold of all of it.
+    /// Fold of all entries.
     pub state: State,
-    /// What the documents lack.
+    /// Changes that the documents lack.
     pub run: Run,
 }
 
-/// Reads documents and the entries that they lack, and folds.
+/// Reads the documents and the entries that they lack, and folds them.
 ///
-/// A number that is missing while a later one is there gets a `noop`: whoever guessed it never learned the outcome and gave up.
+/// A missing seq below a present one is filled with a `noop`: the writer that guessed it never learned the outcome and gave up.
 ///
 /// # Errors
-/// [`Unavailable`] when the database is.
+/// [`Unavailable`] if the database is unavailable.
 pub async fn load<B: Backend>(backend: &B, owner: &Owner) -> Result<Loaded, Unavailable> {
     let mut state = backend.read_documents(owner).await?;
     let mut run = Run::at(owner.clone(), state.seq());
     let mut attempts = 0;
-    // The highest number that a record is at which was read after the log. A state rests on all entries up to there, or it would be none of the log's.
+    // Highest seq of any record that was read after the log. The state must include all entries up to it; otherwise it matches no position of the
+    // log.
     let mut ahead = 0;
     loop {
         let page = backend.read_log(owner, state.seq(), PAGE).await?;
@@ -64,7 +65,7 @@ pub async fn load<B: Backend>(backend: &B, owner: &Owner) -> Result<Loaded, Unav
     }
 }
 
-/// Brings the stored records that the fold of `entries` continues and that `state` does not know. Answers the highest number that one of them is at.
+/// Loads the stored records that the fold of `entries` needs and `state` does not have. Returns the highest seq of them.
 async fn bring_members<B: Backend>(
     backend: &B,
     state: &mut State,
@@ -100,14 +101,14 @@ async fn fill_hole<B: Backend>(backend: &B, owner: &Owner, seq: u64) {
         trace: None,
     };
     tracing::warn!(%owner, seq, "a number of the log is missing; trying to fill it with a noop");
-    // Whatever becomes of it, the next read tells: the index decides between this and the entry that may yet come.
+    // The outcome does not matter, because the next read shows it: the index decides between this noop and a late entry.
     let _ = backend.insert(&[Arc::new(noop)], true).await;
 }
 
-/// Writes what the documents of `owner` lack, and answers the number that they are at then.
+/// Writes what the documents of `owner` lack, and returns the seq that they are at afterwards.
 ///
 /// # Errors
-/// [`Unavailable`] when the database is.
+/// [`Unavailable`] if the database is unavailable.
 pub async fn bring_up_to_date<B: Backend>(backend: &B, owner: &Owner) -> Result<u64, Unavailable> {
     loop {
         let loaded = load(backend, owner).await?;

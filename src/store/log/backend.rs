@@ -1,4 +1,4 @@
-//! What the log needs of a database.
+//! Database operations that the log needs.
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
@@ -10,58 +10,58 @@ use crate::domain::{
     state::{Member, State, Target, TargetState},
 };
 
-/// The database could not be asked, or did not answer in time. A write may or may not have happened.
+/// The database was unreachable or did not answer in time. A write may or may not have happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unavailable;
 
-/// What became of an insert.
+/// Outcome of an insert.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InsertOutcome {
-    /// All entries but those listed are committed by a majority.
+    /// All entries except the listed ones are committed by a majority.
     Decided {
-        /// Entries that were refused, by index; ascending.
+        /// Rejected entries by index, ascending.
         conflicts: Vec<(usize, Conflict)>,
-        /// From here on nothing was tried (an ordered insert stops at its first conflict).
+        /// Index from which nothing was tried (an ordered insert stops at its first conflict).
         not_tried_from: usize,
     },
-    /// Nobody knows which entries were written.
+    /// It is unknown which entries were written.
     Unknown,
 }
 
-/// Which unique index refused an entry.
+/// Unique index that rejected an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
-    /// Somebody else has this number.
+    /// Another entry has this seq.
     Seq,
-    /// The same command is there already.
+    /// The same command is already in the log.
     Id,
-    /// The same sender has a message under this `clientMessageId` in this conversation.
+    /// The same sender already has a message with this `clientMessageId` in this conversation.
     ClientMessageId,
 }
 
-/// Entries of one owner that follow one another, merged into what has to be written.
+/// Consecutive entries of one owner, merged into the writes that they require.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// Whose.
+    /// Owner of the entries.
     pub owner: Owner,
-    /// The number that the documents are at.
+    /// Seq that the documents are at before the run.
     pub from: u64,
-    /// The number that the documents will be at.
+    /// Seq that the documents are at after the run.
     pub to: u64,
-    /// Members whose document changes, as they are at the end; each is guarded by its number.
+    /// Members whose document changes, in their final state; each write is guarded by its seq.
     pub members: BTreeMap<UserId, Member>,
-    /// Messages whose document changes, with the key of what changes of them; as it is at the end.
+    /// Messages whose document changes, with the key of the changed part, in their final state.
     pub facets: BTreeMap<(MessageId, (u8, String)), Facet>,
-    /// Reactions whose document changes, oldest first; each is guarded by its number.
+    /// Reactions whose document changes, oldest first; each write is guarded by its seq.
     pub reactions: Vec<ReactionChange>,
-    /// Blocks whose document changes, oldest first; each is guarded by its number.
+    /// Blocks whose document changes, oldest first; each write is guarded by its seq.
     pub blocks: Vec<BlockChange>,
-    /// What changes in the owner's document; `None` when only the number does.
+    /// Change of the owner's document; `None` if only its seq changes.
     pub document: Option<DocumentChange>,
 }
 
 impl Run {
-    /// An empty run at `from`.
+    /// Creates an empty run at `from`.
     pub fn at(owner: Owner, from: u64) -> Self {
         Self {
             owner,
@@ -92,7 +92,7 @@ impl Run {
         };
     }
 
-    /// Whether all that is to be written is that something happened.
+    /// True if the run only records activity.
     pub fn is_activity(&self) -> bool {
         let Self {
             members,
@@ -109,7 +109,7 @@ impl Run {
             && matches!(document, None | Some(DocumentChange::Activity { .. }))
     }
 
-    /// The facets in the order of their entries: one may rest on another of the same message.
+    /// Returns the facets in the order of their entries, because one may depend on another of the same message.
     pub fn facets_in_order(&self) -> Vec<(&MessageId, &Facet)> {
         let facets = self.facets.iter();
         let mut facets: Vec<_> = facets.map(|((id, _), facet)| (id, facet)).collect();
@@ -117,60 +117,62 @@ impl Run {
         facets
     }
 
-    /// Whether it changes so many documents that others would notice, if they waited for it.
+    /// True if the run changes so many documents that other owners should not wait for it.
     pub fn is_large(&self) -> bool {
         self.changes() > 100
     }
 
-    /// How many documents change.
+    /// Returns the number of documents that change.
     pub fn changes(&self) -> usize {
         self.members.len() + self.facets.len() + self.reactions.len() + self.blocks.len() + 1
     }
 
-    /// Whether there is nothing to write.
+    /// True if there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.from == self.to
     }
 }
 
-/// Entries of one log that follow one another.
+/// Consecutive entries of one log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogPage {
-    /// The entries, ascending.
+    /// Entries, ascending by seq.
     pub entries: Vec<Arc<Entry>>,
-    /// Whether the page is full: there may be more after its last entry.
+    /// True if the page is full, so that more entries may follow.
     pub has_more: bool,
 }
 
-/// The primitives. Every read sees only what a majority has committed; every write answers after a majority has it.
+/// Primitives of the log. Reads see only what a majority has committed; writes answer after a majority has them.
 pub trait Backend: Send + Sync + 'static {
-    /// Inserts entries. `ordered` stops at the first conflict.
+    /// Inserts entries. An `ordered` insert stops at the first conflict.
     fn insert(
         &self,
         entries: &[Arc<Entry>],
         ordered: bool,
     ) -> impl Future<Output = InsertOutcome> + Send;
 
-    /// The documents of an owner: `applied`, and the state they say, with those who are members now. Members may be ahead of `applied`, never behind.
+    /// Reads an owner's documents: `applied`, the state, and the current members. Members may be ahead of `applied`, never behind.
     fn read_documents(
         &self,
         owner: &Owner,
     ) -> impl Future<Output = Result<State, Unavailable>> + Send;
 
-    /// The stored records of those of `users` who are or were members of `conversation`.
+    /// Reads the stored records of those `users` who are or were members of `conversation`.
     fn find_members(
         &self,
         conversation: &ConversationId,
         users: &[UserId],
     ) -> impl Future<Output = Result<Vec<(UserId, Member)>, Unavailable>> + Send;
 
-    /// The numbers that the documents of `owners` are at, in their order; 0 where there is no document.
+    /// Reads the seq that the documents of each of `owners` are at, in the same order; 0 without a document.
     fn read_applied(
         &self,
         owners: &[Owner],
     ) -> impl Future<Output = Result<Vec<u64>, Unavailable>> + Send;
 
-    /// Entries of an owner after number `after`, at most `limit`, and about [`crate::bounds::LOG_BATCH`] bytes of them. A page with more to come has at least one.
+    /// Reads an owner's entries after `after`: at most `limit`, and about [`crate::bounds::LOG_BATCH`] bytes.
+    ///
+    /// If more entries follow, the page has at least one.
     fn read_log(
         &self,
         owner: &Owner,
@@ -178,13 +180,13 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<LogPage, Unavailable>> + Send;
 
-    /// The entry of an id.
+    /// Finds an entry by id.
     fn find_by_id(
         &self,
         id: &EventId,
     ) -> impl Future<Output = Result<Option<Arc<Entry>>, Unavailable>> + Send;
 
-    /// The message that `actor` (`None`: the host) sent to `owner` under `client_message_id`.
+    /// Finds the message that `actor` (`None`: the host) sent to `owner` with `client_message_id`.
     fn find_by_client_message_id(
         &self,
         owner: &Owner,
@@ -192,13 +194,14 @@ pub trait Backend: Send + Sync + 'static {
         client_message_id: &str,
     ) -> impl Future<Output = Result<Option<Arc<Entry>>, Unavailable>> + Send;
 
-    /// What commands are about, as its documents say, in their order.
+    /// Reads the targets of commands from their documents, in the same order.
     fn find_targets(
         &self,
         targets: &[Target],
     ) -> impl Future<Output = Result<Vec<TargetState>, Unavailable>> + Send;
 
-    /// Writes runs: members and facets first, each guarded by its number; then the owners' documents, each only where it is at the run's `from`.
-    /// Answers for each run whether its document was.
+    /// Writes runs and returns for each run whether its owner's document was written.
+    ///
+    /// Members and facets are written first, each guarded by its seq; then the owners' documents, each only if it is at the run's `from`.
     fn write(&self, runs: &[Run]) -> impl Future<Output = Result<Vec<bool>, Unavailable>> + Send;
 }

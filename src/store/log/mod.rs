@@ -1,19 +1,19 @@
-//! The log: every change of a conversation or user as one numbered entry, and how it gets there.
+//! The log: every change of a conversation or user is one numbered entry. This module writes the entries and applies them to the documents.
 //!
-//! # Cast
-//! - [`Backend`]: what a database must do for us, as few primitives as possible. [`mongo::MongoBackend`] is the real one; a test has a model of one, with
-//!   all the ways in which a database can be late, lose a connection, or leave an outcome unknown.
-//! - [`writer`]: takes commands, checks each against the fold of everything before it, allocates numbers by inserting, commits groups, applies.
-//! - [`apply`]: brings documents to where the log is. The writer, repair and the sweep all use it.
+//! # Modules
+//! - [`Backend`]: the few primitives that the log needs of a database. [`mongo::MongoBackend`] is the real one. Tests have a model of one that can be
+//!   late, lose a connection, or leave an outcome unknown.
+//! - [`writer`]: accepts commands, checks each against the fold of everything before it, allocates seqs by inserting, commits groups, and applies.
+//! - [`apply`]: brings documents up to date with the log, for the writer, repair and the sweep.
 //!
 //! # Invariants
-//! - The insert allocates the number: the unique index on (owner, seq) decides who was first. There is no counter.
-//! - A number is guessed only from entries known to be committed by a majority. After any outcome but success or a decided duplicate, what was
-//!   guessed from is dropped and read again.
-//! - Nothing is written behind a refused entry of its own owner: inserts with two entries of one owner are ordered.
+//! - The insert allocates the seq: the unique index on (owner, seq) decides which entry was first. There is no counter.
+//! - A seq is guessed only from entries known to be committed by a majority. After any outcome but success or a decided duplicate, the state that the
+//!   guess was based on is dropped and read again.
+//! - Nothing is written after a rejected entry of the same owner: an insert with two entries of one owner is ordered.
 //! - An owner's document at `applied` is the fold of its entries up to there; every other document of a run is written before it.
-//! - A caller hears of success after its entry is committed by a majority, and applied. Only that a message came may be applied later, and whoever
-//!   reads it settles it first.
+//! - A caller gets success after its entry is committed by a majority and applied. Only the activity of a new message may be applied later; readers
+//!   wait for it with a read barrier.
 
 pub mod apply;
 pub mod backend;

@@ -1,7 +1,7 @@
 //! The log on MongoDB.
 //!
-//! Inserts go through `run_command`, because the driver's `insert_many` has no `maxTimeMS` and drops the key pattern that says which index refused.
-//! Success is `ok` with neither `writeErrors` nor `writeConcernError`.
+//! Inserts use `run_command`, because the driver's `insert_many` has no `maxTimeMS` and drops the key pattern that identifies the index of a
+//! conflict. A reply is a success if it has `ok` and neither `writeErrors` nor `writeConcernError`.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -41,32 +41,33 @@ use crate::{
     },
 };
 
-/// How long mongod may work on an insert. The relay's watermark stays at least twice this behind, because an entry's `ts` may precede its commit by as
-/// long as the insert waits.
+/// Maximum time that mongod may work on an insert.
+///
+/// The relay's watermark stays at least twice this behind, because an entry's `ts` may precede its commit by as long as the insert waits.
 pub const INSERT_MAX_TIME: Duration = Duration::from_millis(1000);
-/// How long the answer to an insert is waited for before its outcome counts as unknown.
+/// Time to wait for the answer to an insert before its outcome counts as unknown.
 const INSERT_ANSWER_TIME: Duration = Duration::from_millis(3000);
-/// How many members are read at once: few enough for a slow machine to answer in time, so that a conversation of any size can be loaded.
+/// Number of members per read: small enough for a slow machine to answer in time, so that a conversation of any size can be loaded.
 const MEMBER_PAGE: i64 = 2000;
-/// How many documents are looked for by one command.
+/// Maximum number of document ids of one command.
 const MAX_IDS: usize = 1000;
 
-/// The most conversations of one comparison of documents and log.
+/// Maximum number of conversations in one comparison of documents and log.
 const MAX_COMPARED: usize = 1000;
 
-/// A duplicate key, by mongod's error code.
+/// mongod's error code of a duplicate key.
 const DUPLICATE_KEY: i32 = 11000;
 
-/// Updates that are made while they are written.
+/// Updates that are encoded while they are written.
 type Updates<'a> = Box<dyn Iterator<Item = bson::error::Result<Document>> + Send + 'a>;
 
-/// The log in a MongoDB database.
+/// Log in a MongoDB database.
 pub struct MongoBackend {
     store: Arc<Store>,
 }
 
 impl MongoBackend {
-    /// The log of `store`.
+    /// Creates the log of `store`.
     pub fn new(store: Arc<Store>) -> Self {
         Self { store }
     }
@@ -95,8 +96,9 @@ impl MongoBackend {
         }
     }
 
-    /// Updates whose documents are guarded by their number. A refused upsert means that a newer one is there. They are encoded piece by piece: all of a
-    /// large change at once would hold this thread up.
+    /// Writes updates whose documents are guarded by their seq. A rejected upsert means that a newer version is stored.
+    ///
+    /// The updates are encoded piece by piece: encoding all of a large change at once would block this thread.
     async fn update_guarded(
         &self,
         collection: &str,
@@ -129,7 +131,7 @@ impl MongoBackend {
         }
     }
 
-    /// Those who are members of `conversation` now, page by page: however many a deployment allows, no read of them is too long.
+    /// Reads the current members of `conversation` page by page, so that no read is too long, whatever number a deployment allows.
     async fn read_active_members(
         &self,
         conversation: &ConversationId,
@@ -183,7 +185,7 @@ impl MongoBackend {
         Ok(found)
     }
 
-    /// Those of `conversations` whose document lacks an entry that the log has: one seek in the log's index for each.
+    /// Returns those `conversations` whose document lacks an entry that the log has: one seek in the log's index for each.
     pub(in crate::store) async fn find_behind(
         &self,
         conversations: &[ConversationId],
@@ -257,7 +259,7 @@ impl MongoBackend {
                 let applied = if are_all_matched {
                     None
                 } else {
-                    // The reply does not tell which of them did not match.
+                    // The reply does not say which of them did not match.
                     let owners = indexes.iter().map(|index| runs[*index].owner.clone());
                     Some(self.read_applied(&owners.collect::<Vec<_>>()).await?)
                 };
@@ -454,7 +456,7 @@ impl Backend for MongoBackend {
                     state.seq = document.applied.unsigned_abs();
                     state.fields = Some(document.fields());
                 }
-                // Members second: they may be ahead of the conversation's document, never behind.
+                // Members are read second: they may be ahead of the conversation's document, never behind.
                 state.members = self.read_active_members(id).await?;
                 Ok(State::Conversation(state))
             }
@@ -564,7 +566,7 @@ impl Backend for MongoBackend {
     ) -> Result<Option<Arc<Entry>>, Unavailable> {
         self.find_entry(doc! {
             "conversationId": owner.key(),
-            // Null finds what has none: the host's.
+            // Null matches entries without an actor: the host's.
             "actorId": actor.map(UserId::as_str),
             "data.clientMessageId": client_message_id,
         })

@@ -1,6 +1,6 @@
-//! The documents of conversations and users: how the statements look that bring them to where their logs are.
+//! Update statements that bring the documents of conversations and users up to date with their logs.
 //!
-//! Each is written only where it is at the number that its run begins with; what is elsewhere is left as it is, and the reply's counts tell.
+//! A document is written only if it is at the seq that its run begins with. Otherwise it stays unchanged, and the reply's counts show it.
 
 use mongodb::bson::{self, Document, RawArrayBuf, RawBson, RawDocumentBuf, cstr, doc, rawdoc};
 use serde::Serialize;
@@ -11,10 +11,10 @@ use crate::{
     store::documents::{ConversationDocument, UserDocument, date, number},
 };
 
-/// The most documents of one statement. Each looks for its place in a list of all of them.
+/// Maximum number of documents per statement. Each one is looked up in a list of all of them.
 const MAX_TOGETHER: usize = 64;
 
-/// The collection of an owner's document.
+/// Returns the collection of an owner's document.
 pub(super) fn collection_of(owner: &Owner) -> &'static str {
     match owner {
         Owner::Conversation(_) => "conversations",
@@ -22,7 +22,7 @@ pub(super) fn collection_of(owner: &Owner) -> &'static str {
     }
 }
 
-/// The `_id` of an owner's document.
+/// Returns the `_id` of an owner's document.
 pub(super) fn id_of(owner: &Owner) -> &str {
     match owner {
         Owner::Conversation(id) => id.as_str(),
@@ -30,15 +30,17 @@ pub(super) fn id_of(owner: &Owner) -> &str {
     }
 }
 
-/// A value as it is stored. By way of raw BSON, because only there types know that they are not being written for people: metadata must become text.
+/// Encodes a value as it is stored. It uses raw BSON, because only there serializers are not human-readable: metadata must become text.
 pub(super) fn stored(value: &impl Serialize) -> bson::error::Result<Document> {
     bson::serialize_to_raw_document_buf(value)?.try_into()
 }
 
-/// The updates that write the documents of `runs`, which are of one collection and each of another owner; each with the indexes of the runs that it writes.
+/// Builds the updates that write the documents of `runs`, each with the indexes of the runs that it writes.
+///
+/// All runs are of one collection, each of another owner.
 ///
 /// # Errors
-/// For what cannot be encoded.
+/// Fails if a value cannot be encoded.
 pub(super) fn owner_updates(
     runs: &[(usize, &Run)],
 ) -> bson::error::Result<Vec<(RawDocumentBuf, Vec<usize>)>> {
@@ -65,7 +67,7 @@ pub(super) fn owner_updates(
     Ok(updates)
 }
 
-/// The common case: only that something happened, and the fields that say so.
+/// Returns the changed fields in the common case: only activity changes.
 fn activity(run: &Run) -> Option<RawDocumentBuf> {
     let mut set = RawDocumentBuf::new();
     match &run.document {
@@ -85,15 +87,19 @@ fn activity(run: &Run) -> Option<RawDocumentBuf> {
     Some(set)
 }
 
-/// mongod finds a document by its id alone three times as fast as by id and number, so the number is compared inside the update. What does not match
-/// is left as it is. No text stands in it that could be taken for an expression.
+/// Builds the update of one document for activity only.
+///
+/// mongod finds a document by its id alone three times as fast as by id and seq, so the update itself compares the seq. A document that does not
+/// match stays unchanged. No text is placed where it could be taken for an expression.
 fn activity_update(run: &Run, set: &RawDocumentBuf) -> RawDocumentBuf {
     let replacement = replaced_at(number(run.from), set.clone());
     rawdoc! { "q": { "_id": id_of(&run.owner) }, "u": [{ "$replaceWith": replacement }] }
 }
 
-/// One statement for many documents costs mongod two thirds of one for each: pipeline, plan and locks are made once. Each document looks for its id
-/// in a list; at the same place of two others stand the number that it must be at, and what becomes of it.
+/// Builds one update for the activity of many documents.
+///
+/// One statement for many documents costs mongod two thirds of one statement for each, because plan and locks are made once. Each document finds its
+/// id in a list; two other lists hold, at the same index, the seq that it must be at and its new fields.
 fn activity_updates(runs: &[(&Run, RawDocumentBuf)]) -> RawDocumentBuf {
     let ids: RawArrayBuf = runs.iter().map(|(run, _)| id_of(&run.owner)).collect();
     let from: RawArrayBuf = runs.iter().map(|(run, _)| number(run.from)).collect();
@@ -110,7 +116,7 @@ fn activity_updates(runs: &[(&Run, RawDocumentBuf)]) -> RawDocumentBuf {
     }
 }
 
-/// The document with `set` laid over it where it is at `from`, else as it is.
+/// Returns the document overlaid with `set` if it is at `from`, otherwise unchanged.
 fn replaced_at(from: impl Into<RawBson>, set: RawDocumentBuf) -> RawDocumentBuf {
     // Resuming clients ask which conversations changed since a cluster time.
     let touched = rawdoc! { "touchedTs": "$$CLUSTER_TIME" };
@@ -121,7 +127,7 @@ fn replaced_at(from: impl Into<RawBson>, set: RawDocumentBuf) -> RawDocumentBuf 
     ] }
 }
 
-/// A change of more than that. It may make the document.
+/// Builds the update for a change of more than activity. It may create the document.
 fn whole_update(run: &Run) -> bson::error::Result<Document> {
     let mut set = match (&run.document, &run.owner) {
         (Some(DocumentChange::Conversation(fields)), Owner::Conversation(id)) => {

@@ -1,20 +1,20 @@
-//! Updates cut into statements that MongoDB takes: bounded in their number and in bytes.
+//! Splits updates into statements that MongoDB accepts: bounded in number and in bytes.
 
 use mongodb::bson::{RawArrayBuf, RawDocumentBuf};
 
 use crate::bounds;
 
-/// The most updates of one statement: a large change is written in pieces, between which mongod gets to the others'.
+/// Maximum number of updates per statement. Large changes are written in pieces, so that mongod can serve other requests in between.
 pub(super) const MAX_UPDATES: usize = 500;
 
-/// The updates of one statement, and what each of them is about.
+/// Updates of one statement, each with its subject.
 pub(super) struct Statement<T> {
     pub(super) updates: RawArrayBuf,
     pub(super) about: Vec<T>,
 }
 
 impl<T> Statement<T> {
-    /// Cuts `updates` into statements, in order. A statement is closed once it has [`bounds::LOG_BATCH`] bytes.
+    /// Splits `updates` into statements, in order. A statement is closed once it has [`bounds::LOG_BATCH`] bytes.
     pub(super) fn cut(updates: Vec<(RawDocumentBuf, T)>) -> Vec<Self> {
         let mut statements: Vec<Self> = Vec::new();
         let mut bytes = 0;

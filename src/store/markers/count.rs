@@ -1,4 +1,4 @@
-//! Counting what is unread, from the log.
+//! Counts unread messages from the log.
 
 use std::collections::HashMap;
 
@@ -19,34 +19,34 @@ use crate::domain::{
 
 type Stored<T> = std::result::Result<T, Unavailable>;
 
-/// Numbers of a conversation's log whose messages are to be counted.
+/// Seqs of a conversation's log whose messages are counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeqRanges {
-    /// The conversation.
+    /// Conversation of the ranges.
     pub conversation: ConversationId,
-    /// From and to, both inclusive, ascending.
+    /// First and last seq of each range, both inclusive, ascending.
     pub ranges: Vec<(u64, u64)>,
 }
 
 impl SeqRanges {
-    /// From how many numbers on a span is counted by itself, in the index alone. Shorter ones are read together with others.
+    /// Number of seqs from which a span is counted separately, in the index alone. Shorter spans are read together.
     pub const LARGE: u64 = 100;
-    /// How many numbers are counted by one command, so that each is answered in time.
+    /// Maximum number of seqs counted by one command, so that each command is answered in time.
     const CHUNK: u64 = 100_000;
-    /// How many large spans are counted at once.
+    /// Maximum number of large spans that are counted concurrently.
     const AT_ONCE: usize = 8;
 
-    /// How many numbers there are.
+    /// Returns the number of seqs.
     pub fn len(&self) -> u64 {
         self.ranges.iter().map(|(from, to)| to - from + 1).sum()
     }
 
-    /// Whether there is nothing to count.
+    /// True if there is nothing to count.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// Whether number `seq` is among them.
+    /// True if `seq` is in one of the ranges.
     pub(super) fn contains(&self, seq: u64) -> bool {
         let mut ranges = self.ranges.iter();
         ranges.any(|(from, to)| (*from..=*to).contains(&seq))
@@ -58,10 +58,10 @@ impl SeqRanges {
     }
 }
 
-/// The most ranges of one command: mongod's work on a filter grows with them.
+/// Maximum number of ranges per command: mongod's work on a filter grows with them.
 const MAX_RANGES: usize = 256;
 
-/// `items` in groups that have [`MAX_RANGES`] ranges together, or one item that has more.
+/// Splits `items` into groups with at most [`MAX_RANGES`] ranges together, or with a single item that has more.
 pub(super) fn in_groups<T>(items: &[T], ranges: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut groups = Vec::new();
     let (mut from, mut together) = (0, 0);
@@ -86,20 +86,22 @@ pub(super) fn in_range(conversation: &ConversationId, from: u64, to: u64) -> Doc
     }
 }
 
-/// What counts as unread for `user`: no own messages, none of the service, no silent ones, none that is deleted or whose time is over.
+/// Builds the filter of the messages that count as unread for `user`.
+///
+/// It excludes the user's own, system, silent, deleted and expired messages.
 fn countable(user: &UserId) -> Document {
     doc! {
         "type": "message.created",
         "actorId": { "$ne": user.as_str() },
         "data.type": { "$ne": "system" },
         "data.silent": { "$ne": true },
-        // The facet is there where the message was deleted; then it says whether it is back.
+        // The facet exists if the message was ever deleted; `isRestored` says whether it is back.
         "deleted.isRestored": { "$ne": false },
         "data.expiresAt": { "$not": { "$lte": Timestamp::now().as_millis() } },
     }
 }
 
-/// Whether a message mentions `user`, as an expression over it.
+/// Builds an expression over a message that is true if it mentions `user`.
 fn mentions_expression(user: &UserId) -> Document {
     let list = |name: &str| doc! { "$ifNull": [name, []] };
     let is_in = |what: &str, name: &str| doc! { "$in": [{ "$literal": what }, list(name)] };
@@ -110,7 +112,7 @@ fn mentions_expression(user: &UserId) -> Document {
     ] }
 }
 
-/// Whether a message mentions `user`, as a filter that finds them by the index.
+/// Builds a filter that finds the messages that mention `user` by the index.
 fn mentions_filter(user: &UserId) -> Document {
     doc! {
         "data.mentions": { "$in": [user.as_str(), MENTION_ALL, MENTION_HERE] },
@@ -147,10 +149,10 @@ impl Totals {
 }
 
 impl Store {
-    /// What counts as unread for `user` in each of `spans`, in their order. No conversation may be there twice.
+    /// Counts the unread messages of `user` in each of `spans`, in their order. No conversation may occur twice.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_unread(&self, user: &UserId, spans: &[SeqRanges]) -> Result<Vec<Counts>> {
         let (large, small): (Vec<&SeqRanges>, Vec<&SeqRanges>) = spans
             .iter()
@@ -171,7 +173,7 @@ impl Store {
             .collect())
     }
 
-    /// Counts short spans together, by reading their messages: for few that is cheaper than finding one's way through the wide index.
+    /// Counts short spans together by reading their messages: for few messages that is cheaper than a walk through the wide index.
     async fn count_small(
         &self,
         user: &UserId,
@@ -215,7 +217,7 @@ impl Store {
             .collect()
     }
 
-    /// Counts a long span in the index alone, piece by piece.
+    /// Counts a long span in the index alone, in chunks.
     async fn count_large(&self, user: &UserId, span: &SeqRanges) -> Stored<(String, Counts)> {
         let mut counts = Counts::default();
         for (from, to) in &span.ranges {
@@ -237,7 +239,7 @@ impl Store {
         Ok((span.conversation.to_string(), counts))
     }
 
-    /// By the command and not by an aggregation: it takes half the time.
+    /// The `count` command takes half the time of an aggregation.
     async fn count_in(&self, filter: Document, index: &str) -> Stored<u64> {
         #[derive(Deserialize)]
         struct Reply {
@@ -254,10 +256,10 @@ impl Store {
         Ok(reply.n.unsigned_abs())
     }
 
-    /// What counts as unread for `user` of the replies to `root` in `ranges`.
+    /// Counts the unread replies to `root` in `ranges` for `user`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_unread_replies(
         &self,
         user: &UserId,
@@ -280,10 +282,10 @@ impl Store {
         Ok(totals.first().map(Totals::counts).unwrap_or_default())
     }
 
-    /// When, later than `since`, the time of a message of `conversation` is over first, if one's is set (milliseconds since 1970).
+    /// Returns the earliest expiry after `since` of a message of `conversation` (milliseconds since 1970), or `None`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_next_expiry(
         &self,
         conversation: &ConversationId,
@@ -316,10 +318,10 @@ impl Store {
         Ok(found.map(|message| message.data.expires_at))
     }
 
-    /// The newest message of `conversation` that `audience` sees, up to number `to`.
+    /// Finds the newest message of `conversation` that `audience` sees, up to seq `to`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_newest_message(
         &self,
         conversation: &ConversationId,

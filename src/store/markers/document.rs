@@ -1,4 +1,4 @@
-//! What the collections `markers` and `reads` hold.
+//! Documents of the collections `markers` and `reads`.
 
 use chat_sdk::{MessageId, UserId};
 use mongodb::bson::{Bson, DateTime, Document, doc};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::documents::{ParticipantDocument, moment, number};
 use crate::domain::markers::{Counted, Counts, Marker, MarkerScope, ReceiptKind};
 
-/// The `_id` of a marker: the conversation's or the thread's id, which have a fixed length, and the user's.
+/// Returns the `_id` of a marker: the conversation's or the thread's id, which have a fixed length, and the user's id.
 pub fn marker_id(place: &MarkerScope, user: &UserId) -> String {
     match place {
         MarkerScope::Conversation(conversation) => ParticipantDocument::id(conversation, user),
@@ -19,11 +19,11 @@ fn thread_id(root: &MessageId, user: &UserId) -> String {
     format!("{root}:{user}")
 }
 
-/// Where a member is. Whose and of what it is stands in the `_id` alone.
+/// Read position of a member. The `_id` alone holds the user and the conversation or thread.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MarkerDocument {
-    /// The marker's id.
+    /// Id of the marker.
     #[serde(rename = "_id")]
     pub id: String,
     read_seq: i64,
@@ -35,7 +35,7 @@ pub struct MarkerDocument {
 }
 
 impl MarkerDocument {
-    /// The marker that this says.
+    /// Converts the document into the marker.
     pub fn marker(self) -> Marker {
         Marker {
             read_seq: self.read_seq.unsigned_abs(),
@@ -48,7 +48,7 @@ impl MarkerDocument {
     }
 }
 
-/// A count that was made before.
+/// Unread count that was computed earlier.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CountedDocument {
@@ -78,7 +78,7 @@ impl CountedDocument {
     }
 }
 
-/// A count as it is stored.
+/// Encodes a count as it is stored.
 pub fn counted_document(counted: &Counted) -> Document {
     doc! {
         "readSeq": number(counted.read_seq),
@@ -91,15 +91,16 @@ pub fn counted_document(counted: &Counted) -> Document {
     }
 }
 
-/// When a marker went a step forward. Which one and to where stands in the `_id`, see [`advance_id`]: there is no other index, and in that one the
-/// steps of one marker stand in order.
+/// Time of one step forward of a marker.
+///
+/// The marker and the seq are in the `_id`, see [`advance_id`]: there is no other index, and in that one the steps of a marker are in order.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AdvanceDocument {
-    /// When.
+    /// Time of the step.
     pub at: DateTime,
 }
 
-/// The letter of a kind in a step's `_id`.
+/// Returns the letter of a kind in a step's `_id`.
 pub fn letter(kind: ReceiptKind) -> &'static str {
     match kind {
         ReceiptKind::Read => "r",
@@ -107,12 +108,12 @@ pub fn letter(kind: ReceiptKind) -> &'static str {
     }
 }
 
-/// The `_id` of the step of `marker` to number `seq`.
+/// Returns the `_id` of the step of `marker` to `seq`.
 pub fn advance_id(marker: &str, kind: ReceiptKind, seq: u64) -> Document {
     doc! { "m": marker, "k": letter(kind), "s": number(seq) }
 }
 
-/// The `_id`s of the steps of `marker` to number `seq` or beyond.
+/// Returns a filter for the `_id`s of the steps of `marker` to `seq` or beyond.
 pub fn advances_from(marker: &str, kind: ReceiptKind, seq: u64) -> Document {
     doc! {
         "$gte": advance_id(marker, kind, seq),

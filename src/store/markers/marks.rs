@@ -1,4 +1,4 @@
-//! Writing markers, a group at a time: one read of what they are, one update of the markers beside one insert of the steps.
+//! Writes markers in groups: one read of the current markers, then one update of the markers beside one insert of the steps.
 
 use std::collections::HashMap;
 
@@ -19,20 +19,20 @@ use crate::domain::{
 
 type Stored<T> = std::result::Result<T, Unavailable>;
 
-/// How long mongod may work on a group.
+/// Maximum time that mongod may work on a group, in milliseconds.
 const WRITE_MAX_TIME_MS: i64 = 1000;
-/// A duplicate key, by mongod's error code.
+/// mongod's error code of a duplicate key.
 const DUPLICATE_KEY: i32 = 11000;
 
-/// A change on its way.
+/// Change of a marker in progress.
 pub struct Mark {
-    /// The marker's `_id`.
+    /// `_id` of the marker.
     pub id: String,
-    /// What is to become of it.
+    /// Change to apply to the marker.
     pub change: Change,
 }
 
-/// Writes markers.
+/// Writer of markers.
 #[derive(Clone)]
 pub struct Marks {
     database: Database,
@@ -44,13 +44,13 @@ pub struct Marks {
 struct Target {
     before: Marker,
     pending: Pending,
-    /// The change that brings each number to where it ends, by its place in the group.
+    /// Index in the group of the change that sets each seq to its final value.
     reader: Option<usize>,
     deliverer: Option<usize>,
 }
 
 impl Marks {
-    /// A writer of the markers in `database`.
+    /// Creates a writer of the markers in `database`.
     pub fn new(database: &Database) -> Self {
         Self {
             database: database.clone(),
@@ -76,7 +76,7 @@ impl Marks {
         };
         let mut found = find_documents(&self.markers, &ids).await?;
         let targets = targets_of(marks, |id| found.remove(id).unwrap_or_default());
-        // One time for the whole group: what was merged was read at once.
+        // One time for the whole group: merged changes count as read at the same time.
         let at = Timestamp::now();
         let mut updates = Vec::new();
         let mut steps = Vec::new();
@@ -117,7 +117,7 @@ impl Marks {
             .collect())
     }
 
-    /// Forgets the steps of a marker beyond `seq`, and keeps when everything up to there was read.
+    /// Removes the steps of a marker beyond `seq`, and keeps the time at which everything up to there was read.
     async fn rewind(&self, id: &str, seq: u64) -> Stored<()> {
         let beyond = doc! { "_id": advances_from(id, ReceiptKind::Read, seq) };
         let first = bounded(
@@ -146,14 +146,14 @@ impl Marks {
         let mut command = doc! { "update": "markers" };
         command.insert("updates", updates);
         let reply = self.run(command).await?;
-        // Two processes that make the same marker at once: the second one's update has to be tried again.
+        // Two processes may create the same marker concurrently: the second one's update must be retried.
         match reply.write_errors.is_empty() {
             true => Ok(()),
             false => Err(Unavailable),
         }
     }
 
-    /// Inserts steps. One that is there already stays as it is: it was first.
+    /// Inserts steps. An existing step stays unchanged, because it was first.
     async fn insert_steps(&self, steps: Vec<Document>) -> Stored<()> {
         if steps.is_empty() {
             return Ok(());
@@ -181,7 +181,7 @@ impl Marks {
     }
 }
 
-/// The changes by marker, each merged in the order in which they came.
+/// Groups the changes by marker, each merged in the order in which they arrived.
 fn targets_of(marks: &[Mark], mut before: impl FnMut(&str) -> Marker) -> HashMap<String, Target> {
     let mut targets: HashMap<String, Target> = HashMap::new();
     for (index, mark) in marks.iter().enumerate() {

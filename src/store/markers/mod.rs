@@ -1,11 +1,11 @@
-//! Markers: where members are in conversations and threads. State, in no log.
+//! Markers: read positions of members in conversations and threads. They are state and part of no log.
 //!
-//! Cast: `pending` merges the changes of one marker; `marks` writes them, a group at a time; `seats` reads what
-//! a mark is checked against, for many callers at once; `receipts` says who read a message and when; `count` counts what is unread, `tally` the same
-//! in short spans for many readers at once; `document` is how it all is stored.
+//! Modules: `pending` merges the changes of one marker; `marks` writes them in groups; `seats` reads what a mark is checked against, for many callers
+//! at once; `receipts` returns the readers of a message and their times; `count` counts unread messages, `tally` does the same in short spans for
+//! many readers at once; `document` defines the stored form.
 //!
-//! Invariants: a marker never goes backwards but by marking unread, whoever writes it. A caller hears of a change after a majority has it, journaled.
-//! The collection `reads` has a step for every advance, so the time of the first step to a message or beyond it is when it was read.
+//! Invariants: a marker goes backwards only by marking unread, whichever process writes it. A caller is answered after a majority has the change,
+//! journaled. The collection `reads` has a step for every advance, so a message was read at the time of the first step to it or beyond it.
 
 mod count;
 mod document;
@@ -38,7 +38,7 @@ use marks::{Mark, Marks};
 use seats::Seats;
 use tally::{Tallies, UnreadQuery};
 
-/// The collections and tasks of markers.
+/// Collections and tasks of markers.
 pub struct Markers {
     documents: Collection<MarkerDocument>,
     marks: Group<Mark, Result<Marked>>,
@@ -47,7 +47,7 @@ pub struct Markers {
 }
 
 impl Markers {
-    /// Starts the tasks; they end with the handle. What marks are checked against is read from documents that are `settled`.
+    /// Starts the tasks; they end with the handle. Checks of marks read documents behind the read barrier `settled`.
     pub fn start(database: &Database, settled: &ReadBarrier) -> Self {
         let marks = Marks::new(database);
         let seats = Seats::new(database, settled);
@@ -71,10 +71,10 @@ impl Markers {
 }
 
 impl Store {
-    /// Changes the marker of `user` in `place`, together with whatever else is being changed. If this returns `Ok`, a majority has it.
+    /// Changes the marker of `user` in `place`, grouped with other changes. If this returns `Ok`, a majority has it.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`]: the outcome is unknown then, and repeating it is safe.
+    /// [`DomainError::Unavailable`] if the outcome is unknown; repeating the change is safe.
     pub async fn mark(&self, place: MarkerScope, user: &UserId, change: Change) -> Result<Marked> {
         let mark = Mark {
             id: marker_id(&place, user),
@@ -84,25 +84,25 @@ impl Store {
         marked.unwrap_or_else(|| Err(DomainError::store_unavailable()))
     }
 
-    /// Changes a marker some time soon, or never: for what can be made anew.
+    /// Changes a marker soon or never: only for values that can be computed again.
     pub fn save_in_background(&self, place: &MarkerScope, user: &UserId, change: Change) {
         let id = marker_id(place, user);
         self.markers.marks.tell(Mark { id, change });
     }
 
-    /// What `seek` asks for, read together with what others ask for.
+    /// Reads what `seek` asks for, grouped with other queries.
     ///
     /// # Errors
-    /// [`DomainError::NotFound`] for a message that is not there, [`DomainError::Unavailable`].
+    /// [`DomainError::NotFound`] if the message does not exist, [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_access(&self, seek: AccessQuery) -> Result<MessageAccess> {
         let seat = self.markers.seats.ask(seek).await;
         seat.unwrap_or_else(|| Err(DomainError::store_unavailable()))
     }
 
-    /// Counts what is unread for `user` in a span of less than [`SeqRanges::LARGE`] numbers, together with what others count.
+    /// Counts unread messages of `user` in a span of less than [`SeqRanges::LARGE`] seqs, grouped with other counts.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn tally(&self, user: &UserId, span: SeqRanges) -> Result<Tallied> {
         if span.is_empty() {
             return Ok(Tallied::default());
@@ -112,10 +112,10 @@ impl Store {
         tallied.unwrap_or_else(|| Err(DomainError::store_unavailable()))
     }
 
-    /// The markers of `user` in `places`, in their order; where there is none, one that says nothing.
+    /// Finds the markers of `user` in `places`, in their order; an empty marker if there is none.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`].
+    /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_markers(&self, user: &UserId, places: &[MarkerScope]) -> Result<Vec<Marker>> {
         let ids: Vec<String> = places.iter().map(|place| marker_id(place, user)).collect();
         let mut found = find_documents(&self.markers.documents, &ids).await?;

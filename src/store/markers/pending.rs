@@ -1,4 +1,4 @@
-//! What is to become of one marker, out of all changes of it that came while the last group was being written.
+//! Result for one marker of all changes that arrived while the last group was written.
 
 use chat_sdk::Timestamp;
 use mongodb::bson::{Document, doc};
@@ -9,15 +9,15 @@ use super::{
 };
 use crate::domain::markers::{Change, Counted, Marker};
 
-/// The changes of one marker, merged in the order in which they came.
+/// Changes of one marker, merged in the order in which they arrived.
 ///
-/// Reading raises the number to at least something, marking unread lowers it to at most something. Any row of such steps is one step: the number
-/// is brought between `low` and `high`.
+/// Reading raises the seq to at least a value, marking unread lowers it to at most a value. Any sequence of such steps is one step: the seq is
+/// clamped between `low` and `high`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
     low: u64,
     high: u64,
-    /// The lowest number that was made the last one read.
+    /// Lowest seq to which the marker was rewound.
     rewound: Option<u64>,
     delivered: u64,
     draft: Option<Option<String>>,
@@ -38,13 +38,13 @@ impl Default for Pending {
 }
 
 impl Pending {
-    /// Takes one more change in.
+    /// Adds one more change.
     pub fn add(&mut self, change: Change) {
         match change {
             Change::Read(seq) => {
                 self.low = self.low.max(seq);
                 self.high = self.high.max(seq);
-                // What is read has arrived.
+                // A message that is read has also been delivered.
                 self.delivered = self.delivered.max(seq);
             }
             Change::Unread(seq) => {
@@ -58,22 +58,22 @@ impl Pending {
         }
     }
 
-    /// Where a marker that has read up to `seq` is afterwards.
+    /// Returns the read position afterwards of a marker that is at `seq`.
     pub fn read_from(&self, seq: u64) -> u64 {
         self.low.max(self.high.min(seq))
     }
 
-    /// Up to where everything arrived afterwards.
+    /// Returns the delivered position afterwards.
     pub fn delivered_from(&self, seq: u64) -> u64 {
         self.delivered.max(seq)
     }
 
-    /// The number behind which everything becomes unread, before anything is read.
+    /// Returns the seq after which everything becomes unread before anything is read.
     pub fn rewound(&self) -> Option<u64> {
         self.rewound
     }
 
-    /// The number to which the marker goes forward, if it does: further than `before`, or than where it was taken back to.
+    /// Returns the seq to which the marker advances, if it passes `before` or the position that it was rewound to.
     pub fn reads_to(&self, before: &Marker) -> Option<u64> {
         let base = self
             .rewound
@@ -81,7 +81,7 @@ impl Pending {
         Some(self.read_from(before.read_seq)).filter(|seq| *seq > base)
     }
 
-    /// Whether there is anything to write.
+    /// True if there is anything to write.
     pub fn changes(&self, before: &Marker) -> bool {
         self.read_from(before.read_seq) != before.read_seq
             || self.rewound.is_some()
@@ -93,8 +93,10 @@ impl Pending {
             || self.counted.is_some()
     }
 
-    /// The update of the marker. It holds whatever the marker is by then: another process may write it too, and a number that is higher than this
-    /// one stays. No text stands in it but as a literal, so that none can be taken for an expression.
+    /// Builds the update of the marker. It is valid whatever the marker is by then.
+    ///
+    /// Another process may write the marker too, and a seq that is higher than this one stays. Text occurs only as a literal, so that none can be
+    /// taken for an expression.
     pub fn update(&self, id: &str, at: Timestamp) -> Document {
         let at = date(at);
         let now = |name: &str| doc! { "$ifNull": [format!("${name}"), 0_i64] };

@@ -1,4 +1,4 @@
-//! Who read or got a message, and when.
+//! Receipts: the users who read or got a message, with times.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ use crate::domain::{
     state::ConversationFields,
 };
 
-/// How many markers are looked at for one page at once. Those of former members are passed over.
+/// Number of markers read at once for one page. Those of former members are skipped.
 const SCAN: i64 = 200;
 
 fn field(kind: ReceiptKind) -> &'static str {
@@ -53,9 +53,9 @@ impl TimedMarker {
         let first = |steps: &[AdvanceDocument]| steps.first().map(|step| step.at);
         let read = first(&self.reads);
         let at = match kind {
-            // A step that a crash lost: the marker knows when it moved last.
+            // A crash lost the step: the marker knows when it last moved.
             ReceiptKind::Read => read.or(self.read_at),
-            // What was read had arrived.
+            // A message that was read had been delivered.
             ReceiptKind::Delivered => read
                 .into_iter()
                 .chain(first(&self.deliveries))
@@ -68,10 +68,10 @@ impl TimedMarker {
 }
 
 impl Store {
-    /// The members who read or got `message`, by user id, its sender left out.
+    /// Lists the members who read or got `message`, by user id, without its sender.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_receipt_page(
         &self,
         message: &StoredMessage,
@@ -80,7 +80,7 @@ impl Store {
         request: &PageRequest,
     ) -> Result<Page<Receipt>> {
         let prefix = format!("{}:", message.conversation_id);
-        // One direction only: whichever parameter carries it, a cursor goes on.
+        // The list has one direction: the cursor continues it, whichever parameter carries it.
         let cursor = [&request.after, &request.before].into_iter().flatten();
         let mut last = cursor
             .map(|user| format!("{prefix}{user}"))
@@ -125,10 +125,10 @@ impl Store {
         })
     }
 
-    /// When `user` read or got what has number `seq` for the first time, if they did.
+    /// Returns the time at which `user` first read or got the message at `seq`, if they did.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_receipt_time(
         &self,
         place: &MarkerScope,
@@ -141,7 +141,7 @@ impl Store {
         Ok(times.into_values().next())
     }
 
-    /// The `_id`s after `last` of the markers that are at number `seq` or beyond.
+    /// Finds the `_id`s after `last` of the markers that are at `seq` or beyond.
     async fn find_markers_at(
         &self,
         last: &str,
@@ -149,7 +149,7 @@ impl Store {
         kind: ReceiptKind,
         seq: u64,
     ) -> Result<Vec<String>> {
-        // A semicolon is what comes after a colon.
+        // A semicolon is the character after a colon.
         let end = format!("{};", prefix.trim_end_matches(':'));
         let mut filter = doc! { "_id": { "$gt": last, "$lt": end } };
         filter.insert(field(kind), doc! { "$gte": number(seq) });
@@ -168,7 +168,7 @@ impl Store {
         Ok(found.into_iter().map(|marker| marker.id).collect())
     }
 
-    /// The memberships of these `_id`s, which are those of the markers.
+    /// Finds the memberships with these `_id`s, which are equal to those of the markers.
     async fn find_members(&self, ids: &[String]) -> Result<HashMap<String, ParticipantDocument>> {
         if ids.is_empty() {
             return Ok(HashMap::new());
@@ -191,7 +191,7 @@ impl Store {
             .collect())
     }
 
-    /// When the markers of `users` first were at number `seq` or beyond, by `_id`.
+    /// Finds the times at which the markers of `users` first were at `seq` or beyond, by `_id`.
     async fn find_times(
         &self,
         place: &MarkerScope,
@@ -226,7 +226,7 @@ impl Store {
     }
 }
 
-/// The stage that puts the first step of each marker to number `seq` or beyond into the field `name`.
+/// Builds the stage that puts the first step of each marker to `seq` or beyond into the field `name`.
 fn first_step(name: &str, kind: ReceiptKind, seq: u64) -> Document {
     let bound = |seq: Bson| doc! { "m": "$$marker", "k": letter(kind), "s": seq };
     let (low, high) = (bound(number(seq).into()), bound(Bson::MaxKey));

@@ -1,5 +1,6 @@
-//! What a change is checked against before it is tried: the message, the conversation, the membership and, for a mark, the marker, read for many callers
-//! at once.
+//! Reads what a change is checked against: the message, the conversation, the membership and, for a mark, the marker.
+//!
+//! Queries of many callers are read together.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,27 +20,27 @@ use super::super::{
 use super::{document::MarkerDocument, find_documents};
 use crate::domain::{DomainError, Result, markers::Marker};
 
-/// What is asked for.
+/// Query for what a change is checked against.
 #[derive(Debug, Clone)]
 pub enum AccessQuery {
-    /// A message, its conversation, and a user's membership there.
+    /// A message, its conversation, and a user's membership in it.
     Message(MessageId, UserId),
-    /// The same, and where the user is in the conversation.
+    /// The same, with the user's marker in the conversation.
     Reading(MessageId, UserId),
-    /// A conversation and a user's membership there.
+    /// A conversation and a user's membership in it.
     Conversation(ConversationId, UserId),
 }
 
-/// What was found.
+/// Result of an access query.
 #[derive(Debug, Clone)]
 pub struct MessageAccess {
-    /// The conversation.
+    /// Id of the conversation.
     pub conversation: ConversationId,
-    /// The message, where one was asked for.
+    /// The message, if the query was for one.
     pub message: Option<StoredMessage>,
-    /// The membership.
+    /// The user's membership.
     pub membership: Membership,
-    /// The marker, where it was asked for and is there.
+    /// The user's marker, if it was asked for and exists.
     pub marker: Marker,
 }
 
@@ -52,7 +53,7 @@ impl AccessQuery {
     }
 }
 
-/// Reads seats.
+/// Reader of message accesses.
 #[derive(Clone)]
 pub struct Seats {
     log: Collection<LogDocument>,
@@ -63,7 +64,7 @@ pub struct Seats {
 }
 
 impl Seats {
-    /// A reader of `database`.
+    /// Creates a reader of `database`.
     pub fn new(database: &Database, settled: &ReadBarrier) -> Self {
         Self {
             log: database.collection("log"),
@@ -74,7 +75,7 @@ impl Seats {
         }
     }
 
-    /// Reads a group and answers each.
+    /// Reads a group and answers each query.
     pub async fn read(&self, seeks: Vec<AccessQuery>) -> Vec<Result<MessageAccess>> {
         match self.try_read(&seeks).await {
             Ok(answers) => answers,
@@ -107,7 +108,7 @@ impl Seats {
                 .flatten()
                 .map(|(conversation, user)| ParticipantDocument::id(conversation, user)),
         );
-        // A marker has the id of its membership.
+        // A marker has the same id as its membership.
         let readers = unique(seeks.iter().zip(&places).filter_map(|(seek, place)| {
             let (conversation, user) = place.as_ref().ok()?;
             let is_reading = matches!(seek, AccessQuery::Reading(..));

@@ -1,7 +1,7 @@
-//! Counting short spans for many readers at once: one read of the messages, from which each reader's own count is taken.
+//! Counts short spans for many readers at once: one read of the messages, from which each reader's own count is computed.
 //!
-//! What counts is said twice, here of a message that was read and in `count` as a filter for mongod, because long spans are counted there in the
-//! index alone. A test reads its way through messages of every kind and compares the two.
+//! The rule of what counts exists twice: here for a message that was read, and in `count` as a filter for mongod, because long spans are counted in
+//! the index alone. A test compares the two for messages of every kind.
 
 use std::collections::HashMap;
 
@@ -23,35 +23,35 @@ use crate::domain::{
     messages::{MENTION_ALL, MENTION_HERE},
 };
 
-/// How many spans are read with one command: of the longest, that is some thousand messages.
+/// Maximum number of spans per command: for the longest spans, that is some thousand messages.
 const SPANS_AT_ONCE: usize = 64;
 
-/// A span to count for a user.
+/// Span to count for a user.
 pub struct UnreadQuery {
-    /// For whom.
+    /// User whose unread messages are counted.
     pub user: UserId,
-    /// What.
+    /// Span to count.
     pub span: SeqRanges,
 }
 
-/// What was counted.
+/// Result of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tallied {
-    /// What counts as unread.
+    /// Counts of unread messages.
     pub counts: Counts,
-    /// When the time of the first of them is over (milliseconds since 1970), if one's will be.
+    /// Earliest expiry of the counted messages (milliseconds since 1970), if one expires.
     pub next_expiry: Option<i64>,
-    /// The newest entry by which one of the span's messages was deleted or came back; 0 without one.
+    /// Seq of the newest entry that deleted or restored one of the span's messages; 0 without one.
     pub removal_seq: u64,
 }
 
-/// Reads spans.
+/// Reader of spans.
 #[derive(Clone)]
 pub struct Tallies {
     log: Collection<CountedMessage>,
 }
 
-/// Of a message, what says whether it counts.
+/// Fields of a message that decide whether it counts.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CountedMessage {
@@ -109,14 +109,14 @@ impl CountedMessage {
 }
 
 impl Tallies {
-    /// A reader of `database`.
+    /// Creates a reader of `database`.
     pub fn new(database: &Database) -> Self {
         Self {
             log: database.collection("log"),
         }
     }
 
-    /// Counts a group and answers each.
+    /// Counts a group and answers each query.
     pub async fn count(&self, tallies: Vec<UnreadQuery>) -> Vec<Result<Tallied>> {
         let mut answers = Vec::with_capacity(tallies.len());
         let groups = tallies
@@ -197,7 +197,7 @@ fn tallied(
     tallied
 }
 
-/// The ranges of all spans, each number once: readers of one conversation ask for much the same.
+/// Merges the ranges of all spans, each seq once: readers of one conversation ask for much the same.
 fn merged<'a>(spans: impl Iterator<Item = &'a SeqRanges>) -> Vec<Document> {
     let mut ranges: Vec<(&ConversationId, u64, u64)> = spans
         .flat_map(|span| {

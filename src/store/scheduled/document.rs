@@ -1,4 +1,4 @@
-//! How a scheduled message is stored.
+//! Stored form of a scheduled message.
 
 use chat_sdk::{ConversationId, ScheduledFailure, ScheduledId, UserId};
 use mongodb::bson::DateTime;
@@ -10,7 +10,7 @@ use crate::domain::{
     scheduled::{Scheduled, Stage},
 };
 
-/// A scheduled message as it is stored.
+/// Scheduled message as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ScheduledDocument {
@@ -25,7 +25,7 @@ pub(super) struct ScheduledDocument {
     request_hash: Option<String>,
     first_send_at: DateTime,
     send_at: DateTime,
-    /// When somebody has to send it, or to look again whether the one who claimed it did.
+    /// Time at which it must be sent, or at which the outcome of a claim must be checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due_at: Option<DateTime>,
     status: Stage,

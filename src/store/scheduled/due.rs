@@ -1,4 +1,4 @@
-//! Those whose time has come: found, claimed, and done with.
+//! Due scheduled messages: finds, claims and finishes them.
 
 use std::time::Duration;
 
@@ -19,27 +19,27 @@ use super::{
 };
 use crate::domain::{Result, scheduled::Scheduled};
 
-/// How long whoever claimed a message has to send it before it is due again, the first time.
+/// Time that the first claim has to send a message before it is due again.
 const FIRST_CLAIM: Duration = Duration::from_secs(2);
-/// The same, however often it was tried.
+/// Maximum of that time after any number of attempts.
 const LONGEST_CLAIM: Duration = Duration::from_secs(10);
 
-/// A scheduled message for which somebody has to do something.
+/// Scheduled message that is due.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DueScheduled {
-    /// Which.
+    /// Id of the scheduled message.
     pub id: ScheduledId,
-    /// Where it goes.
+    /// Id of its conversation.
     pub conversation: ConversationId,
-    /// Since when it is due.
+    /// Time since which it is due.
     pub at: Timestamp,
 }
 
 impl Store {
-    /// Those that are due at `now`, the longest overdue first.
+    /// Finds the messages that are due at `now`, longest overdue first.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_due_scheduled(
         &self,
         now: Timestamp,
@@ -49,10 +49,10 @@ impl Store {
             .await
     }
 
-    /// When the next one is due.
+    /// Returns the time at which the next one is due.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn next_scheduled(&self) -> Result<Option<Timestamp>> {
         let next = self.read_due(doc! { "dueAt": { "$exists": true } }, 1);
         Ok(next.await?.first().map(|due| due.at))
@@ -89,10 +89,12 @@ impl Store {
             .collect())
     }
 
-    /// Claims a due one for sending; `None` when it is not due, or not there. Unless it is finished, it is due again after a while, longer each time.
+    /// Claims a due message for sending; `None` if it is not due or does not exist.
+    ///
+    /// Unless it is finished, it is due again after a while, longer each time.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn claim_scheduled(
         &self,
         id: &ScheduledId,
@@ -120,10 +122,10 @@ impl Store {
         Ok(found.map(ScheduledDocument::scheduled))
     }
 
-    /// Forgets a claimed one that is sent.
+    /// Removes a claimed message that was sent.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn finish_scheduled(&self, id: &ScheduledId) -> Result<()> {
         bounded(
             self.scheduled()
@@ -134,10 +136,10 @@ impl Store {
         Ok(())
     }
 
-    /// Says of a claimed one that it was refused, unless somebody claimed it since.
+    /// Records that a claimed message was refused, unless another process claimed it since.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn fail_scheduled(
         &self,
         claimed: &Scheduled,

@@ -1,6 +1,6 @@
-//! Messages that wait for their time. `dueAt` says when somebody has to do something about one; without it nobody has.
+//! Scheduled messages. `dueAt` is the time of the next action for one; without it no action is needed.
 //!
-//! Cast: `document` is how one is stored; `page` lists an author's; `due` hands those whose time has come to whoever sends them.
+//! Modules: `document` is the stored form; `page` lists an author's; `due` hands due ones to the sender.
 
 mod document;
 mod due;
@@ -23,19 +23,19 @@ use document::ScheduledDocument;
 pub use due::DueScheduled;
 pub use page::scheduled_cursor;
 
-/// A duplicate key, by mongod's error code.
+/// mongod's error code of a duplicate key.
 const DUPLICATE_KEY: i32 = 11000;
 
-/// What became of an insertion.
+/// Outcome of an insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InsertedScheduled {
-    /// It is there now.
+    /// It was inserted.
     New,
-    /// One of the same sender, conversation and `clientMessageId` was there before.
+    /// One of the same sender, conversation and `clientMessageId` existed before.
     Repeated,
 }
 
-/// Of the ones that their author sees: what is being sent counts as sent.
+/// Builds the filter of the messages that their author sees: one that is being sent counts as sent.
 fn own(actor: &UserId) -> Document {
     doc! { "senderId": actor.as_str(), "status": { "$in": ["pending", "failed"] } }
 }
@@ -51,10 +51,10 @@ impl Store {
         self.database.collection("scheduled")
     }
 
-    /// Notes a scheduled message.
+    /// Stores a scheduled message.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn insert_scheduled(&self, scheduled: &Scheduled) -> Result<InsertedScheduled> {
         let document = ScheduledDocument::new(scheduled);
         let collection = self.scheduled();
@@ -74,10 +74,10 @@ impl Store {
         Ok(inserted.await?)
     }
 
-    /// How many scheduled messages `actor` has, counted up to `limit`.
+    /// Counts the scheduled messages of `actor`, up to `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_scheduled(&self, actor: &UserId, limit: u32) -> Result<u32> {
         let count = bounded(
             self.scheduled()
@@ -94,10 +94,10 @@ impl Store {
         Ok(found.map(ScheduledDocument::scheduled))
     }
 
-    /// A scheduled message of `actor`, unless it is sent or being sent.
+    /// Finds a scheduled message of `actor`, unless it is sent or being sent.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_scheduled(
         &self,
         actor: &UserId,
@@ -106,10 +106,10 @@ impl Store {
         self.find_one_scheduled(own_one(actor, id)).await
     }
 
-    /// What `sender` scheduled for `conversation` under a `clientMessageId`, being sent or not.
+    /// Finds the message that `sender` scheduled for `conversation` with a `clientMessageId`, even if it is being sent.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_scheduled_under(
         &self,
         conversation: &ConversationId,
@@ -124,10 +124,12 @@ impl Store {
         .await
     }
 
-    /// The message that `sender`, or the host in no user's name, sent to `conversation` under a `clientMessageId`, as it is now and as it was sent.
+    /// Finds the message sent to `conversation` with a `clientMessageId`, as it is now and as it was sent.
+    ///
+    /// Its sender is `sender`, or the host in no user's name.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_message_under(
         &self,
         conversation: &ConversationId,
@@ -136,7 +138,7 @@ impl Store {
     ) -> Result<Option<(StoredMessage, MessageCreated)>> {
         let filter = doc! {
             "conversationId": conversation.as_str(),
-            // Null finds what has no actor: the host's own.
+            // Null matches entries without an actor: the host's own.
             "actorId": sender.map(UserId::as_str),
             "data.clientMessageId": client_message_id,
         };
@@ -149,10 +151,10 @@ impl Store {
         Ok(Some((StoredMessage::new(document)?, *created)))
     }
 
-    /// The state of a conversation as far as a check of a send of `actor` needs it: its settings, the actor, and who blocks the other.
+    /// Reads the part of a conversation's state that a check of a send by `actor` needs: settings, the actor, and blocks.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_state_for(
         &self,
         conversation: &ConversationId,
@@ -176,7 +178,7 @@ impl Store {
         if let Some(document) = fields {
             state.seq = document.applied.unsigned_abs();
             let fields = document.fields();
-            // Only in a direct conversation do blocks count; to look for them among the members of a large group would read all of those.
+            // Blocks count only in a direct conversation; reading those among the members of a large group would read all of them.
             if fields.kind == ConversationType::Direct {
                 let filter = doc! { "conversationId": conversation.as_str(), "isActive": true };
                 members.extend(self.read_members(filter, 2).await?);
@@ -190,10 +192,10 @@ impl Store {
         Ok(state)
     }
 
-    /// Puts `changed` in the place of `found`, unless somebody changed, claimed or removed it meanwhile. Answers whether it did.
+    /// Replaces `found` by `changed`, unless it was changed, claimed or removed meanwhile. Returns true if it did.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn update_scheduled(&self, found: &Scheduled, changed: &Scheduled) -> Result<bool> {
         let mut filter = own_one(&found.sender, &found.id);
         filter.insert("version", i64::try_from(found.version).unwrap_or(i64::MAX));
@@ -203,10 +205,10 @@ impl Store {
         Ok(replaced.matched_count == 1)
     }
 
-    /// Removes a scheduled message of `actor`, unless somebody claimed it. Answers whether it was there.
+    /// Removes a scheduled message of `actor`, unless it is claimed. Returns true if it existed.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`].
+    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_scheduled(&self, actor: &UserId, id: &ScheduledId) -> Result<bool> {
         let removed = bounded(
             self.scheduled()

@@ -1,4 +1,4 @@
-//! The list of an author's scheduled messages, sorted by time.
+//! List of an author's scheduled messages, sorted by time.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chat_sdk::{ScheduledId, Timestamp, UserId};
@@ -14,12 +14,12 @@ use crate::domain::{
     scheduled::Scheduled,
 };
 
-/// A place in the list, which is sorted by time.
+/// Returns the cursor of a position in the list, which is sorted by time.
 fn cursor_of(scheduled: &Scheduled) -> String {
     scheduled_cursor(scheduled.send_at, &scheduled.id)
 }
 
-/// What to give to go on after the scheduled message of that time and id.
+/// Returns the cursor that continues after the scheduled message of that time and id.
 pub fn scheduled_cursor(send_at: Timestamp, id: &ScheduledId) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!("{}:{id}", send_at.as_millis()))
 }
@@ -32,17 +32,17 @@ fn parse_cursor(text: &str) -> Option<(DateTime, ScheduledId)> {
 }
 
 impl Store {
-    /// The scheduled messages of `actor`, soonest first.
+    /// Lists the scheduled messages of `actor`, soonest first.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] for an unknown cursor.
+    /// [`DomainError::Validation`] if the cursor is unknown.
     pub async fn find_scheduled_page(
         &self,
         actor: &UserId,
         request: &PageRequest,
     ) -> Result<Page<Scheduled>> {
         let mut filter = own(actor);
-        // One direction only: whichever parameter carries it, a cursor goes on.
+        // The list has one direction: the cursor continues it, whichever parameter carries it.
         let cursor = [("after", &request.after), ("before", &request.before)]
             .into_iter()
             .find_map(|(field, cursor)| cursor.as_ref().map(|cursor| (field, cursor)));

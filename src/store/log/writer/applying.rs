@@ -1,9 +1,10 @@
-//! From committed to applied: writes the effects of committed entries to the documents, has them repaired where that fails, and answers
-//! whoever waits for it.
+//! From committed to applied: writes the effects of committed entries to the documents, repairs documents if that fails, and answers the waiting
+//! callers.
 //!
-//! That a message came is waited for by nobody, so it gathers: what many messages do to the document of their conversation within
-//! [`APPLIED_WITHIN`] is one write. A change of many documents (a large group that is deleted) goes by itself, and so does a repair: an owner waits for its own
-//! changes, not for another's. Whoever wants to read the document before asks for it (`settle`), and everything else that is to be applied takes it along.
+//! Nobody waits for the activity of a plain message, so it is gathered: what many messages change in their conversation's document within
+//! [`APPLIED_WITHIN`] is one write. A change of many documents (deleting a large group) is applied separately, and so is a repair: an owner waits for
+//! its own changes, not for another owner's. A reader of the document asks for it first (`settle`); every other change to be applied takes the
+//! gathered activity along.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -26,39 +27,39 @@ use crate::{
     },
 };
 
-/// The most owners of one apply.
+/// Maximum number of owners of one apply.
 const MAX_RUNS: usize = 512;
-/// How many documents one apply changes before the rest waits for the next.
+/// Maximum number of documents that one apply changes before the rest waits for the next.
 const MAX_CHANGES: usize = 1000;
-/// How many large changes are applied at once.
+/// Maximum number of large changes that are applied concurrently.
 const MAX_LARGE: usize = 4;
-/// How many owners are repaired at once.
+/// Maximum number of owners that are repaired concurrently.
 const MAX_REPAIRS: usize = 16;
-/// How many touched messages an owner remembers. Forgetting makes waiting checks read their message again, so it is done rarely.
+/// Maximum number of touched messages that an owner remembers. Forgetting them makes waiting checks read their message again, so it is done rarely.
 const MAX_TOUCHED: usize = 256;
 
-/// The way that a change takes to the documents.
+/// Path of a change to the documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Together with those of other owners, one group at a time.
+    /// With changes of other owners, one group at a time.
     Group,
-    /// By itself, beside the groups.
+    /// Separately, concurrently with the groups.
     Large,
 }
 
-/// Owners whose documents are brought to where the log is beside the groups. What is here `is_applying`.
+/// Owners whose documents are brought up to date outside the groups. Each of them has `is_applying` set.
 #[derive(Default)]
 pub(super) struct Lanes {
     /// Owners with a large change.
     large: VecDeque<Owner>,
     large_under_way: usize,
-    /// Owners whose documents are elsewhere than expected.
+    /// Owners whose documents are at another seq than expected.
     to_repair: VecDeque<Owner>,
     repairs_under_way: usize,
 }
 
 impl<B: Backend> Actor<B> {
-    /// Notes that there is something to apply for `owner`: now if somebody waits for it, else with what gathers.
+    /// Records that `owner` has something to apply: now if a caller waits for it, otherwise with the gathered activity.
     pub(super) fn note_unapplied(&mut self, owner: Owner) {
         let slot = self.slot(&owner);
         if !slot.may_wait() {
@@ -74,7 +75,7 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    /// Everything that has gathered is due.
+    /// Makes all gathered activity due.
     pub(super) fn on_gathered(&mut self) {
         for owner in std::mem::take(&mut self.gathering) {
             self.slot(&owner).is_gathering = false;
@@ -82,7 +83,7 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    /// Has everything that is committed of `owners` applied now; `until` is dropped when it is.
+    /// Applies everything that is committed of `owners` now, and drops `until` afterwards.
     pub(super) fn settle(&mut self, owners: Vec<Owner>, until: &Arc<DropGuard>) {
         for owner in owners {
             let Some(slot) = self.slots.get_mut(&owner) else {
@@ -98,7 +99,7 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    /// Queues what is committed of `owner` to be applied. While something of it is being applied already, the end of that will queue it again.
+    /// Queues the committed entries of `owner` to be applied. If an apply of this owner is running, its end queues the owner again.
     pub(super) fn mark_dirty(&mut self, owner: Owner) {
         let slot = self.slot(&owner);
         if slot.is_applying {
@@ -158,7 +159,7 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    /// A large change goes by itself, so that nobody but its own owner waits for it.
+    /// Starts a large change separately, so that only its own owner waits for it.
     fn start_large(&mut self) {
         while self.lanes.large_under_way < MAX_LARGE
             && let Some(owner) = self.lanes.large.pop_front()
@@ -281,7 +282,7 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    /// Answers everybody whose entry is applied.
+    /// Answers all callers whose entry is applied.
     pub(super) fn release(&mut self, owner: &Owner) {
         let slot = self.slot(owner);
         let applied = slot.applied;
@@ -301,7 +302,7 @@ impl<B: Backend> Actor<B> {
                 Waiter::Settle { .. } => {}
             }
         }
-        // Checked again, they find that what they ask for can be read.
+        // Their next check finds that the targets can be read.
         self.ready.extend(reads);
     }
 }

@@ -1,6 +1,6 @@
-//! From command to batch: each job is checked against the fold of everything before it, and what it appends joins the batch.
+//! From command to batch: each job is checked against the fold of everything before it, and the entries that it appends join the batch.
 //!
-//! What cannot be decided yet is handed on to where it waits: to loading, to a look into the log, or to the end of the batch on its way.
+//! A job that cannot be decided yet is handed on to where it waits: to loading, to a lookup in the log, or to the end of the batch in flight.
 
 use std::sync::Arc;
 
@@ -26,15 +26,15 @@ use crate::{
     store::log::backend::Backend,
 };
 
-/// What goes together into one insert.
+/// Entries of one insert.
 #[derive(Default)]
 struct Batch {
     pending: Vec<Pending>,
-    /// Jobs whose answer would rest on entries of this batch.
+    /// Jobs whose answer depends on entries of this batch.
     deferred: Vec<Job>,
-    /// Whether an owner has two entries in it.
+    /// True if an owner has two entries in the batch.
     is_ordered: bool,
-    /// An upper bound of what the entries take in the log. MongoDB takes one statement of 16 MiB.
+    /// Upper bound of the bytes that the entries take in the log. MongoDB accepts a statement of at most 16 MiB.
     bytes: usize,
 }
 
@@ -49,7 +49,7 @@ impl<B: Backend> Actor<B> {
         if self.is_inserting || self.ready.is_empty() {
             return;
         }
-        // Under load few large groups go instead of many small ones: that halves what the database has to do. A lone command follows a lone command at once.
+        // Under load, few large groups replace many small ones: that halves the database's work. A lone command follows a lone command at once.
         let is_worth_it = self.last_batch <= 1 || self.ready.len() >= self.last_batch * 2;
         if !is_worth_it && self.has_to_gather() {
             return;
@@ -67,7 +67,7 @@ impl<B: Backend> Actor<B> {
             is_ordered,
             ..
         } = batch;
-        // Answers that would rest on entries of the batch itself wait for its outcome.
+        // Answers that depend on entries of this batch wait for its outcome.
         for job in deferred.into_iter().rev() {
             self.ready.push_front(job);
         }
@@ -87,7 +87,9 @@ impl<B: Backend> Actor<B> {
         });
     }
 
-    /// Whether the next group has to wait for more: while the last is being applied, and until some time after the last began. Both end by themselves.
+    /// True if the next group has to wait for more: while the last one is applied, and for a minimum time after the last one began.
+    ///
+    /// Both conditions end by themselves.
     fn has_to_gather(&mut self) -> bool {
         if self.is_applying {
             return true;
@@ -106,7 +108,7 @@ impl<B: Backend> Actor<B> {
 
     fn check(&mut self, mut job: Job, batch: &mut Batch) {
         if job.reply.is_closed() {
-            // The caller has given up; nobody would learn of it.
+            // The caller has given up, so no one would get the answer.
             return;
         }
         let owner = job.request.owner.clone();
@@ -169,16 +171,16 @@ impl<B: Backend> Actor<B> {
             decision => {
                 let seq = state.seq();
                 match job.seen {
-                    // An append is proven by its number; what appends nothing is proven by reading whether the log went on.
+                    // An append is proven by its seq; a job without an append is proven by reading whether the log advanced.
                     None => self.look_before_refusal(job, seq),
                     Some(seen) if seen > seq => {
-                        // What is new may be its own entry, from another process.
+                        // The new entry may be its own, from another process.
                         job.outcome_unknown = true;
                         slot.state = None;
                         slot.parked.push_back(job);
                         self.start_load(owner);
                     }
-                    // An insert on its way may yet write it where this check has not looked.
+                    // An insert in flight may still write it at a seq that this check has not read.
                     Some(_) if job.possible_seq > seq => {
                         job.answer(Err(DomainError::store_unavailable()));
                     }

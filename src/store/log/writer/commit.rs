@@ -1,6 +1,6 @@
-//! From batch to committed: what became of an insert, entry by entry, and the announcing of what is in the log.
+//! From batch to committed: handles the outcome of an insert, entry by entry, and announces what is in the log.
 //!
-//! Whatever is not known to be in the log goes back: its owner's state is dropped, and the job is checked again or looked up.
+//! A job whose entry is not known to be in the log goes back: its owner's state is dropped, and the job is checked again or looked up.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl<B: Backend> Actor<B> {
                 committed.push(pending);
                 continue;
             }
-            // The state was folded with this entry in it; without it, it is wrong.
+            // The state was folded with this entry in it, so it is wrong without it.
             self.slot(&pending.entry.owner).state = None;
             let mut job = pending.job;
             job.target = None;
@@ -108,7 +108,7 @@ impl<B: Backend> Actor<B> {
                 is_repeated: false,
             };
             if is_message_alone {
-                // Known to be behind before its sender can ask.
+                // The owner is marked as behind before the sender can read.
                 self.behind.lock().insert(owner.clone());
                 let _ = job.reply.send(Ok(outcome));
             } else {

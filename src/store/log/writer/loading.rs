@@ -1,4 +1,4 @@
-//! Loading: reads the state of an owner while its jobs wait, settles what is in doubt, and drops owners that nobody asks for.
+//! Loading: reads the state of an owner while its jobs wait, resolves unknown outcomes, and drops idle owners.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,13 +26,13 @@ use crate::{
     },
 };
 
-/// How many owners are kept in memory before idle ones are dropped.
+/// Number of owners in memory above which idle ones are dropped.
 const MAX_OWNERS: usize = 20_000;
-/// How many members their states have together before idle owners are dropped: a few hundred megabytes.
+/// Number of members in all states above which idle owners are dropped: a few hundred megabytes.
 const MAX_MEMBERS: usize = 1_000_000;
-/// The pause between two looks for idle owners.
+/// Time between two checks for idle owners.
 const DROP_PAUSE: Duration = Duration::from_secs(1);
-/// How long an owner is kept that nobody asks for, once there are too many.
+/// Time after which an unused owner counts as idle, once there are too many.
 const IDLE: Duration = Duration::from_secs(30);
 
 impl<B: Backend> Actor<B> {
@@ -64,7 +64,7 @@ impl<B: Backend> Actor<B> {
             return;
         }
         self.last_drop = now;
-        // Large states go sooner: a few of them fill the memory that thousands of others need.
+        // Large states are dropped sooner: a few of them fill the memory that thousands of others need.
         let patience = match self.loaded_members >= MAX_MEMBERS {
             true => DROP_PAUSE,
             false => IDLE,
@@ -101,11 +101,11 @@ impl<B: Backend> Actor<B> {
             Ok(loaded) => {
                 slot.applied = slot.applied.max(loaded.run.from);
                 slot.scheduled = loaded.run.to;
-                // Others may have written since a message was read for a waiting check.
+                // Another process may have written since a message was read for a waiting check.
                 slot.forget_targets(loaded.run.to);
                 slot.load(loaded.state);
                 let members = slot.members();
-                // What the documents lack is somebody's unfinished work: repair reads it again and finishes it.
+                // The documents lack another process's unfinished work: repair reads it again and finishes it.
                 slot.run = None;
                 slot.needs_repair |= !loaded.run.is_empty();
                 if slot.needs_repair {
@@ -120,7 +120,7 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    /// Looks for the entries of jobs whose insert had an unknown outcome. Whoever came after them waits behind them.
+    /// Looks for the entries of jobs whose insert had an unknown outcome. Later jobs of the owner wait behind them.
     fn resolve_doubts(&mut self, owner: Owner, loaded: Loaded) {
         let mut ids = Vec::new();
         for job in &mut self.slot(&owner).parked {
@@ -159,7 +159,7 @@ impl<B: Backend> Actor<B> {
         slot.parked = waiting;
         self.on_loaded(owner.clone(), Ok(loaded));
         for job in done {
-            // More than one may have the same id: a command that was handed over twice.
+            // More than one job may have the same id: a command that was forwarded twice.
             if let Some(entry) = found.get(&job.request.event_id).cloned() {
                 let seq = entry.seq;
                 self.announcer.announce(std::slice::from_ref(&entry));

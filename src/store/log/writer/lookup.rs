@@ -1,6 +1,6 @@
-//! Looks into the log and at messages, for one job: whether its entry is there already, and what the message it is about looks like.
+//! Lookups in the log and of messages, for one job: whether its entry already exists, and the state of its target message.
 //!
-//! A job handed over twice finds its own entry here, and is answered with it.
+//! A job that was forwarded twice finds its own entry here and is answered with it.
 
 use std::sync::Arc;
 
@@ -16,27 +16,28 @@ use crate::{
     store::log::backend::{Backend, Unavailable},
 };
 
-/// How many entries are looked at to see whether a refusal rests on all of them. With more, the log is read anew anyway.
+/// Maximum number of entries read to confirm that a refusal accounts for all of them. With more, the log is read anew anyway.
 const TAIL: usize = 100;
-/// The most things of one read of what commands are about.
+/// Maximum number of targets of one read.
 const MAX_TARGETS: usize = 256;
-/// The most users of one such read, unless the first command alone names more.
+/// Maximum number of users of one such read, unless the first command alone names more.
 const MAX_USERS: usize = 1000;
 
-/// Why an entry was looked up.
+/// Reason for looking up an entry.
 #[derive(Clone, Copy)]
 pub(super) enum Lookup {
-    /// Because its id is there.
+    /// An entry with its id exists.
     SameCommand,
-    /// Because its `clientMessageId` is there.
+    /// A message with its `clientMessageId` exists.
     SameMessage,
-    /// Because the check refuses it, or finds it unnecessary: perhaps by its own effect, when it was handed over twice.
+    /// The check refuses it or finds it unnecessary: perhaps because of its own effect, if it was forwarded twice.
     Refused,
 }
 
 impl<B: Backend> Actor<B> {
-    /// Reads what waiting jobs are about: what came while others were being read goes out together. So many who do something with one message at once
-    /// cost a few reads, not one for each.
+    /// Reads the targets of waiting jobs: jobs that arrive during a read share the next one.
+    ///
+    /// So many users who act on one message at once cost a few reads, not one for each.
     pub(super) fn start_reading(&mut self) {
         if self.to_read.is_empty() || self.is_reading {
             return;
@@ -54,7 +55,7 @@ impl<B: Backend> Actor<B> {
         let jobs: Vec<(Job, u64)> = jobs
             .into_iter()
             .map(|job| {
-                // What is applied now is in what is read from now on.
+                // A read that starts now includes everything that is applied now.
                 let as_of = self.slot(&job.request.owner).applied;
                 (job, as_of)
             })
@@ -135,7 +136,7 @@ impl<B: Backend> Actor<B> {
                 let owner = entry.owner.clone();
                 let seq = entry.seq;
                 if entry.id == job.request.event_id {
-                    // Whoever inserted it may have died before it told anybody.
+                    // The process that inserted it may have died before announcing it.
                     self.announcer.announce(std::slice::from_ref(&entry));
                 }
                 let outcome = Outcome {
@@ -144,7 +145,7 @@ impl<B: Backend> Actor<B> {
                 };
                 self.answer_when_applied(&owner, seq, job.reply, outcome);
             }
-            // It is there, but a majority does not have it yet.
+            // The entry exists, but a majority does not have it yet.
             (None, Lookup::SameCommand | Lookup::SameMessage) => self.retry_later(job),
         }
     }
@@ -159,7 +160,7 @@ impl<B: Backend> Actor<B> {
     }
 }
 
-/// The entry that `request` is already: the message under its `clientMessageId`, or else the entry of its id.
+/// Finds the entry that `request` already has: the message with its `clientMessageId`, otherwise the entry with its id.
 async fn find_same<B: Backend>(
     backend: &B,
     request: &Request,

@@ -1,14 +1,15 @@
-//! The writer: one actor per process that takes commands to the log.
+//! The writer: one actor per process that appends commands to the log.
 //!
-//! A command waits while its owner is loaded, is checked against the fold of everything before it, and joins the batch that is built while the last one
-//! is on its way (group commit: no wait when idle; under load groups begin a few milliseconds apart). After the commit the entry is announced and its effects are applied, both
-//! at once; the caller hears when it is applied, or at the commit if it is a message and nothing more. The next insert does not wait for the last apply.
+//! A command waits while its owner is loaded, is checked against the fold of everything before it, and joins the batch that is built while the last
+//! one is in flight (group commit: no wait when idle; under load, groups begin a few milliseconds apart). After the commit the entry is announced and
+//! its effects are applied, concurrently. The caller is answered when the entry is applied, or at the commit for a plain message. The next insert
+//! does not wait for the last apply.
 //!
-//! All state is owned by the actor; reads and writes run as tasks that send an `Event` back. So every decision is taken in one place, in one order.
+//! The actor owns all state; reads and writes run as tasks that send an `Event` back. So every decision is taken in one place, in one order.
 //!
-//! # Cast
-//! - `slot`: jobs, those who wait, and what is kept of one owner.
-//! - `batch`: from command to batch. `lookup` and `loading`: what a check has to know first, read for it.
+//! # Modules
+//! - `slot`: jobs, waiters, and the state that is kept of one owner.
+//! - `batch`: from command to batch. `lookup` and `loading`: read what a check needs first.
 //! - `commit`: from batch to committed. `applying`: from committed to applied.
 
 mod applying;
@@ -46,37 +47,41 @@ use crate::domain::{
     state::{Target, TargetState},
 };
 
-/// The most entries of one insert. Beyond this the gain is small and the wait of the first grows.
+/// Maximum number of entries of one insert. Beyond it the gain is small and the first entry's wait grows.
 const MAX_BATCH: usize = 256;
-/// How far apart groups begin at least while commands come many at a time. It costs a caller half of that on average and saves the database, the broker and
-/// this process a fifth of a message's work at half of the load they can take, which callers then do not wait for.
+/// Minimum time between the starts of two groups while many commands arrive.
+///
+/// It costs a caller half of that on average. At half of the maximum load it saves the database, the broker and this process a fifth of a message's
+/// work, which callers then do not wait for.
 pub(super) const GATHERING: Duration = Duration::from_millis(3);
-/// How soon a working actor looks at an order, at the latest.
+/// Maximum time until a live actor processes an order.
 const ALIVE_WITHIN: Duration = Duration::from_secs(1);
-/// The pause before a try after an outcome that nobody learned, times the number of tries.
+/// Time to wait before a retry after an unknown outcome, multiplied by the number of attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// The way to this process's writer. Cloning it is cheap.
+/// Handle of this process's writer. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Writer {
     orders: mpsc::UnboundedSender<Order>,
     behind: Unapplied,
 }
 
-/// Owners whose documents may be behind what was answered. Most who ask whether theirs are among them need not wait for anything.
+/// Owners whose documents may be behind an answer that was given. Most readers do not find theirs in it and need not wait.
 type Unapplied = Arc<Mutex<HashSet<Owner>>>;
 
-/// What the actor is asked for.
+/// Requests to the actor.
 enum Order {
-    /// To take a command to the log.
+    /// Appends a command to the log.
     Append(Box<Job>),
-    /// To bring documents to where the log is, and then to drop the guard.
+    /// Brings documents up to date with the log, then drops the guard.
     Settle(Vec<Owner>, Arc<DropGuard>),
 }
 
 impl Writer {
-    /// A writer, and the actor that must run for it. The actor ends when every handle is gone and everything taken in has been answered. It cannot run again:
-    /// callers wait for what it has in memory, and only it knows which inserts have an unknown outcome.
+    /// Creates a writer and the actor that must run for it.
+    ///
+    /// The actor ends when every handle is gone and every accepted command has been answered. It cannot be restarted: callers wait for what it has in
+    /// memory, and only it knows which inserts have an unknown outcome.
     pub fn new<B: Backend>(
         backend: Arc<B>,
         announcer: Arc<dyn Announce>,
@@ -108,7 +113,7 @@ impl Writer {
         (Self { orders, behind }, actor.run(inbox, event_inbox))
     }
 
-    /// Whether the actor takes commands: it has looked at what came before this call.
+    /// True if the actor accepts commands: it has processed all orders before this call.
     pub async fn is_taking(&self) -> bool {
         let looked = CancellationToken::new();
         let until = Arc::new(looked.clone().drop_guard());
@@ -119,7 +124,7 @@ impl Writer {
                 .is_ok()
     }
 
-    /// Waits until all documents say everything that was answered before this call.
+    /// Waits until the documents include everything that was answered before this call.
     pub async fn flush(&self) {
         let owners = self.behind.lock().iter().cloned().collect();
         self.settled(owners).await;
@@ -131,7 +136,7 @@ impl Writer {
         }
         let settled = CancellationToken::new();
         let until = Arc::new(settled.clone().drop_guard());
-        // Without the actor the guard is dropped here: nothing is to come.
+        // Without the actor the guard is dropped here: nothing more will be applied.
         let _ = self.orders.send(Order::Settle(owners, until));
         settled.cancelled().await;
     }
@@ -139,7 +144,7 @@ impl Writer {
 
 impl Writers for Writer {
     fn submit(&self, request: Request, reply: Reply) {
-        // The actor is gone only at the end of the process; the dropped reply then tells the caller.
+        // The actor ends only with the process; the dropped reply then tells the caller.
         let _ = self.orders.send(Order::Append(Box::new(Job {
             request,
             reply,
@@ -191,32 +196,32 @@ struct Actor<B> {
     announcer: Arc<dyn Announce>,
     events: mpsc::UnboundedSender<Event>,
     slots: HashMap<Owner, Slot>,
-    /// Jobs to be checked, in order.
+    /// Jobs to check, in order.
     ready: VecDeque<Job>,
-    /// Owners with something to apply, together with that of others.
+    /// Owners with something to apply as a group.
     dirty: Vec<Owner>,
-    /// Owners with something to apply by itself.
+    /// Owners with something to apply separately.
     lanes: Lanes,
-    /// Owners with messages whose coming nobody waits to see in the documents.
+    /// Owners with messages whose activity is still gathered, because no caller waits for it.
     gathering: Vec<Owner>,
     behind: Unapplied,
-    /// Jobs that wait for a read of what they are about.
+    /// Jobs that wait for a read of their target.
     to_read: Vec<(Job, Target)>,
-    /// Whether such a read is under way.
+    /// True while such a read is running.
     is_reading: bool,
     is_inserting: bool,
     is_applying: bool,
-    /// How many entries the last insert had.
+    /// Number of entries of the last insert.
     last_batch: usize,
-    /// When it began.
+    /// Start of the last insert.
     last_insert: Instant,
-    /// Whether an event will come when the next may begin.
+    /// True if an event will signal that the next insert may begin.
     is_pausing: bool,
-    /// Tasks that will send an event.
+    /// Number of tasks that will send an event.
     open_jobs: usize,
-    /// When idle owners were last looked for.
+    /// Time of the last check for idle owners.
     last_drop: Instant,
-    /// About how many members the loaded states have: those of states that were dropped since are counted until then.
+    /// Approximate number of members in the loaded states. States dropped since the last check are included until the next one.
     loaded_members: usize,
 }
 
@@ -251,12 +256,12 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    /// Runs `task` beside the actor; its event comes back.
+    /// Runs `task` concurrently; its result comes back as an event.
     fn spawn(&mut self, task: impl Future<Output = Event> + Send + 'static) {
         self.open_jobs += 1;
         let events = self.events.clone();
         tokio::spawn(async move {
-            // Without its event the actor would wait for ever, for example for an insert that is no longer under way.
+            // Without its event the actor would wait forever, for example for an insert that is no longer in flight.
             let event = AssertUnwindSafe(task).catch_unwind().await;
             let _ = events.send(event.unwrap_or(Event::Panicked));
         });

@@ -1,6 +1,6 @@
-//! What the actor keeps: jobs on their way, those who wait, and a slot for each owner.
+//! State of the actor: jobs in progress, waiters, and a slot for each owner.
 //!
-//! Only shapes and what can be read off them. What becomes of a job is decided by the actor; nothing here reads or writes.
+//! It holds only data and what can be derived from it. The actor decides about jobs; nothing here reads or writes.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,18 +22,18 @@ use crate::{
     store::log::backend::Run,
 };
 
-/// A command on its way through the actor.
+/// Command in progress in the actor.
 pub(super) struct Job {
     pub(super) request: Request,
     pub(super) reply: Reply,
-    /// What the check needs beside the state, and the number of the log as of which it was read.
+    /// State of the target that the check needs, with the seq of the log at which it was read.
     pub(super) target: Option<(u64, TargetState)>,
     pub(super) attempts: u32,
-    /// The highest number under which an insert with an unknown outcome may have written it, or may yet; 0 without one.
+    /// Highest seq at which an insert with an unknown outcome may have written it, or may yet; 0 without one.
     pub(super) possible_seq: u64,
-    /// Whether to look for its entry before it is checked again. Without, its id would be refused by the index, one insert for each.
+    /// True if its entry is looked up before the next check. Otherwise the index would reject its id, at the price of an insert.
     pub(super) outcome_unknown: bool,
-    /// The last number of the log when it was read for this command, after it had come. A refusal rests on nothing older.
+    /// Last seq of the log when it was read for this command, after its arrival. A refusal depends on nothing older.
     pub(super) seen: Option<u64>,
 }
 
@@ -43,79 +43,79 @@ impl Job {
     }
 }
 
-/// A job whose entry is in the insert that is on its way.
+/// Job whose entry is in the insert in flight.
 pub(super) struct Pending {
     pub(super) job: Job,
     pub(super) entry: Arc<Entry>,
     pub(super) effects: Effects,
 }
 
-/// Someone who waits until an entry is applied.
+/// Caller that waits until an entry is applied.
 pub(super) enum Waiter {
     Answer(Reply, Outcome),
     ReadTarget(Box<Job>),
-    /// Whoever reads the documents next goes on when the last of these is dropped.
+    /// A reader of the documents continues when the last clone of this guard is dropped.
     Settle {
         _until: Arc<DropGuard>,
     },
 }
 
-/// How many messages an owner keeps for checks.
+/// Maximum number of messages that an owner keeps for checks.
 const MAX_MESSAGES: usize = 64;
 
-/// How many former members a state has before those are forgotten whose record is stored.
+/// Number of former members of a state above which those with a stored record are forgotten.
 const MAX_FORMER: usize = 256;
 
-/// Something that an entry changed and a check may ask for.
+/// Object that an entry changed and a check may need.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Touched {
     Message(MessageId),
     Reaction(MessageId, String, UserId),
-    /// A user whose membership ended.
+    /// User whose membership ended.
     Former(UserId),
 }
 
-/// What a check may be told of its target.
+/// Result of looking for a check's target in the slot.
 pub(super) enum Known {
-    /// This.
+    /// The target's state.
     State(TargetState),
-    /// Nothing yet: it has to be read, once everything up to this number is applied.
+    /// Not known: it must be read once everything up to this seq is applied.
     ToRead(u64),
 }
 
-/// What the actor knows of one owner.
+/// State that the actor keeps of one owner.
 #[derive(Default)]
 pub(super) struct Slot {
-    /// The fold of everything committed, and of the batch on its way; `None` when it has to be read.
+    /// Fold of everything committed and of the batch in flight; `None` if it must be read.
     pub(super) state: Option<State>,
     pub(super) is_loading: bool,
-    /// Jobs that wait for the loading, in order.
+    /// Jobs that wait for loading, in order.
     pub(super) parked: VecDeque<Job>,
-    /// Whether the batch that is built or on its way has an entry of this owner.
+    /// True if the batch that is built or in flight has an entry of this owner.
     pub(super) in_batch: bool,
-    /// Messages as they are at `state`, for checks that come one after another.
+    /// Messages as they are at `state`, for consecutive checks.
     pub(super) messages: HashMap<MessageId, MessageState>,
-    /// Messages and reactions touched by entries, and by which number at last.
+    /// Messages and reactions touched by entries, with the seq of the newest such entry.
     pub(super) touched: HashMap<Touched, u64>,
-    /// Former members that `state` has, with the entry that last changed them. It keeps them until that is applied.
+    /// Former members in `state`, with the seq of the entry that last changed them. They are kept until that entry is applied.
     former: Vec<(u64, UserId)>,
-    /// What `touched` has forgotten is not above this number.
+    /// Upper bound of the seqs that `touched` has forgotten.
     pub(super) touched_floor: u64,
-    /// What is committed and not applied.
+    /// Committed entries that are not yet applied.
     pub(super) run: Option<Run>,
-    /// The number up to which everything is applied, being applied, or in `run`.
+    /// Seq up to which everything is applied, being applied, or in `run`.
     pub(super) scheduled: u64,
     pub(super) applied: u64,
     pub(super) is_applying: bool,
     pub(super) needs_repair: bool,
-    /// Whether the actor has it among the owners whose messages gather.
+    /// True if the owner is among those whose messages gather.
     pub(super) is_gathering: bool,
     pub(super) waiters: Vec<(u64, Waiter)>,
     pub(super) last_used: Option<Instant>,
 }
 
 impl Slot {
-    /// What is known of `target`: kept, or `read` for the job, as far as nothing has changed it since.
+    /// Returns what is known of `target`: kept here, or `read` for the job and not changed since.
     pub(super) fn know(&mut self, target: &Target, read: Option<&(u64, TargetState)>) -> Known {
         match target {
             Target::Message { message, reaction } => {
@@ -164,7 +164,8 @@ impl Slot {
         })
     }
 
-    /// Only of those whom `state` does not know the record has to be read: it has everyone whose membership goes on, or ended and is not applied.
+    /// Returns what is known of `users`. Only members that `state` lacks must be read: it has all current members, and all former ones until their
+    /// leaving is applied.
     fn know_members(&self, users: &[UserId], read: Option<&(u64, TargetState)>) -> Known {
         let Some(State::Conversation(state)) = &self.state else {
             return Known::State(TargetState::Members(Vec::new()));
@@ -184,7 +185,7 @@ impl Slot {
         }
     }
 
-    /// Takes a state in that was read.
+    /// Stores a loaded state.
     pub(super) fn load(&mut self, state: State) {
         self.former.clear();
         if let State::Conversation(state) = &state {
@@ -198,7 +199,7 @@ impl Slot {
         self.state = Some(state);
     }
 
-    /// Lets `state` know the stored records of these users.
+    /// Adds the stored records of these users to `state`.
     pub(super) fn bring(&mut self, members: &[(UserId, Member)]) {
         if self.former.len() > MAX_FORMER {
             self.forget_former();
@@ -214,7 +215,7 @@ impl Slot {
         }
     }
 
-    /// How many members its state has.
+    /// Returns the number of members in the state.
     pub(super) fn members(&self) -> usize {
         match &self.state {
             Some(State::Conversation(state)) => state.members.len(),
@@ -222,7 +223,7 @@ impl Slot {
         }
     }
 
-    /// Forgets those former members whose record is stored by now: a conversation may have had any number of them.
+    /// Forgets former members whose record is stored by now: a conversation may have had any number of them.
     pub(super) fn forget_former(&mut self) {
         let Some(State::Conversation(state)) = &mut self.state else {
             self.former.clear();
@@ -237,7 +238,7 @@ impl Slot {
         });
     }
 
-    /// Notes what `entry`, which `state` has in it now, changes beside the state.
+    /// Records what `entry`, which `state` now includes, changes beside the state.
     pub(super) fn touch(&mut self, entry: &Entry, effects: &Effects) {
         if let Some((message, _)) = &effects.facet {
             if let Some(kept) = self.messages.get_mut(message) {
@@ -263,14 +264,14 @@ impl Slot {
         }
     }
 
-    /// Forgets what followed from a state that no longer holds; everything up to number `to` may have been changed by others.
+    /// Forgets everything derived from an invalid state; other processes may have changed everything up to seq `to`.
     pub(super) fn forget_targets(&mut self, to: u64) {
         self.messages.clear();
         self.touched.clear();
         self.touched_floor = to;
     }
 
-    /// Whether nobody waits for what is to be applied, and it may gather a while.
+    /// True if no caller waits for what is to be applied, so that it may gather.
     pub(super) fn may_wait(&self) -> bool {
         !self.needs_repair
             && self.waiters.is_empty()
