@@ -25,7 +25,7 @@ pub fn normalise(value: &mut Value, schema: &Value, schemas: &Value) {
                     || is_required(name)
                     || properties
                         .get(name)
-                        .is_none_or(|property| takes_null(property))
+                        .is_none_or(takes_null)
             });
             for (name, field) in fields {
                 if let Some(property) = properties.get(name) {
