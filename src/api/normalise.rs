@@ -21,11 +21,7 @@ pub fn normalise(value: &mut Value, schema: &Value, schemas: &Value) {
                 required.is_some_and(|names| names.iter().any(|required| required == name))
             };
             fields.retain(|name, field| {
-                !field.is_null()
-                    || is_required(name)
-                    || properties
-                        .get(name)
-                        .is_none_or(takes_null)
+                !field.is_null() || is_required(name) || properties.get(name).is_none_or(takes_null)
             });
             for (name, field) in fields {
                 if let Some(property) = properties.get(name) {

@@ -1,9 +1,11 @@
 //! The admin API: what is refused, and what is never shown.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{hook, make};
-use crate::support::{Answering, Receiver, Service, eventually, send_large};
+use crate::support::{Answering, Receiver, Service, eventually, eventually_within, send_large};
 
 #[tokio::test]
 async fn endpoints_are_made_listed_changed_and_removed() {
@@ -255,11 +257,12 @@ async fn dead_letters_with_large_events_fill_pages() {
             }
         }
     };
-    let (contents, pages) = eventually("all are dead letters", || async {
-        let (contents, pages) = read().await;
-        (contents.len() == COUNT).then_some((contents, pages))
-    })
-    .await;
+    let (contents, pages) =
+        eventually_within(Duration::from_secs(60), "all are dead letters", || async {
+            let (contents, pages) = read().await;
+            (contents.len() == COUNT).then_some((contents, pages))
+        })
+        .await;
     assert!(pages > 1, "{pages}");
     assert!(
         sent.iter()
