@@ -1,8 +1,8 @@
-//! What a socket is given before live events: everything since its cursor.
+//! Catch-up: the entries that a client has missed since its cursor, delivered before live events.
 //!
-//! The socket is registered first, so that live events queue up; then memberships and positions are read; then it is decided which numbers were missed, per
-//! conversation up to the number from which on the queue has everything. So nothing falls between, and what is in both is dropped by number. The missed
-//! entries themselves are read a chunk at a time, as fast as the client takes them: a client that does not read costs one chunk.
+//! The socket is registered first, so that live events are queued. Then memberships and positions are read, and the missed seqs are determined per
+//! conversation, up to the seq from which on the queue is complete. So there is no gap between the two, and an entry that is in both is dropped by its seq.
+//! The missed entries themselves are read one chunk at a time, as fast as the client takes them: a client that does not read costs one chunk of memory.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,65 +20,67 @@ use crate::{
     store::{ClusterTime, MembershipOf},
 };
 
-/// The most entries that are given at once; with more the client reloads by REST.
+/// Maximum number of entries that a resume delivers; with more the client must reload by REST.
 pub const MAX_MISSED: usize = 10_000;
-/// How many conversations are read at once.
+/// Maximum number of conversations that one catch-up reads concurrently.
 const CONCURRENCY: usize = 8;
-/// How many entries of a conversation are read together.
+/// Maximum number of entries of one conversation that are read together.
 const ENTRIES_AT_ONCE: u32 = 128;
-/// How many numbers a chunk spans before no further conversation is read for it.
+/// Number of seqs in a chunk after which no further conversation is read for it.
 const NUMBERS_AT_ONCE: u64 = 64;
-/// After how many conversations another task has its turn: about a tenth of a millisecond.
+/// Number of conversations after which the task yields: about 0.1 ms of work.
 const TURN: usize = 128;
-/// How many catch-ups of a process read from the store at the same time.
+/// Maximum number of catch-ups of a process that read from the store concurrently.
 pub const READING_AT_ONCE: usize = 16;
 
-/// What was missed.
+/// Result of [`catch_up`]: what the client has missed.
 #[derive(Debug, Default)]
 pub struct CatchUp {
-    /// What every client of the node had been given before this socket was registered.
+    /// The hub's watermark from before this socket was registered.
     pub watermark: u64,
-    /// What is to be given, in order.
+    /// Ranges of missed entries, in the order of delivery.
     pub missed: VecDeque<MissedRange>,
-    /// What the queue may repeat: per conversation the number up to which `missed` has everything.
+    /// Highest seq per conversation that `missed` covers; the queue may repeat entries up to it.
     pub given: HashMap<ConversationId, u64>,
-    /// The cursor that was resumed from.
+    /// Cursor that the client resumed from.
     pub cursor: Option<Cursor>,
-    /// Where conversations were when the socket came into their rooms, with when something last happened in them (seconds by this machine's clock);
-    /// only those where something did lately. What lies before is no part of what a later resume may bring.
+    /// Positions of recently active conversations at the time of the join, with their last activity.
+    ///
+    /// The activity is in seconds by this machine's clock. A later resume does not deliver entries up to these positions.
     pub positions: Vec<(ConversationId, u64, u64)>,
-    /// Why the client must reload instead, if it must.
+    /// Reason of the `sync:reset` event, if the client must reload instead.
     pub reset: Option<&'static str>,
 }
 
-/// Entries of one conversation that are to be given, all inside one membership.
+/// Range of entries of one conversation, all inside one membership.
 #[derive(Debug)]
 pub struct MissedRange {
     conversation: ConversationId,
-    /// The number before the first one.
+    /// Seq before the first entry of the range.
     after: u64,
-    /// The last number.
+    /// Seq of the last entry of the range.
     to: u64,
-    /// All of it, if it was read already.
+    /// All pushes of the range, if they have been read already.
     ready: Option<Vec<Push>>,
 }
 
-/// A number that was read, with what is pushed of it.
+/// A seq that was read, with its push if there is one.
 type Read = (u64, Option<Push>);
 
 impl CatchUp {
-    /// Notes that nothing of `conversation` up to number `to` may come from the queue; what was noted before stays where it reaches further.
+    /// Keeps the queue from delivering entries of `conversation` up to `to`; never lowers the limit.
     fn has_given(&mut self, conversation: &ConversationId, to: u64) {
         let given = self.given.entry(conversation.clone()).or_default();
         *given = (*given).max(to);
     }
 }
 
-/// Puts `socket`, which is registered, into the rooms of its user's conversations and decides what was missed. `watermark` is the hub's from before it was
-/// registered; `resume` is the cursor that the client gave.
+/// Joins a registered socket to its user's rooms and determines what the client has missed.
+///
+/// `watermark` is the hub's from before the socket was registered; `resume` is the cursor that the client sent.
 ///
 /// # Errors
-/// [`crate::domain::DomainError::Unavailable`] when the store is away; the socket is then closed, and the client comes again.
+/// [`crate::domain::DomainError::Unavailable`] if the store does not answer; the socket is then closed, and the client reconnects.
 pub async fn catch_up(
     node: &Node,
     socket: &Arc<Socket>,
@@ -101,7 +103,7 @@ pub async fn catch_up(
         None => {}
     }
     if caught_up.cursor.is_none() {
-        // Who resumes nothing reads by REST what was there before.
+        // A client that does not resume reads earlier entries by REST.
         for (conversation, applied) in &behind {
             caught_up.has_given(conversation, *applied);
         }
@@ -109,8 +111,10 @@ pub async fn catch_up(
     Ok(caught_up)
 }
 
-/// Joins the socket to the rooms of its user's memberships. Notes where they were, and up to which number it must hear nothing: where a member
-/// joined later than the room is at. Answers where the documents are of rooms that may be behind them.
+/// Joins the socket to the rooms of its user's memberships; returns positions of rooms that may lag.
+///
+/// Records the current positions, and up to which seq nothing may be delivered: a member may have joined at a later seq than the room's position. The
+/// returned positions are those of the documents.
 async fn join(
     node: &Node,
     socket: &Arc<Socket>,
@@ -175,10 +179,10 @@ async fn join(
     Ok(behind)
 }
 
-/// Tells the hub where conversations are that it does not know. Answers those where this call was the first to tell.
+/// Sets the hub's unknown conversation positions; returns those that this call was the first to set.
 ///
 /// # Errors
-/// [`crate::domain::DomainError::Unavailable`].
+/// [`crate::domain::DomainError::Unavailable`] if the store does not answer.
 pub async fn begin(
     node: &Node,
     socket: &Socket,
@@ -202,7 +206,7 @@ pub async fn begin(
                     begun.push(((*conversation).clone(), *applied));
                 }
             }
-            // Not in the documents yet, but its beginning came by here: from there on the node remembers it.
+            // Not in the documents yet, but this node has seen the entry that created it, so everything from that entry on is in its cache.
             None => match node.hub.joined_at(&socket.user, conversation) {
                 Some(seq) => {
                     if node.hub.begin(conversation, seq - 1) {
@@ -216,7 +220,7 @@ pub async fn begin(
     Ok(begun)
 }
 
-/// Decides which numbers were missed since `cursor`.
+/// Determines which entries were missed since `cursor`.
 async fn find_missed(
     node: &Node,
     memberships: Vec<MembershipOf>,
@@ -229,8 +233,8 @@ async fn find_missed(
         increment: cursor.watermark as u32,
     };
     let positions: HashMap<ConversationId, u64> = cursor.positions.iter().cloned().collect();
-    // What the cursor covers may come by here once more: its node may have been ahead of this one, and where the documents are behind, the room began
-    // with entries that this node remembered.
+    // Entries that the cursor covers may arrive here again: its node may have been ahead of this one, and if the documents lag, the room began with
+    // entries from this node's cache.
     for (conversation, seq) in &cursor.positions {
         caught_up.has_given(conversation, *seq);
     }
@@ -247,7 +251,7 @@ async fn find_missed(
         .filter_map(|membership| {
             let id = &membership.conversation;
             let after = positions.get(id).copied();
-            // An entry that nobody has applied yet is not in the documents, but it came by here.
+            // An entry that is not applied yet is not in the documents, but this node has seen it.
             if after.is_none() && !touched.contains_key(id) && node.hub.active_at(id).is_none() {
                 return None;
             }
@@ -276,7 +280,7 @@ async fn find_missed(
         caught_up.has_given(&conversation, to);
         for mut range in ranges {
             numbers += range.to - range.after;
-            // What does not fit is read again when its turn has come.
+            // Pushes that do not fit are read again when the range is delivered.
             range.ready = range.ready.filter(|pushes| {
                 let bytes: usize = pushes.iter().map(Push::wire_len).sum();
                 let fits = ready_bytes + bytes <= bounds::RESUME_CHUNK;
@@ -298,8 +302,9 @@ async fn find_missed(
     Ok(())
 }
 
-/// What was missed of one conversation after number `after`, or else after `since`, up to number `to`: a range for each membership; `None` if it is too
-/// much.
+/// Returns the missed ranges of one conversation up to `to`, one per membership; `None` if too many.
+///
+/// They start after seq `after`, or else after `since`.
 async fn find_ranges(
     node: &Node,
     membership: MembershipOf,
@@ -342,11 +347,12 @@ async fn find_ranges(
     Ok(Some((conversation, to, ranges)))
 }
 
-/// The next missed entries, about [`bounds::RESUME_CHUNK`] and at least one; none if nothing is left. They carry `watermark` of the [`CatchUp`]: later
-/// markers may be ahead of what waits in the socket's queue.
+/// Reads the next missed entries: about [`bounds::RESUME_CHUNK`], at least one; none at the end.
+///
+/// They carry `watermark` of the [`CatchUp`]: later markers may be ahead of what waits in the socket's queue.
 ///
 /// # Errors
-/// [`crate::domain::DomainError::Unavailable`] when the store is away.
+/// [`crate::domain::DomainError::Unavailable`] if the store does not answer.
 pub async fn read_chunk(
     node: &Node,
     watermark: u64,
@@ -388,7 +394,7 @@ pub async fn read_chunk(
     Ok(pushes)
 }
 
-/// The next entries of a range: from this node's memory, else from the log.
+/// Reads the next entries of a range from this node's cache, or else from the log.
 async fn read_range(
     node: &Node,
     watermark: u64,
@@ -400,7 +406,7 @@ async fn read_range(
             .into_iter()
             .map(|push| (push.seq, Some(push)))
             .collect();
-        // Whatever is not among them holds nothing for the reader.
+        // The seqs that are not in the result hold nothing for this reader.
         read.push((range.to, None));
         return Ok((range, read));
     }
@@ -430,7 +436,7 @@ async fn read_range(
         })
         .collect();
     if !piece.has_more {
-        // What retention has removed is not missed.
+        // Entries that retention has removed do not count as missed.
         read.push((to, None));
     }
     Ok((range, read))
@@ -444,7 +450,7 @@ mod tests {
     fn what_may_not_be_heard_is_never_lowered_by_a_cursor_from_before() {
         let conversation = ConversationId::generate();
         let mut caught_up = CatchUp::default();
-        // Joined again with number 20, and the cursor is from the membership before.
+        // The user joined again at seq 20, and the cursor is from the membership before.
         for to in [19, 10] {
             caught_up.has_given(&conversation, to);
         }

@@ -1,43 +1,43 @@
-//! Why a socket is closed. The number tells the client what it owes:
+//! Reasons for closing a socket. The close code tells the client how to go on:
 //!
 //! | code | the client |
 //! |---|---|
-//! | 1001, 1012 | connects again, after a short random pause |
+//! | 1001, 1012 | reconnects after a short random pause |
 //! | 4401 | gets a new token and authenticates again |
-//! | 4403 | stops: it may not be here |
-//! | 4408 | connects again and resumes: it read too slowly |
-//! | 4429 | waits, then connects again with a growing pause |
-//! | 1002, 1007, 1009, 4400 | stops: what it sends is no WebSocket, no UTF-8, too large, or no frame of `chat.v1` |
+//! | 4403 | stops: it is not allowed to connect |
+//! | 4408 | reconnects and resumes: it read too slowly |
+//! | 4429 | waits, then reconnects with a growing pause |
+//! | 1002, 1007, 1009, 4400 | stops: it sent no valid WebSocket, no UTF-8, too large a message, or no frame of `chat.v1` |
 
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
-/// A reason to close a socket.
+/// Reason for closing a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The node ends or is restarted (1012).
+    /// The node is stopping or restarting (1012).
     Restarting,
-    /// Nothing was heard of the client for two ping periods (1001).
+    /// The client sent nothing for two ping periods (1001).
     Silent,
-    /// No valid token, or it ended (4401).
+    /// There is no valid token, or the token has expired (4401).
     Unauthenticated,
-    /// The host or this deployment does not want this client (4403).
+    /// The host or this deployment does not admit this client (4403).
     Forbidden,
-    /// The client reads slower than events come (4408).
+    /// The client reads more slowly than events arrive (4408).
     TooSlow,
-    /// Too many sockets, bad tokens from one address, or commands that went on being refused (4429).
+    /// Too many sockets, bad tokens from one address, or rate-limited commands in a row (4429).
     TooMany,
-    /// What came breaks RFC 6455 (1002).
+    /// The client's bytes violate RFC 6455 (1002).
     Malformed,
-    /// A text that is not UTF-8 (1007).
+    /// A text message is not valid UTF-8 (1007).
     NotUtf8,
-    /// A message of WebSocket that is no frame of `chat.v1` (4400).
+    /// A WebSocket message is not a frame of `chat.v1` (4400).
     Protocol,
-    /// A message over the size limit (1009).
+    /// A message exceeds the size limit (1009).
     TooLarge,
 }
 
 impl CloseReason {
-    /// The close code.
+    /// Returns the close code.
     pub const fn code(self) -> u16 {
         match self {
             Self::Silent => 1001,
@@ -53,7 +53,7 @@ impl CloseReason {
         }
     }
 
-    /// The sentence beside the code.
+    /// Returns the reason text that accompanies the code.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Silent => "nothing was heard from you; connect again",
@@ -71,7 +71,7 @@ impl CloseReason {
         }
     }
 
-    /// The close frame.
+    /// Returns the close frame.
     pub fn frame(self) -> CloseFrame {
         CloseFrame {
             code: CloseCode::from(self.code()),

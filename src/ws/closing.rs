@@ -1,7 +1,8 @@
-//! The end of a connection: the closing handshake of RFC 6455, then the end of TCP in an order that loses nothing.
+//! Closing of a connection: the closing handshake of RFC 6455, then the shutdown of TCP in an order that loses no data.
 //!
-//! Whoever began it, and for whatever reason: the close frame goes out behind all that was written, then this end stops writing, and what the client still
-//! sends is read until it ends too. If a socket is dropped with unread bytes, the kernel resets the connection, and the reset may overtake the close frame.
+//! The order is the same for both sides and all reasons: the close frame is sent behind everything written before, then this side stops writing, and
+//! everything the client still sends is read until it closes too. If a socket is dropped with unread bytes, the kernel resets the connection, and the reset
+//! may overtake the close frame.
 
 use std::time::Duration;
 
@@ -19,16 +20,16 @@ use tokio_tungstenite::{
 
 use super::{close::CloseReason, frame, outlet::SocketStream};
 
-/// How long the closing handshake may take.
+/// Time limit of the closing handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long it may take for a client that reads too slowly: it must first take what was written before the close frame.
+/// Time limit for a slow client, which must first take everything written before the close frame.
 const SLOW_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the client may take to end its half of the connection after that.
+/// Time limit for the client to close its half of the connection after the handshake.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// The spread of the pause that clients are asked to make before they come back to a restarted node.
+/// Spread of the random pause before clients reconnect to a restarted node.
 pub const RETURN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Ends the connection: for `reason`, or if there is none because the client closed it or went.
+/// Closes the connection for `reason`; without one, the client has closed it or is gone.
 pub async fn close(mut ws: WebSocketStream<SocketStream>, reason: Option<CloseReason>) {
     if let Some(reason) = reason {
         counter!("chat_ws_closes_total", "code" => reason.code().to_string()).increment(1);
@@ -50,11 +51,11 @@ async fn shake_hands(ws: &mut WebSocketStream<SocketStream>, reason: Option<Clos
     if let Some(reason) = reason {
         let _ = ws.close(Some(reason.frame())).await;
     }
-    // If the client closed, this writes the answer that tungstenite has ready.
+    // If the client has closed, this writes the answer that tungstenite has queued.
     let _ = ws.flush().await;
     if ws.get_ref().outlet().emptied().await.is_ok() && reason.is_some() {
-        // What the client sent before its close frame is not carried out. After an error of the stream nothing more can be read as frames, and this
-        // ends at once.
+        // Commands that the client sent before its close frame are not run. After a stream error nothing more can be read as frames, and the loop ends
+        // at once.
         while let Some(Ok(_)) = ws.next().await {}
     }
 }
@@ -67,7 +68,7 @@ fn reconnect_event() -> Utf8Bytes {
     )
 }
 
-/// Why a socket is closed after an error of its stream; `None` if there is nobody to tell.
+/// Returns the reason for closing after a stream error; `None` if the client is gone.
 pub fn reason_of(error: &WsError) -> Option<CloseReason> {
     match error {
         WsError::Capacity(CapacityError::MessageTooLong { .. }) => Some(CloseReason::TooLarge),

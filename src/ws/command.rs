@@ -1,4 +1,4 @@
-//! What a client may ask over its socket. Each is one verb of the domain, with the same checks and errors as over REST.
+//! Commands that a client can send over its socket. Each is one operation of the domain, with the same checks and errors as over REST.
 
 use chat_sdk::{
     Attachment, ConversationId, GivenUserId, Message, MessageId, MessageType, Metadata, Timestamp,
@@ -20,7 +20,7 @@ use crate::{
     limits::{RateLimits, Verdict},
 };
 
-/// Every event that a client may send. One that is not here is refused before anything looks at it.
+/// All events that a client may send; others are refused before their data is parsed.
 pub const COMMANDS: &[&str] = &[
     "activity:ping",
     "authenticate",
@@ -47,13 +47,13 @@ pub const COMMANDS: &[&str] = &[
     "typing:stop",
 ];
 
-/// The room that most messages fit into as JSON, in bytes.
+/// Buffer size that is enough for most messages as JSON, in bytes.
 const MESSAGE_BYTES: usize = 768;
 
-/// What a command did, as the fields of its ack; see [`super::frame::ack`].
+/// Result of a command: the fields of its ack; see [`super::frame::ack`].
 pub type Answer = std::result::Result<String, FrameError>;
 
-/// `message:send`. Without `flatten`, which serde cannot combine with `deny_unknown_fields`.
+/// Data of `message:send`. Without `flatten`, which serde cannot combine with `deny_unknown_fields`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Send {
@@ -75,12 +75,12 @@ struct Send {
     silent: Option<bool>,
     #[serde(default, deserialize_with = "whole_number::optional")]
     ttl_seconds: Option<u32>,
-    /// Only with `message:schedule`.
+    /// Time to send the message at; only with `message:schedule`.
     send_at: Option<Timestamp>,
 }
 
 impl Send {
-    /// The target and the message.
+    /// Splits the data into the target and the draft of the message.
     fn into_parts(self) -> Result<(Target, Draft)> {
         let receiver = self.receiver_id.map(|given| given.0);
         let target = Target::new(self.conversation_id, receiver)?;
@@ -163,42 +163,42 @@ struct ReadConversation {
     up_to_message_id: Option<MessageId>,
 }
 
-/// A conversation, and nothing else.
+/// Data of a command that takes a conversation only.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Room {
-    /// Which.
+    /// Id of the conversation.
     pub conversation_id: ConversationId,
 }
 
-/// A new token.
+/// Data of a command that takes a token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
     /// The token.
     pub token: String,
-    /// Where to resume; only with `authenticate`.
+    /// Cursor to resume from; only with `authenticate`.
     pub resume: Option<String>,
 }
 
-/// Reads the data of a command.
+/// Parses the data of a command.
 ///
 /// # Errors
-/// [`DomainError::Validation`] naming the field.
+/// [`DomainError::Validation`] with the field's name.
 pub fn parse<T: DeserializeOwned>(data: &str) -> Result<T> {
-    // A list would be taken for the fields in their order.
+    // serde would accept a JSON array as the fields in their order.
     if !data.trim_start().starts_with('{') {
         return Err(DomainError::invalid("data", "must be an object"));
     }
     if let Ok(value) = serde_json::from_str(data) {
         return Ok(value);
     }
-    // Once more, slower, to learn where the fault is.
+    // Parse again, with the slower parser that reports the path of the faulty field.
     let mut json = serde_json::Deserializer::from_str(data);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let text = error.inner().to_string();
-        // The fault of a name is told at the object that lacks it or has it too much.
+        // A missing or unknown field is reported at the object; append the field's name to the path.
         let named = ["missing field `", "unknown field `"];
         let name = named
             .iter()
@@ -215,7 +215,7 @@ pub fn parse<T: DeserializeOwned>(data: &str) -> Result<T> {
     })
 }
 
-/// What is wrong, in the words of REST: without where in the text and without what was sent.
+/// Returns the parse error in the words of REST: without its position and without the input.
 fn explain(text: &str) -> String {
     let text = text.split(" at line ").next().unwrap_or_default();
     if text.starts_with("missing field") {
@@ -245,10 +245,10 @@ fn explain(text: &str) -> String {
     text.replace('`', "")
 }
 
-/// Counts a command of `user` against the limit that governs it.
+/// Counts a command of `user` against the rate limit that applies to it.
 ///
 /// # Errors
-/// The refusal.
+/// [`RateLimited`] if the limit is exceeded.
 pub fn count(limits: &RateLimits, user: &UserId, event: &str) -> Verdict {
     match event {
         "message:send" | "message:schedule" => limits.messages(user),
@@ -259,7 +259,7 @@ pub fn count(limits: &RateLimits, user: &UserId, event: &str) -> Verdict {
     }
 }
 
-/// The commands that need nothing of the socket but its user.
+/// Runs a command that needs only the socket's user.
 pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer {
     let ctx = &node.ctx;
     match event {
@@ -350,7 +350,7 @@ pub async fn run(node: &Node, user: &UserId, event: &str, data: &str) -> Answer 
     }
 }
 
-/// The refusal of an event that this version does not know.
+/// Returns the error for an event that this version does not know.
 pub fn unknown() -> FrameError {
     FrameError {
         details: vec![crate::domain::FieldError::new("event", "is not known")],
@@ -366,7 +366,7 @@ fn unencodable<E>(_: E) -> FrameError {
     DomainError::Internal("an answer cannot be encoded".into()).into()
 }
 
-/// The refusal of a command that failed inside the service.
+/// Returns the error for a command that failed with an internal error.
 pub fn failed() -> FrameError {
     DomainError::Internal("a command ended without an answer".into()).into()
 }

@@ -1,4 +1,4 @@
-//! One socket: a task that reads frames, runs commands, and writes answers. Pushes are written by [`super::flush`], unless the client is slow.
+//! One socket: a task that reads frames, runs commands and writes answers. Pushes are written by [`super::flush`], unless the client is slow.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -30,30 +30,30 @@ use crate::{
     limits::RateLimited,
 };
 
-/// How long a client without a token may take to send one.
+/// Time limit for a client without a token to send one.
 const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(10);
-/// How often the server pings. Proxies drop what is silent for a minute.
+/// Time between pings of the server. Proxies drop connections that are silent for a minute.
 const PING_PERIOD: Duration = Duration::from_secs(25);
-/// After how many silent periods a client counts as gone.
+/// Number of silent ping periods after which a client counts as gone.
 const SILENT_PERIODS: u32 = 2;
-/// How long a write may take before the client counts as too slow.
+/// Time limit of a write, after which the client counts as too slow.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many commands of a socket may be under way; then no more are read.
+/// Maximum number of commands in flight per socket; at the limit no more frames are read.
 const MAX_COMMANDS: usize = 64;
-/// How many pages of lists may be under way; then no more commands are read.
+/// Maximum number of list pages in flight per socket; at the limit no more commands are read.
 const MAX_PAGES: usize = 4;
-/// How many commands in a row are refused by rate before the socket is closed.
+/// Number of rate-limited commands in a row after which the socket is closed.
 const MAX_REFUSALS: u32 = 200;
-/// How many frames that are none are borne before the socket is closed.
+/// Number of invalid frames after which the socket is closed.
 const MAX_FAULTS: u32 = 10;
 
-/// How the client is known when the socket opens.
+/// Authentication state of a socket when it opens.
 pub enum Opening {
-    /// By a token of the request.
+    /// The request carried a valid token.
     Session(Session),
-    /// Not: the first frame must bring a token.
+    /// The request carried no token: the first frame must bring one.
     Anonymous,
-    /// By something that is no valid token.
+    /// The request was refused, for example for an invalid token.
     RateLimited(CloseReason),
 }
 
@@ -72,17 +72,17 @@ pub async fn run(
             Err(reason) => reason,
         }
     };
-    // After a panic the client still learns that it should connect again.
+    // After a panic the client is still told to reconnect.
     let reason = AssertUnwindSafe(serving)
         .catch_unwind()
         .await
         .unwrap_or(Some(CloseReason::Restarting));
-    // Nothing may follow the last words.
+    // Nothing may be written behind the close frame.
     ws.get_ref().outlet().end();
     Box::pin(closing::close(ws, reason)).await;
 }
 
-/// Waits for a session: the one of the request, or the first frame's.
+/// Waits for a session: the one of the request, or that of the first frame.
 async fn open(
     node: &Node,
     ws: &mut WebSocketStream<SocketStream>,
@@ -121,7 +121,7 @@ async fn open(
     Ok((session, token.resume.or(resume), Some(frame.id_json())))
 }
 
-/// A socket that is in the hub as long as this lives, also when its task panics.
+/// A registration in the hub that lasts as long as this value, also if the task panics.
 struct Registered<'a> {
     node: &'a Node,
     socket: &'a Arc<Socket>,
@@ -148,13 +148,13 @@ async fn serve(
     let outlet = Arc::clone(ws.get_ref().outlet());
     let exit = WakeTarget::Flusher(outlet, node.flushers.lane(id).clone());
     let socket = Socket::new(id, session.user.clone(), session.issued_at, exit);
-    // What was delivered before the socket was registered is covered by this watermark.
+    // This watermark covers everything that was delivered before the socket was registered.
     let watermark = node.hub.watermark();
     if !node.hub.register(&socket, node.max_sockets_per_user) {
         return Some(CloseReason::TooMany);
     }
     if !users::is_admitted(&node.ctx, &session.user, session.issued_at) {
-        // Revoked after the token was looked at and before the hub knew of the socket.
+        // The token was revoked after the check and before the hub knew of the socket.
         node.hub.unregister(&socket);
         return Some(CloseReason::Unauthenticated);
     }
@@ -194,15 +194,15 @@ struct Connection<'a> {
     activity: Arc<Activity>,
     expires_at: Instant,
     commands: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// How many of them read a page.
+    /// Number of commands in flight that read a list page.
     pages: usize,
     last_heard: Instant,
     faults: u32,
-    /// Commands refused by rate since one was let through.
+    /// Number of rate-limited commands since the last one that was admitted.
     refusals: u32,
 }
 
-/// A command that is done.
+/// Result of a finished command.
 enum Done {
     Answer(Utf8Bytes),
     /// A page of a list.
@@ -227,7 +227,7 @@ impl Connection<'_> {
             return reason;
         }
         let mut next_ping = Instant::now() + PING_PERIOD.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-        // One timer for both, set anew only when it fires or the token is refreshed: a timer per turn would cost more than the turn.
+        // One timer for both, reset only when it fires or the token is refreshed: a timer per turn of the loop would cost more than the turn itself.
         let mut timer = std::pin::pin!(tokio::time::sleep_until(next_ping.min(self.expires_at)));
         loop {
             let outcome = tokio::select! {
@@ -267,7 +267,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Gives what was missed, then says that the socket is connected. No more is read than the client takes.
+    /// Sends missed entries, then `connected`. Reads no more from the store than the client takes.
     async fn greet(
         &mut self,
         mut greeting: Box<InitialFrames>,
@@ -293,7 +293,7 @@ impl Connection<'_> {
         Ok(greeting.into_feed())
     }
 
-    /// Whether the client may ask for more.
+    /// True if the limits of commands and pages in flight allow reading another frame.
     fn may_read(&self) -> bool {
         self.commands.len() < MAX_COMMANDS && self.pages < MAX_PAGES
     }
@@ -381,7 +381,7 @@ impl Connection<'_> {
                 async move { answer(&id, typing::signal(&node, &socket, signal, room).await) }
                     .boxed()
             }
-            // Whatever a client sends keeps it active, this alone.
+            // Any frame of a client counts as activity; this command does nothing else.
             "activity:ping" => async move { answer(&id, Ok(String::new())) }.boxed(),
             "token:refresh" | "authenticate" => {
                 let token: crate::domain::Result<Token> = command::parse(frame.data_json());
@@ -399,7 +399,7 @@ impl Connection<'_> {
             "messages:list" | "messages:sync" => {
                 self.pages += 1;
                 let (event, data) = (frame.event.to_owned(), frame.data_json().to_owned());
-                // A task of its own: while this socket waits for its client, a read must not keep others waiting for their turn.
+                // A separate task: while this socket waits for its client, its read must not hold its place among the reads of other sockets.
                 let page = tokio::spawn(async move {
                     let user = &socket.user;
                     command::run(&node, user, &event, &data).await
@@ -424,7 +424,7 @@ impl Connection<'_> {
         self.start(command).await
     }
 
-    /// Counts a command, unless the host itself is at the other end.
+    /// Counts a command against the limits, unless the client is the host itself.
     fn count(&self, event: &str) -> Result<(), RateLimited> {
         if self.peer.is_host {
             return Ok(());
@@ -432,7 +432,9 @@ impl Connection<'_> {
         command::count(&self.node.limits, &self.socket.user, event).map(drop)
     }
 
-    /// Runs a command beside the socket. It is polled once at once, so that commands of one socket enter the log in the order in which they came.
+    /// Starts a command concurrently.
+    ///
+    /// It is polled once at once, so that the commands of a socket enter the log in the order received.
     async fn start(
         &mut self,
         mut command: BoxFuture<'static, Done>,
@@ -488,17 +490,18 @@ impl Connection<'_> {
         self.settle().await
     }
 
-    /// Waits where the client does not take what it was written, so that no more is asked of it.
+    /// Waits while the client does not take what was written, so that no more of its frames are read.
     async fn settle(&mut self) -> Result<(), Option<CloseReason>> {
         match self.ws.get_ref().outlet().is_held_up() {
-            // Boxed: nearly always the kernel takes it at once, and an idle socket needs no timer for this.
+            // Boxed: nearly always the kernel takes the bytes at once, and an idle socket needs no timer for this.
             true => Box::pin(self.push()).await,
             false => Ok(()),
         }
     }
 
-    /// Writes what waits in the outlet, then what waits in the queue, until the client takes all of it. Waits neither for one that does not read nor past
-    /// the socket's end.
+    /// Writes the buffered bytes and the queue until the client has taken everything.
+    ///
+    /// Does not wait beyond the write timeout for a client that does not read, nor beyond the socket's end.
     async fn push(&mut self) -> Result<(), Option<CloseReason>> {
         let outlet = self.ws.get_ref().outlet();
         let mut scratch = WriteBuffer::default();
@@ -528,7 +531,7 @@ fn answer_text(id: &str, result: command::Answer) -> Utf8Bytes {
     }
 }
 
-/// Lets a socket hear again of a conversation that it left with `room:leave`.
+/// Joins a socket to a conversation again that it left with `room:leave`.
 async fn join_room(
     node: &Node,
     socket: &Arc<Socket>,

@@ -1,30 +1,30 @@
-//! Where a client resumes: sealed, because it is ours to change, and small, because every push carries it.
+//! Resume cursors: sealed, because their format may change, and small, because every push carries one.
 //!
-//! A cursor says: everything that mongod took in until W was delivered on this socket, and of the conversations that were active since, everything up to
-//! these numbers. It is sealed for the user it is given to: another user's cursor does not open, whoever hands it on.
+//! A cursor means: everything that MongoDB committed until the watermark was delivered on this socket, and for the conversations that were active since,
+//! every entry up to the stated seq. It is sealed for the user it was issued to: another user cannot open it.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chat_sdk::{ConversationId, UserId};
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
 
-/// The most conversations whose position a cursor carries. With more, the client gets some entries twice, under the same numbers.
+/// Maximum number of positions in a cursor; beyond it, a resume repeats entries with the same seq.
 pub const MAX_POSITIONS: usize = 50;
-/// The shape of the sealed bytes. Another version's cursors are refused, and the client reloads.
+/// Format version of the sealed bytes; cursors of other versions are refused, and the client reloads.
 const VERSION: u8 = 1;
-/// The longest cursor that is looked at, in characters.
+/// Maximum length of a cursor that is parsed, in characters.
 const MAX_LENGTH: usize = 8 * 1024;
 
-/// What a cursor says.
+/// Content of a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// The marker that was passed with nothing held back, as a cluster time.
+    /// Cluster time of the last marker that was passed with no entry held back.
     pub watermark: u64,
-    /// What was delivered of the conversations that were active since.
+    /// Highest delivered seq of each conversation that was active since.
     pub positions: Vec<(ConversationId, u64)>,
 }
 
-/// Seals and opens cursors. Every node of a deployment has the same key.
+/// Seals and opens cursors. All nodes of a deployment have the same key.
 pub struct Seal {
     key: LessSafeKey,
     epoch: [u8; 8],
@@ -45,7 +45,9 @@ fn digest(label: &str, secret: &[u8]) -> [u8; 32] {
 }
 
 impl Seal {
-    /// A seal whose key derives from a secret of the deployment. `epoch` is the log's: cursors of another one do not open.
+    /// Returns a seal with a key derived from a secret of the deployment and the log's epoch.
+    ///
+    /// Cursors of another `epoch` do not open.
     pub fn new(secret: &[u8], epoch: &str) -> Self {
         let key = digest("chat cursor key", secret);
         let key = UnboundKey::new(&AES_128_GCM, &key[..16]).expect("16 bytes are a key of AES-128");
@@ -56,7 +58,7 @@ impl Seal {
         }
     }
 
-    /// The cursor of `user` as text.
+    /// Returns a cursor of `user` as text.
     pub fn seal<'a>(
         &self,
         user: &UserId,
@@ -73,7 +75,7 @@ impl Seal {
             bytes.extend_from_slice(conversation.suffix().as_bytes());
             bytes.extend_from_slice(&seq.to_be_bytes());
         }
-        // Sealing short texts with a fresh nonce cannot fail; an empty cursor would only make a client reload.
+        // Sealing a short text with a fresh nonce cannot fail; an empty cursor would only make a client reload.
         let sealed = self.key.seal_in_place_separate_tag(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(user.as_str()),
@@ -88,7 +90,7 @@ impl Seal {
         }
     }
 
-    /// What a cursor says; `None` for one of another user, deployment, epoch or version, or one that was changed.
+    /// Opens a cursor; `None` if it was changed or is of another user, deployment, epoch or version.
     pub fn open(&self, user: &UserId, text: &str) -> Option<Cursor> {
         const POSITION: usize = 26 + 8;
         if text.len() > MAX_LENGTH {

@@ -1,4 +1,4 @@
-//! What one client is given, in which order and with which cursors, whatever carries it: a WebSocket or an event stream.
+//! Frames of one client, their order and their cursors, for both transports: a WebSocket and an event stream.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,31 +20,35 @@ use super::{
 };
 use crate::domain::Result;
 
-/// The most rooms of one frame: about 33 KB.
+/// Maximum number of rooms in one frame: about 33 KB.
 const ROOMS_AT_ONCE: usize = 1000;
 
-/// What a client was given so far, as far as that decides what it is given next.
+/// State of what a client has received, as far as it decides what is sent next.
 #[derive(Debug)]
 pub struct DeliveryState {
-    /// What the queue may repeat; see [`CatchUp::given`].
+    /// Highest seq per conversation that the queue may repeat; see [`CatchUp::given`].
     given: HashMap<ConversationId, u64>,
     tracker: CursorTracker,
 }
 
-/// What a client is given first: what it missed, then `connected`, then the rest of its rooms. It is read as fast as the client takes it.
+/// First frames of a client: missed entries, then `connected`, then the rest of its rooms.
+///
+/// They are produced as fast as the client takes them.
 pub struct InitialFrames {
     socket: Arc<Socket>,
     feed: DeliveryState,
     reset: Option<&'static str>,
     missed: VecDeque<MissedRange>,
     watermark: u64,
-    /// While it catches up, a client that goes away resumes from its own cursor and what it got since; nothing else of it has moved yet.
+    /// Resume position during catch-up: the client's own cursor and what it received since.
+    ///
+    /// No other position has moved yet.
     progress: Option<CursorTracker>,
     resume: Option<String>,
     next: Next,
 }
 
-/// What comes next in a greeting.
+/// State of the initial frames: what comes next.
 enum Next {
     Reset,
     Missed,
@@ -55,11 +59,11 @@ enum Next {
 }
 
 impl InitialFrames {
-    /// The greeting of `socket`, which is registered and was caught up. `resume` is what the client resumes from.
+    /// Returns the initial frames of a registered and caught-up `socket`; `resume` is the client's cursor.
     pub fn new(socket: &Arc<Socket>, caught_up: CatchUp, resume: Option<String>) -> Box<Self> {
         let mut tracker = CursorTracker::at(caught_up.watermark);
         if let Some(cursor) = &caught_up.cursor {
-            // Another node may be further than this one: what it had passed was given, and stays given.
+            // Another node may be ahead of this one: what its watermark covers has been delivered, and stays delivered.
             tracker.watermark = tracker.watermark.max(cursor.watermark);
         }
         tracker.remember(caught_up.positions);
@@ -91,10 +95,10 @@ impl InitialFrames {
         })
     }
 
-    /// The next frames; `None` when all were given.
+    /// Returns the next frames; `None` at the end.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] when the store is away; the socket is then closed, and the client resumes from what it got.
+    /// [`crate::domain::DomainError::Unavailable`] if the store does not answer; the socket is then closed, and the client resumes from what it received.
     pub async fn next(&mut self, node: &Node) -> Result<Option<Vec<Utf8Bytes>>> {
         match &self.next {
             Next::Reset => {
@@ -136,12 +140,12 @@ impl InitialFrames {
         }
     }
 
-    /// What the client is given from now on.
+    /// Returns the delivery state for the events that follow.
     pub fn into_feed(self) -> DeliveryState {
         self.feed
     }
 
-    /// The frame of a missed entry.
+    /// Returns the frame of a missed entry.
     fn missed(&mut self, seal: &Seal, push: &Push) -> Utf8Bytes {
         self.feed.tracker.note(push);
         let progress = self.progress.as_mut();
@@ -150,7 +154,7 @@ impl InitialFrames {
         push.text(&self.socket, cursor.as_deref().unwrap_or(resume))
     }
 
-    /// The rooms of one frame after `after`.
+    /// Returns the rooms of one frame, those after `after`.
     fn rooms(&mut self, after: Option<&ConversationId>) -> Vec<ConversationId> {
         let mut rooms = self.socket.rooms_after(after, ROOMS_AT_ONCE + 1);
         let has_more = rooms.len() > ROOMS_AT_ONCE;
@@ -168,7 +172,7 @@ impl InitialFrames {
 }
 
 impl DeliveryState {
-    /// The frame of what came out of the queue of `socket`; `None` for what was given before.
+    /// Returns the frame of an item from the queue of `socket`; `None` if it was delivered before.
     pub fn frame(&mut self, seal: &Seal, socket: &Socket, outgoing: Outgoing) -> Option<Utf8Bytes> {
         let push = match outgoing {
             Outgoing::Logged(push) => push,
@@ -185,7 +189,9 @@ impl DeliveryState {
         Some(push.text(socket, &self.tracker.cursor(seal, &socket.user)))
     }
 
-    /// The cursor of `user`, whose client was given all that is in its queue. `watermark` is the hub's from before the queue was seen to be empty.
+    /// Returns the cursor of `user` when the queue is empty and everything in it was delivered.
+    ///
+    /// `watermark` is the hub's from before the queue was found empty.
     pub fn rest(&mut self, seal: &Seal, user: &UserId, watermark: u64) -> String {
         self.tracker.pass(watermark);
         self.tracker.cursor(seal, user)

@@ -1,6 +1,6 @@
-//! Who writes pushes: a few tasks for all sockets of a node.
+//! Flushers: a few tasks that write the pushes of all sockets of a node.
 //!
-//! A task per socket that is woken for every event costs more than the write itself. So the hub puts an event into the queues of its sockets and gives each
+//! A task per socket that is woken for every event costs more than the write itself. So the hub puts an event into the queues of its sockets and passes each
 //! socket that was idle to its flusher, which writes them one after the other.
 
 use std::{
@@ -16,10 +16,12 @@ use tokio::{
 
 use super::{close::CloseReason, cursor::Seal, outlet::WriteBuffer, socket::Socket};
 
-/// After how many sockets a flusher lets others have its thread: about a fifth of a millisecond.
+/// Number of sockets after which a flusher yields its thread: about 0.2 ms of work.
 const TURN: usize = 32;
 
-/// The sockets that have something to be written. A socket is in it once, however much that is, so it is no longer than there are sockets.
+/// Queue of sockets with pushes to be written.
+///
+/// A socket is in it at most once, so the number of sockets bounds its length.
 pub type Lane = UnboundedSender<Arc<Socket>>;
 
 /// The flushers of a node, one per thread.
@@ -29,7 +31,7 @@ pub struct Flushers {
 }
 
 impl Flushers {
-    /// Flushers, and what must run for them. A run ends with the last holder of its lane.
+    /// Returns the flushers and the tasks to run for them. A task ends with the last holder of its lane.
     pub fn new(seal: &Arc<Seal>) -> (Self, Vec<impl Future<Output = ()> + Send + 'static>) {
         let count = Handle::current().metrics().num_workers();
         let flusher = |_| {
@@ -40,7 +42,7 @@ impl Flushers {
         (Self { lanes }, runs)
     }
 
-    /// The lane of the socket with that number. It stays: two flushers would undo the order.
+    /// Returns the lane of a socket by its id. It never changes: two flushers would break the order.
     pub fn lane(&self, socket: u64) -> &Lane {
         &self.lanes[(socket % self.lanes.len() as u64) as usize]
     }
@@ -52,7 +54,7 @@ async fn run(mut told: UnboundedReceiver<Arc<Socket>>, seal: Arc<Seal>) {
     while told.recv_many(&mut sockets, TURN).await > 0 {
         for socket in sockets.drain(..) {
             let flush = || socket.flush(&seal, &mut scratch);
-            // What is wrong with one socket must not take the others with it.
+            // A panic on one socket must not end the flusher of the others.
             if catch_unwind(AssertUnwindSafe(flush)).is_err() {
                 scratch = WriteBuffer::default();
                 socket.end(CloseReason::Restarting);

@@ -1,4 +1,4 @@
-//! The frames of `chat.v1`: what clients send, and what they are answered.
+//! Frames of `chat.v1`: what clients send, and their answers.
 
 use chat_sdk::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,24 +10,24 @@ use crate::{
     limits::RateLimited,
 };
 
-/// The longest `id` of a client's frame, in bytes.
+/// Maximum length of the `id` of a client's frame, in bytes.
 const MAX_ID: usize = 128;
 
-/// A frame of a client.
+/// A frame from a client.
 #[derive(Debug, Deserialize)]
 pub struct ClientFrame<'a> {
-    /// The client's number of it, repeated in the answer; a text or a number.
+    /// Id that the client chose for the frame, repeated in the answer; a string or a number.
     #[serde(borrow, default)]
     pub id: Option<&'a RawValue>,
-    /// What it asks for.
+    /// Name of the command.
     pub event: &'a str,
-    /// With what.
+    /// Data of the command.
     #[serde(borrow, default)]
     pub data: Option<&'a RawValue>,
 }
 
 impl<'a> ClientFrame<'a> {
-    /// The frame of a text; `None` when it is none.
+    /// Parses a frame; `None` if the text is not one.
     pub fn parse(text: &'a str) -> Option<Self> {
         let frame: Self = serde_json::from_str(text).ok()?;
         let id = frame.id.map_or("null", RawValue::get);
@@ -35,34 +35,34 @@ impl<'a> ClientFrame<'a> {
         (is_id && id.len() <= MAX_ID).then_some(frame)
     }
 
-    /// The id as JSON, for the answer.
+    /// Returns the id as JSON, for the answer.
     pub fn id_json(&self) -> String {
         self.id.map_or("null", RawValue::get).to_owned()
     }
 
-    /// The data as JSON; an empty object when there is none.
+    /// Returns the data as JSON; an empty object if there is none.
     pub fn data_json(&self) -> &'a str {
         self.data.map_or("{}", RawValue::get)
     }
 }
 
-/// An error as an ack or an `error` event shows it.
+/// Error in an ack or an `error` event.
 #[derive(Debug, Serialize)]
 pub struct FrameError {
-    /// The contract's code.
+    /// Error code of the API.
     pub code: &'static str,
-    /// A sentence for a person.
+    /// Explanation for a person.
     pub message: String,
-    /// Every fault of the input.
+    /// All faults of the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<FieldError>,
-    /// With `RATE_LIMITED`: after how many milliseconds the next one is let through.
+    /// Time until the next command is admitted, in milliseconds; only with `RATE_LIMITED`.
     #[serde(rename = "retryAfterMs", skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
 
 impl FrameError {
-    /// An error of `code` with a sentence for a person.
+    /// Returns an error of `code` with an explanation for a person.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -97,24 +97,26 @@ impl From<DomainError> for FrameError {
     }
 }
 
-/// The answer to a command that was done. `fields` is what the JSON object has beside `success`, for example `"message":{…}`; it may be empty.
+/// Returns the answer to a successful command.
+///
+/// `fields` is what the JSON object has beside `success`, for example `"message":{…}`; it may be empty.
 pub fn ack(id: &str, fields: &str) -> Utf8Bytes {
     let comma = if fields.is_empty() { "" } else { "," };
     format!(r#"{{"id":{id},"event":"ack","data":{{"success":true{comma}{fields}}}}}"#).into()
 }
 
-/// The answer to a command that was refused.
+/// Returns the answer to a refused command.
 pub fn refusal(id: &str, error: &FrameError) -> Utf8Bytes {
     let error = serde_json::to_string(error).unwrap_or_default();
     format!(r#"{{"id":{id},"event":"ack","data":{{"success":false,"error":{error}}}}}"#).into()
 }
 
-/// An event that is not in any log.
+/// Returns the frame of an event that is not in any log.
 pub fn event(name: &str, data: &serde_json::Value) -> Utf8Bytes {
     json!({ "event": name, "data": data }).to_string().into()
 }
 
-/// The `error` event.
+/// Returns the frame of an `error` event.
 pub fn error_event(error: &FrameError) -> Utf8Bytes {
     event(
         "error",

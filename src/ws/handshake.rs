@@ -1,6 +1,6 @@
-//! From an HTTP request to a socket. The same port answers health checks and metrics.
+//! The handshake from an HTTP request to a socket. The same port serves health checks and metrics.
 //!
-//! hyper reads the request, so that a token can be checked before the switch and half a request does not stay open; tungstenite takes over after it.
+//! hyper reads the request, so that a token can be checked before the upgrade and an incomplete request times out; tungstenite takes over after it.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -37,23 +37,23 @@ use crate::{
     listener::{ClientStream, TimedBody},
 };
 
-/// The protocol that this node speaks.
+/// Subprotocol that this node speaks.
 const SUBPROTOCOL: &str = "chat.v1";
-/// In which header the host's own clients show the internal secret.
+/// Header in which the host's own clients send the internal secret.
 const SECRET_HEADER: &str = "x-internal-secret";
-/// What a subprotocol begins with that is a token.
+/// Prefix of a subprotocol that carries a token.
 const BEARER_PREFIX: &str = "bearer.";
-/// The read buffer of a socket. Tungstenite's own default would cost 128 KiB for each.
+/// Read buffer of a socket, in bytes. Tungstenite's default would cost 128 KiB per socket.
 const READ_BUFFER: usize = 1024;
-/// Small frames are put together up to this many bytes before they are written.
+/// Size up to which small frames are combined into one write, in bytes.
 const WRITE_BUFFER: usize = 8 * 1024;
-/// The largest frame of a client: a message with everything it may carry.
+/// Maximum size of a client's frame, in bytes: a message with everything it may carry.
 const MAX_FRAME: usize = 192 * 1024;
 
-/// What the port answers.
+/// HTTP response of the port.
 pub type Answer = Response<BoxBody<Bytes, std::io::Error>>;
 
-/// Answers a request to the node's port, from the client at that address.
+/// Answers a request to the node's port from the client at address `client`.
 pub async fn answer(node: Arc<Node>, request: Request<TimedBody>, client: IpAddr) -> Answer {
     if request.uri().path() == event_stream::PATH {
         return event_stream::answer(node, request, client).await;
@@ -113,7 +113,7 @@ async fn route(node: Arc<Node>, mut request: Request<TimedBody>, client: IpAddr)
     }
 }
 
-/// How the process is, for a path of [`route`] that says so.
+/// Answers a request for a health or metrics path; see [`route`].
 async fn observed(node: &Node, path: &str) -> Answer {
     match path {
         "/metrics" => text(
@@ -168,7 +168,7 @@ fn check(node: &Node, request: &Request<TimedBody>) -> Result<(), Box<Answer>> {
         )));
     }
     let is_origin_allowed = match headers.get(header::ORIGIN) {
-        // Not a browser: there is no foreign page that could connect in a user's name.
+        // Without `Origin` the client is not a browser: no foreign page can connect on behalf of a user.
         None => true,
         Some(origin) => origin
             .to_str()
@@ -184,7 +184,9 @@ fn check(node: &Node, request: &Request<TimedBody>) -> Result<(), Box<Answer>> {
     Ok(())
 }
 
-/// Whether it is the host's own client, which shows the internal secret. A secret that is shown must be right, as over REST.
+/// Returns the peer; it is the host if it sends the internal secret.
+///
+/// A wrong secret is refused, as over REST.
 pub fn identify(node: &Node, headers: &HeaderMap, address: IpAddr) -> Result<Peer, Box<Answer>> {
     let Some(given) = headers.get(SECRET_HEADER) else {
         return Ok(Peer {
@@ -208,7 +210,7 @@ pub fn identify(node: &Node, headers: &HeaderMap, address: IpAddr) -> Result<Pee
     }))
 }
 
-/// The answer to a caller who asks too often.
+/// Returns the answer to a rate-limited caller.
 pub fn too_many(refused: RateLimited) -> Answer {
     let mut answer = refusal(
         StatusCode::TOO_MANY_REQUESTS,
@@ -267,7 +269,9 @@ fn switch(
     response
 }
 
-/// Takes the socket over from hyper and serves it. A bad token is told by a close code, because a page cannot see the status of a refused switch.
+/// Takes the socket over from hyper and serves it.
+///
+/// A bad token is reported by a close code, because a page cannot see the status of a refused upgrade.
 async fn serve(
     node: Arc<Node>,
     peer: Peer,
@@ -295,24 +299,24 @@ async fn serve(
     .await;
     let opening = match token {
         None => Opening::Anonymous,
-        // Boxed, here and below: what is needed once must not stay part of every idle socket.
+        // Boxed, here and below: state that is needed once must not stay part of every idle socket.
         Some(token) => match Box::pin(session::authenticate(&node, peer, &token)).await {
             Ok(session) => Opening::Session(session),
             Err(reason) => Opening::RateLimited(reason),
         },
     };
-    // Boxed: the task of an idle socket is kept as small as what it holds at rest.
+    // Boxed: the task of an idle socket must be no larger than its idle state.
     Box::pin(connection::run(node, ws, (peer, opening), resume)).await;
 }
 
-/// A parameter of the query, unless it is empty.
+/// Returns a parameter of the query, unless it is empty.
 pub fn parameter(uri: &Uri, name: &str) -> Option<String> {
     url::form_urlencoded::parse(uri.query()?.as_bytes())
         .find(|(key, value)| key == name && !value.is_empty())
         .map(|(_, value)| value.into_owned())
 }
 
-/// The token of the header `Authorization`.
+/// Returns the token of the `Authorization` header.
 pub fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
@@ -343,7 +347,7 @@ fn health(is_ready: bool) -> Answer {
     )
 }
 
-/// A refusal in the one shape of errors.
+/// Returns an error answer in the common error format.
 pub fn refusal(status: StatusCode, code: &str, message: &str) -> Answer {
     let body = json!({
         "statusCode": status.as_u16(),

@@ -1,7 +1,8 @@
-//! The hub: which sockets hear of which conversation, and in which order.
+//! The hub: delivers entries to the sockets that are subscribed to a conversation, in the order of their seqs.
 //!
-//! The stream may lose, repeat and reorder; sockets never see it. Per conversation the next number is delivered, an older one dropped, and a gap waits for a
-//! moment, then is read from the log. Membership follows the entries themselves: who is added hears from that entry on, who is removed up to it.
+//! The stream may lose, repeat and reorder entries; sockets never see that. Per conversation the hub delivers the next seq and drops older ones; a gap is given
+//! a moment to close, then is read from the log. Membership follows the entries themselves: a new member receives entries from the one that adds them, a
+//! removed member up to the one that removes them.
 
 mod gaps;
 mod intake;
@@ -35,34 +36,35 @@ use crate::{
     store::{MembershipOf, Store},
 };
 
-/// How many entries that came too early are kept per conversation; more are read again.
+/// Maximum number of early entries held per conversation; entries beyond it are read from the log.
 const MAX_HELD: usize = 512;
-/// How many rooms or memberships are looked at before the hub's lock is given back.
+/// Number of rooms or memberships that are processed before the hub's lock is released.
 const TURN: usize = 128;
 
-/// What [`Hub::join`] found.
+/// Result of [`Hub::join`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinOutcome {
-    /// The socket hears everything after this number, and nothing before it.
+    /// The socket receives every entry after this seq, and none before it.
     Live(u64),
-    /// The socket was in already, and may have heard of it.
+    /// The socket was in the room already, and may have received entries.
     AlreadyJoined,
-    /// Nobody has said yet where the conversation is: [`Hub::begin`] must.
+    /// The conversation's position is not known yet: [`Hub::begin`] must set it.
     PositionUnknown,
-    /// The room was made by the entry that made somebody a member. On a node that has just started that entry may be minutes old, and what came after
-    /// it is still to come by: where the conversation is, the documents know. See [`Hub::confirm`].
+    /// The room was created from a replayed entry; confirm its position against MongoDB before use.
+    ///
+    /// On a node that has just started, the entry that added a member may be minutes old, with its successors still to come. See [`Hub::confirm`].
     NeedsCheck,
-    /// The membership has ended meanwhile; the socket hears nothing.
+    /// The membership has ended in the meantime; the socket receives nothing.
     NotMember,
 }
 
-/// The sockets of this node and what they listen to.
+/// The sockets of this node and their subscriptions.
 pub struct Hub {
     store: Arc<Store>,
-    /// Seals the cursors that pushes carry.
+    /// Seals the cursors of pushes.
     pub seal: Arc<Seal>,
     state: Mutex<State>,
-    /// Who may read from the store what was missed.
+    /// Limits the number of catch-ups that read from the store concurrently.
     pub catch_ups: Semaphore,
     watermark: AtomicU64,
     next_socket: AtomicU64,
@@ -74,38 +76,38 @@ struct State {
     rooms: HashMap<ConversationId, Room>,
     users: HashMap<UserId, Vec<Arc<Socket>>>,
     memory: EventCache,
-    /// How many bytes of entries came too early.
+    /// Total size of the held entries, in bytes.
     held_bytes: usize,
-    /// Rooms that wait for an entry. While there is one, markers are not passed.
+    /// Number of rooms that wait for an entry. While it is not 0, markers do not advance the watermark.
     gaps: usize,
-    /// How many such tasks there ever were.
+    /// Number of gap tasks that were ever started; the id of the newest one.
     waits: u64,
-    /// Rooms of which nobody has said yet where they are. While there is one, markers are not passed.
+    /// Number of rooms with an unknown position. While it is not 0, markers do not advance the watermark.
     unknown: usize,
-    /// Whose membership began or ended in the last minutes, and by which number.
+    /// Memberships that began or ended in the last minutes, with their seqs.
     lately: RecentMemberships,
-    /// Why all sockets are ended, also those that come later; `None` as long as they are not.
+    /// Reason for closing all sockets, later ones too; `None` while the node is not stopping.
     ending: Option<CloseReason>,
 }
 
 /// A conversation with sockets on this node.
 #[derive(Default)]
 struct Room {
-    /// The number to be delivered next; `None` until somebody has read where the conversation is.
+    /// Seq of the next entry to deliver; `None` until the conversation's position has been read.
     next: Option<u64>,
     sockets: Vec<Arc<Socket>>,
-    /// What came too early.
+    /// Early entries, held until the gap before them is closed.
     held: BTreeMap<u64, Arc<Push>>,
-    /// The highest number that is known to exist.
+    /// Highest seq that is known to exist.
     highest: u64,
-    /// The task that waits for a missing entry, by its number.
+    /// Id of the task that waits for a missing entry.
     waiting: Option<u64>,
-    /// Whether an entry made it, and nobody has compared it with the documents yet.
+    /// True if an entry created the room, and its position has not been confirmed by the documents yet.
     is_unconfirmed: bool,
 }
 
 impl Hub {
-    /// A hub without sockets.
+    /// Returns a hub without sockets.
     pub fn new(store: Arc<Store>, seal: Seal) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             store,
@@ -118,18 +120,19 @@ impl Hub {
         })
     }
 
-    /// A number for a new socket.
+    /// Returns an id for a new socket.
     pub fn next_socket_id(&self) -> u64 {
         self.next_socket.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The last marker that was passed with nothing held back, as a cluster time.
+    /// Returns the cluster time of the last marker that was passed with no entry held back.
     pub fn watermark(&self) -> u64 {
         self.watermark.load(Ordering::Acquire)
     }
 
-    /// Lets `socket` hear of its user's memberships from now on. Must come before memberships are read, so that none is missed between.
-    /// Refuses with false when the user has `most` sockets here already.
+    /// Registers a socket for its user's memberships; false if the user has `most` sockets here already.
+    ///
+    /// Must be called before the memberships are read, so that none is missed in between.
     pub fn register(&self, socket: &Arc<Socket>, most: usize) -> bool {
         let mut state = self.state.lock();
         let sockets = state.users.entry(socket.user.clone()).or_default();
@@ -144,7 +147,9 @@ impl Hub {
         true
     }
 
-    /// Brings the memberships of `user`, as the documents say them, to what came by here. The socket must be registered: what comes from then on comes to it.
+    /// Applies recently seen changes to the memberships of `user` as the documents have them.
+    ///
+    /// The socket must be registered first: it receives the changes that arrive from then on.
     pub async fn overlay(&self, user: &UserId, memberships: &mut Vec<MembershipOf>) {
         let joined = self.state.lock().lately.joined_by(user);
         if !joined.is_empty() {
@@ -168,16 +173,18 @@ impl Hub {
             }
             yield_now().await;
         }
-        // What was forgotten in the meantime the documents knew.
+        // Changes that the cache has dropped in the meantime were in the documents.
         memberships.retain(|membership| !membership.intervals.is_empty());
     }
 
-    /// The number with which `user` became a member of `conversation`, if that came by here lately.
+    /// Returns the seq at which `user` joined `conversation`, if this node saw that entry recently.
     pub fn joined_at(&self, user: &UserId, conversation: &ConversationId) -> Option<u64> {
         self.state.lock().lately.began(conversation, user)
     }
 
-    /// Lets `socket` hear of a conversation in which its user's membership began with number `joined`, unless the hub saw that membership end.
+    /// Subscribes a socket to a conversation, unless the hub has seen its user's membership end.
+    ///
+    /// That membership began at seq `joined`.
     pub fn join(
         &self,
         socket: &Arc<Socket>,
@@ -212,8 +219,9 @@ impl Hub {
         }
     }
 
-    /// Says that the documents of `conversation` are at number `applied`, so that everything after it is delivered from now on. Answers
-    /// false when somebody else has said so before.
+    /// Sets the position of `conversation` to its documents' seq `applied`; false if set before.
+    ///
+    /// Every later entry is delivered from now on.
     pub fn begin(&self, conversation: &ConversationId, applied: u64) -> bool {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -231,7 +239,7 @@ impl Hub {
         true
     }
 
-    /// Says that the documents of `conversation` were at number `applied`: a room that is there too is like any other from now on.
+    /// Confirms a room's position if its documents were at seq `applied` and the room is not behind them.
     pub fn confirm(&self, conversation: &ConversationId, applied: u64) {
         let mut state = self.state.lock();
         if let Some(room) = state.rooms.get_mut(conversation)
@@ -241,14 +249,15 @@ impl Hub {
         }
     }
 
-    /// The last number of `conversation` that was delivered here, where it is known.
+    /// Returns the last seq of `conversation` that was delivered here, if its position is known.
     pub fn position(&self, conversation: &ConversationId) -> Option<u64> {
         let state = self.state.lock();
         state.rooms.get(conversation)?.next.map(|next| next - 1)
     }
 
-    /// What this node remembers of `conversation` after number `after` up to `to`, if it remembers all of it and none of it has an end: as much as is given
-    /// at once, but at least one entry.
+    /// Returns cached pushes after seq `after` up to `to`; `None` if one is missing or expires.
+    ///
+    /// At most as much as is delivered in one chunk, but at least one entry.
     pub fn remembered(
         &self,
         conversation: &ConversationId,
@@ -268,18 +277,20 @@ impl Hub {
             .collect()
     }
 
-    /// When anything of `conversation` last came by, in seconds by this machine's clock; `None` when that is minutes ago.
+    /// Returns the time of the last event of `conversation`; `None` if that is minutes ago.
+    ///
+    /// In seconds by this machine's clock.
     pub fn active_at(&self, conversation: &ConversationId) -> Option<u64> {
         self.state.lock().memory.last_at(conversation)
     }
 
-    /// Takes `socket` out of one conversation.
+    /// Unsubscribes a socket from one conversation.
     pub fn leave(&self, socket: &Socket, conversation: &ConversationId) {
         let mut state = self.state.lock();
         remove_from_room(&mut state, conversation, |other| other.id == socket.id);
     }
 
-    /// Takes `socket` out of everything.
+    /// Removes a socket from the hub and from all its rooms.
     pub fn unregister(&self, socket: &Socket) {
         {
             let mut state = self.state.lock();
@@ -300,13 +311,13 @@ impl Hub {
                 remove_from_room(&mut state, &conversation, |other| other.id == socket.id);
                 socket.left(&conversation);
             }
-            // Others may be waiting for the lock.
+            // Other threads may be waiting for the lock.
             MutexGuard::unlock_fair(state);
         }
         gauge!("chat_ws_sockets").decrement(1.0);
     }
 
-    /// Gives `text`, which is in no log, to every socket that hears of `conversation`, but not to those of `except`.
+    /// Sends a live frame to every socket in the room of `conversation`, except those of `except`.
     pub fn tell_room(
         &self,
         conversation: &ConversationId,
@@ -323,7 +334,7 @@ impl Hub {
         }
     }
 
-    /// Gives `text`, which is in no log, to every socket of `user` on this node.
+    /// Sends a live frame to every socket of `user` on this node.
     pub fn tell_user(&self, user: &UserId, text: &Utf8Bytes) {
         let text = Arc::new(text.clone());
         let state = self.state.lock();
@@ -332,20 +343,21 @@ impl Hub {
         }
     }
 
-    /// The sockets that hear of `conversation`.
+    /// Returns the sockets in the room of `conversation`.
     pub fn sockets_of(&self, conversation: &ConversationId) -> Vec<Arc<Socket>> {
         let state = self.state.lock();
         let room = state.rooms.get(conversation);
         room.map(|room| room.sockets.clone()).unwrap_or_default()
     }
 
-    /// Whether a socket on this node hears of `conversation`.
+    /// Returns true if a socket on this node is subscribed to `conversation`.
     pub fn has_room(&self, conversation: &ConversationId) -> bool {
         self.state.lock().rooms.contains_key(conversation)
     }
 
-    /// Ends those sockets of `user` on this node whose token is from before `valid_from` (milliseconds since 1970). An event of that comes again at times;
-    /// who has come back since stays.
+    /// Closes the sockets of `user` on this node whose token was issued before `valid_from`.
+    ///
+    /// `valid_from` is in milliseconds since 1970. A revocation event may be repeated; a user who has reconnected with a newer token stays connected.
     fn end_revoked(&self, user: &UserId, valid_from: i64) {
         let state = self.state.lock();
         for socket in state.users.get(user).into_iter().flatten() {
@@ -355,7 +367,7 @@ impl Hub {
         }
     }
 
-    /// Ends every socket.
+    /// Closes all sockets.
     pub fn end_all(&self, reason: CloseReason) {
         let mut state = self.state.lock();
         state.ending = Some(reason);
@@ -364,22 +376,22 @@ impl Hub {
         }
     }
 
-    /// How many sockets there are.
+    /// Returns the number of sockets.
     pub fn len(&self) -> usize {
         self.state.lock().users.values().map(Vec::len).sum()
     }
 
-    /// Whether there is no socket.
+    /// Returns true if there is no socket.
     pub fn is_empty(&self) -> bool {
         self.state.lock().users.is_empty()
     }
 
-    /// Takes in an entry that came from the stream or the log.
+    /// Processes an entry from the stream or the log.
     fn ingest(&self, state: &mut State, push: Push) {
         let conversation = push.conversation.clone();
         let push = Arc::new(push);
         if !state.rooms.contains_key(&conversation) {
-            // No socket here listens; but the entry may make a user of this node a member, from this very number on.
+            // No socket here is subscribed; but the entry may make a user of this node a member, starting with this entry.
             if !joins_somebody(state, &push) {
                 return;
             }
@@ -407,7 +419,7 @@ impl Hub {
         self.deliver(state, &conversation);
     }
 
-    /// Notes that `conversation` has an entry `seq` that is read from the log alone.
+    /// Records that `conversation` has an entry `seq` that can only be read from the log.
     fn fetch_up_to(&self, conversation: &ConversationId, seq: u64) {
         let mut state = self.state.lock();
         if let Some(room) = state.rooms.get_mut(conversation) {
@@ -416,7 +428,7 @@ impl Hub {
         }
     }
 
-    /// Delivers what is in order, and waits for what is missing.
+    /// Delivers the entries that are in order, and starts a gap task if one is missing.
     fn deliver(&self, state: &mut State, conversation: &ConversationId) {
         loop {
             let Some(room) = state.rooms.get_mut(conversation) else {
@@ -461,10 +473,12 @@ impl Hub {
     }
 }
 
-/// Keeps `push` until the entries before it were delivered, unless too much is kept: then it is read from the log.
+/// Holds `push` until the entries before it are delivered.
+///
+/// At the limit it is dropped, and later read from the log.
 fn hold(held_bytes: &mut usize, room: &mut Room, push: Arc<Push>) {
     let bytes = push.held_len();
-    // The next one is always taken: it is delivered at once.
+    // The next entry is always accepted: it is delivered at once.
     let is_next = room.next == Some(push.seq);
     let has_room = room.held.len() < MAX_HELD && *held_bytes + bytes <= bounds::HELD_EVENTS;
     if (is_next || has_room) && !room.held.contains_key(&push.seq) {
@@ -490,7 +504,7 @@ fn joins_somebody(state: &State, push: &Push) -> bool {
     }
 }
 
-/// Gives `push` to everybody in the room, and lets membership follow it.
+/// Delivers `push` to all sockets in the room, and applies its membership change.
 fn send(state: &mut State, conversation: &ConversationId, push: &Arc<Push>) {
     let State { rooms, users, .. } = state;
     let Some(room) = rooms.get_mut(conversation) else {

@@ -1,7 +1,7 @@
-//! Whose membership began or ended in the last minutes.
+//! Memberships that began or ended in the last minutes.
 //!
-//! A change is published when it stands in the log, and applied to the documents a moment later. So who connects in that moment reads documents that do
-//! not know yet what has come by here already: what is remembered here is laid over them.
+//! A change is published once it is in the log, and applied to the documents a moment later. A client that connects in that moment reads documents that lack
+//! a change this node has seen already: the changes recorded here are applied on top of them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,13 +13,13 @@ use chat_sdk::{ConversationId, UserId};
 use super::push::{MembershipChange, Push};
 use crate::store::MembershipOf;
 
-/// How long a change is remembered: longer than the relay lets documents lag behind the log.
+/// Time that a change is kept: longer than the relay lets documents lag behind the log.
 const MEMORY: Duration = Duration::from_secs(300);
 
-/// Numbers of entries, ascending.
+/// Seqs of entries, ascending.
 type Numbers = VecDeque<u64>;
 
-/// The remembered changes. Whatever is asked of one user and one conversation costs a look-up, however many others changed.
+/// Recent membership changes, indexed so that a query for one user and conversation is a look-up.
 #[derive(Debug, Default)]
 pub struct RecentMemberships {
     ended: HashMap<ConversationId, Ended>,
@@ -27,14 +27,14 @@ pub struct RecentMemberships {
     order: VecDeque<(Instant, Noted)>,
 }
 
-/// The ends of memberships of one conversation.
+/// Recent ends of memberships of one conversation.
 #[derive(Debug, Default)]
 struct Ended {
     left: HashMap<UserId, Numbers>,
     closed: Numbers,
 }
 
-/// What is to be forgotten in time; of each, the oldest goes first.
+/// A change in the expiry queue; of each kind, the oldest expires first.
 #[derive(Debug)]
 enum Noted {
     Left(ConversationId, UserId),
@@ -43,7 +43,7 @@ enum Noted {
 }
 
 impl RecentMemberships {
-    /// Remembers `push`, if it changes a membership.
+    /// Records `push` if it changes a membership.
     pub fn note(&mut self, push: &Push) {
         let conversation = &push.conversation;
         self.remember(conversation, push.seq, push.change());
@@ -119,7 +119,7 @@ impl RecentMemberships {
         }
     }
 
-    /// With which number the membership of `user` that began with number `joined` ended, if that was seen.
+    /// Returns the seq at which the membership of `user` that began at `joined` ended, if that was seen.
     pub fn ended(&self, conversation: &ConversationId, user: &UserId, joined: u64) -> Option<u64> {
         let ended = self.ended.get(conversation)?;
         let left = ended.left.get(user).into_iter().flatten();
@@ -127,24 +127,24 @@ impl RecentMemberships {
         numbers.filter(|seq| **seq > joined).min().copied()
     }
 
-    /// With which number the newest membership of `user` that was seen to begin began.
+    /// Returns the seq at which the newest membership of `user` began, if that was seen.
     pub fn began(&self, conversation: &ConversationId, user: &UserId) -> Option<u64> {
         let began = self.began.get(user)?.get(conversation)?;
         began.iter().max().copied()
     }
 
-    /// The conversations in which a membership of `user` was seen to begin.
+    /// Returns the conversations in which a membership of `user` was seen to begin.
     pub fn joined_by(&self, user: &UserId) -> Vec<ConversationId> {
         let began = self.began.get(user);
         began.into_iter().flat_map(HashMap::keys).cloned().collect()
     }
 
-    /// Brings a membership of `user`, as the documents say it, to what was seen here.
+    /// Applies the recent changes to a membership of `user` as read from the documents.
     pub fn overlay(&self, user: &UserId, membership: &mut MembershipOf) {
         let began = self.began.get(user);
         let began = began.and_then(|began| began.get(&membership.conversation));
         for seq in began.into_iter().flatten() {
-            // What began before was a former holder's of the id.
+            // Earlier memberships belong to a former user with the same id.
             if membership.joined_seq().max(membership.former_until) < *seq {
                 self.close(user, membership);
                 membership.intervals.push((*seq, None));
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(amended(&[(7, left())], &[(4, None)]), [(4, Some(7))]);
         let closed = (8, MembershipChange::Closed);
         assert_eq!(amended(&[closed], &[(4, None)]), [(4, Some(8))]);
-        // The end of an earlier membership is none of this one.
+        // The end of an earlier membership does not end this one.
         assert_eq!(amended(&[(3, left())], &[(4, None)]), [(4, None)]);
     }
 

@@ -1,4 +1,4 @@
-//! What this node remembers of the stream: the last minutes of every conversation, bounded in bytes.
+//! Event cache: the last minutes of every conversation as seen in the stream, bounded in bytes.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,30 +10,34 @@ use chat_sdk::{ConversationId, EventType};
 
 use crate::bounds;
 
-/// How long an event is remembered at most.
+/// Maximum age of a cached event.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// What remembering an event costs beside its payload: its place in two queues, and its part of what is kept per conversation.
+/// Memory per cached event beside its payload, in bytes.
+///
+/// It covers the slots in two queues, and a share of the per-conversation state.
 const OVERHEAD: usize = 320;
 
-/// A remembered event.
+/// A cached event.
 #[derive(Debug, Clone)]
 pub struct CachedEvent {
-    /// Its number.
+    /// Seq of the event.
     pub seq: u64,
-    /// What it is.
+    /// Type of the event.
     pub kind: EventType,
-    /// Its envelope, as JSON.
+    /// Envelope of the event, as JSON.
     pub payload: Bytes,
-    /// When it came by, in seconds by this machine's clock.
+    /// Time of arrival, in seconds by this machine's clock.
     pub at: u64,
 }
 
 impl CachedEvent {
-    /// The first number that may still be told to who missed it, when this event says that something before will be, or is, gone for good.
+    /// Returns the first seq that may still be served from the cache, if this event limits that.
+    ///
+    /// It does if a message up to here expires later, or has expired.
     fn closes(&self) -> Option<u64> {
         let has = |field: &[u8]| self.payload.windows(field.len()).any(|part| part == field);
         match self.kind {
-            // A message with an end: by the time somebody asks, it may have come. A key of the host's own of that name costs a read, no more.
+            // A message that expires may have done so by the time it is requested. A host's own metadata key of that name costs one read of the log, nothing else.
             EventType::MessageCreated if has(b"\"expiresAt\":") => Some(self.seq + 1),
             EventType::MessageDeleted if has(b"\"isExpired\":true") => Some(self.seq),
             _ => None,
@@ -41,19 +45,19 @@ impl CachedEvent {
     }
 }
 
-/// The remembered events.
+/// The cached events of all conversations.
 #[derive(Debug, Default)]
 pub struct EventCache {
     conversations: HashMap<ConversationId, VecDeque<CachedEvent>>,
-    /// From which number on a conversation's events may be told again; where nothing is said, all may.
+    /// First seq of a conversation that may be served from the cache; without an entry all may.
     open_from: HashMap<ConversationId, u64>,
-    /// Whose oldest event is the oldest of all, in order.
+    /// Conversations by the arrival of their cached events, oldest first.
     order: VecDeque<(ConversationId, Instant, usize)>,
     bytes: usize,
 }
 
 impl EventCache {
-    /// Remembers an event, if it follows what is remembered of its conversation. After a gap the memory of the conversation begins anew.
+    /// Caches an event if it is newer than the cached ones; at a gap the conversation's cache is cleared.
     pub fn note(&mut self, conversation: &ConversationId, mut event: CachedEvent) {
         let now = Instant::now();
         let bytes = event.payload.len() + OVERHEAD;
@@ -64,7 +68,7 @@ impl EventCache {
         match events.back().map(|last| last.seq) {
             Some(last) if event.seq <= last => return,
             Some(last) if event.seq > last + 1 => {
-                // What is left in `order` for these is dropped one by one without finding them.
+                // The entries of `order` for these events find nothing to remove later, and are dropped one by one.
                 self.bytes -= events
                     .iter()
                     .map(|old| old.payload.len() + OVERHEAD)
@@ -76,7 +80,7 @@ impl EventCache {
         if let Some(from) = event.closes() {
             self.open_from.insert(conversation.clone(), from);
         }
-        // The payload is a part of what the connection read at once: to keep it would keep all of that, and the connection would read into new memory.
+        // The payload is a slice of the connection's read buffer: keeping it would keep the whole buffer, and make the connection allocate a new one.
         event.payload = Bytes::copy_from_slice(&event.payload);
         events.push_back(event);
         self.bytes += bytes;
@@ -105,7 +109,7 @@ impl EventCache {
         }
     }
 
-    /// The newest number seen of a conversation.
+    /// Returns the highest seq seen of a conversation.
     pub fn last_seq(&self, conversation: &ConversationId) -> Option<u64> {
         self.conversations
             .get(conversation)?
@@ -113,7 +117,7 @@ impl EventCache {
             .map(|event| event.seq)
     }
 
-    /// When something of a conversation last came by, in seconds by this machine's clock.
+    /// Returns the time of a conversation's last event, in seconds by this machine's clock.
     pub fn last_at(&self, conversation: &ConversationId) -> Option<u64> {
         self.conversations
             .get(conversation)?
@@ -121,14 +125,18 @@ impl EventCache {
             .map(|event| event.at)
     }
 
-    /// Whether what came after number `after` may be told to who missed it. What has an end may not: the log knows whether it is over.
+    /// Returns true if the events after seq `after` may be served from the cache.
+    ///
+    /// Messages that expire may not: only the log knows whether they have.
     pub fn may_retell(&self, conversation: &ConversationId, after: u64) -> bool {
         self.open_from
             .get(conversation)
             .is_none_or(|from| after + 1 >= *from)
     }
 
-    /// What follows number `after` up to `to`, if all of it is remembered: as much as has `max_bytes`, but at least one event.
+    /// Returns the events after seq `after` up to `to`, if all of them are cached.
+    ///
+    /// At most `max_bytes`, but at least one event.
     pub fn range(
         &self,
         conversation: &ConversationId,
@@ -154,10 +162,10 @@ impl EventCache {
         Some(wanted.cloned().collect())
     }
 
-    /// The event with number `seq`, if it is remembered.
+    /// Returns the event with `seq`, if it is cached.
     pub fn event(&self, conversation: &ConversationId, seq: u64) -> Option<&CachedEvent> {
         let events = self.conversations.get(conversation)?;
-        // The numbers are dense: after a gap the memory begins anew.
+        // Seqs in the cache have no gaps: at a gap it is cleared.
         let index = seq.checked_sub(events.front()?.seq)?;
         events.get(usize::try_from(index).ok()?)
     }

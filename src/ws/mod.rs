@@ -1,28 +1,28 @@
-//! The WebSocket node: clients' sockets, and the way of events to them. The one user of tungstenite.
+//! The WebSocket node: clients' sockets and the delivery of events to them. The only user of tungstenite.
 //!
-//! # Cast
+//! # Modules
 //! - [`handshake`]: from an HTTP request to a socket; the same port answers health checks.
-//! - [`session`]: who is behind a token.
+//! - [`session`]: authentication of a token.
 //! - [`connection`]: one task per socket: reads frames, runs commands, writes answers.
 //! - [`flush`]: a few tasks for all sockets, which write the pushes.
-//! - [`outlet`]: the way out of a socket, for both.
-//! - [`event_stream`]: the same events to clients that only read (Server-Sent Events).
-//! - [`feed`]: what a client is given and with which cursors, whichever of the two it has.
-//! - [`command`]: what a client may ask; each is one verb of the domain.
-//! - [`hub`]: which sockets hear of which conversation, and in which order. It follows the tail.
-//! - `lately`: memberships that began or ended so lately that the documents may not know it.
-//! - [`catch_up`]: what a socket is given before live events.
-//! - [`cursor`]: where to resume, sealed.
-//! - [`presence`], [`typing`]: who is told who is there, and who is writing.
-//! - [`close`]: why sockets are closed, and what the client then owes. [`closing`]: how.
+//! - [`outlet`]: the write half of a socket, shared by both.
+//! - [`event_stream`]: the same events for clients that only read (Server-Sent Events).
+//! - [`feed`]: the frames and cursors of one client, for both transports.
+//! - [`command`]: the commands of clients; each is one operation of the domain.
+//! - [`hub`]: the subscriptions of sockets to conversations, and delivery in order. It follows the tail.
+//! - `lately`: recent membership changes that the documents may not have yet.
+//! - [`catch_up`]: the entries that a socket receives before live events.
+//! - [`cursor`]: sealed resume positions.
+//! - [`presence`], [`typing`]: delivery of presence and of typing indicators.
+//! - [`close`]: reasons for closing a socket, and what the client does then. [`closing`]: the closing itself.
 //!
 //! # Invariants
-//! - A socket gets the entries of a conversation in the order of their numbers, each once, from where it began, as long as it stays: the hub holds back what comes
-//!   too early and reads what is missing from the log.
-//! - Nobody waits for a slow reader: its queue is bounded, and at the bound it is closed.
+//! - A socket receives the entries of a conversation in the order of their seqs, each once, from the position at which it joined, as long as it stays: the hub
+//!   holds early entries back and reads missing ones from the log.
+//! - A slow reader delays nobody else: its queue is bounded, and at the limit the socket is closed.
 //! - An event is serialised once for all sockets.
 //!
-//! This room does not know `api` or `worker`.
+//! This module does not depend on `api` or `worker`.
 
 pub mod catch_up;
 pub mod close;
@@ -64,43 +64,43 @@ pub use hub::Hub;
 pub use presence::Watchers;
 pub use typing::Typing;
 
-/// What every socket of this node works with.
+/// State that all sockets of this node share.
 pub struct Node {
-    /// The verbs.
+    /// Context of the domain's operations.
     pub ctx: Context,
-    /// Who checks tokens.
+    /// Verifies tokens.
     pub verifier: Verifier,
-    /// What the host's backend shows.
+    /// Secret that the host's backend sends.
     pub internal_secret: Secret,
-    /// How much each caller may ask for.
+    /// Rate limits per caller.
     pub limits: Arc<RateLimits>,
-    /// Which pages may connect.
+    /// Origins of web pages that may connect.
     pub origins: Origins,
-    /// How many sockets one user may have here (`MAX_SOCKETS_PER_USER`).
+    /// Maximum number of sockets of one user on this node (`MAX_SOCKETS_PER_USER`).
     pub max_sockets_per_user: usize,
-    /// How long after a token's end a socket is closed (`AUTH_JWT_LEEWAY_SECONDS`).
+    /// Time between a token's expiry and the end of its socket (`AUTH_JWT_LEEWAY_SECONDS`).
     pub leeway: Duration,
-    /// Who writes pushes.
+    /// Tasks that write pushes.
     pub flushers: Flushers,
-    /// Who hears of what.
+    /// Subscriptions of sockets, and delivery to them.
     pub hub: Arc<Hub>,
-    /// Who hears of whose presence.
+    /// Subscriptions to users' presence.
     pub watchers: Arc<Watchers>,
-    /// Who is typing or recording.
+    /// Typing and recording indicators.
     pub typing: Arc<Typing>,
-    /// What the port answers to health checks.
+    /// Health and metrics of the process.
     pub probe: Arc<Probe>,
-    /// The open connections. The process waits for them when it ends, so that each gets its close frame.
+    /// Open connections. The process waits for them when it stops, so that each gets its close frame.
     pub connections: TaskTracker,
-    /// Cancelled when the process ends.
+    /// Cancelled when the process stops.
     pub stop: CancellationToken,
 }
 
-/// Who is at the other end of a socket, as far as its request tells.
+/// The other end of a socket, as known from its request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
-    /// The client's address.
+    /// Address of the client.
     pub address: IpAddr,
-    /// Whether it showed the internal secret: then nothing of it is counted.
+    /// True if the client sent the internal secret; then it is not rate-limited.
     pub is_host: bool,
 }

@@ -1,7 +1,7 @@
-//! The way out of a socket: what its flusher and its own task have for the client goes to the kernel here, whole frames at a time and without waiting.
+//! The write half of a socket: its flusher and its own task write to the kernel here, whole frames at a time and without waiting.
 //!
-//! What the kernel has no room for stays here, and the socket's own task sees to it: a client that does not read holds up nobody but itself. Knows no
-//! commands and no rooms.
+//! Bytes for which the kernel has no room are kept here, and the socket's own task writes them later: a client that does not read delays nobody but itself.
+//! This module knows neither commands nor rooms.
 
 use std::{
     io,
@@ -32,28 +32,30 @@ use super::{
     socket::{Outgoing, Socket},
 };
 
-/// How much room for frames a flusher keeps between two sockets, in bytes.
+/// Maximum capacity of the frame buffer that a flusher keeps between two sockets, in bytes.
 const MAX_KEPT: usize = 256 * 1024;
 
-/// Where to put what a client gets.
+/// Writes frames to one client.
 #[derive(Debug)]
 pub struct SocketWriter {
     stream: OwnedWriteHalf,
     state: Mutex<State>,
-    /// Told when something had to stay here, and by the socket when it ends.
+    /// Notified when bytes had to be kept here, and by the socket when it ends.
     pub alert: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// What the kernel had no room for: the end of a frame, and the frames after it.
+    /// Bytes for which the kernel had no room: the end of a frame, and the frames after it.
     rest: Vec<u8>,
-    /// Decides what of the queue is written and how. There is none before the client is greeted, and none when the socket ends: then nothing is pushed.
+    /// Turns queued items into frames; without it nothing is pushed.
+    ///
+    /// Absent before the initial frames are sent and after the socket's end.
     feed: Option<DeliveryState>,
     is_broken: bool,
 }
 
-/// What is used again for every socket that is written to.
+/// Buffers that are reused for every socket that is written to.
 #[derive(Debug, Default)]
 pub struct WriteBuffer {
     batch: Vec<Outgoing>,
@@ -61,17 +63,17 @@ pub struct WriteBuffer {
 }
 
 impl SocketWriter {
-    /// Pushes from now on what `feed` makes of the queue.
+    /// Starts pushing the frames that `feed` makes of the queue.
     pub fn begin(&self, feed: DeliveryState) {
         self.state.lock().feed = Some(feed);
     }
 
-    /// Pushes nothing any more.
+    /// Stops pushing.
     pub fn end(&self) {
         self.state.lock().feed = None;
     }
 
-    /// Writes what waits in the queue of `socket`, as far as the kernel has room. While it has none, nothing is taken from the queue.
+    /// Writes the queue of `socket` as far as the kernel has room; without room nothing is taken from it.
     pub fn flush(&self, socket: &Socket, seal: &Seal, scratch: &mut WriteBuffer) {
         let mut state = self.state.lock();
         let State {
@@ -98,7 +100,7 @@ impl SocketWriter {
         }
     }
 
-    /// Hands `bytes` to the kernel, behind what had no room before; what has none now is added to it. Answers false when the connection is gone.
+    /// Writes `bytes` behind those kept before, and keeps the rest; false if the connection is gone.
     fn put(&self, rest: &mut Vec<u8>, mut bytes: &[u8]) -> bool {
         if rest.is_empty() {
             while !bytes.is_empty() {
@@ -120,16 +122,16 @@ impl SocketWriter {
         true
     }
 
-    /// Whether something waits here for the kernel, or for ever.
+    /// Returns true if bytes wait here for the kernel, or the connection is broken.
     pub fn is_held_up(&self) -> bool {
         let state = self.state.lock();
         state.is_broken || !state.rest.is_empty()
     }
 
-    /// Waits until nothing waits here.
+    /// Waits until no bytes are kept here.
     ///
     /// # Errors
-    /// When the connection is gone.
+    /// If the connection is gone.
     pub async fn emptied(&self) -> io::Result<()> {
         loop {
             {
@@ -148,7 +150,7 @@ impl SocketWriter {
     }
 }
 
-/// Appends `text` as a frame from a server.
+/// Appends `text` as a frame of a server.
 fn append_text(frames: &mut Vec<u8>, text: &str) {
     let header = FrameHeader {
         opcode: OpCode::Data(Data::Text),
@@ -160,7 +162,9 @@ fn append_text(frames: &mut Vec<u8>, text: &str) {
     frames.extend_from_slice(text.as_bytes());
 }
 
-/// A connection as tungstenite has it: it reads from the kernel, and what it writes goes out between the pushes, behind what waits.
+/// A connection for tungstenite.
+///
+/// It reads from the kernel, and its writes go out between the pushes, behind the kept bytes.
 #[derive(Debug)]
 pub struct SocketStream {
     reads: OwnedReadHalf,
@@ -168,7 +172,7 @@ pub struct SocketStream {
 }
 
 impl SocketStream {
-    /// The two ends of a connection.
+    /// Returns a connection with both halves of `stream`.
     pub fn new(stream: TcpStream) -> Self {
         let (reads, writes) = stream.into_split();
         let outlet = SocketWriter {
@@ -182,18 +186,18 @@ impl SocketStream {
         }
     }
 
-    /// Its way out.
+    /// Returns the write half.
     pub fn outlet(&self) -> &Arc<SocketWriter> {
         &self.outlet
     }
 
-    /// Tells the client that nothing more comes, behind what was written.
+    /// Shuts down the write side, behind everything written.
     pub fn end_writing(&self) {
-        // It fails if the connection is gone, and then there is nobody to tell.
+        // This fails if the connection is gone, and then the client cannot be notified anyway.
         let _ = SockRef::from(self.reads.as_ref()).shutdown(Shutdown::Write);
     }
 
-    /// Reads and drops whatever the client still sends, until it ends the connection.
+    /// Reads and drops what the client still sends, until it closes the connection.
     pub async fn drain(&mut self) {
         let mut dropped = [0; 4096];
         while matches!(self.reads.read(&mut dropped).await, Ok(1..)) {}
@@ -210,7 +214,7 @@ impl AsyncRead for SocketStream {
     }
 }
 
-/// Takes everything at once: whoever writes asks the outlet afterwards whether to wait.
+/// Accepts all bytes at once: the writer asks the [`SocketWriter`] afterwards whether to wait.
 impl AsyncWrite for SocketStream {
     fn poll_write(
         self: Pin<&mut Self>,

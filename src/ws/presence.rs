@@ -1,7 +1,7 @@
-//! Who on this node is told of a user's presence: everybody who shares a conversation with them, and who asked for it.
+//! Delivery of presence on this node: to all users who share a conversation with the user, and to sockets that subscribed.
 //!
-//! The stream tells of a change; who shares a conversation is in the database. Changes that come while it is asked wait and are looked up together. A socket
-//! is told once of a change, with any conversation that it shares with the user; nobody is told whom the user blocks, nor the user's own sockets.
+//! The stream carries the change; the users who share a conversation are in the database. Changes that arrive during a query wait and are looked up together. A
+//! socket receives a change once, with any one conversation that it shares with the user. Users whom the user blocks and the user's own sockets receive nothing.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -33,17 +33,17 @@ use crate::{
     },
 };
 
-/// How many changes may wait; what comes beyond is not pushed.
+/// Maximum number of waiting changes; further ones are not pushed.
 const MAX_WAITING: usize = 20_000;
-/// How many changes are looked up together.
+/// Maximum number of changes that are looked up together.
 const BATCH: usize = 200;
-/// How many users one socket may ask to be told of.
+/// Maximum number of users whose presence one socket may subscribe to.
 const MAX_WATCHED: usize = 1000;
-/// How often the database is asked for the same changes, and the pause between.
+/// Number of attempts to query the database for the same changes, and the pause between them.
 const TRIES: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
 
-/// The users of a `presence:subscribe` or `presence:unsubscribe`.
+/// Users of a `presence:subscribe` or `presence:unsubscribe`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Users {
@@ -56,7 +56,7 @@ impl Users {
     }
 }
 
-/// A change as the stream told it.
+/// A presence change from the stream.
 #[derive(Debug, Clone, Deserialize)]
 struct Told {
     id: EventId,
@@ -65,7 +65,7 @@ struct Told {
     data: UserPresence,
 }
 
-/// Which sockets asked to be told of whom.
+/// Presence subscriptions of sockets.
 #[derive(Default)]
 struct Watching {
     by_user: HashMap<UserId, Vec<Arc<Socket>>>,
@@ -83,7 +83,7 @@ impl Watching {
     }
 }
 
-/// Who on this node is told of whose presence.
+/// Delivers presence changes to the sockets of this node.
 pub struct Watchers {
     hub: Arc<Hub>,
     ctx: Context,
@@ -95,7 +95,7 @@ pub struct Watchers {
 pub struct Change(Told);
 
 impl Watchers {
-    /// The watchers of a node without sockets, and the changes that [`run`] pushes to them.
+    /// Returns the watchers of a node without sockets, and the queue of changes that [`run`] pushes.
     pub fn new(hub: Arc<Hub>, ctx: Context) -> (Arc<Self>, mpsc::Receiver<Change>) {
         let (changes, inbox) = mpsc::channel(MAX_WAITING);
         let watchers = Self {
@@ -107,7 +107,7 @@ impl Watchers {
         (Arc::new(watchers), inbox)
     }
 
-    /// Ends everything that `socket` asked for.
+    /// Removes all presence subscriptions of `socket`.
     pub fn forget(&self, socket: &Socket) {
         let mut watching = self.watching.lock();
         for user in watching.by_socket.remove(&socket.id).unwrap_or_default() {
@@ -257,13 +257,13 @@ impl TailSink for Watchers {
     fn on_loss(&self) {}
 }
 
-/// Pushes what the stream tells, until `stop`.
+/// Pushes presence changes from the stream until `stop`.
 pub async fn run(
     watchers: Arc<Watchers>,
     changes: Arc<AsyncMutex<mpsc::Receiver<Change>>>,
     stop: CancellationToken,
 ) {
-    // Behind a lock, so that what waits outlives a failure of this task.
+    // Behind a lock, so that the waiting changes outlive a failure of this task.
     let mut changes = changes.lock().await;
     let mut batch = Vec::new();
     loop {
@@ -276,7 +276,7 @@ pub async fn run(
             continue;
         }
         let mut tries = 0;
-        // Who is told is decided before the first is: a failure leaves nothing half pushed.
+        // All recipients are determined before the first push: a failure leaves no batch half pushed.
         while watchers.push(&told).await.is_err() {
             tries += 1;
             if tries >= TRIES {
@@ -288,25 +288,25 @@ pub async fn run(
     }
 }
 
-/// Lets a socket hear of users' presence, and says how they are now.
+/// Subscribes a socket to users' presence, and returns their current presence.
 ///
 /// # Errors
-/// A refusal that names `userIds` for too many.
+/// [`DomainError::Validation`] with `userIds` if there are too many.
 pub async fn subscribe(node: &Node, socket: &Arc<Socket>, users: Result<Users>) -> Answer {
     let users = users?.into_ids();
     if users.len() > MAX_WATCHED {
         return Err(DomainError::invalid("userIds", "must name at most 1000 users").into());
     }
-    // First, so that no change falls between.
+    // Subscribe before reading, so that no change is missed in between.
     node.watchers.watch(socket, &users)?;
     let presence = presence::list(&node.ctx, Some(&socket.user), &users).await?;
     answer(&presence)
 }
 
-/// Lets a socket hear no more of users' presence, beyond what it hears of its conversations.
+/// Ends a socket's subscription to users' presence, except that of users in its conversations.
 ///
 /// # Errors
-/// A refusal for data of another shape.
+/// [`DomainError::Validation`] if the data has another shape.
 pub fn unsubscribe(node: &Node, socket: &Socket, users: Result<Users>) -> Answer {
     node.watchers.unwatch(socket, &users?.into_ids());
     answer(&[])

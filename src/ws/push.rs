@@ -1,4 +1,4 @@
-//! From events to the frames that sockets get. Built once per event, whoever listens.
+//! Conversion of events to the frames of sockets. Done once per event, for all subscribers.
 
 use chat_sdk::{
     ConversationId, EventType, UserId,
@@ -14,40 +14,40 @@ use crate::domain::{catalogue, entry::Entry};
 /// An entry of a conversation's log, ready to be pushed.
 #[derive(Debug)]
 pub struct Push {
-    /// Whose log.
+    /// Conversation whose log holds the entry.
     pub conversation: ConversationId,
-    /// Its number there.
+    /// Seq of the entry.
     pub seq: u64,
-    /// The node's watermark when it was delivered.
+    /// The node's watermark at the time of delivery.
     pub watermark: u64,
-    /// When it came to this node, in seconds by this machine's clock.
+    /// Time of arrival at this node, in seconds by this machine's clock.
     pub at: u64,
-    /// What members see.
+    /// Frame for the members.
     frame: Frame,
-    /// What those see whom it makes members, whose membership it ends, or who may not see the message that it is about.
+    /// Frame for users that it adds or removes, and for members who may not see the message it refers to.
     own_frame: Option<Frame>,
-    /// The one member who may be told; the others get the number alone.
+    /// The only member who may see the entry; all others get its seq without content.
     only: Option<UserId>,
-    /// The message that it is about, by its number, where it is told to those alone who were members then; the others get the number alone.
+    /// Seq of the message it refers to, if only members of that time may see it; others get its seq alone.
     message_seq: Option<u64>,
     change: MembershipChange,
 }
 
-/// Whose membership an entry changes.
+/// Membership change that an entry makes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum MembershipChange {
-    /// Nobody's.
+    /// No change.
     #[default]
     None,
-    /// These become members with it.
+    /// These users become members with the entry.
     Joined(Vec<UserId>),
-    /// These cease to be members with it.
+    /// These users cease to be members with the entry.
     Left(Vec<UserId>),
-    /// Everybody does.
+    /// All members cease to be members with the entry.
     Closed,
 }
 
-/// Everything before the cursor, which is each reader's own.
+/// A frame up to its cursor, which differs per reader.
 #[derive(Debug)]
 struct Frame {
     head: String,
@@ -77,7 +77,7 @@ impl Frame {
     }
 }
 
-/// The parts of an envelope that frames are made of.
+/// Parts of an envelope that frames are made of.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct EnvelopeParts<'a> {
@@ -86,7 +86,7 @@ struct EnvelopeParts<'a> {
     data: &'a RawValue,
 }
 
-/// The frame of an event that is in no log; `None` for a payload that is no envelope.
+/// Returns the frame of an event that is in no log; `None` if the payload is not an envelope.
 pub fn live_frame(event: &str, payload: &[u8]) -> Option<Utf8Bytes> {
     let envelope: EnvelopeParts<'_> = serde_json::from_slice(payload).ok()?;
     let (id, data) = (envelope.id, envelope.data.get());
@@ -94,7 +94,7 @@ pub fn live_frame(event: &str, payload: &[u8]) -> Option<Utf8Bytes> {
 }
 
 impl Push {
-    /// The push of an event of the stream; `None` for a payload that is no envelope.
+    /// Returns the push of an event from the stream; `None` if the payload is not an envelope.
     pub fn from_envelope(
         conversation: ConversationId,
         seq: u64,
@@ -125,12 +125,12 @@ impl Push {
             }
             EventType::ParticipantAdded => {
                 let mut added: ParticipantsAdded = serde_json::from_str(data).ok()?;
-                // It goes to those alone who join with it, all with the same rights.
+                // Only the users who join with the entry get this frame, and all of them have the same role.
                 added.conversation.my_role = Some(added.role);
                 let joined = serde_json::to_string(&added.conversation).ok()?;
                 own_frame = Some(Frame::new("conversation:joined", id, seq, &joined));
                 change = MembershipChange::Joined(added.user_ids);
-                // Who is in already needs no second copy of the conversation.
+                // Existing members need no second copy of the conversation.
                 let mut data: serde_json::Map<String, serde_json::Value> =
                     serde_json::from_str(data).ok()?;
                 data.remove("conversation");
@@ -198,24 +198,24 @@ impl Push {
         })
     }
 
-    /// The push of an entry that was read from the log.
+    /// Returns the push of an entry that was read from the log.
     pub fn from_entry(conversation: ConversationId, entry: &Entry, watermark: u64) -> Option<Self> {
         let envelope = catalogue::envelope(entry);
         let payload = serde_json::to_vec(&envelope).ok()?;
         Self::from_envelope(conversation, entry.seq, envelope.kind, &payload, watermark)
     }
 
-    /// Whose membership it changes.
+    /// Returns the membership change of the entry.
     pub fn change(&self) -> &MembershipChange {
         &self.change
     }
 
-    /// About how many bytes a socket is sent.
+    /// Returns the approximate number of bytes sent to one socket.
     pub fn wire_len(&self) -> usize {
         self.frame.head.len() + 128
     }
 
-    /// About how many bytes it takes in memory: two frames at the most, the first of them also with a cursor.
+    /// Returns the approximate memory use in bytes: at most two frames, the first also with a cursor.
     pub fn held_len(&self) -> usize {
         let own = self.own_frame.as_ref().map_or(0, |own| own.head.len());
         2 * self.frame.head.len() + own + 256
@@ -238,7 +238,7 @@ impl Push {
         }
     }
 
-    /// The frame for `socket`, with `cursor`.
+    /// Returns the frame for `socket`, with `cursor`.
     pub fn text(&self, socket: &Socket, cursor: &str) -> Utf8Bytes {
         self.frame_for(socket).with_cursor(cursor)
     }
@@ -250,7 +250,7 @@ struct Members {
     participant_ids: Vec<UserId>,
 }
 
-/// What an event says of the message that it is about.
+/// Fields of an event that refer to a message.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct About {
@@ -259,7 +259,9 @@ struct About {
 }
 
 impl About {
-    /// The message that an event of `kind` is about, if it is about an earlier one; the outer `None` for data that cannot be read.
+    /// Parses the reference of an event of `kind` to an earlier message, if it has one.
+    ///
+    /// The outer `None` means that the data cannot be read.
     fn of(kind: EventType, data: &RawValue) -> Option<Option<Self>> {
         match kind {
             EventType::MessageUpdated

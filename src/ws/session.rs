@@ -1,4 +1,4 @@
-//! Who is behind a token, for sockets and event streams.
+//! Authentication of a token, for sockets and event streams.
 
 use std::time::Duration;
 
@@ -17,28 +17,28 @@ use crate::{
 
 /// A user with a valid token.
 pub struct Session {
-    /// Who.
+    /// Id of the user.
     pub user: UserId,
-    /// When the token ends.
+    /// Time at which the token expires, including the leeway.
     pub expires_at: Instant,
-    /// When it was issued (seconds since 1970).
+    /// Time at which the token was issued, in seconds since 1970.
     pub issued_at: Option<i64>,
 }
 
-/// Why nobody is behind a token.
+/// Reason why a token gives no session.
 pub enum NoSession {
-    /// The token is not believed.
+    /// The token was rejected.
     RateLimited(AuthError),
-    /// Too many that were not believed came from that address.
+    /// Too many rejected tokens came from the client's address.
     TooMany(RateLimited),
     /// The store did not answer.
     Away,
 }
 
-/// Checks a token of `peer` and makes sure that its user exists.
+/// Verifies a token of `peer` and makes sure that its user exists.
 ///
 /// # Errors
-/// The reason for which the socket is closed.
+/// The reason for closing the socket, if there is no session.
 pub async fn authenticate(node: &Node, peer: Peer, token: &str) -> Result<Session, CloseReason> {
     let identified = identify(node, peer, token).await;
     identified.map_err(|refusal| match refusal {
@@ -48,10 +48,10 @@ pub async fn authenticate(node: &Node, peer: Peer, token: &str) -> Result<Sessio
     })
 }
 
-/// Checks a token of `peer` and makes sure that its user exists.
+/// Verifies a token of `peer` and makes sure that its user exists.
 ///
 /// # Errors
-/// Why not.
+/// [`NoSession`] if the token is rejected, too many were rejected, or the store does not answer.
 pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, NoSession> {
     let refused = |error| refusal_of(node, peer, error);
     let claims = node.verifier.verify(token).await.map_err(refused)?;
@@ -75,8 +75,9 @@ pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, N
     }
 }
 
-/// Counts a token that may be forged. Any other bad token is no attempt to be somebody else: its client must learn what is wrong with it, whatever
-/// others behind its address do.
+/// Returns the refusal of a token; counts it if it may be forged.
+///
+/// Any other bad token is no attempt at impersonation: its client must learn what is wrong with it, whatever other clients behind its address do.
 fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> NoSession {
     let counted = match error.is_forgery() && !peer.is_host {
         true => node.limits.failed_proof(peer.address),

@@ -1,4 +1,4 @@
-//! A socket as the hub sees it: where to put pushes, and how to end it.
+//! A socket as seen by the hub: its queue of pushes, and its end.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -28,22 +28,22 @@ use crate::{
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// The most pushes that may wait for a slow reader.
+/// Maximum number of queued pushes for a slow reader.
 const MAX_QUEUED: usize = 1024;
 
-/// The most pushes for which an idle queue keeps room.
+/// Capacity above which an empty queue is freed, in pushes.
 const MAX_IDLE: usize = 8;
-/// The most pushes that are taken out of the queue together.
+/// Maximum number of pushes taken out of the queue together.
 const BATCH: usize = 64;
-/// After how many bytes no more pushes are taken together.
+/// Number of bytes after which no more pushes are taken together.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// What waits to be written to a socket.
+/// An item in the queue of a socket.
 #[derive(Debug, Clone)]
 pub enum Outgoing {
-    /// An entry of a log: numbered, with a cursor.
+    /// An entry of a log, with its seq and a cursor.
     Logged(Arc<Push>),
-    /// Something that is in no log: a frame's text. Behind a pointer, because it lies in many queues.
+    /// The text of a live frame, which is in no log. Behind a pointer, because it is in many queues.
     Live(Arc<Utf8Bytes>),
 }
 
@@ -56,12 +56,12 @@ impl Outgoing {
     }
 }
 
-/// Who empties the queue of a socket.
+/// Task that empties the queue of a socket, and how to wake it.
 #[derive(Debug)]
 pub enum WakeTarget {
-    /// Its own task, which is told here.
+    /// The socket's own task, notified here.
     Task(Notify),
-    /// A flusher, through the outlet; its own task where the client is slow.
+    /// A flusher, which writes through the socket writer; the socket's own task if the client is slow.
     Flusher(Arc<SocketWriter>, Lane),
 }
 
@@ -69,30 +69,32 @@ pub enum WakeTarget {
 struct Queue {
     waiting: VecDeque<Outgoing>,
     bytes: usize,
-    /// Whether it was emptied: whoever does that must be told of the next. Nobody is told before it was looked at for the first time.
+    /// True if the queue was emptied, and its reader must be woken for the next item.
+    ///
+    /// False before it is first read.
     is_idle: bool,
 }
 
 /// The hub's end of a socket.
 #[derive(Debug)]
 pub struct Socket {
-    /// Its number on this node.
+    /// Id of the socket on this node.
     pub id: u64,
-    /// Whose it is.
+    /// User of the socket.
     pub user: UserId,
     queue: Mutex<Queue>,
     exit: WakeTarget,
-    /// When its token was issued (seconds since 1970); the least number where it does not say.
+    /// Time at which its token was issued, in seconds since 1970; `i64::MIN` if the token does not say.
     issued_at: AtomicI64,
-    /// The conversations that it hears of. Changed by the hub alone, together with its rooms.
+    /// Conversations that the socket is subscribed to. Changed only by the hub, together with its rooms.
     rooms: Mutex<BTreeSet<ConversationId>>,
-    /// When its user was a member, of conversations where that began after their first entry.
+    /// Membership intervals of the user, for conversations joined after their first entry.
     seen: Mutex<HashMap<ConversationId, Vec<Interval>>>,
     ending: Mutex<Option<CloseReason>>,
 }
 
 impl Socket {
-    /// A socket. `issued_at` is its token's (seconds since 1970).
+    /// Returns a new socket. `issued_at` is its token's, in seconds since 1970.
     pub fn new(id: u64, user: UserId, issued_at: Option<i64>, exit: WakeTarget) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -106,18 +108,18 @@ impl Socket {
         })
     }
 
-    /// Notes that it has a new token.
+    /// Records that the socket has a new token.
     pub fn renew(&self, issued_at: Option<i64>) {
         self.issued_at
             .store(issued_at.unwrap_or(i64::MIN), Ordering::Relaxed);
     }
 
-    /// When its token was issued (seconds since 1970).
+    /// Returns the time at which its token was issued, in seconds since 1970.
     pub fn issued_at(&self) -> Option<i64> {
         Some(self.issued_at.load(Ordering::Relaxed)).filter(|at| *at != i64::MIN)
     }
 
-    /// Queues something. At the bound the socket is ended instead; nobody waits.
+    /// Queues an item; if the queue is full, closes the socket instead of waiting.
     pub fn push(self: &Arc<Self>, outgoing: Outgoing) {
         let (is_full, was_idle) = {
             let mut queue = self.queue.lock();
@@ -143,7 +145,9 @@ impl Socket {
         }
     }
 
-    /// Moves what waits to `batch`, as much as is written together. Answers whether more waits; if not, whoever empties the queue is told of the next.
+    /// Moves the next items to `batch`; returns true if more are queued.
+    ///
+    /// If none are, the reader of the queue is woken for the next item.
     pub fn take(&self, batch: &mut Vec<Outgoing>) -> bool {
         let mut queue = self.queue.lock();
         let before = queue.bytes;
@@ -161,19 +165,19 @@ impl Socket {
         !queue.is_idle
     }
 
-    /// Whether nothing waits.
+    /// Returns true if the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.queue.lock().waiting.is_empty()
     }
 
-    /// Writes what waits, as far as the client takes it.
+    /// Writes the queue, as far as the client takes it.
     pub fn flush(&self, seal: &Seal, scratch: &mut WriteBuffer) {
         if let WakeTarget::Flusher(outlet, _) = &self.exit {
             outlet.flush(self, seal, scratch);
         }
     }
 
-    /// Waits until there is something to do for the socket's own task: it ends, or what is to be written waits for it. May come once too often.
+    /// Waits for work of the socket's own task: its end, or kept bytes. May return spuriously.
     pub async fn alerted(&self) {
         self.alert().notified().await;
     }
@@ -185,7 +189,7 @@ impl Socket {
         }
     }
 
-    /// Waits until the socket is to end. Answers why.
+    /// Waits for the end of the socket and returns the reason.
     pub async fn ended(&self) -> CloseReason {
         loop {
             if let Some(reason) = self.ending() {
@@ -195,11 +199,11 @@ impl Socket {
         }
     }
 
-    /// Notes when its user was a member, as the documents say it; what came by meanwhile stays.
+    /// Records the user's membership intervals from the documents; newer changes stay.
     pub fn learn(&self, memberships: &[MembershipOf]) {
         let mut seen = self.seen.lock();
         for membership in memberships {
-            // One that began with the first entry and goes on needs no note; one that ended does, for when it begins again.
+            // An open membership from the first entry on needs no record; one that ended does, in case it begins again.
             if matches!(membership.intervals[..], [] | [(..=1, None)]) {
                 continue;
             }
@@ -212,7 +216,7 @@ impl Socket {
         }
     }
 
-    /// Notes that its user became a member of `conversation` with number `seq`.
+    /// Records that the user became a member of `conversation` at `seq`.
     pub fn began(&self, conversation: &ConversationId, seq: u64) {
         if seq > 1 {
             let mut seen = self.seen.lock();
@@ -223,12 +227,12 @@ impl Socket {
         }
     }
 
-    /// Notes that its user's membership in `conversation` ended with number `seq`.
+    /// Records that the user's membership in `conversation` ended at `seq`.
     pub fn ceased(&self, conversation: &ConversationId, seq: u64) {
         let mut seen = self.seen.lock();
         let intervals = seen
             .entry(conversation.clone())
-            // Who is not written down was in from the first entry.
+            // Without a record the user has been a member since the first entry.
             .or_insert_with(|| vec![(1, None)]);
         if let Some((joined, left @ None)) = intervals.last_mut()
             && *joined < seq
@@ -237,29 +241,29 @@ impl Socket {
         }
     }
 
-    /// Whether its user was a member of `conversation` at number `seq`.
+    /// Returns true if the user was a member of `conversation` at `seq`.
     pub fn was_there(&self, conversation: &ConversationId, seq: u64) -> bool {
         let seen = self.seen.lock();
         let intervals = seen.get(conversation);
         intervals.is_none_or(|intervals| is_pushed(intervals, seq))
     }
 
-    /// Notes that it hears of `conversation` now. Answers false when it did already.
+    /// Records a subscription to `conversation`; false if there was one already.
     pub fn joined(&self, conversation: &ConversationId) -> bool {
         self.rooms.lock().insert(conversation.clone())
     }
 
-    /// Notes that it hears of `conversation` no more.
+    /// Removes the subscription to `conversation`.
     pub fn left(&self, conversation: &ConversationId) {
         self.rooms.lock().remove(conversation);
     }
 
-    /// Whether it hears of `conversation`.
+    /// Returns true if the socket is subscribed to `conversation`.
     pub fn hears_of(&self, conversation: &ConversationId) -> bool {
         self.rooms.lock().contains(conversation)
     }
 
-    /// At most `most` of the conversations that it hears of, in their order: the first ones after `after`.
+    /// Returns at most `most` of its conversations after `after`, in order.
     pub fn rooms_after(&self, after: Option<&ConversationId>, most: usize) -> Vec<ConversationId> {
         let rooms = self.rooms.lock();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -267,7 +271,7 @@ impl Socket {
         range.take(most).cloned().collect()
     }
 
-    /// Ends the socket for `reason`, unless it is ending. Answers whether this was the first time.
+    /// Ends the socket for `reason`, unless it is ending already. Returns true for the first call.
     pub fn end(&self, reason: CloseReason) -> bool {
         let mut ending = self.ending.lock();
         if ending.is_some() {
@@ -278,7 +282,7 @@ impl Socket {
         true
     }
 
-    /// Why the socket is ending, if it is.
+    /// Returns the reason for which the socket is ending, if it is.
     pub fn ending(&self) -> Option<CloseReason> {
         *self.ending.lock()
     }

@@ -1,4 +1,4 @@
-//! Rooms that an entry made: on a node that has just started it may be minutes old.
+//! Tests of rooms that an entry created: on a node that has just started the entry may be minutes old.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ async fn a_room_that_an_entry_made_is_behind_until_the_documents_are_no_further(
     assert!(!early.is_empty(), "who is registered hears of it");
 
     assert_eq!(hub.join(&early, &conversation, 1), JoinOutcome::NeedsCheck);
-    // The log goes on to number 5, and the rest comes by later.
+    // The log continues to seq 5, and the other entries arrive later.
     hub.confirm(&conversation, 5);
     assert_eq!(hub.join(&late, &conversation, 1), JoinOutcome::NeedsCheck);
     hub.confirm(&conversation, 1);
@@ -38,7 +38,7 @@ async fn a_room_that_an_entry_made_is_behind_until_the_documents_are_no_further(
     );
 }
 
-/// A hub whose store does not answer. The driver connects only when it is first asked for something.
+/// Returns a hub whose store does not answer. The driver connects only on first use.
 async fn hub() -> Arc<Hub> {
     let store = Store::connect("mongodb://127.0.0.1:1", "none").await;
     let seal = Seal::new(b"secret", "epoch");
@@ -86,7 +86,7 @@ async fn the_cost_of_connecting_is_linear_in_the_number_of_conversations() {
     hub.unregister(&early);
     assert!(hub.state.lock().rooms.is_empty());
     let took = began.elapsed();
-    // Comparing each conversation with each other one takes a minute.
+    // Comparing every pair of conversations takes a minute.
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 

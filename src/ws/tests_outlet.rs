@@ -1,4 +1,4 @@
-//! A client that reads slowly gets whole frames in their order, from whoever wrote them.
+//! A slow client receives whole frames in order, both from the flusher and from the socket's own task.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::ws::{
 
 const PUSHES: usize = 900;
 
-/// Both ends of a connection whose kernel buffers are small.
+/// Returns both ends of a connection with small kernel buffers.
 async fn connect() -> (TcpStream, TcpStream) {
     let socket = || TcpSocket::new_v4().expect("a socket");
     let (server, client) = (socket(), socket());
@@ -39,7 +39,7 @@ async fn connect() -> (TcpStream, TcpStream) {
 
 #[tokio::test]
 async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
-    // The driver connects when it is first asked for something, and nothing is.
+    // The driver connects on first use, and nothing uses it.
     let store = crate::store::Store::connect("mongodb://127.0.0.1:1", "none").await;
     let hub = Hub::new(
         Arc::new(store.expect("an address")),
@@ -64,7 +64,7 @@ async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
         let text = format!("push {number} {padding}");
         socket.push(Outgoing::Live(Arc::new(text.into())));
         if number % 100 == 99 {
-            // An answer goes out beside the pushes, and waits for nobody.
+            // An answer is written between the pushes, without waiting.
             let answer = Message::Text(format!("answer {number}").into());
             ws.send(answer).await.expect("takes it at once");
             tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! What a socket was given, as far as its cursors must say.
+//! Tracking of what a socket has received, as far as its cursors need it.
 
 use chat_sdk::{ConversationId, Timestamp, UserId};
 
@@ -7,25 +7,25 @@ use super::{
     push::Push,
 };
 
-/// What a socket was given, for its cursors.
+/// Delivered positions of one socket, the source of its cursors.
 #[derive(Debug)]
 pub struct CursorTracker {
-    /// The marker that was passed with nothing held back, as a cluster time.
+    /// Cluster time of the last marker that was passed with no entry held back.
     pub watermark: u64,
-    /// Conversations with the last number given, and when (seconds by this machine's clock).
+    /// Conversations with the last delivered seq and its time, in seconds by this machine's clock.
     pub positions: Vec<(ConversationId, u64, u64)>,
 }
 
-/// How long after its delivery an entry may still have a cluster time above the watermark's, because clocks differ.
+/// Time after delivery in which an entry's cluster time may exceed the watermark, by clock skew.
 const CLOCK_SLACK_SECONDS: u64 = 2;
 
-/// Seconds since 1970 by this machine's clock.
+/// Returns the seconds since 1970 by this machine's clock.
 pub fn now_seconds() -> u64 {
     Timestamp::now().as_millis().unsigned_abs() / 1000
 }
 
 impl CursorTracker {
-    /// A socket that was given everything up to `watermark`.
+    /// Returns the tracker of a socket that has received everything up to `watermark`.
     pub fn at(watermark: u64) -> Self {
         Self {
             watermark,
@@ -33,10 +33,10 @@ impl CursorTracker {
         }
     }
 
-    /// Notes that `push` is given.
+    /// Records that `push` was delivered.
     pub fn note(&mut self, push: &Push) {
         self.watermark = self.watermark.max(push.watermark);
-        // Most sockets are given the same conversation again and again.
+        // Most sockets receive entries of the same conversation repeatedly.
         if let [(conversation, seq, at)] = &mut self.positions[..]
             && *conversation == push.conversation
         {
@@ -54,7 +54,7 @@ impl CursorTracker {
         }
     }
 
-    /// Notes that everything up to `watermark` is given.
+    /// Records that everything up to `watermark` was delivered.
     pub fn pass(&mut self, watermark: u64) {
         self.watermark = self.watermark.max(watermark);
         let passed = self.watermark >> 32;
@@ -62,7 +62,7 @@ impl CursorTracker {
             .retain(|(_, _, at)| at.saturating_add(CLOCK_SLACK_SECONDS) > passed);
     }
 
-    /// Notes where conversations are without anything being given, as far as the watermark does not say so, those that were active last.
+    /// Records positions without a delivery, if the watermark does not cover them; keeps the most recent.
     pub fn remember(&mut self, positions: impl IntoIterator<Item = (ConversationId, u64, u64)>) {
         let passed = self.watermark >> 32;
         for (conversation, seq, at) in positions {
@@ -86,7 +86,7 @@ impl CursorTracker {
         self.positions.drain(..superfluous);
     }
 
-    /// The cursor after `push`, with everything that it was made of before; `None` when that no longer fits.
+    /// Returns the cursor after `push`, with all earlier positions; `None` if they no longer fit.
     pub fn advance(&mut self, push: &Push, seal: &Seal, user: &UserId) -> Option<String> {
         match self
             .positions
@@ -101,7 +101,7 @@ impl CursorTracker {
         (self.positions.len() <= MAX_POSITIONS).then(|| self.cursor(seal, user))
     }
 
-    /// The cursor of this moment, for the user of the socket.
+    /// Returns the current cursor for the user of the socket.
     pub fn cursor(&self, seal: &Seal, user: &UserId) -> String {
         let positions = self.positions.iter().map(|(id, seq, _)| (id, *seq));
         seal.seal(user, self.watermark, positions)
@@ -136,10 +136,10 @@ mod tests {
             tracker.positions,
             [(one.clone(), 2, 102), (two.clone(), 7, 103)]
         );
-        // The marker is beyond what was given of the first.
+        // The marker is beyond the delivered entry of the first conversation.
         tracker.note(&push(&two, 8, passed(104), 105));
         assert_eq!(tracker.positions, [(two.clone(), 8, 105)]);
-        // A push that was made before a marker which the socket has passed does not say all that its cursor must.
+        // A push made before a marker that the socket has passed does not have everything that its cursor needs.
         tracker.pass(passed(105));
         tracker.note(&push(&two, 9, passed(104), 105));
         assert_eq!(tracker.watermark, passed(105));

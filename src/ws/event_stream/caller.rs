@@ -1,4 +1,4 @@
-//! Who opens a stream: a user by token, or the host in a user's name.
+//! Authentication of an event stream's caller: a user by token, or the host on behalf of a user.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
     listener::TimedBody,
 };
 
-/// How long a stream that the host opened in a user's name stays; its secret has no end of its own.
+/// Maximum lifetime of a stream that the host opened for a user; its secret does not expire.
 const ACTING_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// Who is calling: a user by token, or the host in a user's name. Counted as over REST.
+/// Returns the caller's session: a user by token, or the host for a user. Rate limits as over REST.
 pub(super) async fn session_of(
     node: &Node,
     request: &Request<TimedBody>,

@@ -1,8 +1,8 @@
-//! A socket's frame as an event of a stream.
+//! Encoding of a socket's frame as a Server-Sent Event.
 
 use serde::Deserialize;
 
-/// The parts of a socket's frame that an event stream has fields for.
+/// The parts of a socket's frame for which an event stream has fields.
 #[derive(Deserialize)]
 struct FrameParts<'a> {
     event: &'a str,
@@ -18,7 +18,7 @@ struct Connected<'a> {
     cursor: Option<&'a str>,
 }
 
-/// Writes a socket's frame as an event: its name, its cursor as the id, and the frame itself as the data.
+/// Appends a socket's frame as an event: its name, its cursor as the id, and the frame as the data.
 pub(super) fn encode(text: &str, out: &mut String) {
     let Ok(parts) = serde_json::from_str::<FrameParts<'_>>(text) else {
         return;
@@ -35,7 +35,7 @@ pub(super) fn encode(text: &str, out: &mut String) {
         out.push_str("\nid: ");
         out.push_str(cursor);
     }
-    // A line's end inside a frame is white space of JSON; here it would end the field.
+    // A line break inside a frame is JSON white space; in an event it would end the field.
     for line in text.split(['\n', '\r']) {
         out.push_str("\ndata: ");
         out.push_str(line);

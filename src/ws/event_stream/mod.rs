@@ -1,9 +1,9 @@
-//! Server-Sent Events: what a socket is pushed, for clients that only read. Same hub, same queue and bounds, same cursors; another envelope.
+//! Server-Sent Events: the pushes of a socket for clients that only read. Same hub, queue, limits and cursors; another encoding.
 //!
-//! `GET /api/events` is answered on this role's port, and on the `api` role's where a process has both.
+//! `GET /api/events` is served on this role's port, and on the `api` role's if a process has both roles.
 //!
-//! Cast: `caller` finds out who is calling; `refused` is every answer that is no stream; `stream` writes an open one until it ends; `event` is how a
-//! socket's frame looks in it.
+//! Modules: `caller` authenticates the request; `refused` builds all answers that are no stream; `stream` writes an open stream until it ends; `event`
+//! encodes a socket's frame.
 
 mod caller;
 mod event;
@@ -36,14 +36,14 @@ use caller::session_of;
 use refused::{later, of_domain, unauthorized};
 use stream::{Chunks, Registered, Stream};
 
-/// Where the stream is.
+/// Path of the stream.
 pub const PATH: &str = "/api/events";
-/// With what a browser resumes by itself.
+/// Header with the cursor that a browser sends when it reconnects by itself.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// The parameter that says the same, for a page that was loaded anew.
+/// Query parameter with the same cursor, for a page that was reloaded.
 const LAST_EVENT_ID_PARAMETER: &str = "lastEventId";
 
-/// Answers a request for the stream from the client at that address, whatever it is.
+/// Answers a request for the stream from the client at address `client`, including refusals.
 pub async fn answer(node: Arc<Node>, request: Request<TimedBody>, client: IpAddr) -> Answer {
     let origins = node.origins.clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
@@ -70,7 +70,9 @@ fn empty(status: StatusCode) -> Answer {
     answer
 }
 
-/// Opens the stream: by then the client is known, registered and caught up, so that a refusal has a status of its own.
+/// Opens the stream.
+///
+/// The client is authenticated, registered and caught up first, so that a refusal has its own status.
 async fn open(
     node: Arc<Node>,
     request: Request<TimedBody>,
@@ -105,7 +107,7 @@ async fn open(
         header::CACHE_CONTROL,
         HeaderValue::from_static("no-store, no-transform"),
     );
-    // For nginx and those that took this over from it, where nobody switched buffering off.
+    // Switches buffering off in nginx, and in proxies that have adopted its header.
     answer_headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     if request.method() == Method::HEAD {
         return Ok(answer);
@@ -125,7 +127,7 @@ async fn open(
         session.issued_at,
         WakeTarget::Task(Notify::new()),
     );
-    // What was delivered before the socket was registered is covered by this watermark.
+    // This watermark covers everything that was delivered before the socket was registered.
     let watermark = node.hub.watermark();
     if !node.hub.register(&socket, node.max_sockets_per_user) {
         let message = "You have too many sockets and event streams open; close one.";
@@ -141,10 +143,10 @@ async fn open(
         hang_up,
         is_presence: false,
     };
-    // A host that follows for a user does not make them be there.
+    // A host that follows events for a user does not make that user online.
     if !is_host {
         if !users::is_admitted(&registered.node.ctx, &session.user, session.issued_at) {
-            // Revoked after the token was looked at and before the hub knew of the stream.
+            // The token was revoked after the check and before the hub knew of the stream.
             return Err(Box::new(unauthorized(AuthError::Revoked)));
         }
         registered.be_there();

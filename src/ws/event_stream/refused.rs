@@ -1,4 +1,4 @@
-//! The answers that are no stream.
+//! Answers of the event stream's path that are no stream.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -14,7 +14,7 @@ use super::super::{
 };
 use crate::{auth::AuthError, domain::DomainError};
 
-/// How long a refused client should wait, in seconds.
+/// `Retry-After` of a refused client, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 pub(super) fn unauthorized(error: AuthError) -> Answer {
@@ -27,7 +27,7 @@ pub(super) fn unauthorized(error: AuthError) -> Answer {
     challenged(refusal(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", &message))
 }
 
-/// Says beside a 401 what to prove oneself with.
+/// Adds the `WWW-Authenticate` header to a 401.
 pub(super) fn challenged(mut answer: Answer) -> Answer {
     if answer.status() == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer");

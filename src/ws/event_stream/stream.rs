@@ -1,4 +1,4 @@
-//! An open stream, from its greeting to its last words.
+//! An open event stream, from its initial frames to its close event.
 
 use std::{
     pin::Pin,
@@ -27,26 +27,26 @@ use super::{
 };
 use crate::listener::HangUp;
 
-/// How often something is written, at the least: proxies drop what is silent for a minute.
+/// Maximum time between two writes: proxies drop connections that are silent for a minute.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a write may take before the client counts as too slow.
+/// Time limit of a write, after which the client counts as too slow.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the last words may take.
+/// Time limit for writing the last event.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
-/// The least pause that browsers are asked to make before they connect again; up to [`RETURN_WITHIN`] is added by chance.
+/// Minimum reconnect pause for browsers; a random part of up to [`RETURN_WITHIN`] is added.
 const RETURN_AFTER: Duration = Duration::from_secs(1);
 
-/// A socket that is in the hub as long as this lives.
+/// A registration in the hub that lasts as long as this value.
 pub(super) struct Registered {
     pub(super) node: Arc<Node>,
     pub(super) socket: Arc<Socket>,
     pub(super) hang_up: Option<HangUp>,
-    /// Whether it makes its user be there.
+    /// True if the stream makes its user online.
     pub(super) is_presence: bool,
 }
 
 impl Registered {
-    /// Lets the user be there from now on, as a socket would.
+    /// Makes the user online from now on, as a socket would.
     pub(super) fn be_there(&mut self) {
         self.node.ctx.presence.connect(&self.socket.user);
         self.is_presence = true;
@@ -82,7 +82,7 @@ impl Stream {
         }
     }
 
-    /// Gives what was missed, then says that the stream is connected. No more is read than the client takes.
+    /// Sends missed entries, then `connected`. Reads no more from the store than the client takes.
     async fn greet(
         &self,
         mut greeting: Box<InitialFrames>,
@@ -111,7 +111,7 @@ impl Stream {
         Ok(greeting.into_feed())
     }
 
-    /// Writes what comes, until the stream ends. Answers why, unless the client went.
+    /// Writes events until the stream ends. Returns the reason, unless the client disconnected.
     async fn follow(&mut self, mut feed: DeliveryState) -> Option<CloseReason> {
         let node = Arc::clone(&self.registered.node);
         let socket = Arc::clone(&self.registered.socket);
@@ -147,10 +147,10 @@ impl Stream {
                 next_beat = now + HEARTBEAT;
                 timer.as_mut().reset(next_beat.min(self.expires_at));
                 chunk.push_str(":\n");
-                // Asked before the queue is looked at: what was delivered before this marker is in the queue, or was given.
+                // Must be read before the queue: everything delivered before this marker is in the queue or was sent.
                 let watermark = node.hub.watermark();
                 if socket.is_empty() {
-                    // An id without an event moves the browser's resume point and is no event to the page.
+                    // An id without data moves the browser's resume point and dispatches no event to the page.
                     chunk.push_str("id: ");
                     chunk.push_str(&feed.rest(seal, &socket.user, watermark));
                     chunk.push('\n');
@@ -163,7 +163,7 @@ impl Stream {
         }
     }
 
-    /// Hands a chunk to the connection. Waits neither for a client that does not read nor past the stream's end.
+    /// Hands a chunk to the connection, waiting at most until the write timeout or the stream's end.
     async fn write(&self, chunk: String) -> Result<(), Option<CloseReason>> {
         if chunk.is_empty() {
             return Ok(());
@@ -177,7 +177,7 @@ impl Stream {
         }
     }
 
-    /// Says why the stream ends, as far as the client still listens.
+    /// Sends the reason of the stream's end, if the client still reads.
     async fn part(self, reason: CloseReason) {
         counter!("chat_event_streams_ended_total", "code" => reason.code().to_string())
             .increment(1);
@@ -212,7 +212,7 @@ impl Stream {
         };
         encode(&text, &mut farewell);
         let hang_up = registered.hang_up.clone();
-        // The user's place is free from now on, whether the client takes the last words or not.
+        // Frees the user's slot now, whether or not the client takes the last event.
         drop(registered);
         let taken =
             async { chunks.send(farewell.into()).await.is_ok() && chunks.reserve().await.is_ok() };
@@ -229,7 +229,7 @@ fn return_pause() -> Duration {
     RETURN_AFTER + RETURN_WITHIN.mul_f64(rand::random())
 }
 
-/// The body of the answer: whatever the stream writes.
+/// Body of the answer: the chunks that the stream writes.
 pub(super) struct Chunks(pub(super) mpsc::Receiver<Bytes>);
 
 impl Body for Chunks {

@@ -1,4 +1,4 @@
-//! How gaps are filled: entries that the stream did not bring in time are read from the log.
+//! Gap filling: entries that the stream did not deliver in time are read from the log.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -9,16 +9,18 @@ use metrics::counter;
 use super::{Hub, hold};
 use crate::{bounds, ws::push::Push};
 
-/// How long a gap may close by itself before the log is asked.
+/// Time for a gap to close by itself before it is read from the log.
 const GAP_PATIENCE: Duration = Duration::from_millis(30);
-/// The pause before the log is asked again.
+/// Pause between two reads of the log.
 const GAP_RETRY: Duration = Duration::from_millis(200);
-/// How many missing entries are read at once, and how many bytes of them.
+/// Maximum number of missing entries in one read, and their total size in bytes.
 const GAP_PAGE: u32 = 500;
 const GAP_BYTES: usize = bounds::RESUME_CHUNK;
 
 impl Hub {
-    /// Reads what is missing from the log, until nothing is. A panic must not end it: the room would wait for ever, and hold back all markers.
+    /// Reads missing entries from the log until there is no gap.
+    ///
+    /// A panic must not end it: the room would wait for ever, and hold back all markers.
     pub(super) async fn close_gap(self: Arc<Self>, conversation: ConversationId, wait: u64) {
         loop {
             let filling = Arc::clone(&self).fill_gap(conversation.clone(), wait);
@@ -38,7 +40,7 @@ impl Hub {
                 let state = &mut *state;
                 let room = state.rooms.get_mut(&conversation);
                 let Some(room) = room.filter(|room| room.waiting == Some(wait)) else {
-                    // Its last socket went, and took the wait with it.
+                    // The room's last socket has gone, and the wait with it.
                     return;
                 };
                 let next = room.next.unwrap_or(1);

@@ -1,4 +1,4 @@
-//! What the tail of the stream tells the hub.
+//! The hub as a sink of the stream's tail.
 
 use std::sync::atomic::Ordering;
 
@@ -74,7 +74,7 @@ impl TailSink for Hub {
             EventType::MessageDelivered => "message:delivered",
             EventType::ConversationRead => "conversation:read",
             EventType::DraftUpdated => "draft:updated",
-            // Presence is told to those who share a conversation: see `super::presence`.
+            // Presence goes to users who share a conversation: see `super::presence`.
             _ => return,
         };
         let Owner::Conversation(conversation) = &latest.owner else {
@@ -102,6 +102,6 @@ impl TailSink for Hub {
     }
 
     fn on_loss(&self) {
-        // What was delivered stays delivered: it was in the log first. What the stream lost comes again, and is dropped by number.
+        // Delivered entries stay valid: they were in the log first. Entries that the stream lost are published again, and repetitions are dropped by seq.
     }
 }

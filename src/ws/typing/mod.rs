@@ -1,7 +1,7 @@
-//! Who is typing or recording: told from node to node, shown for a while, kept nowhere.
+//! Typing and recording indicators: sent between nodes, shown for a limited time, stored nowhere.
 //!
-//! A signal goes to every node and holds there for its time to live, so an indicator ends by itself whatever becomes of the node that its user is on. The
-//! hot path reads no database: the socket knows its rooms, and a conversation's rules are remembered for a moment and forgotten when they change.
+//! A signal goes to every node and is valid there for its time to live, so an indicator ends by itself, even if the user's node fails. The hot path reads no
+//! database: the socket knows its rooms, and a conversation's rules are cached for a moment and dropped when they change.
 
 mod state;
 
@@ -38,14 +38,14 @@ use crate::{
 };
 use state::{ActivityKey, State};
 
-/// How long a conversation's rules are remembered when nothing changes them.
+/// Maximum age of a conversation's cached rules.
 const RULES_FOR: Duration = Duration::from_secs(30);
-/// How many conversations' rules are remembered; then the memory starts anew.
+/// Maximum number of conversations with cached rules; at the limit the cache is cleared.
 const MAX_RULES: usize = 50_000;
 
 pub use state::ActivityKind;
 
-/// A command of a client: what its user does, and whether that begins.
+/// A client's command: the activity of its user, and whether it begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signal {
     doing: ActivityKind,
@@ -53,7 +53,7 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// The signal that the event `typing:start`, `typing:stop`, `recording:start` or `recording:stop` gives.
+    /// Returns the signal of `typing:start`, `typing:stop`, `recording:start` or `recording:stop`.
     pub fn of(event: &str) -> Self {
         Self {
             doing: match event.starts_with("recording") {
@@ -65,7 +65,7 @@ impl Signal {
     }
 }
 
-/// What nodes tell one another.
+/// Message between nodes about one activity.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TypingMessage {
@@ -75,7 +75,7 @@ pub struct TypingMessage {
     is_active: bool,
 }
 
-/// Who is typing or recording, as this node knows.
+/// Indicators that are active on this node.
 pub struct Typing {
     me: Arc<str>,
     hub: Arc<Hub>,
@@ -83,12 +83,12 @@ pub struct Typing {
     typing_ttl: Duration,
     recording_ttl: Duration,
     state: Mutex<State>,
-    /// Told when the first deadline may be another one.
+    /// Notified when the first deadline may have changed.
     changed: Notify,
 }
 
 impl Typing {
-    /// A node on which nobody types.
+    /// Returns the state of a node without indicators.
     pub fn new(bus: &Bus, hub: Arc<Hub>, times: &config::Presence) -> Arc<Self> {
         Arc::new(Self {
             me: ulid::Ulid::generate().to_string().into(),
@@ -108,7 +108,7 @@ impl Typing {
         }
     }
 
-    /// Shows an act, or shows it for longer; or ends it. Pushes where that is news.
+    /// Shows, extends or ends an indicator; pushes a frame if its state changes.
     fn show(&self, act: &ActivityKey, is_active: bool) {
         let mut state = self.state.lock();
         let is_news = if is_active {
@@ -137,7 +137,7 @@ impl Typing {
             .tell_room(&act.conversation_id, &text, Some(&act.user_id));
     }
 
-    /// Ends everything that a socket does, unless another socket of the user does it too.
+    /// Ends all activities of a socket, unless another socket of the user has the same one.
     pub fn forget(self: &Arc<Self>, socket: &Socket) {
         let ended: Vec<ActivityKey> = {
             let mut state = self.state.lock();
@@ -161,7 +161,7 @@ impl Typing {
         });
     }
 
-    /// Tells this node and all others.
+    /// Applies an activity on this node and sends it to all others.
     async fn tell(&self, act: ActivityKey, is_active: bool) {
         self.show(&act, is_active);
         let whisper = TypingMessage {
@@ -172,7 +172,9 @@ impl Typing {
         self.speaker.say(&whisper).await;
     }
 
-    /// Ends what `users` do in `conversation`, or everybody does. Every node hears of the cause itself.
+    /// Ends the matching activities in `conversation`.
+    ///
+    /// Every node receives the cause itself, so nothing is sent.
     fn end(&self, conversation: &ConversationId, is_ended: impl Fn(&ActivityKey) -> bool) {
         let mut state = self.state.lock();
         let acts: Vec<ActivityKey> = state
@@ -225,7 +227,7 @@ impl Typing {
         Ok(rules)
     }
 
-    /// Ends what was shown for long enough. Answers when to look again.
+    /// Ends expired indicators; returns the time of the next check.
     fn expire(&self, now: Instant) -> Option<Instant> {
         let mut state = self.state.lock();
         while let Some((due, _)) = state.deadlines.first()
@@ -316,7 +318,7 @@ struct Sender {
     sender_id: UserId,
 }
 
-/// Listens to the other nodes and ends what is over, until `stop`.
+/// Receives the messages of other nodes and ends expired indicators, until `stop`.
 pub async fn run(bus: Bus, typing: Arc<Typing>, stop: CancellationToken) {
     let mut channel = Channel::<TypingMessage>::typing(&bus);
     channel.listen().await;
@@ -341,10 +343,10 @@ pub async fn run(bus: Bus, typing: Arc<Typing>, stop: CancellationToken) {
     }
 }
 
-/// Takes in what a client says that its user does.
+/// Processes a client's signal about its user's activity.
 ///
 /// # Errors
-/// `NOT_FOUND` for who is no member, `FORBIDDEN` where the conversation's settings do not allow it.
+/// `NOT_FOUND` if the user is not a member, `FORBIDDEN` if the conversation's settings do not allow the activity.
 pub async fn signal(node: &Node, socket: &Socket, signal: Signal, room: Result<Room>) -> Answer {
     let conversation = room?.conversation_id;
     let typing = &node.typing;

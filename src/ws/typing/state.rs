@@ -1,4 +1,4 @@
-//! What a node shows, until when, and what its own sockets do.
+//! Indicators shown on a node, their expiry, and the activities of its own sockets.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,21 +11,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::TypingRules;
 
-/// How many indicators a node shows at once; more are not taken in.
+/// Maximum number of indicators on a node; further ones are ignored.
 const MAX_SHOWN: usize = 100_000;
 
-/// What a user does.
+/// Kind of a user's activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActivityKind {
-    /// Writes.
+    /// The user is typing.
     Typing,
-    /// Records.
+    /// The user is recording.
     Recording,
 }
 
 impl ActivityKind {
-    /// The event that tells of it.
+    /// Returns the event that carries it.
     pub fn event(self) -> &'static str {
         match self {
             Self::Typing => "user:typing",
@@ -34,44 +34,44 @@ impl ActivityKind {
     }
 }
 
-/// Who does what where.
+/// Key of an activity: conversation, user and kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityKey {
-    /// Where.
+    /// Conversation in which the user is active.
     pub conversation_id: ConversationId,
-    /// Who.
+    /// The active user.
     pub user_id: UserId,
-    /// What.
+    /// Kind of the activity.
     pub doing: ActivityKind,
 }
 
-/// What is shown on this node, and what its own sockets do.
+/// Indicators shown on this node, and the activities of its own sockets.
 #[derive(Default)]
 pub struct State {
-    /// What is shown, by conversation, and until when.
+    /// Indicators by conversation, each with its expiry.
     pub(super) shown: HashMap<ConversationId, Vec<(ActivityKey, Instant)>>,
     pub(super) count: usize,
-    /// When to look at what is shown again.
+    /// Times at which indicators are checked for expiry.
     pub(super) deadlines: BTreeSet<(Instant, ActivityKey)>,
-    /// What sockets of this node do, and when the other nodes were last told.
+    /// Activities of this node's sockets, with the time they were last sent to the other nodes.
     pub(super) told: HashMap<ActivityKey, Instant>,
-    /// Which of it which socket does.
+    /// Activities by socket id.
     pub(super) by_socket: HashMap<u64, Vec<ActivityKey>>,
     pub(super) rules: HashMap<ConversationId, (Arc<TypingRules>, Instant)>,
-    /// Grows whenever rules are forgotten: what was read before is not remembered after.
+    /// Generation of the rules cache: grows with every drop, so that rules read before it are not cached.
     pub(super) forgotten: u64,
 }
 
 impl State {
-    /// Until when an act is shown, if it is.
+    /// Returns the expiry of an indicator, if it is shown.
     pub fn until(&self, act: &ActivityKey) -> Option<Instant> {
         let acts = self.shown.get(&act.conversation_id)?;
         let found = acts.iter().find(|(known, _)| known == act)?;
         Some(found.1)
     }
 
-    /// Shows an act for `ttl` from now on. Answers whether it was not shown before.
+    /// Shows an indicator for `ttl` from now on; returns true if it was not shown before.
     pub fn show(&mut self, act: &ActivityKey, ttl: Duration) -> bool {
         let until = Instant::now() + ttl;
         let acts = self.shown.entry(act.conversation_id.clone()).or_default();
@@ -88,7 +88,7 @@ impl State {
         true
     }
 
-    /// Shows an act no more. Answers whether it was shown. Its deadline is passed over when it comes.
+    /// Hides an indicator; returns true if it was shown. Its deadline is ignored when it comes.
     pub fn hide(&mut self, act: &ActivityKey) -> bool {
         let Some(acts) = self.shown.get_mut(&act.conversation_id) else {
             return false;
@@ -105,7 +105,7 @@ impl State {
         is_hidden
     }
 
-    /// Notes that `socket` does `act`. Answers whether the nodes must be told.
+    /// Records an activity of `socket`; returns true if the other nodes must be notified.
     pub fn begin_own(&mut self, socket: u64, act: &ActivityKey, ttl: Duration) -> bool {
         let acts = self.by_socket.entry(socket).or_default();
         if !acts.contains(act) {
@@ -122,7 +122,7 @@ impl State {
         !is_fresh
     }
 
-    /// Notes that no socket of this node does `act` any more. Answers whether one did.
+    /// Removes an activity from all sockets of this node; returns true if one had it.
     pub fn end_own(&mut self, act: &ActivityKey) -> bool {
         let was_told = self.told.remove(act).is_some();
         if was_told {
