@@ -1,4 +1,4 @@
-//! Load and authorise: what every verb asks before it looks at anything.
+//! Authorisation: the checks that every operation makes before it reads anything else.
 
 use chat_sdk::{ConversationType, Role, UserId};
 
@@ -7,12 +7,12 @@ use super::{
     state::{ConversationFields, ConversationState, Member},
 };
 
-/// The conversation and the caller's membership, when the caller is a member of it now.
+/// Returns the conversation and the caller's membership if the caller is a member of it.
 ///
-/// `None` as actor is the host, who may do everything an owner may.
+/// `None` as actor is the host, which has the rights of an owner.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when there is no such conversation or the caller is no member: the two look the same.
+/// [`DomainError::NotFound`] if there is no such conversation or the caller is not a member: the two look the same.
 pub fn member<'a>(
     state: &'a ConversationState,
     actor: Option<&UserId>,
@@ -34,11 +34,12 @@ pub fn member<'a>(
     }
 }
 
-/// Refuses whom the other one of a direct conversation blocks, and who blocks the other one: nothing new passes either way. The host is
-/// never blocked.
+/// Fails if either side of a direct conversation blocks the other: neither of them can send.
+///
+/// The host is never blocked.
 ///
 /// # Errors
-/// [`DomainError::Forbidden`]. Who is blocked hears what would be said of a user who is gone.
+/// [`DomainError::Forbidden`]. A blocked user gets the same error as for a deleted user.
 pub fn not_blocked(state: &ConversationState, actor: Option<&UserId>) -> Result<()> {
     let (Some(fields), Some(actor)) = (state.living(), actor) else {
         return Ok(());
@@ -61,37 +62,37 @@ pub fn not_blocked(state: &ConversationState, actor: Option<&UserId>) -> Result<
     }
 }
 
-/// The refusal of who is blocked.
+/// Returns the error for a blocked user.
 pub fn blocked() -> DomainError {
     DomainError::Forbidden("This user cannot be written to.".into())
 }
 
-/// The refusal of who blocks.
+/// Returns the error for a user who blocks the other one.
 pub fn blocking() -> DomainError {
     DomainError::Forbidden("You block this user; unblock them first.".into())
 }
 
-/// How the caller stands to a conversation.
+/// Relation of the caller to a conversation.
 #[derive(Debug, Clone, Copy)]
 pub struct Standing<'a> {
     member: Option<&'a Member>,
 }
 
 impl<'a> Standing<'a> {
-    /// The caller's membership; `None` for the host.
+    /// Returns the caller's membership; `None` for the host.
     pub fn member(&self) -> Option<&'a Member> {
         self.member
     }
 
-    /// The caller's role; the host's is owner.
+    /// Returns the caller's role; the host counts as an owner.
     pub fn role(&self) -> Role {
         self.member.map_or(Role::Owner, |member| member.role)
     }
 
-    /// Passes who has at least `role`.
+    /// Fails if the caller's role is below `role`.
     ///
     /// # Errors
-    /// [`DomainError::Forbidden`] saying what is needed.
+    /// [`DomainError::Forbidden`] with the role that is needed.
     pub fn require(&self, role: Role) -> Result<()> {
         if self.role() >= role {
             return Ok(());

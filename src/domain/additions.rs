@@ -1,8 +1,7 @@
-//! Whom a caller may make a member of a conversation, checked before the command goes to the log.
+//! Rules for adding members to a conversation, checked before the command goes to the log.
 //!
-//! A block in either direction counts always: a user whom the caller is blocked by looks like a user of whom nobody has heard, in the same list of
-//! faults, so that no request tells the two apart. The limit of conversations is checked at this moment; additions at the same moment may exceed it
-//! by their number.
+//! A block in either direction always counts: a user who blocks the caller gets the same error as an unknown user, in the same list of errors, so
+//! that no request can tell the two apart. The limit of conversations is checked at this moment; concurrent additions may exceed it by their number.
 
 use std::collections::HashSet;
 
@@ -15,21 +14,23 @@ use super::{
 };
 use crate::config::AddRule;
 
-/// Who decides that users become members.
+/// Caller who adds users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddedBy {
-    /// A user, by their token.
+    /// A user, authenticated by their token.
     User,
-    /// The host, in a user's name or in nobody's.
+    /// The host, with or without a user to act for.
     Host,
 }
 
-/// Refuses `ids` that `actor` may not add; `field` is what the request calls them, and `ids` are all of that list.
+/// Fails if `actor` may not add one of `ids`.
 ///
-/// Users in `present` are members already: nothing is asked of them.
+/// `field` is the name of that list in the request; `ids` is all of it.
+///
+/// Users in `present` are already members and are not checked.
 ///
 /// # Errors
-/// [`DomainError::Validation`] naming each of them.
+/// [`DomainError::Validation`] that names each user who may not be added.
 pub(super) async fn check(
     ctx: &Context,
     (actor, by): (Option<&UserId>, AddedBy),
@@ -95,7 +96,7 @@ pub(super) async fn check(
     Err(DomainError::Validation(faults))
 }
 
-/// The index in a field's name, so that faults stand in the order of the list.
+/// Returns the index in a field's name, which sorts errors in the order of the list.
 fn position(field: &str) -> usize {
     field
         .split(['[', ']'])
@@ -104,7 +105,7 @@ fn position(field: &str) -> usize {
         .unwrap_or_default()
 }
 
-/// Refuses `actor` who is in as many conversations as a user may be.
+/// Fails if `actor` has reached the maximum number of conversations.
 ///
 /// # Errors
 /// [`DomainError::Conflict`].
@@ -123,7 +124,7 @@ pub(super) async fn check_own_room(ctx: &Context, actor: &UserId) -> Result<()> 
     ))
 }
 
-/// Refuses to begin a direct conversation if `actor` or `other` is in as many conversations as a user may be.
+/// Fails if `actor` or `other` has reached the maximum number of conversations.
 ///
 /// # Errors
 /// [`DomainError::Conflict`].

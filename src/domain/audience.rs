@@ -1,21 +1,24 @@
-//! Who may see which entries: the one home of that rule.
+//! Rules for which user may see which entries; no other module decides this.
 //!
-//! Pushing (socket, resume) shows an entry only inside a membership. History shows what [`Audience`] says.
+//! Delivery (socket, resume) includes an entry only during a membership. History includes what [`Audience`] allows.
 
 use chat_sdk::HistoryVisibility;
 
 use super::state::{ConversationFields, Member};
 
-/// Numbers of a log during which a user was a member: `[joined, left]`, both inclusive; `None` while they are.
+/// Range of seqs during which a user was a member: `[joined, left]`, both inclusive.
+///
+/// `left` is `None` if the user is still a member.
 pub type Interval = (u64, Option<u64>);
 
-/// How many intervals are kept of one member and conversation. Of more the oldest are dropped; under `historyVisibility: joined` the member
-/// then no longer sees what was written during those.
+/// Maximum number of intervals kept per member and conversation; the oldest are dropped.
+///
+/// Under `historyVisibility: joined` the member then no longer sees what was written during the dropped ones.
 pub const MAX_INTERVALS: usize = 100;
 
-/// Begins a membership with number `seq`.
+/// Begins a membership at `seq`.
 ///
-/// Earlier intervals that follow one another with nothing between become one. The newest stays by itself: its beginning says when the user joined.
+/// Adjacent earlier intervals are merged. The newest stays separate: its beginning is the time of joining.
 pub fn begin_interval(intervals: &mut Vec<Interval>, seq: u64) {
     if let [.., (_, end @ Some(_)), (joined, left)] = intervals.as_mut_slice()
         && end.is_some_and(|end| end + 1 == *joined)
@@ -24,30 +27,30 @@ pub fn begin_interval(intervals: &mut Vec<Interval>, seq: u64) {
         intervals.pop();
     }
     if let Some((_, left @ None)) = intervals.last_mut() {
-        // Its end was not seen; it lies before this beginning.
+        // The end of that membership was not seen; it lies before this beginning.
         *left = Some(seq.saturating_sub(1));
     }
     intervals.push((seq, None));
     keep_newest(intervals);
 }
 
-/// Drops the oldest of more than [`MAX_INTERVALS`] intervals.
+/// Drops the oldest intervals if there are more than [`MAX_INTERVALS`].
 pub fn keep_newest(intervals: &mut Vec<Interval>) {
     let excess = intervals.len().saturating_sub(MAX_INTERVALS);
     intervals.drain(..excess);
 }
 
-/// What part of a conversation's log one user may read.
+/// The part of a conversation's log that one user may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audience {
-    /// The readable numbers, ascending, both ends inclusive; `u64::MAX` is an open end.
+    /// Ranges of readable seqs, ascending, both ends inclusive; `u64::MAX` is an open end.
     ranges: Vec<(u64, u64)>,
-    /// For who left: the number up to which they know what became of a message.
+    /// For a former member: the last seq whose changes of messages are visible.
     as_of: Option<u64>,
 }
 
 impl Audience {
-    /// The audience that sees everything: the host.
+    /// Returns the audience that sees everything: the host.
     pub fn everything() -> Self {
         Self {
             ranges: vec![(1, u64::MAX)],
@@ -55,8 +58,9 @@ impl Audience {
         }
     }
 
-    /// What `member` may read: from the start of the conversation (under `joined`: from joining) to where they left. For who left it stays as it
-    /// was then.
+    /// Returns what `member` may read: from the start of the conversation to where they left.
+    ///
+    /// Under `joined` it begins where they joined. For a former member the rule at the time of leaving stays in force.
     pub fn of(fields: &ConversationFields, member: &Member) -> Self {
         let end = |left: Option<u64>| left.unwrap_or(u64::MAX);
         let visibility = member.left_under.filter(|_| !member.is_active());
@@ -79,19 +83,19 @@ impl Audience {
         }
     }
 
-    /// Whether number `seq` may be read.
+    /// Returns true if `seq` may be read.
     pub fn sees(&self, seq: u64) -> bool {
         self.ranges
             .iter()
             .any(|(from, to)| (*from..=*to).contains(&seq))
     }
 
-    /// The readable numbers.
+    /// Returns the ranges of readable seqs.
     pub fn ranges(&self) -> &[(u64, u64)] {
         &self.ranges
     }
 
-    /// The readable numbers from `from` to `to`, both inclusive.
+    /// Returns the ranges of readable seqs from `from` to `to`, both inclusive.
     pub fn within(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
         self.ranges
             .iter()
@@ -100,7 +104,7 @@ impl Audience {
             .collect()
     }
 
-    /// What may be read, as a text that differs when that does.
+    /// Returns a text that identifies what may be read: equal for equal ranges only.
     pub fn key(&self) -> String {
         let mut key = String::new();
         for (from, to) in &self.ranges {
@@ -113,13 +117,13 @@ impl Audience {
         key
     }
 
-    /// The number up to which changes of a message are known; `None` for all.
+    /// Returns the last seq whose changes of messages are visible; `None` if all are.
     pub fn as_of(&self) -> Option<u64> {
         self.as_of
     }
 }
 
-/// Whether an entry is pushed to somebody with these membership intervals.
+/// Returns true if an entry is delivered to a user with these membership intervals.
 pub fn is_pushed(intervals: &[Interval], seq: u64) -> bool {
     intervals
         .iter()
@@ -131,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_cut_to_what_is_asked_for() {
+    fn ranges_are_limited_to_the_requested_seqs() {
         let audience = Audience {
             ranges: vec![(3, 7), (12, u64::MAX)],
             as_of: None,
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_without_anything_between_become_one() {
+    fn adjacent_intervals_are_merged() {
         let mut intervals = Vec::new();
         for joined in [1, 3, 5, 9] {
             begin_interval(&mut intervals, joined);
@@ -157,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_many_intervals_are_dropped() {
+    fn the_oldest_intervals_beyond_the_limit_are_dropped() {
         let mut intervals = Vec::new();
         for round in 0..MAX_INTERVALS as u64 + 5 {
             begin_interval(&mut intervals, round * 10);
@@ -168,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_tells_one_audience_from_another() {
+    fn the_key_identifies_an_audience() {
         let audience = Audience {
             ranges: vec![(3, 7), (12, u64::MAX)],
             as_of: None,

@@ -1,7 +1,6 @@
-//! Bells: whoever makes something that will be due rings, here and in all other processes, so that whoever waits for it need not ask the database twice a
-//! second.
+//! Notifications of items that will become due, here and in all other processes. They spare the timers a query of the database twice a second.
 //!
-//! They are a hint. What nobody rang for is found by a look that comes now and then.
+//! They are a hint: an item without a notification is found by a poll at a longer interval.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -10,7 +9,9 @@ use tokio::sync::Notify;
 
 use super::entry::{Body, Entry};
 
-/// A bell for one kind of thing. Of what it was rung for since it was last heard, it keeps the earliest moment: who looks then sees the others.
+/// Notifier for one kind of item.
+///
+/// Keeps the earliest due time since the last wait: a timer that looks then sees the others.
 #[derive(Debug)]
 pub struct Bell {
     soonest: AtomicI64,
@@ -27,13 +28,15 @@ impl Default for Bell {
 }
 
 impl Bell {
-    /// Says that something will be due at `at`. It must be in the database by now.
+    /// Notifies that an item will be due at `at`. It must be in the database by now.
     pub fn ring(&self, at: Timestamp) {
         self.soonest.fetch_min(at.as_millis(), Ordering::AcqRel);
         self.wake.notify_one();
     }
 
-    /// Waits until it is rung, and answers for when at the earliest. One listens at a time; nothing is lost when the wait is dropped.
+    /// Waits for a notification and returns the earliest due time.
+    ///
+    /// Allows one waiter; a cancelled wait loses nothing.
     pub async fn notified(&self) -> Timestamp {
         loop {
             self.wake.notified().await;
@@ -45,27 +48,27 @@ impl Bell {
     }
 }
 
-/// The bells of this process.
+/// Notifiers of this process.
 #[derive(Debug, Default)]
 pub struct DueNotifier {
-    /// Messages that were scheduled, here or elsewhere.
+    /// Scheduled messages, of this and other processes.
     pub scheduled: Bell,
-    /// Messages with an end, sent here or elsewhere.
+    /// Messages that expire, of this and other processes.
     pub expiring: Bell,
-    /// What was scheduled or sent here, of which the other processes must hear.
+    /// Items scheduled or sent by this process, to be forwarded to the other processes.
     pub abroad: Bell,
-    /// Erasures that this process was asked for.
+    /// Erasures that this process was asked to run.
     pub erasing: Bell,
 }
 
 impl DueNotifier {
-    /// Says that this process scheduled a message for `at`.
+    /// Notifies that this process scheduled a message for `at`.
     pub fn ring_scheduled(&self, at: Timestamp) {
         self.scheduled.ring(at);
         self.abroad.ring(at);
     }
 
-    /// Says that this process sent the message of `entry`, if it has an end.
+    /// Notifies that this process sent the message of `entry`, if the message expires.
     pub fn notify(&self, entry: &Entry) {
         if let Body::MessageCreated(message) = &entry.body
             && let Some(at) = message.expires_at
@@ -76,7 +79,7 @@ impl DueNotifier {
         }
     }
 
-    /// Says that another process scheduled or sent something that will be due at `at`.
+    /// Notifies that another process scheduled or sent an item that will be due at `at`.
     pub fn ring_from_abroad(&self, at: Timestamp) {
         self.scheduled.ring(at);
         self.expiring.ring(at);
@@ -93,7 +96,7 @@ mod tests {
     use crate::domain::messages::created;
 
     #[tokio::test]
-    async fn a_bell_tells_the_earliest_moment_once_also_to_who_comes_later() {
+    async fn a_notification_has_the_earliest_time_once_also_for_a_later_waiter() {
         let bell = Bell::default();
         for at in [300, 100, 200] {
             bell.ring(Timestamp::from_millis(at));
@@ -103,13 +106,13 @@ mod tests {
             let mut notified = std::pin::pin!(bell.notified());
             assert!(poll!(&mut notified).is_pending(), "it was heard");
             bell.ring(Timestamp::from_millis(400));
-            // Nobody asks this one any more.
+            // The wait is cancelled here.
         }
         assert_eq!(bell.notified().await, Timestamp::from_millis(400));
     }
 
     #[tokio::test]
-    async fn a_message_with_an_end_is_heard_here_and_abroad() {
+    async fn a_message_that_expires_notifies_here_and_elsewhere() {
         let message = |draft: serde_json::Value| Entry {
             id: EventId::generate(),
             owner: ConversationId::generate().into(),

@@ -1,8 +1,9 @@
-//! Blocks: a user who wants to hear nothing of another.
+//! Blocks between users.
 //!
-//! Who is blocked cannot tell: starting a direct conversation answers as for an unknown user, writing in one as to a user who is gone, and
-//! presence as for somebody who is offline. Who blocks cannot write either, so that nobody talks to somebody who cannot answer. The block stands in the blocker's own log, and, so that the writer of a direct conversation sees
-//! it without asking anybody, in that conversation's log as an entry that only the blocker is told of.
+//! A blocked user cannot detect the block: starting a direct conversation fails as for an unknown user, writing in one as for a deleted user, and
+//! presence is that of an offline user. The blocking user cannot write either, so that nobody writes to a user who cannot answer. The block is stored
+//! in the blocking user's own log. So that the writer of a direct conversation sees it without a query, it is also an entry in that conversation's
+//! log, visible only to the blocking user.
 
 use chat_sdk::{ConversationType, Timestamp, UserId};
 
@@ -17,22 +18,23 @@ use super::{
     users,
 };
 
-/// How many others a user may block: whoever shows presence reads all of them.
+/// Maximum number of users that a user may block: each presence query reads all of them.
 const MAX_BLOCKED: u64 = 10_000;
 
-/// Whom a user blocks.
+/// A block of a user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blocked {
-    /// Who is blocked.
+    /// Id of the blocked user.
     pub user: UserId,
-    /// Since when.
+    /// Time at which the block began.
     pub at: Timestamp,
 }
 
-/// Blocks `other`. To block again changes nothing.
+/// Blocks `other`. Blocking a blocked user changes nothing.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for oneself, [`DomainError::NotFound`] for an unknown user, [`DomainError::Conflict`] for more than [`MAX_BLOCKED`].
+/// [`DomainError::Validation`] if the two are the same user; [`DomainError::NotFound`] if the user is unknown; [`DomainError::Conflict`] if there
+/// would be more than [`MAX_BLOCKED`].
 pub async fn block(ctx: &Context, actor: &UserId, other: &UserId) -> Result<()> {
     if actor == other {
         return Err(DomainError::invalid("userId", "must be another user"));
@@ -56,7 +58,7 @@ pub async fn block(ctx: &Context, actor: &UserId, other: &UserId) -> Result<()> 
     set_blocking(ctx, actor, other, true).await
 }
 
-/// Blocks `other` no more.
+/// Unblocks `other`.
 ///
 /// # Errors
 /// [`DomainError::Unavailable`].
@@ -77,7 +79,9 @@ async fn set(ctx: &Context, actor: &UserId, command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Tells a direct conversation that was made just now of the blocks between the two: one may have come while it was made.
+/// Copies the blocks between two users into their new direct conversation.
+///
+/// A block may have come while the conversation was created.
 pub(super) async fn carry_over(ctx: &Context, one: &UserId, other: &UserId) -> Result<()> {
     for (blocker, blocked) in [(one, other), (other, one)] {
         if ctx.store.is_blocked(blocker, blocked).await? {
@@ -87,7 +91,7 @@ pub(super) async fn carry_over(ctx: &Context, one: &UserId, other: &UserId) -> R
     Ok(())
 }
 
-/// Says in the direct conversation of the two, where there is one, whether `actor` blocks `other`.
+/// Appends to the direct conversation of the two, if it exists, whether `actor` blocks `other`.
 async fn set_blocking(
     ctx: &Context,
     actor: &UserId,
@@ -108,7 +112,7 @@ async fn set_blocking(
     }
 }
 
-/// Whom `actor` blocks, by user id.
+/// Returns the users that `actor` blocks, ordered by user id.
 ///
 /// # Errors
 /// [`DomainError::Unavailable`].
@@ -117,10 +121,12 @@ pub async fn list(ctx: &Context, actor: &UserId, request: &PageRequest) -> Resul
     ctx.store.find_block_page(actor, request).await
 }
 
-/// Refuses to start a direct conversation with somebody who blocks `actor`, as if they were unknown, and with somebody whom `actor` blocks.
+/// Fails if either user blocks the other, so that no direct conversation is started between them.
+///
+/// If `other` blocks `actor`, the error is that of an unknown user.
 ///
 /// # Errors
-/// [`DomainError::Validation`] of `field`; [`DomainError::Forbidden`] for who blocks.
+/// [`DomainError::Validation`] of `field` if `actor` is blocked; [`DomainError::Forbidden`] if `actor` blocks `other`.
 pub(super) async fn check_may_start(
     ctx: &Context,
     actor: &UserId,
@@ -141,7 +147,7 @@ pub(super) fn check_block(state: &UserState, block: &Block) -> Result<Decision> 
     Ok(Decision::Append(Body::UserBlocked(block.clone())))
 }
 
-/// Blocks of a deleted user are taken back too.
+/// Decides on an unblocking, which is also possible for a deleted user.
 pub(super) fn check_unblock(state: &UserState, block: &Block) -> Result<Decision> {
     state.fields.as_ref().ok_or_else(DomainError::no_user)?;
     Ok(Decision::Append(Body::UserUnblocked(block.clone())))

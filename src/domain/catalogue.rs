@@ -1,4 +1,4 @@
-//! From entries of the log to events of the catalogue: what the world is told.
+//! Conversion of log entries to the published events of the catalogue.
 
 use chat_sdk::{
     Conversation, ConversationId, Envelope, Message, Timestamp, User, UserId,
@@ -14,7 +14,9 @@ use super::{
     patch::Patch,
 };
 
-/// The event of an entry. It needs nothing but the entry, so that a sweep can publish what a writer could not.
+/// Returns the event of an entry.
+///
+/// It needs nothing but the entry, so that a sweep can publish what a writer could not.
 pub fn envelope(entry: &Entry) -> Envelope<EventData> {
     let (conversation_id, user_id) = match &entry.owner {
         Owner::Conversation(id) => (Some(id.clone()), None),
@@ -88,7 +90,7 @@ fn conversation_data(entry: &Entry, id: &ConversationId) -> EventData {
         }
         Body::ConversationCreated(created) => {
             let mut conversation = conversation(entry, id, &created.conversation);
-            // Readers of the stream learn everybody who is in from the start.
+            // Readers of the stream learn all first members from this event.
             conversation.participant_ids = created
                 .members
                 .iter()
@@ -163,11 +165,11 @@ fn user_data(entry: &Entry, id: &UserId) -> EventData {
     }
 }
 
-/// The message that an entry created, as it was then.
+/// Returns the message that an entry created, as it was then.
 pub fn message(entry: &Entry, body: &MessageCreated) -> Message {
     let conversation_id = match &entry.owner {
         Owner::Conversation(id) => id.clone(),
-        // A message stands in a conversation's log only: the check refuses it elsewhere.
+        // Messages are only in logs of conversations: the check rejects them elsewhere.
         Owner::User(_) => ConversationId::generate(),
     };
     Message {
@@ -229,7 +231,7 @@ fn conversation(
     }
 }
 
-/// A user's noun from the stored profile.
+/// Returns a user as the API shows it, from the stored profile.
 pub fn user(id: &UserId, profile: &Profile, updated_at: Timestamp) -> User {
     User {
         external_user_id: id.clone(),

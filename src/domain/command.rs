@@ -1,7 +1,7 @@
-//! A command: what somebody wants to change, before the log has decided on it.
+//! Commands: requested changes that the log has not decided on yet.
 //!
-//! A command enters once, with the id of the event it will become. It may then be handed to another process, or written twice after an
-//! outcome that nobody learned: the id makes sure that it is done once.
+//! A command enters once, with the id of its future event. It may then be forwarded to another process, or written twice after an unknown outcome:
+//! the id makes sure that it takes effect once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,21 +32,21 @@ use crate::trace;
 /// A command on its way to the writer of its owner's shard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// Whose log it would change.
+    /// Owner of the log that the command would change.
     pub owner: Owner,
-    /// The id its entry will have.
+    /// Id of the entry that the command becomes.
     pub event_id: EventId,
-    /// Who wants it; `None` for the host in no user's name.
+    /// User who requests the change; `None` for the host acting without a user.
     pub actor: Option<UserId>,
-    /// What.
+    /// The requested change.
     pub command: Command,
-    /// The trace that it came in, if it came in one.
+    /// Trace context of the request, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceParent>,
 }
 
 impl Request {
-    /// A request with a new event id, in the trace of the task at hand.
+    /// Returns a request with a new event id, in the trace of the current task.
     pub fn new(owner: impl Into<Owner>, actor: Option<UserId>, command: Command) -> Self {
         Self {
             owner: owner.into(),
@@ -57,7 +57,7 @@ impl Request {
         }
     }
 
-    /// What the check needs to see beside the log's owner, if anything.
+    /// Returns the data that the check reads besides the owner's state, if any.
     pub fn target(&self) -> Option<Target> {
         let (message, reaction) = match &self.command {
             Command::Join { .. } => {
@@ -90,7 +90,7 @@ impl Request {
         })
     }
 
-    /// The stored records of `users`, who may have been members before.
+    /// Returns the stored records of `users`, who may be former members.
     fn of_members(&self, users: &[UserId]) -> Option<Target> {
         let Owner::Conversation(conversation) = &self.owner else {
             return None;
@@ -102,41 +102,41 @@ impl Request {
     }
 }
 
-/// What somebody wants.
+/// A requested change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// Send a message.
     SendMessage(Box<MessageCreated>),
-    /// Change a message's text or metadata.
+    /// Edit a message's text or metadata.
     EditMessage(WantedEdit),
     /// Delete a message.
     DeleteMessage(MessageRemoval),
-    /// Bring a deleted message back.
+    /// Restore a deleted message.
     RestoreMessage(Box<MessageRestored>),
     /// Pin a message.
     PinMessage(MessageTarget),
-    /// Pin a message no more.
+    /// Unpin a message.
     UnpinMessage(MessageTarget),
     /// React to a message.
     AddReaction(WantedReaction),
-    /// Take a reaction back.
+    /// Remove the caller's reaction.
     RemoveReaction(WantedReaction),
-    /// Make a conversation; does nothing when it exists.
+    /// Create a conversation; does nothing if it exists.
     CreateConversation {
-        /// What kind.
+        /// Type of the conversation.
         kind: ConversationType,
         /// Its settings.
         settings: Settings,
-        /// Who makes it.
+        /// User who creates it.
         created_by: UserId,
-        /// Its first members, the maker among them.
+        /// Its first members, including the creator.
         members: Vec<NewMember>,
     },
-    /// Take a reaction of somebody back who is gone.
+    /// Remove the reaction of a deleted user.
     WithdrawReaction {
-        /// Which.
+        /// The reaction to remove.
         wanted: WantedReaction,
-        /// Whose.
+        /// User who reacted.
         user: UserId,
     },
     /// Change a conversation's settings.
@@ -145,84 +145,90 @@ pub enum Command {
     DeleteConversation,
     /// Become a member of a public conversation.
     Join {
-        /// How many members the conversation may have.
+        /// Maximum number of members of the conversation.
         max_members: u32,
     },
-    /// Cease to be a member.
+    /// Leave a conversation.
     Leave,
-    /// Make others members.
+    /// Add members.
     AddParticipants {
-        /// Who.
+        /// Users to add.
         user_ids: Vec<UserId>,
-        /// How many more users the same request adds after these: there must be room for all of them.
+        /// Number of users that the same request adds after these: there must be room for all of them.
         following: u32,
-        /// With which rights.
+        /// Role of the new members.
         role: Role,
-        /// How many members the conversation may have.
+        /// Maximum number of members of the conversation.
         max_members: u32,
     },
-    /// Make another cease to be a member.
+    /// Remove another member.
     RemoveParticipant {
-        /// Who.
+        /// Member to remove.
         user_id: UserId,
     },
-    /// End what an id has in a conversation, because its holder was deleted; only the host does.
+    /// Remove everything that a user has in a conversation, because the user was deleted.
+    ///
+    /// Only for the host.
     ForgetMember {
-        /// Whose.
+        /// Id of the deleted user.
         user_id: UserId,
     },
     /// Change a member's role.
     ChangeRole {
-        /// Whose.
+        /// Member whose role changes.
         user_id: UserId,
-        /// To what.
+        /// The new role.
         role: Role,
     },
-    /// Change what a member has set for themselves.
+    /// Change a member's own settings.
     ChangePreferences(PreferencesPatch),
-    /// Block the other one of a direct conversation from writing, or no more.
+    /// Block or unblock the other member of a direct conversation.
     SetBlocking(bool),
-    /// Make a user of the profile unless there is one.
+    /// Create a user with this profile unless the user exists.
     EnsureUser(Profile),
-    /// Make or overwrite a user, as the host says.
+    /// Create or overwrite a user with the host's data.
     SyncUser {
-        /// What the host says.
+        /// Profile that the host supplies.
         profile: Profile,
-        /// When the former holder of the id was deleted, whose data the caller knows to be erased: the id may be given out anew after that deletion.
+        /// Time of the former holder's deletion, if the caller knows that their data is erased.
+        ///
+        /// The id can be given to a new user only after that deletion.
         revives: Option<Timestamp>,
     },
-    /// Change the own profile.
+    /// Change the caller's own profile.
     ChangeProfile(ProfilePatch),
     /// Delete a user's profile.
     DeleteUser,
-    /// Block another user.
+    /// Block a user.
     BlockUser(Block),
-    /// Block another user no more.
+    /// Unblock a user.
     UnblockUser(Block),
-    /// Refuse tokens that were issued before.
+    /// Revoke tokens that were issued before.
     DisconnectUser(Disconnection),
 }
 
-/// An edit of a message, and how it follows from what its caller read. The writer knows the message's last edit, but not its text.
+/// An edit of a message, and how it relates to the version that its caller read.
+///
+/// The writer knows the message's last edit, but not its text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WantedEdit {
     /// The edit.
     pub edit: MessageEdit,
-    /// The entry that had last edited the message when it was read; 0 if none had.
+    /// Seq of the last edit when the message was read; 0 if there was none.
     pub read_edit_seq: u64,
-    /// Whether the edit takes over the text that was read: it must not undo another edit since.
+    /// True if the edit keeps the text that was read: it must then not undo a later edit.
     pub keeps_content: bool,
-    /// Whether the edit leaves the message as it was read.
+    /// True if the edit leaves the message as it was read.
     pub is_unchanged: bool,
 }
 
-/// A reaction to give or take back.
+/// A reaction to add or remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WantedReaction {
-    /// To which message.
+    /// Id of the message.
     pub message_id: chat_sdk::MessageId,
-    /// One emoji, or a `:shortcode:`, in its one spelling.
+    /// One emoji in its canonical spelling, or a `:shortcode:`.
     pub emoji: String,
 }
 
@@ -230,60 +236,60 @@ pub struct WantedReaction {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PreferencesPatch {
-    /// Whether the member wants no notifications.
+    /// True to suppress notifications.
     pub muted: Option<bool>,
-    /// Until when, if not for ever.
+    /// End of the muting; not set to mute without an end.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub muted_until: Patch<Timestamp>,
-    /// Whether it is put away.
+    /// True to archive the conversation.
     pub archived: Option<bool>,
-    /// Whether it is pinned to the top.
+    /// True to pin the conversation to the top of the list.
     pub pinned: Option<bool>,
-    /// Whether it is left out of lists until the next message.
+    /// True to leave the conversation out of lists until the next message.
     pub hidden: Option<bool>,
-    /// Of what the member wants to be notified.
+    /// Messages that the member wants to be notified of.
     pub notification_level: Option<chat_sdk::NotificationLevel>,
 }
 
 /// A change of a conversation's settings.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SettingsPatch {
-    /// Its name.
+    /// Name of the conversation.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub name: Patch<String>,
-    /// Its picture.
+    /// URL of its picture.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub avatar_url: Patch<String>,
-    /// The host's own data.
+    /// Data that the host attaches.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<chat_sdk::Metadata>,
-    /// What a member who joins sees of the time before.
+    /// History from before joining that a new member may read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_visibility: Option<chat_sdk::HistoryVisibility>,
-    /// What it allows; each switch is left alone where it is absent.
+    /// Features to switch on or off; an absent switch stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<FeaturesPatch>,
-    /// How long messages stay, in seconds.
+    /// Time that messages are kept, in seconds.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub retention_seconds: Patch<u32>,
 }
 
-/// A change of what a conversation allows.
+/// A change of a conversation's features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FeaturesPatch {
-    /// Whether members see who is typing or recording.
+    /// True if members see who is typing or recording.
     pub typing: Option<bool>,
-    /// Whether members see who read and got what.
+    /// True if members see read and delivery receipts.
     pub reads: Option<bool>,
-    /// Whether members may react to messages.
+    /// True if members may react to messages.
     pub reactions: Option<bool>,
-    /// Whether members may reply in threads.
+    /// True if members may reply in threads.
     pub threads: Option<bool>,
 }
 
 impl FeaturesPatch {
-    /// `features` with this change.
+    /// Returns `features` with this change applied.
     pub fn apply(self, features: chat_sdk::Features) -> chat_sdk::Features {
         chat_sdk::Features {
             typing: self.typing.unwrap_or(features.typing),
@@ -297,80 +303,86 @@ impl FeaturesPatch {
 /// A user's change of their own profile.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ProfilePatch {
-    /// The name to show.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub name: Patch<String>,
-    /// The picture to show.
+    /// URL of the user's picture.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub avatar_url: Patch<String>,
-    /// The host's own data.
+    /// Data that the host attaches.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<chat_sdk::Metadata>,
 }
 
-/// What the check of a command says.
+/// Result of checking a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// Append this.
+    /// Append this entry.
     Append(Body),
-    /// It is so already; append nothing.
+    /// Nothing would change; append nothing.
     Nothing,
 }
 
-/// What became of a command.
+/// Outcome of a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The entry that it is; `None` when it was so already.
+    /// The command's entry; `None` if nothing had to change.
     pub entry: Option<Arc<Entry>>,
-    /// Whether that entry was there before this command came: it was a repetition.
+    /// True if the entry existed already: the command was a repetition.
     pub is_repeated: bool,
 }
 
 impl Outcome {
-    /// The entry of a command that always has one.
+    /// Returns the entry of a command that always has one.
     ///
     /// # Errors
-    /// [`DomainError::Internal`] when there is none, which would be a fault of the check.
+    /// [`DomainError::Internal`] if there is none, which would be a defect of the check.
     pub fn into_entry(self) -> Result<Arc<Entry>> {
         self.entry
             .ok_or(DomainError::Internal("the command left no entry".into()))
     }
 }
 
-/// Where a command's outcome is sent.
+/// Channel that a command's outcome is sent to.
 pub type Reply = oneshot::Sender<Result<Outcome>>;
 
-/// How long the document of a conversation may stay behind messages that were answered, while its writer lives. Within this time what many messages do to it
-/// is written once.
+/// Maximum lag of a conversation's document behind acknowledged messages, while its writer lives.
+///
+/// Within this time the changes of many messages are written together.
 pub const APPLIED_WITHIN: Duration = Duration::from_millis(250);
 
-/// Whoever takes commands to the log: the writer of this process, or the way to another's.
+/// Submits commands to the log: through the writer of this process, or by forwarding to another's.
 pub trait Writers: Send + Sync {
-    /// Takes `request` in. Requests for one owner are checked in the order in which they are taken in. The reply comes with the refusal, or when the entry
-    /// is committed and what it changes is applied. Of a message that does no more than be there only the first is waited for: its conversation's document,
-    /// which says when something happened last and with which number, follows [`APPLIED_WITHIN`] that time.
+    /// Submits `request`. Requests for one owner are checked in the order of submission.
+    ///
+    /// The reply carries the error of the check, or is sent when the entry is committed and its changes are applied. A plain message is acknowledged
+    /// at commit: its conversation's document, with the time and seq of the latest activity, follows within [`APPLIED_WITHIN`].
     fn submit(&self, request: Request, reply: Reply);
 
-    /// Waits until the documents of `conversations` have everything that was acknowledged before this call. Returns those for which nobody could
-    /// confirm that: their writer is dead or unreachable, or has changed a moment ago.
+    /// Waits until the documents of `conversations` have everything that was acknowledged before this call.
+    ///
+    /// Returns those for which this could not be confirmed: their writer is dead or unreachable, or has changed a moment ago.
     fn settle<'a>(
         &'a self,
         conversations: &'a [ConversationId],
     ) -> BoxFuture<'a, Vec<ConversationId>>;
 }
 
-/// Whoever tells the world of entries that were committed.
+/// Publishes committed entries.
 pub trait Announce: Send + Sync {
-    /// Takes committed entries in, without waiting. It may lose them: the sweep makes sure that each is told of in the end.
+    /// Takes committed entries without waiting.
+    ///
+    /// It may lose them: the sweep makes sure that each is published in the end.
     fn announce(&self, entries: &[Arc<Entry>]);
 }
 
-/// Checks `request` against `state`, the fold of everything before the entry that it would become, and says what to append.
+/// Checks `request` against `state`, the fold of all entries before it, and returns what to append.
 ///
-/// `target` is what [`Request::target`] asked for. `at` is the moment the entry would carry.
+/// `target` is the data that [`Request::target`] names. `at` is the entry's timestamp.
 ///
 /// # Errors
-/// The refusal. A caller who may not know of the thing gets [`DomainError::NotFound`]; an event that would be too large, [`DomainError::TooLarge`].
+/// The error of the check. [`DomainError::NotFound`] if the caller may not know of the resource; [`DomainError::TooLarge`] if the event would be too
+/// large.
 pub fn decide(
     state: &State,
     request: &Request,
@@ -396,7 +408,7 @@ pub fn decide(
     Ok(Decision::Append(entry.body))
 }
 
-/// The number of the message that a command is about, where those who became members later do not see it.
+/// Returns the seq of the message that a command concerns, if later members may not see that message.
 fn hidden_from_later_members(state: &State, target: Option<&TargetState>) -> Option<u64> {
     let State::Conversation(state) = state else {
         return None;

@@ -1,7 +1,7 @@
-//! Hosts that take events from the broker by themselves: each has one durable, made here, of which it may take events and settle them, and nothing else.
+//! Hosts that read events directly from the broker. Each has one durable, created here, and may only fetch and acknowledge its events.
 //!
-//! A host's account in the broker is bound to its name by the broker's configuration: so the durable has the host's name, and keeps it for good, also when
-//! it has to be made anew.
+//! The broker's configuration binds a host's account to its name. The durable therefore has the host's name, and keeps it even if it has to be
+//! created anew.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,45 +20,45 @@ use super::{
 };
 use crate::store::Store;
 
-/// The most patterns of one host.
+/// Maximum number of event patterns of one host.
 const MAX_PATTERNS: usize = 100;
-/// The longest description, in characters.
+/// Maximum length of a description in characters.
 const MAX_DESCRIPTION: usize = 500;
-/// How long a host has for an event where it does not say, in seconds.
+/// Default time to acknowledge an event, in seconds.
 const ACK_WAIT: u32 = 30;
-/// The longest and shortest such time, in seconds.
+/// Allowed range of the time to acknowledge an event, in seconds.
 const ACK_WAITS: std::ops::RangeInclusive<u32> = 1..=3600;
-/// How many events a host may hold unsettled where it does not say.
+/// Default maximum number of unacknowledged events that a host may hold.
 const MAX_PENDING: u32 = 1000;
-/// The most and the fewest.
+/// Allowed range of the maximum number of unacknowledged events.
 const MAX_PENDINGS: std::ops::RangeInclusive<u32> = 1..=10_000;
 
-/// A host with its durable.
+/// A host that has a durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostConsumer {
-    /// The host's name, which is that of its account and durable in the broker.
+    /// Name of the host, and of its account and durable in the broker.
     pub name: String,
-    /// As they were written; empty for all.
+    /// Event patterns as they were given; empty for all events.
     pub events: Vec<String>,
-    /// What the operator says about it.
+    /// Description that the operator gave.
     pub description: Option<String>,
-    /// After how many seconds without a word an event is given out again.
+    /// Time after which an unacknowledged event is redelivered, in seconds.
     pub ack_wait_seconds: u32,
-    /// How many events may be given out and not settled.
+    /// Maximum number of delivered events that are not acknowledged.
     pub max_pending: u32,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: Timestamp,
 }
 
 impl HostConsumer {
     fn kinds(&self) -> Option<Vec<EventType>> {
-        // What is stored was checked; after a change of the catalogue, what is left of it counts.
+        // Stored patterns were checked; after a change of the catalogue, the patterns that are still valid count.
         patterns::expand(&self.events).ok().flatten()
     }
 
-    /// What its durable is to be.
+    /// Returns the specification of the host's durable.
     pub fn spec(&self) -> ConsumerSpec {
         ConsumerSpec {
             name: self.name.clone(),
@@ -70,18 +70,18 @@ impl HostConsumer {
     }
 }
 
-/// What is asked of a host's durable.
+/// Requested settings of a host's durable.
 #[derive(Debug, Clone, Default)]
 pub struct Draft {
-    /// The host's name.
+    /// Name of the host.
     pub name: String,
-    /// Names of events, `noun.*`, or `*`; empty for all.
+    /// Names of events, `resource.*`, or `*`; empty for all events.
     pub events: Vec<String>,
-    /// What the operator says about it.
+    /// Description that the operator gave.
     pub description: Option<String>,
-    /// After how many seconds without a word an event is given out again.
+    /// Time after which an unacknowledged event is redelivered, in seconds; default 30.
     pub ack_wait_seconds: Option<u32>,
-    /// How many events may be given out and not settled.
+    /// Maximum number of delivered events that are not acknowledged; default 1000.
     pub max_pending: Option<u32>,
 }
 
@@ -126,43 +126,43 @@ impl Draft {
     }
 }
 
-/// The durables of hosts in the broker.
+/// Durables of hosts in the broker.
 pub trait HostDurables: Send + Sync {
-    /// Makes one, from the end of the stream, or brings it to what is asked.
+    /// Creates a durable at the end of the stream, or updates the existing one to `spec`.
     fn declare(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<()>>;
-    /// Puts one in its place after whatever the broker may have done, and remembers how far it is.
+    /// Restores a durable after a fault of the broker, and stores its position.
     fn keep(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<()>>;
     /// Removes one.
     fn remove(&self, name: String) -> BoxFuture<'_, Result<()>>;
-    /// How far one is.
+    /// Returns the lag of a durable.
     fn lag(&self, name: String) -> BoxFuture<'_, Result<Lag>>;
-    /// The name of the stream.
+    /// Returns the name of the stream.
     fn stream(&self) -> String;
 }
 
-/// The hosts with durables.
+/// Operations on hosts that have durables.
 #[derive(Clone)]
 pub struct Consumers {
-    /// Where they are remembered.
+    /// Store with the hosts' settings.
     pub store: Arc<Store>,
-    /// Where they are.
+    /// Their durables in the broker.
     pub durables: Arc<dyn HostDurables>,
 }
 
 impl Consumers {
-    /// Makes a host's durable, or brings the one that is there to what is asked. Answers whether it is new.
+    /// Creates or updates a host's durable. Returns the host, and true if it is new.
     ///
     /// # Errors
-    /// [`DomainError::Validation`]; [`DomainError::Unavailable`] when the database or the broker does not answer: repeat it.
+    /// [`DomainError::Validation`]; [`DomainError::Unavailable`] if the database or the broker does not answer: repeat the request.
     pub async fn put(&self, draft: Draft) -> Result<(HostConsumer, bool)> {
         let wanted = draft.check()?;
         let (consumer, is_new) = self.store.put_consumer(&wanted).await?;
-        // What is remembered and not made yet is made by the next try.
+        // If this fails, the settings are stored without a durable; a repeated request creates it.
         self.durables.declare(consumer.spec()).await?;
         Ok((consumer, is_new))
     }
 
-    /// One host.
+    /// Returns one host.
     ///
     /// # Errors
     /// [`DomainError::NotFound`], [`DomainError::Unavailable`].
@@ -171,32 +171,32 @@ impl Consumers {
         found.ok_or_else(missing)
     }
 
-    /// The hosts, by name.
+    /// Returns the hosts, ordered by name.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] for a direction that the list does not have, [`DomainError::Unavailable`].
+    /// [`DomainError::Validation`] if the list does not support the direction; [`DomainError::Unavailable`].
     pub async fn list(&self, page: &PageRequest) -> Result<Page<HostConsumer>> {
         page.check_one_way()?;
         self.store.find_consumer_page(page).await
     }
 
-    /// Removes a host's durable, with what waits in it.
+    /// Removes a host's durable and the events that wait in it.
     ///
     /// # Errors
     /// [`DomainError::NotFound`], [`DomainError::Unavailable`].
     pub async fn remove(&self, name: &str) -> Result<()> {
         self.get(name).await?;
-        // The durable first: what is still remembered can be removed again.
+        // The durable goes first: as long as the settings are stored, the removal can be repeated.
         self.durables.remove(name.to_owned()).await?;
         self.store.remove_consumer(name).await
     }
 
-    /// How far a host is; `None` when that cannot be found out.
+    /// Returns the lag of a host, or `None` if it cannot be determined.
     pub async fn lag(&self, name: &str) -> Option<Lag> {
         self.durables.lag(name.to_owned()).await.ok()
     }
 
-    /// Puts every host's durable in its place and notes how far it is. One that fails holds up no other.
+    /// Restores every host's durable and stores its position. A failure of one does not hold up the others.
     ///
     /// # Errors
     /// The last failure.
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_of_a_draft_is_named() {
+    fn every_error_of_a_draft_is_reported() {
         let draft = Draft {
             name: "webhooks-1".to_owned(),
             events: vec!["message.*".to_owned(), "message.exploded".to_owned()],

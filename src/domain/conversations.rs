@@ -1,4 +1,4 @@
-//! Conversations: making, finding, changing, deleting.
+//! Conversations: create, read, change and delete.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -26,40 +26,40 @@ use crate::{
     store::{ArchiveFilter, ConversationRow},
 };
 
-/// The most characters of a conversation's name.
+/// Maximum length of a conversation's name in characters.
 pub const MAX_NAME: usize = 200;
-/// The most characters of a link.
+/// Maximum length of a link in characters.
 pub const MAX_URL: usize = 2048;
 
-/// The shortest and the longest `retentionSeconds`: a minute and ten years.
+/// Allowed range of `retentionSeconds`: one minute to ten years.
 const RETENTION_SECONDS: std::ops::RangeInclusive<u32> = 60..=315_360_000;
 
-/// A conversation to make.
+/// A conversation to create.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewConversation {
-    /// What kind.
+    /// Type of the conversation.
     pub kind: ConversationType,
-    /// Its members; the maker is one even when not listed.
+    /// Ids of its members; the creator is always a member, listed or not.
     pub participant_ids: Vec<UserId>,
     /// Its settings.
     pub settings: Settings,
 }
 
-/// A conversation, and whether it was made just now.
+/// A conversation, and whether this request created it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made {
-    /// The conversation, as its maker sees it.
+    /// The conversation as its creator sees it.
     pub conversation: Conversation,
-    /// False for a direct conversation that was there already.
+    /// False if the direct conversation already existed.
     pub is_new: bool,
 }
 
-/// Makes a conversation; a direct one that exists is found instead.
+/// Creates a conversation; returns the existing one if it is direct and exists.
 ///
-/// More than 200 members become several entries; who was named is a member when this returns `Ok`.
+/// More than 200 members become several entries; every named user is a member when this returns `Ok`.
 ///
 /// # Errors
-/// [`DomainError::Validation`] naming every unknown participant and every other fault.
+/// [`DomainError::Validation`] that names every unknown participant and every other error.
 pub async fn create(
     ctx: &Context,
     actor: &UserId,
@@ -90,7 +90,7 @@ pub async fn create(
             return Err(only_the_host_shortens());
         }
         let other = others[0];
-        // One that is there is found, whatever became of the other user.
+        // An existing conversation is returned whatever became of the other user.
         if find_direct(ctx, actor, other).await?.is_none() {
             users::check_known(ctx, "participantIds", &new.participant_ids).await?;
             let index = new.participant_ids.iter().position(|id| id == other);
@@ -133,10 +133,10 @@ pub async fn create(
     })
 }
 
-/// Finds or makes the direct conversation of two users. Both must be known.
+/// Returns the direct conversation of two users; creates it if there is none. Both users must exist.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for a conversation with oneself.
+/// [`DomainError::Validation`] if the two users are the same.
 pub async fn create_direct(
     ctx: &Context,
     actor: &UserId,
@@ -196,7 +196,7 @@ async fn append_creation(
     Ok(outcome.entry.is_some())
 }
 
-/// The id of the direct conversation of two users, whoever comes first. There may be none yet.
+/// Returns the id of the direct conversation of two users, in either order. It may not exist yet.
 pub(super) async fn direct_id(
     ctx: &Context,
     one: &UserId,
@@ -206,8 +206,9 @@ pub(super) async fn direct_id(
     Ok(ctx.pair_key.direct_id((one, known[0]), (other, known[1])))
 }
 
-/// The ids under which the direct conversation of two users may be found, read anew: the present one first, then the one of an earlier version, which
-/// only the first holders of their ids can have.
+/// Returns the possible ids of the direct conversation of two users, from a fresh read.
+///
+/// The present id comes first. The id that an earlier version gave follows, which only the first holders of both user ids can have.
 async fn direct_ids(ctx: &Context, one: &UserId, other: &UserId) -> Result<Vec<ConversationId>> {
     let stored = ctx.store.find_incarnations(&[one, other]).await?;
     let incarnation = |user| stored.get(user).copied().unwrap_or_default();
@@ -219,7 +220,7 @@ async fn direct_ids(ctx: &Context, one: &UserId, other: &UserId) -> Result<Vec<C
     Ok(ids)
 }
 
-/// The direct conversation of two users that is there already.
+/// Returns the existing direct conversation of two users.
 pub(super) async fn find_direct(
     ctx: &Context,
     one: &UserId,
@@ -233,20 +234,22 @@ pub(super) async fn find_direct(
     Ok(None)
 }
 
-/// One conversation, as a member sees it.
+/// Returns one conversation as a member sees it.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who is no member.
+/// [`DomainError::NotFound`] if the caller is not a member.
 pub async fn get(ctx: &Context, actor: &UserId, id: &ConversationId) -> Result<Conversation> {
     let listed = ctx.store.find_conversation_of(id, actor).await?;
     let mut shown = show(ctx, actor, vec![listed], bounds::PAGE).await?;
     shown.pop().ok_or_else(DomainError::no_conversation)
 }
 
-/// The conversations of a user that are put away, or those that are not, latest activity first. Hidden ones are left out until a new message.
+/// Returns a user's archived conversations, or those not archived, latest activity first.
+///
+/// Hidden conversations are left out until a new message.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for an unknown cursor.
+/// [`DomainError::Validation`] if the cursor is unknown.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -260,7 +263,7 @@ pub async fn list(
     let count = page.items.len();
     let items = show(ctx, actor, page.items, request.max_bytes).await?;
     let page = Page {
-        // Fewer than were found, if their newest messages are large.
+        // The list is shorter than the page that was read if the newest messages are large.
         next_cursor: match items.len() < count {
             true => items.last().map(ConversationRow::cursor_of),
             false => page.next_cursor,
@@ -273,8 +276,9 @@ pub async fn list(
     }))
 }
 
-/// Conversations as `actor` sees them: with the newest message, what is unread, and the draft. Of those, from the first on, whose newest messages have
-/// `max_bytes` together, but at least one.
+/// Returns conversations as `actor` sees them: with the newest message, unread counts and the draft.
+///
+/// Stops at the first conversation with which the newest messages exceed `max_bytes`, but returns at least one.
 async fn show(
     ctx: &Context,
     actor: &UserId,
@@ -301,10 +305,12 @@ async fn show(
         .collect())
 }
 
-/// Public conversations whose name begins with `query` (all without one), by name; see [`chat_sdk::text::search_key`] for what counts as the same.
+/// Returns the public conversations whose name begins with `query` (all if there is none), by name.
+///
+/// [`chat_sdk::text::search_key`] defines which texts match.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for an unknown cursor.
+/// [`DomainError::Validation`] if the cursor is unknown.
 pub async fn list_public(
     ctx: &Context,
     query: Option<&str>,
@@ -327,7 +333,7 @@ pub async fn list_public(
 /// Changes a conversation's settings.
 ///
 /// # Errors
-/// [`DomainError::Forbidden`] for a plain member or a direct conversation.
+/// [`DomainError::Forbidden`] if the caller is a plain member or the conversation is direct.
 pub async fn change(
     ctx: &Context,
     actor: Option<&UserId>,
@@ -355,7 +361,7 @@ pub async fn change(
     }
 }
 
-/// Deletes a conversation for everybody. Only an owner may.
+/// Deletes a conversation for all members. Requires an owner.
 ///
 /// # Errors
 /// [`DomainError::NotFound`], [`DomainError::Forbidden`].
@@ -384,7 +390,7 @@ fn check_retention(seconds: Option<&u32>, faults: &mut Faults) {
     );
 }
 
-/// Notes a link that is too long or empty, or would run as a program where a page makes a link of it.
+/// Adds an error if a link is empty, too long, or a script that a browser would run.
 pub(super) fn check_url(
     field: impl Into<String> + Clone,
     url: Option<&String>,
@@ -402,7 +408,9 @@ pub(super) fn check_url(
     );
 }
 
-/// Whether a browser would run `url`. It looks past white space and control characters, so this does, too.
+/// Returns true if a browser would run `url`.
+///
+/// Browsers skip white space and control characters, so this does too.
 pub(super) fn is_program(url: &str) -> bool {
     let scheme = url.split(':').next().unwrap_or_default();
     let scheme: String = scheme
@@ -453,7 +461,7 @@ pub(super) fn check_change(
     let (fields, standing) = access::member(state, actor)?;
     let before = &fields.settings;
     let settings = changed(before.clone(), patch);
-    // What it says already may be sent back.
+    // A request may repeat the present values.
     if fields.kind == ConversationType::Direct
         && (settings.name != before.name
             || settings.avatar_url != before.avatar_url
@@ -476,7 +484,9 @@ pub(super) fn check_change(
     )))
 }
 
-/// Refuses to let others' messages end sooner without the right to. The two members of a direct conversation have equal rights, so that neither has it.
+/// Fails if the change shortens the retention of other members' messages without the right to.
+///
+/// The two members of a direct conversation have equal rights, so neither of them has this one.
 fn check_may_shorten(
     fields: &ConversationFields,
     standing: &Standing<'_>,

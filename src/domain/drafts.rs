@@ -1,4 +1,4 @@
-//! Drafts: what a member has begun to write. It is theirs alone, and the last one counts.
+//! Drafts of members. A draft belongs to its author alone, and the last one counts.
 
 use chat_sdk::{
     ConversationId, EventType, UserId,
@@ -14,11 +14,11 @@ use super::{
     size,
 };
 
-/// Checks a text that is to be kept.
+/// Fails if a text cannot be stored as a draft.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for one that is too long for a message, or has the character U+0000; [`DomainError::TooLarge`] for one that the other
-/// devices could not be told of.
+/// [`DomainError::Validation`] if it is too long for a message or has the character U+0000; [`DomainError::TooLarge`] if its event to the other
+/// devices would be too large.
 pub fn check(ctx: &Context, draft: Option<&String>) -> Result<()> {
     let most = ctx.limits.max_message_bytes;
     if draft.is_some_and(|text| text.len() > most) {
@@ -36,10 +36,12 @@ pub fn check(ctx: &Context, draft: Option<&String>) -> Result<()> {
     draft.map_or(Ok(()), |text| size::check_text(text))
 }
 
-/// Keeps what `actor` has begun to write in `conversation`; a blank text or none forgets it. The other devices are told.
+/// Stores the draft of `actor` in `conversation` and sends it to their other devices.
+///
+/// A blank text or none removes the draft.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who is no member, [`DomainError::Validation`] for a text that is too long for a message.
+/// [`DomainError::NotFound`] if the caller is not a member; [`DomainError::Validation`] if the text is too long for a message.
 pub async fn set(
     ctx: &Context,
     actor: &UserId,

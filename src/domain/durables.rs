@@ -1,4 +1,4 @@
-//! What is remembered of a durable consumer, so that it can be put back where it was when the broker lost data.
+//! Stored state of durable consumers, with which they are restored to their position after the broker lost data.
 
 use std::time::Duration;
 
@@ -6,50 +6,59 @@ use chat_sdk::{Timestamp, hosts::is_host_name};
 
 use super::Result;
 
-/// How many marks are kept of a durable: how far a loss in the broker is found without starting from the beginning.
+/// Number of marks kept per durable.
+///
+/// They are the range in which a loss in the broker is located without starting over.
 pub const KEPT_MARKS: usize = 16;
 
-/// How much earlier than the last marker an event must have happened to count as settled: longer than the relay's second sweep is behind, and than clocks
-/// differ.
+/// Time by which an event must precede the last marker to count as acknowledged.
+///
+/// It is longer than the lag of the relay's second sweep and than the difference between clocks.
 pub const CLOCK_MARGIN: Duration = Duration::from_secs(15 * 60);
-/// How much earlier than the durable itself an event may have happened and still be its business: clocks differ.
+/// Age that an event may have at the durable's creation and still be delivered, because clocks differ.
 pub const BIRTH_TOLERANCE: Duration = Duration::from_secs(60);
 
-/// A message of the stream up to which a durable had settled everything.
+/// A message of the stream up to which a durable had acknowledged everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// Its number in the stream.
+    /// Sequence number in the stream.
     pub sequence: u64,
-    /// Its id there.
+    /// Id of the message in the stream.
     pub id: String,
 }
 
-/// What is remembered of one durable.
+/// Stored state of one durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurableState {
-    /// Its name.
+    /// Name of the durable.
     pub name: String,
-    /// The types of events that it reads; `None` for all.
+    /// Types of events that it reads; `None` for all.
     pub events: Option<Vec<String>>,
-    /// How often it was made anew after a loss. It is another consumer of the broker each time, so that a late acknowledgement for the one before cannot
-    /// settle what lies at the same number now; a host's keeps its name, and gives out nothing until no such acknowledgement can come any more.
+    /// Number of times that the durable was created anew after a loss.
+    ///
+    /// Each time it gets another name in the broker, so that a late acknowledgement for the previous consumer cannot acknowledge what now has the
+    /// same sequence number. A host's durable keeps its name, and delivers nothing until no such acknowledgement can arrive any more.
     pub generation: u32,
-    /// When it was made: events from before are none of its business.
+    /// Time of its creation; it does not receive earlier events.
     pub born: Timestamp,
-    /// When the stream that the marks are of was made, as the broker writes it.
+    /// Creation time of the stream that the marks refer to, in the broker's notation.
     pub stream: String,
-    /// Which run of which server the newest mark was taken from. Another one may have lost what followed it.
+    /// Server, and its run, that the newest mark was taken from.
+    ///
+    /// Another one may have lost what followed the mark.
     pub server: String,
-    /// The newest marks, oldest first.
+    /// Newest marks, oldest first.
     pub marks: Vec<Mark>,
-    /// Everything that mongod took in until this second was in the stream before the newest mark, and so is settled.
+    /// Time up to which all events that mongod stored are acknowledged.
+    ///
+    /// They were in the stream before the newest mark.
     pub settled_until: Timestamp,
-    /// After a loss: what happened before this was settled already, and is not given out again.
+    /// After a loss: events before this time were acknowledged already and are not delivered again.
     pub skip_before: Option<Timestamp>,
 }
 
 impl DurableState {
-    /// The name of its consumer in the broker.
+    /// Returns the name of its consumer in the broker.
     pub fn consumer(&self) -> String {
         match self.generation {
             0 => self.name.clone(),
@@ -58,19 +67,21 @@ impl DurableState {
         }
     }
 
-    /// Whether it is a host's, whose rights in the broker name its consumer. All others are named after a plugin, with a hyphen.
+    /// Returns true for a host's durable, whose name is fixed by the host's permissions in the broker.
+    ///
+    /// All others are named after a plugin, with a hyphen.
     pub fn is_of_a_host(&self) -> bool {
         is_host_name(&self.name)
     }
 }
 
-/// Where the states are kept.
+/// Storage of the states of durables.
 pub trait Ledger: Send + Sync {
-    /// The state of a durable; `None` for one that is new.
+    /// Returns the state of a durable; `None` if it is new.
     fn load(&self, name: &str) -> impl Future<Output = Result<Option<DurableState>>> + Send;
-    /// Stores a state as a whole.
+    /// Stores a whole state.
     fn save(&self, state: &DurableState) -> impl Future<Output = Result<()>> + Send;
-    /// Adds a mark, unless a newer one is there, or the state is of another stream by now.
+    /// Adds a mark, unless a newer one is stored or the state refers to another stream by now.
     fn mark(
         &self,
         name: &str,
@@ -78,12 +89,14 @@ pub trait Ledger: Send + Sync {
         server: &str,
         mark: &Mark,
     ) -> impl Future<Output = Result<()>> + Send;
-    /// How many events may be missing for a durable in the stream, and are still to be put back: at most so many, of whatever type.
+    /// Returns the maximum number of events that the stream lacks for a durable.
+    ///
+    /// Events of any type count that are still to be republished.
     fn missing(&self, name: &str) -> impl Future<Output = Result<u64>> + Send;
-    /// Forgets a durable.
+    /// Removes the state of a durable.
     fn forget(&self, name: &str) -> impl Future<Output = Result<()>> + Send;
-    /// Waits until this process alone may decide where the durable stands. `None` when that takes too long.
+    /// Waits until only this process may decide on the durable's position. Returns `None` on timeout.
     fn lock(&self, name: &str) -> impl Future<Output = Result<Option<String>>> + Send;
-    /// Ends what [`Ledger::lock`] began.
+    /// Releases the lock that [`Ledger::lock`] took.
     fn unlock(&self, name: &str, holder: &str) -> impl Future<Output = ()> + Send;
 }

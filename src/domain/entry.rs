@@ -1,6 +1,6 @@
-//! An entry of a log: one change, numbered.
+//! Entries of a log: one numbered change each.
 //!
-//! What stands here is what is stored; [`super::catalogue`] turns it into what the world sees.
+//! These types are what is stored; [`super::catalogue`] turns them into the published events.
 
 use std::fmt;
 
@@ -13,22 +13,26 @@ use serde::{Deserialize, Serialize};
 
 use super::patch::Patch;
 
-/// Whose log an entry stands in.
+/// Owner of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Owner {
-    /// A conversation's: messages, members, settings.
+    /// A conversation; its log has messages, members and settings.
     Conversation(ConversationId),
-    /// A user's: the profile.
+    /// A user; their log has the profile, blocks and revoked tokens.
     User(UserId),
 }
 
-/// How many shards the logs are spread over: the unit of one-writer ownership and of NATS subjects. Fixed for ever, because subjects name it.
+/// Number of shards of the logs: the unit of single-writer ownership and of NATS subjects.
+///
+/// It can never change, because stored subjects contain it.
 pub const SHARDS: u8 = 64;
 
 impl Owner {
     const USER_PREFIX: &'static str = "user:";
 
-    /// The text under which the log stores this owner. A conversation's id never begins with `user:`.
+    /// Returns the key under which the log stores this owner.
+    ///
+    /// A conversation's id never begins with `user:`.
     pub fn key(&self) -> String {
         match self {
             Self::Conversation(id) => id.to_string(),
@@ -36,7 +40,7 @@ impl Owner {
         }
     }
 
-    /// The owner of a stored key; `None` for a text that is none.
+    /// Returns the owner of a stored key; `None` if the text is not a key.
     pub fn from_key(key: &str) -> Option<Self> {
         match key.strip_prefix(Self::USER_PREFIX) {
             Some(user) => UserId::stored(user).ok().map(Self::User),
@@ -44,7 +48,7 @@ impl Owner {
         }
     }
 
-    /// The shard that this log belongs to (FNV-1a of the key).
+    /// Returns the shard of this log (FNV-1a of the key).
     pub fn shard(&self) -> u8 {
         let (prefix, id) = match self {
             Self::Conversation(id) => ("", id.as_str()),
@@ -83,50 +87,54 @@ impl From<UserId> for Owner {
 /// One numbered change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its id, given where the command entered.
+    /// Id of the entry, assigned where the command entered.
     pub id: EventId,
-    /// Whose log.
+    /// Owner of the log.
     pub owner: Owner,
-    /// Its number there, dense, from 1.
+    /// Seq in that log, without gaps, starting at 1.
     pub seq: u64,
-    /// Who did it; `None` when the host did it in no user's name.
+    /// User who made the change; `None` for the host acting without a user.
     pub actor: Option<UserId>,
-    /// When, by the clock of the process that checked it. Order is by `seq`, never by this.
+    /// Time of the change, by the clock of the process that checked it.
+    ///
+    /// The order is that of `seq`, never of this.
     pub at: Timestamp,
-    /// What.
+    /// The change.
     pub body: Body,
-    /// The trace that it came in. Told with the event, and stored nowhere: what the relay puts back has none.
+    /// Trace context of the request.
+    ///
+    /// Published with the event but not stored: events that the relay republishes have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceParent>,
 }
 
 impl Entry {
-    /// The trace that it came in; of one that came in none, its own.
+    /// Returns the trace context of the request, or one derived from the entry's id if there was none.
     pub fn trace(&self) -> TraceParent {
         self.trace.unwrap_or_else(|| TraceParent::of(&self.id))
     }
 }
 
-/// What an entry changes.
+/// The change that an entry makes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Body {
     /// A message was sent.
     MessageCreated(Box<MessageCreated>),
-    /// A message's text was changed.
+    /// A message was edited.
     MessageUpdated(MessageEdit),
-    /// A message was deleted, or its time was over.
+    /// A message was deleted or has expired.
     MessageDeleted(MessageRemoval),
-    /// A deleted message is back.
+    /// A deleted message was restored.
     MessageRestored(Box<MessageRestored>),
     /// A message was pinned.
     MessagePinned(MessageTarget),
-    /// A message is pinned no more.
+    /// A message was unpinned.
     MessageUnpinned(MessageTarget),
     /// A user reacted to a message.
     ReactionAdded(Reaction),
-    /// A user took a reaction back.
+    /// A user removed a reaction.
     ReactionRemoved(Reaction),
-    /// A conversation was made.
+    /// A conversation was created.
     ConversationCreated(ConversationCreated),
     /// A conversation's settings were changed.
     ConversationUpdated(ConversationSnapshot),
@@ -134,11 +142,11 @@ pub enum Body {
     ConversationDeleted,
     /// Users became members.
     ParticipantAdded(ParticipantsJoined),
-    /// Users ceased to be members.
+    /// Users left or were removed.
     ParticipantRemoved(ParticipantsLeft),
-    /// A member's role was changed, or what is the member's own.
+    /// A member's role or own settings were changed.
     ParticipantUpdated(ParticipantChange),
-    /// The host told of a user.
+    /// The host synced a user.
     UserSynced(Profile),
     /// A user changed their profile.
     UserUpdated(Profile),
@@ -146,16 +154,16 @@ pub enum Body {
     UserDeleted,
     /// A user blocked another.
     UserBlocked(Block),
-    /// A user blocks another no more.
+    /// A user unblocked another.
     UserUnblocked(Block),
-    /// The host ended a user's sockets and refuses older tokens.
+    /// The host closed a user's sockets and revoked older tokens.
     UserDisconnected(Disconnection),
-    /// The number stays empty.
+    /// Placeholder for a seq without a change.
     Noop,
 }
 
 impl Body {
-    /// The type of event that this is.
+    /// Returns the type of the event.
     pub fn kind(&self) -> EventType {
         match self {
             Self::MessageCreated(_) => EventType::MessageCreated,
@@ -182,7 +190,7 @@ impl Body {
         }
     }
 
-    /// The number of the message that it is about, where only those see it who were members then.
+    /// Returns the seq of the message concerned, if only members at that time may see it.
     pub fn message_seq(&self) -> Option<u64> {
         match self {
             Self::MessageUpdated(edit) => edit.message_seq,
@@ -194,7 +202,9 @@ impl Body {
         }
     }
 
-    /// The same, with the number of the message written down; what is about no message stays as it is.
+    /// Returns the same body with the seq of the message set.
+    ///
+    /// A body that concerns no message stays as it is.
     pub fn with_message_seq(mut self, seq: u64) -> Self {
         match &mut self {
             Self::MessageUpdated(edit) => edit.message_seq = Some(seq),
@@ -211,7 +221,7 @@ impl Body {
         self
     }
 
-    /// The one member who may be told of it; `None` when all may.
+    /// Returns the only member who may see it; `None` if all members may.
     pub fn told_only_to(&self) -> Option<&UserId> {
         match self {
             Self::ParticipantUpdated(change) if change.role.is_none() => Some(&change.user_id),
@@ -224,205 +234,211 @@ impl Body {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageCreated {
-    /// Its text.
+    /// Text of the message.
     pub content: String,
-    /// What it is.
+    /// Type of the message.
     #[serde(rename = "type")]
     pub kind: MessageType,
-    /// The files it carries.
+    /// Files attached to the message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-    /// The message that it quotes.
+    /// Id of the message that it quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
-    /// The root of its thread.
+    /// Id of the root message of its thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<MessageId>,
-    /// Who is mentioned.
+    /// Users who are mentioned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
-    /// The host's own data.
+    /// Data that the host attaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// The sender's own id of it.
+    /// Id that the sender's client assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<String>,
-    /// Tells a repetition from another message under the same `client_message_id`; there only with one.
+    /// Tells a repetition from another message under the same `client_message_id`; only set with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_hash: Option<String>,
-    /// How many replies its thread has with it; there only in a thread.
+    /// Number of replies in its thread, this one included; only set in a thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_reply_count: Option<u32>,
-    /// Whether its thread has replies with an end, itself included; then the replies that are left have to be counted.
+    /// True if its thread has replies that expire, itself included.
+    ///
+    /// The remaining replies then have to be counted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_thread_expiring: bool,
-    /// Those who were online when it mentioned `@here`.
+    /// Users who were online when the message mentioned `@here`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub here: Vec<UserId>,
-    /// Whether it notifies nobody and counts as unread for nobody.
+    /// True if the message notifies nobody and does not count as unread.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,
-    /// Where it was forwarded from.
+    /// Origin of a forwarded message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarded_from: Option<ForwardedFrom>,
-    /// When its time is over (milliseconds since 1970).
+    /// Time at which the message expires (milliseconds since 1970).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// The schedule that sent it; only with a `client_message_id`, so that a repeated request gets the first answer.
+    /// Schedule that sent the message; only set with a `client_message_id`.
+    ///
+    /// With it a repeated request gets the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<SentSchedule>,
 }
 
-/// The schedule of a message that was sent by it. Times are milliseconds since 1970.
+/// Schedule that a message was sent by. Times are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SentSchedule {
     /// Id of the scheduled message.
     pub id: ScheduledId,
-    /// The time of the first request.
+    /// Send time of the first request.
     pub first_send_at: i64,
-    /// The time for which the message was scheduled last.
+    /// Send time that the message was last scheduled for.
     pub send_at: i64,
-    /// When the message was scheduled.
+    /// Time of scheduling.
     pub created_at: i64,
-    /// When the schedule was last changed.
+    /// Time of the schedule's last change.
     pub updated_at: i64,
 }
 
-/// A message's removal.
+/// Deletion or expiry of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageRemoval {
-    /// The message's id.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// Whether its time was over: then no tombstone stays.
+    /// True if the message expired: it then leaves no tombstone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_expired: bool,
-    /// The message's number, where only those see it who were members then.
+    /// Seq of the target message, if only members at that time may see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// A message that is back, as it was before it was deleted.
+/// A restored message, as it was before its deletion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageRestored {
-    /// The message's id.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// The entry that last changed its text before; 0 when none did. Another by now means that this content is not the one that was deleted.
+    /// Seq of the last edit before the deletion; 0 if there was none.
+    ///
+    /// If it differs from the present one, this content is outdated.
     pub edit_seq: u64,
-    /// Its text.
+    /// Text of the message.
     pub content: String,
-    /// The files it carries.
+    /// Files attached to the message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-    /// Who is mentioned.
+    /// Users who are mentioned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
-    /// The host's own data.
+    /// Data that the host attaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// The message's number, where only those see it who were members then.
+    /// Seq of the target message, if only members at that time may see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// A reaction to a message, given or taken back, with what the message's reactions are then.
+/// A reaction that was added or removed, with the message's resulting reactions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reaction {
-    /// The message's id.
+    /// Id of the message.
     pub message_id: MessageId,
     /// One emoji, or a `:shortcode:`.
     pub emoji: String,
-    /// Who.
+    /// User who reacted.
     pub user_id: UserId,
-    /// How many users have reacted with it then.
+    /// Number of users who react with this emoji after the change.
     pub total_count: u32,
-    /// The first of them.
+    /// First users who react with this emoji after the change.
     pub user_ids: Vec<UserId>,
-    /// The message's number, where only those see it who were members then.
+    /// Seq of the target message, if only members at that time may see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// Which message.
+/// Reference to a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageTarget {
-    /// The message's id.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// The message's number, where only those see it who were members then.
+    /// Seq of the target message, if only members at that time may see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// A message's new text.
+/// An edit of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageEdit {
-    /// The message's id.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// Its text from now on.
+    /// The new text.
     pub content: String,
-    /// What becomes of the host's own data.
+    /// Change of the data that the host attaches.
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<Metadata>,
-    /// The message's number, where only those see it who were members then.
+    /// Seq of the target message, if only members at that time may see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_seq: Option<u64>,
 }
 
-/// What a conversation is called and how it behaves.
+/// Settings of a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
-    /// Its name.
+    /// Name of the conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its picture.
+    /// URL of its picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
-    /// The host's own data.
+    /// Data that the host attaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// What a member who joins sees of the time before.
+    /// History from before joining that a new member may read.
     #[serde(default)]
     pub history_visibility: HistoryVisibility,
-    /// What it allows.
+    /// Features of the conversation.
     #[serde(default)]
     pub features: Features,
-    /// How long messages stay, in seconds; `None` for ever.
+    /// Time that messages are kept, in seconds; `None` to keep them without limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_seconds: Option<u32>,
 }
 
-/// A conversation as it is right after an entry: what readers of the stream need to show it.
+/// A conversation right after an entry: what readers of the stream need to show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationSnapshot {
-    /// What kind it is.
+    /// Type of the conversation.
     #[serde(rename = "type")]
     pub kind: ConversationType,
     /// Its settings.
     pub settings: Settings,
-    /// Who made it; `None` only for one the host made in no user's name.
+    /// User who created it.
     pub created_by: UserId,
-    /// When it was made (milliseconds since 1970).
+    /// Time of creation (milliseconds since 1970).
     pub created_at: i64,
-    /// How many members it has.
+    /// Number of members.
     pub participant_count: u32,
-    /// Its first members by user id.
+    /// Ids of its first members, ordered by user id.
     pub participant_ids: Vec<UserId>,
 }
 
-/// A conversation's beginning.
+/// Creation of a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConversationCreated {
-    /// How it begins.
+    /// The conversation as it was created.
     pub conversation: ConversationSnapshot,
-    /// Its first members, at most 200; the maker among them.
+    /// First members, at most 200, including the creator.
     pub members: Vec<NewMember>,
 }
 
@@ -430,9 +446,9 @@ pub struct ConversationCreated {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewMember {
-    /// Who.
+    /// Id of the member.
     pub user_id: UserId,
-    /// With which rights.
+    /// Role of the member.
     pub role: Role,
 }
 
@@ -440,47 +456,49 @@ pub struct NewMember {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParticipantsJoined {
-    /// Who; at most 200.
+    /// Ids of the new members, at most 200.
     pub user_ids: Vec<UserId>,
-    /// With which rights.
+    /// Role of the new members.
     pub role: Role,
-    /// The conversation with them.
+    /// The conversation with the new members.
     pub conversation: ConversationSnapshot,
 }
 
-/// Users who ceased to be members.
+/// Users who are no longer members.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParticipantsLeft {
-    /// Who; at most 200.
+    /// Ids of the former members, at most 200.
     pub user_ids: Vec<UserId>,
-    /// Whether they were deleted: a later holder of the id shares nothing with them.
+    /// True if the users were deleted: later holders of the ids share nothing with them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_forgotten: bool,
 }
 
-/// A change of one member. With a role everybody is told; without, it is the member's own affair.
+/// A change of one member.
+///
+/// A change with a role is visible to all members; without one, only to the member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParticipantChange {
-    /// Who.
+    /// Id of the member.
     pub user_id: UserId,
-    /// The role from now on.
+    /// The new role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// The member's own settings from now on.
+    /// The member's new settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferences: Option<Preferences>,
-    /// Whether the member blocks the other one of a direct conversation from now on.
+    /// True if the member now blocks the other member of a direct conversation; false if no longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_blocking: Option<bool>,
-    /// Whether the user, a former member, was deleted: a later holder of the id shares nothing with them.
+    /// True if the user, a former member, was deleted: a later holder of the id shares nothing with them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_forgotten: bool,
 }
 
 impl ParticipantChange {
-    /// A change of nothing.
+    /// Returns a change without any field set.
     pub fn of(user_id: UserId) -> Self {
         Self {
             user_id,
@@ -492,42 +510,42 @@ impl ParticipantChange {
     }
 }
 
-/// Whom a user blocks.
+/// A block of one user by another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Block {
-    /// Who is blocked.
+    /// Id of the blocked user.
     pub user_id: UserId,
 }
 
-/// From when on a user's tokens count.
+/// Revocation of a user's tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Disconnection {
-    /// Tokens issued before are refused (milliseconds since 1970).
+    /// Tokens issued before this time are refused (milliseconds since 1970).
     pub tokens_valid_from: i64,
 }
 
-/// What a host tells of a user.
+/// Profile of a user, as the host supplies it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
-    /// The name to show.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The picture to show.
+    /// URL of the user's picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
-    /// The e-mail address.
+    /// E-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// The host's roles of the user.
+    /// Roles that the host gives the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
-    /// The host's own data.
+    /// Data that the host attaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// When the service first heard of the user (milliseconds since 1970).
+    /// Time of the user's creation in the service (milliseconds since 1970).
     #[serde(default)]
     pub created_at: i64,
 }
@@ -537,7 +555,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn owners_are_read_back_from_their_keys() {
+    fn owners_are_parsed_from_their_keys() {
         let conversation = Owner::from(ConversationId::generate());
         let user = Owner::from("user:odd".parse::<UserId>().expect("a valid user id"));
         for owner in [conversation, user] {

@@ -1,7 +1,7 @@
-//! Erasing a person's data: a durable job that goes on where a crash left it, and a report of what was removed.
+//! Erasure of a user's data: a durable job that continues after a crash, and a report of what was removed.
 //!
-//! Every step finds by itself what is left to do, so running it again does no harm. How much a step removes is noted before it begins, or counted with
-//! what is gone already: a report is right however often the work was interrupted.
+//! Every step finds what is left to do, so repeating it does no harm. The number of removals is stored before a step begins, or includes what is
+//! already gone: the report is correct however often the job was interrupted.
 
 use std::collections::BTreeMap;
 
@@ -21,41 +21,41 @@ use crate::{
     store::{CONVERSATIONS_AT_ONCE, ClusterTime, PrivateData},
 };
 
-/// How many entries of one step are on their way at once.
+/// Number of entries of one step that are submitted concurrently.
 const CONCURRENCY: usize = 32;
-/// How many things of a step are looked up at once.
+/// Number of items of a step that are read at once.
 const PAGE: u32 = 200;
 
-/// What becomes of the messages of a deleted user.
+/// Treatment of a deleted user's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnMessages {
     /// Their content is erased.
     Erase,
-    /// They stay, with nothing beside them but the host's id of a user who is gone.
+    /// They stay, with only the host's id of the deleted user.
     Anonymise,
 }
 
 /// A user's erasure, finished or under way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Erasure {
-    /// Whose.
+    /// Id of the user.
     pub user: UserId,
-    /// What becomes of the messages.
+    /// Treatment of the user's messages.
     pub messages: OwnMessages,
-    /// When it was asked for.
+    /// Time of the request.
     pub started_at: Timestamp,
-    /// When it was done; `None` while it is under way.
+    /// Time of completion; `None` while it is running.
     pub finished_at: Option<Timestamp>,
-    /// How many of each kind were removed, by the names of [`Removed`].
+    /// Number of removed items of each kind, by the names of [`Removed`].
     pub removed: BTreeMap<String, u64>,
 }
 
-/// A kind of thing that is removed.
+/// Kind of removed data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {
     /// Entries of the user's log whose profile was erased.
     ProfileEntries,
-    /// Blocks, of the user and of others.
+    /// Blocks by the user and of the user.
     Blocks,
     /// Read markers and drafts.
     Markers,
@@ -63,7 +63,7 @@ pub enum Removed {
     Reads,
     /// Messages that were scheduled.
     Scheduled,
-    /// What was remembered of the user's presence.
+    /// Stored presence of the user.
     Presence,
     /// Reactions.
     Reactions,
@@ -76,7 +76,7 @@ pub enum Removed {
 }
 
 impl Removed {
-    /// The name in the stored report.
+    /// Returns the name in the stored report.
     pub fn name(self) -> &'static str {
         match self {
             Self::ProfileEntries => "profileEntries",
@@ -93,12 +93,12 @@ impl Removed {
     }
 }
 
-/// Deletes `user`: what must hold at once holds when this returns (no profile, no token that counts); a worker removes the rest.
+/// Deletes `user`. Profile and tokens are invalid when this returns; a worker removes the rest.
 ///
-/// To delete again changes nothing, unless the messages are to be erased now that were anonymised before.
+/// Repeating it changes nothing, unless messages that were anonymised are now to be erased.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who never was a user.
+/// [`DomainError::NotFound`] if the id never had a user.
 pub async fn begin(ctx: &Context, user: &UserId, messages: OwnMessages) -> Result<()> {
     let fields = ctx.store.find_user_fields(user).await?;
     let is_living = fields
@@ -113,7 +113,7 @@ pub async fn begin(ctx: &Context, user: &UserId, messages: OwnMessages) -> Resul
         None => true,
     };
     if is_wanted {
-        // What an earlier job removed of the same life is removed by this one too, as far as the report goes.
+        // The report of this job includes what an earlier job for the same holder removed.
         let mut removed = BTreeMap::new();
         if let Some(earlier) = earlier.filter(|_| !is_living) {
             removed = earlier.removed;
@@ -127,7 +127,7 @@ pub async fn begin(ctx: &Context, user: &UserId, messages: OwnMessages) -> Resul
             finished_at: None,
             removed,
         };
-        // Before the user is deleted: a crash between the two leaves a job that does both.
+        // Stored before the user is deleted: after a crash between the two, the job does both.
         ctx.store.put_erasure(&erasure).await?;
     }
     let ended = end_user(ctx, user).await;
@@ -135,16 +135,16 @@ pub async fn begin(ctx: &Context, user: &UserId, messages: OwnMessages) -> Resul
     ended
 }
 
-/// The report of a user's erasure.
+/// Returns the report of a user's erasure.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when there was none.
+/// [`DomainError::NotFound`] if there was none.
 pub async fn get(ctx: &Context, user: &UserId) -> Result<Erasure> {
     let found = ctx.store.find_erasure(user).await?;
     found.ok_or_else(|| DomainError::NotFound("No data of this user was erased.".into()))
 }
 
-/// Refuses to make a user anew whose data is still being erased: it could not be told from the old one's.
+/// Fails if the former user's data is still being erased: it could not be told from a new user's data.
 ///
 /// # Errors
 /// [`DomainError::Conflict`].
@@ -156,14 +156,16 @@ pub(super) async fn check_finished(ctx: &Context, user: &UserId) -> Result<()> {
     Ok(())
 }
 
-/// The refusal to give out an id whose former holder's data is being erased.
+/// Returns the error for an id whose former holder's data is still being erased.
 pub(super) fn unfinished() -> DomainError {
     DomainError::Conflict(
         "The data of this user is being erased; try again when it is done.".into(),
     )
 }
 
-/// Removes what a deleted user may still have had when the erasure passed by, or had under an earlier version: from here on the id is given out anew.
+/// Removes data that the erasure of a deleted user missed, or that an earlier version left.
+///
+/// From here on the id can be given to a new user.
 ///
 /// # Errors
 /// [`DomainError::Unavailable`].
@@ -173,10 +175,10 @@ pub(super) async fn sever(ctx: &Context, user: &UserId) -> Result<()> {
     remove_private(ctx, user, &conversations).await
 }
 
-/// Does what is left of an erasure, and finishes the report.
+/// Runs the remaining steps of an erasure and completes the report.
 ///
 /// # Errors
-/// [`DomainError::Unavailable`]; running it again goes on.
+/// [`DomainError::Unavailable`]; the next run continues.
 pub async fn run(ctx: &Context, erasure: &Erasure) -> Result<()> {
     let user = &erasure.user;
     end_user(ctx, user).await?;
@@ -187,7 +189,7 @@ pub async fn run(ctx: &Context, erasure: &Erasure) -> Result<()> {
     let active = ctx.store.find_active_memberships_of(user).await?;
     let others = active.iter().filter(|(_, is_direct)| !is_direct).count();
     note(ctx, user, Removed::Memberships, others as u64).await?;
-    // First, so that what is removed below cannot come again.
+    // First, so that the data removed below cannot be created again.
     end_memberships(ctx, user).await?;
     let conversations = find_conversations(ctx, user).await?;
     for kind in PRIVATE {
@@ -217,7 +219,7 @@ pub async fn run(ctx: &Context, erasure: &Erasure) -> Result<()> {
     ctx.store.finish_erasure(erasure, Timestamp::now()).await
 }
 
-/// Notes how much a step removes, unless an earlier run did.
+/// Stores the number of removals of a step, unless an earlier run did.
 async fn note(ctx: &Context, user: &UserId, what: Removed, count: u64) -> Result<()> {
     ctx.store.note_removed(user, what.name(), count).await
 }
@@ -226,7 +228,7 @@ async fn end_user(ctx: &Context, user: &UserId) -> Result<()> {
     let request = Request::new(user.clone(), None, Command::DeleteUser);
     if let Some(entry) = ctx.append(request).await?.entry {
         ctx.known_users.forget(user, entry.at.as_millis());
-        // The nodes keep for a moment how somebody looks who is gone; a later holder of the id must not look so.
+        // The nodes keep a user's chosen status for a moment; a later holder of the id must not get it.
         let unset = Chosen {
             at: entry.at.as_millis(),
             ..Chosen::default()
@@ -236,10 +238,10 @@ async fn end_user(ctx: &Context, user: &UserId) -> Result<()> {
     Ok(())
 }
 
-/// Takes a command to the log that may find nothing left to do.
+/// Submits a command that may have nothing left to do.
 async fn attempt(ctx: &Context, request: Request) -> Result<()> {
     match ctx.append(request).await {
-        // The conversation or message is gone, and what was asked for with it.
+        // The conversation or message is gone, and with it the data to remove.
         Ok(_) | Err(DomainError::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }
@@ -264,7 +266,7 @@ async fn remove_blocks(ctx: &Context, user: &UserId) -> Result<()> {
     ctx.store.remove_blocks_around(user).await
 }
 
-/// As entries, so that everybody sees it.
+/// Removes reactions through entries, so that all members see it.
 async fn take_back_reactions(ctx: &Context, user: &UserId) -> Result<()> {
     let count = ctx.store.count_reactions_of(user).await?;
     note(ctx, user, Removed::Reactions, count).await?;
@@ -295,7 +297,7 @@ async fn take_back_reactions(ctx: &Context, user: &UserId) -> Result<()> {
     ctx.store.remove_reactions_of(user).await
 }
 
-/// What is removed outside any log.
+/// Data that is removed outside any log.
 const PRIVATE: [Removed; 4] = [
     Removed::Markers,
     Removed::Reads,
@@ -303,7 +305,9 @@ const PRIVATE: [Removed; 4] = [
     Removed::Presence,
 ];
 
-/// The questions that find all of one of [`PRIVATE`], for a user who is or was a member of `conversations`.
+/// Returns the queries that find all data of one kind of [`PRIVATE`].
+///
+/// They are for a user who is or was a member of `conversations`.
 fn private(kind: Removed, conversations: &[ConversationId]) -> Vec<PrivateData<'_>> {
     let pieces = conversations.chunks(CONVERSATIONS_AT_ONCE);
     match kind {
@@ -314,7 +318,7 @@ fn private(kind: Removed, conversations: &[ConversationId]) -> Vec<PrivateData<'
     }
 }
 
-/// The conversations that `user` is or was a member of.
+/// Returns the conversations that `user` is or was a member of.
 async fn find_conversations(ctx: &Context, user: &UserId) -> Result<Vec<ConversationId>> {
     let memberships = ctx.store.find_memberships_of(user).await?;
     Ok(memberships
@@ -337,8 +341,11 @@ async fn remove_private(
     Ok(())
 }
 
-/// As entries too, also of memberships that are over: what a former member may read is nothing that a later holder of the id may. Direct
-/// conversations stay, for the other one; nobody can write in them.
+/// Ends the user's memberships through entries, past memberships included.
+///
+/// A later holder of the id must not read what a former member could.
+///
+/// Direct conversations stay for the other user; nobody can write in them.
 async fn end_memberships(ctx: &Context, user: &UserId) -> Result<()> {
     let memberships = ctx.store.find_memberships_of(user).await?;
     let ends: Vec<BoxFuture<'_, Result<()>>> = memberships
@@ -360,7 +367,7 @@ async fn end_membership(ctx: &Context, user: &UserId, conversation: Conversation
             failpoint::hit("erasure.membership");
             return ended;
         };
-        // The last owner: somebody else must be one first.
+        // The last owner cannot go: another member becomes owner first.
         let successor = ctx.store.find_successor(&conversation, user).await?;
         let Some(user_id) = successor else {
             return Ok(());
@@ -373,7 +380,9 @@ async fn end_membership(ctx: &Context, user: &UserId, conversation: Conversation
     }
 }
 
-/// Deletes the user's messages of one conversation, and erases what they said. Answers how many messages and edits there are without content then.
+/// Deletes the user's messages in one conversation and erases their content.
+///
+/// Returns the number of messages and edits without content afterwards.
 async fn erase_messages(
     ctx: &Context,
     (user, since): (&UserId, Option<ClusterTime>),

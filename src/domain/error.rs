@@ -1,21 +1,21 @@
-//! Why a verb did not do what it was asked. Layers below and above speak this type; HTTP and frames map it once each.
+//! Errors of operations. The layers below and above use this type; REST and socket frames each map it in one place.
 
 use std::{borrow::Cow, fmt};
 
 use chat_sdk::text::{self, Shape};
 use serde::{Deserialize, Serialize};
 
-/// A fault of one field of the input.
+/// An error in one field of the input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
-    /// Where: `participantIds[2]`, `content`.
+    /// Path of the field: `participantIds[2]`, `content`.
     pub field: String,
-    /// What is wrong there, as a sentence that can follow the field's name.
+    /// Description of the error, as a sentence that continues the field's name.
     pub message: Cow<'static, str>,
 }
 
 impl FieldError {
-    /// A fault of `field`.
+    /// Returns an error of `field`.
     pub fn new(field: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             field: field.into(),
@@ -24,56 +24,57 @@ impl FieldError {
     }
 }
 
-/// A refusal or failure of a verb.
+/// Failure of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DomainError {
-    /// There is no such thing for this caller: it does not exist, or it is none of theirs. The two look the same.
+    /// The resource does not exist, or the caller may not know of it. The two look the same.
     NotFound(Cow<'static, str>),
-    /// The caller may see the thing but not do this to it.
+    /// The caller may see the resource but may not do this.
     Forbidden(Cow<'static, str>),
-    /// The thing is in a state in which this cannot be done.
+    /// The state of the resource does not allow this.
     Conflict(Cow<'static, str>),
-    /// The input is wrong; every fault that was found.
+    /// The input is invalid; has every error that was found.
     Validation(Vec<FieldError>),
-    /// The event that the change would make is larger than an event may be. Nothing was stored.
+    /// The event of the change would exceed the maximum size. Nothing was stored.
     TooLarge {
-        /// How many bytes it would have.
+        /// Size of the event in bytes.
         size: usize,
-        /// The most that it may have.
+        /// Maximum size in bytes.
         limit: usize,
     },
-    /// A store could not be asked, or did not answer in time. What was asked for may or may not have happened; repeating it under the same id is
-    /// safe.
+    /// A store is unreachable or did not answer in time.
+    ///
+    /// The operation may or may not have taken effect; it is safe to repeat it with the same id.
     Unavailable(Cow<'static, str>),
-    /// A fault of the service itself. The text is for the log, never for the caller.
+    /// A defect of the service itself. The text is for the log, never for the caller.
     Internal(Cow<'static, str>),
 }
 
-/// The result of a verb.
+/// Result of an operation.
 pub type Result<T> = std::result::Result<T, DomainError>;
 
 impl DomainError {
-    /// No conversation that this caller could know of.
+    /// Returns the error for a conversation that does not exist or that the caller may not know of.
     pub fn no_conversation() -> Self {
         Self::NotFound("There is no such conversation.".into())
     }
 
-    /// No message that this caller could know of.
+    /// Returns the error for a message that does not exist or that the caller may not know of.
     pub fn no_message() -> Self {
         Self::NotFound("There is no such message.".into())
     }
 
-    /// No scheduled message of this caller.
+    /// Returns the error for a scheduled message that the caller does not have.
     pub fn no_scheduled() -> Self {
         Self::NotFound("There is no such scheduled message.".into())
     }
 
-    /// No user of that id.
+    /// Returns the error for an unknown user.
     pub fn no_user() -> Self {
         Self::NotFound("There is no such user.".into())
     }
 
-    /// The contract's code for it.
+    /// Returns the error code of the API.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound(_) => "NOT_FOUND",
@@ -86,7 +87,7 @@ impl DomainError {
         }
     }
 
-    /// The sentence that the caller may read: everything but the text of an internal fault.
+    /// Returns the text for the caller, which leaves out the text of an internal error.
     pub fn public_message(&self) -> String {
         match self {
             Self::Internal(_) => "Something went wrong inside the service.".to_owned(),
@@ -98,12 +99,12 @@ impl DomainError {
         }
     }
 
-    /// One wrong field.
+    /// Returns a validation error of one field.
     pub fn invalid(field: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Validation(vec![FieldError::new(field, message)])
     }
 
-    /// The same, with the name that the caller knows a field by.
+    /// Returns the same error with the field's name as the caller knows it.
     pub fn renamed(self, field: &str, name: &str) -> Self {
         match self {
             Self::Validation(mut faults) => {
@@ -116,7 +117,7 @@ impl DomainError {
         }
     }
 
-    /// The store is away, or too slow; the outcome is unknown.
+    /// Returns the error for a store that is unreachable or too slow; the outcome is unknown.
     pub fn store_unavailable() -> Self {
         Self::Unavailable(
             "The store did not answer in time; repeat the request, with the same clientMessageId for a message."
@@ -151,12 +152,12 @@ impl fmt::Display for DomainError {
 
 impl std::error::Error for DomainError {}
 
-/// Collects the faults of one input, so that all of them are reported at once.
+/// Collects the errors of one input, so that all of them are reported at once.
 #[derive(Debug, Default)]
 pub struct Faults(Vec<FieldError>);
 
 impl Faults {
-    /// Notes a fault when `wrong`.
+    /// Adds an error if `wrong` is true.
     pub fn when(
         &mut self,
         wrong: bool,
@@ -168,12 +169,12 @@ impl Faults {
         }
     }
 
-    /// Notes a fault of `field`.
+    /// Adds an error of `field`.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<Cow<'static, str>>) {
         self.0.push(FieldError::new(field, message));
     }
 
-    /// Notes what is wrong with a name or text of `field`; see [`text::fault`].
+    /// Adds an error if a name or text of `field` is invalid; see [`text::fault`].
     pub fn text(
         &mut self,
         field: impl Into<String>,
@@ -186,7 +187,7 @@ impl Faults {
         }
     }
 
-    /// `Ok` without faults.
+    /// Returns `Ok` if there are no errors.
     ///
     /// # Errors
     /// [`DomainError::Validation`] with all of them.

@@ -1,8 +1,8 @@
-//! The end of a message whose time is over: its own, or that of its conversation.
+//! Expiry of messages, by their own lifetime or their conversation's retention.
 //!
-//! First the entry, then the erasure. After the entry nothing can be appended any more that tells the message's text (an edit and a return are
-//! refused), so the erasure sees all of it. A crash between the two leaves the message due: the next try finds its entry by the id that follows from
-//! the message, and erases. Readers see nothing of it in any of these states.
+//! The entry comes first, then the erasure. After the entry no other entry can add the message's text (edits and restores are rejected), so the
+//! erasure finds all of it. A crash between the two leaves the message due: the next attempt finds its entry by the id derived from the message, and
+//! erases. Readers see the message in none of these states.
 
 use chat_sdk::{ConversationId, MessageId};
 
@@ -15,7 +15,9 @@ use super::{
 };
 use crate::failpoint;
 
-/// Ends a message: members are told, and its content is erased. To do it again changes nothing.
+/// Expires a message: appends the entry that informs the members, and erases its content.
+///
+/// Repeating it changes nothing.
 ///
 /// # Errors
 /// [`DomainError::Unavailable`]: try again.
@@ -35,7 +37,7 @@ pub async fn expire(
     };
     failpoint::hit("timer.before_expiry");
     match ctx.append(request).await {
-        // Nobody reads a deleted conversation, and nothing is appended to it: only the content goes.
+        // A deleted conversation has no readers and takes no entries: only the content is erased.
         Ok(_) | Err(DomainError::NotFound(_)) => {}
         Err(error) => return Err(error),
     }

@@ -1,6 +1,6 @@
-//! Everything that is kept of a person, line by line: for the host to hand over.
+//! Export of all data of a user, line by line, for the host to hand over.
 //!
-//! It is read in pieces and handed on at once, so a person with a million messages costs no more memory than one with ten.
+//! Data is read in pieces and sent on at once, so a user with a million messages costs no more memory than one with ten.
 
 use chat_sdk::{ConversationId, Timestamp, UserId};
 use serde_json::{Value, json};
@@ -14,13 +14,13 @@ use super::{
 };
 use crate::store::{CONVERSATIONS_AT_ONCE, ClusterTime, PrivateData};
 
-/// How many things of a kind are looked up at once.
+/// Number of items of one kind that are read at once.
 const PAGE: u32 = 200;
 
-/// Where the lines go. Dropped by a reader who does not want more.
+/// Channel for the lines. A reader that wants no more drops its end.
 pub type Lines = mpsc::Sender<Result<Value>>;
 
-/// Makes sure that there is such a user.
+/// Fails if the user does not exist.
 ///
 /// # Errors
 /// [`DomainError::NotFound`].
@@ -28,7 +28,11 @@ pub async fn check(ctx: &Context, user: &UserId) -> Result<()> {
     super::users::get(ctx, user).await.map(drop)
 }
 
-/// Writes all lines of `user`, the last one with how many came before it: without it the export is not whole. A failure is the last thing written.
+/// Writes all lines of `user`.
+///
+/// The last line has the number of lines before it; without it the export is incomplete.
+///
+/// An error is the last line written.
 pub async fn write(ctx: Context, user: UserId, lines: Lines) {
     let mut out = Out { lines, count: 0 };
     if let Err(error) = write_all(&ctx, &user, &mut out).await {
@@ -43,7 +47,7 @@ struct Out {
 
 impl Out {
     /// # Errors
-    /// [`DomainError::Unavailable`] when nobody reads any more.
+    /// [`DomainError::Unavailable`] if the reader is gone.
     async fn line(&mut self, kind: &str, mut value: Value) -> Result<()> {
         if let Value::Object(fields) = &mut value {
             fields.insert("kind".to_owned(), kind.into());
@@ -63,7 +67,7 @@ async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
     let profile = super::users::get(ctx, user).await?;
     out.line("profile", value(profile)?).await?;
     let mut memberships = ctx.store.find_memberships_of(user).await?;
-    // Those without an interval were a former holder's of the id.
+    // Memberships without an interval belonged to a former holder of the id.
     memberships.retain(|membership| !membership.intervals.is_empty());
     for membership in &memberships {
         let found = ctx
@@ -116,7 +120,9 @@ async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
     out.line("end", end).await
 }
 
-/// Every message of the user's own with all its texts, also of those that were deleted and not erased: they are kept.
+/// Writes every message of the user with all its texts.
+///
+/// Includes deleted messages that were not erased: they are still stored.
 async fn write_messages(
     ctx: &Context,
     (user, since): (&UserId, Option<ClusterTime>),

@@ -1,23 +1,23 @@
-//! Ids that follow from something, so that whoever makes them makes the same.
+//! Ids derived from other data, so that every process derives the same one.
 
 use chat_sdk::{ConversationId, EventId, MessageId, ScheduledId, UserId};
 use ring::hmac;
 use sha2::{Digest, Sha256};
 
-/// The characters of ids, in the order of their values.
+/// Characters of ids, ordered by value.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// The 26 characters that belong to two texts, in this order.
+/// Returns 26 characters derived from two texts, in this order.
 fn suffix(first: &str, second: &str) -> String {
     let mut digest = Sha256::new();
-    // With its length, so that nothing can pass from one text to the other.
+    // The length goes in too, so that no character can move from one text to the other.
     digest.update((first.len() as u64).to_le_bytes());
     digest.update(first);
     digest.update(second);
     characters(&digest.finalize())
 }
 
-/// 26 characters of 5 bits: the first 130 bits of `digest`.
+/// Returns 26 characters of 5 bits each: the first 130 bits of `digest`.
 fn characters(digest: &[u8]) -> String {
     (0..26)
         .map(|index| {
@@ -28,27 +28,29 @@ fn characters(digest: &[u8]) -> String {
         .collect()
 }
 
-/// The key of the ids of direct conversations: a secret of the deployment, made once and kept in its database.
+/// Key of the ids of direct conversations.
 ///
-/// Without it anybody could compute the id of two users' conversation, and recognise it wherever an id is shown. It is no secret of the configuration,
-/// because those are rotated, and a direct conversation is found by its id alone.
+/// It is a secret of the deployment, generated once and kept in its database.
+///
+/// Without it anybody could compute the id of two users' conversation, and recognise it wherever an id is shown. It is not a secret of the
+/// configuration: those are rotated, and a direct conversation is found by its id alone.
 #[derive(Debug, Clone)]
 pub struct PairKey(hmac::Key);
 
-/// A user and the incarnation of their id: see [`super::state::UserFields::incarnation`].
+/// A user id and its incarnation: see [`super::state::UserFields::incarnation`].
 pub type Incarnation<'a> = (&'a UserId, u64);
 
 impl PairKey {
-    /// The key of these bytes.
+    /// Returns the key with these bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// The id of the direct conversation of two users, whoever comes first.
+    /// Returns the id of the direct conversation of two users, in either order.
     pub fn direct_id(&self, one: Incarnation<'_>, other: Incarnation<'_>) -> ConversationId {
         let mut context = hmac::Context::with_key(&self.0);
         for (user, incarnation) in [one.min(other), one.max(other)] {
-            // With its length, so that nothing can pass from one id to the other.
+            // The length goes in too, so that no character can move from one id to the other.
             context.update(&(user.as_str().len() as u64).to_le_bytes());
             context.update(user.as_str().as_bytes());
             context.update(&incarnation.to_le_bytes());
@@ -57,7 +59,7 @@ impl PairKey {
     }
 }
 
-/// The id that an earlier version gave the direct conversation of two users: without a key.
+/// Returns the id that an earlier version, which had no key, gave the direct conversation of two users.
 pub fn former_direct_id(one: &UserId, other: &UserId) -> ConversationId {
     conversation(&suffix(one.min(other).as_str(), one.max(other).as_str()))
 }
@@ -70,12 +72,16 @@ fn event(kind: &str, cause: &str) -> EventId {
     EventId::from_hash(&suffix(kind, cause)).expect("26 characters of the alphabet are an id")
 }
 
-/// The event of sending what was scheduled: the same however often it is tried, so that it is sent once.
+/// Returns the id of the event that sends a scheduled message.
+///
+/// It is the same for every attempt, so that the message is sent once.
 pub fn sending_of(scheduled: &ScheduledId) -> EventId {
     event("scheduled", scheduled.as_str())
 }
 
-/// The event of a message's end, whether its own time or its conversation's is over.
+/// Returns the id of the event by which a message expires, for either cause.
+///
+/// The cause is the message's own lifetime or its conversation's retention.
 pub fn expiry_of(message: &MessageId) -> EventId {
     event("expired", message.as_str())
 }
@@ -108,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_has_one_event_and_no_other_cause_has_it() {
+    fn each_cause_has_one_event_id_of_its_own() {
         let scheduled = ScheduledId::generate();
         assert_eq!(sending_of(&scheduled), sending_of(&scheduled.clone()));
         assert_ne!(sending_of(&scheduled), sending_of(&ScheduledId::generate()));

@@ -1,7 +1,7 @@
-//! Which users exist and which of their tokens count, as far as this process has seen: spares the hot path a look-up.
+//! Cache of users that exist and of the time from which their tokens are valid. Spares the hot path a query.
 //!
-//! That a user exists says nothing about their tokens. So both facts come from one read of the user's document, whatever the read was for: a request
-//! that names a user must not make a revoked token count again.
+//! The existence of a user says nothing about their tokens. Both facts therefore come from one read of the user's document, whatever the read was
+//! for: a request that names a user must not make a revoked token valid again.
 
 use std::collections::HashMap;
 
@@ -9,58 +9,64 @@ use chat_sdk::{EventType, Timestamp, UserId};
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-/// How many users are remembered; then the memory starts anew.
+/// Maximum number of cached users; the cache is cleared when it is full.
 const CAPACITY: usize = 200_000;
 
 /// The parts of a user's document that are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserFacts {
-    /// Tokens issued before are refused (milliseconds since 1970); 0 if none was revoked.
+    /// Tokens issued before this time are refused (milliseconds since 1970); 0 if none was revoked.
     pub tokens_valid_from: i64,
-    /// Which holder of the id this is; see [`super::state::UserFields::incarnation`].
+    /// Incarnation of the id's present holder; see [`super::state::UserFields::incarnation`].
     pub incarnation: u64,
-    /// When the document was written (milliseconds since 1970).
+    /// Time at which the document was written (milliseconds since 1970).
     pub updated_at: i64,
 }
 
-/// What is known of one user.
+/// Cached facts of one user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Known {
     exists: bool,
-    /// Tokens issued before are refused (milliseconds since 1970).
+    /// Tokens issued before this time are refused (milliseconds since 1970).
     tokens_valid_from: i64,
     incarnation: u64,
-    /// When the user was deleted last (milliseconds since 1970); 0 for never. What was read of an earlier state does not count.
+    /// Time of the user's last deletion (milliseconds since 1970); 0 if never deleted.
+    ///
+    /// An older document is ignored.
     deleted_at: i64,
 }
 
-/// A bounded memory of users. The stream tells it of deletions and revoked tokens, so that it need not be asked for.
+/// Bounded cache of users.
+///
+/// The stream updates it on deletions and revocations, so it need not query for them.
 #[derive(Debug, Default)]
 pub struct KnownUsers(Mutex<HashMap<UserId, Known>>);
 
 impl KnownUsers {
-    /// Whether `user` is remembered as one who exists.
+    /// Returns true if `user` is cached as an existing user.
     pub fn contains(&self, user: &UserId) -> bool {
         self.0.lock().get(user).is_some_and(|known| known.exists)
     }
 
-    /// Which holder of the id `user` is, if they are remembered as one who exists.
+    /// Returns the incarnation of `user` if the user is cached as existing.
     pub fn incarnation(&self, user: &UserId) -> Option<u64> {
         let users = self.0.lock();
         let known = users.get(user).filter(|known| known.exists)?;
         Some(known.incarnation)
     }
 
-    /// Whether a token of `user` counts that was issued at `issued_at` (seconds since 1970); `None` when nothing is remembered of the user.
+    /// Returns true if a token of `user` that was issued at `issued_at` (seconds since 1970) is valid.
     ///
-    /// Once tokens of a user were revoked, one that does not say when it was issued counts no more, and one of the same second as before it.
+    /// Returns `None` if nothing is cached for the user.
+    ///
+    /// Once tokens of a user were revoked, a token without an issue time is invalid, and so is one issued in the same second before the revocation.
     pub fn accepts(&self, user: &UserId, issued_at: Option<i64>) -> Option<bool> {
         let users = self.0.lock();
         let known = users.get(user).filter(|known| known.exists)?;
         Some(is_valid(issued_at, known.tokens_valid_from))
     }
 
-    /// Whether something that is remembered speaks against a token of `user` that was issued at `issued_at`.
+    /// Returns true if a cached fact invalidates a token of `user` that was issued at `issued_at`.
     pub fn refuses(&self, user: &UserId, issued_at: Option<i64>) -> bool {
         let users = self.0.lock();
         users.get(user).is_some_and(|known| {
@@ -69,7 +75,7 @@ impl KnownUsers {
         })
     }
 
-    /// Remembers what the document of `user`, who exists, said.
+    /// Caches the facts read from the document of `user`, who exists.
     pub fn learn(&self, user: UserId, facts: UserFacts) {
         self.change(user, |known| {
             known.exists |= facts.updated_at >= known.deleted_at;
@@ -78,17 +84,17 @@ impl KnownUsers {
         });
     }
 
-    /// Remembers that tokens of `user` from before `valid_from` (milliseconds since 1970) count no more.
+    /// Caches that tokens of `user` issued before `valid_from` (milliseconds since 1970) are revoked.
     pub fn revoke(&self, user: &UserId, valid_from: i64) {
         self.change(user.clone(), |known| {
             known.tokens_valid_from = known.tokens_valid_from.max(valid_from);
         });
     }
 
-    /// Remembers that `user` was deleted at `at` (milliseconds since 1970).
+    /// Caches that `user` was deleted at `at` (milliseconds since 1970).
     pub fn forget(&self, user: &UserId, at: i64) {
         self.change(user.clone(), |known| {
-            // The stream may tell of it again, long after the host made the user anew.
+            // The stream may deliver the deletion again, long after the host created the user anew.
             if at > known.deleted_at {
                 known.exists = false;
                 known.deleted_at = at;
@@ -106,12 +112,16 @@ impl KnownUsers {
     }
 }
 
-/// Whether a token counts that was issued at `issued_at` (seconds since 1970) where earlier ones than `valid_from` (milliseconds) are refused.
+/// Returns true if a token that was issued at `issued_at` (seconds since 1970) is valid.
+///
+/// Tokens issued before `valid_from` (milliseconds since 1970; 0 for no limit) are not.
 pub fn is_valid(issued_at: Option<i64>, valid_from: i64) -> bool {
     valid_from == 0 || issued_at.is_some_and(|at| at.saturating_mul(1000) >= valid_from)
 }
 
-/// From when on tokens count, as an event of a user's log says (milliseconds since 1970); `None` for an event that says nothing of it.
+/// Returns the time from which tokens are valid (milliseconds since 1970), from a user's event.
+///
+/// Returns `None` if the event does not change it.
 pub fn revoked_by(kind: EventType, payload: &[u8]) -> Option<i64> {
     #[derive(Deserialize)]
     struct Envelope {
@@ -135,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_before_an_event_does_not_undo_it() {
+    fn an_older_document_does_not_undo_a_newer_event() {
         let users = KnownUsers::default();
         let alice: UserId = "alice".parse().expect("an id");
         let facts = |updated_at| UserFacts {

@@ -1,4 +1,4 @@
-//! Latest values: what is told to the world and stands in no log, because only the newest counts. Receipts and settled presence.
+//! Latest values: events that are published but in no log, because only the newest counts. Receipts and presence.
 
 use chat_sdk::{
     Envelope, EventId, EventType, Timestamp, UserId, events::ENVELOPE_VERSION, events::EventData,
@@ -6,19 +6,19 @@ use chat_sdk::{
 
 use super::entry::Owner;
 
-/// A value to be told.
+/// A value to publish.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LatestValue {
-    /// Of what.
+    /// Owner of the value.
     pub owner: Owner,
     /// The event.
     pub envelope: Envelope<EventData>,
-    /// The users who alone are told on their sockets; `None` for all who may see it.
+    /// Users who alone receive it on their sockets; `None` for all who may see it.
     pub only: Option<Vec<UserId>>,
 }
 
 impl LatestValue {
-    /// A value of `owner` for everybody who may see it.
+    /// Returns a value of `owner` for all users who may see it.
     pub fn new(
         owner: impl Into<Owner>,
         actor: Option<UserId>,
@@ -48,9 +48,10 @@ impl LatestValue {
     }
 }
 
-/// Whoever tells the world of latest values.
+/// Publishes latest values.
 pub trait PublishLatest: Send + Sync {
-    /// Takes a value in, without waiting. While the broker is away the newest of its kind is kept for it. It may still be lost, with the process or when
-    /// too many wait: whoever needs it then reads the state.
+    /// Takes a value without waiting. While the broker is down, the newest value of each kind is kept.
+    ///
+    /// A value may still be lost, with the process or if too many wait: a client that needs it then reads the state.
     fn publish(&self, value: LatestValue);
 }

@@ -1,4 +1,4 @@
-//! A conversation's log as its members may read it: every number once, so that a reader can prove that nothing is missing.
+//! A conversation's log as its members may read it: includes every seq once, so that a reader can prove that nothing is missing.
 
 use chat_sdk::{ConversationId, Envelope, UserId, events::EventData};
 use serde::Serialize;
@@ -13,29 +13,31 @@ use super::{
 };
 use crate::bounds;
 
-/// One number of a log.
+/// One seq of a log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Line {
-    /// The event, as the catalogue shows it.
+    /// The event, as the catalogue defines it.
     Seen(Box<Envelope<EventData>>),
-    /// An entry that the caller may not see.
+    /// Seq of an entry that the caller may not see.
     Skipped(u64),
 }
 
-/// A piece of a log, ascending.
+/// A part of a log, ascending.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lines {
-    /// The numbers of this piece.
+    /// Entries of this part.
     pub lines: Vec<Line>,
-    /// Whether the log goes on after it, as far as the caller may know.
+    /// True if the log continues, as far as the caller may know.
     pub has_more: bool,
 }
 
-/// The numbers after `after`, at most `limit`. What was deleted since comes without its text. For who left, the log ends there.
+/// Returns the entries after seq `after`, at most `limit`.
+///
+/// Entries of messages deleted since come without text. For a former member the log ends where they left.
 ///
 /// # Errors
-/// [`super::DomainError::NotFound`] for who never was a member.
+/// [`super::DomainError::NotFound`] if the caller was never a member.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -69,7 +71,7 @@ pub async fn list(
     Ok(Lines { lines, has_more })
 }
 
-/// Whether what happened is inside `audience`: the entry itself, and the message that it is about where later members do not see that.
+/// Returns true if `audience` includes the entry and the message concerned, if that is hidden from later members.
 fn sees(audience: &Audience, entry: &Entry) -> bool {
     audience.sees(entry.seq)
         && entry
@@ -78,7 +80,9 @@ fn sees(audience: &Audience, entry: &Entry) -> bool {
             .is_none_or(|seq| audience.sees(seq))
 }
 
-/// Whether `user` is told more of `entry` than its number. What a member set for themselves is for them alone; a block is told by no log.
+/// Returns true if `user` may see more of `entry` than its seq.
+///
+/// A member's own settings are visible only to the member; a block is visible in no log.
 fn is_told(entry: &Entry, user: &UserId) -> bool {
     match (entry.body.told_only_to(), &entry.body) {
         (None, _) => true,

@@ -1,39 +1,39 @@
-//! Where a member is in a conversation: what they read, what their devices got, what they have begun to write. State, in no log: the highest wins.
+//! Markers of a member in a conversation: what they read, what their devices received, and their draft. State in no log: the highest value wins.
 
 use chat_sdk::{ConversationId, MessageId, Timestamp, UserId};
 
-/// What a marker is of.
+/// Scope of a marker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum MarkerScope {
     /// A conversation.
     Conversation(ConversationId),
-    /// The replies to a message.
+    /// The thread of a message.
     Thread(MessageId),
 }
 
-/// Where a member is.
+/// Marker of a member.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Marker {
-    /// The number up to which everything is read; 0 when nothing is.
+    /// Seq up to which everything is read; 0 if nothing is.
     pub read_seq: u64,
-    /// When it last went forward.
+    /// Time of the last advance of `read_seq`.
     pub read_at: Option<Timestamp>,
-    /// The number up to which everything arrived at a device; 0 when nothing did.
+    /// Seq up to which everything was delivered to a device; 0 if nothing was.
     pub delivered_seq: u64,
-    /// When it last went forward.
+    /// Time of the last advance of `delivered_seq`.
     pub delivered_at: Option<Timestamp>,
-    /// What the member has begun to write.
+    /// Draft of the member.
     pub draft: Option<String>,
-    /// What was counted before.
+    /// The last stored count.
     pub counted: Option<Counted>,
 }
 
-/// How many messages a member has not read.
+/// Unread counts of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// All that count.
+    /// Number of unread messages.
     pub unread: u64,
-    /// Those of them that mention the member.
+    /// Number of those that mention the member.
     pub mentions: u64,
 }
 
@@ -51,7 +51,7 @@ impl std::ops::Add for Counts {
 impl std::ops::Sub for Counts {
     type Output = Self;
 
-    /// Never below nothing.
+    /// Subtracts without going below zero.
     fn sub(self, other: Self) -> Self {
         Self {
             unread: self.unread.saturating_sub(other.unread),
@@ -60,50 +60,54 @@ impl std::ops::Sub for Counts {
     }
 }
 
-/// A count, and what it was made of: it holds as long as none of that changes, and needs only what came since to be added.
+/// A count and the data it depends on.
+///
+/// It is valid as long as that data is unchanged; only newer messages need to be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
-    /// Up to where the member had read.
+    /// Seq up to which the member had read.
     pub read_seq: u64,
-    /// Up to which number messages were counted.
+    /// Seq up to which messages were counted.
     pub to: u64,
-    /// The newest entry by which a message went or came back.
+    /// Seq of the newest entry that removed or restored a message.
     pub removal_seq: u64,
-    /// What the member saw, as [`super::audience::Audience::key`] writes it.
+    /// Readable seqs of the member, in the form of [`super::audience::Audience::key`].
     pub audience: String,
-    /// When a message's time will be over next (milliseconds since 1970), if one's will.
+    /// Time at which the next counted message expires (milliseconds since 1970), if any does.
     pub valid_until: Option<i64>,
-    /// What was counted.
+    /// The counts.
     pub counts: Counts,
 }
 
 /// A change of a marker.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// Everything up to this number is read.
+    /// Everything up to this seq is read.
     Read(u64),
-    /// Everything after this number is unread.
+    /// Everything after this seq is unread.
     Unread(u64),
-    /// Everything up to this number arrived at a device.
+    /// Everything up to this seq was delivered to a device.
     Delivered(u64),
-    /// The member has begun to write this, or nothing any more.
+    /// The member's draft is this text, or removed.
     Draft(Option<String>),
-    /// Remember a count. Nothing depends on it.
+    /// Stores a count. Nothing depends on it.
     Counted(Counted),
 }
 
-/// What became of a change.
+/// Result of a change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marked {
-    /// The marker before it.
+    /// The marker before the change.
     pub before: Marker,
-    /// When it was written.
+    /// Time of the write.
     pub at: Timestamp,
-    /// Whether this change moved the marker to where it is now. Of several that were written at once only the one that went farthest did.
+    /// True if this change moved the marker to its present position.
+    ///
+    /// Of several concurrent changes this is true only for the farthest.
     pub has_moved: bool,
 }
 
-/// What a member's receipt is about.
+/// Kind of a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiptKind {
     /// The member read the message.
@@ -112,11 +116,11 @@ pub enum ReceiptKind {
     Delivered,
 }
 
-/// That a member read or got a message.
+/// Receipt of a message by a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Who.
+    /// Id of the member.
     pub user: UserId,
-    /// When, for the first time.
+    /// Time of the first receipt.
     pub at: Timestamp,
 }

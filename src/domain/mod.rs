@@ -1,10 +1,10 @@
-//! What the product does: the verbs and their rules, a file per noun.
+//! The domain layer: the operations of the product and their rules, one file per resource.
 //!
-//! A change enters as a verb (`messages::send`), becomes a [`command::Request`], goes to the writer of its owner's shard, is checked there by a pure
-//! `check_*` function against the fold of the log, and is appended. Reading verbs ask the store. Who may see what is decided in [`access`]
-//! and [`audience`] alone.
+//! A change enters as an operation (`messages::send`), becomes a [`command::Request`], goes to the writer of its owner's shard, is checked there by a
+//! pure `check_*` function against the fold of the log, and is appended. Reads query the store. Visibility is decided only in [`access`] and
+//! [`audience`].
 //!
-//! This room knows no HTTP, no socket, no broker and no type of a database driver.
+//! This module contains no HTTP, socket, broker or database driver types.
 
 pub mod access;
 mod additions;
@@ -54,52 +54,54 @@ pub use known_users::{KnownUsers, UserFacts};
 use crate::config::AddRule;
 use command::{Outcome, Request, Writers};
 
-/// How long a change may take before its caller hears that the outcome is unknown. The promise to callers is 2 s, so some of it is left for the
-/// way back.
+/// Time after which a change that has not completed is reported with an unknown outcome.
+///
+/// The limit promised to callers is 2 s; the difference is left for the response.
 pub const APPEND_TIMEOUT: Duration = Duration::from_millis(1700);
 
 /// Limits that the configuration sets.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The most bytes of a message's text (`MAX_MESSAGE_BYTES`).
+    /// Maximum size of a message's text in bytes (`MAX_MESSAGE_BYTES`).
     pub max_message_bytes: usize,
-    /// The most members of a conversation (`MAX_GROUP_MEMBERS`).
+    /// Maximum number of members of a conversation (`MAX_GROUP_MEMBERS`).
     pub max_group_members: u32,
-    /// The most conversations that a user is a member of (`MAX_CONVERSATIONS_PER_USER`).
+    /// Maximum number of conversations that a user is a member of (`MAX_CONVERSATIONS_PER_USER`).
     pub max_conversations: u32,
-    /// Whom a user may add (`PARTICIPANT_ADD_RULE`).
+    /// Rule for the users that a user may add (`PARTICIPANT_ADD_RULE`).
     pub add_rule: AddRule,
 }
 
-/// What every verb works with.
+/// Dependencies of every operation.
 #[derive(Clone)]
 pub struct Context {
-    /// Where state is read.
+    /// Store that state is read from.
     pub store: Arc<crate::store::Store>,
-    /// Who takes changes to the log.
+    /// Submits commands to the log.
     pub writers: Arc<dyn Writers>,
-    /// Who tells the world of what is in no log.
+    /// Publishes values that are in no log.
     pub latest: Arc<dyn latest::PublishLatest>,
-    /// Who is there.
+    /// Presence of users, as this process knows it.
     pub presence: Arc<presence::LocalPresence>,
     /// The configured limits.
     pub limits: Limits,
-    /// Users that this process knows to exist.
+    /// Cache of users that exist.
     pub known_users: Arc<KnownUsers>,
-    /// The key of the ids of direct conversations.
+    /// Key that the ids of direct conversations are derived with.
     pub pair_key: hashed::PairKey,
-    /// Rung for what will be due.
+    /// Notifies the timers of items that will become due.
     pub bells: Arc<bells::DueNotifier>,
 }
 
 impl Context {
-    /// Takes a command to the log and waits for what becomes of it. If this returns `Ok`, the entry is committed by a majority, and applied as
-    /// far as [`Writers::submit`] says.
+    /// Submits a command to the log and waits for its outcome.
     ///
-    /// The command is taken in when the returned future is first polled, so two that are polled in order are checked in order.
+    /// If this returns `Ok`, a majority has committed the entry, and it is applied as far as [`Writers::submit`] says.
+    ///
+    /// The command is submitted when the returned future is first polled, so commands are checked in the order in which their futures are polled.
     ///
     /// # Errors
-    /// The refusal, or [`DomainError::Unavailable`] after [`APPEND_TIMEOUT`]: the outcome is unknown then.
+    /// The error of the check, or [`DomainError::Unavailable`] after [`APPEND_TIMEOUT`]: the outcome is then unknown.
     pub async fn append(&self, request: Request) -> Result<Outcome> {
         let (reply, outcome) = oneshot::channel();
         self.writers.submit(request, reply);

@@ -1,26 +1,28 @@
-//! A walk over the messages of a user's own, for who hands them over or erases them.
+//! Iterates over a user's own messages, for export and erasure.
 
 use chat_sdk::{ConversationId, UserId};
 
 use super::{Context, error::Result};
 use crate::store::{ClusterTime, StoredMessage};
 
-/// How many numbers of a log are looked through at once.
+/// Number of seqs of a log that are scanned at once.
 const WINDOW: u64 = 2_000;
 
-/// The messages that a user, not a former holder of the id, sent in one conversation, oldest first, up to where its log was when the walk began.
+/// Iterator over the messages that a user sent in one conversation, oldest first.
+///
+/// Messages of a former holder of the id are left out. It ends at the log's last seq when the iteration began.
 pub struct Walk<'a> {
     ctx: &'a Context,
     user: &'a UserId,
     conversation: &'a ConversationId,
-    /// When the present holder of the id began, by the clock of the cluster.
+    /// Time at which the present holder of the id began, by the cluster's clock.
     since: Option<ClusterTime>,
     after: u64,
     end: u64,
 }
 
 impl<'a> Walk<'a> {
-    /// At the start of the log. `since` is [`crate::store::Store::find_beginning`] of the user.
+    /// Starts at the beginning of the log. `since` is [`crate::store::Store::find_beginning`] of the user.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`](super::DomainError::Unavailable).
@@ -41,10 +43,10 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Those of the next part of the log, which may be none; `None` at its end.
+    /// Returns the messages in the next part of the log, possibly none; `None` at the end of the log.
     ///
     /// # Errors
-    /// As [`begin`](Self::begin).
+    /// As for [`begin`](Self::begin).
     pub async fn next(&mut self) -> Result<Option<Vec<StoredMessage>>> {
         if self.after >= self.end {
             return Ok(None);

@@ -7,18 +7,18 @@ use serde::Serialize;
 use super::error::{Faults, Result};
 use crate::bounds;
 
-/// Which piece of a list.
+/// Part of a list that is requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many items, 1 to 100.
+    /// Maximum number of items, 1 to 100.
     pub limit: u32,
-    /// Items that come earlier in time than this id or cursor.
+    /// Cursor or id; the page has items that are earlier in time.
     pub before: Option<String>,
-    /// Items that come later in time than this id or cursor.
+    /// Cursor or id; the page has items that are later in time.
     pub after: Option<String>,
-    /// Items on both sides of this id.
+    /// Id of the item that the page surrounds.
     pub around: Option<String>,
-    /// The most bytes of JSON that the items may have.
+    /// Maximum size of the items as JSON, in bytes.
     pub max_bytes: usize,
 }
 
@@ -35,15 +35,15 @@ impl Default for PageRequest {
 }
 
 impl PageRequest {
-    /// The most items of a page.
+    /// Maximum number of items of a page.
     pub const MAX_LIMIT: u32 = 100;
-    /// How many items a page has where the caller does not say.
+    /// Default number of items of a page.
     pub const DEFAULT_LIMIT: u32 = 50;
 
-    /// A request with its limit checked.
+    /// Returns a request with a checked limit.
     ///
     /// # Errors
-    /// [`super::DomainError::Validation`] for a limit out of range or more than one of the three directions.
+    /// [`super::DomainError::Validation`] if the limit is out of range, or if more than one of the three directions is given.
     pub fn new(
         limit: Option<i64>,
         before: Option<String>,
@@ -76,12 +76,12 @@ impl PageRequest {
         })
     }
 
-    /// The same request for a page of at most `max_bytes` of JSON.
+    /// Returns the same request for a page of at most `max_bytes` of JSON.
     pub fn within(self, max_bytes: usize) -> Self {
         Self { max_bytes, ..self }
     }
 
-    /// Refuses `around`, for lists that go one way.
+    /// Fails if `around` is given, for lists that do not support it.
     ///
     /// # Errors
     /// [`super::DomainError::Validation`].
@@ -92,19 +92,19 @@ impl PageRequest {
     }
 }
 
-/// Items as they were read for a page, in the page's order.
+/// Items read for a page, in the page's order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Whether more follow in that direction.
+    /// True if more items follow in that direction.
     pub has_more: bool,
-    /// About how many bytes they have in the store.
+    /// Approximate size of the items in the store, in bytes.
     pub bytes: usize,
 }
 
 impl<T> Piece<T> {
-    /// No items.
+    /// Returns a piece without items.
     pub const fn empty() -> Self {
         Self {
             items: Vec::new(),
@@ -113,7 +113,7 @@ impl<T> Piece<T> {
         }
     }
 
-    /// The same piece with every item converted.
+    /// Returns the same piece with every item converted.
     ///
     /// # Errors
     /// The first error of `convert`.
@@ -131,14 +131,16 @@ impl<T> Piece<T> {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// What to give as `before` (as `after`, when this page was asked for with `after`) to go on; `None` at the end.
+    /// Value of `before` for the next page; `None` at the end.
+    ///
+    /// It is the value of `after` if this page was requested with `after`.
     pub next_cursor: Option<String>,
-    /// Whether there is more in that direction.
+    /// True if more items follow in that direction.
     pub has_more: bool,
 }
 
 impl<T> Page<T> {
-    /// The page of a piece that was read.
+    /// Returns the page of a piece.
     pub fn of(piece: Piece<T>, cursor_of: impl Fn(&T) -> String) -> Self {
         let last = piece.items.last();
         Self {
@@ -148,7 +150,7 @@ impl<T> Page<T> {
         }
     }
 
-    /// The page of at most `limit` items out of `items`, of which one more than the limit was fetched if there was more.
+    /// Returns the page of at most `limit` items; `items` has one more than that if more follow.
     pub fn cut(mut items: Vec<T>, limit: u32, cursor_of: impl Fn(&T) -> String) -> Self {
         let has_more = items.len() > limit as usize;
         items.truncate(limit as usize);
@@ -160,7 +162,7 @@ impl<T> Page<T> {
         Self::of(piece, cursor_of)
     }
 
-    /// The same page with every item converted.
+    /// Returns the same page with every item converted.
     pub fn map<U>(self, convert: impl Fn(T) -> U) -> Page<U> {
         Page {
             items: self.items.into_iter().map(convert).collect(),
@@ -169,8 +171,9 @@ impl<T> Page<T> {
         }
     }
 
-    /// Ends the page before the item with which its JSON would exceed `max_bytes`; the first item always stays. `cursor_at` names the place after an
-    /// item, given by its index.
+    /// Ends the page before its JSON would exceed `max_bytes`; the first item always stays.
+    ///
+    /// `cursor_at` returns the cursor after an item, given with its index.
     pub fn fit(mut self, max_bytes: usize, cursor_at: impl Fn(usize, &T) -> String) -> Self
     where
         T: Serialize,
@@ -184,7 +187,9 @@ impl<T> Page<T> {
         self
     }
 
-    /// [`Self::fit`] for a page around the item at index `center`: that item always stays, and at most half of the bytes is before it.
+    /// Does the same as [`Self::fit`] for a page around the item at index `center`.
+    ///
+    /// That item always stays, and the items before it take at most half of the bytes.
     pub fn fit_around(
         mut self,
         max_bytes: usize,
@@ -210,7 +215,7 @@ impl<T> Page<T> {
     }
 }
 
-/// How many of `items`, from the first on, have at most `max_bytes` of JSON.
+/// Returns the number of `items`, from the first on, whose JSON takes at most `max_bytes`.
 pub fn fitting<T: Serialize>(items: &[T], max_bytes: usize) -> usize {
     let mut bytes = 0;
     items
@@ -222,7 +227,7 @@ pub fn fitting<T: Serialize>(items: &[T], max_bytes: usize) -> usize {
         .count()
 }
 
-/// How many bytes `value` has as JSON.
+/// Returns the size of `value` as JSON, in bytes.
 pub fn json_len<T: Serialize>(value: &T) -> usize {
     struct Count(usize);
 
@@ -238,7 +243,7 @@ pub fn json_len<T: Serialize>(value: &T) -> usize {
     }
 
     let mut count = Count(0);
-    // What cannot be encoded fails where it is written; here only what was counted matters.
+    // An encoding error is reported where the value is written; only the count matters here.
     let _ = serde_json::to_writer(&mut count, value);
     count.0
 }
@@ -257,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_page_ends_early_and_names_the_place_after_its_last_item() {
+    fn a_full_page_ends_early_with_the_cursor_of_its_last_item() {
         let fit = |items: &[usize], max_bytes| page(items).fit(max_bytes, |at, _| at.to_string());
         // Each item has two quotes, and a comma follows.
         let fitted = fit(&[7, 7, 7], 20);
@@ -271,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_page_around_an_item_has_that_item() {
+    fn a_full_page_around_an_item_includes_that_item() {
         let fit = |items: &[usize], center| {
             lens(&page(items).fit_around(30, center, |item| item.len().to_string()))
         };

@@ -1,4 +1,4 @@
-//! Members of a conversation: joining, leaving, adding, removing, roles.
+//! Members of a conversation: join, leave, add, remove, change roles.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -19,19 +19,19 @@ use super::{
 };
 use crate::bounds;
 
-/// How many users one entry may name; longer lists become several entries.
+/// Maximum number of users in one entry; longer lists become several entries.
 const USERS_PER_ENTRY: usize = 200;
 
-/// How many of `user_ids`, from the first on, fit into one entry.
+/// Returns the number of `user_ids`, from the first on, that fit into one entry.
 pub(super) fn fit_into_entry(user_ids: &[UserId]) -> usize {
     let most = user_ids.len().min(USERS_PER_ENTRY);
     size::fitting(&user_ids[..most], bounds::MEMBERS)
 }
 
-/// The members of a conversation, by user id.
+/// Returns the members of a conversation, ordered by user id.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who is no member of it.
+/// [`DomainError::NotFound`] if the caller is not a member.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -49,10 +49,14 @@ pub async fn list(
     Ok(page.fit(request.max_bytes, |_, member| member.user_id.to_string()))
 }
 
-/// Adds `user_ids`, with entries of at most 200 users; who is a member stays as they are. Answers who is a member now, of those asked for.
+/// Adds `user_ids` as members, in entries of at most 200 users.
+///
+/// Returns those of them who are members now.
+///
+/// Users who are members already are not changed.
 ///
 /// # Errors
-/// [`DomainError::Validation`] naming unknown users, [`DomainError::Forbidden`] for a plain member or a direct conversation.
+/// [`DomainError::Validation`] that names unknown users; [`DomainError::Forbidden`] if the caller is a plain member or the conversation is direct.
 pub async fn add(
     ctx: &Context,
     (actor, by): (Option<&UserId>, AddedBy),
@@ -68,7 +72,7 @@ pub async fn add(
     );
     faults.into_result()?;
     if let Some(actor) = actor {
-        // First: what is said of the users must not tell a stranger who is a member here.
+        // This check comes first: errors about the users must not reveal to a non-member who the members are.
         let membership = ctx.store.find_membership(conversation, actor).await?;
         membership.active()?;
     }
@@ -82,18 +86,18 @@ pub async fn add(
     additions::check(ctx, (actor, by), "userIds", &user_ids, &present).await?;
     let unique: BTreeSet<UserId> = user_ids.into_iter().collect();
     let unique: Vec<UserId> = unique.into_iter().collect();
-    // Only those who are no members take room, and the first entry is refused unless there is room for all.
+    // Only new members take room, and the first entry is rejected unless there is room for all of them.
     let mut new = unique.clone();
     new.retain(|id| !present.contains(id));
     if new.is_empty() {
-        // The writer says whether the caller may add anybody.
+        // The writer decides whether the caller may add members.
         new.extend(unique.first().cloned());
     }
     append_additions(ctx, actor, conversation, &new, role).await?;
     ctx.store.find_participants(conversation, &unique).await
 }
 
-/// Appends that `user_ids` become members, with entries of at most 200 users.
+/// Appends the entries that make `user_ids` members, with at most 200 users each.
 pub(super) async fn append_additions(
     ctx: &Context,
     actor: Option<&UserId>,
@@ -103,7 +107,7 @@ pub(super) async fn append_additions(
 ) -> Result<()> {
     let mut rest = user_ids;
     while !rest.is_empty() {
-        // At least one, so that this ends; an id alone always fits.
+        // At least one, so that the loop ends; a single id always fits.
         let (chunk, others) = rest.split_at(fit_into_entry(rest).max(1));
         rest = others;
         let following = rest.len();
@@ -119,10 +123,10 @@ pub(super) async fn append_additions(
     Ok(())
 }
 
-/// Makes `actor` a member of a public conversation. Answers the conversation.
+/// Makes `actor` a member of a public conversation. Returns the conversation.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when it is not public, [`DomainError::Conflict`] when it is full.
+/// [`DomainError::NotFound`] if it is not public; [`DomainError::Conflict`] if it is full.
 pub async fn join(
     ctx: &Context,
     actor: &UserId,
@@ -151,7 +155,7 @@ pub async fn join(
 /// Ends the membership of `actor`.
 ///
 /// # Errors
-/// [`DomainError::Conflict`] for the last owner while others remain.
+/// [`DomainError::Conflict`] if the caller is the last owner and other members remain.
 pub async fn leave(ctx: &Context, actor: &UserId, conversation: &ConversationId) -> Result<()> {
     ctx.append(Request::new(
         conversation.clone(),
@@ -162,10 +166,10 @@ pub async fn leave(ctx: &Context, actor: &UserId, conversation: &ConversationId)
     Ok(())
 }
 
-/// Ends the membership of `user`; of oneself: leaving.
+/// Ends the membership of `user`. If `user` is the caller, they leave.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when there is no such member, [`DomainError::Forbidden`] without the right.
+/// [`DomainError::NotFound`] if there is no such member; [`DomainError::Forbidden`] if the caller lacks the right.
 pub async fn remove(
     ctx: &Context,
     actor: Option<&UserId>,
@@ -184,10 +188,10 @@ pub async fn remove(
     Ok(())
 }
 
-/// Gives `user` another role. Answers the member.
+/// Changes the role of `user`. Returns the member.
 ///
 /// # Errors
-/// [`DomainError::Conflict`] when it would leave no owner, [`DomainError::Forbidden`] without the right.
+/// [`DomainError::Conflict`] if no owner would remain; [`DomainError::Forbidden`] if the caller lacks the right.
 pub async fn change_role(
     ctx: &Context,
     actor: Option<&UserId>,
@@ -208,12 +212,12 @@ pub async fn change_role(
         .ok_or_else(no_participant)
 }
 
-/// How much room there must be for users who are added.
+/// Room that the conversation must have for added users.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
-    /// How many more users the same request adds later.
+    /// Number of users that the same request adds later.
     pub following: u32,
-    /// How many members the conversation may have.
+    /// Maximum number of members of the conversation.
     pub max_members: u32,
 }
 
@@ -282,8 +286,9 @@ pub(super) fn check_remove(
     Ok(left(user))
 }
 
-/// Ends what `user`, who was deleted, has in the conversation, also of memberships that are over and of a direct conversation. A later holder of the
-/// id begins with nothing.
+/// Decides on the removal of everything that a deleted `user` has in the conversation.
+///
+/// It includes past memberships and direct conversations. A later holder of the id starts with nothing.
 pub(super) fn check_forget(
     state: &ConversationState,
     actor: Option<&UserId>,
@@ -331,7 +336,7 @@ pub(super) fn check_change_role(
     if member.role == role {
         return Ok(Decision::Nothing);
     }
-    // Unlike leaving, this keeps a member, who would be there without an owner.
+    // Unlike leaving, this keeps the member, so the conversation would have members but no owner.
     if member.role == Role::Owner && !has_other_owner(state, user) {
         return Err(no_owner_left());
     }
@@ -343,10 +348,10 @@ pub(super) fn check_change_role(
     )))
 }
 
-/// Changes what the caller has set for themselves in a conversation. Answers the settings.
+/// Changes the caller's own settings of a conversation. Returns the settings.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who is no member, [`DomainError::Validation`] for a `mutedUntil` in the past.
+/// [`DomainError::NotFound`] if the caller is not a member; [`DomainError::Validation`] if `mutedUntil` is in the past.
 pub async fn change_preferences(
     ctx: &Context,
     actor: &UserId,
@@ -380,7 +385,7 @@ pub(super) fn check_preferences(
     if let Patch::Set(until) = patch.muted_until
         && until <= at
     {
-        // A client may send back what it read while that still muted.
+        // A client may send back a value that it read while it was still in the future.
         if member.preferences.muted_until != Some(until) {
             return Err(DomainError::invalid("mutedUntil", "must lie in the future"));
         }
@@ -424,7 +429,7 @@ fn changed(mut preferences: Preferences, patch: PreferencesPatch) -> Preferences
     preferences
 }
 
-/// Refuses what would leave members without an owner. The last member of all may go.
+/// Fails if members would remain without an owner. The very last member may leave.
 fn check_owner_remains(state: &ConversationState, without: &UserId) -> Result<()> {
     let is_owner = state
         .active_member(without)

@@ -1,4 +1,4 @@
-//! Pinned messages: what a conversation wants to keep in sight.
+//! Pinned messages of a conversation.
 
 use chat_sdk::{ConversationId, ConversationType, Message, MessageId, Role, UserId};
 
@@ -13,19 +13,20 @@ use super::{
 };
 use crate::store::StoredMessage;
 
-/// Pins a message; one that is pinned stays so. Answers it.
+/// Pins a message and returns it. Pinning a pinned message changes nothing.
 ///
 /// # Errors
-/// [`DomainError::NotFound`], [`DomainError::Forbidden`] for a plain member of a group, [`DomainError::Conflict`] for a deleted message.
+/// [`DomainError::NotFound`]; [`DomainError::Forbidden`] if the caller is a plain member of a group; [`DomainError::Conflict`] if the message is
+/// deleted.
 pub async fn pin(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
     change(ctx, actor, message, Command::PinMessage).await?;
     messages::get(ctx, actor, message).await
 }
 
-/// Pins a message no more.
+/// Unpins a message.
 ///
 /// # Errors
-/// As [`pin`].
+/// As for [`pin`].
 pub async fn unpin(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<()> {
     change(ctx, actor, message, Command::UnpinMessage).await
 }
@@ -50,10 +51,10 @@ async fn change(
     Ok(())
 }
 
-/// The pinned messages of a conversation that the caller sees, newest pin first.
+/// Returns the pinned messages of a conversation that the caller may see, newest pin first.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who is no member.
+/// [`DomainError::NotFound`] if the caller is not a member.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,

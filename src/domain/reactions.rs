@@ -1,4 +1,4 @@
-//! Reactions to messages: giving, taking back, reading.
+//! Reactions to messages: add, remove, list.
 
 use chat_sdk::{MessageId, ReactionSummary, Timestamp, UserId};
 
@@ -13,29 +13,31 @@ use super::{
     state::{ConversationState, MessageState, Reactors, SHOWN_REACTORS},
 };
 
-/// The most different emoji on one message.
+/// Maximum number of different emoji on one message.
 pub const MAX_EMOJI: usize = 50;
-/// The most characters of a shortcode, its colons included.
+/// Maximum length of a shortcode in characters, colons included.
 const MAX_SHORTCODE: usize = 66;
 
 /// One user's reaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reacted {
-    /// With what.
+    /// Emoji of the reaction.
     pub emoji: String,
-    /// Who.
+    /// User who reacted.
     pub user: UserId,
-    /// When.
+    /// Time of the reaction.
     pub at: Timestamp,
-    /// The entry that says so.
+    /// Seq of the reaction's entry.
     pub seq: u64,
 }
 
-/// Reacts to a message. To react again with the same emoji changes nothing. Answers all reactions to it.
+/// Adds a reaction to a message. Returns all reactions to it.
+///
+/// Adding the same emoji again changes nothing.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for what is no emoji, [`DomainError::NotFound`], [`DomainError::Forbidden`] where reactions are off,
-/// [`DomainError::Conflict`] for a deleted message or one with too many different emoji.
+/// [`DomainError::Validation`] if the text is not an emoji; [`DomainError::NotFound`]; [`DomainError::Forbidden`] if reactions are off;
+/// [`DomainError::Conflict`] if the message is deleted or has too many different emoji.
 pub async fn add(
     ctx: &Context,
     actor: &UserId,
@@ -45,10 +47,10 @@ pub async fn add(
     change(ctx, actor, message, emoji, Command::AddReaction).await
 }
 
-/// Takes a reaction back. Without one nothing changes. Answers all reactions to the message.
+/// Removes a reaction. Returns all reactions to the message. Without such a reaction nothing changes.
 ///
 /// # Errors
-/// As [`add`].
+/// As for [`add`].
 pub async fn remove(
     ctx: &Context,
     actor: &UserId,
@@ -66,7 +68,7 @@ async fn change(
     command: impl FnOnce(WantedReaction) -> Command,
 ) -> Result<Vec<ReactionSummary>> {
     let emoji = canonical(emoji)?;
-    // Whether the caller may do this, and sees the message, the writer decides.
+    // The writer decides whether the caller may do this and sees the message.
     let stored = ctx.store.find_message(message).await?;
     let stored = stored.ok_or_else(DomainError::no_message)?;
     let conversation = stored.conversation_id;
@@ -80,7 +82,7 @@ async fn change(
         command(wanted),
     ))
     .await?;
-    // Who could do this is a member: nothing but the message has to be read again.
+    // The write succeeded, so the caller is a member: only the message has to be read again.
     let after = ctx.store.find_message(message).await?;
     let after = after.ok_or_else(DomainError::no_message)?;
     Ok(messages::view(ctx, after, None, Some(actor))
@@ -88,10 +90,10 @@ async fn change(
         .reactions)
 }
 
-/// Who reacted to a message, and with what, in the order in which they did; with `emoji` only those who did with it.
+/// Returns the reactions to a message, oldest first; with `emoji` only those with it.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when the caller may not see the message.
+/// [`DomainError::NotFound`] if the caller may not see the message.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -104,7 +106,7 @@ pub async fn list(
     let (stored, _, audience) = messages::visible_message(ctx, actor, message).await?;
     let as_of = audience.as_of();
     let shown = messages::view(ctx, stored.clone(), as_of, Some(actor)).await?;
-    // A tombstone shows none.
+    // A tombstone has no reactions.
     let page = if shown.is_deleted {
         Page::cut(Vec::new(), request.limit, |_: &Reacted| String::new())
     } else {
@@ -115,10 +117,14 @@ pub async fn list(
     Ok((shown.reactions, page))
 }
 
-/// The one spelling of an emoji: with or without a variation selector, of text or of emoji presentation, it is the same. A shortcode is taken as it is.
+/// Returns the canonical spelling of an emoji.
+///
+/// Emoji with any variation selector, or without one, are the same.
+///
+/// A shortcode is returned unchanged.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for a text that is neither.
+/// [`DomainError::Validation`] if the text is neither.
 pub fn canonical(text: &str) -> Result<String> {
     let emoji = emojis::get(text).or_else(|| emojis::get(&without_selectors(text)?));
     if let Some(emoji) = emoji {
@@ -142,7 +148,7 @@ pub fn canonical(text: &str) -> Result<String> {
     ))
 }
 
-/// `text` without its variation selectors; `None` if one of them follows no character that it could select a form of.
+/// Returns `text` without variation selectors; `None` if one follows a character without variants.
 fn without_selectors(text: &str) -> Option<String> {
     let is_selector = |c: char| matches!(c, '\u{fe0e}' | '\u{fe0f}');
     let mut plain = String::with_capacity(text.len());
@@ -209,7 +215,9 @@ pub(super) fn check_remove(
     Ok(taken_back(actor, message, wanted))
 }
 
-/// For who is gone: neither membership nor what the conversation allows is asked for.
+/// Decides on the removal of a deleted user's reaction.
+///
+/// It needs neither membership nor the conversation's permission.
 pub(super) fn check_withdraw(
     state: &ConversationState,
     user: &UserId,
@@ -306,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_emoji_is_refused() {
+    fn a_text_that_is_not_an_emoji_is_rejected() {
         for bad in [
             "",
             "a",

@@ -1,4 +1,4 @@
-//! Receipts: up to where members have read, and what has arrived at their devices. State, in no log; the highest wins.
+//! Receipts: what members have read and what their devices have received. State in no log; the highest value wins.
 
 use chat_sdk::{
     ConversationId, EventType, MessageId, Timestamp, UserId,
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::store::{AccessQuery, SeqRanges, StoredMessage};
 
-/// From how many members on receipts are told to the author of the message and to the reader alone.
+/// Number of members from which receipts are sent only to the message's author and to the reader.
 pub const LARGE_CONVERSATION: u32 = 1000;
 
-/// A message and how the caller, a member, stands to its conversation.
+/// A message and the caller's membership in its conversation.
 struct Seen {
     message: StoredMessage,
     fields: ConversationFields,
@@ -29,7 +29,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// The message of `seek`, which the caller sees as a member.
+    /// Returns the message of `seek` if the caller is a member and may see it.
     async fn find(ctx: &Context, seek: AccessQuery) -> Result<Self> {
         let (message, seat) = messages::access(ctx, seek).await?;
         let (fields, member) = seat.membership.require_member().map_err(as_no_message)?;
@@ -54,19 +54,19 @@ impl Seen {
     }
 }
 
-/// A message that `actor` sees as a member.
+/// Returns a message if `actor` is a member and may see it.
 async fn seen(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Seen> {
     Seen::find(ctx, AccessQuery::Message(message.clone(), actor.clone())).await
 }
 
-/// Marks a message and all before it as read. Answers when the caller read it first.
+/// Marks a message and all before it as read. Returns the time when the caller first read it.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when the caller does not see the message, [`DomainError::Unavailable`].
+/// [`DomainError::NotFound`] if the caller may not see the message; [`DomainError::Unavailable`].
 pub async fn mark_read(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Timestamp> {
     let seen = Seen::find(ctx, AccessQuery::Reading(message.clone(), actor.clone())).await?;
     let (place, seq) = (seen.place(), seen.message.seq);
-    // Counted before, so that the count is remembered by the write of the mark itself. Without one the mark still counts.
+    // The count is made first, so that the marker's own write stores it. Without a count the marker is still written.
     let counted = match seen.marker.read_seq < seq {
         true => unread::after_reading(ctx, actor, seen.room(), &seen.marker, seq)
             .await
@@ -114,7 +114,7 @@ async fn first_time(
 /// Marks a message and all after it as unread.
 ///
 /// # Errors
-/// As [`mark_read`].
+/// As for [`mark_read`].
 pub async fn mark_unread(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<()> {
     let seen = seen(ctx, actor, message).await?;
     let seq = seen.message.seq - 1;
@@ -139,10 +139,12 @@ pub async fn mark_unread(ctx: &Context, actor: &UserId, message: &MessageId) -> 
     Ok(())
 }
 
-/// Marks a conversation as read, up to a message or all of it. Answers how many messages are newly read.
+/// Marks a conversation as read, up to a message or completely.
+///
+/// Returns the number of newly read messages.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who is no member, [`DomainError::Validation`] for a message of another conversation.
+/// [`DomainError::NotFound`] if the caller is not a member; [`DomainError::Validation`] if the message is in another conversation.
 pub async fn read_conversation(
     ctx: &Context,
     actor: &UserId,
@@ -205,7 +207,7 @@ pub async fn read_conversation(
     count
 }
 
-/// How many messages count that are read now and were not before.
+/// Returns the number of counting messages that are read now and were not before.
 async fn newly_read(
     ctx: &Context,
     actor: &UserId,
@@ -214,7 +216,7 @@ async fn newly_read(
     seq: u64,
 ) -> Result<u64> {
     if seq == room.fields.last_message_seq {
-        // All that was unread: of that most may have been counted before.
+        // Everything that was unread: most of it may have been counted before.
         let markers = std::slice::from_ref(before);
         let counts = unread::count(ctx, actor, &[room], markers).await?;
         return Ok(counts.first().map_or(0, |counts| counts.unread));
@@ -230,10 +232,12 @@ async fn newly_read(
     Ok(counts.first().map_or(0, |counts| counts.unread))
 }
 
-/// Notes that a message and all before it arrived at a device of the caller. Answers when it did first.
+/// Marks a message and all before it as delivered to a device of the caller.
+///
+/// Returns the time of the first delivery.
 ///
 /// # Errors
-/// As [`mark_read`].
+/// As for [`mark_read`].
 pub async fn mark_delivered(
     ctx: &Context,
     actor: &UserId,
@@ -266,10 +270,12 @@ pub async fn mark_delivered(
     Ok(marked.at)
 }
 
-/// Marks the replies in a message's thread as read. The conversation's own watermark stays. Answers when it was done.
+/// Marks the replies in a message's thread as read. Returns the time of the mark.
+///
+/// The conversation's own watermark does not change.
 ///
 /// # Errors
-/// As [`mark_read`].
+/// As for [`mark_read`].
 pub async fn read_thread(ctx: &Context, actor: &UserId, root: &MessageId) -> Result<Timestamp> {
     let seen = seen(ctx, actor, root).await?;
     let change = Change::Read(seen.message.last_reply_seq().unwrap_or(seen.message.seq));
@@ -278,10 +284,10 @@ pub async fn read_thread(ctx: &Context, actor: &UserId, root: &MessageId) -> Res
     Ok(marked.at)
 }
 
-/// Who read a message, or at whose device it arrived, by user id; its sender is left out.
+/// Returns the members who read or received a message, ordered by user id, without its sender.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when the caller does not see the message, [`DomainError::Forbidden`] where receipts are off.
+/// [`DomainError::NotFound`] if the caller may not see the message; [`DomainError::Forbidden`] if receipts are off.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -300,7 +306,7 @@ pub async fn list(
         .await
 }
 
-/// Tells the members that `actor` read up to `message`, if the conversation lets them know.
+/// Publishes to the members that `actor` read up to `message`, if the conversation has receipts on.
 fn tell_read(
     ctx: &Context,
     actor: &UserId,
@@ -342,15 +348,17 @@ fn tell(
     ctx.latest.publish(LatestValue { only, ..value });
 }
 
-/// Up to where somebody has read.
+/// Position up to which a user has read.
 struct ReadTo {
     seq: u64,
-    /// The newest message that is read, if there is one.
+    /// Id of the newest read message, if there is one.
     message: Option<MessageId>,
     at: Timestamp,
 }
 
-/// Tells the devices of `actor` what is unread now. They may do without: whoever asks is told the same.
+/// Publishes the new unread counts to the devices of `actor`.
+///
+/// They may be lost: a query returns the same.
 async fn count_and_tell(ctx: &Context, actor: &UserId, room: Room<'_>, read: ReadTo) {
     if let Ok(Some(counts)) = counts_at(ctx, actor, room, read.seq).await {
         tell_counts(ctx, actor, room, read, counts);
@@ -378,7 +386,9 @@ fn tell_counts(ctx: &Context, actor: &UserId, room: Room<'_>, read: ReadTo, coun
     });
 }
 
-/// What is unread when everything up to `seq` is read; `None` when the member has gone on while it was counted, and is told of that instead.
+/// Returns the counts if everything up to `seq` is read.
+///
+/// Returns `None` if the member has read further meanwhile: that later read publishes its own counts.
 async fn counts_at(
     ctx: &Context,
     actor: &UserId,

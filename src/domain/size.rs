@@ -1,8 +1,8 @@
-//! How many bytes an entry takes: as an event, and in the log.
+//! Size of an entry, as an event and in the log.
 //!
-//! Each part of a command has a limit of its own, and JSON can make a text six times longer: together they could exceed [`bounds::EVENT`]. Encoding every
-//! event to measure it would double the cost of a send, so the lengths of the parts give an upper bound first. Only an event whose bound exceeds the limit
-//! is encoded.
+//! Each part of a command has its own limit, and JSON can make a text six times longer: together they could exceed [`bounds::EVENT`]. Encoding every
+//! event to measure it would double the cost of a send, so an upper bound is computed from the lengths of the parts first. Only an event whose bound
+//! exceeds the limit is encoded.
 
 use std::io;
 
@@ -20,13 +20,15 @@ use super::{
 };
 use crate::bounds;
 
-/// The envelope and all keys and fields of fixed length, in either encoding. The longest, a conversation, has less than a third of it.
+/// Size of the envelope, all keys and fields of fixed length, in either encoding.
+///
+/// The largest, a conversation, needs less than a third of it.
 const FIXED: usize = 3 * 1024;
-/// What surrounds a text: in JSON its quotes and comma, in BSON its type, its index as a key, its length.
+/// Overhead of a text: in JSON its quotes and comma; in BSON its type, its index as a key, its length.
 const ITEM: usize = 16;
-/// The keys and numbers of an attachment, in either encoding.
+/// Size of an attachment's keys and numbers, in either encoding.
 const ATTACHMENT: usize = 160;
-/// How many bytes JSON makes of one at most: `\u0001`.
+/// Maximum number of bytes that JSON makes of one byte: `\u0001`.
 const ESCAPED: usize = 6;
 
 /// Fails if the event of `entry` is larger than [`bounds::EVENT`].
@@ -47,8 +49,10 @@ pub fn check(entry: &Entry) -> Result<()> {
     })
 }
 
-/// The same for the event of a message before its number is known: measured with the longest one, so that the writer does not refuse it later, when a
-/// conversation was made for it or its time has come.
+/// Fails if the event of a draft is larger than [`bounds::EVENT`].
+///
+/// The seq is not known yet, so the longest one is assumed. The writer then does not reject the message later, when a conversation was created for it
+/// or its scheduled time has come.
 ///
 /// # Errors
 /// [`DomainError::TooLarge`].
@@ -67,8 +71,9 @@ pub fn check_draft(actor: Option<&UserId>, draft: &Draft) -> Result<()> {
     })
 }
 
-/// Fails if an event with `text` in it, and ids beside it, is larger than [`bounds::EVENT`]. Of the latest values only a draft has a long text: receipts and
-/// presence are made of ids and short texts, and always fit.
+/// Fails if an event with `text` and ids in it is larger than [`bounds::EVENT`].
+///
+/// Among the latest values only a draft has a long text: receipts and presence consist of ids and short texts, and always fit.
 ///
 /// # Errors
 /// [`DomainError::TooLarge`].
@@ -83,34 +88,34 @@ pub fn check_text(text: &str) -> Result<()> {
     }
 }
 
-/// How many bytes `value` takes as JSON.
+/// Returns the size of `value` as JSON, in bytes.
 pub fn json(value: &impl Serialize) -> usize {
     let mut counter = Counter(0);
-    // Counting does not fail; what cannot be encoded cannot be sent either.
+    // Counting cannot fail; a value that cannot be encoded cannot be sent either.
     match serde_json::to_writer(&mut counter, value) {
         Ok(()) => counter.0,
         Err(_) => usize::MAX,
     }
 }
 
-/// How many bytes the event of `entry` takes.
+/// Returns the size of the event of `entry`, in bytes.
 fn event(entry: &Entry) -> usize {
     json(&catalogue::envelope(entry))
 }
 
-/// An upper bound of [`event`], from the lengths of the parts.
+/// Returns an upper bound of [`event`], from the lengths of the parts.
 fn event_at_most(entry: &Entry) -> usize {
     let parts = Parts::of(entry);
     FIXED + parts.texts * ESCAPED + parts.plain
 }
 
-/// An upper bound of what `entry` takes in the log.
+/// Returns an upper bound of the size of `entry` in the log, in bytes.
 pub fn stored_at_most(entry: &Entry) -> usize {
     let parts = Parts::of(entry);
     FIXED + parts.texts + parts.plain + parts.unseen
 }
 
-/// An upper bound of the event of `draft`.
+/// Returns an upper bound of the size of the event of `draft`, in bytes.
 fn draft_at_most(actor: Option<&UserId>, draft: &Draft) -> usize {
     let Draft {
         content,
@@ -149,14 +154,14 @@ impl io::Write for Counter {
     }
 }
 
-/// The parts of an entry whose length is not fixed, in bytes.
+/// Sizes of an entry's parts of variable length, in bytes.
 #[derive(Default)]
 struct Parts {
     /// Texts, before JSON escapes them.
     texts: usize,
-    /// What is at most that long in either encoding.
+    /// Parts that have at most this size in either encoding.
     plain: usize,
-    /// What is stored and is not in the event.
+    /// Parts that are stored but not in the event.
     unseen: usize,
 }
 
@@ -164,7 +169,7 @@ impl Parts {
     // Every pattern names all fields, so that a new field does not compile until it is counted here.
     fn of(entry: &Entry) -> Self {
         let mut parts = Self::default();
-        // The actor and the owner stand in the envelope and again in the data.
+        // The actor and the owner are in the envelope and again in the data.
         for _ in 0..2 {
             parts.plain += entry.actor.as_ref().map_or(0, user);
             if let Owner::User(id) = &entry.owner {
@@ -224,7 +229,7 @@ impl Parts {
             }
             Body::ConversationUpdated(snapshot) => parts.snapshot(snapshot),
             Body::ParticipantAdded(joined) => {
-                // The first stands in a field of its own too.
+                // The first user is in a separate field too.
                 parts.plain += users(&joined.user_ids);
                 parts.plain += joined.user_ids.first().map_or(0, user);
                 parts.snapshot(&joined.conversation);
@@ -298,7 +303,7 @@ impl Parts {
             silent: _,
             forwarded_from,
             expires_at: _,
-            // No event shows it.
+            // No event contains it.
             schedule: _,
         } = message;
         self.text(content);
@@ -358,7 +363,9 @@ impl Parts {
     }
 }
 
-/// A user's id has no control characters, so JSON makes two bytes of one at most.
+/// Returns the size of a user's id, in bytes.
+///
+/// An id has no control character, so JSON makes at most two bytes of one.
 fn user(id: &UserId) -> usize {
     id.as_str().len() * 2 + ITEM
 }
@@ -367,7 +374,7 @@ fn users(ids: &[UserId]) -> usize {
     ids.iter().map(user).sum()
 }
 
-/// How many of `ids`, from the first on, take at most `most` bytes together.
+/// Returns the number of `ids`, from the first on, that take at most `most` bytes together.
 pub fn fitting(ids: &[UserId], most: usize) -> usize {
     let mut bytes = 0;
     ids.iter()
@@ -552,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn a_common_message_is_far_below_the_limit_by_its_bound() {
+    fn the_bound_of_a_common_message_is_far_below_the_limit() {
         let mut entry = entries("x").remove(0);
         if let Body::MessageCreated(message) = &mut entry.body {
             message.content = texts("x", 16 * 1024);
@@ -564,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_names_the_size_of_the_encoded_event() {
+    fn the_error_has_the_size_of_the_encoded_event() {
         let mut entry = entries("\u{1}").remove(0);
         if let Body::MessageCreated(message) = &mut entry.body {
             message.content = texts("\u{1}", 32 * 1024);

@@ -1,4 +1,4 @@
-//! What a log amounts to at one number: the fold of its entries so far.
+//! State of a log at one seq: the fold of its entries up to there.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,20 @@ use super::{
     entry::{Body, ConversationSnapshot, Entry, Owner, Profile, Settings},
 };
 
-/// How many members a conversation shows without being asked for all.
+/// Maximum number of members in a conversation's summary.
 pub const SHOWN_MEMBERS: usize = 20;
 
 /// The state of one log.
 #[derive(Debug, Clone, PartialEq)]
 pub enum State {
-    /// Of a conversation's log.
+    /// State of a conversation's log.
     Conversation(ConversationState),
-    /// Of a user's log.
+    /// State of a user's log.
     User(UserState),
 }
 
 impl State {
-    /// The state before the first entry.
+    /// Returns the state before the first entry.
     pub fn empty(owner: &Owner) -> Self {
         match owner {
             Owner::Conversation(id) => Self::Conversation(ConversationState::empty(id.clone())),
@@ -34,7 +34,7 @@ impl State {
         }
     }
 
-    /// The number of the last entry folded in.
+    /// Returns the seq of the last folded entry.
     pub fn seq(&self) -> u64 {
         match self {
             Self::Conversation(state) => state.seq,
@@ -43,90 +43,98 @@ impl State {
     }
 }
 
-/// A conversation at one number of its log.
+/// State of a conversation at one seq of its log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConversationState {
-    /// Its id.
+    /// Id of the conversation.
     pub id: ConversationId,
-    /// The number of the last entry folded in; 0 before the first.
+    /// Seq of the last folded entry; 0 before the first.
     pub seq: u64,
-    /// The fields of its document.
+    /// Fields of its document.
     pub fields: Option<ConversationFields>,
-    /// Everybody who is a member, and those former members whose record is known here. Whoever folds an entry that continues a record brings
-    /// that first, see [`Self::bring`].
+    /// All members, and the former members whose record is loaded.
+    ///
+    /// A caller that folds an entry which continues a record loads that record first, see [`Self::bring`].
     pub members: BTreeMap<UserId, Member>,
 }
 
-/// What a conversation's document says, members aside.
+/// Fields of a conversation's document, without its members.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConversationFields {
-    /// What kind it is.
+    /// Type of the conversation.
     pub kind: ConversationType,
     /// Its settings.
     pub settings: Settings,
-    /// Who made it.
+    /// User who created it.
     pub created_by: UserId,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When its settings or members last changed.
+    /// Time of the last change of settings or members.
     pub updated_at: Timestamp,
-    /// Whether it was deleted.
+    /// True if it was deleted.
     pub is_deleted: bool,
-    /// How many members it has.
+    /// Number of members.
     pub participant_count: u32,
-    /// Its first members by user id, at most [`SHOWN_MEMBERS`].
+    /// Ids of its first members, ordered by user id, at most [`SHOWN_MEMBERS`].
     pub participant_ids: Vec<UserId>,
-    /// When something last happened in it.
+    /// Time of the last activity.
     pub last_activity_at: Timestamp,
-    /// The number of its newest message; 0 without one.
+    /// Seq of its newest message; 0 if there is none.
     pub last_message_seq: u64,
-    /// The number of the newest entry by which a message went or came back; 0 without one. Counts of messages that are older than it do not hold.
+    /// Seq of the newest entry that removed or restored a message; 0 if there is none.
+    ///
+    /// Message counts that are older than it are invalid.
     pub last_removal_seq: u64,
 }
 
 impl ConversationFields {
-    /// Whether this is a direct conversation of which a user was deleted.
+    /// Returns true if this is a direct conversation and one of its users was deleted.
     pub fn is_left_alone(&self) -> bool {
         self.kind == ConversationType::Direct && self.participant_count < 2
     }
 }
 
-/// A user's membership in a conversation, past and present.
+/// Membership of a user in a conversation, present or past.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
-    /// With which rights.
+    /// Role of the member.
     pub role: Role,
-    /// When they were members, by numbers of the log: `[joined, left]`, both inclusive; the last one is open while they are.
-    /// At most [`MAX_INTERVALS`](super::audience::MAX_INTERVALS).
+    /// Memberships as ranges of seqs: `[joined, left]`, both inclusive.
+    ///
+    /// The last one is open for a present member. At most [`MAX_INTERVALS`](super::audience::MAX_INTERVALS).
     pub intervals: Vec<Interval>,
-    /// What the conversation said of the time before joining when they left last; `None` while they are a member. A later change is nothing to them.
+    /// `historyVisibility` at the time of leaving; later changes do not apply to former members.
+    ///
+    /// `None` for a present member.
     pub left_under: Option<HistoryVisibility>,
-    /// When they joined last.
+    /// Time of the last joining.
     pub joined_at: Timestamp,
-    /// Their own settings.
+    /// Settings that the member made for themselves.
     pub preferences: Preferences,
-    /// The entry with which they hid the conversation last; 0 when they never did. A later message shows it again.
+    /// Seq of the entry that last hid the conversation; 0 if never hidden. A later message shows it again.
     pub hidden_at: u64,
-    /// Whether they block the other one of a direct conversation.
+    /// True if the member blocks the other member of a direct conversation.
     pub is_blocking: bool,
-    /// The entry up to which this id was a former holder's in this conversation: neither what they saw nor what they wrote is this member's. 0 for none.
+    /// Last seq at which the id belonged to a former holder in this conversation; 0 if there was none.
+    ///
+    /// Nothing that the former holder saw or wrote belongs to this member.
     pub former_until: u64,
-    /// The entry that last changed this.
+    /// Seq of the entry that last changed this record.
     pub seq: u64,
 }
 
 impl Member {
-    /// The number with which the newest membership began.
+    /// Returns the seq at which the newest membership began.
     pub fn joined_seq(&self) -> u64 {
         self.intervals.last().map_or(0, |(joined, _)| *joined)
     }
 
-    /// Whether the conversation is left out of the member's lists, when its newest message is number `last_message_seq`.
+    /// Returns true if the member's lists leave the conversation out, given the seq of its newest message.
     pub fn hides(&self, last_message_seq: u64) -> bool {
         self.preferences.hidden && last_message_seq <= self.hidden_at
     }
 
-    /// The member's own settings at `now`: hidden and muted only as long as that has an effect.
+    /// Returns the member's settings at `now`: hidden and muted only as long as they have an effect.
     pub fn shown_preferences(&self, last_message_seq: u64, now: Timestamp) -> Preferences {
         let preferences = Preferences {
             hidden: self.hides(last_message_seq),
@@ -142,14 +150,14 @@ impl Member {
         }
     }
 
-    /// Whether this is a member now.
+    /// Returns true if this is a present member.
     pub fn is_active(&self) -> bool {
         matches!(self.intervals.last(), Some((_, None)))
     }
 }
 
 impl ConversationState {
-    /// The state before the first entry.
+    /// Returns the state before the first entry.
     pub fn empty(id: ConversationId) -> Self {
         Self {
             id,
@@ -159,28 +167,29 @@ impl ConversationState {
         }
     }
 
-    /// The fields of a conversation that exists and was not deleted.
+    /// Returns the fields if the conversation exists and is not deleted.
     pub fn living(&self) -> Option<&ConversationFields> {
         self.fields.as_ref().filter(|fields| !fields.is_deleted)
     }
 
-    /// The membership of `user`, if they are a member now.
+    /// Returns the membership of `user` if they are a present member.
     pub fn active_member(&self, user: &UserId) -> Option<&Member> {
         self.members.get(user).filter(|member| member.is_active())
     }
 
-    /// Those who are members now, by user id.
+    /// Returns the present members, ordered by user id.
     pub fn active_members(&self) -> impl Iterator<Item = (&UserId, &Member)> {
         self.members.iter().filter(|(_, member)| member.is_active())
     }
 
-    /// Takes the stored record of `user` in, unless a record is known here. Records of former members are not kept in memory; a user who joins again
-    /// continues theirs.
+    /// Adds the stored record of `user` unless one is loaded already.
+    ///
+    /// Records of former members are not kept in memory; a user who joins again continues their record.
     pub fn bring(&mut self, user: UserId, member: Member) {
         self.members.entry(user).or_insert(member);
     }
 
-    /// Forgets a former member whose record is stored as of number `applied`.
+    /// Removes a former member from memory whose record is stored as of seq `applied`.
     pub fn forget_former(&mut self, user: &UserId, applied: u64) {
         let is_stored = |member: &Member| !member.is_active() && member.seq <= applied;
         if self.members.get(user).is_some_and(is_stored) {
@@ -188,7 +197,7 @@ impl ConversationState {
         }
     }
 
-    /// The snapshot of this conversation for an entry that changes `settings` and adds or removes nobody.
+    /// Returns the snapshot for an entry that changes `settings` and adds or removes no member.
     pub fn snapshot(
         &self,
         fields: &ConversationFields,
@@ -205,35 +214,38 @@ impl ConversationState {
     }
 }
 
-/// A user at one number of their log.
+/// State of a user at one seq of their log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserState {
-    /// Who.
+    /// Id of the user.
     pub id: UserId,
-    /// The number of the last entry folded in; 0 before the first.
+    /// Seq of the last folded entry; 0 before the first.
     pub seq: u64,
-    /// The fields of the user's document.
+    /// Fields of the user's document.
     pub fields: Option<UserFields>,
 }
 
-/// What a user's document says.
+/// Fields of a user's document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserFields {
     /// The profile.
     pub profile: Profile,
-    /// When the profile last changed.
+    /// Time of the profile's last change.
     pub updated_at: Timestamp,
-    /// Whether the user was deleted.
+    /// True if the user was deleted.
     pub is_deleted: bool,
-    /// Tokens that were issued before are refused (milliseconds since 1970); 0 when none is.
+    /// Tokens issued before this time are refused (milliseconds since 1970); 0 if none was revoked.
     pub tokens_valid_from: i64,
-    /// Which holder of the id this is: the seq, in the user's log, of the entry with which this one began after the former one was deleted; 0 for the
-    /// first. What belongs to a former holder never belongs to a later one.
+    /// Incarnation of the id: seq of the entry, in the user's log, with which its present holder began.
+    ///
+    /// It is 0 for the first holder.
+    ///
+    /// An id gets a new holder after the former one was deleted. Data of a former holder never belongs to a later one.
     pub incarnation: u64,
 }
 
 impl UserFields {
-    /// What processes remember of the user.
+    /// Returns the facts of the user that processes cache.
     pub fn facts(&self) -> UserFacts {
         UserFacts {
             tokens_valid_from: self.tokens_valid_from,
@@ -244,7 +256,7 @@ impl UserFields {
 }
 
 impl UserState {
-    /// The state before the first entry.
+    /// Returns the state before the first entry.
     pub fn empty(id: UserId) -> Self {
         Self {
             id,
@@ -253,62 +265,62 @@ impl UserState {
         }
     }
 
-    /// The fields of a user who exists and was not deleted.
+    /// Returns the fields if the user exists and is not deleted.
     pub fn living(&self) -> Option<&UserFields> {
         self.fields.as_ref().filter(|fields| !fields.is_deleted)
     }
 }
 
-/// How many users of a reaction a message shows.
+/// Maximum number of users per reaction in a message's summary.
 pub const SHOWN_REACTORS: usize = 20;
 
-/// A message at one number of its conversation's log, as far as a check needs it.
+/// State of a message at one seq of its conversation's log, as far as checks need it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessageState {
-    /// Its id.
+    /// Id of the message.
     pub id: MessageId,
-    /// Its sender; `None` for the host in no user's name.
+    /// User who sent it; `None` for the host acting without a user.
     pub sender: Option<UserId>,
-    /// In which conversation.
+    /// Id of its conversation.
     pub conversation: ConversationId,
-    /// Its number.
+    /// Seq of the message.
     pub seq: u64,
-    /// The root of its thread, when it is a reply.
+    /// Id of the root message of its thread, if it is a reply.
     pub thread_id: Option<MessageId>,
-    /// Whether it is deleted.
+    /// True if it is deleted.
     pub is_deleted: bool,
-    /// Whether its time was over; then it does not come back.
+    /// True if it expired: it cannot be restored.
     pub is_expired: bool,
-    /// When its time is over (milliseconds since 1970), whether anybody has come by since or not; `None` for a message without an end.
+    /// Time at which it expires (milliseconds since 1970), removed or not; `None` if it does not expire.
     pub expires_at: Option<i64>,
-    /// The entry that last changed its text; 0 when none did.
+    /// Seq of the last edit; 0 if there is none.
     pub edit_seq: u64,
-    /// How many replies its thread has.
+    /// Number of replies in its thread.
     pub reply_count: u32,
-    /// Whether some of them have an end.
+    /// True if some of the replies expire.
     pub has_expiring_replies: bool,
-    /// Whether it is pinned.
+    /// True if it is pinned.
     pub is_pinned: bool,
-    /// How many users reacted, and the first of them, by emoji.
+    /// Number of users who reacted and the first of them, by emoji.
     pub reactions: BTreeMap<String, Reactors>,
 }
 
-/// How many users reacted with one emoji, and who.
+/// Users who reacted with one emoji.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reactors {
-    /// How many.
+    /// Number of users.
     pub count: u32,
-    /// The first of them, at most [`SHOWN_REACTORS`].
+    /// Ids of the first of them, at most [`SHOWN_REACTORS`].
     pub user_ids: Vec<UserId>,
 }
 
 impl MessageState {
-    /// Whether its time is over at `now`: then there is no such message.
+    /// Returns true if the message has expired at `now`: it then does not exist for readers.
     pub fn is_gone(&self, now: Timestamp) -> bool {
         self.is_expired || self.expires_at.is_some_and(|at| at <= now.as_millis())
     }
 
-    /// Lays `entry`, a later one of the same conversation, over it.
+    /// Applies `entry`, a later one of the same conversation.
     pub fn fold(&mut self, entry: &Entry) {
         match &entry.body {
             Body::MessageCreated(reply) if reply.thread_id.as_ref() == Some(&self.id) => {
@@ -345,41 +357,43 @@ impl MessageState {
     }
 }
 
-/// What a command is about, beside its log's owner.
+/// Data that a command's check reads besides the state of the log's owner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A message.
     Message {
-        /// Its id.
+        /// Id of the message.
         message: MessageId,
-        /// A user's reaction to it with one emoji.
+        /// Emoji and user of a reaction to it.
         reaction: Option<(String, UserId)>,
     },
-    /// Users whose record the entry would continue: they would become members, perhaps again, or be forgotten.
+    /// Users whose records the entry would continue: they would join, perhaps again, or be forgotten.
     Members {
-        /// Of which conversation.
+        /// Id of the conversation.
         conversation: ConversationId,
-        /// The users.
+        /// Ids of the users.
         users: Vec<UserId>,
     },
 }
 
-/// What is read of a [`Target`].
+/// Data read for a [`Target`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum TargetState {
-    /// Of a message.
+    /// Data of a message.
     Message {
-        /// The message; `None` where there is none. Boxed, because it is much larger than the other.
+        /// The message; `None` if it does not exist. Boxed, because it is much larger than the other variant.
         message: Option<Box<MessageState>>,
-        /// Whether the user has reacted.
+        /// True if the user of the target has reacted.
         has_reacted: bool,
     },
-    /// The stored records of those users who are or were members. The writer lays them into the state before the check.
+    /// Stored records of those users who are or were members.
+    ///
+    /// The writer adds them to the state before the check.
     Members(Vec<(UserId, Member)>),
 }
 
 impl TargetState {
-    /// The message, where it is about one that is there.
+    /// Returns the message of the target, if it exists.
     pub fn message(&self) -> Option<&MessageState> {
         match self {
             Self::Message { message, .. } => message.as_deref(),
@@ -387,7 +401,7 @@ impl TargetState {
         }
     }
 
-    /// Whether the user of the target has reacted.
+    /// Returns true if the user of the target has reacted.
     pub fn has_reacted(&self) -> bool {
         matches!(
             self,

@@ -1,7 +1,7 @@
-//! What a member has not read: counted from the log, the same way for every caller.
+//! Unread counts, computed from the log in the same way for every caller.
 //!
 //! Unread are the messages after the member's watermark that the member may see, up to the newest that the conversation's document knows. Own,
-//! deleted, silent and expired ones and those of the service count for nothing.
+//! deleted, silent, expired and service messages do not count.
 
 use chat_sdk::{ConversationId, MessageId, Timestamp, UserId};
 
@@ -16,31 +16,33 @@ use super::{
 };
 use crate::store::{ConversationRow, SeqRanges};
 
-/// How many numbers must have been counted for the count to be worth keeping: shorter spans are read together with others'.
+/// Number of counted seqs from which a count is stored: shorter ranges are read together with others.
 const WORTH_KEEPING: u64 = SeqRanges::LARGE;
-/// How many numbers must have been counted for the count to be worth writing beside a mark that is written anyway.
+/// Number of counted seqs from which a count is worth adding to a marker that is written anyway.
 const WORTH_ADDING: u64 = 8;
-/// How many numbers of a conversation's log are counted at most, the newest ones. Where more is unread, the count is what is unread among these: a
-/// longer look would take seconds, and nobody who was away for so long needs the exact number.
+/// Maximum number of seqs of a conversation's log that are counted, newest first.
+///
+/// If more is unread, the count is that of this range: a longer scan would take seconds, and a user who was away for so long does not need the exact
+/// number.
 const MOST_COUNTED: u64 = 100_000;
-/// How many conversations are counted together.
+/// Number of conversations that are counted together.
 const COUNTED_AT_ONCE: usize = 100;
 
-/// Where a member is in a conversation, and what is unread there.
+/// Marker of a member in a conversation, with the unread counts.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Standing {
     /// The marker.
     pub marker: Marker,
-    /// What is unread.
+    /// The unread counts.
     pub counts: Counts,
 }
 
-/// A conversation and a member of it: what counting needs to know.
+/// A conversation and one of its members: the input of a count.
 #[derive(Debug, Clone, Copy)]
 pub struct Room<'a> {
-    /// The conversation.
+    /// Id of the conversation.
     pub id: &'a ConversationId,
-    /// What its document says.
+    /// Fields of its document.
     pub fields: &'a ConversationFields,
     /// The membership.
     pub member: &'a Member,
@@ -57,7 +59,7 @@ impl<'a> From<&'a ConversationRow> for Room<'a> {
 }
 
 impl Room<'_> {
-    /// What the member may read.
+    /// Returns the seqs that the member may read.
     pub fn audience(&self) -> Audience {
         Audience::of(self.fields, self.member)
     }
@@ -67,16 +69,16 @@ impl Room<'_> {
     }
 }
 
-/// A conversation with what is unread there.
+/// A conversation with its unread counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnreadIn {
-    /// The conversation.
+    /// Id of the conversation.
     pub conversation: ConversationId,
-    /// What is unread.
+    /// The unread counts.
     pub counts: Counts,
 }
 
-/// Where `user` is in each of `listed`, in their order.
+/// Returns the marker and counts of `user` in each of `listed`, in their order.
 ///
 /// # Errors
 /// [`super::DomainError::Unavailable`].
@@ -96,7 +98,7 @@ pub async fn standings(
         .collect())
 }
 
-/// What is unread for `user` in each of `rooms` when their markers are these.
+/// Returns the unread counts of `user` in each of `rooms`, given their markers.
 ///
 /// # Errors
 /// [`super::DomainError::Unavailable`].
@@ -137,10 +139,12 @@ pub async fn count(
     Ok(counts)
 }
 
-/// What is unread for `user` in `room` when everything up to `seq` is read, and the count to remember with that, if it is worth it.
+/// Returns the unread counts of `user` in `room` if everything up to `seq` is read.
 ///
-/// `marker` is where they are now. Who goes on by a few messages does not have all that follow counted again: those few are taken off what was counted
-/// before, and what came since is added.
+/// Also returns the count to store with the marker, if it is worth it.
+///
+/// `marker` is the present one. If the reader advances by a few messages, the messages after them are not counted again: those few are subtracted
+/// from the previous count, and newer messages are added.
 ///
 /// # Errors
 /// [`super::DomainError::Unavailable`].
@@ -169,7 +173,7 @@ pub async fn after_reading(
     let counted = marker.counted.as_ref().filter(|counted| {
         counted.read_seq <= seq
             && seq <= counted.to
-            // What is read now was counted then.
+            // All messages read now are in that count.
             && counted.read_seq >= uncounted(counted.to)
             && holds(counted, room, &audience, Timestamp::now())
     });
@@ -179,7 +183,7 @@ pub async fn after_reading(
         if to_count < unread.len().min(SeqRanges::LARGE) {
             let (read, new) =
                 tokio::try_join!(ctx.store.tally(user, read), ctx.store.tally(user, new))?;
-            // What went since then is still in the old count.
+            // Messages removed since then are still in the old count.
             if read.removal_seq <= counted.removal_seq {
                 let counts = counted.counts - read.counts + new.counts;
                 let expiries = [counted.valid_until, new.next_expiry];
@@ -202,7 +206,7 @@ pub async fn after_reading(
     Ok((counts.first().copied().unwrap_or_default(), None))
 }
 
-/// Whether a count that was made before still holds, and only lacks what came since.
+/// Returns true if an earlier count is still valid and lacks only newer messages.
 fn holds(counted: &Counted, room: Room<'_>, audience: &Audience, now: Timestamp) -> bool {
     counted.removal_seq >= room.fields.last_removal_seq
         && counted.to <= room.fields.last_message_seq
@@ -212,7 +216,7 @@ fn holds(counted: &Counted, room: Room<'_>, audience: &Audience, now: Timestamp)
         && counted.audience == audience.key()
 }
 
-/// What is known already, and what has to be counted.
+/// The part of a count that is known, and the range that has to be counted.
 #[derive(Debug, Clone, PartialEq)]
 struct Plan {
     known: Counts,
@@ -238,12 +242,12 @@ impl Plan {
     }
 }
 
-/// The number up to which nothing is counted when `last` is the newest.
+/// Returns the seq up to which nothing is counted if `last` is the newest.
 fn uncounted(last: u64) -> u64 {
     last.saturating_sub(MOST_COUNTED)
 }
 
-/// Keeps a count in the background, so that the next one needs only what comes from now on.
+/// Stores a count in the background, so that the next one only needs newer messages.
 fn keep(
     ctx: &Context,
     user: &UserId,
@@ -263,7 +267,7 @@ fn keep(
     };
     let conversation = room.id.clone();
     tokio::spawn(async move {
-        // From the moment of the count on: a message whose time was over since then may be in it.
+        // The search starts at the time of the count: a message that expired since then may be in it.
         if let Ok(expiry) = store.find_next_expiry(&conversation, since).await {
             counted.valid_until = expiry;
             store.save_in_background(&place, &user, Change::Counted(counted));
@@ -271,10 +275,10 @@ fn keep(
     });
 }
 
-/// What is unread in one conversation.
+/// Returns the unread counts of one conversation.
 ///
 /// # Errors
-/// [`super::DomainError::NotFound`] for who is no member.
+/// [`super::DomainError::NotFound`] if the caller is not a member.
 pub async fn of_conversation(
     ctx: &Context,
     actor: &UserId,
@@ -285,7 +289,7 @@ pub async fn of_conversation(
     Ok(standings.first().map(|one| one.counts).unwrap_or_default())
 }
 
-/// What is unread in all conversations of a user together, archived ones too.
+/// Returns the total unread counts of all conversations of a user, archived ones included.
 ///
 /// # Errors
 /// [`super::DomainError::Unavailable`].
@@ -297,12 +301,12 @@ pub async fn total(ctx: &Context, actor: &UserId) -> Result<Counts> {
         .fold(Counts::default(), |sum, one| sum + one.counts))
 }
 
-/// The conversations of a user in which something is unread, latest activity first, archived ones too.
+/// Returns a user's conversations with unread messages, latest activity first, archived ones included.
 ///
 /// # Errors
-/// [`super::DomainError::Validation`] for an unknown cursor.
+/// [`super::DomainError::Validation`] if the cursor is unknown.
 pub async fn list(ctx: &Context, actor: &UserId, request: &PageRequest) -> Result<Page<UnreadIn>> {
-    // One direction only: whichever parameter carries it, a cursor goes on.
+    // The list has one direction only: a cursor continues it in either parameter.
     let cursor = [("before", &request.before), ("after", &request.after)]
         .into_iter()
         .find_map(|(field, cursor)| cursor.as_deref().map(|cursor| (field, cursor)));
@@ -331,16 +335,18 @@ pub async fn list(ctx: &Context, actor: &UserId, request: &PageRequest) -> Resul
     })
 }
 
-/// Without those that the member hides.
+/// Removes the conversations that the member hides.
 fn shown(mut listed: Vec<ConversationRow>) -> Vec<ConversationRow> {
     listed.retain(|one| !one.member.hides(one.fields.last_message_seq));
     listed
 }
 
-/// What is unread in the thread of a message: its replies after the member's watermarks in the thread and in the conversation.
+/// Returns the unread counts of a message's thread.
+///
+/// Counted are the replies after the member's watermarks in the thread and in the conversation.
 ///
 /// # Errors
-/// [`super::DomainError::NotFound`] when the caller may not see the message.
+/// [`super::DomainError::NotFound`] if the caller may not see the message.
 pub async fn of_thread(ctx: &Context, actor: &UserId, root: &MessageId) -> Result<Counts> {
     let (stored, membership, audience) = messages::visible_message(ctx, actor, root).await?;
     let (fields, _) = membership

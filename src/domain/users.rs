@@ -1,4 +1,4 @@
-//! Users: what the host tells of them, and what they tell of themselves.
+//! Users: profiles that the host syncs, and changes by the users themselves.
 
 use std::collections::HashMap;
 
@@ -20,53 +20,54 @@ use super::{
     state::{UserFields, UserState},
 };
 
-/// The most users of one batch.
+/// Maximum number of users in one batch.
 pub const MAX_BATCH: usize = 1000;
-/// The most characters of a name, an e-mail address or a role.
+/// Maximum length of a name or an e-mail address in characters.
 const MAX_TEXT: usize = 320;
-/// The most characters of a query for a name.
+/// Maximum length of a search query in characters.
 const MAX_QUERY: usize = 100;
-/// The most characters of a role.
+/// Maximum length of a role in characters.
 const MAX_ROLE: usize = 100;
-/// The most roles of a user.
+/// Maximum number of roles of a user.
 const MAX_ROLES: usize = 50;
-/// How many users of a batch are written at once: as many as group commit puts together.
+/// Number of users of a batch that are written concurrently: the size of a group commit.
 const BATCH_CONCURRENCY: usize = 128;
 
-/// What the host says of one user.
+/// Data of one user that the host syncs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sync {
-    /// Who.
+    /// Id of the user.
     pub id: UserId,
-    /// What.
+    /// Profile of the user.
     pub profile: Profile,
 }
 
-/// What became of one user of a sync.
+/// Result of the sync of one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Synced {
-    /// The user is new.
+    /// The user was created.
     Created,
-    /// The profile changed.
+    /// The profile was changed.
     Updated,
-    /// The profile was the same already.
+    /// The profile was already the same.
     Unchanged,
 }
 
-/// Whether a token that is otherwise good still counts.
+/// Result of the check of a valid token against revocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It does.
+    /// The token is accepted.
     Admitted,
-    /// Its user was disconnected or deleted after it was issued.
+    /// The user was disconnected or deleted after the token was issued.
     Revoked,
 }
 
-/// Makes sure that the holder of a valid token, issued at `issued_at` (seconds since 1970), is a user; a new one gets `profile`. Whom the host
-/// deleted stays deleted until the host syncs them again.
+/// Makes sure that the user of a valid token, issued at `issued_at` (seconds since 1970), exists.
+///
+/// Creates a new user with `profile`. A user that the host deleted stays deleted until the host syncs them again.
 ///
 /// # Errors
-/// [`DomainError::Unavailable`] when the store is away.
+/// [`DomainError::Unavailable`] if the store does not answer.
 pub async fn admit(
     ctx: &Context,
     user: &UserId,
@@ -81,7 +82,7 @@ pub async fn admit(
                 let command = Command::EnsureUser(profile);
                 ctx.append(Request::new(user.clone(), Some(user.clone()), command))
                     .await?;
-                // Another process may have made the user, and the host revoked tokens, since the first read.
+                // Since the first read another process may have created the user, and the host may have revoked tokens.
                 match ctx.store.find_user_fields(user).await? {
                     Some(fields) if !fields.is_deleted => {
                         ctx.known_users.learn(user.clone(), fields.facts());
@@ -97,12 +98,12 @@ pub async fn admit(
     })
 }
 
-/// Whether nothing that this process has heard since [`admit`] speaks against the token.
+/// Returns true if this process has learned nothing since [`admit`] that invalidates the token.
 pub fn is_admitted(ctx: &Context, user: &UserId, issued_at: Option<i64>) -> bool {
     !ctx.known_users.refuses(user, issued_at)
 }
 
-/// Ends every socket and event stream of `user`, and refuses the tokens that were issued until now.
+/// Closes all sockets and event streams of `user`, and revokes the tokens issued until now.
 ///
 /// # Errors
 /// [`DomainError::NotFound`].
@@ -115,10 +116,10 @@ pub async fn disconnect(ctx: &Context, user: &UserId) -> Result<()> {
     Ok(())
 }
 
-/// Makes or overwrites a user, as the host says. Answers the user and what became of them.
+/// Creates or overwrites a user with the host's data. Returns the user and the result.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for every fault.
+/// [`DomainError::Validation`] with every error of the data.
 pub async fn sync(ctx: &Context, sync: Sync) -> Result<(User, Synced)> {
     if !sync.id.names_a_user() {
         return Err(DomainError::invalid(
@@ -153,7 +154,7 @@ pub async fn sync(ctx: &Context, sync: Sync) -> Result<(User, Synced)> {
     Ok((get(ctx, &sync.id).await?, synced))
 }
 
-/// Does [`sync`] for each item, each on its own; the results are in the order of the items.
+/// Runs [`sync`] for each item separately; the results are in the order of the items.
 pub async fn sync_batch(ctx: &Context, items: Vec<Sync>) -> Vec<Result<(User, Synced)>> {
     stream::iter(items)
         .map(|item| sync(ctx, item))
@@ -162,7 +163,7 @@ pub async fn sync_batch(ctx: &Context, items: Vec<Sync>) -> Vec<Result<(User, Sy
         .await
 }
 
-/// One user.
+/// Returns one user.
 ///
 /// # Errors
 /// [`DomainError::NotFound`].
@@ -173,7 +174,7 @@ pub async fn get(ctx: &Context, user: &UserId) -> Result<User> {
         .ok_or_else(DomainError::no_user)
 }
 
-/// The key that a search for names looks for. Notes a query that is blank or too long.
+/// Returns the key of a name search. Adds an error if the query is blank or too long.
 pub(super) fn check_query(query: &str, faults: &mut Faults) -> String {
     let query = query.trim();
     let key = text::search_key(query);
@@ -185,10 +186,12 @@ pub(super) fn check_query(query: &str, faults: &mut Faults) -> String {
     key
 }
 
-/// Users whose name, a word of it or whose id begins with `query`; see [`text::search_key`] for what counts as the same.
+/// Returns the users whose id, name or a word of it begins with `query`.
+///
+/// [`text::search_key`] defines which texts match.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for an empty or long query.
+/// [`DomainError::Validation`] if the query is empty or too long.
 pub async fn search(ctx: &Context, query: &str, request: &PageRequest) -> Result<Page<User>> {
     let mut faults = Faults::default();
     let key = check_query(query, &mut faults);
@@ -199,7 +202,7 @@ pub async fn search(ctx: &Context, query: &str, request: &PageRequest) -> Result
 /// Changes the caller's own profile.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for every fault.
+/// [`DomainError::Validation`] with every error of the change.
 pub async fn change(ctx: &Context, user: &UserId, patch: ProfilePatch) -> Result<User> {
     let mut faults = Faults::default();
     faults.text("name", patch.name.value(), Shape::Line, MAX_TEXT);
@@ -215,10 +218,10 @@ pub async fn change(ctx: &Context, user: &UserId, patch: ProfilePatch) -> Result
     get(ctx, user).await
 }
 
-/// Refuses a list with users that nobody told the service of, naming each.
+/// Fails if a list has users unknown to the service.
 ///
 /// # Errors
-/// [`DomainError::Validation`] with `field[index]` for every unknown one (`field` alone for a single `receiverId`).
+/// [`DomainError::Validation`] with `field[index]` for every unknown user (`field` alone for a single `receiverId`).
 pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<()> {
     let missing = find_unknown(ctx, field, ids).await?;
     if missing.is_empty() {
@@ -228,7 +231,7 @@ pub async fn check_known(ctx: &Context, field: &str, ids: &[UserId]) -> Result<(
     }
 }
 
-/// The faults of a list with users that nobody told the service of, one for each.
+/// Returns one error for each user of a list that is unknown to the service.
 ///
 /// # Errors
 /// [`DomainError::Unavailable`].
@@ -263,7 +266,7 @@ pub(super) async fn find_unknown(
         .collect())
 }
 
-/// Which holder of their id each of `users` is, as far as this process knows; 0 for those who never were.
+/// Returns the incarnation of each user's id, as far as this process knows; 0 for unknown users.
 ///
 /// # Errors
 /// [`DomainError::Unavailable`].
@@ -279,7 +282,7 @@ pub(super) async fn incarnations(ctx: &Context, users: &[&UserId]) -> Result<Vec
     for (user, facts) in &found {
         ctx.known_users.learn(user.clone(), *facts);
     }
-    // Others keep the direct conversation with a deleted user.
+    // A direct conversation with a deleted user stays with its other user.
     let deleted = match users.iter().all(|user| found.contains_key(*user)) {
         true => HashMap::new(),
         false => ctx.store.find_incarnations(users).await?,
@@ -291,15 +294,17 @@ pub(super) async fn incarnations(ctx: &Context, users: &[&UserId]) -> Result<Vec
     Ok(users.iter().map(|user| incarnation(user)).collect())
 }
 
-/// The fault of a user of whom nobody has heard.
+/// Error text for an unknown user.
 pub(super) const UNKNOWN: &str = "is not a known user; sync the user first";
 
-/// The refusal of one user of whom nobody has heard.
+/// Returns the error for one unknown user.
 pub(super) fn unknown(field: &str) -> DomainError {
     DomainError::invalid(field, UNKNOWN)
 }
 
-/// What a token tells of a user whom nobody has synced, less what does not fit: a token is no form that its bearer could correct.
+/// Returns the profile of a token's claims without the values that exceed a limit.
+///
+/// They are dropped and not rejected, because the bearer of a token cannot correct it.
 pub fn fitting(profile: Profile) -> Profile {
     let fits = |text: &String, most| text::fault(text, Shape::Line, most).is_none();
     Profile {
@@ -358,7 +363,7 @@ pub(super) fn check_sync(
     if state.living().is_none() && state.fields.as_ref().is_some_and(is_other_deletion) {
         return Err(erasure::unfinished());
     }
-    // A new holder of the id is as old as this entry.
+    // A new holder of the id gets the time of this entry.
     let created_at = state
         .living()
         .map_or(at.as_millis(), |fields| fields.profile.created_at);

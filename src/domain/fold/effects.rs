@@ -1,27 +1,29 @@
-//! What has to be written after an entry.
+//! Writes that follow from an entry.
 
 use chat_sdk::{MessageId, Timestamp, UserId};
 
 use super::Facet;
 use crate::domain::state::{ConversationFields, Member, UserFields};
 
-/// What has to be written to bring the documents from one entry to the next. Everything in it is absolute.
+/// Writes that bring the documents from one entry to the next. All values are absolute.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Effects {
-    /// Members whose document changed.
+    /// Members whose documents changed.
     pub members: Vec<(UserId, Member)>,
-    /// The message whose document changed.
+    /// Message whose document changed, and the changed part.
     pub facet: Option<(MessageId, Facet)>,
-    /// The reaction whose document changed.
+    /// Reaction whose document changed.
     pub reaction: Option<ReactionChange>,
-    /// The block whose document changed.
+    /// Block whose document changed.
     pub block: Option<BlockChange>,
-    /// The owner's document.
+    /// Change of the owner's document.
     pub document: Option<DocumentChange>,
 }
 
 impl Effects {
-    /// Whether this says no more than that a message came: nobody has to wait until that is written.
+    /// Returns true if the entry only adds a plain message.
+    ///
+    /// Nothing has to wait until its effects are written.
     pub fn is_message_alone(&self) -> bool {
         let Self {
             members,
@@ -41,56 +43,56 @@ impl Effects {
     }
 }
 
-/// A user's reaction to a message, or that it was taken back.
+/// A user's reaction to a message, added or removed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReactionChange {
-    /// The message.
+    /// Id of the message.
     pub message: MessageId,
     /// The emoji.
     pub emoji: String,
-    /// Who.
+    /// User who reacted.
     pub user: UserId,
-    /// The entry that changed it.
+    /// Seq of the entry that changed it.
     pub seq: u64,
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
-    /// Whether it is there.
+    /// True if the reaction exists.
     pub is_active: bool,
 }
 
-/// That a user blocks another, or no more.
+/// A user's block of another user, added or removed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockChange {
-    /// Who blocks.
+    /// User who blocks.
     pub user: UserId,
-    /// Whom.
+    /// User who is blocked.
     pub blocked: UserId,
-    /// The entry that changed it.
+    /// Seq of the entry that changed it.
     pub seq: u64,
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
-    /// Whether they do.
+    /// True if the block exists.
     pub is_active: bool,
 }
 
-/// What changes in the owner's document beside its number.
+/// Change of the owner's document besides its seq.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DocumentChange {
-    /// Only that something happened; the common case, and the cheapest.
+    /// Activity only: the common case, and the cheapest.
     Activity {
-        /// When a message came, and its number.
+        /// Time and seq of a new message.
         message: Option<(Timestamp, u64)>,
-        /// The entry by which a message went or came back.
+        /// Seq of the entry that removed or restored a message.
         removal: Option<u64>,
     },
-    /// Everything, for a conversation.
+    /// All fields of a conversation.
     Conversation(Box<ConversationFields>),
-    /// Everything, for a user.
+    /// All fields of a user.
     User(Box<UserFields>),
 }
 
 impl DocumentChange {
-    /// This change with a later one laid over it.
+    /// Returns this change with a later one applied.
     pub fn then(self, later: Self) -> Self {
         match (self, later) {
             (Self::Conversation(mut fields), Self::Activity { message, removal }) => {

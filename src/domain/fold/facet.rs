@@ -1,4 +1,4 @@
-//! The parts of a message that change on their own.
+//! Parts of a message that change independently.
 
 use chat_sdk::{MessageId, Metadata, Timestamp, UserId};
 
@@ -7,75 +7,75 @@ use crate::domain::{
     patch::Patch,
 };
 
-/// A part of a message that changes on its own; the entry's number guards it.
+/// A part of a message that changes independently; the entry's seq guards it against older writes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Facet {
-    /// Its text.
+    /// The text.
     Edited {
-        /// The entry that changed it.
+        /// Seq of the entry that changed it.
         seq: u64,
-        /// The text.
+        /// The new text.
         content: String,
-        /// What becomes of the host's own data.
+        /// Change of the data that the host attaches.
         metadata: Patch<Metadata>,
-        /// When.
+        /// Time of the change.
         at: Timestamp,
     },
-    /// Its deletion.
+    /// The deletion.
     Deleted {
-        /// The entry that deleted it.
+        /// Seq of the entry that deleted it.
         seq: u64,
-        /// When.
+        /// Time of the deletion.
         at: Timestamp,
-        /// By whom.
+        /// User who deleted it.
         by: Option<UserId>,
-        /// Whether its time was over.
+        /// True if the message expired.
         is_expired: bool,
     },
-    /// That it is back.
+    /// The restoring.
     Restored {
-        /// The entry that brought it back.
+        /// Seq of the entry that restored it.
         seq: u64,
-        /// When.
+        /// Time of the restoring.
         at: Timestamp,
     },
-    /// Whether it is pinned.
+    /// The pin.
     Pinned {
-        /// The entry that said so.
+        /// Seq of the entry that changed it.
         seq: u64,
-        /// When.
+        /// Time of the change.
         at: Timestamp,
-        /// By whom.
+        /// User who made the change.
         by: Option<UserId>,
-        /// Whether it is.
+        /// True if the message is pinned.
         is_pinned: bool,
     },
-    /// Its thread.
+    /// The thread's replies.
     Replies {
-        /// The newest reply.
+        /// Seq of the newest reply.
         seq: u64,
-        /// When it came.
+        /// Time of the newest reply.
         at: Timestamp,
-        /// How many there are with it.
+        /// Number of replies, the newest included.
         count: u32,
-        /// Whether some of them have an end.
+        /// True if some of the replies expire.
         has_expiring: bool,
     },
-    /// Reactions to it with one emoji.
+    /// The reactions with one emoji.
     Reactions {
-        /// The entry that changed them.
+        /// Seq of the entry that changed them.
         seq: u64,
         /// The emoji.
         emoji: String,
-        /// How many users.
+        /// Number of users who react with it.
         count: u32,
-        /// The first of them.
+        /// First users who react with it.
         user_ids: Vec<UserId>,
     },
 }
 
 impl Facet {
-    /// The entry that wrote it.
+    /// Returns the seq of the entry that changed this part.
     pub fn seq(&self) -> u64 {
         match self {
             Self::Edited { seq, .. }
@@ -87,10 +87,12 @@ impl Facet {
         }
     }
 
-    /// What is overwritten as a whole: of two changes with the same key and message the later one counts.
+    /// Returns the key of this part.
+    ///
+    /// Of two changes with the same key and message only the later one counts.
     pub fn key(&self) -> (u8, &str) {
         match self {
-            // An edit that leaves the metadata alone does not stand for one that changes it.
+            // An edit without metadata must not replace one that changes the metadata.
             Self::Edited { metadata, .. } if metadata.is_keep() => (0, ""),
             Self::Edited { .. } => (5, ""),
             Self::Deleted { .. } | Self::Restored { .. } => (1, ""),
@@ -101,7 +103,7 @@ impl Facet {
     }
 }
 
-/// The message that `entry` changes, and what of it.
+/// Returns the message that `entry` changes, and the changed part.
 pub fn facet_of(entry: &Entry) -> Option<(MessageId, Facet)> {
     let (seq, at) = (entry.seq, entry.at);
     let (message, facet) = match &entry.body {

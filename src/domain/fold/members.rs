@@ -1,4 +1,4 @@
-//! Who joins and leaves a conversation, by its entries.
+//! Members who join and leave a conversation through its entries.
 
 use chat_sdk::{Role, Timestamp, UserId};
 
@@ -9,7 +9,9 @@ use crate::domain::{
     state::{ConversationState, Member, SHOWN_MEMBERS},
 };
 
-/// Opens an interval for `user`, after those of the record that `state` has of them. A member document may already be ahead of the conversation's (it is written first): then it stays.
+/// Opens an interval for `user`, after those of the record in `state`.
+///
+/// A member's document is written before the conversation's and may be ahead of it: then it stays as it is.
 pub(super) fn join(
     state: &mut ConversationState,
     user: &UserId,
@@ -34,13 +36,13 @@ pub(super) fn join(
     begin_interval(&mut member.intervals, entry.seq);
     member.left_under = None;
     member.joined_at = entry.at;
-    // Who comes again begins anew.
+    // A user who joins again starts with default settings.
     member.preferences = Default::default();
     member.seq = entry.seq;
     Some((user.clone(), member.clone()))
 }
 
-/// Closes the interval of `user`.
+/// Closes the open interval of `user`.
 pub(super) fn leave(
     state: &mut ConversationState,
     user: &UserId,
@@ -62,7 +64,7 @@ pub(super) fn leave(
     Some((user.clone(), member.clone()))
 }
 
-/// Ends everything that `user` had in the conversation, because they were deleted.
+/// Removes everything that `user` had in the conversation, because the user was deleted.
 pub(super) fn forget(
     state: &mut ConversationState,
     user: &UserId,

@@ -1,10 +1,10 @@
-//! Entry by entry into state: the one function that says what a log means.
+//! Fold of entries into state: the one function that defines what a log means.
 //!
-//! It is pure. A user who joins continues the record that the state has of them, so whoever folds brings the stored record of a former member first
-//! ([`continued`] says of whom). The writer, repair and rebuild all use it, so a document that it produced once it produces again.
-//! An entry whose precondition fails at its place changes nothing but the number: the index that gave the number has decided.
+//! The fold is pure. A user who joins continues the record in the state, so the caller first loads the stored record of a former member
+//! ([`continued`] lists the users). The writer, repair and rebuild all use this function, so a document is always rebuilt identically. An entry whose
+//! precondition fails at its position changes nothing but the seq: the unique index that assigned the seq has decided.
 //!
-//! Cast: `effects` is what has to be written; `facet` is what an entry changes of a message; `members` lets users join and leave.
+//! Modules: `effects` has the writes that follow; `facet` is the part of a message that an entry changes; `members` lets users join and leave.
 
 mod effects;
 mod facet;
@@ -21,7 +21,7 @@ pub use effects::{BlockChange, DocumentChange, Effects, ReactionChange};
 pub use facet::{Facet, facet_of};
 use members::{forget, join, leave, members_changed};
 
-/// Lays `entry` over `state`, which must be at the number before it, and says what to write.
+/// Applies `entry` to `state`, which must be at the seq before it. Returns the documents' changes.
 pub fn fold(state: &mut State, entry: &Entry) -> Effects {
     match state {
         State::Conversation(state) => fold_conversation(state, entry),
@@ -29,7 +29,7 @@ pub fn fold(state: &mut State, entry: &Entry) -> Effects {
     }
 }
 
-/// The users whose record the fold of `entry` continues: those whom it makes members, and those of whom it forgets what they had.
+/// Returns the users whose stored records `entry` continues: those who join or are forgotten.
 pub fn continued(entry: &Entry) -> Vec<&UserId> {
     match &entry.body {
         Body::ConversationCreated(created) => created
@@ -222,7 +222,7 @@ fn fold_conversation(state: &mut ConversationState, entry: &Entry) -> Effects {
                 members.push((change.user_id.clone(), member.clone()));
             }
             if change.role.is_none() {
-                // A member's own affair is nothing that happened in the conversation.
+                // A change of a member's own settings is no activity of the conversation.
                 return Effects {
                     members,
                     ..Effects::default()

@@ -1,4 +1,4 @@
-//! What becomes of a message that was sent: edited, deleted, brought back.
+//! Changes of sent messages: edit, delete, restore.
 
 use chat_sdk::{Message, MessageId, MessageType, Metadata, UserId};
 
@@ -18,22 +18,24 @@ use crate::{
     store::StoredMessage,
 };
 
-/// How often an edit that keeps the text is tried again after it met another edit.
+/// Maximum number of attempts of an edit that keeps the text and conflicts with another edit.
 const EDIT_ATTEMPTS: usize = 5;
 
-/// A change of a message. What is left out stays.
+/// A change of a message. An absent field stays as it is.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Edit {
-    /// Its text.
+    /// Text of the message.
     pub content: Patch<String>,
-    /// The host's own data.
+    /// Data that the host attaches.
     pub metadata: Patch<Metadata>,
 }
 
-/// Changes a message's text, metadata or both to whatever could be sent. An edit that changes nothing is no edit. Only its sender may.
+/// Edits a message's text, metadata or both. Only its sender may.
+///
+/// The result must be a valid message. An edit that changes nothing is not stored.
 ///
 /// # Errors
-/// [`DomainError::NotFound`], [`DomainError::Forbidden`], [`DomainError::Conflict`] for a deleted one, [`DomainError::Validation`] for every fault.
+/// [`DomainError::NotFound`]; [`DomainError::Forbidden`]; [`DomainError::Conflict`] if it is deleted; [`DomainError::Validation`] with every error.
 pub async fn edit(
     ctx: &Context,
     actor: &UserId,
@@ -75,7 +77,7 @@ pub async fn edit(
     }
 }
 
-/// The edit of `stored` that `edit` amounts to.
+/// Returns the edit of `stored` that `edit` results in.
 fn wanted_edit(stored: &StoredMessage, edit: Edit) -> Result<WantedEdit> {
     let keeps_content = edit.content.is_keep();
     let content = match edit.content {
@@ -85,7 +87,7 @@ fn wanted_edit(stored: &StoredMessage, edit: Edit) -> Result<WantedEdit> {
     };
     let sent = stored.as_sent();
     let may_be_empty = sent.kind == MessageType::Custom || !sent.attachments.is_empty();
-    // The writer refuses to edit a deleted message, whose text may be gone.
+    // The writer rejects the edit of a deleted message, whose text may be gone.
     if !keeps_content && !may_be_empty && !stored.is_deleted() && is_empty(&content) {
         return Err(DomainError::invalid("content", "must not be empty"));
     }
@@ -111,7 +113,7 @@ fn wanted_edit(stored: &StoredMessage, edit: Edit) -> Result<WantedEdit> {
     })
 }
 
-/// Deletes a message; a tombstone keeps its place. Its sender may, and an admin or owner.
+/// Deletes a message; a tombstone keeps its place. Requires its sender, an admin or an owner.
 ///
 /// # Errors
 /// [`DomainError::NotFound`], [`DomainError::Forbidden`].
@@ -130,10 +132,10 @@ pub async fn delete(ctx: &Context, actor: &UserId, message: &MessageId) -> Resul
     Ok(())
 }
 
-/// Brings a deleted message back, as it was. An admin or owner may.
+/// Restores a deleted message. Requires an admin or an owner.
 ///
 /// # Errors
-/// [`DomainError::NotFound`], [`DomainError::Forbidden`], [`DomainError::Conflict`] when its time is over or its content was erased.
+/// [`DomainError::NotFound`]; [`DomainError::Forbidden`]; [`DomainError::Conflict`] if it expired or its content was erased.
 pub async fn restore(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
     let stored = access_message(ctx, actor, message).await?;
     if stored.is_erased() {

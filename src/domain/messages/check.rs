@@ -1,4 +1,4 @@
-//! What the writer decides on beside the state: whether a message may be sent, edited, deleted, brought back.
+//! Checks of the writer for messages: whether one may be sent, edited, deleted or restored.
 
 use chat_sdk::{ConversationType, Role, Timestamp, UserId};
 
@@ -132,7 +132,11 @@ fn changed_meanwhile() -> DomainError {
     DomainError::Conflict("The message was changed meanwhile; try again.".into())
 }
 
-/// Whether `actor` sent `message`: the same user, not a later holder of the id; `None` is the host. What is shown as a sender decides nothing.
+/// Returns true if `actor` sent `message`: the same user, not a later holder of the id.
+///
+/// `None` is the host.
+///
+/// The sender that is displayed does not matter here.
 fn is_own(state: &ConversationState, actor: Option<&UserId>, message: &MessageState) -> bool {
     let former_until = actor
         .and_then(|actor| state.members.get(actor))

@@ -1,4 +1,4 @@
-//! A message before it is sent: what one may look like, and what makes two the same.
+//! A message before it is sent: its limits, and what makes two messages the same.
 
 use std::collections::HashSet;
 
@@ -16,64 +16,64 @@ use crate::domain::{
     size,
 };
 
-/// The most attachments of a message.
+/// Maximum number of attachments of a message.
 pub const MAX_ATTACHMENTS: usize = 20;
-/// The longest `ttlSeconds`: a year.
+/// Maximum `ttlSeconds`: 366 days.
 pub const MAX_TTL_SECONDS: u32 = 366 * 86_400;
 /// Mentions every member.
 pub const MENTION_ALL: &str = "@all";
 /// Mentions everybody who is online.
 pub const MENTION_HERE: &str = "@here";
-/// The most users that a message mentions.
+/// Maximum number of users that a message mentions.
 pub const MAX_MENTIONS: usize = 100;
-/// The most characters of a `clientMessageId`.
+/// Maximum length of a `clientMessageId` in characters.
 pub const MAX_CLIENT_MESSAGE_ID: usize = 128;
-/// The most characters of an attachment's name or media type.
+/// Maximum length of an attachment's name or media type in characters.
 const MAX_ATTACHMENT_TEXT: usize = 255;
 
-/// A message to send, as REST, sockets and hosts give it.
+/// A message to send, as REST, sockets and hosts supply it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Draft {
-    /// Its text; may be empty only with attachments or for a custom message.
+    /// Text of the message; may be empty only with attachments or for a custom message.
     #[serde(default)]
     pub content: String,
-    /// What it is.
+    /// Type of the message.
     #[serde(default, rename = "type")]
     pub kind: Option<MessageType>,
-    /// The files it carries.
+    /// Files attached to the message.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
-    /// The message that it quotes.
+    /// Id of the message that it quotes.
     #[serde(default)]
     pub reply_to: Option<MessageId>,
-    /// The root of its thread.
+    /// Id of the root message of its thread.
     #[serde(default)]
     pub thread_id: Option<MessageId>,
-    /// Who is mentioned.
+    /// Users who are mentioned.
     #[serde(default)]
     pub mentions: Vec<UserId>,
-    /// The host's own data.
+    /// Data that the host attaches.
     #[serde(default)]
     pub metadata: Option<Metadata>,
-    /// Makes the send repeatable: the same id in the same conversation is the same message.
+    /// Id that makes the send repeatable: the same id in the same conversation is the same message.
     #[serde(default)]
     pub client_message_id: Option<String>,
-    /// Whether it notifies nobody and counts as unread for nobody.
+    /// True if the message notifies nobody and does not count as unread.
     #[serde(default)]
     pub silent: bool,
-    /// After how many seconds it is gone.
+    /// Lifetime in seconds.
     #[serde(default)]
     pub ttl_seconds: Option<u32>,
-    /// Where it was forwarded from; never given by a client.
+    /// Origin of a forwarded message; never given by a client.
     #[serde(skip)]
     pub forwarded_from: Option<ForwardedFrom>,
-    /// When it is gone, of a message that is sent on; never given by a client.
+    /// Expiry of a forwarded message; never given by a client.
     #[serde(skip)]
     pub expires_at: Option<Timestamp>,
 }
 
-/// The message of a draft that is sent now.
+/// Returns the message of a draft that is sent now.
 pub(in crate::domain) fn created(draft: Draft, request_hash: Option<String>) -> MessageCreated {
     MessageCreated {
         schedule: None,
@@ -158,7 +158,9 @@ pub(in crate::domain) fn check_draft(
     size::check_draft(actor, draft)
 }
 
-/// Whether a text has nothing to read: only custom messages and those with attachments may have such a one.
+/// Returns true if a text is empty.
+///
+/// Only custom messages and messages with attachments may have such a text.
 pub(super) fn is_empty(content: &str) -> bool {
     text::is_blank(content)
 }
@@ -175,7 +177,7 @@ pub(super) fn check_content(ctx: &Context, content: &str, faults: &mut Faults) {
     );
 }
 
-/// Notes a `clientMessageId` that cannot be one.
+/// Adds an error if a `clientMessageId` is invalid.
 pub(super) fn check_client_message_id(id: Option<&str>, faults: &mut Faults) {
     let is_id = |id: &str| {
         (1..=MAX_CLIENT_MESSAGE_ID).contains(&id.chars().count())
@@ -188,7 +190,7 @@ pub(super) fn check_client_message_id(id: Option<&str>, faults: &mut Faults) {
     );
 }
 
-/// Notes metadata that is too large.
+/// Adds an error if metadata is too large.
 pub(in crate::domain) fn check_metadata(metadata: Option<&Metadata>, faults: &mut Faults) {
     faults.when(
         metadata.is_some_and(|metadata| metadata.json_len() > Metadata::MAX_BYTES),

@@ -1,8 +1,8 @@
-//! Messages: sending, editing, deleting, reading.
+//! Messages: send, edit, delete, read.
 //!
-//! Cast: `draft` is a message before it is sent, and what it may look like; `send` sends one, in a conversation, to a user, or on to others; `change`
-//! edits, deletes and restores; `repeat` knows
-//! a send that was made before; `read` shows messages to whoever may see them; `check` is what the writer decides on beside the state.
+//! Modules: `draft` is a message before it is sent, with its limits; `send` sends one to a conversation or a user, or forwards it; `change` edits,
+//! deletes and restores; `repeat` recognises a repeated send; `read` returns messages to callers who may see them; `check` has the checks of the
+//! writer.
 
 mod change;
 mod check;
@@ -30,7 +30,7 @@ pub(super) fn not_of_conversation(field: &str) -> DomainError {
     DomainError::invalid(field, "is no message of this conversation")
 }
 
-/// Whoever may not know of the conversation gets the answer for a missing message.
+/// Returns the error for a missing message if the caller may not know of the conversation.
 pub(super) fn as_no_message(error: DomainError) -> DomainError {
     match error {
         DomainError::NotFound(_) => DomainError::no_message(),
@@ -38,7 +38,7 @@ pub(super) fn as_no_message(error: DomainError) -> DomainError {
     }
 }
 
-/// The refusal of a `clientMessageId` that another message has.
+/// Returns the error for a `clientMessageId` that belongs to another message.
 pub(crate) fn other_message() -> DomainError {
     DomainError::Conflict(
         "This clientMessageId was used for another message in this conversation.".into(),

@@ -1,4 +1,4 @@
-//! Reading: a message, its thread, its history, for whoever may see it.
+//! Reads of a message, its thread and its history.
 
 use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
 use serde::Serialize;
@@ -14,10 +14,10 @@ use crate::{
     store::{AccessQuery, Membership, MessageAccess, StoredMessage},
 };
 
-/// The replies in a message's thread, oldest first with `after`, else newest first.
+/// Returns the replies in a message's thread: oldest first with `after`, newest first otherwise.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when the caller may not see the message, [`DomainError::Validation`] for an unknown cursor.
+/// [`DomainError::NotFound`] if the caller may not see the message; [`DomainError::Validation`] if the cursor is unknown.
 pub async fn replies(
     ctx: &Context,
     actor: &UserId,
@@ -34,16 +34,16 @@ pub async fn replies(
     Ok(page.fit(request.max_bytes, |_, message| message.id.to_string()))
 }
 
-/// One message.
+/// Returns one message.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when the caller may not see it.
+/// [`DomainError::NotFound`] if the caller may not see it.
 pub async fn get(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
     let (stored, _, audience) = visible_message(ctx, actor, message).await?;
     view(ctx, stored, audience.as_of(), Some(actor)).await
 }
 
-/// A message as `viewer` sees it; with `as_of`, as it was then.
+/// Returns a message as `viewer` sees it; with `as_of`, as it was at that seq.
 pub(in crate::domain) async fn view(
     ctx: &Context,
     stored: StoredMessage,
@@ -70,10 +70,10 @@ async fn views(
     })
 }
 
-/// A piece of a conversation's history: newest first, with `after` oldest first.
+/// Returns a page of a conversation's history: newest first; with `after`, oldest first.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who never was a member, [`DomainError::Validation`] for an unknown cursor.
+/// [`DomainError::NotFound`] if the caller was never a member; [`DomainError::Validation`] if the cursor is unknown.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -99,25 +99,25 @@ pub async fn list(
 /// One version of a message's text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Version {
-    /// The number of the entry that it came with.
+    /// Seq of the entry that made this version.
     pub seq: u64,
     /// The text.
     pub content: String,
-    /// Since when.
+    /// Time from which the text was shown.
     pub at: Timestamp,
 }
 
 impl Version {
-    /// Its place in the list of versions.
+    /// Returns the cursor of this version in the list.
     pub fn cursor(&self) -> String {
         self.seq.to_string()
     }
 }
 
-/// A page of the texts that a message had, oldest first. A deleted message shows none.
+/// Returns a page of the texts that a message had, oldest first. A deleted message has none.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] when the caller may not see the message, [`DomainError::Validation`] for an unknown cursor.
+/// [`DomainError::NotFound`] if the caller may not see the message; [`DomainError::Validation`] if the cursor is unknown.
 pub async fn history(
     ctx: &Context,
     actor: &UserId,
@@ -133,10 +133,10 @@ pub async fn history(
     Ok(page.fit(request.max_bytes, |_, version| version.cursor()))
 }
 
-/// A stored message that `actor` may see, as a member or former member, with what says so.
+/// Returns a stored message that `actor`, a present or former member, may see, and their audience.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for everybody else: the answer for a missing message.
+/// [`DomainError::NotFound`] for all others: the same error as for a missing message.
 pub(in crate::domain) async fn visible_message(
     ctx: &Context,
     actor: &UserId,
@@ -169,7 +169,7 @@ async fn audience(
     membership.audience()
 }
 
-/// The stored message, for a member of its conversation who may see it.
+/// Returns a stored message if the caller is a member of its conversation and may see it.
 pub(in crate::domain) async fn access_message(
     ctx: &Context,
     actor: &UserId,
@@ -179,10 +179,10 @@ pub(in crate::domain) async fn access_message(
     Ok(access(ctx, seek).await?.0)
 }
 
-/// The message that `seek` asks for and what was read with it, for a member of its conversation who may see it.
+/// Returns the message of `seek`, and the data read with it, if the caller is a member and may see it.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for everybody else: the answer for a missing message.
+/// [`DomainError::NotFound`] for all others: the same error as for a missing message.
 pub(in crate::domain) async fn access(
     ctx: &Context,
     seek: AccessQuery,

@@ -1,7 +1,7 @@
-//! Repeated sends: which requests are the same, and what a repetition is answered.
+//! Repeated sends: which requests are the same, and the response to a repetition.
 //!
-//! The first outcome answers every repetition, whatever became since of the things that the request names. So a send that a check refuses looks for its
-//! own earlier success before it is refused; one that is new pays nothing for that.
+//! Every repetition gets the first outcome, whatever became of the resources that the request names. A send that a check rejects therefore looks for
+//! its own earlier success before it fails; a new send pays nothing for that.
 
 use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
 use serde_json::Value;
@@ -16,12 +16,12 @@ use crate::{
     store::StoredMessage,
 };
 
-/// How many bytes of the digest are kept.
+/// Number of bytes of the digest that are kept.
 const HASH_BYTES: usize = 12;
 
-/// What was sent earlier under a `clientMessageId`.
+/// Message that was sent earlier under a `clientMessageId`.
 pub(super) enum Earlier {
-    /// Nothing.
+    /// There is none.
     None,
     /// The same request.
     Same(Box<Sent>),
@@ -29,10 +29,10 @@ pub(super) enum Earlier {
     Other,
 }
 
-/// Looks for what `sender` sent to `conversation` under `client_message_id`.
+/// Looks up what `sender` sent to `conversation` under `client_message_id`.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] if the conversation is gone.
+/// [`DomainError::NotFound`] if the conversation was deleted.
 pub(super) async fn find_earlier(
     ctx: &Context,
     conversation: &ConversationId,
@@ -56,7 +56,7 @@ pub(super) async fn find_earlier(
     })))
 }
 
-/// The earlier success of a send that `refusal` would refuse now, or the refusal.
+/// Returns the earlier success of a send that would now fail with `refusal`, or that error.
 ///
 /// # Errors
 /// `refusal`, or [`DomainError::Unavailable`].
@@ -77,7 +77,9 @@ pub(super) async fn earlier_or(
     }
 }
 
-/// A message that was sent earlier, as its sender may see it by now: a sender who left sees it as it was then.
+/// Returns a message that was sent earlier, as its sender may see it now.
+///
+/// A former member sees it as it was when they left.
 pub(in crate::domain) async fn sent_earlier(
     ctx: &Context,
     stored: StoredMessage,
@@ -101,7 +103,7 @@ pub(in crate::domain) async fn sent_earlier(
     Ok(message)
 }
 
-/// A short digest of everything that makes two drafts the same message, however their JSON is written.
+/// Returns a short digest of what makes two drafts the same message, however their JSON is written.
 pub(in crate::domain) fn request_hash(draft: &Draft) -> String {
     let mut hash = RequestHash::new("send");
     let is = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -109,7 +111,7 @@ pub(in crate::domain) fn request_hash(draft: &Draft) -> String {
     let kind = draft.kind.unwrap_or_default();
     hash.field("type", Some(&format!("{kind:?}")));
     for attachment in &draft.attachments {
-        // A field that is absent or null is `None`, and numbers are integers: there is one way to write it.
+        // An absent field and a null one are both `None`, and numbers are integers: there is one way to write it.
         let text = serde_json::to_string(attachment).unwrap_or_default();
         hash.field("attachment", Some(&text));
     }
@@ -128,14 +130,16 @@ pub(in crate::domain) fn request_hash(draft: &Draft) -> String {
     hash.finish()
 }
 
-/// The same for a forward: what is forwarded counts, not what it says by now.
+/// Returns the digest of a forward: it depends on the forwarded message's id, not on its present text.
 pub(super) fn forward_hash(message: &MessageId) -> String {
     let mut hash = RequestHash::new("forward");
     hash.field("messageId", Some(message.as_str()));
     hash.finish()
 }
 
-/// A digest of a request's fields. Every part is fed with its length, so that nothing can pass from one to the next.
+/// Digest of a request's fields.
+///
+/// Every part goes in with its length, so that no byte can move from one part to the next.
 struct RequestHash(Sha256);
 
 impl RequestHash {
@@ -154,7 +158,7 @@ impl RequestHash {
         self.part(name);
     }
 
-    /// Adds a field. Without a value it is as if it were not there.
+    /// Adds a field. A field without a value counts as absent.
     fn field(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
             self.begin(name);
@@ -208,7 +212,7 @@ impl RequestHash {
     }
 }
 
-/// One spelling for each number: `1`, `1.0` and `1e0` are the same.
+/// Returns one spelling for each number: `1`, `1.0` and `1e0` are the same.
 fn plain_number(number: &serde_json::Number) -> String {
     let whole = number.as_f64().filter(|_| number.is_f64());
     let whole = whole.filter(|float| float.fract() == 0.0);
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn one_body_has_one_hash_however_it_is_written() {
+    fn equal_bodies_have_one_hash_however_they_are_written() {
         let first = hash(
             r#"{"content":"a","metadata":{"a":1,"b":[1.5,{"c":-2,"d":10000000000000000000}]},"silent":false}"#,
         );
@@ -251,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bodies_have_other_hashes() {
+    fn different_bodies_have_different_hashes() {
         let bodies = [
             r#"{}"#,
             r#"{"content":"a"}"#,

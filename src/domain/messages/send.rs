@@ -1,4 +1,4 @@
-//! Sending: to a conversation, to a user, in the host's name, and on to other conversations.
+//! Sending of messages: to a conversation, to a user, as the host, and by forwarding.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,15 +20,15 @@ use crate::domain::{
     presence, users,
 };
 
-/// The most conversations that a message is forwarded to at once.
+/// Maximum number of conversations that a message is forwarded to at once.
 pub const MAX_FORWARDS: usize = 20;
 
-/// A sent message, and whether it was there already.
+/// A sent message, and whether it existed before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
     /// The message as it was stored.
     pub message: Message,
-    /// Whether this was the repetition of an earlier send.
+    /// True if this repeats an earlier send.
     pub is_repeated: bool,
 }
 
@@ -37,8 +37,8 @@ pub struct Sent {
 /// If this returns `Ok`, the message is in the history exactly once, whatever is killed afterwards.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for who is no member, [`DomainError::Validation`] for every fault of the draft, [`DomainError::Conflict`] when
-/// `clientMessageId` was used for another message, [`DomainError::Unavailable`] when the outcome is unknown.
+/// [`DomainError::NotFound`] if the caller is not a member; [`DomainError::Validation`] with every error of the draft; [`DomainError::Conflict`] if
+/// `clientMessageId` was used for another message; [`DomainError::Unavailable`] if the outcome is unknown.
 pub async fn send(
     ctx: &Context,
     actor: &UserId,
@@ -48,10 +48,10 @@ pub async fn send(
     send_as(ctx, Some(actor), conversation, draft).await
 }
 
-/// Sends a message in no user's name, as the host: its sender is `system`.
+/// Sends a message as the host, without a user: its sender is `system`.
 ///
 /// # Errors
-/// As [`send`].
+/// As for [`send`].
 pub async fn send_as_host(
     ctx: &Context,
     conversation: &ConversationId,
@@ -71,7 +71,7 @@ async fn send_as(
     submit(ctx, actor, conversation, draft, hash).await
 }
 
-/// Sends `draft`, of which `hash` tells a repetition from another message.
+/// Sends `draft`. `hash` tells a repetition from another message.
 async fn submit(
     ctx: &Context,
     actor: Option<&UserId>,
@@ -80,7 +80,7 @@ async fn submit(
     hash: Option<String>,
 ) -> Result<Sent> {
     if let Err(refusal) = check_now(ctx, actor, conversation, &draft).await {
-        // It may have been sent when nothing spoke against it.
+        // An earlier request may have sent it when the checks still passed.
         let repeatable = draft.client_message_id.as_deref().zip(hash.as_deref());
         return earlier_or(ctx, conversation, actor, repeatable, refusal).await;
     }
@@ -96,7 +96,7 @@ async fn submit(
     sent(ctx, ctx.append(request).await?).await
 }
 
-/// Checks what the writer does not check: the draft by itself, and what it quotes.
+/// Makes the checks that the writer does not make: the draft by itself, and the message that it quotes.
 async fn check_now(
     ctx: &Context,
     actor: Option<&UserId>,
@@ -126,7 +126,7 @@ async fn sent(ctx: &Context, outcome: Outcome) -> Result<Sent> {
     let entry = outcome.into_entry()?;
     ctx.bells.notify(&entry);
     let message = match (&entry.body, is_repeated) {
-        // A repetition answers the message as it is by now.
+        // A repetition returns the message as it is now.
         (Body::MessageCreated(_), true) => {
             let stored = ctx
                 .store
@@ -148,7 +148,7 @@ async fn sent(ctx: &Context, outcome: Outcome) -> Result<Sent> {
     })
 }
 
-/// Refuses to quote what the caller does not see in this conversation.
+/// Fails if the draft quotes a message that the caller may not see in this conversation.
 pub(in crate::domain) async fn check_quote(
     ctx: &Context,
     actor: &UserId,
@@ -174,7 +174,9 @@ pub(in crate::domain) async fn check_quote(
         .ok_or_else(|| not_of_conversation("replyTo"))
 }
 
-/// Writes down who is there, where a message mentions `@here`: later nobody could tell. Who is no member learns nothing by it: the check refuses them.
+/// Records the online members if a message mentions `@here`: it cannot be determined later.
+///
+/// A caller who is not a member learns nothing from it, because the check rejects them.
 async fn name_those_here(
     ctx: &Context,
     conversation: &ConversationId,
@@ -191,10 +193,10 @@ async fn name_those_here(
     Ok(())
 }
 
-/// Sends a message to another user, in the direct conversation of the two, which is made on the way.
+/// Sends a message to another user in their direct conversation, which is created if needed.
 ///
 /// # Errors
-/// As [`send`]; [`DomainError::Validation`] for an unknown receiver.
+/// As for [`send`]; [`DomainError::Validation`] if the receiver is unknown.
 pub async fn send_direct(
     ctx: &Context,
     actor: &UserId,
@@ -216,7 +218,9 @@ pub async fn send_direct(
     }
 }
 
-/// Checks whether `draft` can begin a direct conversation that is not there yet, before it is made.
+/// Fails if `draft` cannot start a direct conversation that does not exist yet.
+///
+/// Checked before it is created.
 pub(in crate::domain) async fn check_may_begin(
     ctx: &Context,
     actor: &UserId,
@@ -231,7 +235,7 @@ pub(in crate::domain) async fn check_may_begin(
     }
     users::check_known(ctx, "receiverId", std::slice::from_ref(receiver)).await?;
     blocks::check_may_start(ctx, actor, receiver, "receiverId").await?;
-    // A conversation without messages has none to quote or to reply to.
+    // A new conversation has no messages to quote or to reply to.
     for (field, message) in [("replyTo", &draft.reply_to), ("threadId", &draft.thread_id)] {
         if message.is_some() {
             return Err(not_of_conversation(field));
@@ -240,12 +244,15 @@ pub(in crate::domain) async fn check_may_begin(
     Ok(())
 }
 
-/// Sends a message on to other conversations, at most [`MAX_FORWARDS`], with its text, files, metadata and end. With `client_message_id` it can be
-/// repeated safely.
+/// Forwards a message to at most [`MAX_FORWARDS`] other conversations.
+///
+/// The text, files, metadata and expiry are kept.
+///
+/// With `client_message_id` it can be repeated safely.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for a message that the caller does not see, [`DomainError::Conflict`] for a deleted one,
-/// [`DomainError::Validation`] naming every conversation that the caller cannot send to; then nothing is sent.
+/// [`DomainError::NotFound`] if the caller may not see the message; [`DomainError::Conflict`] if it is deleted; [`DomainError::Validation`] that
+/// names every conversation that the caller cannot send to. Nothing is sent then.
 pub async fn forward(
     ctx: &Context,
     actor: &UserId,
@@ -268,7 +275,7 @@ pub async fn forward(
             new.push((index, conversation));
         }
     }
-    // Without a new one it is a repetition: what has become of the message since does not matter.
+    // Without a new conversation it is a repetition: later changes of the message do not matter.
     let draft = match new.is_empty() {
         true => None,
         false => {
@@ -309,10 +316,10 @@ fn check_forward(conversations: &[ConversationId], client_message_id: Option<&st
     faults.into_result()
 }
 
-/// What an earlier request like this one sent, by conversation.
+/// Returns the messages that an earlier request like this one sent, by conversation.
 ///
 /// # Errors
-/// [`DomainError::Conflict`] if one of the conversations has another message under the `clientMessageId`: then nothing is sent to any.
+/// [`DomainError::Conflict`] if one of the conversations has another message under the `clientMessageId`: nothing is sent then.
 async fn forwarded_earlier(
     ctx: &Context,
     actor: &UserId,
@@ -326,7 +333,7 @@ async fn forwarded_earlier(
     for conversation in conversations {
         match find_earlier(ctx, conversation, Some(actor), id, hash).await {
             Ok(Earlier::Same(sent)) => drop(found.insert(conversation.clone(), *sent)),
-            // The check of the conversations refuses one that is gone.
+            // The check of the conversations rejects a deleted one.
             Ok(Earlier::None) | Err(DomainError::NotFound(_)) => {}
             Ok(Earlier::Other) => return Err(other_message()),
             Err(error) => return Err(error),
@@ -335,7 +342,7 @@ async fn forwarded_earlier(
     Ok(found)
 }
 
-/// Notes every conversation that `actor` cannot forward to.
+/// Adds an error for every conversation that `actor` cannot forward to.
 async fn check_targets(
     ctx: &Context,
     actor: &UserId,
@@ -356,7 +363,7 @@ async fn check_targets(
     faults.into_result()
 }
 
-/// What a forward of `message` sends.
+/// Returns the draft by which `message` is forwarded.
 async fn forwarded(
     ctx: &Context,
     actor: &UserId,
@@ -380,7 +387,7 @@ async fn forwarded(
             message_id: shown.id,
             sender_id: shown.sender_id,
         })),
-        // Sending it on does not make it outlive the end that its sender gave it.
+        // A forwarded message does not outlive the expiry that its sender set.
         expires_at: shown.expires_at,
         ..Draft::default()
     })

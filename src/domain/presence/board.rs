@@ -1,9 +1,9 @@
-//! The board: what every node said of its users, and what the world was told.
+//! Presence table: the users that every node reported, and the presence that was published.
 //!
-//! Each node numbers what it says; who missed something asks for all of it. A node that is silent for the lease is dead, and its users are there no more
-//! unless they are elsewhere. What the world was told of a user is known from the stream, which every process reads. Where that differs from what the
-//! nodes say, one process settles it: by rendezvous hashing over the living processes. Two may do so for a moment, under the same id, so that the stream
-//! keeps one; and what was not heard of in the stream is said again.
+//! Each node numbers its changes; a node that missed one asks for the full list. A node that is silent for the lease is dead, and its users are
+//! offline unless they are on another node. The published presence of a user is known from the stream, which every process reads. If it differs from
+//! what the nodes report, one process, chosen by rendezvous hashing over the living processes, publishes the change. Two may do so for a moment, with
+//! the same event id, so that the stream keeps one; a change that does not appear in the stream is published again.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,45 +17,45 @@ use super::{
     Change, Chosen, Entry, GossipEnvelope, GossipMessage, LEASE, Shown, Viewer, note, shown,
 };
 
-/// A node as others know it.
+/// A node, as other nodes know it.
 #[derive(Debug)]
 struct Node {
     heard: Instant,
-    /// The same moment by the clock.
+    /// Time of the last message by the wall clock, in milliseconds since 1970.
     heard_at: i64,
     version: u64,
-    /// Whether everything up to `version` is known.
+    /// True if all changes up to `version` are known.
     is_known: bool,
     is_settler: bool,
     users: HashMap<UserId, Entry>,
-    /// The parts of [`GossipMessage::All`] that came so far.
+    /// Parts of [`GossipMessage::All`] received so far.
     parts: HashMap<UserId, Entry>,
 }
 
-/// What the world was told of a user.
+/// Published presence of a user.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Told {
     pub(super) id: Option<EventId>,
     pub(super) shown: Shown,
 }
 
-/// What the nodes said, and what the world was told.
+/// Users that the nodes reported, and the published presence of users.
 #[derive(Debug)]
 pub struct PresenceTable {
     pub(super) me: Arc<str>,
     nodes: HashMap<Arc<str>, Node>,
-    /// What the stream told of those who are not offline.
+    /// Presence of users who are not offline, as the stream published it.
     pub(super) told: HashMap<UserId, Told>,
-    /// What this process settled and the stream has not told yet.
+    /// Changes that this process published and the stream has not delivered yet.
     pub(super) settled: HashMap<UserId, (Told, Instant)>,
-    /// Who may look otherwise than the world was told.
+    /// Users whose presence may differ from what was published.
     pub(super) dirty: HashSet<UserId>,
-    /// When those were last there who are gone and not settled yet.
+    /// Time when users were last online who are gone and whose departure is not published yet.
     pub(super) left: HashMap<UserId, i64>,
 }
 
 impl PresenceTable {
-    /// The board of a new process, which knows of nobody.
+    /// Returns the table of a new process, without users.
     pub fn new() -> Self {
         let me: Arc<str> = ulid::Ulid::generate().to_string().to_lowercase().into();
         let own = Node::new(Instant::now());
@@ -69,7 +69,7 @@ impl PresenceTable {
         }
     }
 
-    /// A note of this process.
+    /// Returns a gossip message of this process.
     pub fn note(&self, word: GossipMessage) -> GossipEnvelope {
         GossipEnvelope {
             node: Arc::clone(&self.me),
@@ -77,7 +77,7 @@ impl PresenceTable {
         }
     }
 
-    /// That this process lives.
+    /// Returns the heartbeat of this process.
     pub fn beat(&self) -> GossipEnvelope {
         let own = self.nodes.get(&self.me);
         self.note(GossipMessage::Beat {
@@ -86,7 +86,7 @@ impl PresenceTable {
         })
     }
 
-    /// How `user` looks.
+    /// Returns the presence of `user`.
     pub fn shown(&self, user: &UserId, eye: Viewer) -> Shown {
         shown(self.entries(user), eye)
     }
@@ -97,17 +97,17 @@ impl PresenceTable {
             .filter_map(move |node| node.users.get(user))
     }
 
-    /// `user` on this node.
+    /// Returns the entry of `user` on this node.
     pub fn own(&self, user: &UserId) -> Option<&Entry> {
         self.nodes.get(&self.me)?.users.get(user)
     }
 
-    /// How many users this node has.
+    /// Returns the number of users on this node.
     pub fn own_len(&self) -> usize {
         self.nodes.get(&self.me).map_or(0, |own| own.users.len())
     }
 
-    /// Changes users of this node. Returns what the other nodes must hear, if anything; many changes become several notes.
+    /// Changes users of this node. Returns the messages for the other nodes; many changes become several.
     pub fn change_own(&mut self, changes: Vec<Change>) -> Vec<GossipEnvelope> {
         let mut notes = Vec::new();
         if changes.is_empty() {
@@ -126,7 +126,7 @@ impl PresenceTable {
         notes
     }
 
-    /// Puts newer choices on this node's own users. Returns what the other nodes must hear.
+    /// Applies newer chosen statuses to this node's own users. Returns the messages for the other nodes.
     pub fn choose_own(&mut self, chosen: &HashMap<UserId, Chosen>) -> Vec<GossipEnvelope> {
         let now = Timestamp::now().as_millis();
         let changes = chosen
@@ -143,10 +143,10 @@ impl PresenceTable {
         self.change_own(changes)
     }
 
-    /// Puts a choice on the board before the node that has the user says it, so that who chose sees it at once.
+    /// Applies a chosen status before the user's node announces it, so that the user sees it at once.
     pub fn choose(&mut self, user: &UserId, chosen: &Chosen) {
         for (name, node) in &mut self.nodes {
-            // Its own users a node changes with a number.
+            // A node changes its own users only together with its version number.
             if *name != self.me
                 && let Some(entry) = node.users.get_mut(user)
                 && chosen.at > entry.chosen.at
@@ -176,7 +176,7 @@ impl PresenceTable {
         }
     }
 
-    /// Takes in what a node said. Answers what to say to it.
+    /// Applies a message of another node. Returns the messages to answer with.
     pub fn take(&mut self, note: GossipEnvelope, now: Instant) -> Vec<GossipEnvelope> {
         let GossipEnvelope { node: name, word } = note;
         if name == self.me {
@@ -245,7 +245,7 @@ impl PresenceTable {
         answer
     }
 
-    /// Replaces everything that is known of a node's users.
+    /// Replaces all users of a node.
     fn replace(&mut self, name: &Arc<str>, all: HashMap<UserId, Entry>) {
         let now = Timestamp::now().as_millis();
         let Some(node) = self.nodes.get_mut(name) else {
@@ -264,7 +264,7 @@ impl PresenceTable {
         node.users = all;
     }
 
-    /// Everything that this node has to say of its users.
+    /// Returns the messages that list all users of this node.
     fn all(&self) -> Vec<GossipEnvelope> {
         let Some(own) = self.nodes.get(&self.me) else {
             return Vec::new();
@@ -287,12 +287,14 @@ impl PresenceTable {
         parts.collect()
     }
 
-    /// Whether this process waits for nobody's users any more.
+    /// Returns true if no node's list of users is still awaited.
     pub fn is_complete(&self) -> bool {
         self.nodes.values().all(|node| node.is_known)
     }
 
-    /// Lets this process settle from now on. What the others have is taken for told where somebody settles already: they saw to it.
+    /// Lets this process publish changes from now on.
+    ///
+    /// If other processes publish already, the present users of the other nodes count as published.
     pub fn begin_to_settle(&mut self) {
         let settlers = self.settlers();
         let others: HashSet<UserId> = self
@@ -313,7 +315,7 @@ impl PresenceTable {
         self.note_settlers(&settlers);
     }
 
-    /// Lets this process settle nothing any more.
+    /// Stops this process from publishing changes.
     pub fn end(&mut self) -> GossipEnvelope {
         if let Some(own) = self.nodes.get_mut(&self.me) {
             own.is_settler = false;
@@ -321,7 +323,7 @@ impl PresenceTable {
         self.note(GossipMessage::Bye)
     }
 
-    /// Gives every node another lease: this process was away itself and could not hear them.
+    /// Renews the lease of every node: this process itself was paused and could not receive their messages.
     pub fn renew_leases(&mut self, now: Instant) {
         for node in self.nodes.values_mut() {
             node.heard = now;
@@ -341,7 +343,7 @@ impl PresenceTable {
             let Some(node) = self.nodes.remove(&name) else {
                 continue;
             };
-            tracing::info!(node = %name, users = node.users.len(), "a process is silent; its users count as gone");
+            tracing::info!(node = %name, users = node.users.len(), "presence lease of a process expired");
             for user in node.users.into_keys() {
                 self.left.insert(user.clone(), node.heard_at);
                 self.dirty.insert(user);
@@ -357,14 +359,16 @@ impl PresenceTable {
         names
     }
 
-    /// Looks at everybody again when others settle than before: what the old ones left undone is the new ones' to do.
+    /// Checks all users again if the set of publishing processes changed.
+    ///
+    /// The new ones take over what the old ones left undone.
     fn note_settlers(&mut self, before: &[Arc<str>]) {
         if self.settlers() != before {
             self.look_at_all();
         }
     }
 
-    /// Looks at everybody again: at those who are there, and those of whom the world was told that they are.
+    /// Marks all users for a check: those on the nodes, and those published as not offline.
     pub fn look_at_all(&mut self) {
         let present = self.nodes.values().flat_map(|node| node.users.keys());
         self.dirty.extend(present.chain(self.told.keys()).cloned());
@@ -378,7 +382,7 @@ impl Default for PresenceTable {
 }
 
 impl Node {
-    /// A node that has said nothing yet: it has no users.
+    /// Returns a node that has reported no users yet.
     fn new(now: Instant) -> Self {
         Self {
             heard: now,

@@ -1,8 +1,8 @@
-//! Presence: who is there, as others see it.
+//! Presence of users, as other users see it.
 //!
-//! Sockets make a user present, and every process knows of every node's users from what the nodes tell one another: a user is there while any living
-//! node has a socket of theirs. What a user chose to look like, and when they were last there, is kept in the store. The [`PresenceTable`] is what the nodes
-//! said, and who tells the world of a change; the [`LocalPresence`] is what this process itself has to say.
+//! Sockets make a user present. The nodes tell each other of their users, so every process knows those of all nodes: a user is online while any
+//! living node has a socket of theirs. The status that a user chose, and when they were last online, are in the store. The [`PresenceTable`] holds
+//! what the nodes reported, and decides which process publishes a change; [`LocalPresence`] holds the sockets of this process.
 
 mod board;
 mod note;
@@ -35,48 +35,50 @@ pub use note::{Change, Entry, GossipEnvelope, GossipMessage};
 pub use roster::{Activity, LocalPresence};
 pub use settle::Transition;
 
-/// How often a process says that it lives, and how far what it said goes.
+/// Interval between heartbeats of a process, which carry the version number of its last change.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How long the users of a silent process count as there.
+/// Time after which the users of a silent process count as offline.
 pub const LEASE: Duration = Duration::from_secs(7);
-/// How long a user without a socket counts as there: a quick return is no departure.
+/// Time after its last socket closed in which a user still counts as online.
+///
+/// A quick return is not a departure.
 pub const GRACE: Duration = Duration::from_secs(3);
-/// The most characters of what a user says about their status.
+/// Maximum length of a status text in characters.
 pub const MAX_TEXT: usize = 200;
-/// The most users of one question.
+/// Maximum number of users in one query.
 pub const MAX_BATCH: usize = 1000;
-/// From so many members on, a conversation is too large for its members to be told of one another's presence and typing.
+/// Number of members from which presence and typing are not sent to a conversation's members.
 pub const LARGE_CONVERSATION: u32 = 1000;
 
-/// What a user chose to look like.
+/// Status that a user chose.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chosen {
-    /// How.
+    /// The chosen status.
     pub status: ChosenStatus,
-    /// What they say about it.
+    /// Status text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// When they chose it, in milliseconds since 1970; 0 when they never did.
+    /// Time of the choice (milliseconds since 1970); 0 if the user never chose.
     pub at: i64,
 }
 
-/// How a user looks to others.
+/// Presence of a user, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shown {
     /// The status.
     pub status: PresenceStatus,
-    /// What they say about it; `None` while offline.
+    /// Status text; `None` while offline.
     pub text: Option<String>,
 }
 
 impl Shown {
-    /// Whether the user looks offline.
+    /// Returns true if the user looks offline.
     pub fn is_offline(&self) -> bool {
         self.status == PresenceStatus::Offline
     }
 
-    /// The event that tells of it.
+    /// Returns the type of the event that publishes it.
     pub fn kind(&self) -> EventType {
         match self.status {
             PresenceStatus::Online | PresenceStatus::Busy => EventType::UserOnline,
@@ -86,16 +88,18 @@ impl Shown {
     }
 }
 
-/// Who looks at a user.
+/// Relation of the viewer to a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Viewer {
-    /// Somebody else, for whom invisible users are offline.
+    /// Another user, for whom invisible users are offline.
     Other,
-    /// The user.
+    /// The user themselves.
     Own,
 }
 
-/// How a user looks who has `entries` on the living nodes. The newest choice counts; of several devices, one that is in use is enough.
+/// Returns the presence of a user with `entries` on the living nodes.
+///
+/// The newest choice counts; if the user has several devices, one active device is enough.
 pub fn shown<'a>(entries: impl Iterator<Item = &'a Entry>, eye: Viewer) -> Shown {
     let mut chosen: Option<&Chosen> = None;
     let mut is_active = false;
@@ -121,10 +125,10 @@ pub fn shown<'a>(entries: impl Iterator<Item = &'a Entry>, eye: Viewer) -> Shown
     }
 }
 
-/// Sets what `user` looks like from now on.
+/// Sets the status that `user` chooses.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for a text that is too long.
+/// [`DomainError::Validation`] if the text is too long.
 pub async fn set_status(
     ctx: &Context,
     user: &UserId,
@@ -145,10 +149,12 @@ pub async fn set_status(
     Ok(chosen)
 }
 
-/// How each of `users` is, in their order, as `viewer` sees it; `None` is the host. Who does not exist or blocks the viewer looks offline.
+/// Returns the presence of each of `users`, in their order, as `viewer` sees it; `None` is the host.
+///
+/// A user who does not exist or blocks the viewer looks offline.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for more than [`MAX_BATCH`], [`DomainError::Unavailable`].
+/// [`DomainError::Validation`] if there are more than [`MAX_BATCH`] users; [`DomainError::Unavailable`].
 pub async fn list(
     ctx: &Context,
     viewer: Option<&UserId>,
@@ -200,7 +206,7 @@ pub async fn list(
     Ok(presence.collect())
 }
 
-/// How `user` is, as `viewer` sees it.
+/// Returns the presence of `user`, as `viewer` sees it.
 ///
 /// # Errors
 /// [`DomainError::Unavailable`].
@@ -210,10 +216,10 @@ pub async fn get(ctx: &Context, viewer: Option<&UserId>, user: &UserId) -> Resul
     found.into_iter().next().ok_or_else(missing)
 }
 
-/// How the members of a conversation are, by user id, as a member or the host sees it.
+/// Returns the presence of a conversation's members, ordered by user id, for a member or the host.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] for everybody else.
+/// [`DomainError::NotFound`] if the viewer is neither.
 pub async fn list_members(
     ctx: &Context,
     viewer: Option<&UserId>,
@@ -241,10 +247,12 @@ pub async fn list_members(
     }))
 }
 
-/// The most members who are looked at for a mention of those who are there.
+/// Maximum number of members that are checked for a mention of `@here`.
 const MAX_HERE: u32 = 1000;
 
-/// The members of a conversation who do not look offline now, of its first 1,000 by user id; as many as fit into [`bounds::HERE`].
+/// Returns the members of a conversation who do not look offline, among its first 1,000 by user id.
+///
+/// At most as many as fit into [`bounds::HERE`].
 ///
 /// # Errors
 /// [`DomainError::Unavailable`].
@@ -284,12 +292,12 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_socket_is_offline_and_says_nothing() {
+    fn a_user_without_a_socket_is_offline_without_a_status_text() {
         assert_eq!(shown([].into_iter(), Viewer::Other), Shown::default());
     }
 
     #[test]
-    fn one_device_in_use_is_enough_to_be_online() {
+    fn one_active_device_makes_a_user_online() {
         let idle = entry(false, ChosenStatus::Online, 0);
         let used = entry(true, ChosenStatus::Online, 0);
         assert_eq!(
@@ -300,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_choice_counts_whatever_the_devices_do() {
+    fn the_newest_chosen_status_counts_whatever_the_devices_do() {
         let old = entry(true, ChosenStatus::Away, 1);
         let new = entry(false, ChosenStatus::Busy, 2);
         let both = shown([&old, &new].into_iter(), Viewer::Other);
@@ -313,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_invisible_are_offline_for_everybody_but_themselves() {
+    fn invisible_users_look_offline_to_all_others() {
         let hidden = [entry(true, ChosenStatus::Invisible, 1)];
         assert_eq!(shown(hidden.iter(), Viewer::Other), Shown::default());
         assert_eq!(status(&hidden, Viewer::Own), PresenceStatus::Online);

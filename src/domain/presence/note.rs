@@ -1,4 +1,4 @@
-//! What nodes say to one another of their users.
+//! Messages with which nodes tell each other of their users.
 
 use std::sync::Arc;
 
@@ -8,37 +8,37 @@ use serde::{Deserialize, Serialize};
 use super::Chosen;
 use crate::bounds;
 
-/// The keys, numbers and punctuation of one user in a note.
+/// Size of the keys, numbers and punctuation of one user in a message, in bytes.
 const FIXED: usize = 192;
-/// What a note has beside its users.
+/// Size of a message without its users, in bytes.
 const ENVELOPE: usize = 512;
 
 /// A user on one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Whether one of their sockets there did something within the threshold.
+    /// True if one of their sockets on the node was active within the threshold.
     pub is_active: bool,
-    /// What they chose to look like.
+    /// Status that the user chose.
     pub chosen: Chosen,
-    /// When they came, in milliseconds since 1970.
+    /// Time of arrival (milliseconds since 1970).
     pub since: i64,
 }
 
 /// A change of a node's users.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// Who.
+    /// Id of the user.
     pub user: UserId,
-    /// How they are there; `None` when they are gone.
+    /// The user's entry on the node; `None` if they are gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Entry>,
-    /// When, in milliseconds since 1970.
+    /// Time of the change (milliseconds since 1970).
     pub at: i64,
 }
 
 impl Change {
-    /// `user` is there since or otherwise than before.
+    /// Returns the change by which `user` arrives or their entry changes.
     pub fn here(user: UserId, entry: Entry, at: i64) -> Self {
         Self {
             user,
@@ -47,7 +47,7 @@ impl Change {
         }
     }
 
-    /// `user` is gone since `at`.
+    /// Returns the change by which `user` is gone since `at`.
     pub fn gone(user: UserId, at: i64) -> Self {
         Self {
             user,
@@ -57,14 +57,14 @@ impl Change {
     }
 }
 
-/// Cuts users into parts, each of which fits into one message of NATS. There is always at least one part.
+/// Splits users into parts that fit into one NATS message each. Returns at least one part.
 pub(super) fn cut<T>(users: Vec<T>, of: impl Fn(&T) -> (&UserId, Option<&Entry>)) -> Vec<Vec<T>> {
     let mut parts = vec![Vec::new()];
     let mut bytes = ENVELOPE;
     for one in users {
         let (user, entry) = of(&one);
         let text = entry.and_then(|entry| entry.chosen.text.as_ref());
-        // Neither has control characters, so JSON makes two bytes of one at most.
+        // Neither has control characters, so JSON makes at most two bytes of one.
         let size = 2 * (user.as_str().len() + text.map_or(0, String::len)) + FIXED;
         if bytes + size > bounds::NATS_GROUP {
             parts.push(Vec::new());
@@ -78,7 +78,7 @@ pub(super) fn cut<T>(users: Vec<T>, of: impl Fn(&T) -> (&UserId, Option<&Entry>)
     parts
 }
 
-/// What a node says.
+/// Message of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
     tag = "kind",
@@ -86,55 +86,57 @@ pub(super) fn cut<T>(users: Vec<T>, of: impl Fn(&T) -> (&UserId, Option<&Entry>)
     rename_all_fields = "camelCase"
 )]
 pub enum GossipMessage {
-    /// It is new and knows nothing: everybody says everything.
+    /// The node is new: every other node sends its full list.
     Hello,
-    /// It lives, and this is how far what it said goes.
+    /// Heartbeat of the node.
     Beat {
-        /// The number of its last change.
+        /// Version number of its last change.
         version: u64,
-        /// Whether it settles what the world is told.
+        /// True if the node publishes changes of presence.
         is_settler: bool,
     },
-    /// It ends, and settles nothing any more. Its users count as there for the lease, in which they find another node.
+    /// The node shuts down and no longer publishes changes.
+    ///
+    /// Its users stay online for the lease, in which they reconnect elsewhere.
     Bye,
     /// Some of its users changed.
     Changes {
-        /// The number of this change.
+        /// Version number of this change.
         version: u64,
-        /// Who.
+        /// The changed users.
         users: Vec<Change>,
     },
     /// All of its users, or the next part of them.
     All {
-        /// The number of its last change.
+        /// Version number of its last change.
         version: u64,
-        /// Whether this is the first part.
+        /// True for the first part.
         is_first: bool,
-        /// Whether this is the last part.
+        /// True for the last part.
         is_last: bool,
-        /// Who.
+        /// Users and their entries.
         users: Vec<(UserId, Entry)>,
     },
-    /// Node `of` is asked for all of its users.
+    /// Request to node `of` for all of its users.
     Ask {
-        /// Who is asked.
+        /// Node that is asked.
         of: Arc<str>,
     },
-    /// A user chose what to look like; the node that has them says it with the user.
+    /// A user chose a status; the node that has the user announces it.
     Chosen {
-        /// Who.
+        /// Id of the user.
         user: UserId,
-        /// What.
+        /// The chosen status.
         chosen: Chosen,
     },
 }
 
-/// What a node says, and which.
+/// Message of a node, with its sender.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GossipEnvelope {
-    /// Which.
+    /// Node that sent the message.
     pub node: Arc<str>,
-    /// What.
+    /// The message.
     #[serde(flatten)]
     pub word: GossipMessage,
 }

@@ -1,6 +1,6 @@
-//! What this process itself knows of presence: its own sockets' users, and the board of everybody's.
+//! Presence that this process itself knows: the users of its own sockets, and the table of all nodes' users.
 //!
-//! Sockets and verbs change it at once and wait for nothing; one task takes the changes from here, tells the other nodes, and settles what the world is told.
+//! Sockets and operations change it at once and never wait. One task takes the changes, sends them to the other nodes, and publishes what changed.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -19,50 +19,50 @@ use super::{
     Change, Chosen, Entry, GRACE, GossipEnvelope, GossipMessage, PresenceTable, Shown, Viewer,
 };
 
-/// When a user's sockets on this node were last heard of. Shared by all of them.
+/// Last activity of a user's sockets on this node; all of the user's sockets share it.
 #[derive(Debug, Default)]
 pub struct Activity {
-    /// Milliseconds since the roster began.
+    /// Time of the last activity, in milliseconds since the start of the process.
     at: AtomicU64,
-    /// Whether the board says that the user is not active here.
+    /// True if the table lists the user as inactive on this node.
     is_idle: AtomicBool,
 }
 
-/// A user with sockets here, or who had some a moment ago.
+/// A user with sockets on this node, or within the grace period after the last one closed.
 #[derive(Debug)]
 struct Here {
     sockets: u32,
     activity: Arc<Activity>,
-    /// When the last socket closed.
+    /// Time at which the last socket closed.
     closed: Option<(Instant, i64)>,
 }
 
 #[derive(Debug, Default)]
 struct Local {
     users: HashMap<UserId, Here>,
-    /// When to look at a user again: for idleness or the end of the grace.
+    /// Times at which users are checked again, for idleness or the end of the grace period.
     deadlines: BTreeSet<(Instant, UserId)>,
-    /// Who came and is not on the board yet: it is to be read first what they chose.
+    /// Users who arrived and are not in the table yet: their chosen status has to be read first.
     arrivals: Vec<UserId>,
-    /// Who was idle and is active again.
+    /// Users who were idle and are active again.
     woken: Vec<UserId>,
-    /// Choices that were made here and that the other nodes must hear of.
+    /// Statuses chosen on this node, to be sent to the other nodes.
     choices: Vec<(UserId, Chosen)>,
 }
 
-/// The users of this process and of all others.
+/// Presence of the users of this process and of all others.
 #[derive(Debug)]
 pub struct LocalPresence {
     started: Instant,
     away_after: Duration,
     local: Mutex<Local>,
     board: Mutex<PresenceTable>,
-    /// Told when there is something to take from here.
+    /// Notified when there are changes to take.
     pub wake: Notify,
 }
 
 impl LocalPresence {
-    /// The roster of a new process. A user is away after `away_after` without a frame.
+    /// Returns the presence of a new process. A user is away after `away_after` without a frame.
     pub fn new(away_after: Duration) -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
@@ -73,12 +73,12 @@ impl LocalPresence {
         })
     }
 
-    /// The board, for whoever tells it what the nodes said.
+    /// Locks and returns the presence table.
     pub fn board(&self) -> parking_lot::MutexGuard<'_, PresenceTable> {
         self.board.lock()
     }
 
-    /// How `user` looks at this moment.
+    /// Returns the present state of `user`.
     pub fn shown(&self, user: &UserId, eye: Viewer) -> Shown {
         self.board.lock().shown(user, eye)
     }
@@ -87,7 +87,9 @@ impl LocalPresence {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A socket of `user` opened on this node. Each is followed by one [`LocalPresence::disconnect`].
+    /// Records a new socket of `user` on this node.
+    ///
+    /// Each call is followed by one [`LocalPresence::disconnect`].
     pub fn connect(&self, user: &UserId) -> Arc<Activity> {
         let mut local = self.local.lock();
         let local = &mut *local;
@@ -112,7 +114,7 @@ impl LocalPresence {
         activity
     }
 
-    /// A socket of `user` is gone. With the last one the grace begins.
+    /// Records that a socket of `user` closed. The last one starts the grace period.
     pub fn disconnect(&self, user: &UserId) {
         let mut local = self.local.lock();
         let local = &mut *local;
@@ -127,7 +129,7 @@ impl LocalPresence {
         }
     }
 
-    /// The client of a socket of `user` did something.
+    /// Records activity of a client of `user`.
     pub fn touch(&self, user: &UserId, activity: &Activity) {
         note_activity(activity, self.elapsed(), || {
             self.local.lock().woken.push(user.clone());
@@ -135,7 +137,9 @@ impl LocalPresence {
         });
     }
 
-    /// `user` chose what to look like. The node that has their sockets is told; until it says so, this process answers with it already.
+    /// Stores the status that `user` chose and passes it on to the node that has their sockets.
+    ///
+    /// Until that node announces it, this process already returns it.
     pub fn choose(&self, user: &UserId, chosen: &Chosen) {
         self.board.lock().choose(user, chosen);
         self.local
@@ -145,7 +149,7 @@ impl LocalPresence {
         self.wake.notify_one();
     }
 
-    /// The choices that the other nodes have not heard of yet.
+    /// Takes the messages with chosen statuses that the other nodes have not received yet.
     pub fn take_choices(&self) -> Vec<GossipEnvelope> {
         let choices = std::mem::take(&mut self.local.lock().choices);
         let board = self.board.lock();
@@ -155,19 +159,19 @@ impl LocalPresence {
             .collect()
     }
 
-    /// Those who came and of whom it must be read what they chose, at most `most`.
+    /// Takes users who arrived and whose chosen status must be read, at most `most`.
     pub fn take_arrivals(&self, most: usize) -> Vec<UserId> {
         let mut local = self.local.lock();
         let count = most.min(local.arrivals.len());
         local.arrivals.drain(..count).collect()
     }
 
-    /// Puts `users` back, whose choices could not be read.
+    /// Puts `users` back whose chosen status could not be read.
     pub fn retry_arrivals(&self, users: Vec<UserId>) {
         self.local.lock().arrivals.extend(users);
     }
 
-    /// Puts those who came on the board, with what they chose, if they are still here.
+    /// Adds users who arrived to the table, with their chosen status, if they are still connected.
     pub fn announce_arrivals(
         &self,
         users: Vec<UserId>,
@@ -190,12 +194,14 @@ impl LocalPresence {
         self.board.lock().change_own(changes)
     }
 
-    /// Takes what `users` chose, if it is news. Answers what the other nodes must hear.
+    /// Applies newer chosen statuses of own users. Returns the messages for the other nodes.
     pub fn take_chosen(&self, chosen: &HashMap<UserId, Chosen>) -> Vec<GossipEnvelope> {
         self.board.lock().choose_own(chosen)
     }
 
-    /// Takes in who was idle and is active again, who is idle now, and who is gone. Answers what the other nodes must hear.
+    /// Applies what changed on this node: users active again, idle or gone.
+    ///
+    /// Returns the messages for the other nodes.
     pub fn take_changes(&self, now: Instant) -> Vec<GossipEnvelope> {
         let at = Timestamp::now().as_millis();
         let mut active: Vec<(UserId, bool)> = Vec::new();
@@ -221,7 +227,7 @@ impl LocalPresence {
                         local.users.remove(&user);
                         gone.push((user, left));
                     }
-                    // The deadline of the grace is still to come.
+                    // The deadline of the grace period is still to come.
                     (Some(_), _) => {}
                     (None, due) if due > now => drop(local.deadlines.insert((due, user))),
                     (None, _) if !here.activity.is_idle.swap(true, Ordering::AcqRel) => {
@@ -229,7 +235,7 @@ impl LocalPresence {
                         if due <= now {
                             active.push((user, false));
                         } else {
-                            // A frame came in the same moment, and saw that nobody needed to be told.
+                            // A frame came at the same moment, and did not see that the user was idle.
                             here.activity.is_idle.store(false, Ordering::Release);
                             local.deadlines.insert((due, user));
                         }
@@ -256,7 +262,7 @@ impl LocalPresence {
         board.change_own(changes)
     }
 
-    /// When a user counts as idle who does nothing from now on.
+    /// Returns the time at which a user without further activity counts as idle.
     fn idle_at(&self, activity: &Activity) -> Instant {
         self.started + Duration::from_millis(activity.at.load(Ordering::Acquire)) + self.away_after
     }

@@ -1,4 +1,4 @@
-//! What the world is told: where the board differs from it, one process settles that.
+//! Publication of presence: if the table differs from what was published, one process publishes the change.
 
 use std::time::{Duration, Instant};
 
@@ -7,30 +7,30 @@ use sha2::{Digest, Sha256};
 
 use super::{PresenceTable, Shown, Viewer, board::Told};
 
-/// How long the stream may take to show what was settled, before it is said again.
+/// Time that a published change may take to appear in the stream before it is published again.
 const HEAR_WITHIN: Duration = Duration::from_secs(5);
 
-/// A change of how a user looks, for the world.
+/// A change of a user's presence, to be published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
-    /// The event's id: the same for everybody who settles this change.
+    /// Id of the event: the same for every process that publishes this change.
     pub id: EventId,
-    /// Who.
+    /// Id of the user.
     pub user: UserId,
-    /// How they look.
+    /// The new presence.
     pub shown: Shown,
-    /// When they were last there, when they look offline.
+    /// Time when the user was last online, if the user is offline now.
     pub last_seen: Option<Timestamp>,
 }
 
 impl PresenceTable {
-    /// Whether it is news to this process that `user` looks like `shown`, as the stream tells now.
+    /// Returns true if `shown` differs from the last published presence of `user` that this process knows.
     pub fn is_news(&self, user: &UserId, shown: &Shown) -> bool {
         let told = self.told.get(user);
         told.is_none_or(|told| told.shown != *shown)
     }
 
-    /// Takes in what the stream told of `user`.
+    /// Applies the presence of `user` that the stream delivered.
     pub fn hear(&mut self, id: &EventId, user: &UserId, shown: Shown) {
         if self
             .settled
@@ -48,12 +48,14 @@ impl PresenceTable {
         }
     }
 
-    /// Whether this process is the first of those that settle.
+    /// Returns true if this process is the first of those that publish.
     pub fn is_first_settler(&self) -> bool {
         self.settlers().first() == Some(&self.me)
     }
 
-    /// Takes in that the world was once told that `user` is there, by a process that is gone. Answers whether they look offline.
+    /// Records a presence of `user` that a process, since gone, had published.
+    ///
+    /// Returns true if the user looks offline now.
     pub fn remember_told(&mut self, user: &UserId, shown: Shown, last_seen: i64) -> bool {
         if self.told.contains_key(user) || !self.shown(user, Viewer::Other).is_offline() {
             return false;
@@ -63,7 +65,7 @@ impl PresenceTable {
         true
     }
 
-    /// What this process must tell the world now.
+    /// Returns the changes that this process must publish now.
     pub fn settle(&mut self, now: Instant) -> Vec<Transition> {
         let settlers = self.settlers();
         let dirty = std::mem::take(&mut self.dirty);
@@ -74,7 +76,7 @@ impl PresenceTable {
         let (mine, others): (Vec<UserId>, Vec<UserId>) = dirty.into_iter().partition(is_mine);
         for user in others {
             if !self.told.contains_key(&user) {
-                // Nobody will tell of it: the user was not seen to be there.
+                // Nothing will be published for this user: they were never published as online.
                 self.left.remove(&user);
             }
         }
@@ -83,7 +85,7 @@ impl PresenceTable {
             .collect()
     }
 
-    /// What this process must tell the world of `user`, whoever else may be the one to do so.
+    /// Returns the change of `user` to publish, whichever process is responsible for the user.
     pub fn settle_one(&mut self, user: UserId, now: Instant) -> Option<Transition> {
         let shown = self.shown(&user, Viewer::Other);
         let told = self.told.get(&user);
@@ -98,7 +100,7 @@ impl PresenceTable {
             return None;
         }
         let since = self.entries(&user).map(|entry| entry.since).min();
-        // Who shows themselves again has been here all the time; the choice is what is new.
+        // A user who becomes visible again did not arrive anew; only the choice is newer.
         let chosen = self.entries(&user).map(|entry| entry.chosen.at).max();
         let id = transition_id(known, since.zip(chosen), &user, &shown);
         let last_seen = shown.is_offline().then(|| {
@@ -118,7 +120,7 @@ impl PresenceTable {
         })
     }
 
-    /// Forgets what the stream should have told by now, so that it is settled again.
+    /// Drops changes that the stream should have delivered by now, so that they are published again.
     pub fn forget_unheard(&mut self, now: Instant) {
         let told = &self.told;
         let dirty = &mut self.dirty;
@@ -144,7 +146,7 @@ fn score(name: &str, user: &UserId) -> u64 {
     mixed ^ (mixed >> 29)
 }
 
-/// The id of the event that follows `known`: the same for all who know the same.
+/// Returns the id of the event that follows `known`: the same in all processes that know the same.
 fn transition_id(
     known: Option<&Told>,
     came_and_chose: Option<(i64, i64)>,
@@ -170,7 +172,7 @@ fn transition_id(
         .take(10)
         .fold(0_u128, |all, byte| (all << 8) | u128::from(*byte));
     let now = Timestamp::now().as_millis().unsigned_abs();
-    // Ids begin with the time; a minute of it, so that who settles the same a moment later gives the same id.
+    // Ids begin with a time. It is rounded to a minute, so that a process that publishes the same a moment later makes the same id.
     let ulid = ulid::Ulid::from_parts(now - now % 60_000, random);
     format!("{}{}", EventId::PREFIX, ulid.to_string().to_lowercase())
         .parse()

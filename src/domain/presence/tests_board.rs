@@ -1,4 +1,4 @@
-//! Boards that talk to one another: they agree, notice what they missed, and one of them settles.
+//! Presence tables that exchange messages: they agree, notice what they missed, and one of them publishes.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ fn status(board: &PresenceTable, id: &str) -> PresenceStatus {
     board.shown(&user(id), Viewer::Other).status
 }
 
-/// Boards that all know one another and settle.
+/// Returns tables that all know each other and publish.
 fn boards<const N: usize>(now: Instant) -> [PresenceTable; N] {
     let mut boards: [PresenceTable; N] = std::array::from_fn(|_| PresenceTable::new());
     for board in &mut boards {
@@ -50,12 +50,12 @@ fn boards<const N: usize>(now: Instant) -> [PresenceTable; N] {
     boards
 }
 
-/// What each board settles.
+/// Returns the changes that each table publishes.
 fn settle(boards: &mut [PresenceTable], now: Instant) -> Vec<Vec<Transition>> {
     boards.iter_mut().map(|board| board.settle(now)).collect()
 }
 
-/// Lets every board hear what was settled.
+/// Delivers a published change to every table.
 fn hear(boards: &mut [PresenceTable], transition: &Transition) {
     for board in boards {
         let Transition {
@@ -66,7 +66,7 @@ fn hear(boards: &mut [PresenceTable], transition: &Transition) {
 }
 
 #[test]
-fn every_change_is_settled_by_exactly_one() {
+fn every_change_is_published_by_exactly_one_process() {
     let now = Instant::now();
     let mut boards: [PresenceTable; 3] = boards(now);
     let mut by = [0; 3];
@@ -91,7 +91,7 @@ fn every_change_is_settled_by_exactly_one() {
 }
 
 #[test]
-fn two_that_let_go_in_the_same_moment_do_not_wait_for_each_other() {
+fn two_nodes_that_lose_a_user_at_once_do_not_wait_for_each_other() {
     let now = Instant::now();
     let mut boards: [PresenceTable; 2] = boards(now);
     for index in 0..2 {
@@ -116,7 +116,7 @@ fn two_that_let_go_in_the_same_moment_do_not_wait_for_each_other() {
 }
 
 #[test]
-fn a_missed_note_is_asked_for_and_what_it_said_is_learned() {
+fn a_missed_message_is_requested_and_applied() {
     let now = Instant::now();
     let [mut one, mut two]: [PresenceTable; 2] = boards(now);
     let _lost = come(&mut one, "alice");
@@ -130,7 +130,7 @@ fn a_missed_note_is_asked_for_and_what_it_said_is_learned() {
     for id in ["alice", "bob"] {
         assert_eq!(status(&two, id), PresenceStatus::Online);
     }
-    // The last of all is missed too: the heartbeat shows it.
+    // The last message is lost too: the heartbeat shows it.
     let _lost = go(&mut one, "alice");
     let ask = two.take(one.beat(), now);
     for all in one.take(ask[0].clone(), now) {
@@ -142,7 +142,7 @@ fn a_missed_note_is_asked_for_and_what_it_said_is_learned() {
 }
 
 #[test]
-fn a_newcomer_learns_everything_in_parts_and_tells_none_of_it_again() {
+fn a_new_node_receives_the_full_list_in_parts_and_publishes_none_of_it() {
     let now = Instant::now();
     let [mut one]: [PresenceTable; 1] = boards(now);
     let many: Vec<Change> = (0..4_000).map(|n| here(&format!("u{n}"))).collect();
@@ -168,7 +168,7 @@ fn a_newcomer_learns_everything_in_parts_and_tells_none_of_it_again() {
 }
 
 #[test]
-fn who_came_before_anybody_settled_is_told_of_by_the_first_who_does() {
+fn users_who_came_before_any_publisher_are_published_by_the_first_one() {
     let now = Instant::now();
     let (mut one, mut two) = (PresenceTable::new(), PresenceTable::new());
     one.take(two.beat(), now);
@@ -182,7 +182,7 @@ fn who_came_before_anybody_settled_is_told_of_by_the_first_who_does() {
 }
 
 #[test]
-fn the_users_of_a_silent_node_are_gone_after_the_lease_and_not_before() {
+fn users_of_a_silent_node_are_offline_only_after_the_lease() {
     let now = Instant::now();
     let mut boards: [PresenceTable; 3] = boards(now);
     for (index, id) in [(0, "alice"), (0, "bob"), (1, "bob")] {
@@ -217,7 +217,7 @@ fn the_users_of_a_silent_node_are_gone_after_the_lease_and_not_before() {
 }
 
 #[test]
-fn what_the_stream_does_not_show_is_settled_again_under_the_same_id() {
+fn a_change_missing_in_the_stream_is_published_again_with_the_same_id() {
     let now = Instant::now();
     let [mut one]: [PresenceTable; 1] = boards(now);
     come(&mut one, "alice");
@@ -234,7 +234,7 @@ fn what_the_stream_does_not_show_is_settled_again_under_the_same_id() {
 }
 
 #[test]
-fn a_choice_holds_on_every_board_and_an_older_one_changes_nothing() {
+fn a_chosen_status_reaches_every_table_and_an_older_one_is_ignored() {
     let now = Instant::now();
     let [mut one, mut two]: [PresenceTable; 2] = boards(now);
     let note = come(&mut one, "alice");
@@ -244,7 +244,7 @@ fn a_choice_holds_on_every_board_and_an_older_one_changes_nothing() {
         text: None,
         at,
     };
-    // Made on the other node: it answers with it at once, and the node that has the user says it to all.
+    // The status is chosen on the other node: that node returns it at once, and the node that has the user announces it to all.
     let busy = choose(ChosenStatus::Busy, 5);
     two.choose(&user("alice"), &busy);
     assert_eq!(status(&two, "alice"), PresenceStatus::Busy);
@@ -266,7 +266,7 @@ fn a_choice_holds_on_every_board_and_an_older_one_changes_nothing() {
 }
 
 #[test]
-fn notes_fit_into_a_message_also_with_the_longest_ids_and_texts() {
+fn gossip_messages_fit_even_with_the_longest_ids_and_texts() {
     let now = Instant::now();
     let [mut one, mut two]: [PresenceTable; 2] = boards(now);
     let many: Vec<Change> = (0..1_000)

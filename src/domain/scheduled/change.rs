@@ -1,4 +1,4 @@
-//! Changing a message that waits for its time.
+//! Changes to a scheduled message.
 
 use chat_sdk::{Attachment, Metadata, ScheduledId, ScheduledMessage, Timestamp, UserId};
 
@@ -10,32 +10,34 @@ use crate::domain::{
     patch::Patch,
 };
 
-/// How often a change is tried again that met another one.
+/// Maximum number of attempts of a change that conflicts with another one.
 const CHANGE_ATTEMPTS: usize = 5;
 
-/// A change of a scheduled message. What is left out stays; what is cleared is as if it had not been given.
+/// A change of a scheduled message.
+///
+/// An absent field stays; a cleared field is treated as if it had never been given.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Change {
-    /// Its text.
+    /// Text of the message.
     pub content: Patch<String>,
-    /// The files it carries.
+    /// Files attached to the message.
     pub attachments: Patch<Vec<Attachment>>,
-    /// Who is mentioned.
+    /// Users who are mentioned.
     pub mentions: Patch<Vec<UserId>>,
-    /// The host's own data.
+    /// Data that the host attaches.
     pub metadata: Patch<Metadata>,
-    /// Whether it notifies nobody.
+    /// True if the message notifies nobody.
     pub silent: Patch<bool>,
-    /// How many seconds after it was sent it is gone.
+    /// Lifetime of the message after sending, in seconds.
     pub ttl_seconds: Patch<u32>,
-    /// When it is sent; one that failed waits again if this is another time.
+    /// Time at which the message is sent; a new time makes a failed one pending again.
     pub send_at: Option<Timestamp>,
 }
 
-/// Changes one of the caller's scheduled messages. One that failed waits again when it gets a new time.
+/// Changes one of the caller's scheduled messages. A new time makes a failed one pending again.
 ///
 /// # Errors
-/// [`DomainError::NotFound`], also once it was sent; [`DomainError::Validation`] for every fault of what it would be.
+/// [`DomainError::NotFound`], also if it was sent; [`DomainError::Validation`] for every error of the changed message.
 pub async fn change(
     ctx: &Context,
     actor: &UserId,

@@ -1,4 +1,4 @@
-//! What is looked at before a message is scheduled, and again before it is sent.
+//! Checks of a message before it is scheduled, and again before it is sent.
 
 use chat_sdk::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::{
     store::StoredMessage,
 };
 
-/// The furthest that a message can be scheduled ahead: a year, in milliseconds.
+/// Maximum time that a message can be scheduled ahead: 366 days, in milliseconds.
 pub const MAX_AHEAD: i64 = 366 * 86_400_000;
 
 pub(super) fn check_time(send_at: Timestamp) -> Result<()> {
@@ -27,7 +27,7 @@ pub(super) fn check_time(send_at: Timestamp) -> Result<()> {
     faults.into_result()
 }
 
-/// Checks what a send at this moment would be checked for.
+/// Makes the checks of a send at this moment.
 pub(super) async fn check_sendable(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
     let (actor, draft) = (&scheduled.sender, &scheduled.draft);
     let now = Timestamp::now();
@@ -57,7 +57,7 @@ pub(super) async fn check_sendable(ctx: &Context, scheduled: &Scheduled) -> Resu
     }
 }
 
-/// Checks whether the direct conversation can be made that is not there yet.
+/// Fails if the direct conversation, which does not exist yet, cannot be created.
 pub(super) async fn check_may_begin(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
     let Some(receiver) = &scheduled.receiver else {
         return Err(DomainError::no_conversation());

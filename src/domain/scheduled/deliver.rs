@@ -1,4 +1,4 @@
-//! Sending a message whose time has come.
+//! Sending of a scheduled message that is due.
 
 use chat_sdk::{ConversationId, ScheduledFailure, ScheduledId, Timestamp};
 
@@ -15,21 +15,21 @@ use crate::{
     failpoint,
 };
 
-/// What became of a due message.
+/// Outcome of a due message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Delivery {
-    /// It is sent.
+    /// The message is sent.
     Sent,
-    /// It was refused, and says so from now on.
+    /// The message was rejected; the failure is stored.
     Failed(ScheduledFailure),
-    /// Somebody else has it, or it was cancelled or changed.
+    /// Another process has claimed it, or it was cancelled or changed.
     NotDue,
 }
 
-/// Sends the scheduled message `id`, whose time has come.
+/// Sends the scheduled message `id`, which is due.
 ///
 /// # Errors
-/// Whatever may pass: then it is due again a little later, each time later.
+/// Any error that may be temporary: the message becomes due again, with a growing delay.
 pub async fn deliver(ctx: &Context, id: &ScheduledId) -> Result<Delivery> {
     let Some(scheduled) = ctx.store.claim_scheduled(id, Timestamp::now()).await? else {
         return Ok(Delivery::NotDue);
@@ -40,7 +40,7 @@ pub async fn deliver(ctx: &Context, id: &ScheduledId) -> Result<Delivery> {
     let refusal = match outcome {
         Ok(()) => None,
         Err(error @ (DomainError::Unavailable(_) | DomainError::Internal(_))) => return Err(error),
-        // The refusal may come from what happened after it was sent by somebody who died then.
+        // A process may have sent the message and died. The error may then come from a change after the send.
         Err(refusal) => {
             let message = hashed::sending_of(id).to_message_id();
             ctx.store
@@ -72,7 +72,7 @@ async fn send(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
             };
             let made =
                 conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
-            // It may be another than was foreseen, if an earlier version scheduled the message.
+            // The id differs from the expected one if an earlier version scheduled the message.
             try_send(ctx, scheduled, &made.conversation.id).await
         }
         outcome => outcome,
@@ -89,7 +89,7 @@ async fn try_send(
     if draft.reply_to.is_some() {
         messages::check_quote(ctx, actor, conversation, draft).await?;
     }
-    // With the hash of what was asked for at first, so that a repetition of the scheduling still finds it.
+    // Carries the hash of the first request, so that a repetition of the scheduling still finds the message.
     let message = MessageCreated {
         schedule: draft.client_message_id.is_some().then(|| SentSchedule {
             id: scheduled.id.clone(),

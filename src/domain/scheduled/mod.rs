@@ -1,11 +1,10 @@
-//! Messages that are sent later.
+//! Scheduled messages.
 //!
-//! One is checked when it is scheduled, as if it were sent then, and again when it is sent. Whoever sends it has to claim it first: from then on it
-//! counts as sent, so of a claim and a change or cancellation at the same moment exactly one wins. The id of the message that is sent follows from
-//! the schedule's, so however often the sending is tried, it is one message.
+//! A message is checked as a send when it is scheduled, and again when it is sent. A sender has to claim it first: from then on it counts as sent, so
+//! of a claim and a concurrent change or cancellation exactly one wins. The id of the sent message is derived from the schedule's id, so repeated
+//! attempts produce one message.
 //!
-//! Cast: `place` schedules one; `change` changes one that waits; `deliver` sends one whose time has come; `check` is what the first two and the last
-//! look at.
+//! Modules: `place` schedules a message; `change` changes a pending one; `deliver` sends a due one; `check` has the checks that they share.
 
 mod change;
 mod check;
@@ -31,53 +30,53 @@ pub use check::MAX_AHEAD;
 pub use deliver::{Delivery, deliver};
 pub use place::{MAX_SCHEDULED, Placed, Target, schedule};
 
-/// Where a scheduled message stands.
+/// State of a scheduled message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// It waits for its time.
+    /// Waiting for its time.
     Pending,
-    /// Somebody is sending it; for its author it is sent.
+    /// Claimed by a process that is sending it; it counts as sent for its author.
     Sending,
-    /// It was refused.
+    /// Rejected.
     Failed,
 }
 
 /// A scheduled message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scheduled {
-    /// Its id.
+    /// Id of the scheduled message.
     pub id: ScheduledId,
-    /// Where it goes.
+    /// Conversation that it is sent to.
     pub conversation: ConversationId,
-    /// Whose it is.
+    /// User who scheduled it.
     pub sender: UserId,
-    /// The other user of a direct conversation, which is made when it is sent.
+    /// Other user of the direct conversation, which is created when the message is sent.
     pub receiver: Option<UserId>,
-    /// What is sent.
+    /// The message to send.
     pub draft: Draft,
-    /// Tells a repetition from another message under the same `clientMessageId`: the hash of what was asked for at first.
+    /// Hash of the first request: tells a repetition from another message under the same `clientMessageId`.
     pub request_hash: Option<String>,
-    /// For when it was asked for at first.
+    /// Send time of the first request.
     pub first_send_at: Timestamp,
-    /// When it is sent.
+    /// Time at which the message is sent.
     pub send_at: Timestamp,
-    /// Where it stands.
+    /// State of the scheduled message.
     pub stage: Stage,
-    /// Why it was refused.
+    /// Reason for the rejection.
     pub failure: Option<ScheduledFailure>,
-    /// How often somebody began to send it.
+    /// Number of attempts to send it.
     pub attempts: u32,
-    /// How often it was changed.
+    /// Number of changes.
     pub version: u64,
-    /// When it was scheduled.
+    /// Time of scheduling.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: Timestamp,
 }
 
 impl Scheduled {
-    /// As its author sees it.
+    /// Returns the scheduled message as its author sees it.
     pub fn into_view(self) -> ScheduledMessage {
         ScheduledMessage {
             id: self.id,
@@ -106,10 +105,10 @@ impl Scheduled {
     }
 }
 
-/// The caller's scheduled messages, soonest first.
+/// Returns the caller's scheduled messages, soonest first.
 ///
 /// # Errors
-/// [`DomainError::Validation`] for an unknown cursor.
+/// [`DomainError::Validation`] if the cursor is unknown.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -122,10 +121,10 @@ pub async fn list(
     }))
 }
 
-/// One of the caller's scheduled messages.
+/// Returns one of the caller's scheduled messages.
 ///
 /// # Errors
-/// [`DomainError::NotFound`], also once it was sent.
+/// [`DomainError::NotFound`], also if it was sent.
 pub async fn get(ctx: &Context, actor: &UserId, id: &ScheduledId) -> Result<ScheduledMessage> {
     Ok(find(ctx, actor, id).await?.into_view())
 }
@@ -140,7 +139,7 @@ async fn find(ctx: &Context, actor: &UserId, id: &ScheduledId) -> Result<Schedul
 /// Cancels one of the caller's scheduled messages.
 ///
 /// # Errors
-/// [`DomainError::NotFound`], also once it was sent.
+/// [`DomainError::NotFound`], also if it was sent.
 pub async fn cancel(ctx: &Context, actor: &UserId, id: &ScheduledId) -> Result<()> {
     match ctx.store.remove_scheduled(actor, id).await? {
         true => Ok(()),

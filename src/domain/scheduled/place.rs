@@ -1,4 +1,4 @@
-//! Scheduling a message, safely repeated with a `clientMessageId`.
+//! Scheduling of a message, repeatable with a `clientMessageId`.
 
 use chat_sdk::{
     ConversationId, Message, ScheduledId, ScheduledMessage, ScheduledStatus, Timestamp, UserId,
@@ -18,32 +18,34 @@ use crate::{
     store::InsertedScheduled,
 };
 
-/// The most scheduled messages that a user has, failed ones among them.
+/// Maximum number of scheduled messages of one user, including failed ones.
 pub const MAX_SCHEDULED: u32 = 1000;
 
-/// A scheduled message, and whether an earlier request made it.
+/// A scheduled message, and whether an earlier request created it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placed {
-    /// The scheduled message; with the status `sent` if it was sent meanwhile.
+    /// The scheduled message; its status is `sent` if it was sent in the meantime.
     pub scheduled: ScheduledMessage,
-    /// Whether this repeats an earlier request.
+    /// True if this request repeats an earlier one.
     pub is_repeated: bool,
 }
 
-/// Where a scheduled message goes.
+/// Destination of a scheduled message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A conversation.
     Conversation(ConversationId),
-    /// The direct conversation with a user. It is created when the message is sent, so that nobody learns of it before.
+    /// The direct conversation with a user.
+    ///
+    /// It is created only when the message is sent, so that the receiver does not learn of it before.
     User(UserId),
 }
 
 impl Target {
-    /// Reads the two fields of which a request has exactly one.
+    /// Returns the target of a request, which has exactly one of the two fields.
     ///
     /// # Errors
-    /// [`DomainError::Validation`] if both are given, or none.
+    /// [`DomainError::Validation`] if both fields are given, or neither.
     pub fn new(conversation: Option<ConversationId>, receiver: Option<UserId>) -> Result<Self> {
         match (conversation, receiver) {
             (Some(conversation), None) => Ok(Self::Conversation(conversation)),
@@ -59,7 +61,7 @@ impl Target {
 /// Schedules a message. A request with a `clientMessageId` can be repeated safely.
 ///
 /// # Errors
-/// Those of a send; [`DomainError::Validation`] for a time that is not within the next year, [`DomainError::Conflict`] if there are
+/// The errors of a send; [`DomainError::Validation`] if the time is not within the next 366 days; [`DomainError::Conflict`] if the user has
 /// [`MAX_SCHEDULED`] already.
 pub async fn schedule(
     ctx: &Context,
@@ -112,7 +114,7 @@ async fn place(
         created_at: now,
         updated_at: now,
     };
-    // Before anything is refused: by now its time may be over, and the message sent.
+    // Looked up before any rejection: by now the time of the first request may have passed, and the message been sent.
     if let Some(earlier) = find_earlier(ctx, &scheduled).await? {
         return Ok(earlier);
     }
@@ -137,7 +139,7 @@ async fn place(
                 .ok_or_else(DomainError::store_unavailable);
         }
     }
-    // Others may have been scheduled since they were counted.
+    // Concurrent requests may have scheduled others since the count.
     if ctx.store.count_scheduled(actor, MAX_SCHEDULED + 1).await? > MAX_SCHEDULED {
         ctx.store.remove_scheduled(actor, &scheduled.id).await?;
         return Err(too_many());
@@ -149,17 +151,17 @@ async fn place(
     })
 }
 
-/// What was scheduled or sent before under the same `clientMessageId`.
+/// Returns the message that was scheduled or sent before under the same `clientMessageId`.
 async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed>> {
     let Some(id) = &wanted.draft.client_message_id else {
         return Ok(None);
     };
-    // In this order: what is sent is in the log before it ceases to be scheduled.
+    // The order matters: a sent message is in the log before its schedule is removed.
     let waiting = ctx
         .store
         .find_scheduled_under(&wanted.conversation, &wanted.sender, id)
         .await?;
-    // One that somebody is sending may be in the log already.
+    // A message that is being sent may already be in the log.
     let being_sent = waiting
         .as_ref()
         .is_some_and(|found| found.stage == Stage::Sending);
@@ -198,7 +200,7 @@ async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed
     }
 }
 
-/// The scheduled message that became `message`, for a request that is repeated after it was sent.
+/// Returns the scheduled message that became `message`, for a request that is repeated after the send.
 fn sent_view(schedule: SentSchedule, message: Message) -> ScheduledMessage {
     let ttl_millis = message
         .expires_at
