@@ -24,6 +24,8 @@ use super::{close::CloseReason, frame, outlet::SocketStream};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time limit for a slow client, which must first take everything written before the close frame.
 const SLOW_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after which a client counts as having seen the close frame and stopped sending.
+const QUIET: Duration = Duration::from_millis(200);
 /// Time limit for the client to close its half of the connection after the handshake.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Spread of the random pause before clients reconnect to a restarted node.
@@ -40,6 +42,15 @@ pub async fn close(mut ws: WebSocketStream<SocketStream>, reason: Option<CloseRe
     };
     let _ = tokio::time::timeout(patience, shake_hands(&mut ws, reason)).await;
     let mut wire = ws.into_inner();
+    if matches!(
+        reason,
+        Some(CloseReason::TooLarge | CloseReason::Malformed | CloseReason::NotUtf8)
+    ) {
+        // The client may be in the middle of a message, and its close frame cannot be told from the rest of it. A proxy between resets the client's
+        // connection if this end closes while more comes.
+        let quiet = wire.drain_until_quiet(QUIET);
+        let _ = tokio::time::timeout(HANDSHAKE_TIMEOUT, quiet).await;
+    }
     wire.end_writing();
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, wire.drain()).await;
 }

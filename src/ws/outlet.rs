@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -195,6 +196,12 @@ impl SocketStream {
     pub fn end_writing(&self) {
         // This fails if the connection is gone, and then the client cannot be notified anyway.
         let _ = SockRef::from(self.reads.as_ref()).shutdown(Shutdown::Write);
+    }
+
+    /// Reads and drops what the client still sends, until it sends nothing for `quiet` or closes the connection.
+    pub async fn drain_until_quiet(&mut self, quiet: Duration) {
+        let mut dropped = [0; 4096];
+        while let Ok(Ok(1..)) = tokio::time::timeout(quiet, self.reads.read(&mut dropped)).await {}
     }
 
     /// Reads and drops what the client still sends, until it closes the connection.
