@@ -1,17 +1,17 @@
-//! Whose request it is: the address of the client behind the proxies that are believed (`TRUSTED_PROXIES`).
+//! Client address of a request behind trusted proxies (`TRUSTED_PROXIES`).
 //!
-//! It knows addresses only: what the headers are called is the listener's affair.
+//! It depends on addresses only; the listener knows the names of the headers.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// The proxies whose word about clients' addresses counts.
+/// Proxies whose forwarding headers are trusted.
 #[derive(Debug, Clone)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Those of the configuration; an empty list believes nobody.
+    /// Creates the list of the configuration; an empty list trusts no proxy.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
     }
@@ -20,11 +20,11 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The address of the client.
+    /// Returns the address of the client.
     ///
-    /// It is the peer's own, unless the peer is a trusted proxy. Then it is the nearest address of `forwarded`, which has the nearest hop first,
-    /// that is no trusted proxy itself: everything beyond it is only what that client claims. Where all hops are trusted it is the farthest; where
-    /// there are none it is `real`. What is no address ends the search at the hop before it.
+    /// It is the address of the peer, unless the peer is a trusted proxy. Then it is the first address of `forwarded`, which has the nearest hop
+    /// first, that is not a trusted proxy: addresses beyond it are only claims of that client. If all hops are trusted it is the farthest; without
+    /// hops it is `real`. An invalid address ends the search at the hop before it.
     pub fn client<'a>(
         &self,
         peer: IpAddr,
@@ -49,7 +49,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address, with a port or without.
+/// Parses an address with or without a port.
 fn parse(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let bare = text

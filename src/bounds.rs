@@ -1,65 +1,65 @@
-//! Every bound in bytes, in one table: what fits into what.
+//! All bounds in bytes, in one table.
 //!
-//! A part is bounded where it is checked (a message's text, its attachments); what is made of the parts is bounded here. Each bound leaves room for what
-//! surrounds it inside the next one. The compiler checks the order; the start of a process compares the table with the real limits of MongoDB and NATS.
-//! docs/OPERATIONS.md shows the table.
+//! A part is bounded where it is checked (the text of a message, its attachments); values composed of parts are bounded here. Each bound leaves room
+//! inside the next one for the data around it. The compiler checks the order; at its start a process compares the table with the real limits of
+//! MongoDB and NATS. docs/OPERATIONS.md shows the table.
 //!
-//! This module imports nothing, so that every other one can use it.
+//! This module imports nothing, so that all other modules can use it.
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// The largest event, encoded as JSON in its envelope. A command whose event would be larger is refused.
+/// Maximum size of an event, encoded as JSON in its envelope. A command whose event would be larger is rejected.
 pub const EVENT: usize = 128 * KIB;
-/// The most bytes of the users that `@here` stands for, which are stored with a message and are not part of its event.
+/// Maximum size of the user ids of `@here`, which are stored with a message and are not part of its event.
 pub const HERE: usize = 64 * KIB;
-/// The most bytes of the user ids in one entry of a conversation's log: more members become several entries.
+/// Maximum size of the user ids in one entry of a conversation log: more members become several entries.
 pub const MEMBERS: usize = 64 * KIB;
-/// The largest frame of a client: a command with everything that an event may carry.
+/// Maximum size of a frame of a client: a command with all the data that an event may carry.
 pub const CLIENT_FRAME: usize = 192 * KIB;
-/// The largest message of the stream: an event and its headers.
+/// Maximum size of a message of the stream: an event and its headers.
 pub const STREAM_MESSAGE: usize = 160 * KIB;
-/// The largest message between processes, and the largest answer to a host's command: commands that are handed over together, users in a presence message.
+/// Maximum size of a message between processes, and of the reply to a command of a host: forwarded commands, users in a presence message.
 pub const NATS_GROUP: usize = 240 * KIB;
-/// What the NATS server must take (`max_payload`): a group with its headers. A server that takes more changes nothing.
+/// Size that the NATS server must accept (`max_payload`): a group with its headers. A larger limit of the server changes nothing.
 pub const NATS_PAYLOAD: usize = 256 * KIB;
-/// The most bytes that wait for a slow reader of a socket or event stream.
+/// Maximum size of the data that waits for a slow reader of a socket or event stream.
 pub const SOCKET_QUEUE: usize = 512 * KIB;
-/// The fullest page of an answer over a socket, and the fullest frame of `rooms`; the answer fits a socket's queue.
+/// Maximum size of a page over a socket, and of a frame `rooms`; the reply fits into the queue of a socket.
 pub const SOCKET_PAGE: usize = 256 * KIB;
-/// The most bytes of entries that one resume holds at a time.
+/// Maximum size of the entries that one resume holds at a time.
 pub const RESUME_CHUNK: usize = 256 * KIB;
-/// The fullest page of an answer; a page that is full ends early with `hasMore`.
+/// Maximum size of a page; a full page ends early with `hasMore`.
 pub const PAGE: usize = MIB;
-/// The largest body of a request.
+/// Maximum size of the body of a request.
 pub const REQUEST_BODY: usize = MIB;
-/// The most bytes of entries or updates of one statement to MongoDB, and of entries that are read at once.
+/// Maximum size of the entries or updates of one statement to MongoDB, and of entries that are read at once.
 pub const LOG_BATCH: usize = 4 * MIB;
-/// The most bytes of documents over 8 KiB that the pages of a process read at a time.
+/// Maximum size of documents over 8 KiB that the pages of a process read at a time.
 pub const LARGE_READS: usize = 32 * MIB;
-/// The most bytes of events that wait in the hub for an earlier one of their conversation.
+/// Maximum size of the events that wait in the hub for an earlier one of their conversation.
 pub const HELD_EVENTS: usize = 8 * MIB;
-/// The most bytes of recent events that a process with sockets remembers for those who resume.
+/// Maximum size of the recent events that a process with sockets caches for resumes.
 pub const EVENT_MEMORY: usize = 64 * MIB;
-/// The most bytes of drafts, receipts and presence that are kept while NATS does not take them.
+/// Maximum size of the drafts, receipts and presence that are kept while NATS does not accept them.
 pub const LATEST_KEPT: usize = 32 * MIB;
-/// What MongoDB must take as one document (`maxBsonObjectSize`): a statement is one.
+/// Size that MongoDB must accept as one document (`maxBsonObjectSize`): a statement is one.
 pub const MONGODB_DOCUMENT: usize = 16 * MIB;
-/// What MongoDB must take as one message (`maxMessageSizeBytes`).
+/// Size that MongoDB must accept as one message (`maxMessageSizeBytes`).
 pub const MONGODB_MESSAGE: usize = 48_000_000;
 
-/// The headers of an event: ids and names of at most 128 characters, percent-encoded, and a trace.
+/// Maximum size of the headers of an event: ids and names of at most 128 characters, percent-encoded, and a trace.
 const EVENT_HEADERS: usize = 16 * KIB;
-/// A conversation as an entry about its members carries it.
+/// Maximum size of a conversation in an entry about its members.
 const SNAPSHOT: usize = 56 * KIB;
-/// What surrounds a command or an outcome between processes: ids, hashes, the lists that a snapshot carries beside the event.
+/// Maximum size of the data around a command or an outcome between processes: ids, hashes, the lists of a snapshot beside the event.
 const COMMAND_OVERHEAD: usize = 32 * KIB;
-/// What one entry takes in the log beside its event: the stored lists of `@here` and of first members.
+/// Maximum size of the data that one log entry has beside its event: the stored lists of `@here` and of first members.
 const ENTRY_OVERHEAD: usize = HERE + 128 * KIB;
 
 const _: () = {
     assert!(EVENT + EVENT_HEADERS < STREAM_MESSAGE);
-    // Beside the ids, an entry about members carries the conversation: its name, link, metadata and first members.
+    // An entry about members carries, beside the ids, the conversation: its name, link, metadata and first members.
     assert!(MEMBERS + SNAPSHOT < EVENT);
     assert!(EVENT < CLIENT_FRAME && CLIENT_FRAME < NATS_PAYLOAD);
     assert!(STREAM_MESSAGE < NATS_GROUP);
@@ -71,13 +71,13 @@ const _: () = {
     assert!(NATS_PAYLOAD < REQUEST_BODY);
     assert!(PAGE < LOG_BATCH && LOG_BATCH < HELD_EVENTS);
     assert!(HELD_EVENTS < LARGE_READS && LARGE_READS < EVENT_MEMORY);
-    // A batch is closed once it is full, so its last entry may lie beyond the bound.
+    // A batch is closed once it is full, so its last entry may exceed the bound.
     assert!(LOG_BATCH + EVENT + ENTRY_OVERHEAD < MONGODB_DOCUMENT);
     assert!(MONGODB_DOCUMENT < MONGODB_MESSAGE);
     assert!(LOG_BATCH < LATEST_KEPT);
 };
 
-/// A row of the table: the name under which docs/OPERATIONS.md lists a bound, and its bytes.
+/// Rows of the table: the name of a bound in docs/OPERATIONS.md, and its bytes.
 pub const TABLE: [(&str, usize); 19] = [
     ("event", EVENT),
     ("members of an entry", MEMBERS),

@@ -1,14 +1,14 @@
-//! Group commit for anything: what comes while a group is under way goes together in the next. No timer, and no wait when idle.
+//! Group commit: items that arrive while a group is in progress form the next group. It needs no timer and adds no wait when idle.
 
 use std::{future::Future, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-/// The most items of a group.
+/// Maximum number of items in a group.
 const MAX_ITEMS: usize = 512;
 
-/// A task that takes items in groups, one group at a time.
+/// Task that processes items in groups, one group at a time.
 pub struct Group<I, O> {
     inbox: mpsc::UnboundedSender<(I, oneshot::Sender<O>)>,
 }
@@ -18,7 +18,7 @@ where
     I: Send + 'static,
     O: Send + 'static,
 {
-    /// Starts the task; it ends with the handle. `run` answers a group item by item, in order.
+    /// Starts the task, which ends with the handle. `run` returns an outcome per item, in order.
     pub fn start<R, F>(run: R) -> Self
     where
         R: Fn(Vec<I>) -> F + Send + 'static,
@@ -29,13 +29,13 @@ where
             let mut batch = Vec::new();
             while arrivals.recv_many(&mut batch, MAX_ITEMS).await > 0 {
                 let (items, callers): (Vec<I>, Vec<_>) = batch.drain(..).unzip();
-                // A group that panics leaves its callers without an answer, which they take for an unknown outcome. The next group has nothing of it.
+                // If a group panics, its callers get no answer, which they treat as an unknown outcome. The next group is not affected.
                 let outcomes = AssertUnwindSafe(run(items))
                     .catch_unwind()
                     .await
                     .unwrap_or_default();
                 for (caller, outcome) in callers.into_iter().zip(outcomes) {
-                    // Who does not wait any more has no use for it.
+                    // The caller may have stopped waiting.
                     let _ = caller.send(outcome);
                 }
             }
@@ -43,15 +43,15 @@ where
         Self { inbox }
     }
 
-    /// Takes `item` in and waits for what becomes of it; `None` when the task is gone. Every caller waits for its own answer, so that the inbox
-    /// is bounded by the number of callers.
+    /// Submits `item` and waits for its outcome; `None` if the task has ended. Every caller waits for its own outcome, so the number of callers
+    /// bounds the inbox.
     pub async fn ask(&self, item: I) -> Option<O> {
         let (caller, outcome) = oneshot::channel();
         self.inbox.send((item, caller)).ok()?;
         outcome.await.ok()
     }
 
-    /// Takes `item` in and does not wait.
+    /// Submits `item` without waiting.
     pub fn tell(&self, item: I) {
         let (caller, _) = oneshot::channel();
         let _ = self.inbox.send((item, caller));

@@ -1,4 +1,4 @@
-//! Whether this process can do its work, and what it is doing. Every role serves it on its own port.
+//! Health and status of this process. Every role serves them on its own port.
 
 mod lag;
 
@@ -24,66 +24,66 @@ use crate::{
     tasks::{TaskReport, Tasks},
 };
 
-/// How long the tail may stand still, while NATS is there, before the process takes no more work.
+/// Maximum time for which the tail may be stopped while NATS is available, before the process counts as not ready.
 const TAIL_PATIENCE: Duration = Duration::from_secs(15);
 
-/// A dependency as it was found.
+/// State of a dependency.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dependency {
-    /// Its name: `mongodb` or `nats`.
+    /// Name: `mongodb` or `nats`.
     pub name: &'static str,
-    /// Whether it answered.
+    /// True if the dependency answered.
     pub is_up: bool,
-    /// How long it took.
+    /// Response time.
     pub latency: Duration,
-    /// Whether nothing works without it. Sends succeed without NATS; delivery catches up.
+    /// True if the service cannot work without it. Without NATS sends succeed; delivery catches up.
     pub is_required: bool,
 }
 
-/// Something that keeps this process from its work.
+/// Reason why this process cannot work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Obstacle {
-    /// A dependency, or a task of this process.
+    /// Name of a dependency, or of a task of this process.
     pub what: &'static str,
-    /// What is wrong with it; can be read after its name.
+    /// Problem as a text that can be read after the name.
     pub problem: &'static str,
 }
 
-/// What a probe looks at.
+/// Components that a probe observes.
 pub struct Observed {
-    /// The database.
+    /// Store of the process.
     pub store: Arc<Store>,
-    /// The broker.
+    /// Connection to NATS.
     pub bus: Bus,
-    /// The writer, if this process takes commands.
+    /// Writer of the log; `None` if this process accepts no commands.
     pub writer: Option<Writer>,
-    /// The tail.
+    /// Status of the tail of the event stream.
     pub tail: Arc<TailStatus>,
-    /// Whether sockets of this process live by the tail.
+    /// True if this process has sockets that depend on the tail.
     pub is_followed: bool,
-    /// The long-lived tasks.
+    /// Long-lived tasks of the process.
     pub tasks: Arc<Tasks>,
-    /// What renders the metrics.
+    /// Recorder that renders the metrics.
     pub metrics: PrometheusHandle,
-    /// The roles that this process runs.
+    /// Roles that this process runs.
     pub roles: Vec<&'static str>,
 }
 
-/// What this process knows of itself.
+/// Health probe of this process.
 pub struct Probe {
     observed: Observed,
     lags: Lags,
-    /// What the relay had to do when somebody last asked; `None` where MongoDB did not answer.
+    /// Backlog of the relay and the time of the query; the inner `None` if MongoDB did not answer.
     backlog: tokio::sync::Mutex<Option<(Instant, Option<Backlog>)>>,
     started: Instant,
     is_draining: AtomicBool,
-    /// Since when the tail does not run although NATS is there; at first since before it ever ran.
+    /// Time since which the tail is stopped although NATS is available; initially set, as the tail has not run yet.
     tail_missing: Mutex<Option<Instant>>,
     has_followed: AtomicBool,
 }
 
 impl Probe {
-    /// A probe of a process that starts now.
+    /// Creates the probe of a process that starts now.
     pub fn new(observed: Observed) -> Self {
         Self {
             lags: Lags::new(observed.bus.clone()),
@@ -96,12 +96,12 @@ impl Probe {
         }
     }
 
-    /// The roles that this process runs.
+    /// Roles that this process runs.
     pub fn roles(&self) -> &[&'static str] {
         &self.observed.roles
     }
 
-    /// Asks every dependency.
+    /// Checks every dependency.
     pub async fn dependencies(&self) -> Vec<Dependency> {
         let started = Instant::now();
         let (mongodb, nats) = tokio::join!(
@@ -120,9 +120,9 @@ impl Probe {
         ]
     }
 
-    /// What keeps this process from its work. It should get none while there is anything.
+    /// Returns the reasons why this process cannot work. It should receive no work unless the list is empty.
     ///
-    /// NATS is not among it: sends succeed without it, and delivery catches up.
+    /// NATS is not a reason: sends succeed without it, and delivery catches up.
     pub async fn obstacles(&self) -> Vec<Obstacle> {
         let Observed {
             store,
@@ -156,12 +156,12 @@ impl Probe {
         .collect()
     }
 
-    /// Whether this process should get work.
+    /// Returns true if this process should receive work.
     pub async fn is_ready(&self) -> bool {
         self.obstacles().await.is_empty()
     }
 
-    /// Whether sockets get no events for a reason of this process.
+    /// Returns true if sockets receive no events for a reason of this process.
     fn is_tail_missing(&self) -> bool {
         let Observed {
             bus,
@@ -177,33 +177,34 @@ impl Probe {
             return false;
         }
         let since = *missing.get_or_insert_with(Instant::now);
-        // It stops for a moment at every new connection. A process that has just started has nobody to whom that matters.
+        // The tail stops briefly at every new connection. The tolerance does not apply to a process that has just started, because it has no clients
+        // yet.
         !self.has_followed.load(Ordering::Relaxed) || since.elapsed() > TAIL_PATIENCE
     }
 
-    /// How each long-lived task is.
+    /// Returns the state of each long-lived task.
     pub fn tasks(&self) -> Vec<TaskReport> {
         self.observed.tasks.report()
     }
 
-    /// Says that the process is ending, so that a load balancer sends it nothing more.
+    /// Marks the process as ending, so that a load balancer sends it no more requests.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// How long this process has been running.
+    /// Returns the time since the start of this process.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Where the tail of the event stream stands.
+    /// Returns the status of the tail of the event stream.
     pub fn tail(&self) -> &TailStatus {
         &self.observed.tail
     }
 
-    /// What the relay has still to do, as it was a few seconds ago at most; `None` while MongoDB does not answer.
+    /// Returns the backlog of the relay, at most a few seconds old; `None` while MongoDB does not answer.
     pub async fn backlog(&self) -> Option<Backlog> {
-        // Who comes while somebody looks waits for what they find.
+        // Holding the lock makes concurrent callers wait for one query and share its result.
         let mut known = self.backlog.lock().await;
         if let Some((at, found)) = &*known
             && at.elapsed() < durable_lag::PERIOD
@@ -215,14 +216,15 @@ impl Probe {
         found
     }
 
-    /// How far every durable of the deployment is, those furthest behind first and at most `lag::MAX_NAMED` of them; `None` while NATS does not answer.
+    /// Returns the lag of every durable consumer of the deployment, the largest first and at most `lag::MAX_NAMED`; `None` while NATS does not
+    /// answer.
     pub async fn consumers(&self) -> Option<Vec<DurableLag>> {
         let mut durables = self.durables().await?;
         durables.truncate(lag::MAX_NAMED);
         Some(durables)
     }
 
-    /// Every durable with what it has before it: in the stream, and what the stream lacks.
+    /// Returns every durable consumer with its lag, including the events that the stream lacks.
     async fn durables(&self) -> Option<Vec<DurableLag>> {
         let (durables, backlog) = tokio::join!(self.lags.all(), self.backlog());
         let mut durables = durables?.to_vec();
@@ -234,7 +236,7 @@ impl Probe {
         Some(durables)
     }
 
-    /// The metrics of this process, and the lag of all durables, in the text format of Prometheus.
+    /// Returns the metrics of this process, and the lag of all durable consumers, in the text format of Prometheus.
     pub async fn render_metrics(&self) -> String {
         let (durables, backlog) = tokio::join!(self.durables(), self.backlog());
         self.observed.metrics.run_upkeep();
@@ -247,7 +249,8 @@ impl Probe {
     }
 }
 
-/// Counts what the stream lacks as pending. A durable may be missing in the broker itself, after a loss and until it is made again.
+/// Counts the events that the stream lacks as pending. The consumer itself may be missing in the broker after a loss of data, until it is created
+/// again.
 fn add_missing(durables: &mut Vec<DurableLag>, backlog: &Backlog) {
     for lacking in &backlog.lacking {
         if !durables.iter().any(|known| known.name == lacking.durable) {

@@ -1,14 +1,14 @@
-//! How much each caller may ask for in a time: the five rate limits, counted in this process.
+//! Rate limits of callers: five limits, counted in this process.
 //!
-//! Cast: [`RateLimits`] has a limiter per tier; each answers with the caller's [`Standing`], or with [`RateLimited`].
+//! Structure: [`RateLimits`] has a limiter per tier; each returns the [`Standing`] of the caller, or [`RateLimited`].
 //!
-//! - A limit of 600/60s lets 600 through at once, and one more every 100 ms (GCRA): there is no border between two minutes at which twice as much
-//!   passes.
-//! - What was refused is not counted: who stops asking too often is served at the announced moment.
-//! - A check costs one look-up and one compare-and-swap; it waits for nobody and keeps no lock.
-//! - Only those are remembered who asked lately: [`RateLimits::evict_idle`] forgets whose whole limit is free again.
+//! - A limit of 600/60s accepts 600 requests at once, and one more every 100 ms (GCRA): there is no boundary between two minutes at which twice as
+//!   many pass.
+//! - Rejected requests do not count: a caller who stops exceeding the limit is accepted at the announced time.
+//! - A check costs one look-up and one compare-and-swap; it does not wait and holds no lock.
+//! - Only recent callers use memory: [`RateLimits::evict_idle`] removes those whose whole limit is available again.
 //!
-//! It knows users and addresses, and nothing of HTTP or sockets.
+//! It depends on users and addresses only, not on HTTP or sockets.
 
 use std::{
     fmt,
@@ -29,24 +29,24 @@ use metrics::counter;
 
 use crate::config;
 
-/// How often [`RateLimits::evict_idle`] should be called.
+/// Time between calls of [`RateLimits::evict_idle`].
 pub const EVICTION_PERIOD: Duration = Duration::from_secs(10);
 
-/// The first bits of an IPv6 address that tell one network from another. The rest a client may choose.
+/// Mask of the bits of an IPv6 address that identify a network. A client may choose the other bits.
 const IPV6_NETWORK: u128 = !0 << 64;
 
-/// Which limit it is.
+/// Kind of rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
-    /// `RATE_LIMIT_API`.
+    /// Limit of requests, `RATE_LIMIT_API`.
     Api,
-    /// `RATE_LIMIT_AUTH`.
+    /// Limit of failed authentications, `RATE_LIMIT_AUTH`.
     Auth,
-    /// `RATE_LIMIT_MESSAGES`.
+    /// Limit of messages, `RATE_LIMIT_MESSAGES`.
     Messages,
-    /// `RATE_LIMIT_TYPING`.
+    /// Limit of typing signals, `RATE_LIMIT_TYPING`.
     Typing,
-    /// `RATE_LIMIT_HEALTH`.
+    /// Limit of health requests, `RATE_LIMIT_HEALTH`.
     Health,
 }
 
@@ -61,7 +61,7 @@ impl Tier {
         }
     }
 
-    /// What is counted, in the plural.
+    /// Returns the name of the counted thing, in the plural.
     fn things(self) -> &'static str {
         match self {
             Self::Api => "requests",
@@ -73,37 +73,37 @@ impl Tier {
     }
 }
 
-/// Where a caller stands after a check.
+/// Remaining limit of a caller after a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// How many in the time of the limit.
+    /// Number of requests in the period of the limit.
     pub limit: u32,
-    /// How many at once from now on.
+    /// Number of requests that are accepted at once from now on.
     pub remaining: u32,
-    /// After which time the whole limit is free again.
+    /// Time until the whole limit is available again.
     pub reset: Duration,
 }
 
-/// A refusal by rate. Its `Display` is a sentence for the caller.
+/// Rejection by a rate limit. Its `Display` is a sentence for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimited {
-    /// By which limit.
+    /// Limit that is exceeded.
     pub tier: Tier,
-    /// Where the caller stands.
+    /// Remaining limit of the caller.
     pub standing: Standing,
-    /// The time of the limit.
+    /// Period of the limit.
     pub per: Duration,
-    /// After which time the next one is let through; never zero.
+    /// Time until the next request is accepted; never zero.
     pub retry_after: Duration,
 }
 
 impl RateLimited {
-    /// [`RateLimited::retry_after`] in whole seconds, rounded up: at least 1.
+    /// Returns [`RateLimited::retry_after`] in whole seconds, rounded up: at least 1.
     pub fn retry_after_seconds(&self) -> u64 {
         whole_seconds(self.retry_after).max(1)
     }
 
-    /// [`RateLimited::retry_after`] in whole milliseconds, rounded up: at least 1.
+    /// Returns [`RateLimited::retry_after`] in whole milliseconds, rounded up: at least 1.
     pub fn retry_after_millis(&self) -> u64 {
         let millis = self.retry_after.as_nanos().div_ceil(1_000_000);
         u64::try_from(millis).unwrap_or(u64::MAX).max(1)
@@ -123,29 +123,29 @@ impl fmt::Display for RateLimited {
     }
 }
 
-/// Seconds, rounded up.
+/// Returns whole seconds, rounded up.
 pub fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// The caller's standing, `None` where there is no limit; or the refusal.
+/// Result of a check: the remaining limit, `None` without a limit; or the rejection.
 pub type Verdict = Result<Option<Standing>, RateLimited>;
 
 type Keyed<K, C> = RateLimiter<K, DashMapStateStore<K>, C, StateInformationMiddleware>;
 
-/// One limit, counted for each key by itself.
+/// One limit, counted separately for each key.
 struct Limiter<K: Hash + Eq + Clone, C: Clock> {
     tier: Tier,
     count: NonZeroU32,
     per: Duration,
-    /// After how long one more is free.
+    /// Time until one more request is accepted.
     step: Duration,
     keyed: Keyed<K, C>,
     clock: C,
 }
 
 impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
-    /// `None` where there is no limit.
+    /// Creates a limiter; `None` without a limit.
     fn new(tier: Tier, limit: Option<config::RateLimit>, clock: &C) -> Option<Self> {
         let limit = limit?;
         let count = NonZeroU32::new(limit.count)?;
@@ -206,7 +206,7 @@ fn check<K: Hash + Eq + Clone, C: Clock + Clone>(
         .map_or(Ok(None), |limiter| limiter.check(key))
 }
 
-/// The rate limits of this process.
+/// Rate limits of this process.
 pub struct RateLimits<C: Clock = MonotonicClock> {
     api: Option<Limiter<UserId, C>>,
     api_from: Option<Limiter<IpAddr, C>>,
@@ -217,7 +217,7 @@ pub struct RateLimits<C: Clock = MonotonicClock> {
 }
 
 impl RateLimits {
-    /// Those of the configuration.
+    /// Creates the limits of the configuration.
     pub fn new(limits: &config::Limits) -> Self {
         Self::with_clock(limits, &MonotonicClock)
     }
@@ -235,56 +235,56 @@ impl<C: Clock + Clone> RateLimits<C> {
         }
     }
 
-    /// A request or command of `user` that no other limit governs.
+    /// Counts a request or command of `user` that has no limit of its own.
     ///
     /// # Errors
-    /// [`RateLimited`].
+    /// [`RateLimited`] if the limit is exceeded.
     pub fn api(&self, user: &UserId) -> Verdict {
         check(&self.api, user)
     }
 
-    /// A request from `address` of nobody in particular.
+    /// Counts an unauthenticated request from `address`.
     ///
     /// # Errors
-    /// [`RateLimited`].
+    /// [`RateLimited`] if the limit is exceeded.
     pub fn api_from(&self, address: IpAddr) -> Verdict {
         check(&self.api_from, &network(address))
     }
 
-    /// A failed proof of identity from `address`. Successful ones are not counted and never refused: whoever else is behind the address, a valid
-    /// proof opens. What cannot be guessed (a signature, a long secret) needs no more protection than that.
+    /// Counts a failed authentication from `address`. Successful ones are not counted and never rejected: valid credentials work whatever other
+    /// clients behind the address do. Signatures and long secrets cannot be guessed, so they need no more protection.
     ///
     /// # Errors
-    /// [`RateLimited`], instead of what is wrong with the proof.
+    /// [`RateLimited`] if the limit is exceeded; it replaces the original error.
     pub fn failed_proof(&self, address: IpAddr) -> Verdict {
         check(&self.auth, &network(address))
     }
 
-    /// A message that `user` sends, on whatever way.
+    /// Counts a message that `user` sends over any interface.
     ///
     /// # Errors
-    /// [`RateLimited`].
+    /// [`RateLimited`] if the limit is exceeded.
     pub fn messages(&self, user: &UserId) -> Verdict {
         check(&self.messages, user)
     }
 
-    /// A sign of `user` that they type or record, or no longer do.
+    /// Counts a typing or recording signal of `user`, or its end.
     ///
     /// # Errors
-    /// [`RateLimited`].
+    /// [`RateLimited`] if the limit is exceeded.
     pub fn typing(&self, user: &UserId) -> Verdict {
         check(&self.typing, user)
     }
 
-    /// A question from `address` how the service is, which anybody may ask and which costs a request to MongoDB.
+    /// Counts a health request from `address`: it needs no authentication and costs a request to MongoDB.
     ///
     /// # Errors
-    /// [`RateLimited`].
+    /// [`RateLimited`] if the limit is exceeded.
     pub fn health(&self, address: IpAddr) -> Verdict {
         check(&self.health, &network(address))
     }
 
-    /// Forgets everybody whose whole limit is free again.
+    /// Removes all callers whose whole limit is available again.
     pub fn evict_idle(&self) {
         for limiter in [&self.api, &self.messages, &self.typing]
             .into_iter()
@@ -301,7 +301,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     }
 }
 
-/// What one client can hold: an IPv4 address, or the /64 of an IPv6 address.
+/// Returns the part of an address that one client can hold: an IPv4 address, or the /64 of an IPv6 address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -422,7 +422,7 @@ mod tests {
         let late = user("late");
         assert!(limits.api(&late).is_ok());
         limits.evict_idle();
-        // The others' limit was free long ago.
+        // The limit of the others is available again.
         clock.advance(Duration::from_secs(2));
         limits.evict_idle();
         assert_eq!(remembered(), 1);

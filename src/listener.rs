@@ -1,10 +1,10 @@
-//! Accepting connections: one loop for every role's port.
+//! Accepts connections: one loop for the port of every role.
 //!
-//! Not poem's own server: that has no time limit for heads, leaves Nagle's algorithm on, and spins when no more files can be opened.
+//! poem's own server is not used: it has no time limit for heads, leaves Nagle's algorithm on, and spins if no more files can be opened.
 //!
-//! Every wait for a client ends: for the head of a request (10 s, answered 408), its body ([`body`], answered 408 by the service), the next request (75 s),
-//! an answer that is not taken (30 s), and the end of the connection (2 s). After an answer to a request that was not read to its end, the connection is
-//! closed so that the client can read the answer.
+//! Every wait for a client has a limit: for the head of a request (10 s, then 408), its body ([`body`], then 408 by the service), the next request
+//! (75 s), a response that the client does not read (30 s), and the end of the connection (2 s). After the response to a request that was not read
+//! completely, the connection is closed in a way that lets the client read the response.
 
 mod body;
 mod refusal;
@@ -28,33 +28,33 @@ use stream::{Busy, BusyGuard};
 
 use crate::{address::TrustedProxies, config::Origins};
 
-/// The most bytes of a request's head.
+/// Maximum size of the head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// The most headers of a request.
+/// Maximum number of headers of a request.
 const MAX_HEADERS: usize = 64;
-/// The pause after a failed accept, for example without a free file.
+/// Pause after a failed accept, for example if no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// In the extensions of every request: ends its connection at once, also one whose client has stopped reading. Otherwise an answer that nobody
-/// takes would be kept as long as the client likes.
+/// Extension of every request: closes its connection immediately, also if the client has stopped reading. Otherwise a response that the client does
+/// not read would stay in memory as long as the client likes.
 #[derive(Debug, Clone)]
 pub struct HangUp(pub CancellationToken);
 
-/// What every port of a process serves by.
+/// Settings of every port of a process.
 #[derive(Debug, Clone)]
 pub struct Terms {
-    /// Whose forwarding headers are believed.
+    /// Proxies whose forwarding headers are trusted.
     pub proxies: Arc<TrustedProxies>,
-    /// Which pages may read answers.
+    /// Origins of the pages that may read responses.
     pub origins: Arc<Origins>,
-    /// Ends the port.
+    /// Token that stops the port.
     pub stop: CancellationToken,
-    /// How long open connections then may take to finish.
+    /// Time that open connections then have to finish.
     pub grace: Duration,
 }
 
-/// Serves `listener` with `answer`, which gets the address of each request's client, until the terms' `stop`. Then it takes no more connections and gives
-/// those that are open the terms' `grace` to finish.
+/// Serves `listener` with `answer`, which gets the address of the client of each request, until `terms.stop`. Then it accepts no more connections and
+/// gives the open ones `terms.grace` to finish.
 pub async fn serve<F, Fut, B>(listener: TcpListener, terms: Terms, answer: F)
 where
     F: Fn(Request<TimedBody>, IpAddr) -> Fut + Send + Sync + 'static,
@@ -79,7 +79,7 @@ where
                 continue;
             }
         };
-        // A chat sends small packets; each must leave at once.
+        // Nagle's algorithm would delay the small packets of a chat.
         let _ = stream.set_nodelay(true);
         let answer = Arc::clone(&answer);
         let proxies = Arc::clone(&terms.proxies);
@@ -102,7 +102,7 @@ where
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // The stream has time limits of its own: this one would count the time between two requests too.
+            // The stream has its own time limits; this one would include the time between two requests.
             .header_read_timeout(Option::<Duration>::None)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD_BYTES)
@@ -132,7 +132,7 @@ where
     let _ = tokio::time::timeout(terms.grace, connections.wait()).await;
 }
 
-/// The body of an answer. The request counts as being answered until it is dropped.
+/// Body of a response. The request counts as in progress until the body is dropped.
 struct Guarded<B> {
     body: B,
     _guard: BusyGuard,
@@ -158,7 +158,7 @@ impl<B: Body + Unpin> Body for Guarded<B> {
     }
 }
 
-/// From whom a request comes. Each proxy adds the address that it saw at the end of the list.
+/// Returns the address of the client. Each proxy appends the address that it saw to the list.
 fn client(proxies: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let hops = headers
         .get_all("x-forwarded-for")

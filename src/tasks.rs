@@ -1,10 +1,10 @@
-//! Long-lived tasks: each is under supervision from its start to the end of the process.
+//! Long-lived tasks, supervised from their start to the end of the process.
 //!
-//! A task that ends although nobody stopped it has failed, by a return or by a panic. What follows is decided per task ([`OnEnd`]): it is started again after a
-//! pause that grows, if what it had in memory can be made anew; else the process ends, and its supervisor (systemd, Kubernetes) starts another one. A process
-//! must not go on without one of its tasks: it would count as ready, and do only part of its work.
+//! A task that ends without a stop has failed, by a return or by a panic. [`OnEnd`] of the task decides the consequence: the task restarts after a
+//! growing pause if its state in memory can be rebuilt; otherwise the process ends, and its supervisor (systemd, Kubernetes) starts another one. A
+//! process must not continue without one of its tasks: it would count as ready and do only part of its work.
 //!
-//! [`Tasks`] knows how each task is, for readiness, `GET /api/status` and the metrics. Knows no module of the service.
+//! [`Tasks`] has the state of each task, for readiness, `GET /api/status` and the metrics. It depends on no other module of the service.
 
 use std::{
     future::Future,
@@ -24,40 +24,40 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failpoint;
 
-/// The pause before a task is started again; it doubles with every failure.
+/// Pause before a task restarts; it doubles with every failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
+/// Maximum pause before a restart.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// After so long without a failure the pauses begin small again.
+/// Time without a failure after which the pause is short again.
 const STABLE_AFTER: Duration = Duration::from_secs(300);
 
-/// What follows when a task ends although nobody stopped it.
+/// Consequence if a task ends without a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnEnd {
-    /// It is started again. Right for a task that reads what it needs from the stores, or whose memory is refilled by others.
+    /// The task restarts. For a task that reads its state from the stores, or whose memory is refilled by others.
     Restart,
-    /// The process ends. Right for a task whose memory others rely on, and that cannot be made anew while they run.
+    /// The process ends. For a task whose memory other tasks rely on, and that cannot be rebuilt while they run.
     EndProcess,
 }
 
 /// A long-lived task.
 pub trait Task: Send + Sync + 'static {
-    /// Its name in logs, status and metrics.
+    /// Returns the name for logs, status and metrics.
     fn name(&self) -> &'static str;
 
-    /// What follows when it ends although nobody stopped it.
+    /// Returns the consequence if the task ends without a stop.
     fn on_end(&self) -> OnEnd;
 
-    /// Whether the process is not ready while it does not work.
+    /// Returns true if the process is not ready while the task does not work.
     fn is_required(&self) -> bool {
         true
     }
 
-    /// Works until `stop`. An earlier return is a failure, also without an error. Called again after a failure of a task that is restarted.
+    /// Runs until `stop`. An earlier return is a failure, also without an error. A task with [`OnEnd::Restart`] is called again after a failure.
     fn run(&self, stop: CancellationToken) -> BoxFuture<'static, Result<(), String>>;
 }
 
-/// A task that can be started again.
+/// Task that can restart.
 struct Restarted<F> {
     name: &'static str,
     run: F,
@@ -81,7 +81,7 @@ where
     }
 }
 
-/// A task that is started again if it fails.
+/// Returns a task that restarts if it fails.
 pub fn restarted<F, Fut>(name: &'static str, run: F) -> impl Task
 where
     F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
@@ -90,7 +90,7 @@ where
     Restarted { name, run }
 }
 
-/// A task that runs once.
+/// Task that runs once.
 struct Once {
     name: &'static str,
     run: Mutex<Option<BoxFuture<'static, ()>>>,
@@ -113,7 +113,7 @@ impl Task for Once {
     }
 }
 
-/// A task whose failure ends the process.
+/// Returns a task whose failure ends the process.
 pub fn vital(name: &'static str, run: impl Future<Output = ()> + Send + 'static) -> impl Task {
     Once {
         name,
@@ -121,7 +121,7 @@ pub fn vital(name: &'static str, run: impl Future<Output = ()> + Send + 'static)
     }
 }
 
-/// How a task is.
+/// Internal state of a task.
 #[derive(Debug)]
 struct State {
     name: &'static str,
@@ -138,20 +138,20 @@ impl State {
     }
 }
 
-/// How a task is, for people.
+/// State of a task, for reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskReport {
-    /// Its name.
+    /// Name of the task.
     pub name: &'static str,
-    /// Whether it works at this moment.
+    /// True if the task works at this moment.
     pub is_running: bool,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: u64,
-    /// Why it ended last, if it ever failed.
+    /// Reason of the last failure, if the task ever failed.
     pub last_failure: Option<String>,
 }
 
-/// The long-lived tasks of a process.
+/// Long-lived tasks of a process.
 #[derive(Debug, Default)]
 pub struct Tasks {
     states: Mutex<Vec<Arc<State>>>,
@@ -160,7 +160,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Runs `task` until `stop`, whatever it does. The task counts as running from this call on.
+    /// Supervises `task` until `stop`. The task counts as running from this call on.
     pub fn supervise(
         self: &Arc<Self>,
         task: impl Task,
@@ -178,7 +178,7 @@ impl Tasks {
         supervise(Arc::clone(self), task, state, stop)
     }
 
-    /// The required tasks that do not work at this moment.
+    /// Returns the required tasks that do not work at this moment.
     pub fn failing(&self) -> Vec<&'static str> {
         let states = self.states.lock();
         let failing = states
@@ -187,7 +187,7 @@ impl Tasks {
         failing.map(|state| state.name).collect()
     }
 
-    /// How each task is, in the order in which they were started.
+    /// Returns the state of each task, in the order of their starts.
     pub fn report(&self) -> Vec<TaskReport> {
         let states = self.states.lock();
         let report = |state: &Arc<State>| TaskReport {
@@ -199,7 +199,7 @@ impl Tasks {
         states.iter().map(report).collect()
     }
 
-    /// Waits until a task has failed without which the process cannot go on. Returns its name.
+    /// Waits until a task fails without which the process cannot continue, and returns its name.
     pub async fn lost(&self) -> &'static str {
         self.lost.cancelled().await;
         self.lost_task.lock().unwrap_or("unknown")
@@ -240,7 +240,7 @@ async fn supervise(tasks: Arc<Tasks>, task: impl Task, state: Arc<State>, stop: 
     }
 }
 
-/// One run of a task. Returns why it ended.
+/// Runs a task once and returns why it ended.
 async fn run_once(task: &impl Task, stop: &CancellationToken) -> String {
     // A panic in `run` itself counts too.
     let running = async { task.run(stop.clone()).await };

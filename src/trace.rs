@@ -1,4 +1,4 @@
-//! Which trace the work at hand belongs to. What a request causes finds it here and takes it along: into the command, the event, the webhook.
+//! Trace of the current work, which is passed on to commands, events and webhooks.
 
 use chat_sdk::TraceParent;
 
@@ -6,17 +6,17 @@ tokio::task_local! {
     static CURRENT: TraceParent;
 }
 
-/// Does `work` as a part of `trace`.
+/// Runs `work` as part of `trace`.
 pub async fn within<F: Future>(trace: TraceParent, work: F) -> F::Output {
     CURRENT.scope(trace, work).await
 }
 
-/// The trace that the task at hand is a part of, if any.
+/// Returns the trace of the current task, if any.
 pub fn current() -> Option<TraceParent> {
     CURRENT.try_with(|trace| *trace).ok()
 }
 
-/// The step that a request begins: in the caller's trace, where it names one as it should, else in a new one.
+/// Returns the trace context of a request: a new step in the caller's trace if the request names a valid one, else in a new trace.
 pub fn of(headers: &hyper::HeaderMap) -> TraceParent {
     headers
         .get(TraceParent::HEADER)

@@ -1,4 +1,4 @@
-//! One log line and one measurement per request. Paths are told by their pattern: a raw one may hold ids, or a token.
+//! One log line and one measurement per request. Paths are logged as patterns: a raw path may hold ids or a token.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use poem::{
 
 use super::document;
 
-/// What is told of a request to no known path.
+/// Route label of a request to an unknown path.
 const UNMATCHED: &str = "unmatched";
 
-/// A request on its way.
+/// Log line of a request in progress.
 pub struct Line {
     started: Instant,
     method: &'static str,
@@ -22,7 +22,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The request came in.
+    /// Starts the measurement of a request.
     pub fn begin(request: &Request) -> Self {
         Self {
             started: Instant::now(),
@@ -31,12 +31,12 @@ impl Line {
         }
     }
 
-    /// The router knows its path.
+    /// Sets the route from the pattern that matched.
     pub fn matched(&mut self, pattern: Option<&PathPattern>) {
         self.route = document::route(pattern).unwrap_or(UNMATCHED);
     }
 
-    /// It was answered.
+    /// Records the status and the duration.
     pub fn end(&self, status: StatusCode) {
         let elapsed = self.started.elapsed();
         let (method, route, status) = (self.method, self.route, status.as_u16());
@@ -54,12 +54,12 @@ impl Line {
     }
 }
 
-/// Whether a machine asks for it every few seconds.
+/// Returns true for routes that monitoring requests every few seconds.
 fn is_frequent(route: &str) -> bool {
     route.starts_with("/health") || route == "/api/health" || route.ends_with("/metrics")
 }
 
-/// A method as a label, of which there must be few: callers can send any word as a method.
+/// Returns the method as a label. Callers can send any word as a method, so unknown ones share a label to bound the number of series.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,6 +1,7 @@
-//! Guards: who is calling, as an argument of the handler. A handler that takes none is open to everybody.
+//! Guards: the authenticated caller as an argument of a handler. A handler without a guard is open to all callers.
 //!
-//! A user proves who they are with the host's token; the host's backend with its secret, and names in `X-Acting-User` for whom it acts.
+//! A user authenticates with a token of the host; the backend of the host authenticates with its secret, and names the user for whom it acts in
+//! `X-Acting-User`.
 
 use std::sync::Arc;
 
@@ -28,28 +29,28 @@ use crate::{
     },
 };
 
-/// The name in the document of the scheme for users.
+/// Name of the security scheme of users in the OpenAPI document.
 pub const BEARER: &str = chat_sdk::http::BEARER;
-/// The name in the document of the scheme for the host's backend.
+/// Name of the security scheme of the host in the OpenAPI document.
 pub const INTERNAL: &str = chat_sdk::http::INTERNAL;
-/// In which header the host's backend shows its secret.
+/// Header with the secret of the host.
 pub const SECRET_HEADER: &str = "X-Internal-Secret";
-/// In which header the host's backend names for whom it acts.
+/// Header with the id of the user for whom the host acts.
 pub const ACTING_HEADER: &str = "X-Acting-User";
 
-/// A user, or the host acting for one.
+/// Guard: a user, or the host acting for one.
 pub struct AsUser(pub UserId);
 
-/// A user, or the host acting for one, who sends a message: it counts against the limit of messages instead of that of requests.
+/// Guard: a user, or the host acting for one, who sends a message. The request counts against the limit of messages instead of that of requests.
 pub struct AsSender(pub UserId);
 
-/// Either: who sends a message, or the host itself in nobody's name.
+/// Guard: a sender of a message, or the host without `X-Acting-User`.
 pub struct SenderOrHost(pub Caller);
 
-/// The host's backend, acting for nobody.
+/// Guard: the host without `X-Acting-User`.
 pub struct AsHost;
 
-/// Either: a user (or the host acting for one), or the host itself.
+/// Guard: a user (or the host acting for one), or the host itself.
 pub enum Caller {
     /// The host itself.
     Host,
@@ -57,7 +58,7 @@ pub enum Caller {
     User(UserId),
 }
 
-/// Whether it is the host that asks, in a user's name or in nobody's. Only beside a guard, which has checked the secret.
+/// Tells requests of the host from those of users, with and without `X-Acting-User`. Valid only beside a guard, which has checked the secret.
 pub struct ByHost(pub AddedBy);
 
 impl<'a> FromRequest<'a> for ByHost {
@@ -69,7 +70,7 @@ impl<'a> FromRequest<'a> for ByHost {
     }
 }
 
-/// As [`AsUser`] in the document, but unchecked: for an operation that another part of the process does, which checks by itself.
+/// Guard like [`AsUser`] in the document, but without a check: for an operation of another part of the process, which checks by itself.
 pub struct Unchecked;
 
 impl Unchecked {
@@ -97,7 +98,7 @@ impl SenderOrHost {
 }
 
 impl AsHost {
-    /// A user's token does not open what is the host's own.
+    /// Accepts only the secret: a token of a user gives no access to operations of the host.
     pub(super) async fn find(request: &Request) -> Result<Self, ApiError> {
         let state = state(request)?;
         let Some(secret) = request.headers().get(SECRET_HEADER) else {
@@ -117,7 +118,8 @@ impl Caller {
         Self::find_for(request, Counted::Request).await
     }
 
-    /// A secret that is shown must be right, whatever else is shown beside it. The host is not counted, not even where it acts for a user.
+    /// A secret must be valid if it is given, whatever other credentials the request has. Requests of the host are not counted, not even those for a
+    /// user.
     async fn find_for(request: &Request, what: Counted) -> Result<Self, ApiError> {
         let state = state(request)?;
         match request.headers().get(SECRET_HEADER) {
@@ -129,7 +131,7 @@ impl Caller {
         }
     }
 
-    /// The user, if it is one.
+    /// Returns the user; `None` for the host.
     pub fn user(&self) -> Option<&UserId> {
         match self {
             Self::Host => None,
@@ -138,10 +140,10 @@ impl Caller {
     }
 }
 
-/// What every part of the surface works with.
+/// Returns the shared state of the HTTP API.
 ///
 /// # Errors
-/// [`Code::InternalError`] for a request that did not come through [`super::endpoint`].
+/// [`Code::InternalError`] if the request did not come through [`super::endpoint`].
 pub fn state(request: &Request) -> Result<&Arc<ApiState>, ApiError> {
     request
         .data()
@@ -214,7 +216,7 @@ fn profile(claims: Claims) -> Profile {
     })
 }
 
-/// Percent-decodes a header, which may hold visible ASCII only; `None` for what is no UTF-8 then.
+/// Percent-decodes a header, which may hold visible ASCII only; `None` if the result is not UTF-8.
 fn percent_decode(text: &[u8]) -> Option<String> {
     let decoded = percent_encoding::percent_decode(text).decode_utf8().ok()?;
     Some(decoded.into_owned())
@@ -225,7 +227,9 @@ fn register_bearer(registry: &mut Registry) {
         BEARER,
         MetaSecurityScheme {
             ty: "http",
-            description: Some("A token of the host; its `sub` is the host's own id of the user."),
+            description: Some(
+                "Token that the host issues; its `sub` is the host's id of the user.",
+            ),
             name: None,
             key_in: None,
             scheme: Some("bearer"),
@@ -242,7 +246,7 @@ fn register_internal(registry: &mut Registry) {
         MetaSecurityScheme {
             ty: "apiKey",
             description: Some(
-                "The secret that the host's backend shares with the service (`INTERNAL_API_SECRET`). With `X-Acting-User` the host acts for a user.",
+                "Secret that the host's backend shares with the service (`INTERNAL_API_SECRET`). With `X-Acting-User` the host acts for a user.",
             ),
             name: Some(SECRET_HEADER),
             key_in: Some("header"),
@@ -308,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_of_a_token_is_left_out() {
+    fn invalid_claims_of_a_token_are_omitted() {
         let profile = profile(Claims {
             subject: "alice".parse().expect("an id"),
             issued_at: None,

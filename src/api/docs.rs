@@ -1,14 +1,14 @@
-//! The documents over HTTP: the page for people, JSON and YAML for programs.
+//! HTTP endpoints of the OpenAPI document: a page for people, JSON and YAML for programs.
 
 use bytes::Bytes;
 use poem::{Route, endpoint::make_sync, get, http::header};
 
 use super::document;
 
-/// The paths that this file serves. They are in no document: they are the documents.
+/// Paths of this module. They are in no document because they serve the document.
 pub const PATHS: [&str; 3] = ["/api/docs", "/api/docs-json", "/api/docs-yaml"];
 
-/// Adds the documents to a surface.
+/// Adds the paths of the documents to `route`.
 pub fn add_to(route: Route, shown: document::OpenApiDoc) -> Route {
     let [page, json, yaml] = PATHS;
     let documents = shown.documents();

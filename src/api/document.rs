@@ -1,5 +1,5 @@
-//! The OpenAPI document: made from the operations, corrected to version 3.1, completed with what every operation can answer. Requests are checked
-//! against it, and the router's paths come from the same operations.
+//! The OpenAPI document: built from the operations, converted to version 3.1 and completed with the error responses. Requests are checked against it,
+//! and the paths of the router come from the same operations.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,15 +24,15 @@ use super::{
 use crate::domain::FieldError;
 
 const DESCRIPTION: &str = "A pluggable real-time chat microservice. Ids are opaque, times are ISO 8601 in UTC with milliseconds, and a field \
-    without a value is left out. Unknown fields in a body are refused. Every refusal has the shape of `ErrorResponse`. Lists are newest first, with `after` oldest first.";
+    without a value is omitted. Unknown fields in a body are rejected. Every error has the format of `ErrorResponse`. Lists are newest first, with `after` oldest first.";
 
-/// What the items of a body are checked against one by one, so that each fails alone: the body's schema, and where in it they are described.
+/// Schema of a batch body and the path of its items, which are checked one by one so that each fails alone.
 const CHECKED_BY_ITEM: (&str, &str) = ("SyncUsers", "/properties/users");
 
-/// The type of message that only the host sends, in no user's name.
+/// Message type that only the host can send, without `X-Acting-User`.
 const SYSTEM: &str = "system";
 
-/// The document's parts in the order in which people read them.
+/// Parts of the document in reading order.
 #[derive(Serialize)]
 struct Ordered<'a> {
     openapi: &'a Value,
@@ -56,7 +56,7 @@ struct RouteFacts {
     allow: String,
 }
 
-/// The operations without the state that they need: enough for a document, and no routes.
+/// Operations without their state: enough for a document, without routes.
 struct Described<T>(PhantomData<fn() -> T>);
 
 impl<T: OpenApi> OpenApi for Described<T> {
@@ -71,12 +71,12 @@ impl<T: OpenApi> OpenApi for Described<T> {
     fn add_routes(self, _table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
 }
 
-/// What a plugin from outside adds to the documents beside its operations.
+/// Additions of an external plugin to the document, beside its operations.
 #[derive(Clone, Copy)]
 pub struct DocExtras {
-    /// The example of a body of its operations, by the name of the schema.
+    /// Returns the example of a body of its operations, by the name of the schema.
     pub example: fn(&str) -> Option<Value>,
-    /// Its operations that the state of the thing can forbid.
+    /// Its operations that can return 409.
     pub conflicting: &'static [&'static str],
 }
 
@@ -85,29 +85,29 @@ const NO_WORDS: DocExtras = DocExtras {
     conflicting: &[],
 };
 
-/// The whole document, with every plugin that is built in: what is committed.
+/// Document with all built-in plugins; the committed one.
 static PUBLISHED: LazyLock<Published> = LazyLock::new(|| publish::<Operations>(NO_WORDS));
-/// That of a process without plugins.
+/// Document of a process without plugins.
 static BARE: LazyLock<Published> = LazyLock::new(|| publish::<CoreOperations>(NO_WORDS));
-/// That of a process with a plugin from outside; a program has one such plugin at most.
+/// Document of a process with an external plugin; a program has at most one.
 static WITH_GUEST: OnceLock<Published> = OnceLock::new();
 
-/// The documents, without any server.
+/// Returns the committed documents; needs no running server.
 pub fn documents() -> Documents {
     PUBLISHED.documents.clone()
 }
 
-/// A document as a process serves it.
+/// Document that a process serves.
 #[derive(Clone, Copy)]
 pub struct OpenApiDoc(&'static Published);
 
 impl OpenApiDoc {
-    /// Of a process with the plugins that are built in, or without them.
+    /// Returns the document of a process with or without the built-in plugins.
     pub fn new(has_plugins: bool) -> Self {
         Self(if has_plugins { &PUBLISHED } else { &BARE })
     }
 
-    /// Of a process with a plugin from outside, too. What it publishes is known from now on: bodies are checked against it.
+    /// Returns the document of a process that also has an external plugin, and registers its schemas: bodies are checked against them from now on.
     pub fn with_guest<X: OpenApi>(has_plugins: bool, words: DocExtras) -> Self {
         Self(WITH_GUEST.get_or_init(|| match has_plugins {
             true => publish::<(Operations, X)>(words),
@@ -115,23 +115,23 @@ impl OpenApiDoc {
         }))
     }
 
-    /// As text.
+    /// Returns the document as text.
     pub fn documents(self) -> Documents {
         self.0.documents.clone()
     }
 
-    /// The page that shows the document to people and lets them try it.
+    /// Returns the HTML page that shows the document and sends requests to the service.
     pub fn page(self) -> String {
         self.0.page.clone()
     }
 }
 
-/// Everything that any service of this process may be asked.
+/// Returns the document with every operation of this process.
 fn known() -> &'static Published {
     WITH_GUEST.get().unwrap_or(&PUBLISHED)
 }
 
-/// The operations as a service that knows how to describe and to route them.
+/// Returns the operations as a service that can describe and route them.
 pub fn service<T: OpenApi>(operations: T) -> OpenApiService<T, ()> {
     OpenApiService::new(operations, "Chat Service", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
@@ -139,12 +139,12 @@ pub fn service<T: OpenApi>(operations: T) -> OpenApiService<T, ()> {
         .server(ServerObject::new("http://localhost:8080").description("Development, behind nginx"))
 }
 
-/// The path of the document that a pattern of the router stands for.
+/// Returns the path in the document for a pattern of the router.
 pub fn route(pattern: Option<&PathPattern>) -> Option<&'static str> {
     facts(pattern).map(|facts| facts.path.as_str())
 }
 
-/// The methods that a path takes, as `Allow` names them.
+/// Returns the methods of a path in the form of the header `Allow`.
 pub fn allowed_methods(pattern: Option<&PathPattern>) -> String {
     facts(pattern)
         .map(|facts| facts.allow.clone())
@@ -155,16 +155,16 @@ fn facts(pattern: Option<&PathPattern>) -> Option<&'static RouteFacts> {
     known().routes.get(pattern?.0.as_ref())
 }
 
-/// Brings `value`, a request body or an item of one with the schema `name`, into the form that its type reads.
+/// Converts `value`, a request body or an item of one with the schema `name`, to the form that its type reads.
 pub fn normalise(name: &str, value: &mut Value) {
     let schemas = &known().schemas;
-    // The items of such a body are normalised one by one.
+    // Items of a batch are normalised one by one.
     if name != CHECKED_BY_ITEM.0 {
         normalise::normalise(value, &schemas[name], schemas);
     }
 }
 
-/// Everything in `value` that the schema `name` of a request body does not allow.
+/// Returns every problem of `value` against the schema `name` of a request body.
 pub fn find_faults(name: &str, value: &Value) -> Vec<FieldError> {
     let mut found = match known().bodies.get(name) {
         Some(schema) => faults::find(schema, value),
@@ -184,7 +184,7 @@ fn publish<T: OpenApi>(words: DocExtras) -> Published {
     let source = described.spec();
     let document = complete(&source, words);
     let documents = write(&document);
-    // The page is made for the uncorrected document, as text inside a script.
+    // The page embeds the uncorrected document as text in a script; replace it with the corrected one.
     let page = described
         .swagger_ui_html()
         .replace(&source, &shown(&document).replace("</", "<\\/"));
@@ -202,7 +202,7 @@ fn complete(source: &str, words: DocExtras) -> Value {
     fixup::to_31(&mut document);
     catalogue::fill_events(&mut document);
     fixup::close_requests(&mut document);
-    // Users cannot send it; see `bodies` for the host, who can.
+    // Users cannot send it; `bodies` allows it for the host.
     let types = document["components"]["schemas"]["MessageType"]["enum"].as_array_mut();
     if let Some(types) = types {
         types.retain(|kind| kind != SYSTEM);
@@ -213,11 +213,11 @@ fn complete(source: &str, words: DocExtras) -> Value {
     document
 }
 
-/// The document for the page. What is tried there goes to where the page came from: a token must not be sent to another deployment.
+/// Returns the document for the page, with the server of the page itself: a token must not be sent to another deployment.
 fn shown(document: &Value) -> String {
     let mut document = document.clone();
     document["servers"] =
-        json!([{ "url": "/", "description": "The service that this page is from" }]);
+        json!([{ "url": "/", "description": "The service that serves this page" }]);
     write(&document).json
 }
 
@@ -232,12 +232,12 @@ fn write(document: &Value) -> Documents {
     })
 }
 
-/// A validator for each schema that a request body, or an item of one, can have.
+/// Returns a validator for each schema of a request body or of an item of one.
 fn bodies(document: &Value) -> HashMap<String, Validator> {
     let mut document = document.clone();
     let types = &mut document["components"]["schemas"]["MessageType"];
     if types.is_object() {
-        // Of the host in no user's name; the domain refuses it from others.
+        // For the host without `X-Acting-User`; the domain rejects it from users.
         *types = json!({ "anyOf": [types.take(), { "const": SYSTEM }] });
     }
     let schemas = document["components"]["schemas"].as_object();
@@ -290,7 +290,7 @@ fn routes(document: &Value) -> HashMap<String, RouteFacts> {
     methods
         .into_iter()
         .map(|(path, mut allow)| {
-            // The router answers HEAD wherever it answers GET.
+            // The router answers HEAD for every path with GET.
             if allow.iter().any(|method| method == "GET") {
                 allow.push("HEAD".to_owned());
             }
@@ -301,7 +301,7 @@ fn routes(document: &Value) -> HashMap<String, RouteFacts> {
         .collect()
 }
 
-/// The router's pattern of a path: poem-openapi numbers the parameters.
+/// Returns the router's pattern of a path: poem-openapi numbers the parameters.
 fn pattern(path: &str) -> String {
     let mut count = 0;
     let segments = path.split('/').map(|segment| {
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_says_what_a_client_needs() {
+    fn every_operation_is_documented_for_clients() {
         for (name, operation) in operations() {
             for key in ["operationId", "summary", "tags", "responses"] {
                 assert!(!operation[key].is_null(), "{name} has no {key}");

@@ -1,4 +1,4 @@
-//! The one shape of every refusal and failure that leaves by HTTP, and the one mapping to it.
+//! The one format of all HTTP errors, and the mapping of other errors to it.
 
 use std::{borrow::Cow, fmt, io::ErrorKind};
 
@@ -21,42 +21,42 @@ use crate::{
     listener::{BODY_TIMEOUT, MIN_BODY_RATE},
 };
 
-/// How long a caller should wait before repeating what could not be done, in seconds.
+/// Time after which a caller should repeat a request that got 503, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
-/// What went wrong, for programs.
+/// Error code, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[oai(rename = "ErrorCode", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Code {
-    /// The caller did not prove who they are.
+    /// The token or the internal secret is missing or invalid.
     Unauthorized,
-    /// The caller may see the thing, but not do this to it.
+    /// The caller can see the resource but is not allowed to do this.
     Forbidden,
-    /// There is no such thing for this caller.
+    /// The resource does not exist or is not visible to the caller.
     NotFound,
-    /// The path is right, the method is not; `Allow` names the right ones.
+    /// The path does not support the method; the header `Allow` names the supported ones.
     MethodNotAllowed,
-    /// The thing is in a state in which this cannot be done.
+    /// The state of the resource does not allow the operation.
     Conflict,
-    /// The request is wrong; `details` names every fault.
+    /// The request is invalid; `details` names every invalid field.
     ValidationError,
     /// The request took too long to arrive.
     RequestTimeout,
-    /// The body is too large, or the event that it would make.
+    /// The body is too large, or the event of the change would be.
     PayloadTooLarge,
-    /// The body is no JSON.
+    /// The Content-Type of the body is not JSON, or the body is compressed.
     UnsupportedMediaType,
-    /// Too many requests; wait for `Retry-After`.
+    /// The caller exceeds a rate limit; wait for `Retry-After`.
     RateLimited,
-    /// Something that is needed is away for the moment; wait for `Retry-After`.
+    /// A dependency is temporarily unavailable; wait for `Retry-After`.
     Unavailable,
-    /// A fault of the service.
+    /// The service failed; its log has the cause.
     InternalError,
 }
 
 impl Code {
-    /// The status that goes with the code.
+    /// Returns the HTTP status of the code.
     pub fn status(self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -75,17 +75,17 @@ impl Code {
     }
 }
 
-/// A fault of one field of the request.
+/// Problem of one field of the request.
 #[derive(Debug, Clone, PartialEq, Serialize, Object)]
 #[oai(rename = "FieldError")]
 pub struct FieldFault {
-    /// Where: `participantIds[2]`, `attachments[0].url`, `limit`; `body` for the whole body.
+    /// Path of the field, for example `participantIds[2]`, `attachments[0].url`, `limit`; `body` for the whole body.
     pub field: String,
-    /// What is wrong there; can be read after the field's name.
+    /// Problem as a text that can be read after the name of the field.
     pub message: String,
 }
 
-/// A refusal or failure.
+/// Error response.
 #[derive(Debug, Clone, PartialEq, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(
@@ -94,20 +94,20 @@ pub struct FieldFault {
     skip_serializing_if_is_none
 )]
 pub struct ErrorBody {
-    /// The HTTP status.
+    /// HTTP status code.
     pub status_code: u16,
-    /// The HTTP status in words.
+    /// Name of the HTTP status.
     pub error: String,
-    /// What went wrong, for programs.
+    /// Error code, for programs.
     pub code: Code,
-    /// What went wrong, for people.
+    /// Error message, for people.
     pub message: String,
-    /// Every fault of the request that was found.
+    /// Problems of the request, one per field; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Vec<FieldFault>>,
 }
 
-/// A refusal or failure on its way out.
+/// Error that becomes an HTTP response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiError {
     code: Code,
@@ -118,7 +118,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// A refusal with a sentence for people.
+    /// Creates an error with a message for people.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -129,7 +129,7 @@ impl ApiError {
         }
     }
 
-    /// The same with the seconds after which the caller may try again.
+    /// Sets the time in seconds after which the caller may try again.
     pub fn with_retry_after(self, retry_after: u64) -> Self {
         Self {
             retry_after,
@@ -137,12 +137,12 @@ impl ApiError {
         }
     }
 
-    /// The same with the parts that are at fault.
+    /// Sets the problems of the fields.
     pub fn with_details(self, details: Vec<FieldError>) -> Self {
         Self { details, ..self }
     }
 
-    /// A fault of the service. What is said to the log is never said to the caller.
+    /// Creates an internal error. `log` goes to the log and never to the caller.
     pub fn internal(log: impl fmt::Display) -> Self {
         tracing::error!(error = %log, "a request failed");
         Self::new(
@@ -151,7 +151,7 @@ impl ApiError {
         )
     }
 
-    /// Whatever an endpoint failed with; `allow` gives the methods of the path that was matched.
+    /// Converts the error of an endpoint; `allow` returns the methods of the path that matched.
     pub fn from_poem(error: poem::Error, allow: impl FnOnce(&poem::Error) -> String) -> Self {
         if error.is::<NotFoundError>() || error.is::<ParsePathError>() {
             return Self::new(
@@ -188,12 +188,12 @@ impl ApiError {
         }
     }
 
-    /// What went wrong, for programs.
+    /// Returns the error code.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// The answer's body.
+    /// Returns the body of the response.
     pub fn body(&self) -> ErrorBody {
         let status = self.code.status();
         let details = self
@@ -214,7 +214,7 @@ impl ApiError {
     }
 }
 
-/// A body that arrives too slowly.
+/// Error for a body that arrives too slowly.
 fn too_slow() -> ApiError {
     let message = format!(
         "The body took too long to arrive: send it within {} s, and at least {MIN_BODY_RATE} bytes per second.",
@@ -223,7 +223,7 @@ fn too_slow() -> ApiError {
     ApiError::new(Code::RequestTimeout, message)
 }
 
-/// A body beyond the limit.
+/// Error for a body beyond the limit.
 pub fn too_large() -> ApiError {
     ApiError::new(
         Code::PayloadTooLarge,
@@ -255,13 +255,13 @@ impl ResponseError for ApiError {
             response = response.header(header::RETRY_AFTER, self.retry_after);
         }
         if self.code == Code::RequestTimeout {
-            // The rest of the body would be taken for the next request.
+            // Close the connection: the rest of the body would be read as the next request.
             response = response.header(header::CONNECTION, "close");
         }
         if let Some(allow) = &self.allow {
             response = response.header(header::ALLOW, allow);
         }
-        // A struct of texts and numbers always becomes JSON.
+        // Serialising a struct of strings and numbers cannot fail.
         response.body(serde_json::to_vec(&self.body()).unwrap_or_default())
     }
 }
@@ -293,7 +293,7 @@ impl From<AuthError> for ApiError {
     }
 }
 
-/// A capital letter in front and a full stop behind.
+/// Returns the text with a capital first letter and a full stop.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     match letters.next() {
@@ -303,11 +303,11 @@ fn sentence(text: &str) -> String {
 }
 
 impl ApiResponse for ApiError {
-    /// One entry, so that the shape is in the document; which statuses an operation has is added by the document's builder.
+    /// Returns one response, so that the document has the schema. The builder of the document adds the statuses of each operation.
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "A fault of the service.",
+                description: "The service failed; its log has the cause.",
                 status: Some(StatusCode::INTERNAL_SERVER_ERROR.as_u16()),
                 status_range: None,
                 content: vec![MetaMediaType {
@@ -359,14 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_the_log_stays_there() {
+    fn internal_errors_do_not_reach_the_caller() {
         let body = ApiError::from(DomainError::Internal("password 123".into())).body();
         assert_eq!(body.status_code, 500);
         assert!(!body.message.contains("123"));
     }
 
     #[test]
-    fn faults_are_named_in_the_contracts_shape() {
+    fn validation_errors_have_the_format_of_the_contract() {
         let error = ApiError::from(DomainError::invalid(
             "participantIds[2]",
             "is not a known user",
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_say_what_to_do_next() {
+    fn errors_have_their_headers() {
         let response = ApiError::from(DomainError::store_unavailable()).as_response();
         assert_eq!(response.header("retry-after"), Some("2"));
         let response = ApiError::from(AuthError::Missing).as_response();

@@ -52,9 +52,10 @@ pub struct EventsApi;
 impl EventsApi {
     /// Follow events
     ///
-    /// Sends what a WebSocket is pushed as Server-Sent Events: `event` is the event's name, `data` the socket's frame, and `id`, if present, the
-    /// cursor from which a later request resumes with `lastEventId` or the header `Last-Event-ID`. Processes with the role `ws` serve it; a process
-    /// without that role returns 503.
+    /// Sends the events of a WebSocket as Server-Sent Events: `event` is the name of the event, `data` the frame of the socket, and `id`, if present,
+    /// the cursor from which a later request resumes with `lastEventId` or the header `Last-Event-ID`. Processes with the role `ws` serve it.
+    ///
+    /// Fails with 503 on a process without that role.
     #[oai(
         path = "/events",
         method = "get",

@@ -1,4 +1,4 @@
-//! An example of every body, by the name of its schema. A test checks each against the schema that it is shown with.
+//! An example of every body, by the name of its schema. A test validates each example against its schema.
 
 use serde_json::{Map, Value, json};
 
@@ -6,9 +6,9 @@ use super::fixup::each_operation;
 
 const REF: &str = "#/components/schemas/";
 
-/// Puts its example beside the schema of every body and answer.
+/// Adds an example to every request body and response.
 ///
-/// `further` knows those of a plugin from outside.
+/// `further` returns the examples of an external plugin.
 pub fn add(document: &mut Value, further: fn(&str) -> Option<Value>) {
     each_operation(document, &mut |operation| {
         if let Some(body) = operation.get_mut("requestBody") {
@@ -35,7 +35,7 @@ fn illustrate(body: &mut Value, further: fn(&str) -> Option<Value>) {
     }
 }
 
-/// The example of a schema.
+/// Returns the example of a schema.
 fn example(schema: &str) -> Option<Value> {
     Some(match schema {
         "SyncUser" => sync_user(),

@@ -1,4 +1,4 @@
-//! From what a JSON Schema does not allow to sentences for the person who sent it. The content that was sent is never quoted.
+//! Converts violations of a JSON Schema to sentences for the sender. They never quote the sent content.
 
 use chat_sdk::{ConversationId, EventId, IdError, MessageId, ScheduledId, UserId};
 use jsonschema::{
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::strict::{MAX_FAULTS, shown};
 use crate::domain::FieldError;
 
-/// Why `text` is no id of the kind that `format` names; `None` when it is one, or when `format` names no kind of id.
+/// Returns why `text` is not an id of the kind `format`; `None` if it is valid or `format` is not a kind of id.
 pub fn id_fault(format: &str, text: &str) -> Option<IdError> {
     match format {
         "user-id" => text.parse::<UserId>().err(),
@@ -23,7 +23,7 @@ pub fn id_fault(format: &str, text: &str) -> Option<IdError> {
     }
 }
 
-/// The kinds of id that [`id_fault`] knows, as the `format` of a schema, each with the pattern that says the same to other programs.
+/// Kinds of id that [`id_fault`] supports, as the `format` of a schema, each with the equivalent pattern for other programs.
 pub const ID_FORMATS: [(&str, &str); 5] = [
     ("user-id", r"^[^\u0000-\u001F\u007F-\u009F]{1,128}$"),
     ("conversation-id", "^cnv_[0-9a-z]{26}$"),
@@ -34,7 +34,7 @@ pub const ID_FORMATS: [(&str, &str); 5] = [
 
 const NUL: &str = "must not contain the character U+0000";
 
-/// Everything in `value` that `schema` does not allow, one fault per place.
+/// Returns the violations of `schema` in `value`, one fault per place.
 pub fn find(schema: &Validator, value: &Value) -> Vec<FieldError> {
     let mut faults = Vec::new();
     for error in schema.iter_errors(value) {
@@ -46,7 +46,7 @@ pub fn find(schema: &Validator, value: &Value) -> Vec<FieldError> {
     faults
 }
 
-/// Notes every text and field name in `value` that holds U+0000, which no store takes. `place` is where `value` stands.
+/// Adds a fault for every string and field name in `value` that contains U+0000, which no store accepts. `place` is the path of `value`.
 pub fn find_nul(place: &str, value: &Value, faults: &mut Vec<FieldError>) {
     match value {
         Value::String(text) if text.contains('\0') => {
@@ -86,7 +86,7 @@ fn explain(error: &ValidationError<'_>, faults: &mut Vec<FieldError>) {
             let name = property.as_str().unwrap_or_default();
             note(faults, join(&place, name), "is required".to_owned());
         }
-        // The only choices are "this or null", so the first one's faults are what matters.
+        // The choices are always "this or null", so only the faults of the first one are relevant.
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             for error in context.iter().flatten().take(1) {
                 explain(error, faults);
@@ -158,7 +158,7 @@ fn types(kind: &TypeKind) -> String {
         TypeKind::Single(one) => name(one.to_string()),
         TypeKind::Multiple(some) => {
             let mut names: Vec<String> = some.iter().map(|one| name(one.to_string())).collect();
-            // "a string or null" reads better than the other way round.
+            // Sort null last: "a string or null" is easier to read.
             names.sort_by_key(|name| name == "null");
             names.join(" or ")
         }

@@ -1,4 +1,4 @@
-//! What poem-openapi's document lacks: it is written for OpenAPI 3.0, and says less of request bodies than the types do.
+//! Corrections to the document of poem-openapi, which is written for OpenAPI 3.0 and describes request bodies less strictly than the types do.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::faults::ID_FORMATS;
 
 type Schema = Map<String, Value>;
 
-/// Turns a document of OpenAPI 3.0 into one of 3.1.
+/// Converts a document of OpenAPI 3.0 to 3.1.
 pub fn to_31(document: &mut Value) {
     document["openapi"] = json!("3.1.0");
     each_schema(document, &mut |schema| {
@@ -35,7 +35,7 @@ pub fn to_31(document: &mut Value) {
         if let Some(example) = schema.remove("example") {
             schema.insert("examples".to_owned(), json!([example]));
         }
-        // Without a value there is no default, and `null` would not even fit the type.
+        // `null` as a default means that there is none, and would not match the type.
         if schema.get("default") == Some(&Value::Null) {
             schema.remove("default");
         }
@@ -45,7 +45,7 @@ pub fn to_31(document: &mut Value) {
     });
 }
 
-/// Generators know `int32` and `int64` alone: others make 32 bits of `uint64`.
+/// Replaces unsigned formats: client generators support only `int32` and `int64`, and some make 32 bits of `uint64`.
 fn sign_format(schema: &mut Schema) {
     let signed = match schema.get("format").and_then(Value::as_str) {
         Some("uint64") => "int64",
@@ -58,7 +58,7 @@ fn sign_format(schema: &mut Schema) {
     }
 }
 
-/// Gives a whole number of a request the bounds of its format, unless the type gives others.
+/// Adds the bounds of its format to an integer of a request, unless the type has bounds.
 fn bound(schema: &mut Schema) {
     let is_integer = match schema.get("type") {
         Some(Value::String(kind)) => kind == "integer",
@@ -80,7 +80,8 @@ fn bound(schema: &mut Schema) {
     }
 }
 
-/// poem-openapi describes a field of a named type by `allOf` of the type and the description; 3.1 allows both side by side.
+/// Replaces `allOf` by a reference. poem-openapi describes a field of a named type by `allOf` of the type and the description; 3.1 allows both side
+/// by side.
 fn unwrap_all_of(schema: &mut Schema) {
     let name = schema
         .get("allOf")
@@ -91,7 +92,7 @@ fn unwrap_all_of(schema: &mut Schema) {
     }
 }
 
-/// Says in the words of JSON Schema what an id looks like.
+/// Adds the JSON Schema pattern of an id.
 fn describe_id(schema: &mut Schema) {
     let format = schema.get("format").and_then(Value::as_str);
     if let Some((_, pattern)) = ID_FORMATS.iter().find(|(known, _)| format == Some(known)) {
@@ -114,11 +115,11 @@ fn allow_null(schema: &mut Schema) {
     }
 }
 
-/// Closes requests and opens answers.
+/// Closes the schemas of requests and opens those of responses.
 ///
-/// An object that a request body consists of has no other fields, and its whole numbers have bounds. An object that answers show too stays open
-/// there, so that answers can grow; requests get a copy of it. An enumeration is closed in requests. In answers it is a text with its known values,
-/// so that a new value does not break a client that was generated before.
+/// An object in a request body accepts no other fields, and its integers have bounds. If responses have the object too, it stays open there, so that
+/// responses can grow, and requests use a copy. An enumeration is closed in requests. In responses it is a string with known values, so that a new
+/// value does not break a client that was generated before.
 pub fn close_requests(document: &mut Value) {
     let (mut asked, mut answered) = (BTreeSet::new(), BTreeSet::new());
     each_operation(document, &mut |operation| {
@@ -172,10 +173,10 @@ pub fn close_requests(document: &mut Value) {
     drop_unused(document);
 }
 
-/// Replaces every reference of `schema` to an enumeration of `schemas` by a text that names the known values.
+/// Replaces every reference of `schema` to an enumeration of `schemas` by a string with known values.
 pub fn open_enums(schema: &mut Value, schemas: &Value) {
     visit(schema, &mut |part| {
-        // A field that may be absent is "the enumeration or null" in places; answers have no null.
+        // An optional field is "the enumeration or null" in some places; responses have no null.
         let name = part.get("$ref").and_then(Value::as_str);
         let Some(values) = name
             .and_then(|name| name.strip_prefix(PREFIX))
@@ -198,7 +199,7 @@ pub fn open_enums(schema: &mut Value, schemas: &Value) {
     });
 }
 
-/// Removes the schemas to which nothing refers any more.
+/// Removes the schemas without a reference.
 fn drop_unused(document: &mut Value) {
     let mut used = BTreeSet::new();
     collect_refs(&document["paths"], &mut used);
@@ -209,7 +210,7 @@ fn drop_unused(document: &mut Value) {
     }
 }
 
-/// Says of every answer what it carries: what the schema says of itself.
+/// Describes every response by the description of its schema.
 pub fn describe_answers(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     each_operation(document, &mut |operation| {
@@ -248,7 +249,7 @@ fn close(schema: &mut Value) {
     schema["additionalProperties"] = Value::Bool(false);
 }
 
-/// `names` and whatever their schemas refer to.
+/// Returns `names` and the schemas to which they refer, directly or indirectly.
 fn closure(schemas: &Value, names: BTreeSet<String>) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     let mut open: Vec<String> = names.into_iter().collect();
@@ -293,7 +294,7 @@ fn rename_refs(value: &mut Value, renamed: &[&String]) {
     }
 }
 
-/// Does `change` to every operation.
+/// Applies `change` to every operation.
 pub fn each_operation(document: &mut Value, change: &mut dyn FnMut(&mut Schema)) {
     let items = document["paths"].as_object_mut().into_iter().flatten();
     for (_, item) in items {
@@ -305,7 +306,7 @@ pub fn each_operation(document: &mut Value, change: &mut dyn FnMut(&mut Schema))
     }
 }
 
-/// Does `change` to every schema of the document, inner ones first.
+/// Applies `change` to every schema of the document, inner ones first.
 fn each_schema(document: &mut Value, change: &mut dyn FnMut(&mut Schema)) {
     let schemas = document["components"]["schemas"].as_object_mut();
     for (_, schema) in schemas.into_iter().flatten() {
@@ -357,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schemas_speak_3_1() {
+    fn schemas_are_converted_to_3_1() {
         let mut document = json!({ "openapi": "3.0.0", "paths": {}, "components": { "schemas": { "A": {
             "type": "object", "title": "A",
             "properties": {
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn enumerations_are_closed_in_requests_and_open_in_answers() {
+    fn enumerations_are_closed_in_requests_and_open_in_responses() {
         let reference = |name: &str| json!({ "$ref": format!("{PREFIX}{name}") });
         let body = |name: &str| json!({ "content": { "application/json": { "schema": reference(name) } } });
         let mut document = json!({
@@ -415,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_closed_and_answers_are_not() {
+    fn requests_are_closed_and_responses_are_open() {
         let reference = |name: &str| json!({ "schema": { "$ref": format!("{PREFIX}{name}") } });
         let mut document = json!({
             "paths": { "/a": { "post": {

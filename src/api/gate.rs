@@ -1,4 +1,4 @@
-//! What the operations of plugins stand on: this room's guards, bodies and refusals, as `chat_sdk::http` asks for them.
+//! The guards, bodies and errors of this module for the operations of plugins, as `chat_sdk::http` requires them.
 
 use chat_sdk::{
     UserId,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{DomainError, FieldError};
 
-/// The core behind the operations of plugins.
+/// Implementation of the gate by the core.
 pub struct CoreGate;
 
 impl Gate for CoreGate {

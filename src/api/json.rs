@@ -1,5 +1,4 @@
-//! Request bodies. What comes in is checked against the schema that is published for it, so that the document is always true, and every
-//! fault is reported at once.
+//! Request bodies. Each body is checked against its published schema, so that the document is always correct, and all faults are reported at once.
 
 use chat_sdk::http::json_body_meta;
 use poem::{
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::domain::{DomainError, FieldError};
 
-/// A request body of type `T`.
+/// Request body of type `T`.
 pub struct ValidJson<T>(pub T);
 
 impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
@@ -49,7 +48,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
     }
 }
 
-/// A request body of type `T`, all of whose fields may be left out: then so may the body.
+/// Request body of type `T` with only optional fields; the body itself is optional.
 pub struct OptionalJson<T>(pub T);
 
 impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for OptionalJson<T> {
@@ -77,7 +76,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for OptionalJson<T> {
         let headers = request.headers();
         let limit = auth::state(request)?.max_body_bytes;
         let text = collect(headers, body.take()?, limit).await?;
-        // Clients send an absent body in several ways: none at all, an empty one with a media type, or `null`.
+        // Clients send an absent body in several ways: no body, an empty one with a media type, or `null`.
         if matches!(text.trim_ascii(), b"" | b"null") {
             return Ok(Self(parse(b"{}").map_err(ApiError::from)?));
         }
@@ -86,17 +85,17 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for OptionalJson<T> {
     }
 }
 
-/// Takes in a body of JSON, within the limit.
+/// Receives a JSON body within the size limit.
 ///
 /// # Errors
-/// When it is no JSON by its headers, too large, or broken off.
+/// Fails if the Content-Type is not JSON, the body is too large, or the client stops sending.
 pub async fn receive(request: &Request, body: &mut RequestBody) -> poem::Result<Vec<u8>> {
     check_content_type(request.headers())?;
     let limit = auth::state(request)?.max_body_bytes;
     collect(request.headers(), body.take()?, limit).await
 }
 
-/// Reads a body that is published under the name `schema`.
+/// Parses a body with the published schema `schema`.
 ///
 /// # Errors
 /// [`DomainError::Validation`] with every fault.
@@ -112,7 +111,7 @@ pub fn read(text: &[u8], schema: &str) -> Result<Value, DomainError> {
     }
 }
 
-/// Reads a body of type `T`.
+/// Parses a body of type `T`.
 ///
 /// # Errors
 /// [`DomainError::Validation`] with every fault.
@@ -122,7 +121,7 @@ pub fn parse<T: Type + DeserializeOwned>(text: &[u8]) -> Result<T, DomainError> 
     check(value, faults)
 }
 
-/// Turns `value`, in which `faults` were found already, into a `T`.
+/// Converts `value`, in which `faults` were found already, to a `T`.
 ///
 /// # Errors
 /// [`DomainError::Validation`] with every fault.
@@ -135,7 +134,7 @@ pub fn check<T: Type + DeserializeOwned>(
     if faults.is_empty() {
         match serde_json::from_value(value) {
             Ok(body) => return Ok(body),
-            // The error itself may quote the content.
+            // The error text may quote the content.
             Err(_) => faults.push(FieldError::new(
                 "body",
                 "does not have the form that /api/docs describes",
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_at_once_and_nothing_is_quoted() {
+    fn all_faults_are_reported_at_once_without_quotes() {
         let mut found = faults::<CreateConversation>(
             r#"{"type":"secret","participantIds":["bob",7,"me","a\u0000b"],"name":"","colour":"red",
                 "metadata":[],"historyVisibility":null,"avatarUrl":1,"avatarUrl":"x"}"#,

@@ -1,6 +1,6 @@
-//! The rate limits over HTTP: from whom a request comes, what it counts against, and the headers that say so.
+//! Rate limits over HTTP: the client of a request, the limit that it counts against, and the headers of the response.
 //!
-//! Guards count before anything else is done for the request; the edge then writes into the answer what they were told.
+//! Guards count before any other work for the request; the edge then adds the headers with the result.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -26,27 +26,27 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
-/// Which limit of a user an operation counts against.
+/// Limit of a user that an operation counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
-    /// `RATE_LIMIT_API`.
+    /// Limit `RATE_LIMIT_API`.
     Request,
-    /// `RATE_LIMIT_MESSAGES`.
+    /// Limit `RATE_LIMIT_MESSAGES`.
     Message,
 }
 
-/// What is counted for one request, shared by its guard and the edge.
+/// Rate limit state of one request, shared by its guard and the edge.
 pub struct Meter {
     client: IpAddr,
     standing: OnceLock<Standing>,
 }
 
 impl Meter {
-    /// Attaches one to the request.
+    /// Attaches a meter to the request.
     pub fn attach(request: &mut Request) -> Arc<Self> {
         let client = request.remote_addr().as_socket_addr();
         let meter = Arc::new(Self {
-            // Every request of ours has an address; those of tests without a connection share one.
+            // Requests of the listener have an address; those of tests without a connection share this one.
             client: client.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip()),
             standing: OnceLock::new(),
         });
@@ -54,10 +54,10 @@ impl Meter {
         meter
     }
 
-    /// The one of the request.
+    /// Returns the meter of the request.
     ///
     /// # Errors
-    /// [`Code::InternalError`] for a request that did not come through [`super::endpoint`].
+    /// [`Code::InternalError`] if the request did not come through [`super::endpoint`].
     fn of(request: &Request) -> Result<&Self, ApiError> {
         request
             .data::<Arc<Self>>()
@@ -71,13 +71,13 @@ impl Meter {
             Err(refused) => Some(refused.standing),
         };
         if let Some(standing) = standing {
-            // A request is counted once; the first count is the one that is told.
+            // Only the first count of a request sets the headers.
             let _ = self.standing.set(standing);
         }
         verdict.map(drop).map_err(ApiError::from)
     }
 
-    /// Tells in an answer where the caller stands, if the request was counted.
+    /// Adds the headers with the remaining limit, if the request was counted.
     pub fn tell(&self, headers: &mut HeaderMap) {
         if let Some(standing) = self.standing.get() {
             headers.insert(LIMIT, standing.limit.into());
@@ -90,7 +90,7 @@ impl Meter {
 /// Counts a request of `user`.
 ///
 /// # Errors
-/// [`Code::RateLimited`].
+/// [`Code::RateLimited`] if the limit is exceeded.
 pub fn count(
     state: &ApiState,
     request: &Request,
@@ -103,10 +103,10 @@ pub fn count(
     })
 }
 
-/// What a request is answered whose token is not believed.
+/// Returns the error for a request with a rejected token.
 ///
-/// Only a token that may be forged counts as a failed proof. One that is missing, expired, revoked or has a wrong claim counts as a request from that
-/// address. So a client always learns what is wrong with its token, whatever others behind its address do.
+/// Only a token that may be forged counts as a failed authentication. A token that is missing, expired, revoked or has a wrong claim counts as a
+/// request from the address. So a client always learns why its token is rejected, whatever other clients behind the same address do.
 pub fn refuse_token(state: &ApiState, request: &Request, error: AuthError) -> ApiError {
     let counted = match error {
         AuthError::KeysUnavailable => Ok(()),
@@ -116,28 +116,28 @@ pub fn refuse_token(state: &ApiState, request: &Request, error: AuthError) -> Ap
     counted.err().unwrap_or_else(|| error.into())
 }
 
-/// Counts a failed proof of identity.
+/// Counts a failed authentication.
 ///
 /// # Errors
-/// [`Code::RateLimited`], to answer instead of what was wrong.
+/// [`Code::RateLimited`] if the limit is exceeded; it replaces the original error.
 pub fn failed_proof(state: &ApiState, request: &Request) -> Result<(), ApiError> {
     let meter = Meter::of(request)?;
     meter.note(state.limits.failed_proof(meter.client))
 }
 
-/// Counts a question how the service is.
+/// Counts a health request.
 ///
 /// # Errors
-/// [`Code::RateLimited`].
+/// [`Code::RateLimited`] if the limit is exceeded.
 pub fn count_health(request: &Request) -> Result<(), ApiError> {
     let meter = Meter::of(request)?;
     meter.note(auth::state(request)?.limits.health(meter.client))
 }
 
-/// Counts a request of nobody.
+/// Counts an unauthenticated request.
 ///
 /// # Errors
-/// [`Code::RateLimited`], to answer instead of what was wrong.
+/// [`Code::RateLimited`] if the limit is exceeded; it replaces the original error.
 pub fn count_stranger(state: &ApiState, request: &Request) -> Result<(), ApiError> {
     let meter = Meter::of(request)?;
     meter.note(state.limits.api_from(meter.client))

@@ -1,10 +1,10 @@
-//! The REST API: parse, one verb of the domain, wrap.
+//! The REST API: each operation parses the request, calls one function of the domain and wraps the result.
 //!
-//! Cast: a file per noun with its operations and the shapes of its bodies; guards (`auth`) as arguments of the operations; bodies (`json`) checked
-//! against the schema that is published for them; one shape of errors (`error`); the OpenAPI document (`document`), from which the router and the
-//! clients are both made, so that neither can differ from the other.
+//! Structure: a file per resource has its operations and the types of their bodies. Guards (`auth`) are arguments of the operations. Bodies (`json`)
+//! are checked against their published schema. All errors have one format (`error`). The router and the clients are both built from the OpenAPI
+//! document (`document`), so that neither can differ from the other.
 //!
-//! This room is the only one of the core that knows poem. It knows no socket, no broker and no database.
+//! This module is the only one of the core that uses poem. It does not depend on sockets, the broker or the database.
 
 mod access_log;
 mod auth;
@@ -78,57 +78,57 @@ use crate::{
     trace,
 };
 
-/// The groups of operations in the document.
+/// Groups of operations in the OpenAPI document.
 #[derive(Tags)]
 enum Tag {
-    /// Whether the service works.
+    /// Health, status and metrics of the service.
     Health,
-    /// For the host's backend.
+    /// Users as the host manages them: sync, deletion, export. For the host's backend.
     #[oai(rename = "Users (Internal)")]
     UsersInternal,
-    /// People who write and read.
+    /// Profiles, blocks and status of users.
     Users,
-    /// Where they do it, and who is in.
+    /// Conversations, their members, settings and logs.
     Conversations,
-    /// What they write.
+    /// Messages, threads, pins and scheduled messages.
     Messages,
-    /// What others make of it.
+    /// Reactions to messages.
     Reactions,
-    /// Whether they are there.
+    /// Presence of users.
     Presence,
-    /// Who read and got what, and what is unread.
+    /// Read and delivery receipts, and unread counts.
     #[oai(rename = "Read Receipts")]
     ReadReceipts,
-    /// What happens, as it happens.
+    /// Live events as Server-Sent Events.
     Events,
-    /// Hosts that take events from NATS.
+    /// Durable consumers of hosts that receive events from NATS.
     #[oai(rename = "Admin/Consumers")]
     AdminConsumers,
 }
 
-/// What the surface works with.
+/// Shared state of the HTTP API.
 pub struct ApiState {
-    /// For the verbs.
+    /// Context of the domain functions.
     pub ctx: Context,
-    /// Checks users' tokens.
+    /// Verifier of users' tokens.
     pub verifier: Verifier,
-    /// What the host's backend shows.
+    /// Secret of the host's backend.
     pub internal_secret: Secret,
-    /// How much each caller may ask for.
+    /// Rate limits of the callers.
     pub limits: Arc<RateLimits>,
-    /// Which pages may call from a browser.
+    /// Origins of the pages that may call from a browser.
     pub origins: Origins,
-    /// How the process is.
+    /// Health probe of the process.
     pub health: Arc<Probe>,
-    /// The most bytes of a body.
+    /// Maximum size of a body, in bytes.
     pub max_body_bytes: usize,
-    /// The plugins, which bring operations of their own.
+    /// Built-in plugins, which add operations.
     pub plugins: Plugins,
-    /// The hosts that take events from the broker.
+    /// Durable consumers of hosts.
     pub consumers: Consumers,
 }
 
-/// Every operation of the core.
+/// All operations of the core.
 type CoreOperations = (
     health::HealthApi,
     users::UsersApi,
@@ -147,7 +147,7 @@ type CoreOperations = (
     (erasure::ErasureApi, consumers::ConsumersApi),
 );
 
-/// Every operation that is in the committed document.
+/// All operations of the committed document.
 type Operations = (CoreOperations, plugins::Operations);
 
 fn operations(state: &ApiState) -> Operations {
@@ -175,10 +175,11 @@ fn operations(state: &ApiState) -> Operations {
     (core, state.plugins.operations())
 }
 
-/// The path beside the documents that is in no document: nginx passes it to nobody.
+/// Path of the metrics, which is in no document; nginx does not expose it.
 const METRICS_PATH: &str = "/metrics";
 
-/// The whole HTTP surface of the `api` role, with the operations of a plugin from outside. It answers every request, whatever happens inside.
+/// Returns the HTTP endpoint of the role `api`, with the operations of an external plugin. It answers every request, also after an error or a panic
+/// inside.
 pub fn endpoint<P: Plugin>(
     state: ApiState,
     guest: Option<Arc<P>>,
@@ -210,7 +211,7 @@ pub fn endpoint<P: Plugin>(
     .boxed()
 }
 
-/// What surrounds every operation. From the outside in: request id, log and metrics, CORS, rate limits' headers, errors and panics.
+/// Wrapper of every operation. From the outside in: request id, log and metrics, CORS, headers of the rate limits, errors and panics.
 struct Edge<E> {
     inner: E,
     origins: Origins,
@@ -250,7 +251,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
 
 impl<E: Endpoint<Output = Response>> Edge<E> {
     async fn answer(&self, request: Request, line: &mut access_log::Line) -> Response {
-        // A request that panicked leaves nothing behind that another one sees: what is shared has no half-made states.
+        // Unwind safety: shared state has no intermediate states, so a panic leaves nothing behind that another request could see.
         let outcome = AssertUnwindSafe(self.inner.call(request))
             .catch_unwind()
             .await;

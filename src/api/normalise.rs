@@ -1,14 +1,14 @@
-//! Brings a request body into the one form that its type reads: JSON can write the same thing in several ways.
+//! Normalises a request body to the form that its type reads: JSON has several forms for the same value.
 //!
-//! A field that may be absent may also be `null`, unless `null` clears it; many serializers write it so. A whole number may have a point or an
-//! exponent, as JSON Schema defines integers. What the host keeps in `metadata` stays as it was written.
+//! An optional field may be `null`, unless `null` clears it, because many serialisers write absent fields so. An integer may have a decimal point or
+//! an exponent, as JSON Schema defines integers. `metadata` of the host stays unchanged.
 
 use chat_sdk::whole_number;
 use serde_json::{Value, json};
 
 const PREFIX: &str = "#/components/schemas/";
 
-/// Normalises `value`, which is meant to be of `schema`; `schemas` are those of the document.
+/// Normalises `value` to `schema`; `schemas` are those of the document.
 pub fn normalise(value: &mut Value, schema: &Value, schemas: &Value) {
     let schema = resolved(schema, schemas);
     match value {
@@ -47,7 +47,7 @@ pub fn normalise(value: &mut Value, schema: &Value, schemas: &Value) {
     }
 }
 
-/// The schema itself behind a reference, or behind "this or null".
+/// Returns the schema behind a reference, or behind "this or null".
 fn resolved<'s>(schema: &'s Value, schemas: &'s Value) -> &'s Value {
     let schema = match schema["anyOf"].as_array() {
         Some(choices) => choices.first().unwrap_or(schema),
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn null_is_absent_where_it_does_not_clear_and_integers_have_one_form() {
+    fn null_is_absent_unless_it_clears_and_integers_have_one_form() {
         let schemas = json!({ "File": {
             "properties": { "size": { "type": "integer" }, "name": { "type": "string" } },
         } });

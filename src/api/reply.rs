@@ -1,6 +1,6 @@
-//! Successful answers. They are written straight from the nouns, so that their fields keep their order and nothing is copied on the way.
+//! Success responses. They are serialised directly from the resources, so that fields keep their order and nothing is copied.
 //!
-//! Those that plugins give too are in the sdk; here is what the core alone answers.
+//! Responses that plugins return too are in the sdk; this module has those of the core alone.
 
 use chat_sdk::http::{described, respond};
 use poem::{IntoResponse, Response, http::StatusCode};
@@ -13,11 +13,11 @@ use serde::Serialize;
 
 pub use chat_sdk::http::{Created, Json, NoContent};
 
-/// 201 with what was made, or 200 with what was there already.
+/// Response 201 with a new resource, or 200 with an existing one.
 pub struct Upserted<T> {
-    /// Whether it was made by this request.
+    /// True if this request created the resource.
     pub is_new: bool,
-    /// The thing.
+    /// The resource.
     pub body: T,
 }
 
@@ -35,8 +35,8 @@ impl<T: Type> ApiResponse for Upserted<T> {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![
-                described::<T>(StatusCode::CREATED, "What was made."),
-                described::<T>(StatusCode::OK, "What was there already."),
+                described::<T>(StatusCode::CREATED, "The new resource."),
+                described::<T>(StatusCode::OK, "The existing resource."),
             ],
         }
     }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_cannot_be_encoded_has_the_shape_of_all_errors() {
+    async fn a_response_that_cannot_be_encoded_is_a_standard_error() {
         let told = parts(Json(Unencodable).into_response()).await;
         let shape = parts(ApiError::internal("a test").as_response()).await;
         assert_eq!(told, shape);

@@ -1,4 +1,4 @@
-//! What every operation can refuse, and the parameters that many share, written into the document once.
+//! Error responses of the operations and shared parameters, defined once in the OpenAPI document.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{FieldError, page::PageRequest};
 
-/// Operations that a member may not be allowed to do.
+/// Operations that can return 403.
 const FORBIDDEN: [&str; 21] = [
     "addParticipants",
     "addReaction",
@@ -34,7 +34,7 @@ const FORBIDDEN: [&str; 21] = [
     "unpinMessage",
 ];
 
-/// Operations that the state of the thing can forbid.
+/// Operations that can return 409.
 const CONFLICTING: [&str; 17] = [
     "addParticipants",
     "addReaction",
@@ -55,100 +55,100 @@ const CONFLICTING: [&str; 17] = [
     "syncUser",
 ];
 
-/// Operations without a body that can make an event that is too large.
+/// Operations without a body that can return 413, because their event would be too large.
 const ENLARGING: [&str; 1] = ["restoreMessage"];
 
-/// Operations on the caller, who may have been deleted.
+/// Operations that return 404 if the caller was deleted.
 const OF_THE_CALLER: [&str; 2] = ["getMe", "updateMe"];
 
-/// Operations whose body names what they are about.
+/// Operations that return 404 for an id in the body.
 const IN_THE_BODY: [&str; 1] = ["scheduleMessage"];
 
-/// The refusals: status, name, when, what else is at hand, and an example.
+/// Error responses: status, name, description, error code and the message of the example.
 const REFUSALS: [(&str, &str, &str, Code, &str); 11] = [
     (
         "400",
         "BadRequest",
-        "The request is wrong; `details` names every fault.",
+        "The request is invalid; `details` names every invalid field.",
         Code::ValidationError,
         "",
     ),
     (
         "401",
         "Unauthorized",
-        "The caller did not prove who they are.",
+        "The token or the internal secret is missing or invalid.",
         Code::Unauthorized,
         "The token has expired.",
     ),
     (
         "403",
         "Forbidden",
-        "The caller may see the thing, but not do this to it.",
+        "The caller can see the resource but is not allowed to do this.",
         Code::Forbidden,
         "Only an owner or admin of the conversation may do this.",
     ),
     (
         "404",
         "NotFound",
-        "There is no such thing for this caller.",
+        "The resource does not exist or is not visible to the caller.",
         Code::NotFound,
         "There is no such conversation.",
     ),
     (
         "408",
         "RequestTimeout",
-        "The body arrived too slowly; the request was not carried out.",
+        "The body arrived too slowly; the request was not executed.",
         Code::RequestTimeout,
         "The body took too long to arrive: send it within 30 s, and at least 1024 bytes per second.",
     ),
     (
         "409",
         "Conflict",
-        "The thing is in a state in which this cannot be done.",
+        "The state of the resource does not allow the operation.",
         Code::Conflict,
         "The message was deleted.",
     ),
     (
         "413",
         "PayloadTooLarge",
-        "The body is too large, or the event that the change would make.",
+        "The body is too large, or the event of the change would be.",
         Code::PayloadTooLarge,
         "The body is too large; send less at once.",
     ),
     (
         "415",
         "UnsupportedMediaType",
-        "The body is not declared as JSON.",
+        "The Content-Type of the body is not JSON, or the body is compressed.",
         Code::UnsupportedMediaType,
         "The body must be JSON without compression: send it with Content-Type: application/json.",
     ),
     (
         "429",
         "RateLimited",
-        "The caller asks for more than the limits allow; the request was not carried out.",
+        "The caller exceeds a rate limit; the request was not executed.",
         Code::RateLimited,
         "Too many requests: at most 600 in 60 s. Try again in 1 s.",
     ),
     (
         "500",
         "InternalError",
-        "A fault of the service.",
+        "The service failed; its log has the cause.",
         Code::InternalError,
         "Something went wrong in the service; its log has more under the X-Request-Id of this answer.",
     ),
     (
         "503",
         "Unavailable",
-        "Something that is needed is away for the moment. What was asked for may or may not have happened; repeating it is safe.",
+        "A dependency of the service is temporarily unavailable. The outcome of the request is unknown; it is safe to repeat.",
         Code::Unavailable,
         "The store did not answer in time; repeat the request, with the same clientMessageId for a message.",
     ),
 ];
 
-/// The parameters of a list, in the order of the document.
+/// Names of the parameters of a list, in the order of the document.
 const PAGE_PARAMETERS: [&str; 4] = ["Limit", "Before", "After", "Around"];
 
-/// Completes every operation.
+/// Adds the error responses and the shared parameters to every operation.
 pub fn complete(document: &mut Value, conflicting: &[&str]) {
     document["components"]["responses"] = refusals();
     document["components"]["parameters"] = parameters();
@@ -228,28 +228,28 @@ fn refusals() -> Value {
 fn headers(status: &str) -> Option<Value> {
     match status {
         "401" => Some(json!({ "WWW-Authenticate": {
-            "description": "What to prove oneself with.", "schema": { "type": "string" },
+            "description": "Authentication scheme to use: `Bearer`.", "schema": { "type": "string" },
         } })),
         "429" => Some(json!({
             "Retry-After": {
-                "description": "How many seconds to wait until the next request is let through.",
+                "description": "Time in seconds until the next request is accepted.",
                 "schema": { "type": "integer", "minimum": 1 },
             },
             "RateLimit-Limit": {
-                "description": "How many the limit allows in its time.",
+                "description": "Number of requests that the limit allows in its period.",
                 "schema": { "type": "integer", "minimum": 1 },
             },
             "RateLimit-Remaining": {
-                "description": "How many are left now.",
+                "description": "Number of requests that are accepted now.",
                 "schema": { "type": "integer", "minimum": 0 },
             },
             "RateLimit-Reset": {
-                "description": "After how many seconds the whole limit is free again.",
+                "description": "Time in seconds until the whole limit is available again.",
                 "schema": { "type": "integer", "minimum": 0 },
             },
         })),
         "503" => Some(json!({ "Retry-After": {
-            "description": "How many seconds to wait.", "schema": { "type": "integer" },
+            "description": "Time in seconds to wait before a repetition.", "schema": { "type": "integer" },
         } })),
         _ => None,
     }
@@ -264,18 +264,18 @@ fn parameters() -> Value {
     };
     json!({
         "Limit": {
-            "name": "limit", "in": "query", "required": false, "description": "How many items.",
+            "name": "limit", "in": "query", "required": false, "description": "Maximum number of items, 1 to 100. Default: 50.",
             "schema": {
                 "type": "integer", "minimum": 1, "maximum": PageRequest::MAX_LIMIT,
                 "default": PageRequest::DEFAULT_LIMIT,
             },
         },
-        "Before": cursor("before", "Items earlier than this id or `nextCursor`."),
-        "After": cursor("after", "Items later than this id or `nextCursor`, oldest first."),
-        "Around": cursor("around", "Items on both sides of this id."),
+        "Before": cursor("before", "Returns items earlier than this id or `nextCursor`."),
+        "After": cursor("after", "Returns items later than this id or `nextCursor`, oldest first."),
+        "Around": cursor("around", "Returns items on both sides of this id."),
         "ActingUser": {
             "name": ACTING_HEADER, "in": "header", "required": false,
-            "description": "The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, \
+            "description": "Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, \
                 percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.",
             "schema": { "type": "string" },
             "example": "J%C3%BCrgen%20M",
@@ -294,7 +294,7 @@ fn share_parameters(operation: &mut Map<String, Value>) {
     };
     let mut all = Vec::new();
     for parameter in own {
-        // The marker of a list's parameters is an object, which no other parameter in a query is.
+        // The placeholder for the parameters of a list is an object; no other query parameter is one.
         if parameter["schema"]["type"] == "object" {
             all.extend(PAGE_PARAMETERS.iter().map(|name| reference(name)));
         } else {
@@ -317,7 +317,7 @@ mod tests {
     use crate::api::Operations;
 
     #[test]
-    fn only_operations_that_exist_are_named() {
+    fn only_existing_operations_are_named() {
         let meta = Operations::meta();
         let ids: Vec<&str> = meta
             .iter()

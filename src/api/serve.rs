@@ -1,4 +1,4 @@
-//! From hyper's requests to poem's, on our own listener.
+//! Converts requests of hyper to those of poem, for the listener of this service.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,13 +17,13 @@ use poem::{
 
 use crate::listener::TimedBody;
 
-/// Answers one request of the client at that address.
+/// Answers one request of the client with the address `client`.
 pub async fn answer(
     endpoint: Arc<BoxEndpoint<'static, poem::Response>>,
     request: Request<TimedBody>,
     client: IpAddr,
 ) -> Response<BoxBody<Bytes, std::io::Error>> {
-    // The port is that of a connection, which may be a proxy's.
+    // Port 0: the real port belongs to the connection, which may be that of a proxy.
     let from = RemoteAddr(Addr::from(SocketAddr::new(client, 0)));
     let (parts, body) = request.into_parts();
     let parts: RequestParts = (parts, LocalAddr::default(), from, Scheme::HTTP).into();

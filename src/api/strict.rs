@@ -1,4 +1,4 @@
-//! JSON, read strictly: what two readers could understand differently is refused, with its place.
+//! Strict JSON parser: rejects documents that two parsers could understand differently, and names the place.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use serde_json::{Map, Number, Value};
 
 use crate::domain::FieldError;
 
-/// How deeply arrays and objects may be nested.
+/// Maximum nesting of arrays and objects.
 const MAX_DEPTH: usize = 64;
-/// How many faults are reported at once; more would help nobody.
+/// Maximum number of reported faults.
 pub const MAX_FAULTS: usize = 100;
-/// The longest place that is named, in characters.
+/// Maximum length of a reported place, in characters.
 const MAX_PLACE: usize = 200;
 
-/// Reads a document. Repeated fields are noted as faults; what is no JSON, or too deep, ends the reading.
+/// Parses a document. Repeated fields are reported as faults; invalid JSON or too deep nesting stops the parser.
 ///
 /// # Errors
-/// The one fault of a document that cannot be read. It never quotes the document.
+/// The single fault of a document that cannot be parsed. It never quotes the document.
 pub fn parse(text: &[u8]) -> Result<(Value, Vec<FieldError>), FieldError> {
     let mut place = Place::default();
     let mut reader = serde_json::Deserializer::from_slice(text);
@@ -44,7 +44,7 @@ pub fn parse(text: &[u8]) -> Result<(Value, Vec<FieldError>), FieldError> {
     }
 }
 
-/// A place as it may be shown: of bounded length, on one line.
+/// Returns a place for display: of bounded length, on one line.
 pub fn shown(place: &str) -> String {
     place
         .chars()
@@ -53,7 +53,7 @@ pub fn shown(place: &str) -> String {
         .collect()
 }
 
-/// Where the reader is, and what it has noted.
+/// Position of the parser, and the faults so far.
 #[derive(Default)]
 struct Place {
     path: String,
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_serde_json_reads() {
+    fn parses_like_serde_json() {
         let text = r#"{"a":[1,-2,3.5,null,true,"x"],"b":{"c":{}}}"#;
         let (value, faults) = parse(text.as_bytes()).expect("valid JSON");
         assert_eq!(
@@ -196,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn repeated_fields_are_named_with_their_places() {
+    fn repeated_fields_are_reported_with_their_places() {
         let found = faults(r#"{"a":{"b":[{"c":1,"c":2}]},"d":["x"],"a":1}"#);
         let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
         assert_eq!(fields, ["a.b[0].c", "a"]);
     }
 
     #[test]
-    fn deep_nesting_is_refused() {
+    fn deep_nesting_is_rejected() {
         let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(faults(&nested(64)).is_empty());
         for depth in [65, 128, 100_000] {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_documents_are_not_quoted() {
+    fn invalid_documents_are_not_quoted() {
         for text in [
             r#"{"secret":"#,
             r#"{"secret":1}x"#,

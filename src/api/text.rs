@@ -1,19 +1,19 @@
-//! The documents as text: the form in which they are committed and answered.
+//! Documents as text: the form in which they are committed and served.
 
 use futures_util::FutureExt;
 use poem::IntoResponse;
 use serde::Serialize;
 
-/// A document as text.
+/// A document as JSON and YAML.
 #[derive(Debug, Clone)]
 pub struct Documents {
-    /// As JSON.
+    /// The document as JSON.
     pub json: String,
-    /// As YAML.
+    /// The document as YAML.
     pub yaml: String,
 }
 
-/// Writes a document whose parts are in the order in which people read them.
+/// Serialises a document whose parts are in reading order.
 pub fn write(ordered: impl Serialize + Send) -> Documents {
     let mut json = serde_json::to_string_pretty(&ordered).expect("JSON values become text");
     json.push('\n');

@@ -1,4 +1,4 @@
-//! Which pages may call from a browser, as browsers want to hear it.
+//! CORS: the pages that may call from a browser.
 
 use hyper::{
     HeaderMap, Method,
@@ -8,18 +8,18 @@ use hyper::{
 use crate::config::Origins;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// What a page may send. The internal secret is not among it: it belongs into no browser.
+/// Headers that a page may send. The internal secret is not among them: it must not be in a browser.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "Authorization, Content-Type, X-Request-Id, traceparent, Last-Event-ID",
 );
-/// What a page may read.
+/// Headers of a response that a page may read.
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static(
     "X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset",
 );
-/// How long a browser may remember the answer to a preflight, in seconds: the most that browsers honour.
+/// Time for which a browser may cache the response to a preflight, in seconds: the maximum that browsers honour.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// The headers of the answer (204) to a browser's question whether a page may call, beside those of [`permit`]; `None` for any other request.
+/// Returns the headers of the 204 response to a preflight request, beside those of [`permit`]; `None` for any other request.
 pub fn preflight(origins: &Origins, method: &Method, asked: &HeaderMap) -> Option<HeaderMap> {
     let origin = asked.get(header::ORIGIN)?;
     asked.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
@@ -35,14 +35,14 @@ pub fn preflight(origins: &Origins, method: &Method, asked: &HeaderMap) -> Optio
     Some(headers)
 }
 
-/// Adds to an answer what the page at `origin` may know of it.
+/// Adds the headers that let the page at `origin` read a response.
 pub fn permit(origins: &Origins, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
     if *origins != Origins::Any {
-        // A cache must not give one page the answer to another.
+        // A cache must not serve the response for one origin to another.
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
     if let Some(allowed) = allowed(origins, origin) {
-        // Credentials go with a named origin only: with * browsers refuse them, rightly.
+        // Browsers reject credentials together with `*`.
         if *origins != Origins::Any {
             headers.insert(
                 header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
@@ -54,7 +54,7 @@ pub fn permit(origins: &Origins, origin: Option<&HeaderValue>, headers: &mut Hea
     }
 }
 
-/// What `Access-Control-Allow-Origin` says to a page at `origin`.
+/// Returns the value of `Access-Control-Allow-Origin` for a page at `origin`.
 fn allowed(origins: &Origins, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
     let origin = origin?;
     match origins {

@@ -1,6 +1,6 @@
-//! What surrounds every HTTP answer, whichever role gives it: the request's id, what a browser's page may know, and how long it is good.
+//! Headers of every HTTP response of any role: request id, CORS and caching.
 //!
-//! This room knows no framework: only requests' and answers' headers.
+//! This module depends on no framework, only on the headers of requests and responses.
 
 pub mod cors;
 pub mod request_id;
@@ -12,7 +12,7 @@ use hyper::{
 
 use crate::config::Origins;
 
-/// Adds to an answer the headers that every one has. `origin` is the page that asked, `id` the request's.
+/// Adds the headers of every response. `origin` is the origin of the page that asks, `id` the id of the request.
 pub fn finish(
     headers: &mut HeaderMap,
     origins: &Origins,
@@ -24,7 +24,7 @@ pub fn finish(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    // Answers belong to one user, and are old the next moment.
+    // Responses belong to one user and may change at any time.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));

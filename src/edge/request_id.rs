@@ -1,13 +1,13 @@
-//! One id per request, in every answer and every log line, so that a caller's report leads to the lines that explain it.
+//! One id per request, in every response and every log line, so that the report of a caller leads to the log lines that explain it.
 
 use hyper::{HeaderMap, header::HeaderName};
 
-/// The header, both ways.
+/// Header of the request id, in requests and responses.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest id that is taken over from a caller, in bytes.
+/// Maximum length of an id that is accepted from a caller, in bytes.
 const MAX_LENGTH: usize = 64;
 
-/// The caller's id of the request when it is fit for a log, else a new one.
+/// Returns the caller's id of the request if it is suitable for logs, else a new one.
 pub fn of(headers: &HeaderMap) -> String {
     headers
         .get(HEADER)

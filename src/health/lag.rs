@@ -1,6 +1,6 @@
-//! The lag of durables as Prometheus reads it.
+//! Lag of durable consumers in the text format of Prometheus.
 //!
-//! Written here and not kept by the recorder, which forgets nothing: a durable that was removed would be shown for ever.
+//! Written here instead of by the recorder, which never removes a series: a deleted consumer would be shown forever.
 
 use std::fmt::Write;
 
@@ -11,12 +11,12 @@ use crate::{
     store::Backlog,
 };
 
-/// How many durables are shown by name. Those furthest behind are; the others are one line together.
+/// Maximum number of durable consumers shown by name: those with the largest lag. The others share one line.
 pub const MAX_NAMED: usize = 200;
-/// The name of that line. No durable's: theirs begin with a letter or a digit.
+/// Label of that line. No consumer has it: their names begin with a letter or a digit.
 const OTHERS: &str = "(others)";
 
-/// What is shown of one durable, or of several together.
+/// Values of one durable consumer, or of several together.
 #[derive(Default)]
 struct Row {
     pending: u64,
@@ -36,7 +36,7 @@ impl Row {
     }
 }
 
-/// Adds the lag of this process's tail, and that of `durables` unless it is unknown.
+/// Adds the lag of the tail of this process, and that of `durables` if it is known.
 pub fn render(text: &mut String, tail: &TailStatus, durables: Option<&Vec<DurableLag>>) {
     let mut out = Text(text);
     out.head(
@@ -83,7 +83,7 @@ pub fn render(text: &mut String, tail: &TailStatus, durables: Option<&Vec<Durabl
     );
 }
 
-/// Adds what the relay has still to do.
+/// Adds the backlog of the relay.
 pub fn render_backlog(text: &mut String, backlog: &Backlog) {
     let mut out = Text(text);
     out.head(
@@ -137,12 +137,12 @@ fn rows(durables: &[DurableLag], now: Timestamp) -> Vec<(&str, Row)> {
     rows
 }
 
-/// The text format, as far as gauges need it.
+/// Writer of the text format, limited to gauges.
 struct Text<'a>(&'a mut String);
 
 impl Text<'_> {
     fn head(&mut self, name: &str, help: &str) {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}.\n# TYPE {name} gauge");
     }
 

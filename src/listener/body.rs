@@ -1,4 +1,4 @@
-//! A request's body with a deadline: a client that sends slowly must not hold a connection and a handler.
+//! Request body with a deadline: a slow client must not hold a connection and a handler.
 
 use std::{
     io,
@@ -11,24 +11,24 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// How long a body may take in all.
+/// Maximum time for a body.
 pub const TOTAL: Duration = Duration::from_secs(30);
-/// How long a body may take before its rate counts.
+/// Time before the rate of a body is checked.
 const GRACE: Duration = Duration::from_secs(5);
-/// The least bytes per second after that, on average.
+/// Minimum average rate after the grace time, in bytes per second.
 pub const MIN_RATE: u64 = 1024;
 
-/// The body of a request. It fails with [`io::ErrorKind::TimedOut`] if it arrives too slowly.
+/// Body of a request. It fails with [`io::ErrorKind::TimedOut`] if it arrives too slowly.
 #[derive(Debug)]
 pub struct TimedBody {
     inner: Incoming,
     received: u64,
-    /// When the first byte was asked for, and the moment at which too little has come. Made when the body has to be waited for.
+    /// Time of the first read, and the time at which the rate is too low. Set when the body is not available immediately.
     wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl TimedBody {
-    /// The same body with the deadline.
+    /// Wraps a body with the deadline.
     pub fn new(inner: Incoming) -> Self {
         Self {
             inner,
@@ -38,7 +38,7 @@ impl TimedBody {
     }
 }
 
-/// How long it may take until `received` bytes are there and more are missing.
+/// Returns the time that `received` bytes may take while more are missing.
 fn allowed(received: u64) -> Duration {
     TOTAL.min(GRACE + Duration::from_secs(received / MIN_RATE))
 }

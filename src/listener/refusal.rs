@@ -1,6 +1,7 @@
-//! Answers of the listener itself: to requests that never become one.
+//! Error responses of the listener, for input that never becomes a request.
 //!
-//! hyper answers what it cannot parse with a status alone. The answer gets the shape of all errors here, and CORS headers, so that a page can read it.
+//! hyper answers invalid requests with a bare status. This module replaces that response by one with the standard error body and CORS headers, so
+//! that a page can read it.
 
 use hyper::{
     HeaderMap, StatusCode,
@@ -13,13 +14,13 @@ use crate::{
     edge::{self, request_id},
 };
 
-/// What a request is told whose head did not come in time.
+/// Message for a request whose head did not arrive in time.
 pub const HEAD_TIMEOUT_MESSAGE: &str = "The request took too long to arrive.";
 
-/// The answer in place of `written`, if that is an answer of hyper's own: an error status without a body, and nothing after it.
+/// Returns the response that replaces `written` if that is one of hyper itself: an error status without a body, and nothing after it.
 pub fn in_place_of(written: &[u8], origins: &Origins, origin: &[u8]) -> Option<Vec<u8>> {
     let is_error = written.starts_with(b"HTTP/1.1 4") || written.starts_with(b"HTTP/1.0 4");
-    // Every answer of the service to an error has a body.
+    // All error responses of the service have a body.
     let is_bare =
         is_error && written.ends_with(b"\r\n\r\n") && contains(written, b"content-length: 0\r\n");
     if !is_bare {
@@ -36,7 +37,7 @@ pub fn in_place_of(written: &[u8], origins: &Origins, origin: &[u8]) -> Option<V
     Some(answer(status, "VALIDATION_ERROR", message, origins, origin))
 }
 
-/// A whole answer in bytes, after which the connection ends.
+/// Returns a complete response as bytes, after which the connection closes.
 pub fn answer(
     status: StatusCode,
     code: &str,
@@ -56,7 +57,7 @@ pub fn answer(
     );
     headers.insert(header::CONTENT_LENGTH, body.len().into());
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    // Without a page the answer says what is right for all.
+    // Without an origin the response has the headers that are valid for all.
     let origin = HeaderValue::from_bytes(origin).ok();
     let id = request_id::of(&HeaderMap::new());
     edge::finish(&mut headers, origins, origin.as_ref(), id);
@@ -72,7 +73,7 @@ pub fn answer(
     bytes
 }
 
-/// The value of the header `Origin` in part of a head, if it is there as a whole.
+/// Returns the value of the header `Origin` in part of a head, if it is complete.
 pub fn origin_in(head: &[u8]) -> Option<&[u8]> {
     const NAME: &[u8] = b"origin:";
     let mut lines = head.split(|byte| *byte == b'\n').skip(1);

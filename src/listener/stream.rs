@@ -1,4 +1,4 @@
-//! A client's connection under hyper: the time limits for heads and answers, the errors that hyper writes itself, and an end in order.
+//! Connection of a client under hyper: time limits for heads and responses, replacement of hyper's own errors, and an orderly close.
 
 use std::{
     io,
@@ -21,30 +21,30 @@ use tokio::{
 use super::refusal;
 use crate::config::Origins;
 
-/// How long a client may take for the head of a request, from its first byte; of the first request, from the beginning of the connection.
+/// Maximum time for the head of a request, from its first byte; for the first request from the start of the connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may stay open between two requests. Longer than proxies keep one (nginx: 60 s), so that it is they who close it, and no request
-/// meets a connection that is just being closed.
+/// Maximum time between two requests of a connection. It is longer than the timeout of proxies (nginx: 60 s), so that the proxy closes the connection
+/// first and no request meets a connection that is being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long a client may take nothing of an answer.
+/// Maximum time for which a client may read nothing of a response.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long is read at the end what the client still sends. If unread bytes are there when a connection is dropped, the kernel resets it, and the client may
-/// lose the answer.
+/// Time for which remaining input of the client is read after the last response. If a connection is dropped with unread input, the kernel resets it,
+/// and the client may lose the response.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Whether a request is being answered on a connection.
+/// True while a request of the connection is in progress.
 #[derive(Debug, Clone, Default)]
 pub struct Busy(Arc<AtomicBool>);
 
 impl Busy {
-    /// Says that a request has arrived. The answer to it drops the guard.
+    /// Marks the connection as busy until the guard, which the response holds, is dropped.
     pub fn begin(&self) -> BusyGuard {
         self.0.store(true, Ordering::Relaxed);
         BusyGuard(self.clone())
     }
 }
 
-/// Lives as long as a request is being answered.
+/// Guard that marks a connection as busy while a request is in progress.
 #[derive(Debug)]
 pub struct BusyGuard(Busy);
 
@@ -54,38 +54,38 @@ impl Drop for BusyGuard {
     }
 }
 
-/// What is being waited for between two requests.
+/// State of the wait for the next input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Awaited {
-    /// The first byte of a request.
+    /// Waits for the first byte of a request.
     Request,
-    /// The rest of a request's head.
+    /// Waits for the rest of the head of a request.
     Head,
-    /// Nothing: a request is being answered.
+    /// No wait: a request is in progress.
     Nothing,
 }
 
-/// The connection of one client.
+/// Connection of one client.
 #[derive(Debug)]
 pub struct ClientStream {
     tcp: TcpStream,
     busy: Busy,
     origins: Arc<Origins>,
     awaited: Awaited,
-    /// Until when it is waited for.
+    /// Deadline of the current wait.
     patience: Pin<Box<Sleep>>,
-    /// Until when a write may wait, while one does.
+    /// Deadline of a blocked write; `None` while no write waits.
     stall: Option<Pin<Box<Sleep>>>,
-    /// The page that asks, if the head names one: an answer of the listener itself must name it too.
+    /// Origin of the page that asks, if the head has one: a response of the listener itself must name it too.
     origin: Vec<u8>,
-    /// The rest of an answer of the listener itself.
+    /// Unsent part of a response of the listener itself.
     refusal: Vec<u8>,
-    /// Until when is read what the client still sends, after the last answer.
+    /// Deadline for reading remaining input after the last response.
     linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientStream {
-    /// A connection that has just been accepted.
+    /// Wraps a connection that was just accepted.
     pub fn new(tcp: TcpStream, busy: Busy, origins: Arc<Origins>) -> Self {
         Self {
             tcp,
@@ -100,7 +100,7 @@ impl ClientStream {
         }
     }
 
-    /// The connection, for another protocol.
+    /// Returns the connection, for another protocol.
     pub fn into_inner(self) -> TcpStream {
         self.tcp
     }
@@ -110,7 +110,7 @@ impl ClientStream {
         self.patience.as_mut().reset(Instant::now() + patience);
     }
 
-    /// Looks at part of a head: from its first byte on the whole head has its time.
+    /// Processes part of a head: the time limit of the head starts with its first byte.
     fn on_head(&mut self, part: &[u8]) {
         if self.awaited != Awaited::Head {
             self.wait_for(Awaited::Head, HEAD_TIMEOUT);
@@ -122,7 +122,7 @@ impl ClientStream {
         }
     }
 
-    /// Ends the wait for a head: with an answer, unless nothing of one has come.
+    /// Ends the wait for a head: with an error response, unless no byte of a head has arrived.
     fn refuse_slow_head(&mut self) -> io::Error {
         if self.awaited == Awaited::Head {
             let answer = refusal::answer(
@@ -132,13 +132,13 @@ impl ClientStream {
                 &self.origins,
                 &self.origin,
             );
-            // The kernel has room for it, as nothing else was written; hyper writes nothing more after the error.
+            // The send buffer of the kernel has room, as nothing else was written; hyper writes nothing after the error.
             let _ = self.tcp.try_write(&answer);
         }
         io::ErrorKind::TimedOut.into()
     }
 
-    /// Fails if the client takes nothing for too long.
+    /// Fails if the client reads nothing for too long.
     fn poll_stalled<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -155,7 +155,7 @@ impl ClientStream {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Whether hyper writes an answer of its own; then ours is written instead.
+    /// Returns true if hyper writes an error response of its own, which is then replaced.
     fn replaces(&mut self, written: &[u8]) -> bool {
         if self.busy.0.load(Ordering::Relaxed) {
             return false;
@@ -252,7 +252,7 @@ impl AsyncWrite for ClientStream {
             let mut buffer = ReadBuf::new(&mut dropped);
             match Pin::new(&mut this.tcp).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    // Also a client that goes on writing without a pause is left in the end.
+                    // The limit also applies to a client that keeps writing.
                     if linger.as_mut().poll(context).is_ready() {
                         return Poll::Ready(Ok(()));
                     }

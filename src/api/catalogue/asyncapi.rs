@@ -1,4 +1,4 @@
-//! The AsyncAPI 3 document: the socket with its events and commands, the subjects of NATS, the webhook.
+//! The AsyncAPI 3 document: the events and commands of sockets, the subjects of NATS, and webhooks.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::api::text::{self, Documents};
 
-/// The document's parts in the order in which people read them.
+/// Parts of the document in reading order.
 #[derive(Serialize)]
 struct Ordered<'a> {
     asyncapi: &'a Value,
@@ -25,7 +25,7 @@ struct Ordered<'a> {
 
 static PUBLISHED: LazyLock<Documents> = LazyLock::new(|| write(&document()));
 
-/// The document, without any server.
+/// Returns the document; needs no running server.
 pub fn documents() -> Documents {
     PUBLISHED.clone()
 }
@@ -41,7 +41,7 @@ fn write(document: &Value) -> Documents {
     })
 }
 
-/// A name that can be a key of components: letters and digits alone.
+/// Returns a name that can be a key of components: only letters and digits.
 pub(super) fn key(prefix: &str, name: &str) -> String {
     let mut key = prefix.to_owned();
     for part in name.split(['.', ':']) {
@@ -108,7 +108,7 @@ fn document() -> Value {
         "info": {
             "title": "Chat Service",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The events of Chat Service: one catalogue for sockets, NATS and webhooks. Fields without a value are left out.",
+            "description": "The events of Chat Service: one catalogue for sockets, NATS and webhooks. Fields without a value are omitted.",
             "license": { "name": "Apache-2.0" },
         },
         "servers": {
@@ -122,7 +122,7 @@ fn document() -> Value {
             },
             "receiver": {
                 "host": "host.example", "protocol": "https",
-                "description": "Where the host takes webhooks.",
+                "description": "The host's receiver of webhooks.",
             },
         },
         "channels": {
@@ -147,7 +147,7 @@ fn document() -> Value {
             "hostCommands": {
                 "address": "{prefix}.api.{host}.{command}",
                 "title": "Commands of hosts on NATS",
-                "description": "Request and reply. A host's account reaches the subjects with its own name alone; a micro service, which $SRV.INFO describes.",
+                "description": "Request and reply. The account of a host can use only the subjects with its own name. It is a micro service, which $SRV.INFO describes.",
                 "servers": [{ "$ref": "#/servers/nats" }],
                 "parameters": {
                     "prefix": { "description": "NATS_SUBJECT_PREFIX, chat unless configured." },
@@ -158,7 +158,7 @@ fn document() -> Value {
             },
             "hostAnswers": {
                 "address": null,
-                "title": "Where a host wants its answers",
+                "title": "Reply subject of a host",
                 "servers": [{ "$ref": "#/servers/nats" }],
                 "messages": { "HostAnswer": reference("HostAnswer") },
             },
@@ -172,19 +172,19 @@ fn document() -> Value {
         "operations": {
             "pushToSocket": {
                 "action": "send", "channel": { "$ref": "#/channels/socket" },
-                "summary": "What the service pushes and answers.", "messages": pushed_refs,
+                "summary": "Events and replies that the service sends.", "messages": pushed_refs,
             },
             "takeFromSocket": {
                 "action": "receive", "channel": { "$ref": "#/channels/socket" },
-                "summary": "What a client asks.", "messages": command_refs,
+                "summary": "Commands that a client sends.", "messages": command_refs,
             },
             "publishEvent": {
                 "action": "send", "channel": { "$ref": "#/channels/events" },
-                "summary": "Every event, at least once, under a stable id.", "messages": event_refs,
+                "summary": "Every event, at least once, with a stable id.", "messages": event_refs,
             },
             "takeHostCommand": {
                 "action": "receive", "channel": { "$ref": "#/channels/hostCommands" },
-                "summary": "What a host asks.", "messages": asked_refs,
+                "summary": "Commands that a host sends.", "messages": asked_refs,
                 "reply": {
                     "channel": { "$ref": "#/channels/hostAnswers" },
                     "messages": [in_channel("hostAnswers", "HostAnswer")],
@@ -192,7 +192,7 @@ fn document() -> Value {
             },
             "postWebhook": {
                 "action": "send", "channel": { "$ref": "#/channels/webhook" },
-                "summary": "Every event of an endpoint's filter, at least once, signed.", "messages": webhook_refs,
+                "summary": "Every event that matches the filter of an endpoint, at least once, signed.", "messages": webhook_refs,
             },
         },
         "components": { "schemas": schemas(), "messages": messages },
@@ -228,12 +228,12 @@ fn pushed_message(pushed: &Pushed) -> Value {
     let mut properties = json!({ "event": { "const": pushed.name }, "data": data });
     let mut required = vec!["event", "data"];
     if pushed.is_numbered {
-        properties["id"] = json!({ "type": "string", "description": "The event's id." });
+        properties["id"] = json!({ "type": "string", "description": "Id of the event." });
         properties["seq"] = json!({
-            "type": "integer", "minimum": 1, "description": "The entry's dense number in its conversation's log.",
+            "type": "integer", "minimum": 1, "description": "Seq of the entry in the log of its conversation, dense, from 1.",
         });
         properties["cursor"] =
-            json!({ "type": "string", "description": "Where to resume; opaque." });
+            json!({ "type": "string", "description": "Cursor to resume from; opaque." });
         required.extend(["id", "seq", "cursor"]);
     }
     json!({
@@ -256,8 +256,8 @@ fn command_message((name, about, fields, answer): &CommandRow) -> Value {
         .map(|(field, _)| *field)
         .collect();
     let answers = match answer.is_empty() {
-        true => "Answered by an ack.".to_owned(),
-        false => format!("Answered by an ack with {}.", answer.join(", ")),
+        true => "The reply is an ack.".to_owned(),
+        false => format!("The reply is an ack with {}.", answer.join(", ")),
     };
     json!({
         "name": name,
@@ -268,7 +268,7 @@ fn command_message((name, about, fields, answer): &CommandRow) -> Value {
         "payload": {
             "type": "object",
             "properties": {
-                "id": { "type": ["string", "number"], "description": "The client's number of it, repeated in the ack." },
+                "id": { "type": ["string", "number"], "description": "Client's id of the command, repeated in the ack." },
                 "event": { "const": name },
                 "data": {
                     "type": "object", "properties": properties, "required": required,
@@ -280,7 +280,7 @@ fn command_message((name, about, fields, answer): &CommandRow) -> Value {
     })
 }
 
-/// What a field of a command holds.
+/// Returns the schema of a field of a command.
 fn field_schema(field: &str) -> Value {
     match field {
         "limit" | "ttlSeconds" => json!({ "type": "integer", "minimum": 1 }),
@@ -298,7 +298,7 @@ fn ack() -> Value {
     json!({
         "name": "ack",
         "title": "ack",
-        "summary": "The answer to a command.",
+        "summary": "The reply to a command.",
         "contentType": "application/json",
         "payload": {
             "type": "object",
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_referred_to_is_there() {
+    fn all_references_exist() {
         let document = document();
         let mut open = vec![&document];
         while let Some(value) = open.pop() {

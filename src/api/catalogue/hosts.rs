@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::host_commands::{COMMANDS, Row};
 
-/// Each command by its name, as a message.
+/// Returns each command as a message, by its name.
 pub fn commands() -> impl Iterator<Item = (&'static str, Value)> {
     COMMANDS.iter().map(|row| (row.name, command(row)))
 }
@@ -20,7 +20,7 @@ fn command(row: &Row) -> Value {
             "The other fields are those of the body of `{}` in openapi.yaml.",
             row.operation
         ),
-        false => format!("As `{}` in openapi.yaml.", row.operation),
+        false => format!("The same as `{}` in openapi.yaml.", row.operation),
     };
     json!({
         "name": row.name,
@@ -31,8 +31,8 @@ fn command(row: &Row) -> Value {
         "headers": {
             "type": "object",
             "properties": {
-                "X-Acting-User": { "type": "string", "description": "For whom the host acts, percent-encoded; absent for the host itself." },
-                "X-Request-Id": { "type": "string", "description": "What the request is called in the logs." },
+                "X-Acting-User": { "type": "string", "description": "Id of the user for whom the host acts, percent-encoded; absent for the host itself." },
+                "X-Request-Id": { "type": "string", "description": "Id of the request in the logs." },
             },
         },
         "payload": {
@@ -42,24 +42,24 @@ fn command(row: &Row) -> Value {
     })
 }
 
-/// The answer to any of them.
+/// Returns the message with the reply to a command.
 pub fn answer() -> Value {
     json!({
         "name": "answer",
         "title": "answer",
-        "summary": "What the operation answers over REST: the same body, the same refusals.",
+        "summary": "The response of the operation over REST: the same body, the same errors.",
         "contentType": "application/json",
         "headers": {
             "type": "object",
             "properties": {
-                "Chat-Status": { "type": "string", "description": "The HTTP status: 201, 404." },
-                "Retry-After": { "type": "string", "description": "After how many seconds to try again, with 429 and 503." },
-                "Nats-Service-Error-Code": { "type": "string", "description": "Of a refusal: the status again." },
-                "Nats-Service-Error": { "type": "string", "description": "Of a refusal: why, for people." },
-                "X-Request-Id": { "type": "string", "description": "What the request is called in the logs." },
+                "Chat-Status": { "type": "string", "description": "HTTP status code, for example 201 or 404." },
+                "Retry-After": { "type": "string", "description": "Time in seconds to wait before a repetition, with 429 and 503." },
+                "Nats-Service-Error-Code": { "type": "string", "description": "The status code again, for an error." },
+                "Nats-Service-Error": { "type": "string", "description": "Error message for people, for an error." },
+                "X-Request-Id": { "type": "string", "description": "Id of the request in the logs." },
             },
             "required": ["Chat-Status"],
         },
-        "payload": { "description": "The body; empty where REST answers 204." },
+        "payload": { "description": "Body of the response; empty if REST returns 204." },
     })
 }

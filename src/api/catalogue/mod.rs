@@ -1,7 +1,7 @@
-//! The catalogue of events as documents: JSON Schemas, and one AsyncAPI 3 document for sockets, NATS and webhooks. Made from the types of the sdk, so that
-//! none can differ from what is sent.
+//! The catalogue of events as documents: JSON Schemas, and one AsyncAPI 3 document for sockets, NATS and webhooks. Built from the types of the sdk,
+//! so that no document can differ from what is sent.
 //!
-//! It lives with the OpenAPI document, whose words it shares. It knows no socket and no broker: only what is said there.
+//! It is beside the OpenAPI document because it uses the same schemas. It depends on no socket and no broker; it only describes their contents.
 
 mod asyncapi;
 mod hosts;
@@ -20,14 +20,14 @@ use super::fixup;
 
 pub use asyncapi::documents;
 
-/// Where the schemas refer to one another inside a document.
+/// Prefix of the references between schemas of a document.
 const IN_DOCUMENT: &str = "#/components/schemas/";
 
 struct Shapes;
 
 #[OpenApi]
 impl Shapes {
-    /// Never routed: it makes the types known.
+    /// Never routed: it registers the types.
     #[oai(path = "/shapes", method = "post")]
     async fn shapes(&self, _shapes: Json<EventShapes>) {}
 }
@@ -49,7 +49,7 @@ static SCHEMAS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     schemas
 });
 
-/// Fills in the schemas that stand for "an event", with the events of the catalogue as choices; see [`chat_sdk::events::any_event`].
+/// Replaces the placeholder schemas of "an event" by a choice of the events of the catalogue; see [`chat_sdk::events::any_event`].
 pub fn fill_events(document: &mut Value) {
     let Some(components) = document["components"]["schemas"].as_object_mut() else {
         return;
@@ -94,19 +94,19 @@ pub fn fill_events(document: &mut Value) {
         let name = schema
             .as_str()
             .and_then(|name| name.strip_prefix(IN_DOCUMENT));
-        // An open text would take the events of every other shape for one of this.
+        // Without a constant type this shape would match the events of every other one.
         if let Some(schema) = name.and_then(|name| components.get_mut(name)) {
             schema["properties"]["type"]["const"] = json!(kind);
         }
     }
     for kind in used {
         let mut schema = envelope(kind);
-        // Generators name a class after the title, and know numbers better than constant ones.
+        // Client generators name a class after the title, and support numbers better than constants.
         if let Some(schema) = schema.as_object_mut() {
             schema.remove("title");
         }
         schema["properties"]["version"] = json!({
-            "type": "integer", "format": "int32", "minimum": 1, "description": "The version of the event's shape.",
+            "type": "integer", "format": "int32", "minimum": 1, "description": "Version of the format of the event.",
         });
         let mut definitions = Map::new();
         collect(&schema, &mut definitions);
@@ -117,7 +117,7 @@ pub fn fill_events(document: &mut Value) {
     }
 }
 
-/// The name of the schema of events of `kind`: `MessageCreatedEvent`.
+/// Returns the name of the schema of events of `kind`, for example `MessageCreatedEvent`.
 fn schema_name(kind: EventType) -> String {
     format!("{}Event", asyncapi::key("", kind.as_str()))
 }
@@ -126,25 +126,25 @@ fn is_of_a_user(kind: EventType) -> bool {
     kind.as_str().starts_with("user.")
 }
 
-/// The schemas of all data that events carry, by name.
+/// Returns the schemas of the data of all events, by name.
 pub fn schemas() -> &'static Map<String, Value> {
     &SCHEMAS
 }
 
-/// The schema of the envelope of events of `kind`, with references into a document's components.
+/// Returns the schema of the envelope of events of `kind`, with references to the components of a document.
 fn envelope(kind: EventType) -> Value {
     let mut properties = json!({
-        "id": { "type": "string", "format": "event-id", "description": "The event's id, the same at every repetition." },
+        "id": { "type": "string", "format": "event-id", "description": "Id of the event, the same for every delivery." },
         "type": { "type": "string", "const": kind.as_str() },
-        "version": { "const": ENVELOPE_VERSION, "description": "The version of the event's shape." },
-        "timestamp": { "type": "string", "format": "date-time", "description": "When it happened." },
-        "actorId": { "type": "string", "description": "Who did it; absent when the host did it in no user's name." },
+        "version": { "const": ENVELOPE_VERSION, "description": "Version of the format of the event." },
+        "timestamp": { "type": "string", "format": "date-time", "description": "Time at which the event happened." },
+        "actorId": { "type": "string", "description": "Id of the user who caused the event; absent if the host caused it without `X-Acting-User`." },
         "data": { "$ref": format!("{IN_DOCUMENT}{}", kind.data_name()) },
     });
     let mut required = vec!["id", "type", "version", "timestamp", "data"];
     if is_of_a_user(kind) {
         properties["userId"] =
-            json!({ "type": "string", "description": "The user in whose log it stands." });
+            json!({ "type": "string", "description": "Id of the user whose log has the event." });
         required.push("userId");
     } else if kind == EventType::Noop {
         for name in ["conversationId", "userId"] {
@@ -152,13 +152,13 @@ fn envelope(kind: EventType) -> Value {
         }
     } else {
         properties["conversationId"] = json!({
-            "type": "string", "format": "conversation-id", "description": "The conversation in whose log it stands.",
+            "type": "string", "format": "conversation-id", "description": "Id of the conversation whose log has the event.",
         });
         required.push("conversationId");
     }
     if kind.is_logged() {
         properties["seq"] = json!({
-            "type": "integer", "format": "int64", "minimum": 1, "description": "Its dense number in that log.",
+            "type": "integer", "format": "int64", "minimum": 1, "description": "Seq of the entry in that log, dense, from 1.",
         });
         required.push("seq");
     }
@@ -171,7 +171,7 @@ fn envelope(kind: EventType) -> Value {
     })
 }
 
-/// A JSON Schema of its own for the envelope of each type of event, by the name of its file.
+/// Returns one JSON Schema per type of event, for the envelope, by file name.
 pub fn schema_files() -> Vec<(String, String)> {
     EventType::ALL
         .iter()
@@ -189,7 +189,7 @@ pub fn schema_files() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Adds whatever `value` refers to, directly or not.
+/// Adds the schemas to which `value` refers, directly or indirectly.
 fn collect(value: &Value, definitions: &mut Map<String, Value>) {
     match value {
         Value::Object(object) => {
@@ -228,12 +228,12 @@ fn point_to_definitions(value: &mut Value) {
     }
 }
 
-/// The catalogue as a table of Markdown, for the document on the stream.
+/// Returns the catalogue as a Markdown table, for docs/NATS.md.
 pub fn table() -> String {
     table_of(EventType::ALL.iter().copied())
 }
 
-/// The same for the document on webhooks: what an endpoint can get.
+/// Returns the table of the events that a webhook endpoint can receive, for docs/WEBHOOKS.md.
 pub fn webhooks_table() -> String {
     let mut text = table_of(
         EventType::ALL

@@ -1,16 +1,16 @@
-//! What goes over sockets, in tables: the events that a client is pushed, and the commands that it sends.
+//! Tables of the socket protocol: the events that the service pushes, and the commands that clients send.
 
-/// An event that sockets are pushed.
+/// Event that the service pushes to sockets.
 pub struct Pushed {
-    /// Its name.
+    /// Name of the event.
     pub name: &'static str,
-    /// The name of the schema of its data; `None` where [`Pushed::fields`] say it.
+    /// Name of the schema of its data; `None` if [`Pushed::fields`] describe it.
     pub data: Option<&'static str>,
-    /// The fields of its data: name, type, whether always there.
+    /// Fields of its data: name, type, and true if the field is always present.
     pub fields: &'static [(&'static str, &'static str, bool)],
-    /// What it tells.
+    /// One sentence that says what the event means.
     pub about: &'static str,
-    /// Whether it is numbered and carries a cursor.
+    /// True if the event has a seq and a cursor.
     pub is_numbered: bool,
 }
 
@@ -49,7 +49,7 @@ const fn plain(
     }
 }
 
-/// Every event that sockets are pushed.
+/// All events that the service pushes to sockets.
 pub const PUSHED: &[Pushed] = &[
     plain(
         "connected",
@@ -62,13 +62,13 @@ pub const PUSHED: &[Pushed] = &[
             ("cursor", "string", true),
             ("timestamp", "string", true),
         ],
-        "The socket is connected, and everything missed has come. With hasMoreRooms, more rooms follow as events `rooms`.",
+        "The socket is connected, and all missed events were sent. With hasMoreRooms, more rooms follow as events `rooms`.",
         false,
     ),
     plain(
         "rooms",
         &[("rooms", "array", true), ("hasMore", "boolean", true)],
-        "More of the conversations that the socket hears of, at most 1,000; they follow `connected` before anything live.",
+        "More conversations that the socket receives events of, at most 1,000; sent after `connected` and before live events.",
         false,
     ),
     plain(
@@ -78,19 +78,19 @@ pub const PUSHED: &[Pushed] = &[
             ("message", "string", true),
             ("timestamp", "string", true),
         ],
-        "A frame could not be read.",
+        "A frame of the client is invalid.",
         false,
     ),
     plain(
         "seq:skip",
         &[("conversationId", "string", true)],
-        "A number of the log whose entry the reader may not see.",
+        "Seq of a log entry that is not visible to the reader.",
         true,
     ),
     plain(
         "sync:reset",
         &[("reason", "string", true)],
-        "The cursor cannot be resumed from: reload by REST.",
+        "The cursor cannot be used to resume: reload over REST.",
         false,
     ),
     plain(
@@ -99,31 +99,23 @@ pub const PUSHED: &[Pushed] = &[
             ("reason", "string", true),
             ("retryAfterMs", "integer", true),
         ],
-        "The node is about to close the socket: connect again, after the given time.",
+        "The node will close the socket: connect again after the given time.",
         false,
     ),
     of("message:new", "Message", "A message was sent."),
-    of(
-        "message:updated",
-        "MessageUpdated",
-        "A message's text was changed.",
-    ),
+    of("message:updated", "MessageUpdated", "A message was edited."),
     of(
         "message:deleted",
         "MessageDeleted",
-        "A message was deleted, or its time was over.",
+        "A message was deleted, or it expired.",
     ),
     of(
         "message:restored",
         "MessageRestored",
-        "A deleted message is back.",
+        "A deleted message was restored.",
     ),
     of("message:pinned", "MessagePin", "A message was pinned."),
-    of(
-        "message:unpinned",
-        "MessagePin",
-        "A message is pinned no more.",
-    ),
+    of("message:unpinned", "MessagePin", "A message was unpinned."),
     of(
         "reaction:added",
         "ReactionChanged",
@@ -132,12 +124,12 @@ pub const PUSHED: &[Pushed] = &[
     of(
         "reaction:removed",
         "ReactionChanged",
-        "A user took a reaction back.",
+        "A user removed a reaction.",
     ),
     of(
         "conversation:new",
         "Conversation",
-        "A conversation with the reader was made.",
+        "A conversation with the reader was created.",
     ),
     of(
         "conversation:joined",
@@ -152,7 +144,7 @@ pub const PUSHED: &[Pushed] = &[
     plain(
         "conversation:removed",
         &[("conversationId", "string", true)],
-        "The conversation is gone for the reader: deleted, left, or removed from it.",
+        "The reader is no longer a member: the conversation was deleted, or the reader left or was removed.",
         true,
     ),
     plain(
@@ -164,13 +156,13 @@ pub const PUSHED: &[Pushed] = &[
             ("role", "string", true),
             ("timestamp", "string", true),
         ],
-        "Others became members.",
+        "Other users became members.",
         true,
     ),
     of(
         "participant:removed",
         "ParticipantsRemoved",
-        "Others ceased to be members.",
+        "Other users are no longer members.",
     ),
     of(
         "participant:updated",
@@ -185,23 +177,19 @@ pub const PUSHED: &[Pushed] = &[
     live(
         "message:delivered",
         "MessageDelivered",
-        "A member's device got everything up to a message.",
+        "All messages up to one arrived at a device of a member.",
     ),
     live(
         "conversation:read",
         "ConversationRead",
-        "The reader read on another device, or marked unread.",
+        "The reader marked messages as read or unread on another device.",
     ),
     live(
         "draft:updated",
         "DraftUpdated",
-        "The reader has begun to write on another device, or no more.",
+        "The reader set or cleared a draft on another device.",
     ),
-    live(
-        "user:online",
-        "UserPresence",
-        "A user came online, or is busy.",
-    ),
+    live("user:online", "UserPresence", "A user is online or busy."),
     live("user:away", "UserPresence", "A user is away."),
     live("user:offline", "UserPresence", "A user is offline."),
     plain(
@@ -226,7 +214,7 @@ const SIGNAL: &[(&str, &str, bool)] = &[
     ("timestamp", "string", true),
 ];
 
-/// A command that clients send, what it takes, and what its ack has beside `success`.
+/// Command of a client: name, description, fields, and the fields of its ack beside `success`.
 pub type CommandRow = (
     &'static str,
     &'static str,
@@ -234,11 +222,11 @@ pub type CommandRow = (
     &'static [&'static str],
 );
 
-/// Every command of a socket: name, what it does, its fields (and whether they must be there), the fields of its ack.
+/// All commands of sockets: name, description, fields (true if required), and the fields of the ack.
 pub const COMMANDS: &[CommandRow] = &[
     (
         "authenticate",
-        "Prove who you are, where the handshake did not.",
+        "Authenticate the socket if the handshake had no token.",
         &[("token", true), ("resume", false)],
         &[],
     ),
@@ -295,7 +283,7 @@ pub const COMMANDS: &[CommandRow] = &[
     ),
     (
         "messages:sync",
-        "What came after a message.",
+        "List the messages after a message.",
         &[
             ("conversationId", true),
             ("lastMessageId", false),
@@ -305,7 +293,7 @@ pub const COMMANDS: &[CommandRow] = &[
     ),
     (
         "messages:list",
-        "A piece of the history.",
+        "List messages of a conversation in pages.",
         &[
             ("conversationId", true),
             ("before", false),
@@ -323,7 +311,7 @@ pub const COMMANDS: &[CommandRow] = &[
     ),
     (
         "reaction:remove",
-        "Take a reaction back.",
+        "Remove a reaction.",
         &[("messageId", true), ("emoji", true)],
         &["reactions"],
     ),
@@ -347,25 +335,25 @@ pub const COMMANDS: &[CommandRow] = &[
     ),
     (
         "typing:start",
-        "Say that the user is typing.",
+        "Notify members that the user is typing.",
         &[("conversationId", true)],
         &[],
     ),
     (
         "typing:stop",
-        "Say that the user stopped typing.",
+        "Notify members that the user stopped typing.",
         &[("conversationId", true)],
         &[],
     ),
     (
         "recording:start",
-        "Say that the user is recording.",
+        "Notify members that the user is recording.",
         &[("conversationId", true)],
         &[],
     ),
     (
         "recording:stop",
-        "Say that the user stopped recording.",
+        "Notify members that the user stopped recording.",
         &[("conversationId", true)],
         &[],
     ),
@@ -377,37 +365,37 @@ pub const COMMANDS: &[CommandRow] = &[
     ),
     (
         "room:join",
-        "Hear again of a conversation on this socket.",
+        "Resume receiving events of a conversation on this socket.",
         &[("conversationId", true)],
         &[],
     ),
     (
         "room:leave",
-        "Hear no more of a conversation on this socket.",
+        "Stop receiving events of a conversation on this socket.",
         &[("conversationId", true)],
         &[],
     ),
     (
         "presence:subscribe",
-        "Hear of users without a shared conversation.",
+        "Receive the presence of users without a shared conversation.",
         &[("userIds", true)],
         &["presence"],
     ),
     (
         "presence:unsubscribe",
-        "Hear of them no more.",
+        "Stop receiving the presence of users.",
         &[("userIds", true)],
         &[],
     ),
     (
         "token:refresh",
-        "Go on with a new token.",
+        "Replace the token of the socket.",
         &[("token", true)],
         &["expiresAt"],
     ),
     (
         "ping",
-        "Ask for a sign of life.",
+        "Check that the connection works.",
         &[],
         &["pong", "timestamp"],
     ),
