@@ -64,7 +64,7 @@ pub fn not_blocked(state: &ConversationState, actor: Option<&UserId>) -> Result<
 
 /// Returns the error for a blocked user.
 pub fn blocked() -> DomainError {
-    DomainError::Forbidden("This user cannot be written to.".into())
+    DomainError::Forbidden("You cannot send messages to this user.".into())
 }
 
 /// Returns the error for a user who blocks the other one.

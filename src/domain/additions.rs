@@ -75,7 +75,7 @@ pub(super) async fn check(
                     .collect();
                 refuse(
                     &strangers,
-                    "shares no direct conversation or group with you, so that only the host may add them",
+                    "shares no direct conversation or group with you; only the host may add them",
                 );
             }
             (AddedBy::User, AddRule::Host) => {
@@ -88,7 +88,7 @@ pub(super) async fn check(
         .store
         .find_full_users(&new, ctx.limits.max_conversations)
         .await?;
-    refuse(&full, "is in as many conversations as a user may be");
+    refuse(&full, "is a member of the maximum number of conversations");
     if faults.is_empty() {
         return Ok(());
     }
@@ -119,7 +119,7 @@ pub(super) async fn check_own_room(ctx: &Context, actor: &UserId) -> Result<()> 
         return Ok(());
     }
     Err(DomainError::Conflict(
-        format!("You are in {most} conversations, as many as a user may be; leave one first.")
+        format!("You are a member of {most} conversations, which is the maximum; leave one first.")
             .into(),
     ))
 }
@@ -138,6 +138,6 @@ pub(super) async fn check_direct_room(ctx: &Context, actor: &UserId, other: &Use
         return Ok(());
     }
     Err(DomainError::Conflict(
-        "The other user is in as many conversations as a user may be.".into(),
+        "The other user is a member of the maximum number of conversations.".into(),
     ))
 }

@@ -49,8 +49,7 @@ pub async fn block(ctx: &Context, actor: &UserId, other: &UserId) -> Result<()> 
     if !ctx.store.is_blocked(actor, other).await? {
         if ctx.store.count_blocked(actor, MAX_BLOCKED).await? >= MAX_BLOCKED {
             return Err(DomainError::Conflict(
-                format!("A user blocks at most {MAX_BLOCKED} others; unblock somebody first.")
-                    .into(),
+                format!("A user can block at most {MAX_BLOCKED} others; unblock one first.").into(),
             ));
         }
         set(ctx, actor, Command::BlockUser(block)).await?;

@@ -338,8 +338,9 @@ impl Outcome {
     /// # Errors
     /// [`DomainError::Internal`] if there is none, which would be a defect of the check.
     pub fn into_entry(self) -> Result<Arc<Entry>> {
-        self.entry
-            .ok_or(DomainError::Internal("the command left no entry".into()))
+        self.entry.ok_or(DomainError::Internal(
+            "the command produced no entry".into(),
+        ))
     }
 }
 
@@ -507,5 +508,5 @@ fn check(
 }
 
 fn misplaced() -> DomainError {
-    DomainError::Internal("a command came to a log of another kind".into())
+    DomainError::Internal("a command was submitted to a log of the wrong kind".into())
 }

@@ -91,7 +91,7 @@ impl Draft {
         faults.when(
             !is_host_name(&self.name),
             "name",
-            "must be 1 to 32 of a-z, 0-9 and _, beginning with a letter",
+            "must have 1 to 32 characters of a-z, 0-9 and _, and begin with a letter",
         );
         if self.events.len() > MAX_PATTERNS {
             faults.add("events", "must have at most 100 items");

@@ -77,7 +77,7 @@ pub async fn create(
     faults.when(
         others.iter().collect::<BTreeSet<_>>().len() > most_others as usize,
         "participantIds",
-        format!("must name at most {most_others} users beside the caller"),
+        format!("must name at most {most_others} users besides the caller"),
     );
     faults.when(
         new.kind == ConversationType::Direct && others.len() != 1,
@@ -144,10 +144,7 @@ pub async fn create_direct(
     settings: Settings,
 ) -> Result<Made> {
     if actor == other {
-        return Err(DomainError::invalid(
-            "receiverId",
-            "must be another user than the sender",
-        ));
+        return Err(DomainError::invalid("receiverId", "must not be the sender"));
     }
     if let Some(id) = find_direct(ctx, actor, other).await? {
         return Ok(Made {
@@ -386,7 +383,7 @@ fn check_retention(seconds: Option<&u32>, faults: &mut Faults) {
     faults.when(
         seconds.is_some_and(|seconds| !RETENTION_SECONDS.contains(seconds)),
         "retentionSeconds",
-        "must be between 60, which is a minute, and 315360000, which is ten years",
+        "must be between 60 (one minute) and 315360000 (ten years)",
     );
 }
 
@@ -404,7 +401,7 @@ pub(super) fn check_url(
     faults.when(
         url.is_some_and(|url| is_program(url)),
         field,
-        "must be a link, not a program",
+        "must not be a javascript: or vbscript: link",
     );
 }
 
@@ -468,7 +465,8 @@ pub(super) fn check_change(
             || settings.history_visibility != before.history_visibility)
     {
         return Err(DomainError::Forbidden(
-            "Of a direct conversation only the metadata can be changed.".into(),
+            "The name, avatarUrl and historyVisibility of a direct conversation cannot be changed."
+                .into(),
         ));
     }
     if fields.kind != ConversationType::Direct {
@@ -543,7 +541,8 @@ pub(super) fn check_delete(state: &ConversationState, actor: Option<&UserId>) ->
     let (fields, standing) = access::member(state, actor)?;
     if fields.kind == ConversationType::Direct {
         return Err(DomainError::Forbidden(
-            "A direct conversation cannot be deleted, because it is the other user's too.".into(),
+            "A direct conversation cannot be deleted, because it also belongs to the other user."
+                .into(),
         ));
     }
     standing.require(Role::Owner)?;

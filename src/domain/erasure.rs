@@ -141,7 +141,7 @@ pub async fn begin(ctx: &Context, user: &UserId, messages: OwnMessages) -> Resul
 /// [`DomainError::NotFound`] if there was none.
 pub async fn get(ctx: &Context, user: &UserId) -> Result<Erasure> {
     let found = ctx.store.find_erasure(user).await?;
-    found.ok_or_else(|| DomainError::NotFound("No data of this user was erased.".into()))
+    found.ok_or_else(|| DomainError::NotFound("There is no erasure report for this user.".into()))
 }
 
 /// Fails if the former user's data is still being erased: it could not be told from a new user's data.

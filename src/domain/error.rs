@@ -90,10 +90,10 @@ impl DomainError {
     /// Returns the text for the caller, which leaves out the text of an internal error.
     pub fn public_message(&self) -> String {
         match self {
-            Self::Internal(_) => "Something went wrong inside the service.".to_owned(),
+            Self::Internal(_) => "An internal error occurred.".to_owned(),
             Self::Validation(faults) => match faults.as_slice() {
                 [fault] => format!("{} {}.", fault.field, fault.message),
-                faults => format!("The request has {} faults; see details.", faults.len()),
+                faults => format!("The request has {} errors; see details.", faults.len()),
             },
             other => other.to_string(),
         }

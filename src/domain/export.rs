@@ -60,7 +60,7 @@ impl Out {
 
 fn value(noun: impl serde::Serialize) -> Result<Value> {
     serde_json::to_value(noun)
-        .map_err(|_| DomainError::Internal("a line of an export cannot be encoded".into()))
+        .map_err(|_| DomainError::Internal("a line of the export could not be encoded".into()))
 }
 
 async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {

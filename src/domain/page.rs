@@ -87,7 +87,11 @@ impl PageRequest {
     /// [`super::DomainError::Validation`].
     pub fn check_one_way(&self) -> Result<()> {
         let mut faults = Faults::default();
-        faults.when(self.around.is_some(), "around", "is not for this list");
+        faults.when(
+            self.around.is_some(),
+            "around",
+            "is not supported by this list",
+        );
         faults.into_result()
     }
 }

@@ -387,7 +387,7 @@ pub(super) fn check_preferences(
     {
         // A client may send back a value that it read while it was still in the future.
         if member.preferences.muted_until != Some(until) {
-            return Err(DomainError::invalid("mutedUntil", "must lie in the future"));
+            return Err(DomainError::invalid("mutedUntil", "must be in the future"));
         }
         patch.muted = Some(false);
         patch.muted_until = Patch::Keep;
@@ -465,7 +465,7 @@ fn check_room(fields: &ConversationFields, new: usize, max_members: u32) -> Resu
 fn check_not_direct(fields: &ConversationFields) -> Result<()> {
     if fields.kind == ConversationType::Direct {
         return Err(DomainError::Forbidden(
-            "The members of a direct conversation never change.".into(),
+            "The members of a direct conversation cannot be changed.".into(),
         ));
     }
     Ok(())

@@ -167,7 +167,7 @@ pub async fn read_conversation(
                 Ok(_) | Err(DomainError::NotFound(_)) => {
                     return Err(DomainError::invalid(
                         "upToMessageId",
-                        "is no message of this conversation",
+                        "is not a message of this conversation",
                     ));
                 }
                 Err(error) => return Err(error),

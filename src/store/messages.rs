@@ -168,7 +168,7 @@ impl Store {
         conversation: &ConversationId,
         audience: &Audience,
     ) -> Result<u64> {
-        let unknown = || DomainError::invalid(field, "is no message of this conversation");
+        let unknown = || DomainError::invalid(field, "is not a message of this conversation");
         let id: MessageId = cursor.parse().map_err(|_| unknown())?;
         self.find_message(&id)
             .await?

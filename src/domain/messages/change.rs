@@ -140,7 +140,7 @@ pub async fn restore(ctx: &Context, actor: &UserId, message: &MessageId) -> Resu
     let stored = access_message(ctx, actor, message).await?;
     if stored.is_erased() {
         return Err(DomainError::Conflict(
-            "The content of the message was erased; it cannot come back.".into(),
+            "The content of the message was erased; it cannot be restored.".into(),
         ));
     }
     let restored = stored.clone().into_restored();

@@ -40,7 +40,7 @@ pub(in crate::domain) fn check_send(
         if root.thread_id.is_some() {
             return Err(DomainError::invalid(
                 "threadId",
-                "is itself a reply; name the message that its thread began with",
+                "is itself a reply; use the root message of its thread",
             ));
         }
         if root.is_deleted {
@@ -109,7 +109,7 @@ pub(in crate::domain) fn check_restore(
     let target = in_conversation(state, target)?;
     if fields.kind == ConversationType::Direct && actor.is_some() {
         return Err(DomainError::Forbidden(
-            "In a direct conversation nobody brings a message back: it has no owner or admin."
+            "Messages of a direct conversation cannot be restored, because it has no owner or admin."
                 .into(),
         ));
     }
@@ -129,7 +129,7 @@ pub(in crate::domain) fn check_restore(
 }
 
 fn changed_meanwhile() -> DomainError {
-    DomainError::Conflict("The message was changed meanwhile; try again.".into())
+    DomainError::Conflict("The message was changed concurrently; try again.".into())
 }
 
 /// Returns true if `actor` sent `message`: the same user, not a later holder of the id.

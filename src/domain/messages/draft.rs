@@ -110,7 +110,7 @@ pub(in crate::domain) fn check_draft(
             .ttl_seconds
             .is_some_and(|seconds| !(1..=MAX_TTL_SECONDS).contains(&seconds)),
         "ttlSeconds",
-        "must be between 1 and 31622400, which is a year",
+        "must be between 1 and 31622400 (366 days)",
     );
     check_content(ctx, &draft.content, &mut faults);
     faults.when(
@@ -121,7 +121,7 @@ pub(in crate::domain) fn check_draft(
     faults.when(
         draft.kind == Some(MessageType::System) && actor.is_some(),
         "type",
-        "must be text or custom; system messages are the service's and the host's own",
+        "must be text or custom; system messages are reserved for the service and the host",
     );
     if draft.attachments.len() > MAX_ATTACHMENTS {
         let message = format!("must have at most {MAX_ATTACHMENTS} items");

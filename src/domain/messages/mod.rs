@@ -27,7 +27,7 @@ pub use send::{MAX_FORWARDS, Sent, forward, send, send_as_host, send_direct};
 pub(super) use send::{check_may_begin, check_quote};
 
 pub(super) fn not_of_conversation(field: &str) -> DomainError {
-    DomainError::invalid(field, "is no message of this conversation")
+    DomainError::invalid(field, "is not a message of this conversation")
 }
 
 /// Returns the error for a missing message if the caller may not know of the conversation.

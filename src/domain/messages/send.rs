@@ -138,7 +138,7 @@ async fn sent(ctx: &Context, outcome: Outcome) -> Result<Sent> {
         (Body::MessageCreated(body), false) => catalogue::message(&entry, body),
         _ => {
             return Err(DomainError::Internal(
-                "a send left another kind of entry".into(),
+                "a send produced an entry of another kind".into(),
             ));
         }
     };
@@ -228,10 +228,7 @@ pub(in crate::domain) async fn check_may_begin(
     draft: &Draft,
 ) -> Result<()> {
     if receiver == actor {
-        return Err(DomainError::invalid(
-            "receiverId",
-            "must be another user than the sender",
-        ));
+        return Err(DomainError::invalid("receiverId", "must not be the sender"));
     }
     users::check_known(ctx, "receiverId", std::slice::from_ref(receiver)).await?;
     blocks::check_may_start(ctx, actor, receiver, "receiverId").await?;
@@ -353,11 +350,11 @@ async fn check_targets(
         let field = format!("conversationIds[{index}]");
         let membership = ctx.store.find_membership(conversation, actor).await?;
         if membership.active().is_err() {
-            faults.add(field, "is no conversation of the caller");
+            faults.add(field, "is not a conversation of the caller");
         } else if membership.is_left_alone()
             || membership.is_direct() && !ctx.store.find_blocking(conversation).await?.is_empty()
         {
-            faults.add(field, "is with a user who cannot be written to");
+            faults.add(field, "is with a user to whom you cannot send messages");
         }
     }
     faults.into_result()

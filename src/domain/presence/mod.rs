@@ -212,7 +212,7 @@ pub async fn list(
 /// [`DomainError::Unavailable`].
 pub async fn get(ctx: &Context, viewer: Option<&UserId>, user: &UserId) -> Result<Presence> {
     let found = list(ctx, viewer, std::slice::from_ref(user)).await?;
-    let missing = || DomainError::Internal("a user has no presence".into());
+    let missing = || DomainError::Internal("no presence was found for a user".into());
     found.into_iter().next().ok_or_else(missing)
 }
 

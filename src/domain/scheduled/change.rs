@@ -65,7 +65,7 @@ pub async fn change(
         }
     }
     Err(DomainError::Unavailable(
-        "The scheduled message was changed by others at the same time; try again.".into(),
+        "The scheduled message was changed concurrently; try again.".into(),
     ))
 }
 

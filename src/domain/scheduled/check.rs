@@ -18,11 +18,11 @@ pub const MAX_AHEAD: i64 = 366 * 86_400_000;
 pub(super) fn check_time(send_at: Timestamp) -> Result<()> {
     let ahead = send_at.as_millis() - Timestamp::now().as_millis();
     let mut faults = Faults::default();
-    faults.when(ahead <= 0, "sendAt", "must lie in the future");
+    faults.when(ahead <= 0, "sendAt", "must be in the future");
     faults.when(
         ahead > MAX_AHEAD,
         "sendAt",
-        "must lie within the next 366 days",
+        "must be within the next 366 days",
     );
     faults.into_result()
 }

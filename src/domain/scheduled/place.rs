@@ -125,7 +125,8 @@ async fn place(
     check_sendable(ctx, &scheduled).await?;
     let too_many = || {
         DomainError::Conflict(
-            format!("There are {MAX_SCHEDULED} scheduled messages of yours already.").into(),
+            format!("You have {MAX_SCHEDULED} scheduled messages, the maximum; cancel one first.")
+                .into(),
         )
     };
     if ctx.store.count_scheduled(actor, MAX_SCHEDULED).await? >= MAX_SCHEDULED {

@@ -170,7 +170,7 @@ async fn in_a_direct_conversation_that_is_there_nothing_new_passes() {
             mallory,
             &of_mallory,
             &of_alice,
-            "This user cannot be written to.",
+            "You cannot send messages to this user.",
         ),
         (
             alice,

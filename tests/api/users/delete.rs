@@ -207,7 +207,7 @@ async fn nobody_writes_to_who_is_gone_until_the_host_brings_them_back() {
     let path = format!("/api/conversations/{direct}/messages");
     let refused = bob.post(&path, json!({ "content": "anyone?" })).await;
     let refused = refused.expect_error(403, "FORBIDDEN");
-    assert_eq!(refused["message"], "This user cannot be written to.");
+    assert_eq!(refused["message"], "You cannot send messages to this user.");
     assert_eq!(
         bob.history(&direct).await.len(),
         1,
