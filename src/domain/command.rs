@@ -143,7 +143,7 @@ pub enum Command {
     ChangeSettings(SettingsPatch),
     /// Delete a conversation.
     DeleteConversation,
-    /// Become a member of a public conversation.
+    /// Join a public conversation.
     Join {
         /// Maximum number of members of the conversation.
         max_members: u32,

@@ -132,7 +132,7 @@ pub trait HostDurables: Send + Sync {
     fn declare(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<()>>;
     /// Restores a durable after a fault of the broker, and stores its position.
     fn keep(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<()>>;
-    /// Removes one.
+    /// Removes a durable.
     fn remove(&self, name: String) -> BoxFuture<'_, Result<()>>;
     /// Returns the lag of a durable.
     fn lag(&self, name: String) -> BoxFuture<'_, Result<Lag>>;
@@ -199,7 +199,7 @@ impl Consumers {
     /// Restores every host's durable and stores its position. A failure of one does not hold up the others.
     ///
     /// # Errors
-    /// The last failure.
+    /// The last of the errors, if any.
     pub async fn keep_all(&self) -> Result<()> {
         let mut outcome = Ok(());
         for consumer in self.store.all_consumers().await? {

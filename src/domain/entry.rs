@@ -152,7 +152,7 @@ pub enum Body {
     UserUpdated(Profile),
     /// A user was deleted.
     UserDeleted,
-    /// A user blocked another.
+    /// A user blocked another user.
     UserBlocked(Block),
     /// A user unblocked another.
     UserUnblocked(Block),

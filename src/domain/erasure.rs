@@ -35,7 +35,7 @@ pub enum OwnMessages {
     Anonymise,
 }
 
-/// A user's erasure, finished or under way.
+/// Erasure of a user, running or complete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Erasure {
     /// Id of the user.
@@ -61,7 +61,7 @@ pub enum Removed {
     Markers,
     /// Receipts of single messages.
     Reads,
-    /// Messages that were scheduled.
+    /// Scheduled messages.
     Scheduled,
     /// Stored presence of the user.
     Presence,

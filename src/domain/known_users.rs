@@ -12,7 +12,7 @@ use serde::Deserialize;
 /// Maximum number of cached users; the cache is cleared when it is full.
 const CAPACITY: usize = 200_000;
 
-/// The parts of a user's document that are remembered.
+/// Facts of a user's document that are cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserFacts {
     /// Tokens issued before this time are refused (milliseconds since 1970); 0 if none was revoked.

@@ -112,7 +112,7 @@ pub struct Marked {
 pub enum ReceiptKind {
     /// The member read the message.
     Read,
-    /// The message arrived at a device of the member.
+    /// The message was delivered to a device of the member.
     Delivered,
 }
 

@@ -1,3 +1,3 @@
-//! A field of a change: left alone, cleared, or set.
+//! Change of one field: keep, clear or set.
 
 pub use chat_sdk::Patch;

@@ -34,7 +34,7 @@ pub struct Sent {
 
 /// Sends a message to a conversation.
 ///
-/// If this returns `Ok`, the message is in the history exactly once, whatever is killed afterwards.
+/// If this returns `Ok`, the message is in the history exactly once, whichever process dies afterwards.
 ///
 /// # Errors
 /// [`DomainError::NotFound`] if the caller is not a member; [`DomainError::Validation`] with every error of the draft; [`DomainError::Conflict`] if

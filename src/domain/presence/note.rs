@@ -25,7 +25,7 @@ pub struct Entry {
     pub since: i64,
 }
 
-/// A change of a node's users.
+/// Change of a user on a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// Id of the user.
