@@ -65,6 +65,10 @@ impl Shell {
             _folder: folder,
         };
         shell.run("exec 2>&1");
+        // A stream that a person ends with Ctrl-C ends by itself here.
+        shell.run(
+            r#"curl() { case " $* " in *" -N "*) command curl --max-time 2 "$@" ;; *) command curl "$@" ;; esac; }"#,
+        );
         shell
     }
 

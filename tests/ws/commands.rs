@@ -127,7 +127,7 @@ async fn wrong_input_is_refused_naming_the_field() {
         (
             "messages:list",
             json!({ "conversationId": conversation, "limit": "ten" }),
-            "limit must be a whole number.",
+            "limit must be a whole number in range.",
         ),
     ] {
         let error = socket.refused(event, data).await;

@@ -2,7 +2,7 @@
 //! that REST answers such a refusal with. tests/api/guards/roles.rs is the same for REST.
 //!
 //! `{c}` is the conversation, `{own}` a message of the caller, `{other}` one of the member `target`, `{ghost}` and `{nothing}` are a conversation and a
-//! message that nobody has, `{token}` is the caller's. `former` was a member and left; `blocked` is one of a direct conversation whom `target`, the
+//! message that nobody has, `{token}` is the caller's, `{later}` is a time in an hour. `former` was a member and left; `blocked` is one of a direct conversation whom `target`, the
 //! other one, blocks; `anonymous` has a socket and shows no token: it is closed with 4401. `-`: cannot be.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use chat_service::ws::command::COMMANDS;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Connect, Service, Socket, TokenBy, User};
+use crate::support::{Connect, Service, Socket, TokenBy, User, in_an_hour};
 
 /// The columns.
 const CALLERS: [&str; 7] = [
@@ -37,6 +37,7 @@ const GROUP: &[Row] = &[
     Row("message:send",      r#"{"conversationId":"{c}","content":"hello"}"#,                "ok    ok    ok     404    -       404      4401"),
     Row("message:send",      r#"{"conversationId":"{c}","content":"x","threadId":"{other}"}"#, "ok  ok    ok     404    -       404      4401"),
     Row("message:send",      r#"{"conversationId":"{c}","content":"x","replyTo":"{nothing}"}"#, "400 400  400    404    -       404      4401"),
+    Row("message:schedule",  r#"{"conversationId":"{c}","content":"x","sendAt":"{later}"}"#, "ok    ok    ok     404    -       404      4401"),
     Row("message:edit",      r#"{"messageId":"{own}","content":"changed"}"#,                 "ok    ok    ok     404    -       -        4401"),
     Row("message:edit",      r#"{"messageId":"{other}","content":"changed"}"#,               "403   403   403    404    -       404      4401"),
     Row("reaction:add",      r#"{"messageId":"{other}","emoji":"👍"}"#,                       "ok    ok    ok     404    -       404      4401"),
@@ -63,6 +64,7 @@ const DIRECT: &[Row] = &[
     //                                                                                        owner admin member former blocked stranger anonymous
     Row("message:send",      r#"{"conversationId":"{c}","content":"hello"}"#,                "-     -     ok     -      403     404      4401"),
     Row("message:send",      r#"{"receiverId":"target","content":"hello"}"#,                 "-     -     ok     -      403     -        4401"),
+    Row("message:schedule",  r#"{"conversationId":"{c}","content":"x","sendAt":"{later}"}"#, "-     -     ok     -      403     404      4401"),
     Row("message:edit",      r#"{"messageId":"{own}","content":"changed"}"#,                 "-     -     ok     -      403     -        4401"),
     Row("message:edit",      r#"{"messageId":"{other}","content":"changed"}"#,               "-     -     403    -      403     404      4401"),
     Row("reaction:add",      r#"{"messageId":"{other}","emoji":"👍"}"#,                       "-     -     ok     -      403     404      4401"),
@@ -117,6 +119,7 @@ impl Caller {
             .replace("{other}", &self.other)
             .replace("{ghost}", GHOST)
             .replace("{nothing}", NOTHING)
+            .replace("{later}", &in_an_hour())
             .replace("{token}", &self.user.token);
         serde_json::from_str(&text).expect("JSON")
     }
