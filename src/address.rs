@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_who_the_connection_says() {
+    fn an_untrusted_peer_is_the_client() {
         assert_eq!(client("9.9.9.9", "1.1.1.1", Some("2.2.2.2")), "9.9.9.9");
         assert_eq!(client("::ffff:9.9.9.9", "1.1.1.1", None), "9.9.9.9");
     }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_claims_beyond_the_last_stranger_counts_for_nothing() {
+    fn addresses_beyond_the_last_untrusted_hop_are_ignored() {
         assert_eq!(
             client("127.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.7", None),
             "1.1.1.1"
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_the_other_header_counts() {
+    fn without_forwarded_hops_the_real_address_is_used() {
         assert_eq!(client("127.0.0.1", "", Some("2.2.2.2")), "2.2.2.2");
         assert_eq!(client("127.0.0.1", "", Some("nobody")), "127.0.0.1");
         assert_eq!(client("127.0.0.1", "", None), "127.0.0.1");
     }
 
     #[test]
-    fn what_is_no_address_ends_the_search() {
+    fn an_invalid_address_ends_the_search() {
         assert_eq!(client("127.0.0.1", "1.1.1.1, unknown", None), "127.0.0.1");
         assert_eq!(
             client("127.0.0.1", "1.1.1.1, unknown, 10.0.0.7", None),

@@ -43,8 +43,8 @@ where
         Self { inbox }
     }
 
-    /// Submits `item` and waits for its outcome; `None` if the task has ended. Every caller waits for its own outcome, so the number of callers
-    /// bounds the inbox.
+    /// Submits `item` and waits for its outcome; `None` if the task has ended. Every
+    /// caller waits for its own outcome, so the number of callers bounds the inbox.
     pub async fn ask(&self, item: I) -> Option<O> {
         let (caller, outcome) = oneshot::channel();
         self.inbox.send((item, caller)).ok()?;
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_group_that_panics_takes_only_its_own_callers_with_it() {
+    async fn a_panic_affects_only_the_callers_of_its_group() {
         let group = Group::start(|items: Vec<u32>| async move {
             assert!(items.iter().all(|item| *item > 0), "as the test wants it");
             items
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_while_a_group_is_under_way_goes_together_in_the_next() {
+    async fn items_that_arrive_during_a_group_form_the_next_one() {
         let gate = Arc::new(Semaphore::new(0));
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let group = Group::start({

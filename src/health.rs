@@ -96,7 +96,7 @@ impl Probe {
         }
     }
 
-    /// Roles that this process runs.
+    /// Returns the roles that this process runs.
     pub fn roles(&self) -> &[&'static str] {
         &self.observed.roles
     }
@@ -177,8 +177,8 @@ impl Probe {
             return false;
         }
         let since = *missing.get_or_insert_with(Instant::now);
-        // The tail stops briefly at every new connection. The tolerance does not apply to a process that has just started, because it has no clients
-        // yet.
+        // The tail stops briefly at every new connection. The tolerance does not
+        // apply to a process that has just started, because it has no clients yet.
         !self.has_followed.load(Ordering::Relaxed) || since.elapsed() > TAIL_PATIENCE
     }
 
@@ -216,8 +216,8 @@ impl Probe {
         found
     }
 
-    /// Returns the lag of every durable consumer of the deployment, the largest first and at most `lag::MAX_NAMED`; `None` while NATS does not
-    /// answer.
+    /// Returns the lag of every durable consumer of the deployment, the largest
+    /// first and at most `lag::MAX_NAMED`; `None` while NATS does not answer.
     pub async fn consumers(&self) -> Option<Vec<DurableLag>> {
         let mut durables = self.durables().await?;
         durables.truncate(lag::MAX_NAMED);
@@ -249,8 +249,8 @@ impl Probe {
     }
 }
 
-/// Counts the events that the stream lacks as pending. The consumer itself may be missing in the broker after a loss of data, until it is created
-/// again.
+/// Counts the events that the stream lacks as pending. The consumer itself may
+/// be missing in the broker after a loss of data, until it is created again.
 fn add_missing(durables: &mut Vec<DurableLag>, backlog: &Backlog) {
     for lacking in &backlog.lacking {
         if !durables.iter().any(|known| known.name == lacking.durable) {

@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_pass_at_once_and_then_one_after_another() {
+    fn the_limit_passes_at_once_and_then_one_per_step() {
         let (limits, clock) = limits(3, 60);
         let alice = user("alice");
         let left = [2, 1, 0].map(|remaining| {
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn asking_too_early_does_not_move_the_moment() {
+    fn rejected_requests_do_not_delay_the_next_one() {
         let (limits, clock) = limits(1, 10);
         let alice = user("alice");
         assert!(limits.messages(&alice).is_ok());
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn users_and_tiers_do_not_touch_one_another() {
+    fn users_and_tiers_are_counted_separately() {
         let (limits, _) = limits(1, 60);
         let (alice, bob) = (user("alice"), user("bob"));
         assert!(limits.api(&alice).is_ok() && limits.api(&alice).is_err());
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_lets_everything_through() {
+    fn without_a_limit_every_request_passes() {
         let (limits, _) = limits(1, 60);
         for _ in 0..1_000 {
             assert_eq!(limits.typing(&user("alice")), Ok(None));
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_cannot_choose_another_address_within_its_network() {
+    fn addresses_of_one_network_share_a_limit() {
         let (limits, _) = limits(1, 60);
         assert!(limits.failed_proof(address("2001:db8::1")).is_ok());
         assert!(limits.failed_proof(address("2001:db8::ffff:2")).is_err());
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_quiet_is_forgotten_and_who_was_not_is_not() {
+    fn idle_callers_are_evicted_and_active_ones_are_kept() {
         let (limits, clock) = limits(1, 60);
         let remembered = || limits.api.as_ref().map_or(0, |limiter| limiter.keyed.len());
         for n in 0..1_000 {

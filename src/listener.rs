@@ -74,7 +74,7 @@ where
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "accepting a connection failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -123,7 +123,7 @@ where
                 }
             };
             if let Err(error) = served {
-                tracing::debug!(%error, "a connection ended with an error");
+                tracing::debug!(%error, "connection ended with an error");
             }
         });
     }

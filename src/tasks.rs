@@ -220,7 +220,7 @@ async fn supervise(tasks: Arc<Tasks>, task: impl Task, state: Arc<State>, stop: 
         let name = state.name;
         match task.on_end() {
             OnEnd::EndProcess => {
-                tracing::error!(task = name, %failure, "a task that cannot be started again failed; the process ends");
+                tracing::error!(task = name, %failure, "task failed that cannot restart; the process ends");
                 *tasks.lost_task.lock() = Some(name);
                 tasks.lost.cancel();
                 return;
@@ -232,7 +232,7 @@ async fn supervise(tasks: Arc<Tasks>, task: impl Task, state: Arc<State>, stop: 
                     pause = FIRST_PAUSE;
                 }
                 let pause_seconds = pause.as_secs();
-                tracing::error!(task = name, %failure, pause_seconds, "a task failed; it is started again");
+                tracing::error!(task = name, %failure, pause_seconds, "task failed; restarting after a pause");
                 let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_fails_is_started_again_with_growing_pauses() {
+    async fn a_failed_task_restarts_with_growing_pauses() {
         let tasks = Arc::new(Tasks::default());
         let stop = CancellationToken::new();
         let starts = Arc::new(Mutex::new(Vec::new()));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_vital_task_that_fails_is_reported_and_not_started_again() {
+    async fn a_failed_vital_task_is_reported_and_not_restarted() {
         let tasks = Arc::new(Tasks::default());
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&runs);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_after_the_stop_is_no_failure() {
+    async fn an_end_after_the_stop_is_not_a_failure() {
         let tasks = Arc::new(Tasks::default());
         let stop = CancellationToken::new();
         stop.cancel();

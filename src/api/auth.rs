@@ -1,7 +1,7 @@
 //! Guards: the authenticated caller as an argument of a handler. A handler without a guard is open to all callers.
 //!
-//! A user authenticates with a token of the host; the backend of the host authenticates with its secret, and names the user for whom it acts in
-//! `X-Acting-User`.
+//! A user authenticates with a token of the host; the backend of the host authenticates
+//! with its secret, and names the user for whom it acts in `X-Acting-User`.
 
 use std::sync::Arc;
 
@@ -118,8 +118,8 @@ impl Caller {
         Self::find_for(request, Counted::Request).await
     }
 
-    /// A secret must be valid if it is given, whatever other credentials the request has. Requests of the host are not counted, not even those for a
-    /// user.
+    /// A secret must be valid if it is given, whatever other credentials the request
+    /// has. Requests of the host are not counted, not even those for a user.
     async fn find_for(request: &Request, what: Counted) -> Result<Self, ApiError> {
         let state = state(request)?;
         match request.headers().get(SECRET_HEADER) {

@@ -225,9 +225,9 @@ impl ErasureApi {
 
     /// Export a user's data
     ///
-    /// Streams all stored data of the user, one JSON object per line: `profile`, `membership`, `message` (each followed by its `edit`s), `reaction`,
-    /// `block`, `marker`, `read`, `scheduled`, `presence`, and finally `end` with the number of lines before it. An export without that line is
-    /// incomplete.
+    /// Streams all stored data of the user, one JSON object per line: `profile`, `membership`, `message`
+    /// (each followed by its `edit`s), `reaction`, `block`, `marker`, `read`, `scheduled`, `presence`,
+    /// and finally `end` with the number of lines before it. An export without that line is incomplete.
     ///
     /// Fails with 404 if the user does not exist.
     #[oai(

@@ -144,7 +144,7 @@ impl ApiError {
 
     /// Creates an internal error. `log` goes to the log and never to the caller.
     pub fn internal(log: impl fmt::Display) -> Self {
-        tracing::error!(error = %log, "a request failed");
+        tracing::error!(error = %log, "request failed");
         Self::new(
             Code::InternalError,
             "Something went wrong in the service; its log has more under the X-Request-Id of this answer.",

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn every_example_is_what_its_schema_says() {
+    fn every_example_matches_its_schema() {
         let document: Value = serde_json::from_str(&documents().json).expect("valid JSON");
         let mut count = 0;
         each_media(&document, &mut |media| {

@@ -80,8 +80,8 @@ fn bound(schema: &mut Schema) {
     }
 }
 
-/// Replaces `allOf` by a reference. poem-openapi describes a field of a named type by `allOf` of the type and the description; 3.1 allows both side
-/// by side.
+/// Replaces `allOf` by a reference. poem-openapi describes a field of a named
+/// type by `allOf` of the type and the description; 3.1 allows both side by side.
 fn unwrap_all_of(schema: &mut Schema) {
     let name = schema
         .get("allOf")

@@ -222,8 +222,8 @@ pub struct ConsumerStatus {
     pub name: String,
     /// Number of events that were not delivered yet, including those that the stream lacks.
     pub pending: u64,
-    /// Number of pending events that the stream may lack and the relay still has to publish, including events of types that the consumer does not
-    /// read.
+    /// Number of pending events that the stream may lack and the relay still has
+    /// to publish, including events of types that the consumer does not read.
     pub to_put_back: u64,
     /// Number of events that were delivered and are not acknowledged.
     pub in_flight: u64,
@@ -277,8 +277,8 @@ impl HealthApi {
 
     /// Check whether the process accepts work
     ///
-    /// Fails with 503 while the process is ending, while MongoDB does not answer, or while a required task does not work; `details` names each of
-    /// these.
+    /// Fails with 503 while the process is ending, while MongoDB does not answer,
+    /// or while a required task does not work; `details` names each of these.
     #[oai(path = "/health/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, request: &Request) -> Result<Json<Health>, ApiError> {
         limits::count_health(request)?;

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_is_the_operation_that_it_names() {
+    fn every_command_matches_its_operation() {
         let document: Value = serde_json::from_str(&documents().json).expect("JSON");
         for row in &COMMANDS {
             let path = row.path.replace("{conversationId}", "{id}");

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn valid_bodies_are_read_whole() {
+    fn valid_bodies_are_parsed_completely() {
         let body: SendDirectMessage =
             parse(br#"{"receiverId":"bob","content":"hi","type":null,"clientMessageId":"1"}"#)
                 .expect("valid");

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_skipped_entry_shows_its_number_only() {
+    fn a_skipped_entry_has_only_its_seq() {
         let json = serde_json::to_value(LogEntry::from(Line::Skipped(7))).expect("serialises");
         assert_eq!(json, serde_json::json!({ "seq": 7, "type": "skip" }));
     }

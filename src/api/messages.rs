@@ -44,8 +44,8 @@ pub struct SendMessage {
     pub mentions: Option<Vec<UserId>>,
     /// JSON object of the host, at most 16 KiB. The service does not interpret it.
     pub metadata: Option<Metadata>,
-    /// Client's id of the message, 1 to 128 characters, which makes the request safe to repeat: the same id in the same conversation is the same
-    /// message.
+    /// Client's id of the message, 1 to 128 characters, which makes the request
+    /// safe to repeat: the same id in the same conversation is the same message.
     #[oai(validator(min_length = 1, max_length = 128))]
     pub client_message_id: Option<String>,
     /// True if the message notifies no user and does not count as unread. Default: false.
@@ -154,9 +154,9 @@ pub struct MessagesApi(pub Context);
 impl MessagesApi {
     /// Send a message
     ///
-    /// Stores a message in the conversation and returns it. With a `clientMessageId` the request is safe to repeat: the repetition returns 200 with
-    /// the stored message, or 409 if its content differs. After a 503 the outcome is unknown: repeat the request. The host without `X-Acting-User`
-    /// sends as `system`.
+    /// Stores a message in the conversation and returns it. With a `clientMessageId` the request is safe to
+    /// repeat: the repetition returns 200 with the stored message, or 409 if its content differs. After a
+    /// 503 the outcome is unknown: repeat the request. The host without `X-Acting-User` sends as `system`.
     ///
     /// Fails with 400 for an invalid body, 403 if the caller is blocked, blocks the other user or the conversation has threads switched off, 404 if
     /// the caller is not a member, and 413 if the whole message does not fit into an event of 128 KiB.
@@ -285,8 +285,8 @@ impl MessagesApi {
     ///
     /// Restores the message as it was, with its reactions and its pin, and returns it. A message that is not deleted is returned as it is.
     ///
-    /// Fails with 403 unless the caller is an owner or admin of the conversation, with 404 if the message has expired and with 409 if its content was
-    /// erased.
+    /// Fails with 403 unless the caller is an owner or admin of the conversation,
+    /// with 404 if the message has expired and with 409 if its content was erased.
     #[oai(
         path = "/messages/:id/restore",
         method = "post",
@@ -303,8 +303,8 @@ impl MessagesApi {
 
     /// Forward a message
     ///
-    /// Sends the text, the attachments and the metadata of the message to 1 to 20 other conversations of the caller. If one of them does not accept
-    /// the message, nothing is sent.
+    /// Sends the text, the attachments and the metadata of the message to 1 to 20 other
+    /// conversations of the caller. If one of them does not accept the message, nothing is sent.
     ///
     /// Fails with 400 if the caller cannot write to one of the conversations and with 409 if one of them has another message under the
     /// `clientMessageId`; the response names the conversation.

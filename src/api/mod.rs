@@ -178,8 +178,8 @@ fn operations(state: &ApiState) -> Operations {
 /// Path of the metrics, which is in no document; nginx does not expose it.
 const METRICS_PATH: &str = "/metrics";
 
-/// Returns the HTTP endpoint of the role `api`, with the operations of an external plugin. It answers every request, also after an error or a panic
-/// inside.
+/// Returns the HTTP endpoint of the role `api`, with the operations of an external
+/// plugin. It answers every request, also after an error or a panic inside.
 pub fn endpoint<P: Plugin>(
     state: ApiState,
     guest: Option<Arc<P>>,

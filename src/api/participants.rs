@@ -196,11 +196,11 @@ impl ParticipantsApi {
 
     /// Remove a member
     ///
-    /// For owners, admins and the host; only an owner or the host can remove an owner or admin. For the caller's own id the operation is the same as
-    /// leaving.
+    /// For owners, admins and the host; only an owner or the host can remove an
+    /// owner or admin. For the caller's own id the operation is the same as leaving.
     ///
-    /// Fails with 403 if the caller lacks the right or the conversation is direct, with 404 if there is no such member and with 409 if other members
-    /// would remain without an owner.
+    /// Fails with 403 if the caller lacks the right or the conversation is direct, with 404 if
+    /// there is no such member and with 409 if other members would remain without an owner.
     #[oai(
         path = "/conversations/:id/participants/:userId",
         method = "delete",

@@ -78,8 +78,8 @@ impl ReactionsApi {
     /// Adds the caller's reaction and returns all reactions to the message. The same reaction again changes nothing. An emoji is the same with and
     /// without its variation selector.
     ///
-    /// Fails with 400 if the value is not an emoji, with 403 if the conversation has `features.reactions` off, and with 409 if the message is deleted
-    /// or has 50 different reactions.
+    /// Fails with 400 if the value is not an emoji, with 403 if the conversation has
+    /// `features.reactions` off, and with 409 if the message is deleted or has 50 different reactions.
     #[oai(
         path = "/messages/:id/reactions",
         method = "post",

@@ -91,8 +91,8 @@ pub struct ReceiptsApi(pub Context);
 impl ReceiptsApi {
     /// Mark a message as read
     ///
-    /// Marks the message and all earlier ones of the conversation as read. The position never moves backwards: a message that was already read keeps
-    /// its time.
+    /// Marks the message and all earlier ones of the conversation as read. The
+    /// position never moves backwards: a message that was already read keeps its time.
     ///
     /// Fails with 404 if the message is not visible to the caller.
     #[oai(

@@ -111,8 +111,8 @@ impl ScheduledApi {
     /// can be repeated safely with the same `clientMessageId` and `sendAt`: the repetition returns 200 with the scheduled message, which has the
     /// status `sent` and the `messageId` once it was sent.
     ///
-    /// Fails with 400 for an invalid message, with 403 or 404 if the caller could not send it now, and with 409 if the caller has 1,000 scheduled
-    /// messages.
+    /// Fails with 400 for an invalid message, with 403 or 404 if the caller could
+    /// not send it now, and with 409 if the caller has 1,000 scheduled messages.
     #[oai(path = "/scheduled", method = "post", operation_id = "scheduleMessage")]
     async fn schedule(
         &self,
@@ -133,8 +133,8 @@ impl ScheduledApi {
 
     /// List the caller's scheduled messages
     ///
-    /// Returns the messages soonest first. A sent message is no longer listed; a message that was rejected when it was due stays with the status
-    /// `failed` and the reason.
+    /// Returns the messages soonest first. A sent message is no longer listed; a message
+    /// that was rejected when it was due stays with the status `failed` and the reason.
     #[oai(
         path = "/scheduled",
         method = "get",

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_page_may_call_with_credentials() {
+    fn a_listed_origin_can_send_credentials() {
         let headers = ask(&listed(), "https://shop.example");
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         assert_eq!(
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn another_page_may_not() {
+    fn an_unlisted_origin_is_rejected() {
         let headers = ask(&listed(), "https://evil.example");
         assert!(!headers.contains_key("access-control-allow-origin"));
         assert!(!headers.contains_key("access-control-allow-methods"));
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn every_page_may_call_without_credentials() {
+    fn any_origin_can_call_without_credentials() {
         let headers = ask(&Origins::Any, "https://any.example");
         assert_eq!(headers["access-control-allow-origin"], "*");
         assert!(!headers.contains_key("access-control-allow-credentials"));
     }
 
     #[test]
-    fn other_requests_are_no_preflight() {
+    fn other_requests_are_not_preflights() {
         let plain = HeaderMap::new();
         assert!(preflight(&Origins::Any, &Method::OPTIONS, &plain).is_none());
     }

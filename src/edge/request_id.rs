@@ -38,13 +38,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fit_id_is_taken_over() {
+    fn a_valid_id_of_the_caller_is_used() {
         assert_eq!(of_header("abc-1_2.Z"), "abc-1_2.Z");
         assert_eq!(of(&HeaderMap::new()).len(), 26);
     }
 
     #[test]
-    fn an_unfit_id_is_replaced() {
+    fn an_invalid_id_is_replaced() {
         for id in ["", "a b", "a\"b", "<x>", &"x".repeat(65)] {
             assert_ne!(of_header(id), id);
         }

@@ -41,7 +41,7 @@ pub fn render(text: &mut String, tail: &TailStatus, durables: Option<&Vec<Durabl
     let mut out = Text(text);
     out.head(
         "chat_tail_pending",
-        "Events that this process's reader of the stream has not seen yet",
+        "Events that the tail of this process has not read yet",
     );
     out.line("chat_tail_pending", "", tail.pending() as f64);
     let Some(durables) = durables else {
@@ -58,27 +58,27 @@ pub fn render(text: &mut String, tail: &TailStatus, durables: Option<&Vec<Durabl
     };
     family(
         "chat_durable_pending",
-        "Events that a durable has not been given yet, with those that the stream lacks",
+        "Events that were not delivered to a durable consumer yet, including those that the stream lacks",
         |row| row.pending as f64,
     );
     family(
         "chat_durable_to_put_back",
-        "How many of these may be missing in the stream and are still to be put back",
+        "Pending events that may be missing in the stream and that the relay still has to publish",
         |row| row.to_put_back as f64,
     );
     family(
         "chat_durable_in_flight",
-        "Events that were given out and are not settled",
+        "Events that were delivered and are not acknowledged",
         |row| row.in_flight as f64,
     );
     family(
         "chat_durable_retrying",
-        "Events in flight that were given out more than once",
+        "Events in flight that were delivered more than once",
         |row| row.retrying as f64,
     );
     family(
         "chat_durable_oldest_seconds",
-        "Age of the oldest event that is not settled, 0 when all are",
+        "Age of the oldest event that is not acknowledged, 0 if all are",
         |row| row.oldest_seconds,
     );
 }
@@ -88,18 +88,18 @@ pub fn render_backlog(text: &mut String, backlog: &Backlog) {
     let mut out = Text(text);
     out.head(
         "chat_relay_missing",
-        "Entries of the log that may be missing in the stream, 0 while the relay keeps up",
+        "Log entries that may be missing in the stream, 0 while the relay keeps up",
     );
     out.line("chat_relay_missing", "", backlog.missing as f64);
     out.head(
         "chat_relay_behind_seconds",
-        "Age of the oldest entry that may be missing in the stream",
+        "Age of the oldest log entry that may be missing in the stream",
     );
     let age = backlog.age().as_secs_f64();
     out.line("chat_relay_behind_seconds", "", age);
     out.head(
         "chat_relay_set_aside",
-        "Events that the broker never takes, and owners whose documents cannot be brought up to date",
+        "Events that the broker never accepts, and owners whose documents cannot be updated",
     );
     for (what, count) in [
         ("event", backlog.set_aside.entries),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_durable_has_its_lines_and_one_with_everything_settled_has_age_0() {
+    fn each_durable_has_its_lines_and_age_0_without_unacknowledged_events() {
         let mut text = String::new();
         let durables = vec![lag(7, Some(0)), lag(0, None)];
         render(&mut text, &TailStatus::default(), Some(&durables));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn many_durables_are_few_lines_and_nothing_is_lost_of_the_sums() {
+    fn durables_beyond_the_limit_share_one_line_with_their_sums() {
         let durables: Vec<DurableLag> = (0..1000).map(|n| lag(n, None)).collect();
         let rows = rows(&durables, Timestamp::now());
         assert_eq!(rows.len(), MAX_NAMED + 1);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_answer_of_the_broker_no_lag_is_claimed() {
+    fn without_a_reply_of_the_broker_no_lag_is_rendered() {
         let mut text = String::new();
         render(&mut text, &TailStatus::default(), None);
         assert!(

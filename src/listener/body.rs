@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_body_has_little_time_and_no_body_has_more_than_the_total() {
+    fn body_time_depends_on_the_rate_up_to_the_total() {
         assert_eq!(allowed(0), GRACE);
         assert_eq!(allowed(MIN_RATE * 10), GRACE + Duration::from_secs(10));
         assert_eq!(allowed(1 << 20), TOTAL);

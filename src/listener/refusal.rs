@@ -1,7 +1,7 @@
 //! Error responses of the listener, for input that never becomes a request.
 //!
-//! hyper answers invalid requests with a bare status. This module replaces that response by one with the standard error body and CORS headers, so
-//! that a page can read it.
+//! hyper answers invalid requests with a bare status. This module replaces that response
+//! by one with the standard error body and CORS headers, so that a page can read it.
 
 use hyper::{
     HeaderMap, StatusCode,
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_answer_without_a_body_is_replaced() {
+    fn only_a_response_without_a_body_is_replaced() {
         let origins = Origins::Listed(vec!["https://shop.example".to_owned()]);
         let replaced = |written: &str, origin: &[u8]| {
             let bytes = in_place_of(written.as_bytes(), &origins, origin)?;
