@@ -1,6 +1,6 @@
-//! Acknowledgements of what was published: one subscription for all of them, and each message known by its number in it.
+//! Publish acknowledgements: one subscription for all of them; each message is identified by its number in the reply subject.
 //!
-//! The crate's own way has a channel, a permit, a timer and two entries of a table for each message.
+//! The crate's own implementation needs a channel, a permit, a timer and two table entries per message.
 
 use std::{
     collections::VecDeque,
@@ -13,20 +13,20 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::BusError;
 
-/// The acknowledgements of one task that publishes. `T` is what it wants to know of a message when the outcome is there.
+/// Pending acknowledgements of one publishing task. `T` is the caller's data about a message.
 pub(super) struct Acks<T> {
     answers: Subscriber,
-    /// What the subject of every answer begins with; the message's number follows.
+    /// Prefix of the reply subjects; the message's number follows.
     prefix: String,
-    /// What was sent and when, in order; `None` where the answer is there.
+    /// Messages with their send time, in order; `None` once a message is acknowledged.
     waiting: VecDeque<Option<(Instant, T)>>,
-    /// The number of the first of them.
+    /// Number of the first message in `waiting`.
     first: u64,
-    /// How many answers are still to come.
+    /// Number of messages without an answer.
     open: usize,
 }
 
-/// What the stream answers, as far as it matters here.
+/// The relevant fields of the stream's answer.
 #[derive(Deserialize)]
 struct Answer {
     seq: Option<u64>,
@@ -34,7 +34,7 @@ struct Answer {
 }
 
 impl<T> Acks<T> {
-    /// Listens for answers on a subject of its own.
+    /// Subscribes to answers on a subject of its own.
     pub(super) async fn open(client: &Client) -> Result<Self, BusError> {
         let prefix = format!("{}.", client.new_inbox());
         let answers = client
@@ -50,25 +50,27 @@ impl<T> Acks<T> {
         })
     }
 
-    /// Whether no answer is to come.
+    /// Returns true if no answer is outstanding.
     pub(super) fn is_empty(&self) -> bool {
         self.open == 0
     }
 
-    /// Where the answer to the next message must go. Belongs to that message once [`Self::sent`] was called.
+    /// Returns the reply subject for the next message; [`Self::sent`] assigns it to that message.
     pub(super) fn next_reply(&self) -> String {
         format!("{}{}", self.prefix, self.first + self.waiting.len() as u64)
     }
 
-    /// Notes that the message was handed to the connection with [`Self::next_reply`].
+    /// Records that the message was handed to the connection with [`Self::next_reply`].
     pub(super) fn sent(&mut self, what: T) {
         self.waiting.push_back(Some((Instant::now(), what)));
         self.open += 1;
     }
 
-    /// Waits for an answer, takes in all that are there, and tells `outcome` of each whether the stream has the message. Can be cancelled.
+    /// Waits for an answer, then processes all that have arrived. Cancel-safe.
+    ///
+    /// `outcome` is called for each message, with true if the stream has stored it.
     pub(super) async fn take(&mut self, mut outcome: impl FnMut(bool, T)) {
-        // Without a subscription there is nothing to wait for but that what was sent gets old.
+        // Without a subscription no answer arrives, and the messages time out.
         let Some(message) = self.answers.next().await else {
             return std::future::pending().await;
         };
@@ -90,7 +92,7 @@ impl<T> Acks<T> {
         Some((is_stored(message), what))
     }
 
-    /// Takes out what has had no answer for `patience`.
+    /// Removes and returns the messages that have had no answer for `patience`.
     pub(super) fn take_unanswered(&mut self, patience: Duration) -> Vec<T> {
         let mut given_up = Vec::new();
         while let Some(Some((sent, _))) = self.waiting.front()
@@ -114,7 +116,7 @@ impl<T> Acks<T> {
     }
 }
 
-/// Whether an answer says that the stream has the message: now, or from an earlier try.
+/// Returns true if the answer says that the stream has the message, from this or an earlier attempt.
 fn is_stored(message: &Message) -> bool {
     message.status.is_none()
         && serde_json::from_slice::<Answer>(&message.payload)

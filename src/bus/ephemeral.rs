@@ -1,4 +1,4 @@
-//! What processes tell one another and nobody keeps: presence, typing, what will be due, over core NATS. Whatever is lost here is said again or ends by itself.
+//! Messages between processes that nobody stores: presence, typing, timers, over core NATS. A lost message is repeated, or its effect ends by itself.
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -8,12 +8,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Bus;
 
-/// How long handing a message to the connection may take: it blocks while the server is away.
+/// Time limit for handing a message to the connection: it blocks while the server is unreachable.
 const SEND_TIMEOUT: Duration = Duration::from_millis(500);
-/// The pause before a subscription is tried again.
+/// Pause between two attempts to subscribe.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// One subject on which processes talk in `T`, as JSON.
+/// One subject on which processes exchange `T`, as JSON.
 pub struct Channel<T> {
     bus: Bus,
     subject: String,
@@ -22,17 +22,17 @@ pub struct Channel<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Channel<T> {
-    /// The channel on which processes tell one another which users they have.
+    /// Returns the channel on which processes announce their users.
     pub fn presence(bus: &Bus) -> Self {
         Self::new(bus, bus.subjects.presence())
     }
 
-    /// The channel on which processes tell one another when something will be due.
+    /// Returns the channel on which processes announce the time of the next scheduled work.
     pub fn due(bus: &Bus) -> Self {
         Self::new(bus, bus.subjects.due())
     }
 
-    /// The channel on which nodes tell one another who is typing or recording.
+    /// Returns the channel on which nodes send typing and recording indicators.
     pub fn typing(bus: &Bus) -> Self {
         Self::new(bus, bus.subjects.typing())
     }
@@ -46,26 +46,26 @@ impl<T: Serialize + DeserializeOwned> Channel<T> {
         }
     }
 
-    /// A second end to speak from.
+    /// Returns a second sender for the channel.
     pub fn speaker(&self) -> Self {
         Self::new(&self.bus, self.subject.clone())
     }
 
-    /// Begins to listen, if the server is there; [`Channel::next`] tries again.
+    /// Subscribes if the server is reachable; otherwise [`Channel::next`] tries again.
     pub async fn listen(&mut self) {
         if self.subscriber.is_none() {
             self.subscriber = self.bus.client.subscribe(self.subject.clone()).await.ok();
-            // What is said after this is heard: the server has the subscription.
+            // After the flush the server has the subscription, and later messages are received.
             let _ = tokio::time::timeout(SEND_TIMEOUT, self.bus.client.flush()).await;
         }
     }
 
-    /// Whether the server is reached at this moment.
+    /// Returns true if the server is reachable at this moment.
     pub fn is_connected(&self) -> bool {
         self.bus.is_connected()
     }
 
-    /// Says `value` to every process that listens, this one too. It may be lost.
+    /// Sends `value` to every subscribed process, including this one. It may be lost.
     pub async fn say(&self, value: &T) {
         let Ok(payload) = serde_json::to_vec(value) else {
             return;
@@ -77,7 +77,7 @@ impl<T: Serialize + DeserializeOwned> Channel<T> {
         let _ = tokio::time::timeout(SEND_TIMEOUT, publish).await;
     }
 
-    /// The next that a process says. What this version cannot read is passed over. May be dropped between two polls.
+    /// Returns the next message; skips messages that this version cannot read. Cancel-safe.
     pub async fn next(&mut self) -> T {
         loop {
             let Some(subscriber) = &mut self.subscriber else {
@@ -96,7 +96,7 @@ impl<T: Serialize + DeserializeOwned> Channel<T> {
         }
     }
 
-    /// Waits until what was said has left this process.
+    /// Waits until the sent messages have left this process.
     pub async fn flush(&self) {
         let _ = tokio::time::timeout(SEND_TIMEOUT, self.bus.client.flush()).await;
     }

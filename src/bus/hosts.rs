@@ -1,7 +1,7 @@
-//! Commands of hosts, over NATS: a micro service, so that its tools find it (`nats micro ls`), ask what it takes and how it does.
+//! Commands of hosts over NATS, as a NATS micro service: its tools can find it (`nats micro ls`) and read its description and statistics.
 //!
-//! The broker decides who may send: a host's account reaches `<prefix>.api.<its name>.>` and no other. One of the processes that listen answers. What is
-//! asked for is carried out by [`Commands`]; here it is brought there and back.
+//! The broker decides who may send: a host's account can publish to `<prefix>.api.<its name>.>` only. One of the subscribed processes answers. [`Commands`]
+//! runs the command; this module is the transport.
 
 use std::{
     collections::BTreeMap,
@@ -26,29 +26,29 @@ use crate::{
     domain::size,
 };
 
-/// For whom the host acts.
+/// Header with the user for whom the host acts.
 const ACTING_HEADER: &str = "X-Acting-User";
-/// What the host calls the request.
+/// Header with the host's id of the request.
 const REQUEST_ID_HEADER: &str = "X-Request-Id";
-/// What became of it, as HTTP has it.
+/// Header with the HTTP status of the answer.
 const STATUS_HEADER: &str = "Chat-Status";
-/// When to try again.
+/// Header with the time until the next attempt.
 const RETRY_HEADER: &str = "Retry-After";
-/// In place of a body that is larger than a message: how many bytes it has.
+/// Header that replaces a body larger than a message; it holds the body's size in bytes.
 const OMITTED_HEADER: &str = "Chat-Body-Omitted";
-/// The same for the tools of micro services: the code of a refusal, and why.
+/// Header with the error code and text, for the tools of micro services.
 const ERROR_CODE_HEADER: &str = "Nats-Service-Error-Code";
 const ERROR_HEADER: &str = "Nats-Service-Error";
-/// Processes of this group share the work.
+/// Queue group of the processes that share the work.
 const QUEUE: &str = "api";
-/// How many commands this process carries out at once.
+/// Maximum number of commands that this process runs concurrently.
 const CONCURRENCY: usize = 256;
-/// What a description has beside its endpoints.
+/// Size of a description without its endpoints, in bytes.
 const DESCRIPTION_BYTES: usize = 1024;
-/// The pause before listening anew after a fault.
+/// Pause before subscribing again after a fault.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What one command has seen.
+/// Statistics of one command.
 #[derive(Debug, Clone, Default)]
 struct Tally {
     requests: u64,
@@ -57,7 +57,7 @@ struct Tally {
     last_error: String,
 }
 
-/// The service of this process.
+/// The micro service of this process.
 struct Service {
     bus: Bus,
     hosts: Vec<String>,
@@ -67,7 +67,7 @@ struct Service {
     tallies: Mutex<BTreeMap<(String, &'static str), Tally>>,
 }
 
-/// Takes the commands of `hosts` until `stop`, then finishes those in flight.
+/// Serves the commands of `hosts` until `stop`, then finishes those in flight.
 pub async fn serve(
     bus: Bus,
     hosts: Vec<String>,
@@ -88,13 +88,13 @@ pub async fn serve(
     let in_flight = TaskTracker::new();
     while !stop.is_cancelled() {
         if let Err(error) = service.listen(&in_flight, &stop).await {
-            tracing::warn!(%error, "commands of hosts cannot be taken; trying again");
+            tracing::warn!(%error, "could not subscribe to commands of hosts; trying again");
         }
         let _ = stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
     }
     in_flight.close();
     in_flight.wait().await;
-    // What was answered last is still on its way to the connection.
+    // The last answers may still be in the client's buffer.
     let _ = service.bus.client.flush().await;
 }
 
@@ -135,8 +135,8 @@ impl Service {
                 () = stop.cancelled() => break,
             }
         }
-        // What has arrived is still answered: nobody else will. What the broker sends in this very moment may be lost, because the client forgets a
-        // subscription before the broker has; a request without an answer is repeated by the host, as any request of NATS.
+        // Commands that have arrived are still answered here: no other process has them. A command that the broker sends at this very moment may be lost, because
+        // the client drops a subscription before the broker does; the host repeats a request without an answer, as any NATS request.
         for subscriber in taken.iter_mut() {
             let _ = Subscriber::drain(subscriber).await;
         }
@@ -170,7 +170,7 @@ impl Service {
             let mut headers = headers(&answer);
             let mut body = answer.body;
             if body.len() > bounds::NATS_GROUP {
-                // What the command did is done, so its status stands. Without this the server would refuse the answer, and the host would hear nothing.
+                // The command has been run, so its status stands. With the full body the server would refuse the answer, and the host would receive nothing.
                 headers.insert(OMITTED_HEADER, body.len().to_string());
                 body = Bytes::from_static(b"{}");
             }
@@ -185,7 +185,7 @@ impl Service {
         let outcome = if answer.is_error() { "refused" } else { "done" };
         counter!("chat_host_commands_total", "host" => host.to_owned(), "outcome" => outcome)
             .increment(1);
-        // Names that are none have no line of their own.
+        // Unknown command names get no statistics of their own.
         let all = self.commands.described();
         let Some(known) = all.iter().find(|known| known.name == name) else {
             return;
@@ -200,7 +200,9 @@ impl Service {
         }
     }
 
-    /// `$SRV.PING`, `$SRV.PING.<name>`, `$SRV.PING.<name>.<id>`, and the same for the others.
+    /// Returns the discovery subjects.
+    ///
+    /// `$SRV.PING`, `$SRV.PING.<name>`, `$SRV.PING.<name>.<id>`, and the same for the other verbs of the protocol.
     fn discovery(&self) -> Vec<String> {
         let name = self.bus.subjects.prefix();
         ["PING", "INFO", "STATS"]
@@ -246,7 +248,7 @@ impl Service {
         let _ = self.bus.client.publish(reply, text.into()).await;
     }
 
-    /// One line per host and command, with what `more` says of it.
+    /// Returns one item per host and command, extended with the fields of `more`.
     fn endpoints(&self, more: impl Fn(&str, &'static str) -> Value) -> Value {
         let commands = self.commands.described();
         let mut lines = Vec::with_capacity(self.hosts.len() * commands.len());
@@ -265,7 +267,7 @@ impl Service {
                     line.extend(more);
                 }
                 bytes += size::json(&line) + 1;
-                // With very many hosts the tools see the first ones: more does not fit into a message.
+                // With very many hosts the tools see only the first ones: more do not fit into a message.
                 if bytes > bounds::NATS_GROUP - DESCRIPTION_BYTES {
                     break 'all;
                 }
@@ -312,7 +314,7 @@ fn headers(answer: &Answer) -> HeaderMap {
     headers
 }
 
-/// The sentence of a refusal, on one line.
+/// Returns the text of an error, on one line.
 fn error_text(answer: &Answer) -> String {
     #[derive(serde::Deserialize)]
     struct Refusal {

@@ -1,7 +1,7 @@
-//! How far every durable of the stream is, whoever made it: plugins, the core, hosts.
+//! Lag of every durable of the stream, whoever created it: plugins, the core, hosts.
 //!
-//! The broker is asked once for all of them, and at most every few seconds however often somebody wants to know. Only a durable that is behind and has
-//! moved since the last look costs a question more: how old its oldest event is.
+//! The broker is queried once for all of them, and at most every few seconds, however often the lag is requested. Only a durable that is behind and has
+//! moved since the last query costs one more: for the age of its oldest event.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,40 +15,44 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::{Bus, BusError, StreamError};
 
-/// How long what was found is told again before the broker is asked anew.
+/// Time that a result is cached before the broker is queried again.
 pub const PERIOD: Duration = Duration::from_secs(5);
-/// How long the broker may take in all.
+/// Time limit of a whole query.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The most consumers that are looked at; the broker answers 256 at a time.
+/// Maximum number of consumers per query; the broker returns pages of 256.
 const MAX_CONSUMERS: usize = 2560;
-/// The most durables whose oldest event is asked for in one look. The others keep what was known of them, and have their turn.
+/// Maximum number of oldest-event look-ups per query.
+///
+/// The other durables keep their known value until their turn.
 const MAX_ASKED: usize = 64;
-/// How many questions are under way at once.
+/// Maximum number of concurrent look-ups.
 const ASKED_AT_ONCE: usize = 8;
-/// How long the oldest event of a durable that does not move is believed to be the same: it may expire.
+/// Time that the oldest event of a durable without progress is cached: it may expire.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// How far one durable is.
+/// Lag of one durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurableLag {
-    /// Its name.
+    /// Name of the durable.
     pub name: String,
-    /// Events that it has not been given yet, with those that the stream lacks.
+    /// Number of events not delivered yet, including those missing in the stream.
     pub pending: u64,
-    /// How many of these may be missing in the stream and are still to be put back.
+    /// Number of pending events that may be missing in the stream and are still to be put back.
     pub to_put_back: u64,
-    /// Events that were given out and are not settled.
+    /// Number of events that were delivered and are not settled.
     pub in_flight: u64,
-    /// How many of these were given out more than once.
+    /// Number of these events that were delivered more than once.
     pub retrying: u64,
-    /// When its oldest event that is not settled came into the stream; `None` when everything is settled, or nobody has looked yet.
+    /// Time at which its oldest unsettled event entered the stream.
+    ///
+    /// `None` if every event is settled, or the time is not known yet.
     pub oldest: Option<Timestamp>,
-    /// How much longer it is paused.
+    /// Remaining time of a pause.
     pub paused_for: Option<Duration>,
 }
 
 impl DurableLag {
-    /// How old its oldest event is that is not settled; zero when there is none.
+    /// Returns the age of its oldest unsettled event; zero if there is none.
     pub fn oldest_age(&self, now: Timestamp) -> Duration {
         let millis = |since: Timestamp| now.as_millis() - since.as_millis();
         let age = self.oldest.map_or(0, millis);
@@ -56,7 +60,7 @@ impl DurableLag {
     }
 }
 
-/// Those furthest behind first.
+/// Sorts durables by lag, largest first.
 pub fn sort(durables: &mut [DurableLag]) {
     durables.sort_by(|a, b| {
         let age = |lag: &DurableLag| lag.oldest.map_or(i64::MAX, Timestamp::as_millis);
@@ -65,37 +69,37 @@ pub fn sort(durables: &mut [DurableLag]) {
     });
 }
 
-/// The oldest event of a durable, as it was found.
+/// Cached oldest event of a durable.
 #[derive(Clone, Copy)]
 struct Oldest {
-    /// Everything up to here was settled then.
+    /// Stream sequence up to which everything was settled at that time.
     floor: u64,
     since: Option<Timestamp>,
     asked: Instant,
 }
 
-/// One look.
+/// Result of one query.
 struct Look {
     at: Instant,
-    /// Those furthest behind first; `None` when the broker did not answer.
+    /// Durables by lag, largest first; `None` if the broker did not answer.
     found: Option<Arc<Vec<DurableLag>>>,
 }
 
 #[derive(Default)]
 struct Known {
     last: Option<Look>,
-    /// By the name of the consumer in the broker.
+    /// Oldest events by the consumer's name in the broker.
     oldest: HashMap<String, Oldest>,
 }
 
-/// Looks at all durables, now and then.
+/// Queries the lag of all durables, with a cache.
 pub struct Lags {
     bus: Bus,
     known: Mutex<Known>,
 }
 
 impl Lags {
-    /// Looks through `bus`.
+    /// Returns a query on `bus`.
     pub fn new(bus: Bus) -> Self {
         Self {
             bus,
@@ -103,9 +107,11 @@ impl Lags {
         }
     }
 
-    /// Every durable, those furthest behind first, as it was at most [`PERIOD`] ago; `None` while the broker does not answer.
+    /// Returns all durables by lag, largest first; `None` while the broker does not answer.
+    ///
+    /// The result is at most [`PERIOD`] old.
     pub async fn all(&self) -> Option<Arc<Vec<DurableLag>>> {
-        // Who comes while somebody looks waits for what they find.
+        // Concurrent callers wait for the query in progress and share its result.
         let mut known = self.known.lock().await;
         if let Some(look) = &known.last
             && look.at.elapsed() < PERIOD
@@ -115,7 +121,7 @@ impl Lags {
         let found = match tokio::time::timeout(PATIENCE, self.look(&mut known.oldest)).await {
             Ok(Ok(found)) => Some(Arc::new(found)),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "the durables cannot be looked at");
+                tracing::debug!(%error, "could not query the durables");
                 None
             }
             Err(_) => None,
@@ -147,7 +153,7 @@ impl Lags {
             .try_collect()
             .await
             .map_err(|error| api(error.to_string()))?;
-        // Readers without a name to come back under, such as every process's tail, owe nobody anything.
+        // Consumers without a durable name, such as the tail of every process, have no lag that matters: they do not resume.
         let durables: Vec<Info> = consumers
             .into_iter()
             .filter(|info| info.config.durable_name.is_some())
@@ -169,7 +175,7 @@ impl Lags {
         Ok(found)
     }
 
-    /// Brings `oldest` to what is true of `durables`, as far as one look may cost.
+    /// Updates `oldest` for `durables`, within the limits of one query.
     async fn ask(
         &self,
         stream: &Stream<()>,
@@ -204,7 +210,7 @@ impl Lags {
         oldest.extend(answers);
     }
 
-    /// A durable's own name: its consumer has another one after a loss.
+    /// Returns a durable's own name: its consumer gets another one after a loss.
     fn name_of(&self, info: &Info) -> String {
         let filters = info.config.filter_subjects.iter();
         filters
@@ -215,10 +221,10 @@ impl Lags {
     }
 }
 
-/// When did the first message come that a consumer reads and has not settled?
+/// Query for the first message that a consumer reads and has not settled.
 struct Question {
     consumer: String,
-    /// Everything up to here is settled.
+    /// Stream sequence up to which everything is settled.
     floor: u64,
     filters: Vec<String>,
 }
@@ -238,7 +244,7 @@ impl Question {
         }
     }
 
-    /// Asked of the stream's leader, as every message is.
+    /// Runs the query. The stream's leader answers, as for every message.
     async fn ask(self, stream: Stream<()>) -> (String, Oldest) {
         let mut since: Option<Timestamp> = None;
         for filter in self.filters {
@@ -254,7 +260,7 @@ impl Question {
                     since = Some(since.map_or(found, |known| known.min(found)));
                 }
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
-                // Without an answer the rest would have none either.
+                // If one filter gets no answer, the others would get none either.
                 Err(_) => break,
             }
         }

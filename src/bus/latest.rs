@@ -1,7 +1,7 @@
-//! Latest values that the stream does not have: while the server is away, and until one is acknowledged.
+//! Latest values that the stream does not have yet: while the server is unreachable, and until each one is acknowledged.
 //!
-//! They stand in no log, so that no sweep finds them. Here the newest of each is kept and published again. What a process keeps ends with it: then
-//! the next value tells, or REST does.
+//! They are in no log, so no sweep finds them. The newest of each is kept here and published again. The kept values end with the process: then the next
+//! value replaces them, or clients read the state by REST.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,9 +12,11 @@ use crate::{
     domain::{entry::Owner, latest::LatestValue},
 };
 
-/// How many values are kept, and at most [`bounds::LATEST_KEPT`] bytes of them. Beyond it the oldest is given up.
+/// Maximum number of kept values; beyond it the oldest is dropped.
+///
+/// They also have at most [`bounds::LATEST_KEPT`] bytes.
 const MAX_KEPT: usize = 10_000;
-/// What a value takes beside the text of a draft.
+/// Size of a value without the text of a draft, in bytes.
 const FIXED: usize = 1024;
 
 fn size_of(value: &LatestValue) -> usize {
@@ -25,7 +27,7 @@ fn size_of(value: &LatestValue) -> usize {
     FIXED + text
 }
 
-/// What makes two values the same thing at two times: whose, of what kind, by whom.
+/// Identity of a value over time: owner, kind and user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     owner: Owner,
@@ -43,33 +45,33 @@ impl Key {
     }
 }
 
-/// The newest of each value that is on its way or could not be published.
+/// Newest values that are in flight or could not be published.
 #[derive(Debug, Default)]
 pub(super) struct Unpublished {
-    /// The newest that was handed to the connection and not acknowledged yet.
+    /// Event id of the newest value in flight.
     under_way: HashMap<Key, EventId>,
-    /// Each with its place in the order in which they failed.
+    /// Kept values, each with its position in the order of failure.
     kept: HashMap<Key, (u64, Box<LatestValue>, TraceParent)>,
     order: BTreeMap<u64, Key>,
     next: u64,
-    /// How many bytes all that is kept takes.
+    /// Total size of the kept values, in bytes.
     bytes: usize,
 }
 
 impl Unpublished {
-    /// Whether nothing waits to be published again.
+    /// Returns true if no value waits to be published again.
     pub(super) fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// Notes that `value` is being published: what was there before counts no more.
+    /// Records that `value` is being published; it replaces an earlier one.
     pub(super) fn begin(&mut self, value: &LatestValue) {
         let key = Key::of(value);
         self.forget(&key);
         self.under_way.insert(key, value.envelope.id.clone());
     }
 
-    /// Notes that the stream has `value`.
+    /// Records that the stream has `value`.
     pub(super) fn done(&mut self, value: &LatestValue) {
         let key = Key::of(value);
         if self.under_way.get(&key) == Some(&value.envelope.id) {
@@ -77,14 +79,16 @@ impl Unpublished {
         }
     }
 
-    /// Keeps `value`, which the stream may not have, unless a newer one went out since. Answers how many were given up for it.
+    /// Keeps `value`, which may not be in the stream, unless a newer one was sent.
+    ///
+    /// Returns the number of values dropped for it.
     pub(super) fn failed(&mut self, value: Box<LatestValue>, trace: TraceParent) -> usize {
         let key = Key::of(&value);
         if self.under_way.get(&key) != Some(&value.envelope.id) {
             return 0;
         }
         self.under_way.remove(&key);
-        // Who is there is settled until the stream shows it; an old word on it would be wrong by then.
+        // Presence is announced repeatedly until the stream shows it; an old value would be wrong by then.
         if matches!(key.owner, Owner::User(_)) {
             return 1;
         }
@@ -105,7 +109,7 @@ impl Unpublished {
         lost
     }
 
-    /// Takes out everything that waits, oldest first.
+    /// Removes and returns all kept values, oldest first.
     pub(super) fn take(&mut self) -> Vec<(LatestValue, TraceParent)> {
         self.bytes = 0;
         let order = std::mem::take(&mut self.order).into_values();

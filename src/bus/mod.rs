@@ -1,8 +1,8 @@
-//! The one user of NATS: subjects, the stream, publishing, the tail, and the way to other processes' writers.
+//! The only user of NATS: subjects, the stream, publishing, the tail, and the routing to other processes' writers.
 //!
-//! The broker is never the truth: everything in the stream is in the log first, and the relay puts back what the stream lost. So a publish that fails is
-//! logged and forgotten here, and whoever follows the stream orders and deduplicates by (owner, seq).
-//! This room knows the domain's types, and no HTTP, no socket and no database.
+//! The broker is never the source of truth: everything in the stream is in the log first, and the relay puts back what the stream lost. So a failed publish of an
+//! entry is only logged here, and consumers of the stream order and deduplicate by (owner, seq).
+//! This module knows the domain's types, and no HTTP, no socket and no database.
 
 mod acks;
 pub mod commands;
@@ -29,41 +29,41 @@ pub use subjects::Subjects;
 
 use crate::bounds;
 
-/// The longest pause between two tries to reach the server again.
+/// Maximum pause between two attempts to reconnect.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(4);
-/// How long a call to JetStream's API may take.
+/// Time limit of a call to JetStream's API.
 const API_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How to reach NATS and what to keep there.
+/// Connection to NATS, and settings of the stream.
 #[derive(Debug, Clone)]
 pub struct BusOptions {
-    /// One or more addresses, comma-separated.
+    /// One or more server addresses, comma-separated.
     pub url: String,
-    /// A credentials file.
+    /// Path of a credentials file.
     pub credentials: Option<std::path::PathBuf>,
-    /// What every subject begins with.
+    /// Prefix of every subject.
     pub prefix: String,
-    /// How many servers keep the stream.
+    /// Number of replicas of the stream.
     pub replicas: usize,
-    /// How long the stream keeps an event.
+    /// Time that the stream keeps an event.
     pub retention: Duration,
-    /// The most bytes that the stream keeps, whatever its age. The server sets them aside.
+    /// Maximum size of the stream in bytes, whatever its age. The server reserves them.
     pub max_bytes: i64,
 }
 
-/// Why NATS could not be used.
+/// Error of a NATS operation.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// It could not be reached, or refused the connection.
+    /// The server could not be reached, or refused the connection.
     #[error("NATS cannot be reached: {0}")]
     Connect(String),
     /// The credentials file could not be read.
     #[error("NATS_CREDS: {0}")]
     Credentials(std::io::Error),
-    /// The stream could not be made, or is not what it should be.
+    /// The stream could not be created, or its configuration is unusable.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// It takes a message at no time.
+    /// The broker never accepts the message, so a retry would not help.
     #[error("NATS refuses a message: {0}")]
     Refused(String),
     /// A limit of the server is smaller than what this program sends.
@@ -71,19 +71,21 @@ pub enum BusError {
         "the server's {name} is {found} bytes, and at least {needed} are needed; raise it in the server's configuration"
     )]
     Limit {
-        /// The limit's name in the server's configuration.
+        /// Name of the limit in the server's configuration.
         name: &'static str,
-        /// What the server allows.
+        /// Current value of the limit, in bytes.
         found: usize,
-        /// What is needed.
+        /// Required value of the limit, in bytes.
         needed: usize,
     },
-    /// It did not take or acknowledge a message.
+    /// The server did not take or acknowledge a message.
     #[error("NATS did not acknowledge: {0}")]
     Publish(String),
 }
 
-/// The connections of this process. Two, so that a slow reader of the stream cannot hold up commands and publishes.
+/// The connections of this process.
+///
+/// There are two, so that a slow reader of the stream cannot delay commands and publishes.
 #[derive(Clone)]
 pub struct Bus {
     client: Client,
@@ -91,7 +93,7 @@ pub struct Bus {
     tail: Client,
     subjects: Subjects,
     options: Arc<BusOptions>,
-    /// Counts the connections of `tail`; every new one makes the tail check where it is.
+    /// Counter of the connections of `tail`; at every new one the tail checks its position.
     tail_connections: watch::Receiver<u64>,
 }
 
@@ -99,7 +101,7 @@ impl Bus {
     /// Connects and declares the stream.
     ///
     /// # Errors
-    /// When the server does not answer, refuses the login, takes too small messages ([`BusError::Limit`]), or has another stream under our name.
+    /// If the server does not answer, refuses the login, has too small limits ([`BusError::Limit`]), or has another stream under our name.
     pub async fn connect(options: BusOptions) -> Result<Self, BusError> {
         let client = connect(&options, "commands", None).await?;
         let found = client.server_info().max_payload;
@@ -126,15 +128,15 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Whether the server is reached at this moment.
+    /// Returns true if the server is reachable at this moment.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
 
-    /// Asks the server for a sign of life and answers how long it took.
+    /// Pings the server and returns the round-trip time.
     ///
     /// # Errors
-    /// Without an answer within two seconds.
+    /// If there is no answer within two seconds.
     pub async fn ping(&self) -> Result<Duration, BusError> {
         let started = std::time::Instant::now();
         match tokio::time::timeout(API_TIMEOUT, self.client.flush()).await {
@@ -143,7 +145,7 @@ impl Bus {
         }
     }
 
-    /// The subjects of this deployment.
+    /// Returns the subjects of this deployment.
     pub fn subjects(&self) -> &Subjects {
         &self.subjects
     }
@@ -162,7 +164,7 @@ async fn connect(
             .map_err(BusError::Credentials)?;
     }
     let servers = split_urls(&options.url);
-    // The crate reads a login in an address only to know that there is one.
+    // The crate only detects that an address contains a login, and does not use it.
     if let Some((user, password)) = servers.iter().find_map(login_of) {
         connect = match password {
             Some(password) => connect.user_and_password(user, password),
@@ -174,7 +176,7 @@ async fn connect(
     connect = connect
         .name(format!("chat-service {name}"))
         .ping_interval(Duration::from_secs(10))
-        // The crate's own delays are without jitter: all processes would come back at the same moment.
+        // The crate's own delays have no jitter: all processes would reconnect at the same moment.
         .reconnect_delay_callback(|attempt| {
             let ceiling = Duration::from_millis(50 << attempt.min(7)).min(MAX_RECONNECT_DELAY);
             ceiling.mul_f64(0.5 + rand::random::<f64>() / 2.0)
@@ -203,7 +205,7 @@ async fn connect(
         .map_err(|error| BusError::Connect(error.to_string()))
 }
 
-/// User and password of an address; a user alone is a token.
+/// Returns user and password of an address; a user without password is a token.
 fn login_of(server: &async_nats::ServerAddr) -> Option<(String, Option<String>)> {
     let decode = |text: &str| {
         percent_encoding::percent_decode_str(text)

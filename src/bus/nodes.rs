@@ -1,6 +1,6 @@
-//! Which processes live: each says so every second, and who is silent is taken for dead.
+//! Living processes: each sends a heartbeat every second, and a silent one is taken for dead.
 //!
-//! It is a hint, and only decides who writes for which shard; the log's index decides what is right.
+//! This is a hint that only decides which process writes for which shard; correctness comes from the log's index.
 
 use std::{
     collections::HashMap,
@@ -19,14 +19,15 @@ use tokio_util::sync::CancellationToken;
 use super::Bus;
 use crate::domain::entry::SHARDS;
 
-/// How often a process says that it lives.
+/// Time between two heartbeats of a process.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long a silent process counts as living.
+/// Time after its last heartbeat during which a process counts as living.
 const LEASE: Duration = Duration::from_secs(4);
-/// How long a process may miss its own heartbeats before it takes itself for cut off.
+/// Time without its own heartbeats after which a process considers itself cut off.
 const ECHO_LIMIT: Duration = Duration::from_secs(3);
-/// How long a shard must have had the same writer before that writer alone is asked what is not applied yet. What the writer before it left behind
-/// is applied by the relay within this time, also when the relay itself died and another process takes over its lease.
+/// Minimum tenure of a shard's writer before that writer alone is asked for unapplied entries.
+///
+/// The relay applies what the previous writer left behind within this time, also if the relay itself died and another process takes over its lease.
 const STEADY_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,27 +38,29 @@ struct Heartbeat {
     is_leaving: bool,
 }
 
-/// For how many processes that could write one does. A writer's group commit costs the database less the larger its groups are: two writers of half
-/// the messages each cost a third more than one of all. And one writes more than a database takes in.
+/// Number of living processes per writing process.
+///
+/// A writer's group commit costs the database less the larger its groups are: two writers of half the messages each cost a third more than one of all. And
+/// one writer writes more than a database takes in.
 const PROCESSES_PER_WRITER: usize = 4;
 
-/// The living writers, and which of them this process is.
+/// The living writers, and the name of this process.
 #[derive(Debug, Clone)]
 pub struct Writers {
-    /// This process's name.
+    /// Name of this process.
     pub me: Arc<str>,
-    /// Every living process that takes commands, this one too if it does.
+    /// All living processes that take commands, including this one if it does.
     pub living: watch::Receiver<Arc<[Arc<str>]>>,
     trust: Arc<Trust>,
 }
 
-/// How far the list of living processes can be relied on.
+/// Reliability of the list of living processes.
 #[derive(Debug)]
 struct Trust {
     started: Instant,
-    /// When this process last heard its own heartbeat, in milliseconds since `started`, plus 1; 0 for never.
+    /// Last receipt of the own heartbeat, in milliseconds since `started`, plus 1; 0 for never.
     heard: AtomicU64,
-    /// One bit for each shard: whether it has had the same writer for [`STEADY_AFTER`].
+    /// Bit set of the shards that have had the same writer for [`STEADY_AFTER`].
     steady: AtomicU64,
 }
 
@@ -85,7 +88,7 @@ impl Trust {
     }
 }
 
-/// The writer of each shard, and since when.
+/// Writer of each shard, and the start of its tenure.
 struct Tenures(Vec<(Option<Arc<str>>, Instant)>);
 
 impl Tenures {
@@ -94,7 +97,7 @@ impl Tenures {
         Self((0..SHARDS).map(|_| (None, now)).collect())
     }
 
-    /// Takes in who writes now. Answers which shards have had the same writer for long.
+    /// Updates the tenures; returns the shards with the same writer for [`STEADY_AFTER`], as bits.
     fn note(&mut self, writers: &Writers, now: Instant) -> u64 {
         let mut steady = 0;
         for shard in 0..SHARDS {
@@ -112,11 +115,12 @@ impl Tenures {
 }
 
 impl Writers {
-    /// Who writes for `shard`; `None` when nobody does. The oldest processes write, so that who comes changes nothing until there are more of
-    /// them; among them rendezvous hashing decides.
+    /// Returns the writer of `shard`; `None` if no process writes.
+    ///
+    /// The oldest processes write, so that a new process changes nothing until there are enough for another writer; rendezvous hashing selects one of them.
     pub fn owner_of(&self, shard: u8) -> Option<Arc<str>> {
         let living = self.living.borrow();
-        // In order of their names, which begin with when they were started.
+        // The list is sorted by name, and names begin with the start time.
         let writing = living.len().div_ceil(PROCESSES_PER_WRITER);
         living
             .iter()
@@ -125,12 +129,16 @@ impl Writers {
             .cloned()
     }
 
-    /// Whether this process hears its own heartbeats. One that does not is cut off: others may write for its shards.
+    /// Returns true if this process receives its own heartbeats.
+    ///
+    /// Otherwise it is cut off: others may write for its shards.
     pub fn is_heard(&self) -> bool {
         self.trust.is_heard()
     }
 
-    /// Whether the writer of `shard` knows of everything that was acknowledged there and is not applied: nobody else has written for a while.
+    /// Returns true if the writer of `shard` knows all its acknowledged but unapplied entries.
+    ///
+    /// It does if no other process has written for a while.
     pub fn is_steady(&self, shard: u8) -> bool {
         self.is_heard() && self.trust.steady.load(Ordering::Acquire) & (1 << shard) != 0
     }
@@ -146,7 +154,7 @@ fn score(node: &str, shard: u8) -> u64 {
     mixed ^ (mixed >> 29)
 }
 
-/// The living writers as this process knows them, and the heartbeat that must run for it.
+/// Returns the living writers as this process sees them, and the heartbeat task to run for it.
 pub fn new(bus: &Bus, is_writer: bool) -> (Writers, Heart) {
     let me: Arc<str> = ulid::Ulid::generate().to_string().to_lowercase().into();
     let initial: Arc<[Arc<str>]> = if is_writer {
@@ -169,7 +177,7 @@ pub fn new(bus: &Bus, is_writer: bool) -> (Writers, Heart) {
     (writers, heart)
 }
 
-/// Tells the other processes that this one lives, and listens to them.
+/// Sends this process's heartbeats and receives those of the others.
 #[derive(Clone)]
 pub struct Heart {
     bus: Bus,
@@ -179,7 +187,9 @@ pub struct Heart {
 }
 
 impl Heart {
-    /// Says that this process lives, until `stop`; then says that it leaves. If it failed it may run again: who lives is heard within a second.
+    /// Sends heartbeats until `stop`, then announces that this process leaves.
+    ///
+    /// After a failure it may run again: the living processes are known within a second.
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             bus,
@@ -209,7 +219,7 @@ async fn run(
         };
         let payload = serde_json::to_vec(&heartbeat).unwrap_or_default();
         let publish = bus.client.publish(subject.clone(), payload.into());
-        // While the server is away a publish may block; the next one will do.
+        // While the server is unreachable a publish may block; the next heartbeat replaces this one.
         async { drop(tokio::time::timeout(Duration::from_millis(500), publish).await) }
     };
     let mut others: HashMap<Arc<str>, Instant> = HashMap::new();
@@ -249,7 +259,7 @@ async fn run(
                     if heartbeat.is_leaving {
                         others.remove(&heartbeat.node);
                     } else if others.insert(heartbeat.node, Instant::now()).is_none() {
-                        // A newcomer learns of us at once, not at our next tick.
+                        // A new process sees this one at once, not only at the next tick.
                         say(false).await;
                     }
                 }

@@ -1,7 +1,7 @@
-//! Putting events into the stream.
+//! Publishing of events to the stream.
 //!
-//! The announcer publishes what this process's writer committed, at once and with acknowledgements, and gives up early: the sweep publishes whatever
-//! did not arrive. Latest values, which no sweep finds, are kept until the stream has them.
+//! The announcer publishes the entries that this process's writer committed, at once and with acknowledgements, and gives up early: the sweep publishes the
+//! entries that did not arrive. Latest values, which no sweep finds, are kept until the stream has them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,35 +33,36 @@ use crate::domain::{
 };
 use crate::trace;
 
-/// The header with the owner of an event: a conversation's id, or `user:` and a user's.
+/// Header with the owner of an event: a conversation's id, or `user:` and a user's id.
 pub const OWNER_HEADER: HeaderName = HeaderName::from_static("Chat-Conversation-Id");
-/// The header with an event's number in its owner's log.
+/// Header with an event's seq in its owner's log.
 pub const SEQ_HEADER: HeaderName = HeaderName::from_static("Chat-Seq");
-/// The header with who did it.
+/// Header with the user who caused the event.
 pub const ACTOR_HEADER: HeaderName = HeaderName::from_static("Chat-Actor-Id");
 
-/// The header with the users who alone are told of a latest value; absent where all who may see it are.
+/// Header with the only recipients of a latest value; absent if it has no such restriction.
 pub const ONLY_HEADER: HeaderName = HeaderName::from_static("Chat-Only");
-/// The header with the trace that an event is a part of.
+/// Header with the trace that an event is part of.
 pub const TRACE_HEADER: HeaderName = HeaderName::from_static(TraceParent::HEADER);
 
-/// The header of a reference: a message without a payload in the place of an event that is too large for the stream. Its value says where the event is
-/// read: in the log.
+/// Header of a reference: a message without a payload, for an event that is too large for the stream.
+///
+/// Its value says where the event can be read: in the log.
 pub const REFERENCE_HEADER: HeaderName = HeaderName::from_static("Chat-Reference");
 
-/// How many events may wait for the server. Beyond it they are left to the sweep.
+/// Maximum number of events waiting to be sent; further ones are left to the sweep.
 const MAX_WAITING: usize = 20_000;
-/// How many may be with the server without an answer.
+/// Maximum number of events sent and not acknowledged.
 const MAX_UNANSWERED: usize = 5_000;
-/// The room that most envelopes fit into, in bytes.
+/// Buffer size that is enough for most envelopes, in bytes.
 const ENVELOPE_BYTES: usize = 1024;
-/// How long an acknowledgement is waited for.
+/// Time to wait for an acknowledgement.
 const ACK_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long handing a message to the connection may take: it blocks while the server is away.
+/// Time limit for handing a message to the connection: it blocks while the server is unreachable.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often it is tried to publish again what the stream does not have.
+/// Time between attempts to publish latest values that the stream does not have.
 const PUBLISH_AGAIN: Duration = Duration::from_millis(500);
-/// How many acknowledgements are waited for at once in a sweep.
+/// Number of acknowledgements that a sweep waits for concurrently.
 const SWEEP_PIPELINE: usize = 256;
 
 /// Publishes the entries that this process committed.
@@ -69,14 +70,14 @@ pub struct Announcer {
     entries: mpsc::Sender<Work>,
 }
 
-/// What waits to be published.
+/// An item that waits to be published.
 enum Work {
     Entry(Arc<Entry>),
     Latest(Box<LatestValue>, TraceParent),
 }
 
 impl Announcer {
-    /// An announcer, and the publisher that must run for it.
+    /// Returns an announcer, and the publisher to run for it.
     pub fn new(bus: Bus) -> (Arc<Self>, Publisher) {
         let (entries, inbox) = mpsc::channel(MAX_WAITING);
         let publisher = Publisher {
@@ -87,17 +88,18 @@ impl Announcer {
     }
 }
 
-/// Publishes what an announcer was given.
+/// Publishes the items of an announcer.
 #[derive(Clone)]
 pub struct Publisher {
     bus: Bus,
-    /// Outlives a failure: what waits here is published by the next run.
+    /// Queue that outlives a failure: the next run publishes what it holds.
     inbox: Arc<AsyncMutex<mpsc::Receiver<Work>>>,
 }
 
 impl Publisher {
-    /// Publishes until the last handle of the announcer is gone. If it failed it may run again: entries that were under way are put back by the sweep,
-    /// and a latest value is told by the next one.
+    /// Publishes until the last handle of the announcer is dropped.
+    ///
+    /// After a failure it may run again: the sweep puts back entries that were in flight, and the next latest value replaces a lost one.
     pub async fn run(self) {
         let mut inbox = self.inbox.lock().await;
         run(self.bus, &mut inbox).await;
@@ -125,10 +127,11 @@ impl PublishLatest for Announcer {
     }
 }
 
-/// What was handed to the connection, and is acknowledged together.
+/// Items handed to the connection that one acknowledgement covers.
 enum Sent {
-    /// So many entries. The stream takes in what comes by one connection one after the other, so the answer to the last tells of all. Should it have
-    /// refused one before, the sweep finds that, as it finds what was never answered.
+    /// A number of entries, covered by the answer to the last one.
+    ///
+    /// The stream processes the messages of a connection in order. If it refused an earlier one, the sweep finds that, as it finds entries without an answer.
     Entries(usize),
     Latest(Box<LatestValue>, TraceParent),
 }
@@ -146,8 +149,8 @@ async fn run(bus: Bus, inbox: &mut mpsc::Receiver<Work>) {
     let mut acks = match Acks::open(&bus.client).await {
         Ok(acks) => acks,
         Err(error) => {
-            // The client has ended, and so does the process. What is in the log is published by another.
-            tracing::warn!(%error, "events cannot be published");
+            // The client has ended, and so does the process. Another process publishes the log's entries.
+            tracing::warn!(%error, "event publishing stopped");
             return;
         }
     };
@@ -159,9 +162,9 @@ async fn run(bus: Bus, inbox: &mut mpsc::Receiver<Work>) {
     let mut events = Vec::new();
     let mut is_open = true;
     let mut unpublished = Unpublished::default();
-    // How many were handed to the connection and not answered.
+    // Number of items handed to the connection and not acknowledged.
     let mut unanswered = 0;
-    // How many of them nobody has asked an answer for yet.
+    // Number of these entries for which no acknowledgement was requested yet.
     let mut unasked = 0;
     let mut ticks = tokio::time::interval(PUBLISH_AGAIN);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -195,7 +198,7 @@ async fn run(bus: Bus, inbox: &mut mpsc::Receiver<Work>) {
                 }
             }
         }
-        // All are encoded before the first is sent: so they leave together, and not each in a packet of its own.
+        // All are encoded before the first is sent, so that they leave together and not each in a packet of its own.
         events.extend(batch.drain(..).map(|work| match work {
             Work::Entry(entry) => (bus.event(&entry), None),
             Work::Latest(value, trace) => {
@@ -228,12 +231,12 @@ async fn run(bus: Bus, inbox: &mut mpsc::Receiver<Work>) {
                 (Err(_), None) => {
                     counter!("chat_publish_left_to_sweep_total").increment(1);
                     if is_asked {
-                        // Nobody will tell of those that went before it.
+                        // No later acknowledgement covers the entries before it.
                         unanswered -= std::mem::take(&mut unasked);
                     }
                 }
                 (Err(BusError::Refused(_)), Some((value, _))) => {
-                    // Trying again would not help.
+                    // A retry would not help.
                     counter!("chat_latest_values_lost_total").increment(1);
                     unpublished.done(&value);
                 }
@@ -249,7 +252,7 @@ fn keep(unpublished: &mut Unpublished, value: Box<LatestValue>, trace: TracePare
     counter!("chat_latest_values_lost_total").increment(lost as u64);
 }
 
-/// An event as it goes to the stream.
+/// An event in the form that is published.
 struct Event {
     subject: Subject,
     headers: HeaderMap,
@@ -292,7 +295,7 @@ impl Event {
     }
 }
 
-/// The bytes of a message as the broker measures it: headers and payload.
+/// Returns the size of a message as the broker measures it, in bytes: headers and payload.
 pub(super) fn size_of(headers: &HeaderMap, payload: usize) -> usize {
     let lines = headers.iter().flat_map(|(name, values)| {
         let name = AsRef::<str>::as_ref(name).len();
@@ -304,12 +307,12 @@ pub(super) fn size_of(headers: &HeaderMap, payload: usize) -> usize {
     lines.sum::<usize>() + 12 + payload
 }
 
-/// What became of several events.
+/// Result of publishing several events.
 #[derive(Debug, Default)]
 pub struct Published {
-    /// Those that the broker never takes, by index, and why.
+    /// Events that the broker never accepts: index and reason.
     pub refused: Vec<(usize, String)>,
-    /// Why some of the others may not be in the stream.
+    /// Reason why some of the other events may not be in the stream.
     pub failure: Option<BusError>,
 }
 
@@ -332,8 +335,9 @@ impl Bus {
         Ok(event)
     }
 
-    /// Refuses a message that the broker would refuse. It is not sent, because a server answers a message above its own limit by ending the connection,
-    /// with everything that is under way there.
+    /// Fails if the broker would refuse a message of this size.
+    ///
+    /// It is not sent, because a server answers a message above its own limit by closing the connection, with everything in flight on it.
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), BusError> {
         let most = self.client.max_payload().min(bounds::STREAM_MESSAGE);
         match bytes > most {
@@ -356,7 +360,9 @@ impl Bus {
         self.fitting(event)
     }
 
-    /// Hands an event to the connection; the stream answers on the subject `reply`, if it is asked to. Refuses while the server is away.
+    /// Hands an event to the connection; the stream answers on `reply`, if given.
+    ///
+    /// Fails while the server is unreachable.
     async fn hand_over(&self, event: Event, reply: Option<String>) -> Result<(), BusError> {
         let Event {
             subject,
@@ -379,7 +385,9 @@ impl Bus {
         }
     }
 
-    /// Hands a message to the connection, and answers with what waits for the stream. Refuses while the server is away.
+    /// Hands a message to the connection and returns the future acknowledgement.
+    ///
+    /// Fails while the server is unreachable.
     pub(super) async fn send_message(
         &self,
         subject: impl ToSubject,
@@ -406,7 +414,9 @@ impl Bus {
             .map_err(|error| BusError::Publish(error.to_string()))
     }
 
-    /// Publishes `entries` and waits until the server has answered for every one of them. One that fails stops no other, unless the server is away.
+    /// Publishes `entries` and waits for the answer to every one of them.
+    ///
+    /// A failed entry does not stop the others, unless the server is unreachable.
     pub async fn publish_each(&self, entries: &[Arc<Entry>]) -> Published {
         let mut published = Published::default();
         for (chunk, first) in entries
@@ -439,10 +449,10 @@ impl Bus {
         published
     }
 
-    /// Puts a message without a payload in the place of an event that is too large, and waits until the server has it.
+    /// Publishes a message without payload in place of an oversized event, and waits for its answer.
     ///
     /// # Errors
-    /// When the server does not acknowledge it.
+    /// If the server does not acknowledge it.
     pub async fn publish_reference(&self, entry: &Entry) -> Result<(), BusError> {
         let mut event = Event::of(&self.subjects, entry)?;
         event.headers.insert(REFERENCE_HEADER, "log");
@@ -452,10 +462,10 @@ impl Bus {
         wait_for(ack).await.map(drop)
     }
 
-    /// Publishes a marker and answers where it lies in the stream.
+    /// Publishes a marker and returns its sequence in the stream.
     ///
     /// # Errors
-    /// When the server does not acknowledge it.
+    /// If the server does not acknowledge it.
     pub async fn publish_marker(&self, id: &str, watermark: u64) -> Result<u64, BusError> {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, id);
@@ -478,7 +488,9 @@ pub(super) async fn wait_for(ack: PublishAckFuture) -> Result<u64, BusError> {
     }
 }
 
-/// Why the broker never takes a message, if that is what `error` says. Every other refusal, such as one for lack of space, may pass.
+/// Returns the reason if `error` means that the broker never accepts the message.
+///
+/// Every other refusal, such as one for lack of space, may be temporary.
 fn refusal(error: &PublishError) -> Option<String> {
     let source = std::error::Error::source(error)?;
     let refusal = source.downcast_ref::<jetstream::Error>()?;
@@ -489,7 +501,7 @@ fn refusal(error: &PublishError) -> Option<String> {
     is_final.then(|| refusal.to_string())
 }
 
-/// A user's id may hold any character; a header's value may not.
+/// Encodes a text for a header: a user's id may contain any character, a header's value may not.
 pub(super) fn header_text(text: &str) -> String {
     if text.is_ascii() && !text.contains(['%', '+']) {
         return text.to_owned();
@@ -497,13 +509,13 @@ pub(super) fn header_text(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// The header `name` of a stored message.
+/// Returns the header `name` of a stored message.
 pub(super) fn header(message: &Message, name: HeaderName) -> Option<&str> {
     let value = message.headers.as_ref()?.get(name)?;
     Some(value.as_str())
 }
 
-/// The owner that [`OWNER_HEADER`] names.
+/// Parses the owner of [`OWNER_HEADER`].
 pub fn parse_owner(text: &str) -> Option<Owner> {
     if !text.contains(['%', '+']) {
         return Owner::from_key(text);
@@ -511,7 +523,7 @@ pub fn parse_owner(text: &str) -> Option<Owner> {
     Owner::from_key(&decoded(text)?)
 }
 
-/// The users whom [`ONLY_HEADER`] names.
+/// Parses the users of [`ONLY_HEADER`].
 pub fn parse_only(text: &str) -> Option<Vec<UserId>> {
     serde_json::from_str(&decoded(text)?).ok()
 }

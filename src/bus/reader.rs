@@ -1,4 +1,4 @@
-//! A reader of one consumer: asks the server for messages before those it asked for run out, and notices when the server falls silent.
+//! A reader of one consumer: requests messages before those of the last request run out, and notices when the server falls silent.
 //!
 //! Not the crate's own stream: that copies the whole connection for every message and sets a timer for every wait.
 
@@ -12,21 +12,21 @@ use tokio::time::{Instant, Sleep};
 
 use super::StreamError;
 
-/// How often the server says that it is there while there is nothing to deliver.
+/// Time between heartbeats of the server while it has nothing to deliver.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How many heartbeats in a row may be missing.
+/// Number of missing heartbeats in a row after which the server counts as silent.
 const MISSING_HEARTBEATS: u32 = 2;
-/// How long a request stays open.
+/// Time after which a request expires.
 const EXPIRES: Duration = Duration::from_secs(20);
-/// How many messages are asked for at once.
+/// Number of messages per request.
 const BATCH: usize = 2000;
 
-/// When messages are wanted.
+/// Time at which messages are delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PollMode {
-    /// At once.
+    /// Immediately.
     Live,
-    /// Those of such a time together: a message costs the server and this process far less if it comes with many.
+    /// In batches of such a period: a message costs the server and this process far less in a batch.
     Every(Duration),
 }
 
@@ -34,23 +34,23 @@ pub(super) enum PollMode {
 pub(super) struct Reader {
     client: Client,
     pace: PollMode,
-    /// Where messages are asked for, with what, and where they come.
+    /// Subject, body and reply subject of the requests.
     ask: Subject,
     request: Bytes,
     inbox: Subject,
     messages: Subscriber,
-    /// How many were asked for and have not come.
+    /// Number of requested messages that have not arrived.
     open: usize,
-    /// Whether there was nothing more to come.
+    /// True if the last request found no more messages.
     is_at_end: bool,
-    /// Goes off once per heartbeat.
+    /// Timer that fires once per heartbeat period.
     alarm: Pin<Box<Sleep>>,
-    /// How often it went off since the server was heard.
+    /// Number of times the timer fired since the server's last sign of life.
     silent: u32,
 }
 
 impl Reader {
-    /// Reads the pull consumer `name` of `stream`, without acknowledgements.
+    /// Opens a reader of the pull consumer `name` of `stream`, without acknowledgements.
     pub(super) async fn open(
         client: Client,
         stream: &str,
@@ -84,10 +84,10 @@ impl Reader {
         })
     }
 
-    /// The next message.
+    /// Returns the next message.
     ///
     /// # Errors
-    /// When the consumer or the server is gone, or silent for too long. Then there is nothing more to come.
+    /// If the consumer or the server is gone, or silent for too long. The reader returns no more messages then.
     pub(super) async fn next(&mut self) -> Result<Message, StreamError> {
         loop {
             self.ask_in_time().await?;
@@ -131,17 +131,17 @@ impl Reader {
         self.open += BATCH;
         self.is_at_end = false;
         if self.pace != PollMode::Live {
-            // Without heartbeats the time until the answer counts.
+            // Without heartbeats only the time until the answer counts.
             self.silent = 0;
             self.alarm.as_mut().reset(Instant::now() + HEARTBEAT);
         }
         Ok(())
     }
 
-    /// Takes in what the server says of a request.
+    /// Processes a status message of the server about a request.
     fn note(&mut self, status: StatusCode, message: &Message) -> Result<(), StreamError> {
         if !matches!(status, StatusCode::NOT_FOUND | StatusCode::TIMEOUT) {
-            // Whatever it is: a consumer that is made anew goes on where this one was.
+            // The kind does not matter: a new consumer continues where this one ended.
             let said = message.description.as_deref().unwrap_or_default();
             return Err(StreamError::Api(format!(
                 "the consumer ended: {status} {said}"
@@ -161,27 +161,28 @@ impl Reader {
     }
 }
 
-/// Where a message stands, as the subject for its acknowledgement says.
+/// Position of a message, parsed from its acknowledgement subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Its number in the stream.
+    /// Sequence in the stream.
     pub(super) sequence: u64,
-    /// Its number among those that the consumer gave out.
+    /// Sequence among the messages that the consumer delivered.
     pub(super) delivered: u64,
-    /// When the stream took it in, in nanoseconds since 1970.
+    /// Time at which the stream stored the message, in nanoseconds since 1970.
     published: i64,
-    /// How many were to come after it.
+    /// Number of messages that were to follow it.
     pub(super) pending: u64,
 }
 
 impl Place {
-    /// `None` for what no consumer gave out.
+    /// Returns the position; `None` for a message that no consumer delivered.
     pub(super) fn of(message: &Message) -> Option<Self> {
         Self::parse(message.reply.as_deref()?)
     }
 
-    /// `$JS.ACK.<stream>.<consumer>.<tries>.<sequence>.<delivered>.<time>.<pending>`; with domain and account behind `ACK`, and a token at the end, where
-    /// there are eleven or twelve parts.
+    /// Parses `$JS.ACK.<stream>.<consumer>.<tries>.<sequence>.<delivered>.<time>.<pending>`.
+    ///
+    /// With eleven or twelve parts, domain and account follow `ACK`, and there is a token at the end.
     fn parse(reply: &str) -> Option<Self> {
         let mut parts = reply.strip_prefix("$JS.ACK.")?.split('.');
         let before = match reply.bytes().filter(|byte| *byte == b'.').count() {
@@ -198,7 +199,7 @@ impl Place {
         })
     }
 
-    /// How long ago the stream took it in.
+    /// Returns the time since the stream stored the message.
     pub(super) fn age(&self) -> Duration {
         let now = OffsetDateTime::now_utc().unix_timestamp_nanos();
         let age = now - i128::from(self.published);

@@ -1,4 +1,4 @@
-//! Looks into the stream for who has to know what it took in before the tail began.
+//! Recall: lists entries that the stream stored before the tail began.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use super::{
     tail::{TailEvent, TailSink},
 };
 
-/// How long the server keeps the consumer of a look that was broken off.
+/// Time after which the server removes the consumer of an aborted recall.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
 
 impl Bus {
-    /// Tells `sink` of every entry that the stream took in since `since` and still has, of each that it is there and not what it says.
+    /// Passes every entry that the stream stored since `since` and still has to `sink`, headers only.
     ///
     /// # Errors
-    /// When the server is away; then some may not have been told of.
+    /// If the server is unreachable; then `sink` may not have received all entries.
     pub async fn recall(
         &self,
         since: OffsetDateTime,
@@ -60,7 +60,7 @@ impl Bus {
                 }
             }
         }
-        // The server would forget it by itself.
+        // If this fails, the server removes the consumer by itself.
         let _ = stream.delete_consumer(&info.name).await;
         Ok(())
     }

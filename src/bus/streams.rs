@@ -1,4 +1,4 @@
-//! The stream: declared here and nowhere else.
+//! The stream: its configuration is declared here and nowhere else.
 
 use std::time::Duration;
 
@@ -14,35 +14,37 @@ use time::format_description::well_known::Rfc3339;
 use super::Bus;
 use crate::bounds;
 
-/// How long the server recognises a repeated event by its id. The relay may repeat later: readers deduplicate by (owner, seq).
+/// Time in which the server recognises a repeated event by its id.
+///
+/// The relay may repeat later: readers deduplicate by (owner, seq).
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
-/// The largest stored message, as the server counts.
+/// Maximum size of a stored message in bytes, as the server counts.
 const MAX_MESSAGE_BYTES: i32 = bounds::STREAM_MESSAGE as i32;
 
-/// Why the stream is not there.
+/// Reason why the stream cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// JetStream refused or did not answer.
+    /// JetStream refused the request or did not answer.
     #[error("JetStream: {0}")]
     Api(String),
-    /// The stream takes only messages smaller than an event, and cannot be changed.
+    /// The stream's message size limit is smaller than an event, and cannot be changed.
     #[error(
         "the max_msg_size of the stream {name} is {found} bytes, and at least {MAX_MESSAGE_BYTES} are needed; raise it"
     )]
     MessageSize {
-        /// The stream's name.
+        /// Name of the stream.
         name: String,
-        /// What it allows.
+        /// Current limit in bytes.
         found: i32,
     },
-    /// There is a stream of that name that cannot be made ours.
+    /// A stream of that name exists whose configuration cannot be changed to ours.
     #[error(
         "the stream {name} differs from what this program needs in {fields}; remove or rename it, or choose another NATS_SUBJECT_PREFIX"
     )]
     Drift {
-        /// The stream's name.
+        /// Name of the stream.
         name: String,
-        /// What differs.
+        /// Names of the settings that differ.
         fields: String,
     },
 }
@@ -67,10 +69,10 @@ impl Bus {
         }
     }
 
-    /// Makes the stream, or brings it to what is declared. Safe from many processes at once.
+    /// Creates the stream, or updates it to the declared configuration. Safe from many processes at once.
     ///
     /// # Errors
-    /// [`StreamError::Drift`] for a stream of our name whose storage or retention differs: these cannot be changed.
+    /// [`StreamError::Drift`] if a stream of our name has another storage or retention: these cannot be changed.
     pub async fn declare_stream(&self) -> Result<Stream, StreamError> {
         let wanted = self.stream_config();
         let name = wanted.name.clone();
@@ -122,25 +124,25 @@ impl Bus {
         let stream = self.jetstream.get_stream(&name).await;
         let stream = stream.map_err(|error| api(&error))?;
         let found = stream.cached_info().config.max_message_size;
-        // 0 and less: no limit.
+        // 0 and less mean no limit.
         if (1..MAX_MESSAGE_BYTES).contains(&found) {
             return Err(StreamError::MessageSize { name, found });
         }
         Ok(stream)
     }
 
-    /// Which stream it is, by the moment at which it was made.
+    /// Returns the identity of the stream: its creation time.
     ///
     /// # Errors
-    /// When JetStream does not answer.
+    /// If JetStream does not answer.
     pub async fn stream_created(&self) -> Result<String, super::BusError> {
         Ok(stream_name(&self.declare_stream().await?))
     }
 
-    /// Removes the stream with everything in it, and all its durables.
+    /// Removes the stream with all its messages and durables.
     ///
     /// # Errors
-    /// When JetStream does not answer.
+    /// If JetStream does not answer.
     pub async fn remove_stream(&self) -> Result<(), StreamError> {
         self.jetstream
             .delete_stream(self.subjects.stream())
@@ -149,17 +151,17 @@ impl Bus {
         Ok(())
     }
 
-    /// The id of the stored message at `sequence`; `None` when there is none (any more). Asked of the stream's leader.
+    /// Returns the id of the message at `sequence`; `None` if there is none. Asks the stream's leader.
     ///
     /// # Errors
-    /// When JetStream does not answer.
+    /// If JetStream does not answer.
     pub async fn stored_id(&self, sequence: u64) -> Result<Option<String>, super::BusError> {
         let api = |error: String| super::BusError::Stream(StreamError::Api(error));
         let name = self.subjects.stream();
         let stream = self.jetstream.get_stream_no_info(name).await;
         let stream = stream.map_err(|error| api(error.to_string()))?;
         let found = match id_at(&stream, sequence).await {
-            // Perhaps there is no stream any more.
+            // The stream may no longer exist.
             Err(error) if error.kind() != RawMessageErrorKind::NoMessageFound => {
                 id_at(&self.declare_stream().await?, sequence).await
             }
@@ -173,7 +175,7 @@ impl Bus {
     }
 }
 
-/// A stream is known by the moment at which it was made.
+/// Returns the creation time of a stream as text, which identifies the stream.
 pub(super) fn stream_name(stream: &Stream) -> String {
     let created = stream.cached_info().created;
     created.format(&Rfc3339).unwrap_or_default()

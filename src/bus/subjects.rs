@@ -1,5 +1,5 @@
-//! Every subject of the product. No id of a conversation or user is ever part of one that is stored: many subjects cost the server its indexes, and a user's
-//! id may contain what NATS gives a meaning.
+//! All subjects of the product. The subject of a stored message never contains the id of a conversation or user: many subjects cost the server its indexes,
+//! and a user's id may contain characters with a meaning in NATS.
 
 use std::{
     collections::BTreeSet,
@@ -11,26 +11,26 @@ use chat_sdk::EventType;
 
 use crate::domain::entry::{Owner, SHARDS};
 
-/// Event type of markers, which are no events and lie beside them.
+/// Type token of markers, which are not events and have a subject beside them.
 const MARKER: &str = "marker";
 
-/// The one type of event without a verb.
+/// The one event type without a verb part.
 const NOOP: &str = "noop";
 
 fn noun_of(kind: &str) -> &str {
     kind.split('.').next().unwrap_or_default()
 }
 
-/// The subjects under one prefix. Cloning it is cheap.
+/// The subjects under one prefix. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Subjects {
     prefix: Arc<str>,
-    /// Where events are published, by shard and type; each is put together once.
+    /// Subjects of events by shard and type, each built once.
     events: Arc<[OnceLock<Subject>]>,
 }
 
 impl Subjects {
-    /// Subjects that begin with `prefix`.
+    /// Returns the subjects that begin with `prefix`.
     pub fn new(prefix: &str) -> Self {
         let events = usize::from(SHARDS) * EventType::ALL.len();
         Self {
@@ -39,12 +39,14 @@ impl Subjects {
         }
     }
 
-    /// The name of the event stream.
+    /// Returns the name of the event stream.
     pub fn stream(&self) -> String {
         format!("{}_EVENTS", self.prefix.to_uppercase())
     }
 
-    /// What the event stream keeps: events, and what hosts do not see: the relay's markers, and events that were put in again for one durable.
+    /// Returns the subjects that the event stream stores.
+    ///
+    /// They are the events, and two kinds that hosts do not see: the relay's markers, and events published again for one durable.
     pub fn stored(&self) -> Vec<String> {
         vec![
             format!("{}.events.>", self.prefix),
@@ -53,7 +55,7 @@ impl Subjects {
         ]
     }
 
-    /// Where an event is published.
+    /// Returns the subject on which an event is published.
     pub fn event(&self, owner: &Owner, kind: EventType) -> Subject {
         let shard = owner.shard();
         // Types are numbered in the order of the catalogue.
@@ -62,7 +64,9 @@ impl Subjects {
         self.events[index].get_or_init(make).clone()
     }
 
-    /// What a durable reads that gets the events of `kinds` (all without), and what is put in again for it. No two of them overlap: the server refuses that.
+    /// Returns the subjects of a durable: events of `kinds` (all if `None`), and its replay subject.
+    ///
+    /// No two of them overlap: the server refuses that.
     pub fn of_durable(&self, durable: &str, kinds: Option<&[EventType]>) -> Vec<String> {
         let mut subjects = vec![self.replay(durable)];
         match kinds {
@@ -73,7 +77,7 @@ impl Subjects {
                 let nouns: BTreeSet<&str> = wanted.iter().map(|kind| noun_of(kind)).collect();
                 for noun in nouns {
                     let of_noun = |kind: &&&str| noun_of(kind) == noun;
-                    // A noun that is wanted whole is one filter: many cost the server more.
+                    // All types of a noun together are one filter: many filters cost the server more.
                     if all.iter().filter(of_noun).all(|kind| wanted.contains(kind)) && noun != NOOP
                     {
                         subjects.push(format!("{}.events.*.{noun}.*", self.prefix));
@@ -88,17 +92,17 @@ impl Subjects {
         subjects
     }
 
-    /// The events of users' logs, and users' latest values.
+    /// Returns the subject of events of users' logs and of users' latest values.
     pub fn events_of_users(&self) -> String {
         format!("{}.events.*.user.*", self.prefix)
     }
 
-    /// Where events are put in again for one durable.
+    /// Returns the subject on which events are published again for one durable.
     pub fn replay(&self, durable: &str) -> String {
         format!("{}.replay.{durable}", self.prefix)
     }
 
-    /// The durable whose subject for events that were put in again `subject` is.
+    /// Returns the durable to which a replay subject belongs.
     pub fn durable_of_replay<'a>(&self, subject: &'a str) -> Option<&'a str> {
         subject
             .strip_prefix(&*self.prefix)?
@@ -106,17 +110,17 @@ impl Subjects {
             .filter(|name| !name.contains(['.', '*', '>']))
     }
 
-    /// Where the relay puts its markers.
+    /// Returns the subject of the relay's markers.
     pub fn marker(&self) -> String {
         format!("{}.relay.{MARKER}", self.prefix)
     }
 
-    /// The type of event that a stored subject carries; `None` for a marker and for what this version does not know.
+    /// Returns the event type of a stored subject; `None` for a marker or an unknown type.
     pub fn kind_of(&self, subject: &str) -> Option<EventType> {
         self.type_of(subject)?.parse().ok()
     }
 
-    /// The same as text; also for types that this version does not know.
+    /// Returns the event type of a stored subject as text, including types unknown to this version.
     pub fn type_of<'a>(&self, subject: &'a str) -> Option<&'a str> {
         let rest = subject
             .strip_prefix(&*self.prefix)?
@@ -124,53 +128,53 @@ impl Subjects {
         rest.split_once('.').map(|(_, kind)| kind)
     }
 
-    /// Where commands for the writer of process `node` go.
+    /// Returns the subject of commands for the writer of process `node`.
     pub fn commands(&self, node: &str) -> String {
         format!("{}.cmd.{node}", self.prefix)
     }
 
-    /// Where process `node` is asked to bring documents to where the log is.
+    /// Returns the subject on which process `node` is asked to apply entries to the documents.
     pub fn settling(&self, node: &str) -> String {
         format!("{}.cmd.{node}.settle", self.prefix)
     }
 
-    /// Everything that a host may ask for.
+    /// Returns the wildcard subject of all commands of a host.
     pub fn host_commands(&self, host: &str) -> String {
         format!("{}.api.{host}.>", self.prefix)
     }
 
-    /// Where a host asks for one thing.
+    /// Returns the subject of one command of a host.
     pub fn host_command(&self, host: &str, command: &str) -> String {
         format!("{}.api.{host}.{command}", self.prefix)
     }
 
-    /// The host and the command of such a subject.
+    /// Returns the host and the command of a host command's subject.
     pub fn command_of<'a>(&self, subject: &'a str) -> Option<(&'a str, &'a str)> {
         let rest = subject.strip_prefix(&*self.prefix)?.strip_prefix(".api.")?;
         rest.split_once('.')
     }
 
-    /// What every subject begins with.
+    /// Returns the prefix of every subject.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Where processes tell one another that they live.
+    /// Returns the subject of the processes' heartbeats.
     pub fn nodes(&self) -> String {
         format!("{}.eph.nodes", self.prefix)
     }
 
-    /// Where processes tell one another which users they have.
+    /// Returns the subject on which processes announce their users.
     pub fn presence(&self) -> String {
         format!("{}.eph.presence", self.prefix)
     }
 
-    /// Where processes tell one another that something was scheduled.
+    /// Returns the subject on which processes announce scheduled work.
     pub fn due(&self) -> String {
         format!("{}.eph.due", self.prefix)
     }
 
-    /// Where nodes tell one another who is typing or recording.
+    /// Returns the subject on which nodes send typing and recording indicators.
     pub fn typing(&self) -> String {
         format!("{}.eph.typing", self.prefix)
     }

@@ -1,14 +1,14 @@
 //! The tail: this process's reader of the stream.
 //!
-//! A process with sockets reads all of it at once. One without needs little: of users' events what they say. If it relays, it has a second one while it does:
-//! of all events that they are there, which may be a little late. See [`TailMode`].
+//! A process with sockets reads the whole stream live. One without sockets needs only the content of users' events. While it relays, it runs a second tail
+//! for the headers of all events, which may arrive a little later. See [`TailMode`].
 //!
-//! A tail is one consumer without acknowledgements, its own watermark, and a supervisor that makes it anew after every fault. Not the crate's ordered
-//! consumer: that can replay everything when it is made anew before its first message, and stalls 15 s after a crash of the server.
+//! A tail is one consumer without acknowledgements, a watermark, and a supervisor that creates the consumer again after every fault. Not the crate's ordered
+//! consumer: that can replay everything if it is created again before its first message, and stalls 15 s after a crash of the server.
 //!
-//! At every new connection the message at the watermark is fetched and its id compared. If it is another, or the stream ends before it, or the stream was
-//! made anew, data was lost: whoever listens forgets what it took for stored, and the tail starts some minutes back. What is repeated then is dropped by
-//! number.
+//! At every new connection the message at the watermark is fetched and its id compared. If it is another message, or the stream ends before it, or the stream was
+//! created again, data was lost: the sinks forget what they took for stored, and the tail starts some minutes back. Repeated entries are dropped by their
+//! seq.
 
 use std::{
     sync::{
@@ -41,25 +41,25 @@ use super::{
 };
 use crate::domain::entry::Owner;
 
-/// How far back a new tail starts, so that a new node remembers what clients may still ask for.
+/// Look-back of a new tail, so that a new node has in its cache what clients may still request.
 const LOOK_BACK: Duration = Duration::from_secs(180);
-/// How long the server keeps a consumer that nobody pulls from.
+/// Time after which the server removes a consumer without pulls.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(60);
-/// How often a tail that is not in a hurry looks for more. The relay looks at what is three seconds old.
+/// Poll period of a headers-only tail. The relay examines entries that are three seconds old.
 const UNHURRIED: Duration = Duration::from_millis(500);
-/// Latest values that are older are not told: they would come after what replaced them.
+/// Age above which latest values are skipped: a newer value may have replaced them already.
 const LATEST_MAX_AGE: Duration = Duration::from_secs(10);
-/// The pause before a consumer is made anew.
+/// Pause before a consumer is created again.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a tail reads of the stream.
+/// Part of the stream that a tail reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TailMode {
-    /// Everything, at once.
+    /// All events, live.
     Full,
-    /// What users' logs and users' latest values say, at once.
+    /// Events of users' logs and latest values of users, live.
     UserEvents,
-    /// Which entries are there, twice a second: of no event what it says, and no latest values.
+    /// Headers of log events only, polled every 500 ms; no latest values.
     HeadersOnly,
 }
 
@@ -72,21 +72,21 @@ impl TailMode {
     }
 }
 
-/// An event as it came out of the stream.
+/// An event from the stream.
 #[derive(Debug, Clone)]
 pub struct TailEvent {
-    /// Whose log it stands in.
+    /// Owner of the log that holds the event.
     pub owner: Owner,
-    /// Its number there.
+    /// Seq of the event in that log.
     pub seq: u64,
-    /// What it is.
+    /// Type of the event.
     pub kind: EventType,
-    /// Its envelope, as JSON; empty where a tail reads numbers alone.
+    /// Envelope as JSON; empty if the tail reads headers only.
     pub payload: Bytes,
 }
 
 impl TailEvent {
-    /// The entry that `message` tells of, if it can be read and is one.
+    /// Parses the entry of `message`; `None` if it is not an entry or cannot be read.
     pub(super) fn of(bus: &Bus, message: &Message) -> Option<Self> {
         Some(Self {
             owner: owner_of(message)?,
@@ -101,34 +101,38 @@ fn owner_of(message: &Message) -> Option<Owner> {
     header(message, publish::OWNER_HEADER).and_then(publish::parse_owner)
 }
 
-/// A latest value as it came out of the stream: no entry of a log, without a number.
+/// A latest value from the stream: not an entry of a log, without a seq.
 #[derive(Debug, Clone)]
 pub struct Latest {
-    /// Of what.
+    /// Owner of the value.
     pub owner: Owner,
-    /// What it is.
+    /// Type of the value.
     pub kind: EventType,
-    /// The users who alone are told; `None` for all who may see it.
+    /// The only recipients; `None` if all users who may see the value are recipients.
     pub only: Option<Vec<UserId>>,
-    /// Its envelope, as JSON.
+    /// Envelope as JSON.
     pub payload: Bytes,
 }
 
-/// Who listens to the tail. Called in the order of the stream by one task; must not block.
+/// Receiver of a tail's events. One task calls it in the order of the stream; it must not block.
 pub trait TailSink: Send + Sync {
-    /// An event. It may be a repetition, and earlier ones may be missing.
+    /// Receives an event. It may be a repetition, and earlier ones may be missing.
     fn on_event(&self, event: &TailEvent);
-    /// An event that is too large for the stream, with an empty payload. It is read from the log.
+    /// Receives a reference to an event that is too large for the stream.
+    ///
+    /// The payload is empty; it is read from the log.
     fn on_reference(&self, _event: &TailEvent) {}
-    /// A latest value. Earlier ones of the same kind no longer matter.
+    /// Receives a latest value. Earlier ones of the same kind no longer matter.
     fn on_latest(&self, _latest: &Latest) {}
-    /// Everything that mongod took in until cluster time `watermark` lay before this point of the stream.
+    /// Receives a marker of the relay.
+    ///
+    /// Everything that MongoDB committed until cluster time `watermark` precedes it in the stream.
     fn on_marker(&self, watermark: u64);
-    /// The broker lost data: nothing that was seen counts as stored any more.
+    /// Handles a data loss of the broker: no event seen so far counts as stored any longer.
     fn on_loss(&self);
 }
 
-/// Where a tail stands.
+/// State of a tail.
 #[derive(Debug, Default)]
 pub struct TailStatus {
     is_running: AtomicBool,
@@ -136,47 +140,49 @@ pub struct TailStatus {
     watermark: AtomicU64,
     pending: AtomicU64,
     losses: AtomicU64,
-    /// How often somebody doubted it, and up to which doubt it has looked since.
+    /// Number of doubts raised about the stream, and the number of them that have been checked.
     doubts: AtomicU64,
     settled: AtomicU64,
     doubted: Notify,
 }
 
 impl TailStatus {
-    /// Whether a consumer delivers, from a stream that nobody doubts.
+    /// Returns true if a consumer delivers and no doubt about the stream is unchecked.
     pub fn is_running(&self) -> bool {
         self.is_running.load(Ordering::Acquire)
             && self.settled.load(Ordering::Acquire) == self.doubts.load(Ordering::Acquire)
     }
 
-    /// Whether it has shown everything that was in the stream when its consumer was made.
+    /// Returns true if the tail has read all messages that the stream had when its consumer was created.
     pub fn has_caught_up(&self) -> bool {
         self.has_caught_up.load(Ordering::Acquire)
     }
 
-    /// How often the stream was found to have lost what the tail had read of it.
+    /// Returns how often the stream was found to have lost messages that the tail had read.
     pub fn losses(&self) -> u64 {
         self.losses.load(Ordering::Acquire)
     }
 
-    /// Says that the stream may have lost data. The tail does not count as running until it has looked whether it is the one that it read.
+    /// Reports that the stream may have lost data.
+    ///
+    /// The tail does not count as running until it has verified that the stream is the one it has read.
     pub fn doubt(&self) {
         self.doubts.fetch_add(1, Ordering::AcqRel);
         self.doubted.notify_one();
     }
 
-    /// The number in the stream of the last message seen.
+    /// Returns the stream sequence of the last message seen.
     pub fn watermark(&self) -> u64 {
         self.watermark.load(Ordering::Relaxed)
     }
 
-    /// How many messages were still to come at the last one.
+    /// Returns the number of messages that were to follow the last one seen.
     pub fn pending(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)
     }
 }
 
-/// The last message seen, and in which stream.
+/// The last message seen, and the stream it came from.
 #[derive(Debug, Clone)]
 struct Watermark {
     sequence: u64,
@@ -184,7 +190,7 @@ struct Watermark {
     created: OffsetDateTime,
 }
 
-/// Reads the stream until `stop`, and tells `sinks`.
+/// Reads the stream until `stop`, and passes the events to `sinks`.
 pub async fn run(
     bus: Bus,
     reads: TailMode,
@@ -207,7 +213,7 @@ pub async fn run(
         tail.say_running(false);
         if let Err(error) = outcome {
             counter!("chat_tail_restarts_total").increment(1);
-            tracing::warn!(%error, "the tail of the event stream starts anew");
+            tracing::warn!(%error, "event stream tail restarted after a fault");
         }
         tokio::time::sleep(RESTART_PAUSE).await;
     }
@@ -223,7 +229,7 @@ struct Tail {
 }
 
 impl Tail {
-    /// Follows one consumer until it fails or the connection is a new one.
+    /// Reads one consumer until it fails or the connection is replaced.
     async fn follow(&mut self) -> Result<(), StreamError> {
         let api = |error: &dyn std::fmt::Display| StreamError::Api(error.to_string());
         let mut connections = self.bus.tail_connections.clone();
@@ -244,7 +250,7 @@ impl Tail {
                 inactive_threshold: INACTIVE_THRESHOLD,
                 memory_storage: true,
                 num_replicas: 1,
-                // A filter that nearly everything passes costs the server more than what it keeps back.
+                // A filter that nearly all messages pass costs the server more than it saves.
                 filter_subject: match self.reads {
                     TailMode::Full | TailMode::HeadersOnly => String::new(),
                     TailMode::UserEvents => self.bus.subjects.events_of_users(),
@@ -274,7 +280,7 @@ impl Tail {
         self.say_running(true);
         let mut delivered = 0;
         loop {
-            // With much to read no message is waited for; then only this tells of the rest.
+            // With a long backlog the reader never waits for a message; then only this check notices a new connection.
             let is_new = connections.has_changed().unwrap_or(true);
             if is_new || self.status.doubts.load(Ordering::Acquire) != doubts {
                 return Ok(());
@@ -298,7 +304,7 @@ impl Tail {
             let status = &self.status;
             status.watermark.store(place.sequence, Ordering::Relaxed);
             status.pending.store(place.pending, Ordering::Relaxed);
-            // The last one may have been taken out of the stream since.
+            // The last message may have been removed from the stream since.
             if place.pending == 0 || place.sequence >= last {
                 status.has_caught_up.store(true, Ordering::Release);
             }
@@ -322,13 +328,13 @@ impl Tail {
 
     fn say_running(&self, is_running: bool) {
         self.status.is_running.store(is_running, Ordering::Release);
-        // A process has one tail that tells what happens when it happens.
+        // The gauge belongs to the live tail; a process has exactly one.
         if self.reads != TailMode::HeadersOnly {
             gauge!("chat_tail_running").set(if is_running { 1.0 } else { 0.0 });
         }
     }
 
-    /// Whether the stream still is the one that was read, and from where to go on.
+    /// Checks that the stream is still the one that was read; returns where to continue.
     async fn check_incarnation(
         &mut self,
         stream: &Stream,
@@ -344,10 +350,10 @@ impl Tail {
         let is_same = if mark.created != created || mark.sequence > state.last_sequence {
             false
         } else if mark.sequence < state.first_sequence {
-            // It expired while this process was away.
+            // The message expired while this process was disconnected.
             true
         } else {
-            // Asked of the leader: a follower may answer from the past.
+            // Read from the leader: a follower may be stale.
             match stream.get_raw_message(mark.sequence).await {
                 Ok(message) => {
                     let id = message.headers.get(NATS_MESSAGE_ID);
@@ -364,7 +370,7 @@ impl Tail {
         tracing::warn!(
             watermark = mark.sequence,
             last = state.last_sequence,
-            "the event stream lost data or was made anew"
+            "the event stream lost data or was created again"
         );
         counter!("chat_tail_losses_total").increment(1);
         self.watermark = None;
@@ -409,7 +415,7 @@ impl Tail {
 
     fn take_latest(&self, message: &Message, place: Place, kind: EventType) {
         if place.age() > LATEST_MAX_AGE {
-            // A tail that looks back brings values that others have replaced since.
+            // A tail that looks back sees values that have been replaced since.
             return;
         }
         let Some(owner) = owner_of(message) else {
@@ -439,7 +445,7 @@ mod tests {
         assert!(status.is_running());
         status.doubt();
         assert!(!status.is_running());
-        // One that began to look before the second doubt has not seen what that was about.
+        // A check that began before the second doubt has not covered it.
         let began = status.doubts.load(Ordering::Acquire);
         status.doubt();
         status.settled.store(began, Ordering::Release);

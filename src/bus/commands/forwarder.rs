@@ -1,7 +1,7 @@
-//! Takes commands to the processes that write for their shards: group commit over the wire.
+//! Forwards commands to the processes that write for their shards: group commit across processes.
 //!
-//! Commands of many shards go to one process together, and while a group is under way the next one gathers. Within a shard the order in which commands
-//! were taken in is kept, also when its writer changes: nothing of a shard goes one way while something of it is still under way on another.
+//! Commands of many shards are sent to one process together, and while a group is in flight the next one is collected. Within a shard the order of submission
+//! is kept, also when its writer changes: no command of a shard takes one route while another one is still in flight on a different route.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,60 +24,62 @@ use crate::{
     },
 };
 
-/// How long the owner may take. Then the asking process appends itself, so it must leave time for that.
+/// Time limit of the owner's answer.
+///
+/// Then the sending process appends itself, so the limit must leave time for that.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(900);
-/// The most commands of one hand-over.
+/// Maximum number of commands in one group.
 const MAX_BATCH: usize = 256;
 
-/// Where the commands of a shard go.
+/// Destination of a shard's commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Way {
-    /// To the writer of this process.
+    /// The writer of this process.
     Local,
-    /// To another process.
+    /// Another process.
     Node(Arc<str>),
 }
 
-/// The commands of one shard.
+/// Commands of one shard.
 #[derive(Default)]
 struct Lane {
-    /// Those that were not sent on yet, in order.
+    /// Commands that have not been sent yet, in order.
     waiting: VecDeque<(Request, Reply)>,
-    /// How many are under way, and by which way.
+    /// Number of commands in flight, and their route.
     under_way: usize,
     way: Option<Way>,
 }
 
-/// What a task of the courier tells it.
+/// Completion message from a task of the forwarder.
 struct Done {
-    /// How many commands of which shard were answered.
+    /// Number of answered commands per shard.
     shards: Vec<(u8, usize)>,
-    /// The process that has answered, if it was another.
+    /// The process that has answered, unless it is this one.
     node: Option<Arc<str>>,
 }
 
-/// A group on its way to another process: at most [`bounds::NATS_GROUP`] bytes.
+/// A group of commands for another process: at most [`bounds::NATS_GROUP`] bytes.
 #[derive(Default)]
 struct Group {
     commands: Vec<(Request, Reply)>,
     payload: List,
-    /// Whether there was a command that did not fit any more.
+    /// True if a command no longer fitted into the group.
     is_full: bool,
 }
 
-/// All that waits and is under way. One task owns it, so every decision is taken in one order.
+/// All waiting and in-flight commands. One task owns it, so all decisions are made in one order.
 pub(super) struct CommandForwarder {
     bus: Bus,
     local: Arc<dyn Writers>,
     nodes: nodes::Writers,
     lanes: Vec<Lane>,
-    /// The processes that have not answered their group yet.
+    /// Processes that have not answered their group yet.
     busy: Vec<Arc<str>>,
     done: mpsc::UnboundedSender<Done>,
 }
 
 impl CommandForwarder {
-    /// Starts the task; it ends with the handle, when everything is answered.
+    /// Starts the task; it ends after the handle is dropped and all commands are answered.
     pub(super) fn start(
         bus: Bus,
         local: Arc<dyn Writers>,
@@ -109,7 +111,7 @@ impl CommandForwarder {
                 count = inbox.recv_many(&mut arrived, MAX_BATCH), if is_open => is_open = count > 0,
                 Some(done) = events.recv() => self.note(done),
             }
-            // What has been answered meanwhile makes room, before anything is sent on.
+            // Process completions first: they free capacity before more is sent.
             while let Ok(done) = events.try_recv() {
                 self.note(done);
             }
@@ -130,7 +132,7 @@ impl CommandForwarder {
         }
     }
 
-    /// Sends on what may go.
+    /// Sends the commands that may be sent now.
     fn send_on(&mut self) {
         let mut groups: HashMap<Arc<str>, Group> = HashMap::new();
         for shard in 0..SHARDS {
@@ -186,7 +188,7 @@ impl CommandForwarder {
         }
     }
 
-    /// Hands a group over and answers its callers. What the other process does not answer is appended here.
+    /// Sends a group and answers its callers. Commands without an answer are appended here.
     fn hand_over(&self, node: Arc<str>, group: Group) {
         let Group {
             mut commands,
@@ -217,7 +219,7 @@ impl CommandForwarder {
                 if commands.is_empty() {
                     break;
                 }
-                // The outcomes of the others did not fit into the answer. Their ids make sure that what is asked for again is not done again.
+                // The other outcomes did not fit into the answer. The ids of these commands ensure that sending them again does not append them twice.
                 let mut rest = List::default();
                 for (request, _) in &commands {
                     rest.push(request);
@@ -235,7 +237,9 @@ impl CommandForwarder {
     }
 }
 
-/// Says that a group is no longer under way when its task ends, also by a panic: otherwise its shards would wait for it for ever.
+/// Reports the end of a group when its task ends, also by a panic.
+///
+/// Otherwise the group's shards would wait for it for ever.
 struct Finished {
     done: mpsc::UnboundedSender<Done>,
     what: Option<Done>,
@@ -256,7 +260,7 @@ impl Lane {
 }
 
 impl Group {
-    /// Takes as many as fit. Returns how many.
+    /// Moves as many commands as fit into the group; returns their number.
     fn fill(&mut self, waiting: &mut VecDeque<(Request, Reply)>, local: &dyn Writers) -> usize {
         let before = self.commands.len();
         while self.commands.len() < MAX_BATCH && !self.is_full {
@@ -264,13 +268,13 @@ impl Group {
                 break;
             };
             if reply.is_closed() {
-                // The caller has given up; nobody would learn of it.
+                // The caller has given up and would not see the outcome.
                 continue;
             }
             if self.payload.push(&request) {
                 self.commands.push((request, reply));
             } else if self.commands.is_empty() {
-                // It fits into no group, so its event is too large as well. The writer here refuses it: what changes nothing needs no order.
+                // It fits into no group, so its event is too large as well. The local writer refuses it; a refusal changes nothing and needs no order.
                 local.submit(request, reply);
             } else {
                 self.is_full = true;
@@ -285,11 +289,13 @@ async fn ask(bus: &Bus, node: &str, payload: Bytes, count: usize) -> Option<Vec<
     let subject = bus.subjects.commands(node);
     let answer = tokio::time::timeout(HAND_OVER_TIMEOUT, bus.client.request(subject, payload));
     let Results(results) = serde_json::from_slice(&answer.await.ok()?.ok()?.payload).ok()?;
-    // The first outcomes, as many as fit into an answer.
+    // The answer has the first outcomes, as many as fit.
     (1..=count).contains(&results.len()).then_some(results)
 }
 
-/// Gives a command to the writer of this process. What is answered tells when its caller has been answered, or given up.
+/// Submits a command to the writer of this process.
+///
+/// The returned receiver resolves when the command's caller is answered or gone.
 fn watched(local: &dyn Writers, request: Request, reply: Reply) -> oneshot::Receiver<()> {
     let (done, is_done) = oneshot::channel();
     let (sender, outcome) = oneshot::channel();
@@ -303,7 +309,9 @@ fn watched(local: &dyn Writers, request: Request, reply: Reply) -> oneshot::Rece
     is_done
 }
 
-/// The same where readers do not know that this process writes: its caller is answered when the entry is applied.
+/// Like [`watched`], but answers the caller only once the entry is applied.
+///
+/// For shards whose readers do not know that this process writes.
 fn appended_alone(
     local: &Arc<dyn Writers>,
     request: Request,

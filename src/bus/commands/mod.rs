@@ -1,11 +1,11 @@
-//! The way of a command to the writer of its shard.
+//! Routing of commands to the writer of their shard.
 //!
-//! Appends of one conversation meet in one process, because several that write the same busy log keep refusing one another's numbers. Who that is, is a hint:
-//! when the owner does not answer, or NATS is down, the asking process appends itself, and the index decides. The event's id was given where the command
-//! entered, so a command that is handed over twice is appended once.
+//! Appends of one conversation meet in one process, because several processes that write to the same busy log keep rejecting one another's seqs. The owner is
+//! only a hint: if it does not answer, or NATS is down, the sending process appends itself, and the log's index decides. The event's id is assigned where the
+//! command enters, so a command that is sent twice is appended once.
 //!
-//! Cast: `courier` takes commands to other processes, in groups; `serve` takes those of other processes in; `settle` asks other writers to apply what they have
-//! answered.
+//! Modules: `forwarder` sends commands to other processes, in groups; `serve` receives those of other processes; `settle` asks other writers to apply
+//! what they have acknowledged.
 
 mod forwarder;
 mod serve;
@@ -35,10 +35,12 @@ use crate::{
 use forwarder::CommandForwarder;
 use settle::Settlers;
 
-/// How long a reply is held back until its entry is applied. It is committed, so the reply comes in any case.
+/// Maximum delay of a reply until its entry is applied.
+///
+/// The entry is committed, so the reply is sent in any case.
 const APPLY_PATIENCE: Duration = Duration::from_millis(200);
 
-/// Serves other processes with the writer of this one, which is called `me`, until `stop`.
+/// Serves other processes with the writer of this process `me`, until `stop`.
 pub async fn serve(bus: Bus, local: Arc<dyn Writers>, me: Arc<str>, stop: CancellationToken) {
     join(
         serve::serve(
@@ -52,7 +54,7 @@ pub async fn serve(bus: Bus, local: Arc<dyn Writers>, me: Arc<str>, stop: Cancel
     .await;
 }
 
-/// Takes commands to the writer of their shard: this process's own, or another's.
+/// Routes commands to the writer of their shard: that of this process or of another.
 pub struct Router {
     bus: Bus,
     local: Arc<dyn Writers>,
@@ -61,7 +63,7 @@ pub struct Router {
     settlers: OnceLock<Settlers>,
 }
 
-/// What became of the first commands of a group, in order: of all of them, unless the outcomes do not fit into one message.
+/// Outcomes of the first commands of a group, in order; as many as fit into one message.
 #[derive(Deserialize)]
 struct Results(Vec<Result<Outcome>>);
 
@@ -70,12 +72,12 @@ struct Results(Vec<Result<Outcome>>);
 struct List(Vec<u8>);
 
 impl List {
-    /// Adds `item` unless the array would be too large. Returns whether it was added.
+    /// Adds `item` unless the array would become too large; returns true if it was added.
     fn push(&mut self, item: &impl Serialize) -> bool {
         let before = self.0.len();
         self.0.push(if before == 0 { b'[' } else { b',' });
         let is_written = serde_json::to_writer(&mut self.0, item).is_ok();
-        // The closing bracket needs room too.
+        // The closing bracket needs one byte too.
         if is_written && self.0.len() < bounds::NATS_GROUP {
             return true;
         }
@@ -93,7 +95,7 @@ impl List {
 }
 
 impl Router {
-    /// A router that writes with `local` where this process is the owner or must help itself.
+    /// Returns a router that writes with `local` if this process is the owner, or if the owner fails.
     pub fn new(bus: Bus, local: Arc<dyn Writers>, nodes: nodes::Writers) -> Self {
         Self {
             bus,
@@ -114,7 +116,7 @@ impl Router {
 
 impl Writers for Router {
     fn submit(&self, request: Request, reply: Reply) {
-        // A process that has always written for itself has nobody between caller and writer.
+        // A process that has always written for itself submits to its writer directly.
         let is_mine =
             || self.nodes.owner_of(request.owner.shard()).as_ref() == Some(&self.nodes.me);
         if self.forwarder.get().is_none() && is_mine() {
@@ -147,7 +149,7 @@ impl Writers for Router {
                 asked.push((writer, id.clone()));
             }
         }
-        // Also what is written elsewhere now: a moment ago it may have been written here.
+        // Includes conversations that another process writes now: a moment ago this one may have written them.
         let here = self.local.settle(conversations);
         Box::pin(async move {
             let elsewhere = async {
@@ -171,8 +173,10 @@ impl Writers for Router {
     }
 }
 
-/// Holds a reply back until the documents of its conversation have what was appended. Used where this process writes although readers ask another one, or
-/// none at all: because it is cut off, or the writer of the shard did not answer. Readers cannot ask it to apply what it has acknowledged.
+/// Delays a reply until the entry is applied to the documents of its conversation.
+///
+/// Used if this process writes although readers ask another one, or none at all: because it is cut off, or the writer of the shard did not answer. Readers cannot
+/// ask it to apply what it has acknowledged.
 fn after_apply(local: &Arc<dyn Writers>, owner: &Owner, reply: Reply) -> Reply {
     let Owner::Conversation(conversation) = owner else {
         // Entries of users are acknowledged after they are applied anyway.

@@ -1,4 +1,4 @@
-//! Takes in the commands that other processes hand to this one.
+//! Receives the commands that other processes send to this one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,16 +16,18 @@ use crate::{
     },
 };
 
-/// The pause before listening is tried again.
+/// Pause between two attempts to subscribe.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Takes the commands that are handed to the process `me`, until `stop`. Then askers hear at once that nobody listens, and append themselves.
+/// Serves the commands that are sent to the process `me`, until `stop`.
+///
+/// After that senders see at once that nobody subscribes, and append themselves.
 pub async fn serve(bus: Bus, local: Arc<dyn Writers>, me: Arc<str>, stop: CancellationToken) {
     let subject = bus.subjects.commands(&me);
     listen(&bus, subject, &stop, |message| take(&bus, &*local, message)).await;
 }
 
-/// Gives every message that comes on `subject` to `take`, until `stop`.
+/// Passes every message on `subject` to `take`, until `stop`.
 pub(super) async fn listen(
     bus: &Bus,
     subject: String,
@@ -47,14 +49,16 @@ pub(super) async fn listen(
     stop.run_until_cancelled(listen).await;
 }
 
-/// Submits at once, so that the order on the wire is the order of the writer, and answers when all is known.
+/// Submits the commands at once and answers when all outcomes are known.
+///
+/// So the writer sees them in the order in which they were sent.
 fn take(bus: &Bus, local: &dyn Writers, message: Message) {
     let Some(reply_to) = message.reply else {
         return;
     };
     let Ok(requests) = serde_json::from_slice::<Vec<Request>>(&message.payload) else {
-        // Without an answer the asking process appends itself: versions differ for the time of an upgrade.
-        tracing::warn!("commands of another process cannot be read");
+        // Without an answer the sending process appends itself: versions differ during an upgrade.
+        tracing::warn!("could not read the commands of another process");
         return;
     };
     let outcomes: Vec<_> = requests
@@ -70,7 +74,7 @@ fn take(bus: &Bus, local: &dyn Writers, message: Message) {
         let mut results = List::default();
         for outcome in join_all(outcomes).await {
             let outcome = outcome.unwrap_or_else(|_| Err(DomainError::store_unavailable()));
-            // An outcome can be far larger than its command, because it carries the entry. The asking process asks again for those that are missing.
+            // An outcome can be far larger than its command, because it carries the entry. The sending process repeats the commands without an outcome.
             if !results.push(&outcome) {
                 break;
             }

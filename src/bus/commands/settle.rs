@@ -1,7 +1,7 @@
-//! Asks the writers of other processes to bring documents to where the log is, before they are read here.
+//! Asks the writers of other processes to apply their log entries to the documents before those are read here.
 //!
-//! What is asked for while a question is under way goes together in the next. A writer that is dead or frozen does not answer; the asker then learns for which
-//! conversations nobody answered, and compares documents and log itself.
+//! Requests that arrive while one is in flight are combined into the next. A writer that is dead or frozen does not answer; the caller then learns which
+//! conversations are unconfirmed, and compares documents and log itself.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,20 +22,20 @@ use crate::{
     group::Group,
 };
 
-/// How long a writer is waited for: a little longer than documents take by themselves.
+/// Time limit of a writer's answer: slightly longer than applying takes without a request.
 const PATIENCE: Duration = APPLIED_WITHIN.saturating_add(Duration::from_millis(50));
-/// An id in a question: 30 characters, quotes and a comma.
+/// Size of an id in a request, in bytes: 30 characters, quotes and a comma.
 const ID_BYTES: usize = 33;
-/// The most conversations of one question.
+/// Maximum number of conversations in one request.
 const MAX_CONVERSATIONS: usize = bounds::NATS_GROUP / ID_BYTES - 1;
 
 /// A conversation, and the process that writes for it.
 type Question = (Arc<str>, ConversationId);
 
-/// The way to the writers of other processes. Answers with the conversations for which there was no answer.
+/// Requests to the writers of other processes; resolves to the conversations without an answer.
 pub(super) type Settlers = Group<Vec<Question>, Vec<ConversationId>>;
 
-/// Starts the task that asks; it ends with the handle.
+/// Starts the requesting task; it ends with the handle.
 pub(super) fn start(bus: Bus) -> Settlers {
     Group::start(move |questions: Vec<Vec<Question>>| {
         let bus = bus.clone();
@@ -68,7 +68,7 @@ pub(super) fn start(bus: Bus) -> Settlers {
     })
 }
 
-/// Asks one process. Returns whether it answered in time.
+/// Sends a request to one process; returns true if it answered in time.
 async fn ask(bus: &Bus, node: &str, conversations: &[&ConversationId]) -> bool {
     if !bus.is_connected() {
         return false;
@@ -81,7 +81,7 @@ async fn ask(bus: &Bus, node: &str, conversations: &[&ConversationId]) -> bool {
     matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(_)))
 }
 
-/// Answers other processes for the writer of this one, which is called `me`, until `stop`.
+/// Serves requests of other processes with the writer of this process `me`, until `stop`.
 pub async fn serve(bus: Bus, local: Arc<dyn Writers>, me: Arc<str>, stop: CancellationToken) {
     let subject = bus.subjects.settling(&me);
     listen(&bus, subject, &stop, |question| {
@@ -95,7 +95,7 @@ fn answer(bus: &Bus, local: &Arc<dyn Writers>, question: Message) {
         return;
     };
     let Ok(conversations) = serde_json::from_slice::<Vec<ConversationId>>(&question.payload) else {
-        tracing::warn!("a question of another process cannot be read");
+        tracing::warn!("could not read a request of another process");
         return;
     };
     let (client, local) = (bus.client.clone(), Arc::clone(local));

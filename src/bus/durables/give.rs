@@ -1,4 +1,4 @@
-//! Giving a durable's events to whoever handles them: pull, hand over, settle; and begin anew after every fault.
+//! Delivery of a durable's events to its consumer: pull, handle, acknowledge; and start again after every fault.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -29,22 +29,22 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Birth, Delivery, Durables, Placed, api};
 use crate::{bus::BusError, domain::durables::Ledger};
 
-/// How long a pull stays open.
+/// Time after which a pull request expires.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
-/// The pause before a durable is placed anew after a fault; it doubles up to the longest.
+/// First pause before a durable is placed again after a fault; it doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How often what is settled is remembered, while something is.
+/// Time between two marks while events are being settled.
 const MARK_PERIOD: Duration = Duration::from_secs(2);
-/// The same while nothing happens: so that a quiet durable does not look as if it had slept.
+/// Time between two marks while the durable is idle: without them it would seem to have been down.
 const IDLE_MARK_PERIOD: Duration = Duration::from_secs(60);
-/// When an event is given out again whose handler panicked.
+/// Redelivery delay of an event whose handler panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(10);
-/// When an event is given out again that could not be read from the log.
+/// Redelivery delay of an event that could not be read from the log.
 const AFTER_FAILED_READ: Duration = Duration::from_secs(2);
-/// How long a pull waits for more free hands when nearly all are busy.
+/// Time that a pull waits for more free slots if nearly all are busy.
 const GATHER: Duration = Duration::from_millis(5);
-/// How long the events in flight may take at the end.
+/// Time limit for the events in flight when the consumer stops.
 const DRAIN: Duration = Duration::from_secs(20);
 
 pub(super) async fn run<L: Ledger + 'static>(
@@ -80,7 +80,7 @@ pub(super) async fn run<L: Ledger + 'static>(
             Some(Err(error)) => {
                 counter!("chat_durable_restarts_total", "durable" => spec.name.clone())
                     .increment(1);
-                tracing::warn!(%error, durable = %spec.name, "a durable starts anew");
+                tracing::warn!(%error, durable = %spec.name, "durable restarted after a fault");
             }
         }
         if started.elapsed() > LONGEST_PAUSE {
@@ -92,7 +92,7 @@ pub(super) async fn run<L: Ledger + 'static>(
     in_flight.close();
     let _ = tokio::time::timeout(DRAIN, in_flight.wait()).await;
     if let Some(placed) = placed {
-        // Acknowledgements are on their way; what is not marked is only given out again after a loss.
+        // Acknowledgements are still being sent; an event without a mark is only delivered again after a loss.
         let _ = tokio::time::timeout(Duration::from_secs(1), durables.mark(&placed)).await;
     }
 }
@@ -107,7 +107,7 @@ struct Following<'a, L> {
 }
 
 impl<L: Ledger + 'static> Following<'_, L> {
-    /// Pulls until something is wrong, or the connection is a new one.
+    /// Pulls events until a fault occurs or the connection is replaced.
     async fn follow(&self) -> Result<(), BusError> {
         let mut connections = self.durables.bus.tail_connections.clone();
         let pulls: JetStreamConsumer<Config> = self
@@ -138,7 +138,7 @@ impl<L: Ledger + 'static> Following<'_, L> {
         }
     }
 
-    /// Takes as many events as there are free hands.
+    /// Pulls as many events as there are free slots.
     async fn pull(&self, pulls: &JetStreamConsumer<Config>) -> Result<(), BusError> {
         let first = Arc::clone(self.slots)
             .acquire_owned()
@@ -148,7 +148,7 @@ impl<L: Ledger + 'static> Following<'_, L> {
         while let Ok(slot) = Arc::clone(self.slots).try_acquire_owned() {
             free.push(slot);
         }
-        // A pull costs the broker a subscription, however little it asks for: under load one for each hand that becomes free would cost as much as the events.
+        // A pull costs the broker a subscription, however few events it requests: under load one pull per freed slot would cost as much as the events.
         let enough = self.placed.spec.concurrency / 4;
         if free.len() < enough {
             let gather = async {
@@ -181,7 +181,7 @@ impl<L: Ledger + 'static> Following<'_, L> {
                 is_dirty: Arc::clone(self.is_dirty),
             };
             let event = self.durables.event_of(&message).await;
-            // Here and not in the task: what a consumer does before its first await keeps the order of the stream.
+            // Here and not in the task: what a consumer does before its first await runs in the order of the stream.
             let work = one.begin(event);
             self.in_flight.spawn(async move {
                 one.finish(message, work).await;
@@ -192,7 +192,7 @@ impl<L: Ledger + 'static> Following<'_, L> {
     }
 }
 
-/// Waits until the connection is not the one that is known.
+/// Waits until the connection is another one than `known`.
 async fn is_new(connections: &mut tokio::sync::watch::Receiver<u64>, known: u64) {
     let _ = connections.wait_for(|count| *count != known).await;
 }
@@ -211,7 +211,7 @@ struct When {
     timestamp: Timestamp,
 }
 
-/// What is to be done with an event.
+/// Next step for an event.
 enum Work {
     Settled(Verdict),
     Handled(futures_util::future::BoxFuture<'static, Verdict>),
@@ -260,13 +260,13 @@ impl One {
             .increment(1);
         crate::failpoint::hit("durable.before_ack");
         if let Err(error) = message.ack_with(kind).await {
-            // It is given out again after `ack_wait`.
-            tracing::debug!(%error, durable = %self.durable, "an event could not be settled");
+            // It is delivered again after `ack_wait`.
+            tracing::debug!(%error, durable = %self.durable, "event could not be acknowledged");
         }
         self.is_dirty.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for a handler, and tells the broker meanwhile that the event is in good hands.
+    /// Waits for a handler, and sends progress acknowledgements to the broker meanwhile.
     async fn wait(
         &self,
         message: &jetstream::Message,

@@ -1,11 +1,11 @@
 //! Durable consumers: every event at least once, to any number of processes that share the work.
 //!
 //! A durable is a pull consumer with explicit acknowledgements, kept by the broker. It retries by `nak` with a delay, never by the consumer's own `backoff`:
-//! the two together give skewed delays. What it has settled is remembered in the database too (`place`), because the broker is never the truth: it may lose
-//! what it acknowledged, or come back without the stream.
+//! the two together give skewed delays. Its settled position is stored in the database too (`place`), because the broker is never the source of truth: it may
+//! lose what it acknowledged, or come back without the stream.
 //!
-//! Beside the events a durable reads a subject of its own, into which events are put again for it alone: dead letters that are replayed, and what expired in
-//! the stream before it was read.
+//! Beside the events a durable reads a subject of its own, to which events are published again for it alone: replayed dead letters, and events that expired
+//! in the stream before they were read.
 
 mod give;
 mod place;
@@ -35,14 +35,16 @@ pub use chat_sdk::plugin::{
     Consumer, ConsumerSpec, Delivery, Lag, LogPosition, Pulled, ReplayedEvent, Verdict,
 };
 
-/// The header with the id of an event that was put in again.
+/// Header with the id of an event that was published again.
 const EVENT_ID_HEADER: HeaderName = HeaderName::from_static("Chat-Event-Id");
-/// The header with its type.
+/// Header with the type of an event that was published again.
 const EVENT_TYPE_HEADER: HeaderName = HeaderName::from_static("Chat-Event-Type");
 
-/// Fills what a durable missed from the database: answers the events of `events` types that were taken in between two moments, piece by piece.
+/// Reads events from the database that a durable missed in the stream.
 pub trait Backfill: Send + Sync {
-    /// The events after `from` until `until` (all with the default), and where to go on; `None` at the end.
+    /// Reads a page of events after `from` until `until`; all types if none are given.
+    ///
+    /// Returns where to continue; `None` at the end.
     fn read(
         &self,
         from: LogPosition,
@@ -52,7 +54,7 @@ pub trait Backfill: Send + Sync {
         crate::domain::Result<(Vec<ReplayedEvent>, Option<LogPosition>)>,
     >;
 
-    /// The event of an entry; `None` when the log has none of that id, or it cannot be read.
+    /// Returns the event of an entry; `None` if the log has no such id, or the entry cannot be read.
     fn find<'a>(
         &'a self,
         id: &'a EventId,
@@ -64,39 +66,41 @@ pub struct Durables<L> {
     bus: Bus,
     ledger: Arc<L>,
     backfill: Arc<dyn Backfill>,
-    /// Which durables were put in their place since the connection was made, for those that are only pulled from now and then.
+    /// Durables placed on the current connection, for those that are only pulled from occasionally.
     placed: Mutex<HashMap<String, Placed>>,
 }
 
-/// A durable that was put in its place.
+/// A durable that has been placed.
 #[derive(Clone)]
 struct Placed {
     stream: Stream<()>,
-    /// The name of its consumer in the broker.
+    /// Name of its consumer in the broker.
     consumer: String,
-    /// When the stream was made.
+    /// Creation time of the stream, which identifies it.
     created: String,
-    /// Which run of the server it is.
+    /// Id of the server's run.
     server: String,
-    /// What happened before this was settled before a loss.
+    /// Events before this time were settled before a data loss.
     skip_before: Option<chat_sdk::Timestamp>,
-    /// Which connection it was, counted.
+    /// Number of the connection on which it was placed.
     connection: u64,
     spec: ConsumerSpec,
 }
 
-/// Where a durable stands.
+/// Position of a durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// Which stream it reads, by the moment at which that was made.
+    /// Creation time of the stream that it reads, which identifies it.
     pub stream: String,
-    /// Events that it has not been given yet.
+    /// Number of events that have not been delivered to it yet.
     pub pending: u64,
-    /// Everything up to this number is settled.
+    /// Stream sequence up to which every event is settled.
     pub floor: u64,
 }
 
-/// Whether a durable that nobody knows of may be made. Only who declares it may: who gives its events may be late, and it removed.
+/// Permission to create an unknown durable.
+///
+/// Only its declaration may create it: a process that delivers its events may be late, and the durable removed in the meantime.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Birth {
     Allowed,
@@ -108,7 +112,7 @@ fn api(error: impl std::fmt::Display) -> BusError {
 }
 
 impl<L: Ledger + 'static> Durables<L> {
-    /// Durables on `bus`, remembered in `ledger`.
+    /// Returns durables on `bus` whose positions are stored in `ledger`.
     pub fn new(bus: Bus, ledger: Arc<L>, backfill: Arc<dyn Backfill>) -> Arc<Self> {
         Arc::new(Self {
             bus,
@@ -118,7 +122,7 @@ impl<L: Ledger + 'static> Durables<L> {
         })
     }
 
-    /// The stream as the connection for readers sees it.
+    /// Returns the stream on the connection for readers.
     async fn stream(&self) -> Result<Stream<()>, BusError> {
         let mut context = jetstream::new(self.bus.tail.clone());
         context.set_timeout(super::API_TIMEOUT);
@@ -133,7 +137,7 @@ impl<L: Ledger + 'static> Durables<L> {
             durable_name: Some(consumer.to_owned()),
             description: Some("Chat Service: made and kept by it".to_owned()),
             ack_wait: spec.ack_wait,
-            // Whoever gives up on an event says so; the broker never does.
+            // A consumer that gives up on an event says so; the broker never gives up.
             max_deliver: -1,
             filter_subjects: self
                 .bus
@@ -146,18 +150,18 @@ impl<L: Ledger + 'static> Durables<L> {
         }
     }
 
-    /// Makes a durable, or brings it to `spec`. A new one starts at the end of the stream.
+    /// Creates a durable, or updates it to `spec`. A new one starts at the end of the stream.
     ///
     /// # Errors
-    /// When the broker or the database does not answer.
+    /// If the broker or the database does not answer.
     pub async fn declare(&self, spec: &ConsumerSpec) -> Result<(), BusError> {
         self.place(spec, Birth::Allowed).await.map(drop)
     }
 
-    /// Puts a durable in its place, and remembers up to where it is settled: for one whose events somebody else takes.
+    /// Places a durable and stores its settled position, for one whose events another component pulls.
     ///
     /// # Errors
-    /// When the broker or the database does not answer, or the durable was never declared.
+    /// If the broker or the database does not answer, or the durable was never declared.
     pub async fn keep(self: &Arc<Self>, spec: &ConsumerSpec) -> Result<(), BusError> {
         let placed = self.placed(spec).await?;
         let marked = self.mark(&placed).await;
@@ -167,19 +171,19 @@ impl<L: Ledger + 'static> Durables<L> {
         marked
     }
 
-    /// The name of the stream that durables read.
+    /// Returns the name of the stream that durables read.
     pub fn stream_name(&self) -> String {
         self.bus.subjects.stream()
     }
 
-    /// Removes a durable and what is remembered of it.
+    /// Removes a durable and its stored state.
     ///
     /// # Errors
-    /// When the broker or the database does not answer.
+    /// If the broker or the database does not answer.
     pub async fn remove(&self, name: &str) -> Result<(), BusError> {
         self.placed.lock().remove(name);
         let consumer = self.consumer_of(name).await?;
-        // First what is remembered: whoever still gives its events cannot make it again then.
+        // The stored state first: then a process that still delivers its events cannot create it again.
         self.ledger.forget(name).await.map_err(api)?;
         let stream = self.stream().await?;
         match stream.delete_consumer(&consumer).await {
@@ -189,7 +193,7 @@ impl<L: Ledger + 'static> Durables<L> {
         }
     }
 
-    /// The name in the broker of a durable's consumer.
+    /// Returns the name of a durable's consumer in the broker.
     async fn consumer_of(&self, name: &str) -> Result<String, BusError> {
         let state = self.ledger.load(name).await.map_err(api)?;
         Ok(state.map_or_else(|| name.to_owned(), |state| state.consumer()))
@@ -206,10 +210,10 @@ impl<L: Ledger + 'static> Durables<L> {
         }
     }
 
-    /// Lets the broker give out nothing for `pause`.
+    /// Makes the broker deliver nothing for `pause`.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// If the broker does not answer.
     pub async fn pause(&self, name: &str, pause: Duration) -> Result<(), BusError> {
         let until = OffsetDateTime::now_utc() + pause;
         let (stream, consumer) = (self.stream().await?, self.consumer_of(name).await?);
@@ -220,21 +224,21 @@ impl<L: Ledger + 'static> Durables<L> {
     /// Ends a pause.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// If the broker does not answer.
     pub async fn resume(&self, name: &str) -> Result<(), BusError> {
         let (stream, consumer) = (self.stream().await?, self.consumer_of(name).await?);
         stream.resume_consumer(&consumer).await.map_err(api)?;
         Ok(())
     }
 
-    /// How far a durable is.
+    /// Returns the lag of a durable.
     ///
     /// # Errors
-    /// When the broker does not answer, or has no such durable.
+    /// If the broker does not answer, or has no such durable.
     pub async fn lag(&self, name: &str) -> Result<Lag, BusError> {
         let (stream, consumer) = (self.stream().await?, self.consumer_of(name).await?);
         let info = stream.consumer_info(&consumer).await.map_err(api)?;
-        // What the stream lacks is waited for like what it has.
+        // Events that are missing in the stream count like those in it.
         let missing = self.ledger.missing(name).await.map_err(api)?;
         Ok(Lag {
             pending: info.num_pending + missing,
@@ -245,10 +249,10 @@ impl<L: Ledger + 'static> Durables<L> {
         })
     }
 
-    /// Where a durable stands in the stream; `None` for one that the broker does not have at this moment.
+    /// Returns a durable's position in the stream; `None` if the broker does not have it now.
     ///
     /// # Errors
-    /// When the broker or the database does not answer.
+    /// If the broker or the database does not answer.
     pub async fn position(&self, name: &str) -> Result<Option<Position>, BusError> {
         use async_nats::jetstream::context::ConsumerInfoErrorKind as Kind;
         let declared = self.bus.stream_created().await?;
@@ -264,10 +268,12 @@ impl<L: Ledger + 'static> Durables<L> {
         }
     }
 
-    /// Puts events in again for one durable, and waits until the broker has them. Returns the number in the stream of the last one, 0 without any.
+    /// Publishes events again for one durable, and waits for the acknowledgements.
+    ///
+    /// Returns the stream sequence of the last one; 0 if there are none.
     ///
     /// # Errors
-    /// At the first that is not acknowledged.
+    /// At the first event that is not acknowledged.
     pub async fn put(&self, name: &str, events: &[ReplayedEvent]) -> Result<u64, BusError> {
         let subject = self.bus.subjects.replay(name);
         let mut last = 0;
@@ -287,7 +293,7 @@ impl<L: Ledger + 'static> Durables<L> {
                 }
                 let mut payload = event.payload.to_vec();
                 let size = publish::size_of(&headers, payload.len());
-                // What is in the log can be read there when it is given out.
+                // An event of the log can be read there when it is delivered.
                 if event.seq.is_some() && self.bus.check_size(size).is_err() {
                     headers.insert(publish::REFERENCE_HEADER, "log");
                     payload.clear();
@@ -304,7 +310,7 @@ impl<L: Ledger + 'static> Durables<L> {
         Ok(last)
     }
 
-    /// Gives the events of a durable to `consumer` until `stop`, then waits for those in flight.
+    /// Delivers the events of a durable to `consumer` until `stop`, then waits for those in flight.
     pub async fn run(
         self: Arc<Self>,
         spec: ConsumerSpec,
@@ -316,10 +322,10 @@ impl<L: Ledger + 'static> Durables<L> {
 }
 
 impl<L> Durables<L> {
-    /// The event that a message of the stream carries, or refers to; `None` for what is none.
+    /// Returns the event that a message carries or refers to; `None` if it is not an event.
     ///
     /// # Errors
-    /// When it has to be read from the log and the database does not answer.
+    /// If the event must be read from the log and the database does not answer.
     async fn event_of(
         &self,
         message: &jetstream::Message,
@@ -337,7 +343,7 @@ impl<L> Durables<L> {
     }
 }
 
-/// The event of a message as far as the message itself says it.
+/// Returns the event of a message from the message alone.
 fn delivery(subjects: &super::Subjects, message: &jetstream::Message) -> Option<Delivery> {
     let header = |name| publish::header(message, name);
     let replayed = header(EVENT_ID_HEADER);
@@ -363,7 +369,7 @@ fn delivery(subjects: &super::Subjects, message: &jetstream::Message) -> Option<
     })
 }
 
-/// An entry as it is put into the stream again for one durable.
+/// Returns an entry in the form in which it is published again for one durable.
 pub fn replay_of(entry: &Entry) -> Option<ReplayedEvent> {
     let payload = serde_json::to_vec(&catalogue::envelope(entry)).ok()?;
     Some(ReplayedEvent {
@@ -375,7 +381,7 @@ pub fn replay_of(entry: &Entry) -> Option<ReplayedEvent> {
     })
 }
 
-/// The types of a spec as a set, for filtering what comes from the database.
+/// Returns the event types of a spec as a set, to filter events from the database.
 fn wanted(spec: &ConsumerSpec) -> Option<HashSet<&'static str>> {
     let kinds = spec.events.as_ref()?;
     Some(kinds.iter().map(|kind| kind.as_str()).collect())

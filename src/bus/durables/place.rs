@@ -1,13 +1,13 @@
-//! Where a durable stands: found again after everything that the broker may do.
+//! Position of a durable, and its recovery after any failure of the broker.
 //!
-//! A mark is a message of the stream, by number and id, up to which everything was settled. At the start and at every new connection the newest mark is
-//! compared with what the stream has there:
-//! - the same message: the durable stands where the broker says, unless the broker is another run of the server since the mark: it may have lost some of
-//!   what followed, so the durable is put back to the mark;
-//! - another message, a stream that ends before it, or another stream: data was lost. The durable is made anew behind the newest mark that the stream still
-//!   has, else at its beginning, never at its end. What the relay then puts back is given out, but for what happened long enough before the newest of the
-//!   relay's markers that the durable had passed: that was settled;
-//! - nothing, because the stream no longer goes back so far: what expired unread is taken from the database and put in again for this durable alone.
+//! A mark is a message of the stream, by sequence and id, up to which every event was settled. At the start and at every new connection the newest mark is
+//! compared with the message that the stream has at this sequence:
+//! - the same message: the durable stands where the broker says, unless the server has restarted since the mark: it may have lost data that
+//!   followed, so the durable is put back to the mark;
+//! - another message, a stream that ends before it, or another stream: data was lost. The durable is created again behind the newest mark that the stream still
+//!   has, else at its beginning, never at its end. The events that the relay then puts back are delivered, except those that happened long enough before
+//!   the newest relay marker that the durable had passed: they were settled;
+//! - nothing, because the stream no longer goes back so far: events that expired unread are read from the database and published again for this durable alone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,10 +26,12 @@ use crate::{
 };
 use chat_sdk::plugin::ConsumerSpec;
 
-/// How old the first message of the stream must be, so that everything in front of it can be read from the log: nothing can come in between any more.
+/// Minimum age of the stream's first message at which the log before it is final.
+///
+/// No event can be committed before it any more, so all earlier ones can be read from the log.
 const SETTLED_AGE: Duration = Duration::from_secs(10);
 
-/// What the stream has where a mark is.
+/// Result of comparing a mark with the stream.
 enum Found {
     Same,
     Expired,
@@ -37,7 +39,7 @@ enum Found {
 }
 
 impl<L: Ledger + 'static> Durables<L> {
-    /// Puts a durable in its place, made if it is missing. One process at a time decides that.
+    /// Places a durable, and creates it if it is missing. One process at a time does this.
     pub(super) async fn place(
         &self,
         spec: &ConsumerSpec,
@@ -91,7 +93,7 @@ impl<L: Ledger + 'static> Durables<L> {
         }
     }
 
-    /// A durable that nobody knows of: it starts behind the last message.
+    /// Creates an unknown durable: it starts behind the last message.
     async fn begin(
         &self,
         spec: &ConsumerSpec,
@@ -113,7 +115,7 @@ impl<L: Ledger + 'static> Durables<L> {
             settled_until: earlier(now, BIRTH_TOLERANCE),
             skip_before: Some(earlier(now, BIRTH_TOLERANCE)),
         };
-        // First what is remembered: if this process dies in between, the durable is made at the mark.
+        // The state is stored first: if this process dies in between, the durable is created at the mark.
         self.ledger.save(&state).await.map_err(api)?;
         self.make(spec, &state.consumer(), stream, last + 1).await?;
         Ok(state)
@@ -142,7 +144,7 @@ impl<L: Ledger + 'static> Durables<L> {
         let newest = state.marks.last().cloned();
         let found = match &newest {
             _ if !is_same_stream => Found::Other,
-            // Nothing was in the stream when it was made, and what came since may have expired.
+            // The stream was empty when the durable was created, and later events may have expired.
             None if first > 1 => Found::Expired,
             None => Found::Same,
             Some(mark) => self.compare(stream, mark, first, last).await?,
@@ -172,7 +174,7 @@ impl<L: Ledger + 'static> Durables<L> {
                 }
                 state.server = server.to_owned();
                 state.settled_until = state.settled_until.max(first_moment(declared));
-                // The first message itself need not be settled, and one in front of it cannot be marked any more.
+                // The first message itself may be unsettled, and an expired one cannot be a mark.
                 state.marks.clear();
                 self.ledger.save(&state).await.map_err(api)?;
             }
@@ -192,7 +194,7 @@ impl<L: Ledger + 'static> Durables<L> {
                     durable = %spec.name,
                     from = start,
                     last,
-                    "the event stream lost data or was made anew; the durable is put back"
+                    "the event stream lost data or was created again; durable rewound"
                 );
                 state.skip_before = Some(
                     earlier(state.settled_until, CLOCK_MARGIN)
@@ -209,7 +211,7 @@ impl<L: Ledger + 'static> Durables<L> {
                     stream.delete_consumer(&before).await.map_err(api)?;
                 }
                 if state.is_of_a_host() {
-                    // The name stays, so the state may only say that all is well when the one before is gone.
+                    // The name stays the same, so the state may report success only after the previous consumer is deleted.
                     self.ledger.save(&state).await.map_err(api)?;
                     self.make_paused(spec, stream, start).await?;
                 } else {
@@ -236,12 +238,12 @@ impl<L: Ledger + 'static> Durables<L> {
         Ok(match self.mark_at(stream, mark.sequence).await? {
             Some(found) if found.id == mark.id => Found::Same,
             Some(_) => Found::Other,
-            // It expired since the stream was asked.
+            // The message has expired since the stream's state was read.
             None => Found::Expired,
         })
     }
 
-    /// The message at `sequence`, asked of the stream's leader: a follower may answer from the past.
+    /// Returns the message at `sequence`, read from the stream's leader: a follower may be stale.
     async fn mark_at(&self, stream: &Stream<()>, sequence: u64) -> Result<Option<Mark>, BusError> {
         if sequence == 0 {
             return Ok(None);
@@ -274,7 +276,9 @@ impl<L: Ledger + 'static> Durables<L> {
         Ok(())
     }
 
-    /// The same for a host's after a loss: nothing is given out for as long as the host may still settle what it has from the one before.
+    /// Creates a host's durable after a loss, paused for as long as the host may settle earlier events.
+    ///
+    /// The host may still have events of the previous consumer.
     async fn make_paused(
         &self,
         spec: &ConsumerSpec,
@@ -302,7 +306,7 @@ impl<L: Ledger + 'static> Durables<L> {
         self.make(spec, consumer, stream, from).await
     }
 
-    /// Brings an existing durable to `spec` without moving it.
+    /// Updates an existing durable to `spec` without moving it.
     async fn adjust(
         &self,
         spec: &ConsumerSpec,
@@ -321,7 +325,9 @@ impl<L: Ledger + 'static> Durables<L> {
         Ok(())
     }
 
-    /// Puts in again, for this durable alone, what happened between its last mark and the first message that the stream still has.
+    /// Publishes again the events between a durable's last mark and the stream's first message.
+    ///
+    /// They go to this durable alone.
     async fn fill(
         &self,
         spec: &ConsumerSpec,
@@ -370,10 +376,10 @@ impl<L: Ledger + 'static> Durables<L> {
         Ok(())
     }
 
-    /// Remembers up to where everything is settled.
+    /// Stores the position up to which every event is settled.
     pub(super) async fn mark(&self, placed: &Placed) -> Result<(), BusError> {
         let name = &placed.spec.name;
-        // The order matters: what came after the stream was asked cannot count as settled.
+        // The order matters: messages that arrive after the stream's state was read must not count as settled.
         let last = self
             .bus
             .declare_stream()
@@ -401,10 +407,10 @@ impl<L: Ledger + 'static> Durables<L> {
         Ok(())
     }
 
-    /// Puts a durable back to its first event that is not settled.
+    /// Puts a durable back to its first unsettled event.
     ///
     /// # Errors
-    /// When the broker or the database does not answer.
+    /// If the broker or the database does not answer.
     pub async fn rewind(&self, spec: &ConsumerSpec) -> Result<(), BusError> {
         let placed = self.place(spec, Birth::Refused).await?;
         let info = placed
@@ -420,7 +426,7 @@ impl<L: Ledger + 'static> Durables<L> {
             .await
     }
 
-    /// The durable as it was placed on this connection, or placed now.
+    /// Returns the durable as placed on this connection, or places it now.
     pub(super) async fn placed(self: &Arc<Self>, spec: &ConsumerSpec) -> Result<Placed, BusError> {
         let connection = *self.bus.tail_connections.borrow();
         let known = self.placed.lock().get(&spec.name).cloned();
@@ -430,7 +436,7 @@ impl<L: Ledger + 'static> Durables<L> {
         }
     }
 
-    /// Forgets that a durable was placed: something was wrong with it.
+    /// Forgets a durable's placement after a fault.
     pub(super) fn displace(&self, name: &str) {
         self.placed.lock().remove(name);
     }
@@ -444,7 +450,9 @@ fn moment(time: OffsetDateTime) -> Timestamp {
     Timestamp::from_millis(i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0))
 }
 
-/// When the first message that the stream still has was stored; of an empty one, the moment up to which the log can be read for good.
+/// Returns the time of the stream's first message.
+///
+/// For an empty stream it is the time up to which the log is final.
 fn first_moment(stream: &Stream) -> Timestamp {
     let state = &stream.cached_info().state;
     match state.messages {
@@ -453,7 +461,7 @@ fn first_moment(stream: &Stream) -> Timestamp {
     }
 }
 
-/// The types of events that a durable reads, as they are remembered.
+/// Returns the event types of a durable, in the stored form.
 fn event_names(spec: &ConsumerSpec) -> Option<Vec<String>> {
     let kinds = spec.events.as_ref()?;
     Some(kinds.iter().map(|kind| kind.as_str().to_owned()).collect())

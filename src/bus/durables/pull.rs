@@ -1,4 +1,4 @@
-//! Durables that are asked instead of being given: a reader takes some events, and says later which it has dealt with.
+//! Durables with pull access: a reader takes some events, and acknowledges them later.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,9 +15,9 @@ use serde::Deserialize;
 use super::{Durables, Placed, api};
 use crate::{bus::BusError, domain::durables::Ledger};
 
-/// How long an acknowledgement may take.
+/// Time limit of an acknowledgement.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest token that is looked at, in characters.
+/// Maximum length of a token that is parsed, in characters.
 const MAX_TOKEN: usize = 512;
 
 #[derive(Deserialize)]
@@ -26,10 +26,10 @@ struct When {
 }
 
 impl<L: Ledger + 'static> Durables<L> {
-    /// Takes at most `limit` events, waiting `wait` for the first.
+    /// Pulls at most `limit` events; waits up to `wait` for the first one.
     ///
     /// # Errors
-    /// When the broker or the database does not answer.
+    /// If the broker or the database does not answer.
     pub async fn pull(
         self: &Arc<Self>,
         spec: &ConsumerSpec,
@@ -55,7 +55,7 @@ impl<L: Ledger + 'static> Durables<L> {
             .get_consumer(&placed.consumer)
             .await
             .map_err(|error| api(&error))?;
-        // First what is there; only when nothing is, one is waited for.
+        // Take available events first; wait for one only if there are none.
         let there = pulls
             .fetch()
             .max_messages(limit)
@@ -85,7 +85,7 @@ impl<L: Ledger + 'static> Durables<L> {
         while let Some(message) = messages.next().await {
             let message = message.map_err(|error| api(&error))?;
             let Ok(event) = self.event_of(&message).await else {
-                // It is given out again after the time that its reader has for it.
+                // It is delivered again after its acknowledgement timeout.
                 continue;
             };
             let (Some(delivery), Some(reply)) = (event, &message.reply) else {
@@ -107,10 +107,10 @@ impl<L: Ledger + 'static> Durables<L> {
         Ok(events)
     }
 
-    /// Settles events by their tokens. Answers how many tokens were of this durable and taken by the broker.
+    /// Acknowledges events by their tokens; returns the number of valid tokens that the broker accepted.
     ///
     /// # Errors
-    /// When the broker or the database does not answer.
+    /// If the broker or the database does not answer.
     pub async fn acknowledge(
         self: &Arc<Self>,
         spec: &ConsumerSpec,
@@ -131,7 +131,7 @@ impl<L: Ledger + 'static> Durables<L> {
         Ok(count)
     }
 
-    /// The subject that a token stands for, if it acknowledges an event of `durable` and can do nothing else.
+    /// Returns the subject of a token, if all it can do is acknowledge an event of `durable`.
     fn ack_subject(&self, durable: &str, token: &str) -> Option<String> {
         if token.len() > MAX_TOKEN {
             return None;
@@ -143,7 +143,9 @@ impl<L: Ledger + 'static> Durables<L> {
     }
 }
 
-/// `$JS.ACK.<stream>.<durable>.<numbers>`, or the newer form with a domain and an account in front of the stream.
+/// Returns true for `$JS.ACK.<stream>.<durable>.<numbers>`.
+///
+/// Also for the newer form with domain and account before the stream.
 fn is_ack_of(subject: &str, stream: &str, durable: &str) -> bool {
     let Some(rest) = subject.strip_prefix("$JS.ACK.") else {
         return false;
