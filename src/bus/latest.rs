@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_of_what_failed_is_published_again() {
+    fn only_the_newest_failed_value_is_published_again() {
         let [one, other] = [ConversationId::generate(), ConversationId::generate()];
         let mut unpublished = Unpublished::default();
         let values = [draft(&one, "a"), draft(&other, "b"), draft(&one, "c")];
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_after_a_newer_one_went_out_is_over() {
+    fn failed_value_is_dropped_after_a_newer_one_was_sent() {
         let one = ConversationId::generate();
         let (old, new) = (draft(&one, "old"), draft(&one, "new"));
         let mut unpublished = Unpublished::default();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn kept_values_are_bounded_in_number() {
         let mut unpublished = Unpublished::default();
         let values: Vec<_> = (0..MAX_KEPT + 3)
             .map(|_| draft(&ConversationId::generate(), "x"))
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_in_bytes() {
+    fn kept_values_are_bounded_in_bytes() {
         let mut unpublished = Unpublished::default();
         let text = "x".repeat(64 * 1024);
         let mut lost = 0;

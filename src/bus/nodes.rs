@@ -321,15 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_takes_nothing_over_while_the_writers_are_enough() {
+    fn new_process_takes_no_shard_while_there_are_enough_writers() {
         let nodes = nodes(4);
         assert!(owners(&nodes).iter().all(|owner| *owner == nodes[0]));
         assert!(owners(&nodes[1..]).iter().all(|owner| *owner == nodes[1]));
     }
 
     #[test]
-    fn a_writer_is_steady_only_after_a_while_without_a_change_and_only_while_this_process_is_heard()
-    {
+    fn writer_is_steady_after_its_tenure_while_own_heartbeats_arrive() {
         let names = nodes(2);
         let (living, receiver) = watch::channel(Arc::from(&names[..1]));
         let writers = Writers {

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_of_a_message_is_read_from_both_forms_of_its_reply() {
+    fn message_position_is_parsed_from_both_reply_forms() {
         let place = Place {
             sequence: 17,
             delivered: 3,

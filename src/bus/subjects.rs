@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_durable_is_known_by_what_it_alone_reads() {
+    fn durable_is_identified_by_its_replay_subject() {
         let subjects = Subjects::new("chat");
         let own = subjects.replay("webhooks-a");
         assert_eq!(subjects.durable_of_replay(&own), Some("webhooks-a"));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn no_users_id_changes_the_shape_of_a_subject() {
+    fn user_ids_do_not_change_the_shape_of_a_subject() {
         let subjects = Subjects::new("chat");
         for id in ["a.b", "*", ">", "$SYS", "_INBOX.x", "a b", "名前"] {
             let owner = Owner::from(id.parse::<UserId>().expect("valid"));

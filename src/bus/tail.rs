@@ -291,8 +291,9 @@ impl Tail {
                 _ = connections.changed() => return Ok(()),
                 () = self.status.doubted.notified() => continue,
             };
-            let place = Place::of(&message)
-                .ok_or_else(|| StreamError::Api("a message without a place".to_owned()))?;
+            let place = Place::of(&message).ok_or_else(|| {
+                StreamError::Api("a message without a stream position".to_owned())
+            })?;
             if place.delivered != delivered + 1 {
                 // The client dropped messages.
                 return Err(StreamError::Api(
@@ -439,7 +440,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tail_that_is_doubted_counts_as_stopped_until_it_has_looked() {
+    fn doubted_tail_is_not_running_until_checked() {
         let status = TailStatus::default();
         status.is_running.store(true, Ordering::Release);
         assert!(status.is_running());

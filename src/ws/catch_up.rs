@@ -447,7 +447,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_not_be_heard_is_never_lowered_by_a_cursor_from_before() {
+    fn older_cursor_never_lowers_the_delivery_limit() {
         let conversation = ConversationId::generate();
         let mut caught_up = CatchUp::default();
         // The user joined again at seq 20, and the cursor is from the membership before.

@@ -56,17 +56,17 @@ impl CloseReason {
     /// Returns the reason text that accompanies the code.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Silent => "nothing was heard from you; connect again",
-            Self::Malformed => "this breaks the WebSocket protocol (RFC 6455)",
-            Self::NotUtf8 => "texts must be UTF-8",
+            Self::Silent => "no data received from this client; reconnect",
+            Self::Malformed => "the data violates the WebSocket protocol (RFC 6455)",
+            Self::NotUtf8 => "text messages must be valid UTF-8",
             Self::TooLarge => "the message is too large",
-            Self::Restarting => "this node restarts; connect again",
-            Self::Protocol => "this is not a frame of chat.v1",
+            Self::Restarting => "this node is restarting; reconnect",
+            Self::Protocol => "the message is not a frame of chat.v1",
             Self::Unauthenticated => "authenticate with a valid token",
-            Self::Forbidden => "you may not connect here",
-            Self::TooSlow => "you read too slowly; connect again and resume",
+            Self::Forbidden => "this client may not connect to this deployment",
+            Self::TooSlow => "this client reads too slowly; reconnect and resume",
             Self::TooMany => {
-                "too many connections, failed proofs or refused commands; wait before you connect again"
+                "too many connections, rejected tokens or rate-limited commands; wait before reconnecting"
             }
         }
     }

@@ -470,7 +470,7 @@ impl Connection<'_> {
                     &id,
                     &FrameError::new(
                         "UNAUTHORIZED",
-                        "This is no valid token of the user of this socket.",
+                        "The token is invalid, or belongs to another user than this socket.",
                     ),
                 ),
             },

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_opens_only_for_its_user_where_it_was_sealed_and_unchanged() {
+    fn cursor_opens_only_unchanged_for_its_user_and_deployment() {
         let [alice, bob]: [UserId; 2] = ["alice", "bob"].map(|id| id.parse().expect("an id"));
         let seal = Seal::new(b"secret", "epoch one");
         let conversation = ConversationId::generate();

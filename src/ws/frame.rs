@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_of_both_kinds_come_back_as_they_were() {
+    fn string_and_number_ids_are_repeated_unchanged() {
         for (text, id) in [
             (r#"{"id":"7","event":"ping"}"#, "\"7\""),
             (r#"{"id":7,"event":"ping","data":{}}"#, "7"),

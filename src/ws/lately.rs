@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_that_the_documents_do_not_know_yet_counts() {
+    fn overlay_adds_a_membership_missing_in_the_documents() {
         assert_eq!(amended(&[(4, joined())], &[]), [(4, None)]);
         assert_eq!(
             amended(&[(9, joined())], &[(1, Some(5))]),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_the_documents_do_not_know_yet_counts() {
+    fn overlay_ends_a_membership_still_open_in_the_documents() {
         assert_eq!(amended(&[(7, left())], &[(4, None)]), [(4, Some(7))]);
         let closed = (8, MembershipChange::Closed);
         assert_eq!(amended(&[closed], &[(4, None)]), [(4, Some(8))]);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn several_changes_are_laid_over_the_documents_in_their_order() {
+    fn overlay_applies_several_changes_in_order() {
         let changes = [(4, joined()), (6, left()), (9, joined())];
         assert_eq!(amended(&changes, &[]), [(4, Some(6)), (9, None)]);
         assert_eq!(amended(&changes, &[(4, None)]), [(4, Some(6)), (9, None)]);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_elses_change_counts() {
+    fn changes_of_other_users_are_ignored() {
         let (mut lately, conversation) = seen(&[(4, joined())]);
         let bob: UserId = "bob".parse().expect("valid");
         lately.remember(&conversation, 5, &MembershipChange::Left(vec![bob.clone()]));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_what_is_forgotten() {
+    fn expired_changes_leave_no_state() {
         let closed = (8, MembershipChange::Closed);
         let (mut lately, _) = seen(&[(4, joined()), (6, left()), (7, joined()), closed]);
         while !lately.order.is_empty() {

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_answered_whole_or_not_at_all() {
+    fn range_is_complete_or_none() {
         let mut memory = EventCache::default();
         let conversation = ConversationId::generate();
         for seq in [3, 4, 5, 5, 4] {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_has_about_as_many_bytes_as_are_wanted() {
+    fn range_is_limited_in_bytes() {
         let mut memory = EventCache::default();
         let conversation = ConversationId::generate();
         for seq in 1..=9 {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn many_large_events_are_forgotten_before_they_exceed_the_bound() {
+    fn large_events_are_evicted_within_the_memory_bound() {
         let mut memory = EventCache::default();
         let large = Bytes::from(vec![b'x'; bounds::EVENT]);
         for _ in 0..2 * bounds::EVENT_MEMORY / bounds::EVENT {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_an_end_is_not_told_again() {
+    fn expiring_messages_are_not_served_from_the_cache() {
         let mut memory = EventCache::default();
         let conversation = ConversationId::generate();
         let told = |seq, kind, payload: &'static [u8]| CachedEvent {

@@ -126,7 +126,7 @@ impl Watchers {
         if of_socket.len() + new.len() > MAX_WATCHED {
             return Err(DomainError::invalid(
                 "userIds",
-                "must name at most 1000 users, with those that the socket hears of already",
+                "must name at most 1000 users, including those that the socket is subscribed to already",
             ));
         }
         for user in new.into_iter().cloned().collect::<Vec<_>>() {

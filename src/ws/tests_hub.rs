@@ -16,7 +16,7 @@ fn beginning(conversation: &ConversationId, user: &UserId) -> Push {
 }
 
 #[tokio::test]
-async fn a_room_that_an_entry_made_is_behind_until_the_documents_are_no_further() {
+async fn room_created_by_an_entry_needs_a_check_until_confirmed() {
     let hub = hub().await;
     let conversation = ConversationId::generate();
     let bob: UserId = "bob".parse().expect("a user id");
@@ -25,7 +25,7 @@ async fn a_room_that_an_entry_made_is_behind_until_the_documents_are_no_further(
     assert!(hub.register(&early, 9) && hub.register(&late, 9));
     let push = beginning(&conversation, &bob);
     hub.ingest(&mut hub.state.lock(), push);
-    assert!(!early.is_empty(), "who is registered hears of it");
+    assert!(!early.is_empty(), "a registered socket receives the entry");
 
     assert_eq!(hub.join(&early, &conversation, 1), JoinOutcome::NeedsCheck);
     // The log continues to seq 5, and the other entries arrive later.
@@ -91,7 +91,7 @@ async fn the_cost_of_connecting_is_linear_in_the_number_of_conversations() {
 }
 
 #[tokio::test]
-async fn what_comes_too_early_is_held_within_a_bound_and_given_back() {
+async fn early_entries_are_held_within_a_bound_and_released() {
     let hub = hub().await;
     let bob: UserId = "bob".parse().expect("a user id");
     let socket = Socket::new(1, bob.clone(), None, WakeTarget::Task(Notify::new()));

@@ -38,7 +38,7 @@ async fn connect() -> (TcpStream, TcpStream) {
 }
 
 #[tokio::test]
-async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
+async fn slow_client_receives_whole_frames_in_order() {
     // The driver connects on first use, and nothing uses it.
     let store = crate::store::Store::connect("mongodb://127.0.0.1:1", "none").await;
     let hub = Hub::new(
@@ -116,7 +116,7 @@ async fn what_a_slow_client_had_no_room_for_comes_whole_and_in_order() {
 }
 
 #[tokio::test]
-async fn who_is_gone_is_noticed_by_whoever_writes_to_them() {
+async fn write_to_a_closed_connection_reports_it() {
     let (client, server) = connect().await;
     let mut wire = SocketStream::new(server);
     drop(client);

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_remembers_one_place_per_conversation_until_a_marker_has_passed_it() {
+    fn tracker_keeps_one_position_per_conversation_until_a_marker_passes_it() {
         let (one, two) = (ConversationId::generate(), ConversationId::generate());
         let passed = |seconds: u64| seconds << 32;
         let mut tracker = CursorTracker::at(passed(100));

@@ -202,12 +202,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_takes_what_fits_and_is_json() {
+    fn list_takes_items_that_fit_and_is_json() {
         let mut list = List::default();
         let item = "x".repeat(100 * 1024);
         let taken = (0..5).filter(|_| list.push(&item)).count();
         assert_eq!(taken, 2);
-        assert!(list.push(&"small"), "what is smaller may still fit");
+        assert!(list.push(&"small"), "a smaller item may still fit");
         let bytes = list.finish();
         assert!(bytes.len() <= bounds::NATS_GROUP);
         let items: Vec<String> = serde_json::from_slice(&bytes).expect("JSON");

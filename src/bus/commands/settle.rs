@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_question_fits_into_a_message() {
+    fn largest_request_fits_into_a_message() {
         let ids = vec![ConversationId::generate(); MAX_CONVERSATIONS];
         let bytes = serde_json::to_vec(&ids).expect("JSON").len();
         assert!(bytes <= bounds::NATS_GROUP, "{bytes}");

@@ -338,7 +338,7 @@ impl<L: Ledger + 'static> Durables<L> {
         let age = Timestamp::now().as_millis() - first_moment(declared).as_millis();
         if age < SETTLED_AGE.as_millis() as i64 {
             return Err(api(
-                "what expired is too young to be read from the log for good; a moment later it is not",
+                "the expired events are too recent to be read completely from the log; trying again in a moment",
             ));
         }
         let mut from = LogPosition::before(state.settled_until);

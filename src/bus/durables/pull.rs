@@ -171,7 +171,7 @@ mod tests {
     use super::is_ack_of;
 
     #[test]
-    fn tokens_reach_their_own_durable_only() {
+    fn tokens_acknowledge_only_their_own_durable() {
         let of = |subject: &str| is_ack_of(subject, "CHAT_EVENTS", "webhooks-a");
         assert!(of("$JS.ACK.CHAT_EVENTS.webhooks-a.1.2.3.4.5"));
         assert!(of("$JS.ACK._.hash.CHAT_EVENTS.webhooks-a.1.2.3.4.5.x"));

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_cursor_has_no_id() {
+    fn frame_without_cursor_has_no_id() {
         let text = r#"{"event":"user:typing","data":{"cursor":"no"}}"#;
         assert_eq!(
             encoded(text),

@@ -189,10 +189,13 @@ impl Stream {
         let text = match reason {
             CloseReason::Unauthenticated | CloseReason::Forbidden => {
                 let (code, message) = match reason {
-                    CloseReason::Forbidden => ("FORBIDDEN", "You may not connect here."),
+                    CloseReason::Forbidden => (
+                        "FORBIDDEN",
+                        "This client may not connect to this deployment.",
+                    ),
                     _ => (
                         "UNAUTHORIZED",
-                        "The token does not count any more; connect with a new one.",
+                        "The token is no longer valid; connect with a new one.",
                     ),
                 };
                 let timestamp = Timestamp::now();

@@ -358,7 +358,8 @@ pub async fn signal(node: &Node, socket: &Socket, signal: Signal, room: Result<R
     }
     let rules = typing.rules(node, &conversation).await?;
     if !rules.is_allowed {
-        let text = "The settings of this conversation do not allow it.";
+        let text =
+            "The settings of this conversation do not allow typing and recording indicators.";
         return Err(DomainError::Forbidden(text.into()).into());
     }
     let is_blocked = rules.blockers.iter().any(|user| *user != socket.user);
