@@ -248,7 +248,7 @@ fn explain(text: &str) -> String {
 /// Counts a command of `user` against the rate limit that applies to it.
 ///
 /// # Errors
-/// [`RateLimited`] if the limit is exceeded.
+/// A refusal with the time of the next attempt, if the limit is exceeded.
 pub fn count(limits: &RateLimits, user: &UserId, event: &str) -> Verdict {
     match event {
         "message:send" | "message:schedule" => limits.messages(user),
