@@ -1,4 +1,4 @@
-//! What the host can ask.
+//! Operations by which the host reads the trail.
 
 use std::sync::Arc;
 
@@ -14,34 +14,36 @@ use crate::{Trail, entries::Entry};
 
 #[derive(Tags)]
 enum Tag {
-    /// Who did what.
+    /// Audit trail of the changes that users and the host made.
     #[oai(rename = "Admin/Trail")]
     Trail,
 }
 
-/// The operations. Paths, tags and names of schemas carry the plugin's name, so that they meet no others.
+/// Operations of the plugin. Paths, tags and names of schemas contain the plugin's name, so that they do not collide with others.
 pub struct TrailApi(pub Arc<Trail>);
 
 #[OpenApi(tag = "Tag::Trail")]
 impl TrailApi {
-    /// Who did what, the newest first
+    /// List the entries of the audit trail
+    ///
+    /// Returns the recorded events, newest first. Entries are kept for `keep_days` (90 by default).
     #[oai(path = "/api/admin/trail", method = "get", operation_id = "listTrail")]
     async fn list(
         &self,
-        // The guard: only the host's backend passes.
+        // Guard: rejects every caller except the host's backend.
         _host: AsHost,
-        /// Of this user only.
+        /// Id of the user whose actions are returned. Default: all users and the host.
         #[oai(name = "actorId")]
         actor_id: Query<Option<String>>,
-        /// How many.
+        /// Maximum number of entries, 1 to 100. Default: 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<Option<i64>>,
-        /// Those after this `nextCursor`.
+        /// `nextCursor` of the previous page; returns the entries after it.
         before: Query<Option<String>>,
     ) -> Result<Json<TrailPage>, Refusal> {
         let limit = usize::try_from(limit.0.unwrap_or(50)).unwrap_or(50);
         let (actor, before) = (actor_id.0.as_deref(), before.0.as_deref());
-        // One more than asked for tells whether there is more.
+        // One entry beyond the limit tells whether there are more.
         let mut found = self.0.entries.page(actor, before, limit as i64 + 1).await?;
         let has_more = found.len() > limit;
         found.truncate(limit);
@@ -56,23 +58,23 @@ impl TrailApi {
     }
 }
 
-/// An entry of the trail.
+/// Entry of the audit trail.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct TrailEntry {
-    /// The event's id.
+    /// Id of the event.
     pub event_id: EventId,
-    /// The event's type.
+    /// Type of the event.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: String,
-    /// The conversation in whose log it stands, or `user:` and a user.
+    /// Id of the conversation whose log holds the event, or `user:` and the id of a user.
     pub owner: String,
-    /// Who did it; absent when the host did it in no user's name.
+    /// Id of the user who acted; absent if the host acted without an acting user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<String>,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
 }
 
@@ -88,21 +90,21 @@ impl From<Entry> for TrailEntry {
     }
 }
 
-/// A piece of the trail.
+/// Page of entries of the audit trail, newest first.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct TrailPage {
-    /// The entries.
+    /// Entries of this page.
     pub entries: Vec<TrailEntry>,
-    /// What to give as `before` to go on; absent at the end.
+    /// Value of `before` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// Whether there is more.
+    /// True if there are more entries.
     pub has_more: bool,
 }
 
-/// The example of an answer, for the document.
+/// Returns the example of a response, for the OpenAPI document.
 pub fn example(schema: &str) -> Option<Value> {
     (schema == "TrailPage").then(|| {
         json!({

@@ -1,4 +1,4 @@
-//! The entries of the trail, in the plugin's own collection.
+//! Entries of the audit trail, in the plugin's own collection.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
-/// An event, as far as the trail keeps it: who did what where, and not what they wrote.
+/// Entry of the trail: the actor, type and place of an event, without its content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// The event's id. An event may come twice; under its own id it is kept once.
+    /// Id of the event. An event may be delivered twice; its id ensures that it is stored once.
     #[serde(rename = "_id")]
     pub id: EventId,
-    /// Its type.
+    /// Type of the event.
     pub kind: String,
-    /// The conversation, or `user:` and the user.
+    /// Id of the conversation, or `user:` and the id of the user.
     pub owner: String,
-    /// Who did it; absent when the host did it in no user's name.
+    /// Id of the user who acted; absent if the host acted without an acting user.
     pub actor_id: Option<String>,
-    /// When. A date of the database, so that the database can remove what is old.
+    /// Time of the event, as a date of the database, so that the database can remove old entries.
     pub at: DateTime,
 }
 
@@ -40,7 +40,7 @@ struct Envelope {
 }
 
 impl Entry {
-    /// The entry of an event; `None` when its envelope cannot be read.
+    /// Returns the entry of an event; `None` if its envelope cannot be parsed.
     pub fn of(delivery: &Delivery) -> Option<Self> {
         let envelope: Envelope = serde_json::from_slice(&delivery.payload).ok()?;
         Some(Self {
@@ -53,16 +53,16 @@ impl Entry {
     }
 }
 
-/// Where they are kept.
+/// Collection of entries.
 pub struct Entries(Collection<Entry>);
 
 impl Entries {
-    /// Entries in `collection`.
+    /// Uses `collection` for the entries.
     pub fn new(collection: Collection) -> Self {
         Self(collection.clone_with_type())
     }
 
-    /// Makes the indexes. Runs at every start of every process, so it is safe to repeat.
+    /// Creates the indexes. Every process calls it at every start, so it is safe to repeat.
     pub async fn prepare(&self, keep_days: u32) -> Result<(), HostError> {
         let newest = IndexModel::builder()
             .keys(doc! { "actorId": 1, "_id": -1 })
@@ -78,7 +78,7 @@ impl Entries {
             .options(options)
             .build();
         if self.0.create_index(expiry).await.is_err() {
-            // It is there with another time.
+            // The index exists with another expiry time.
             let change = doc! {
                 "collMod": self.0.name(),
                 "index": { "name": "expiry", "expireAfterSeconds": keep.as_secs() as i64 },
@@ -88,7 +88,7 @@ impl Entries {
         Ok(())
     }
 
-    /// Keeps an entry; one that is there already stays as it is.
+    /// Stores an entry. A repetition of the same event replaces it by an equal one.
     pub async fn keep(&self, entry: &Entry) -> Result<(), HostError> {
         self.0
             .replace_one(doc! { "_id": entry.id.as_str() }, entry)
@@ -97,7 +97,7 @@ impl Entries {
         Ok(())
     }
 
-    /// At most `limit` entries, the newest first: of one actor, after the one named.
+    /// Returns at most `limit` entries, newest first, of one actor if given, after the entry with the id `before`.
     pub async fn page(
         &self,
         actor: Option<&str>,
@@ -114,7 +114,7 @@ impl Entries {
         Ok(self
             .0
             .find(filter)
-            // Ids of events begin with the time.
+            // Ids of events begin with their time, so this order is newest first.
             .sort(doc! { "_id": -1 })
             .limit(limit)
             .await?

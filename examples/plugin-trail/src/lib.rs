@@ -1,7 +1,7 @@
-//! An audit trail: who did what, and when, kept for some days and shown to the host.
+//! Audit trail: records the actor, type and time of every event for some days, and returns the records to the host.
 //!
-//! A plugin to copy. It has one of each part: settings (here), a collection (`entries`), a durable that gets every event (here), operations (`api`) and a
-//! metric. It knows the service by `chat_sdk` alone.
+//! This plugin is a template to copy. It has one of each part: settings (here), a collection (`entries`), a durable that gets every event (here), operations
+//! (`api`) and a metric. It depends on no other part of the service than `chat_sdk`.
 
 mod api;
 mod entries;
@@ -18,16 +18,16 @@ use serde_json::Value;
 pub use api::TrailApi;
 use entries::{Entries, Entry};
 
-/// When an event is given out again that could not be kept.
+/// Pause before the redelivery of an event that could not be stored.
 const AFTER_FAULT: Duration = Duration::from_secs(5);
-/// How often it says that it is alive; the core's patience is 30 seconds.
+/// Time between two heartbeats; the core restarts a plugin after 30 seconds without one.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// `[plugins.trail]` of `chat.toml`.
+/// The table `[plugins.trail]` of `chat.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {
-    /// How many days entries are kept.
+    /// Number of days for which entries are kept, 1 to 3,650; default 90.
     keep_days: u32,
 }
 
@@ -37,7 +37,7 @@ impl Default for Settings {
     }
 }
 
-/// The plugin.
+/// The audit trail plugin.
 pub struct Trail {
     settings: Settings,
     host: Arc<dyn Host>,
@@ -45,10 +45,10 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// The plugin with its table of `chat.toml` and its host.
+    /// Creates the plugin from its table of `chat.toml` and its host.
     ///
     /// # Errors
-    /// What is wrong with the table, as a sentence that can follow its name.
+    /// The fault of the table, as a sentence that can follow its name.
     pub fn make(table: Option<&Value>, host: Arc<dyn Host>) -> Result<Self, String> {
         let settings: Settings = read_table(table)?;
         if !(1..=3650).contains(&settings.keep_days) {
@@ -64,7 +64,7 @@ impl Trail {
         })
     }
 
-    /// All events; many at once, because each is kept by itself.
+    /// Returns the configuration of the durable: all events, many at once, because entries do not depend on one another.
     fn spec() -> ConsumerSpec {
         ConsumerSpec {
             name: "all".to_owned(),
@@ -95,14 +95,14 @@ impl Plugin for Trail {
 
     async fn run(self: Arc<Self>, life: PluginContext) -> Result<(), HostError> {
         let durables = self.host.durables();
-        // The first time, it begins here: what happened before is not part of the trail.
+        // A new durable starts at the end of the stream, so earlier events are not part of the trail.
         durables.declare(Self::spec()).await?;
         let keeper: Arc<dyn Consumer> = Arc::new(Keeper(Arc::clone(&self)));
         let mut work = durables.run(Self::spec(), keeper, life.stop.clone());
         let mut beat = tokio::time::interval(BEAT);
         loop {
             tokio::select! {
-                // It ends when it was told to, with everything in flight finished.
+                // The work ends after `stop`, when all events in flight are handled.
                 () = &mut work => return Ok(()),
                 _ = beat.tick() => life.pulse.beat(),
             }
@@ -110,14 +110,14 @@ impl Plugin for Trail {
     }
 }
 
-/// Who keeps each event.
+/// Consumer that stores an entry for each event.
 struct Keeper(Arc<Trail>);
 
 impl Consumer for Keeper {
     fn handle(self: Arc<Self>, delivery: Delivery) -> BoxFuture<'static, Verdict> {
         Box::pin(async move {
             let Some(entry) = Entry::of(&delivery) else {
-                return Verdict::Drop("its envelope cannot be read".to_owned());
+                return Verdict::Drop("its envelope cannot be parsed".to_owned());
             };
             match self.0.entries.keep(&entry).await {
                 Ok(()) => {

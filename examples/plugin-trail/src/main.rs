@@ -1,4 +1,4 @@
-//! Chat Service with the audit trail: the whole command line of `chat-service`, and one plugin more.
+//! Chat Service with the audit trail: the complete command line of `chat-service` with one additional plugin.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Whom deliveries may reach. Checked when an endpoint is made, so that a mistake is told at once, and at the moment of dialling, on the very address that is
-//! dialled: a name may lead elsewhere than it did before.
+//! Addresses that deliveries may reach. They are checked twice: when an endpoint is created, so that a mistake is reported at once, and when a connection is
+//! opened, on the very address that is dialled, because a name may resolve to another address than before.
 
 use std::{
     future::Future,
@@ -11,25 +11,25 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// The longest URL of an endpoint, in bytes.
+/// Maximum length of the URL of an endpoint, in bytes.
 const MAX_URL: usize = 2048;
-/// Ports of things that are no web server, and that an HTTP request could hurt.
+/// Ports of other protocols, whose servers an HTTP request could harm.
 const REFUSED_PORTS: [u16; 24] = [
     1, 7, 19, 21, 22, 23, 25, 53, 110, 111, 143, 389, 445, 465, 587, 2049, 3306, 4222, 5432, 6222,
     6379, 9200, 11211, 27017,
 ];
 
-/// Which addresses may be reached beside public ones.
+/// Addresses that may be reached in addition to public ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressPolicy {
-    /// All of them.
+    /// True if all addresses are allowed.
     pub is_private_allowed: bool,
-    /// Those of this machine.
+    /// True if the loopback addresses of this machine are allowed.
     pub is_loopback_allowed: bool,
 }
 
 impl AddressPolicy {
-    /// Whether `address` may be dialled.
+    /// Returns true if `address` may be dialled.
     pub fn allows(self, address: IpAddr) -> bool {
         let address = match address {
             IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
@@ -43,15 +43,15 @@ impl AddressPolicy {
             }
     }
 
-    /// Checks the URL of an endpoint, as far as that can be done without asking for its name.
+    /// Checks the URL of an endpoint without resolving its host name.
     ///
     /// # Errors
-    /// What is wrong, as a sentence that can follow the field's name.
+    /// The fault of the URL, as a sentence that can follow the field's name.
     pub fn check_url(self, text: &str) -> Result<Url, String> {
         if text.len() > MAX_URL {
             return Err(format!("must have at most {MAX_URL} characters"));
         }
-        // The parser drops blanks, so that what is stored would not be what is called.
+        // The parser drops blanks, so the URL that is called would differ from the URL that is stored.
         if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err("must not contain blanks or control characters".to_owned());
         }
@@ -117,14 +117,14 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Only what is globally routed, and nothing in which an IPv4 address is wrapped.
+/// Returns true for globally routed addresses, except those that embed an IPv4 address.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     let is_global = segments[0] & 0xe000 == 0x2000;
     let is_special = match segments[0] {
         // Teredo, benchmarking, ORCHID and others; documentation.
         0x2001 => segments[1] < 0x0200 || segments[1] == 0x0db8,
-        // 6to4 wraps an IPv4 address.
+        // 6to4 embeds an IPv4 address.
         0x2002 => true,
         0x3fff => segments[1] < 0x1000,
         _ => false,
@@ -132,16 +132,16 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     is_global && !is_special
 }
 
-/// How a name becomes addresses.
+/// Resolver of host names.
 pub trait Lookup: Send + Sync + 'static {
-    /// The addresses of `host`.
+    /// Resolves `host` to its addresses.
     fn lookup(
         &self,
         host: String,
     ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>>;
 }
 
-/// The system's resolver.
+/// Resolver of the operating system.
 pub struct SystemLookup;
 
 impl Lookup for SystemLookup {
@@ -153,13 +153,13 @@ impl Lookup for SystemLookup {
     }
 }
 
-/// A resolver that answers only what may be dialled. The client dials what it answers, so there is no second question that could be answered otherwise.
+/// Resolver that returns only addresses that may be dialled. The client dials these addresses without a second lookup, whose result could differ.
 pub struct GuardedResolver {
     reach: AddressPolicy,
     lookup: Arc<dyn Lookup>,
 }
 
-/// None of a name's addresses may be dialled.
+/// Error if none of a name's addresses may be dialled.
 #[derive(Debug)]
 pub struct RefusedAddress;
 
@@ -172,7 +172,7 @@ impl std::fmt::Display for RefusedAddress {
 impl std::error::Error for RefusedAddress {}
 
 impl GuardedResolver {
-    /// A resolver for `reach`.
+    /// Creates a resolver that returns the addresses which `reach` allows.
     pub fn new(reach: AddressPolicy, lookup: Arc<dyn Lookup>) -> Self {
         Self { reach, lookup }
     }
@@ -208,7 +208,7 @@ mod tests {
     };
 
     #[test]
-    fn every_way_to_write_a_private_address_is_refused() {
+    fn private_addresses_are_rejected_in_every_notation() {
         for url in [
             "http://127.0.0.1/",
             "http://127.1/",
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_is_allowed() {
+    fn allowed_private_addresses_pass() {
         let loopback = AddressPolicy {
             is_private_allowed: false,
             is_loopback_allowed: true,
@@ -305,7 +305,7 @@ mod tests {
         assert!(all.check_url("http://user@10.0.0.1/").is_err());
     }
 
-    /// Answers another address at every question.
+    /// Lookup that returns other addresses at every call.
     struct Rebinding(AtomicUsize, Vec<Vec<&'static str>>);
 
     impl Lookup for Rebinding {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_elsewhere_the_next_time_is_checked_every_time() {
+    async fn addresses_are_checked_at_every_lookup() {
         let lookup = Rebinding(
             AtomicUsize::new(0),
             vec![

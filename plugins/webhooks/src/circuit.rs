@@ -1,14 +1,14 @@
-//! Leaving a failing endpoint alone: after some failures in a row its durable is paused, for longer each time, and the first delivery after a pause is the
-//! probe. Each worker counts for itself; the pause is the broker's, so it holds for all.
+//! Circuit breaker of an endpoint: after some failures in a row its durable is paused, for longer each time, and the first delivery after a pause is the
+//! probe. Each worker counts its own failures; the broker holds the pause, so it applies to all workers.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// The longest pause, in first pauses.
+/// Maximum pause, as a multiple of the first pause.
 const LONGEST: u32 = 20;
 
-/// The circuit of one endpoint.
+/// Circuit breaker of one endpoint.
 pub struct Circuit {
     limit: u32,
     first: Duration,
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl Circuit {
-    /// A closed one that opens after `limit` failures in a row, for `first` at first.
+    /// Creates a closed circuit that opens after `limit` failures in a row. `first` is the length of the first pause.
     pub fn new(limit: u32, first: Duration) -> Self {
         Self {
             limit,
@@ -32,12 +32,12 @@ impl Circuit {
         }
     }
 
-    /// A delivery succeeded.
+    /// Records a successful delivery, which closes the circuit.
     pub fn succeeded(&self) {
         *self.state.lock() = State::default();
     }
 
-    /// A delivery failed. Answers for how long the endpoint is to be left alone from now on, if this failure is the one to decide it.
+    /// Records a failed delivery. Returns the pause that begins now, if this failure opens the circuit.
     pub fn failed(&self) -> Option<Duration> {
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);

@@ -1,4 +1,4 @@
-//! Delivering one endpoint's events: an attempt, and then the next, the last, or none.
+//! Delivery of one endpoint's events: an attempt, its record, and the decision on the next attempt.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,40 +16,40 @@ use crate::{
     send::{Refused, Sender},
 };
 
-/// When an event is given out again that could be neither delivered nor kept: the database is away.
+/// Pause before the retry of an event that could be neither delivered nor kept because the database is unavailable.
 const AFTER_FAULT: Duration = Duration::from_secs(10);
-/// When an event is given out again whose endpoint is gone; somebody may enable it again.
+/// Pause before the retry of an event whose endpoint is gone; it may be enabled again.
 const AFTER_GONE: Duration = Duration::from_secs(5);
-/// How long an endpoint without a schedule is left alone at first when it keeps failing.
+/// First pause of an endpoint that keeps failing, if its schedule is empty.
 const FIRST_REST: Duration = Duration::from_secs(30);
-/// The longest pause between two attempts.
+/// Maximum pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 
-/// Delivers to one endpoint.
+/// Consumer that delivers events to one endpoint.
 pub struct Deliverer {
     /// The plugin.
     pub plugin: Arc<Webhooks>,
-    /// The endpoint as it was when this worker began with it.
+    /// The endpoint as it was when this worker was started.
     pub endpoint: Endpoint,
-    /// The pauses between attempts.
+    /// Pauses between attempts.
     schedule: Vec<Duration>,
     retries: u32,
     sender: Arc<Sender>,
     circuit: Circuit,
 }
 
-/// What became of an attempt.
+/// Outcome of an attempt.
 pub enum AttemptOutcome {
-    /// The endpoint took it.
+    /// The endpoint accepted the event.
     Delivered,
-    /// It is to be tried again after this pause.
+    /// The event must be tried again after this pause.
     Again(Duration),
-    /// It was given up, and is kept as a dead letter.
+    /// The event was given up and is kept as a dead letter.
     Dead,
 }
 
 impl Deliverer {
-    /// Delivers to `endpoint`.
+    /// Creates the consumer for `endpoint`.
     pub fn new(plugin: Arc<Webhooks>, endpoint: Endpoint, sender: Arc<Sender>) -> Self {
         let settings = &plugin.settings;
         let schedule = endpoint.schedule(settings);
@@ -64,7 +64,7 @@ impl Deliverer {
         }
     }
 
-    /// Tries once, and records it.
+    /// Makes one attempt and records it.
     pub async fn try_once(&self, delivery: &Delivery) -> AttemptOutcome {
         let (settings, host) = (&self.plugin.settings, &*self.plugin.host);
         let Some(url) = &self.endpoint.url else {
@@ -73,7 +73,7 @@ impl Deliverer {
         let keys = match self.endpoint.keys(host, settings) {
             Ok(keys) => keys,
             Err(error) => {
-                tracing::error!(endpoint = %self.endpoint.id, %error, "an endpoint's secret cannot be used");
+                tracing::error!(endpoint = %self.endpoint.id, %error, "endpoint secret could not be decrypted");
                 return AttemptOutcome::Again(AFTER_FAULT);
             }
         };
@@ -116,7 +116,7 @@ impl Deliverer {
                 .settle(&self.endpoint.id, &delivery.event_id)
                 .await
         {
-            tracing::warn!(%error, "a dead letter was delivered and stays in the list");
+            tracing::warn!(%error, "delivered dead letter could not be removed from the list");
         }
         AttemptOutcome::Delivered
     }
@@ -147,12 +147,12 @@ impl Deliverer {
                     tracing::warn!(
                         endpoint = %self.endpoint.id, event = %delivery.event_id, attempts = delivery.attempt,
                         trace = %delivery.trace.trace_id(),
-                        "an event could not be delivered; it is a dead letter now"
+                        "event given up after the last attempt and kept as a dead letter"
                     );
                     (Outcome::Dead, AttemptOutcome::Dead)
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a dead letter could not be kept; the event is tried again");
+                    tracing::warn!(%error, "dead letter could not be stored; the event will be retried");
                     (Outcome::Retrying, AttemptOutcome::Again(AFTER_FAULT))
                 }
             };
@@ -161,16 +161,16 @@ impl Deliverer {
         (Outcome::Retrying, AttemptOutcome::Again(pause))
     }
 
-    /// 410: the endpoint wants nothing more. Its events wait in its durable, for the case that somebody enables it again.
+    /// Disables an endpoint that answered 410. Its events wait in its durable in case it is enabled again.
     async fn disable(&self) {
         let id = &self.endpoint.id;
         let reason = "it answered 410 Gone";
         match self.plugin.endpoints.enable(id, Some(reason), false).await {
             Ok(_) => {
-                tracing::warn!(endpoint = %id, "an endpoint answered 410 Gone and is disabled")
+                tracing::warn!(endpoint = %id, "endpoint answered 410 Gone and was disabled")
             }
             Err(error) => {
-                tracing::warn!(%error, endpoint = %id, "an endpoint could not be disabled")
+                tracing::warn!(%error, endpoint = %id, "endpoint could not be disabled")
             }
         }
     }
@@ -178,9 +178,9 @@ impl Deliverer {
     async fn rest(&self, pause: Duration) {
         let id = &self.endpoint.id;
         counter!("chat_webhooks_circuit_opened_total").increment(1);
-        tracing::warn!(endpoint = %id, seconds = pause.as_secs_f64(), "an endpoint keeps failing; it is left alone for a while");
+        tracing::warn!(endpoint = %id, seconds = pause.as_secs_f64(), "endpoint keeps failing; its deliveries were paused");
         if let Err(error) = self.plugin.host.durables().pause(id, pause).await {
-            tracing::warn!(%error, endpoint = %id, "a durable could not be paused");
+            tracing::warn!(%error, endpoint = %id, "durable could not be paused");
         }
     }
 }
@@ -196,8 +196,9 @@ impl Consumer for Deliverer {
     }
 }
 
-/// The pause after attempt `attempt`: of the schedule, a fifth more or less, so that what failed together does not come back together; at least what the
-/// endpoint asked for.
+/// Returns the pause after attempt `attempt`: that of the schedule, up to a fifth longer or shorter, and at least the time that the endpoint asked for.
+///
+/// The jitter spreads the retries of events that failed together.
 fn pause(schedule: &[Duration], attempt: u32, asked: Option<Duration>) -> Duration {
     let index = (attempt.max(1) as usize - 1).min(schedule.len().saturating_sub(1));
     let planned = schedule.get(index).copied().unwrap_or(AFTER_FAULT);
@@ -210,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_follow_the_schedule_with_jitter_and_the_endpoints_wish() {
+    fn pauses_follow_schedule_jitter_and_retry_after() {
         let schedule = [Duration::from_secs(5), Duration::from_secs(30)];
         let mut seen = std::collections::HashSet::new();
         for (attempt, base) in [(1, 5.0), (2, 30.0), (3, 30.0), (100, 30.0)] {
@@ -223,7 +224,7 @@ mod tests {
                 seen.insert(pause);
             }
         }
-        assert!(seen.len() > 100, "they differ");
+        assert!(seen.len() > 100, "pauses have jitter");
         let asked = Some(Duration::from_secs(20));
         assert_eq!(pause(&schedule, 1, asked), Duration::from_secs(20));
         assert!(pause(&schedule, 2, asked) >= Duration::from_secs(24));

@@ -1,4 +1,4 @@
-//! The endpoints: who they are, what they asked for, and how they are stored. Secrets are stored sealed, and leave this file only to sign.
+//! Endpoints and their storage. Secrets are stored encrypted; only this file decrypts them, to sign deliveries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,59 +18,59 @@ use crate::{
     sign::{self, Key, Keys},
 };
 
-/// The id of the environment's endpoint.
+/// Id of the endpoint that the environment sets.
 pub const ENVIRONMENT: &str = "environment";
-/// How long the secret before signs too.
+/// Time for which the previous secret signs too after a rotation.
 pub const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
-/// An endpoint as it is stored.
+/// Endpoint as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
-    /// Its id.
+    /// Id of the endpoint.
     #[serde(rename = "_id")]
     pub id: String,
-    /// Where it is; absent for one that pulls.
+    /// URL of the endpoint; absent if its events are pulled.
     pub url: Option<String>,
-    /// As they were written; empty for all.
+    /// Patterns of event types as the host wrote them; empty for all.
     pub events: Vec<String>,
-    /// What the host says about it.
+    /// Purpose of the endpoint, as the host described it.
     pub description: Option<String>,
-    /// Whether a conversation's events come strictly one after the other.
+    /// True if the events of a conversation are delivered strictly one after the other.
     pub ordered: bool,
-    /// Pauses between attempts, in seconds; `None` for the service's own.
+    /// Pauses between attempts, in seconds; `None` for those of the service.
     #[serde(default)]
     pub retry_schedule: Option<Vec<u32>>,
-    /// Whether it gets events.
+    /// True if events are delivered to it.
     pub is_enabled: bool,
-    /// Why it gets none, where the service decided that.
+    /// Reason why the service disabled it.
     pub disabled_reason: Option<String>,
-    /// Sealed. The environment's is not stored.
+    /// Encrypted secret. The secret of the environment's endpoint is not stored.
     secret: Option<String>,
     previous_secret: Option<String>,
-    /// Until when the secret before signs too (milliseconds since 1970).
+    /// Time until which the previous secret signs too, in milliseconds since 1970.
     previous_until: Option<i64>,
-    /// Raised with every change.
+    /// Revision, incremented by every change.
     pub revision: i64,
-    /// Milliseconds since 1970.
+    /// Time of the creation, in milliseconds since 1970.
     pub created_at: i64,
-    /// Milliseconds since 1970.
+    /// Time of the last change, in milliseconds since 1970.
     pub updated_at: i64,
 }
 
 impl Endpoint {
-    /// Whether it comes from the environment.
+    /// Returns true if the environment sets it.
     pub fn is_of_environment(&self) -> bool {
         self.id == ENVIRONMENT
     }
 
-    /// Its types of events; `None` for all.
+    /// Returns its event types; `None` for all.
     pub fn kinds(&self) -> Option<Vec<EventType>> {
-        // What is stored was checked; after a change of the catalogue, what is left of it counts.
+        // The stored patterns were valid when they were stored. If the catalogue no longer knows one of them, all events are selected.
         patterns::expand(&self.events).ok().flatten()
     }
 
-    /// The pauses between attempts: its own, or the service's.
+    /// Returns the pauses between attempts: its own, or those of the service.
     pub fn schedule(&self, settings: &Settings) -> Vec<Duration> {
         match &self.retry_schedule {
             Some(seconds) => seconds
@@ -81,7 +81,7 @@ impl Endpoint {
         }
     }
 
-    /// How many retries follow the first attempt: one per pause, except for the environment's endpoint.
+    /// Returns the number of retries after the first attempt: one per pause, except for the environment's endpoint.
     pub fn retries(&self, settings: &Settings) -> u32 {
         match &settings.own {
             Some(own) if self.is_of_environment() => own.retries,
@@ -89,29 +89,29 @@ impl Endpoint {
         }
     }
 
-    /// What its durable is to be.
+    /// Returns the configuration of its durable.
     pub fn spec(&self, settings: &Settings) -> ConsumerSpec {
         ConsumerSpec {
             name: self.id.clone(),
             events: self.kinds(),
             concurrency: settings.table.concurrency,
             max_pending: match (self.ordered, &self.url) {
-                // What is given out again after a change of worker is small.
+                // Few events are then redelivered after a change of the worker.
                 (true, Some(_)) => settings.table.concurrency,
                 _ => 1000.max(settings.table.concurrency),
             },
             ack_wait: match &self.url {
                 Some(_) => settings.timeout + Duration::from_secs(15),
-                // Who pulls needs time to work.
+                // A client that pulls needs time to handle the events.
                 None => Duration::from_secs(60),
             },
         }
     }
 
-    /// What signs its deliveries now.
+    /// Returns the keys that sign its deliveries now.
     ///
     /// # Errors
-    /// When its secret cannot be opened.
+    /// [`HostError`] if its secret cannot be decrypted.
     pub fn keys(&self, host: &dyn Host, settings: &Settings) -> Result<Keys, HostError> {
         if self.is_of_environment()
             && let Some(own) = &settings.own
@@ -137,7 +137,7 @@ impl Endpoint {
         })
     }
 
-    /// Until when two secrets sign.
+    /// Returns the time until which two secrets sign; `None` if only one does.
     pub fn overlap_until(&self) -> Option<Timestamp> {
         self.previous_until
             .filter(|until| Timestamp::now().as_millis() < *until)
@@ -145,21 +145,21 @@ impl Endpoint {
     }
 }
 
-/// What the host says of an endpoint.
+/// Fields of an endpoint that the host sets.
 pub struct Draft {
-    /// Where it is; `None` for one that pulls.
+    /// URL of the endpoint; `None` if its events are pulled.
     pub url: Option<String>,
-    /// Which events; empty for all.
+    /// Patterns of event types; empty for all.
     pub events: Vec<String>,
-    /// What the host says about it.
+    /// Purpose of the endpoint.
     pub description: Option<String>,
-    /// Whether a conversation's events come strictly one after the other.
+    /// True if the events of a conversation are delivered strictly one after the other.
     pub ordered: bool,
-    /// Pauses between attempts, in seconds; `None` for the service's own.
+    /// Pauses between attempts, in seconds; `None` for those of the service.
     pub retry_schedule: Option<Vec<u32>>,
 }
 
-/// Where the endpoints are stored.
+/// Collection of endpoints.
 pub struct Endpoints {
     host: Arc<dyn Host>,
     stored: Collection<Endpoint>,
@@ -173,7 +173,7 @@ impl Endpoints {
         }
     }
 
-    /// Stores what the environment says of its endpoint. A new URL enables it again.
+    /// Stores the endpoint of the environment, or disables it if it is no longer set. A new URL enables it again.
     pub async fn prepare(&self, settings: &Settings) -> Result<(), HostError> {
         let now = Timestamp::now().as_millis();
         let Some(own) = &settings.own else {
@@ -216,13 +216,13 @@ impl Endpoints {
             .upsert(true)
             .await;
         match made {
-            // Another process was first, with the same settings.
+            // Another process stored it first, with the same settings.
             Err(error) if is_duplicate(&error) => Ok(()),
             other => Ok(other.map(drop)?),
         }
     }
 
-    /// Makes an endpoint. Answers it with its secret, which nobody sees again.
+    /// Creates an endpoint and returns it with its secret, which is not returned again.
     pub async fn make(&self, draft: Draft) -> Result<(Endpoint, String), HostError> {
         let secret = sign::new_secret();
         let now = Timestamp::now().as_millis();
@@ -249,12 +249,12 @@ impl Endpoints {
         Ok((endpoint, secret))
     }
 
-    /// One endpoint.
+    /// Finds an endpoint by its id.
     pub async fn find(&self, id: &str) -> Result<Option<Endpoint>, HostError> {
         Ok(self.stored.find_one(doc! { "_id": id }).await?)
     }
 
-    /// All of them, the newest first.
+    /// Returns all endpoints, newest first.
     pub async fn all(&self) -> Result<Vec<Endpoint>, HostError> {
         Ok(self
             .stored
@@ -265,7 +265,7 @@ impl Endpoints {
             .await?)
     }
 
-    /// At most `limit` of them, the newest first, after the one named.
+    /// Returns at most `limit` endpoints, newest first, after the one with the id `before`.
     pub async fn page(&self, before: Option<&str>, limit: i64) -> Result<Vec<Endpoint>, HostError> {
         let filter = match before {
             Some(id) => doc! { "_id": { "$lt": id } },
@@ -293,7 +293,7 @@ impl Endpoints {
             .await?)
     }
 
-    /// Changes what the host says of an endpoint.
+    /// Changes the fields of an endpoint that the host sets.
     pub async fn update(&self, id: &str, draft: Draft) -> Result<Option<Endpoint>, HostError> {
         let set = doc! {
             "url": draft.url, "events": draft.events, "description": draft.description, "ordered": draft.ordered,
@@ -302,7 +302,7 @@ impl Endpoints {
         self.change(id, set).await
     }
 
-    /// Lets an endpoint have events, or not.
+    /// Enables or disables an endpoint.
     pub async fn enable(
         &self,
         id: &str,
@@ -316,7 +316,7 @@ impl Endpoints {
         .await
     }
 
-    /// Gives an endpoint a new secret; the one before signs too for a while.
+    /// Gives an endpoint a new secret; the previous one signs too for [`OVERLAP`].
     pub async fn rotate(
         &self,
         endpoint: &Endpoint,
@@ -332,7 +332,7 @@ impl Endpoints {
         Ok(changed.map(|endpoint| (endpoint, secret)))
     }
 
-    /// Removes an endpoint. Answers whether it was there.
+    /// Removes an endpoint. Returns true if it existed.
     pub async fn remove(&self, id: &str) -> Result<bool, HostError> {
         let removed = self.stored.delete_one(doc! { "_id": id }).await?;
         Ok(removed.deleted_count == 1)
@@ -341,7 +341,7 @@ impl Endpoints {
 
 const NOT_IN_ENVIRONMENT: &str = "it is not in the environment any more";
 
-/// Whether something was there already.
+/// Returns true if `error` reports a duplicate key.
 pub fn is_duplicate(error: &mongodb::error::Error) -> bool {
     use mongodb::error::{ErrorKind, WriteFailure};
     match &*error.kind {

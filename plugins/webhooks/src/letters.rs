@@ -1,4 +1,4 @@
-//! Dead letters: events that an endpoint did not take after the last retry. They stay until they are replayed with success, or removed with the endpoint.
+//! Dead letters: events that an endpoint did not accept at the last attempt. They are kept until a replay succeeds or the endpoint is removed.
 
 use bytes::Bytes;
 use chat_sdk::{
@@ -17,30 +17,30 @@ use crate::{
     pages::{self, Piece},
 };
 
-/// A dead letter as it is stored.
+/// Dead letter as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Letter {
-    /// Its id.
+    /// Id of the dead letter.
     #[serde(rename = "_id")]
     pub id: String,
-    /// Who did not take it.
+    /// Id of the endpoint that did not accept the event.
     pub endpoint_id: String,
-    /// The event's id.
+    /// Id of the event.
     pub event_id: EventId,
-    /// Its type.
+    /// Type of the event.
     pub kind: String,
     owner: String,
     seq: Option<i64>,
-    /// Its envelope, as JSON.
+    /// Envelope of the event, as JSON.
     pub payload: String,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: i32,
-    /// What the last attempt came to.
+    /// Reason why the last attempt failed.
     pub reason: String,
-    /// When it was given up (milliseconds since 1970).
+    /// Time at which it was given up, in milliseconds since 1970.
     pub died_at: i64,
-    /// When it was last put in again.
+    /// Time of the last replay, in milliseconds since 1970.
     pub replayed_at: Option<i64>,
 }
 
@@ -56,16 +56,16 @@ impl Letter {
     }
 }
 
-/// Which dead letters are meant.
+/// Selection of dead letters.
 #[derive(Debug, Clone, Default)]
 pub struct Which {
-    /// Of one endpoint.
+    /// Id of the endpoint; `None` for all.
     pub endpoint_id: Option<String>,
-    /// Of one type.
+    /// Type of the events; `None` for all.
     pub kind: Option<String>,
-    /// Given up at this moment or later.
+    /// Earliest time at which the event was given up.
     pub since: Option<Timestamp>,
-    /// Older than this one.
+    /// Id of the dead letter before which the selection begins: only older ones match.
     pub before: Option<String>,
 }
 
@@ -88,7 +88,7 @@ impl Which {
     }
 }
 
-/// Where dead letters are kept.
+/// Collection of dead letters.
 pub struct DeadLetters(Collection<Letter>);
 
 impl DeadLetters {
@@ -96,7 +96,7 @@ impl DeadLetters {
         Self(collection.clone_with_type())
     }
 
-    /// Makes the indexes.
+    /// Creates the indexes.
     pub async fn prepare(&self) -> Result<(), HostError> {
         let index = |keys: Document, name: &str, unique: bool| {
             let options = IndexOptions::builder()
@@ -114,7 +114,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Keeps an event that could not be delivered. One that died before keeps its id.
+    /// Stores an event that could not be delivered. An event that is stored already keeps the id of its dead letter.
     pub async fn keep(
         &self,
         endpoint_id: &str,
@@ -139,13 +139,13 @@ impl DeadLetters {
             },
         };
         match self.0.update_one(filter, update).upsert(true).await {
-            // Two workers gave it up at the same moment.
+            // Two workers gave the event up at the same time.
             Err(error) if is_duplicate(&error) => Ok(()),
             other => Ok(other.map(drop)?),
         }
     }
 
-    /// An event arrived after all.
+    /// Removes the dead letter of an event that was delivered after all.
     pub async fn settle(&self, endpoint_id: &str, event_id: &EventId) -> Result<(), HostError> {
         self.0
             .delete_one(doc! { "endpointId": endpoint_id, "eventId": event_id.as_str() })
@@ -153,12 +153,12 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// One of them.
+    /// Finds a dead letter by its id.
     pub async fn find(&self, id: &str) -> Result<Option<Letter>, HostError> {
         Ok(self.0.find_one(doc! { "_id": id }).await?)
     }
 
-    /// A page of at most `limit` of them, the newest first.
+    /// Returns a page of at most `limit` dead letters, newest first.
     pub async fn page(&self, which: &Which, limit: usize) -> Result<Piece<Letter>, HostError> {
         let found = self
             .0
@@ -170,12 +170,12 @@ impl DeadLetters {
         pages::read(found, limit).await
     }
 
-    /// How many there are.
+    /// Counts the selected dead letters.
     pub async fn count(&self, which: &Which) -> Result<u64, HostError> {
         Ok(self.0.count_documents(which.filter()).await?)
     }
 
-    /// Notes that `letters` are put in again, and answers their events.
+    /// Records that `letters` are replayed and returns their events.
     pub async fn replay(&self, letters: &[Letter]) -> Result<Vec<ReplayedEvent>, HostError> {
         let ids: Vec<&str> = letters.iter().map(|letter| letter.id.as_str()).collect();
         self.0
@@ -187,7 +187,7 @@ impl DeadLetters {
         Ok(letters.iter().map(Letter::event).collect())
     }
 
-    /// Forgets those of an endpoint.
+    /// Removes all dead letters of an endpoint.
     pub async fn forget(&self, endpoint_id: &str) -> Result<(), HostError> {
         self.0
             .delete_many(doc! { "endpointId": endpoint_id })

@@ -1,11 +1,11 @@
-//! Webhooks: every event to every endpoint that asked for it, signed, at least once, and a dead endpoint delays nobody else.
+//! Webhooks plugin: delivers every event at least once, signed, to every endpoint that selected it. A dead endpoint does not delay others.
 //!
-//! Each endpoint has a durable of its own. A worker gives its events to `deliver`, or to `ordered` where a conversation's events must come one after the
-//! other; both use `send` for one attempt, `address` for whom it may reach, `sign` for its proof, `circuit` for leaving a failing endpoint alone,
-//! `records` for telling what happened and `letters` for what could not be delivered; `pages` bounds the lists of both. `endpoints` keeps the endpoints, `work` follows them, and `api`
-//! is how the host manages them.
+//! Each endpoint has its own durable. A worker passes its events to `deliver`, or to `ordered` if the events of a conversation must be delivered one after
+//! the other. Both use `send` for one attempt, `address` for the addresses that it may reach, `sign` for its signatures, `circuit` to pause a failing
+//! endpoint, `records` to record the attempts and `letters` for events that could not be delivered; `pages` bounds the lists of both. `endpoints` stores the
+//! endpoints, `work` starts and stops their workers, and `api` has the operations by which the host manages them.
 //!
-//! This crate knows the service by `chat_sdk` alone.
+//! This crate depends on no other part of the service than `chat_sdk`.
 
 mod address;
 mod api;
@@ -33,7 +33,7 @@ use endpoints::Endpoints;
 use letters::DeadLetters;
 use records::Records;
 
-/// The plugin.
+/// The webhooks plugin.
 pub struct Webhooks {
     settings: Settings,
     host: Arc<dyn Host>,
@@ -43,7 +43,7 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// The plugin with its settings and its host.
+    /// Creates the plugin with its settings and its host.
     pub fn new(settings: Settings, host: Arc<dyn Host>) -> Self {
         Self {
             endpoints: Endpoints::new(Arc::clone(&host)),

@@ -1,9 +1,10 @@
-//! Strict order per conversation: a conversation's next event is tried only when the one before was taken or given up. Others go on meanwhile.
+//! Strict order per conversation: the next event of a conversation is tried only after the previous one was accepted or given up. Other conversations continue
+//! meanwhile.
 //!
-//! One worker at a time serves such an endpoint, by a lease. Each conversation has a lane, in which events wait for one another in the order of the stream.
-//! An event that fails is parked in the database, and with it everything of its conversation that comes after it; then its durable need not wait. Parked
-//! conversations are tried by schedule, in order. When the worker changes, the durable is put back to its first event that is not settled, so that nothing
-//! overtakes what the worker before had in its hands.
+//! A lease ensures that one worker at a time serves such an endpoint. Each conversation has a lane, in which events wait for one another in the order of the
+//! stream. An event that fails is parked in the database together with all later events of its conversation, so that the durable need not wait. Parked
+//! conversations are retried by schedule, in order. When the worker changes, the durable is moved back to its first unsettled event, so that no event overtakes
+//! those that the previous worker had in flight.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,20 +30,20 @@ use crate::{
     endpoints::is_duplicate,
 };
 
-/// How long the lease lasts: the work passes to another worker this long after a death.
+/// Duration of the lease. Another worker takes over this long after a worker dies.
 const LEASE: Duration = Duration::from_secs(10);
-/// How often it is renewed.
+/// Time between two renewals of the lease.
 const RENEWAL: Duration = Duration::from_secs(3);
-/// How often parked conversations are looked at.
+/// Time between two checks for parked conversations that are due.
 const PERIOD: Duration = Duration::from_millis(200);
-/// When an event is given out again that could not be parked.
+/// Pause before the retry of an event that could not be parked.
 const AFTER_FAULT: Duration = Duration::from_secs(1);
 
-/// A parked event.
+/// Parked event as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parked {
-    /// Sorts in the order of parking.
+    /// Id that sorts in the order of parking.
     #[serde(rename = "_id")]
     id: String,
     endpoint_id: String,
@@ -54,7 +55,7 @@ struct Parked {
     is_replay: bool,
     attempts: i32,
     next_attempt_at: i64,
-    /// Absent in what an earlier version parked.
+    /// Absent in events that an earlier version parked.
     trace: Option<TraceParent>,
 }
 
@@ -79,7 +80,7 @@ fn collection(host: &dyn Host) -> Collection<Parked> {
     host.collection("parked").clone_with_type()
 }
 
-/// Makes the indexes.
+/// Creates the indexes.
 pub async fn prepare(host: &dyn Host) -> Result<(), HostError> {
     let index = |keys, name: &str, unique| {
         let options = IndexOptions::builder()
@@ -101,12 +102,14 @@ pub async fn prepare(host: &dyn Host) -> Result<(), HostError> {
     Ok(())
 }
 
-/// How many events are parked, of all endpoints together. It costs the database nothing, and may be off for a while after a crash of it.
+/// Estimates the number of parked events of all endpoints.
+///
+/// The estimate comes from metadata, so it costs the database nothing; it may be wrong for a while after a crash of the database.
 pub async fn parked_count(host: &dyn Host) -> Result<u64, HostError> {
     Ok(collection(host).estimated_document_count().await?)
 }
 
-/// Forgets what is parked of an endpoint.
+/// Removes the parked events of an endpoint.
 pub async fn forget(host: &dyn Host, endpoint_id: &str) -> Result<(), HostError> {
     collection(host)
         .delete_many(doc! { "endpointId": endpoint_id })
@@ -114,7 +117,7 @@ pub async fn forget(host: &dyn Host, endpoint_id: &str) -> Result<(), HostError>
     Ok(())
 }
 
-/// Serves an ordered endpoint until `stop`, whenever this process holds its lease.
+/// Serves an ordered endpoint until `stop`, while this process holds its lease.
 pub async fn serve(deliverer: Arc<Deliverer>, stop: CancellationToken) {
     let host = Arc::clone(&deliverer.plugin.host);
     let lease = format!("ordered:{}", deliverer.endpoint.id);
@@ -132,7 +135,7 @@ pub async fn serve(deliverer: Arc<Deliverer>, stop: CancellationToken) {
                 }
             }
             answer => {
-                // A lease that cannot be renewed counts until shortly before its end.
+                // A lease that cannot be renewed is valid until shortly before its end.
                 let is_over = answer.is_ok() || renewed.elapsed() + RENEWAL >= LEASE;
                 if is_over && let Some((own_stop, task)) = held.take() {
                     own_stop.cancel();
@@ -155,7 +158,7 @@ pub async fn serve(deliverer: Arc<Deliverer>, stop: CancellationToken) {
     host.drop_lease(&lease).await;
 }
 
-/// The time during which one process serves the endpoint.
+/// One term of the lease, in which this process serves the endpoint.
 struct LeaseTerm {
     deliverer: Arc<Deliverer>,
     parked: Collection<Parked>,
@@ -164,20 +167,20 @@ struct LeaseTerm {
 
 #[derive(Default)]
 struct State {
-    /// The last one in each lane: who comes next waits for it.
+    /// Newest place in each lane, by owner: the next event of the lane waits until it is released.
     lanes: HashMap<String, (u64, oneshot::Receiver<()>)>,
     places: u64,
-    /// Conversations of which something is parked.
+    /// Conversations that have parked events.
     blocked: HashSet<String>,
     last_id: u128,
 }
 
-/// A place in a lane.
+/// Place of an event in a lane.
 struct Place {
     owner: String,
     number: u64,
     before: Option<oneshot::Receiver<()>>,
-    /// Dropped when this one is through.
+    /// Dropped when the event is handled, which releases the next place.
     _through: oneshot::Sender<()>,
 }
 
@@ -199,7 +202,7 @@ impl LeaseTerm {
             let owners = self
                 .parked
                 .distinct("owner", doc! { "endpointId": &endpoint.id })
-                // It goes through everything that is parked, once for each start.
+                // The query reads all parked events of the endpoint, once per start.
                 .max_time(Duration::from_secs(30))
                 .await?;
             Ok::<_, HostError>(owners)
@@ -210,7 +213,7 @@ impl LeaseTerm {
                 self.state.lock().blocked.extend(owners.map(str::to_owned));
             }
             Err(error) => {
-                tracing::warn!(%error, endpoint = %endpoint.id, "an ordered endpoint cannot be served yet");
+                tracing::warn!(%error, endpoint = %endpoint.id, "ordered endpoint could not be started; retrying");
                 return;
             }
         }
@@ -222,7 +225,7 @@ impl LeaseTerm {
         tokio::join!(run, self.retry(&stop));
     }
 
-    /// Stands in line. Who calls this first is served first.
+    /// Appends a place to the lane of `owner`. Places are released in the order of the calls.
     fn stand(&self, owner: &str) -> Place {
         let (through, is_through) = oneshot::channel();
         let mut state = self.state.lock();
@@ -256,7 +259,7 @@ impl LeaseTerm {
         let verdict = if is_blocked {
             self.park(&delivery, 0, Duration::ZERO).await
         } else {
-            // Given out once is tried once: from here on attempts are counted where it is parked.
+            // Every delivery by the durable is attempt 1; the parked event counts the further attempts.
             let first = Delivery {
                 attempt: 1,
                 ..delivery.clone()
@@ -289,23 +292,23 @@ impl LeaseTerm {
         };
         match self.parked.insert_one(parked).await {
             Ok(_) => Verdict::Done,
-            // It is parked already: it was given out again.
+            // The event was redelivered and is parked already.
             Err(error) if is_duplicate(&error) => Verdict::Done,
             Err(error) => {
-                tracing::warn!(error = %error.kind, "an event could not be parked");
+                tracing::warn!(error = %error.kind, "event could not be parked");
                 Verdict::RetryAfter(AFTER_FAULT)
             }
         }
     }
 
-    /// Ids that grow, whatever the clock does.
+    /// Returns ids that increase even if the clock moves back.
     fn next_id(&self) -> String {
         let mut state = self.state.lock();
         state.last_id = ulid::Ulid::generate().0.max(state.last_id + 1);
         ulid::Ulid(state.last_id).to_string()
     }
 
-    /// Tries what is parked, by schedule.
+    /// Retries parked events by schedule until `stop`.
     async fn retry(self: &Arc<Self>, stop: &CancellationToken) {
         let mut at_work: HashMap<String, tokio::task::JoinHandle<()>> = HashMap::new();
         while stop
@@ -331,7 +334,7 @@ impl LeaseTerm {
                 let name = owner.clone();
                 let task = tokio::spawn(async move {
                     if let Err(error) = turn.retry_owner(&owner, &stop).await {
-                        tracing::warn!(%error, "parked events could not be tried");
+                        tracing::warn!(%error, "parked events could not be retried");
                     }
                 });
                 at_work.insert(name, task);
@@ -342,7 +345,7 @@ impl LeaseTerm {
         }
     }
 
-    /// Tries one conversation's parked events, as far as they are due and taken.
+    /// Retries the parked events of one conversation in order, until one is not due or fails.
     async fn retry_owner(&self, owner: &str, stop: &CancellationToken) -> Result<(), HostError> {
         let lane = doc! { "endpointId": &self.deliverer.endpoint.id, "owner": owner };
         while !stop.is_cancelled() {
@@ -358,7 +361,7 @@ impl LeaseTerm {
                 return Ok(());
             }
             let Some(head) = head else {
-                // Whoever stands in line now is either parked before this, or comes after it.
+                // Events that are in the lane now are parked before this place is released; later ones come after it.
                 let mut place = self.stand(owner);
                 if let Some(before) = place.before.take() {
                     let _ = before.await;
@@ -399,7 +402,7 @@ impl LeaseTerm {
     }
 }
 
-/// The lanes as a consumer: whose event is given out first stands in line first.
+/// Consumer of the durable: it adds each event to its lane in the order of delivery.
 struct OrderedQueue(Arc<LeaseTerm>);
 
 impl Consumer for OrderedQueue {

@@ -1,20 +1,20 @@
-//! Pages of what is stored, bounded in items and in bytes.
+//! Pages of stored documents, bounded in items and in bytes.
 
 use chat_sdk::plugin::HostError;
 use mongodb::Cursor;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The most bytes of JSON in the items of one page: 1 MiB, as everywhere in the API. A single larger item is a page of its own.
+/// Maximum JSON size of the items of a page, in bytes: 1 MiB, as everywhere in the API. A single larger item is a page of its own.
 const MAX_BYTES: usize = 1 << 20;
-/// How many documents come from MongoDB together: one may have as many bytes as an event.
+/// Number of documents per batch from MongoDB. It is small because a document may be as large as an event.
 pub const BATCH: u32 = 8;
 
-/// Documents as they were read for a page.
+/// Documents that were read for a page.
 #[derive(Debug)]
 pub struct Piece<T> {
-    /// The documents.
+    /// Documents of the page.
     pub items: Vec<T>,
-    /// Whether more follow.
+    /// True if more documents follow.
     pub has_more: bool,
 }
 
@@ -42,7 +42,7 @@ pub async fn read<T: DeserializeOwned>(
     })
 }
 
-/// A piece as it is shown, cut where its JSON would exceed 1 MiB, and the cursor with which the list goes on.
+/// Converts a piece to the items of a response and the cursor of the next page. It cuts the items before their JSON exceeds 1 MiB.
 pub fn show<T, S: Serialize>(
     piece: Piece<T>,
     shown: impl Fn(T) -> S,

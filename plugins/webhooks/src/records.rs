@@ -1,4 +1,4 @@
-//! What was tried and what came of it, kept for some days. Written in batches beside the deliveries: a record that is lost with its process is lost.
+//! Records of delivery attempts, kept for some days. They are written in batches beside the deliveries, so a process that dies loses its unwritten records.
 
 use std::time::Duration;
 
@@ -17,47 +17,47 @@ use tokio::sync::mpsc;
 
 use crate::pages::{self, Piece};
 
-/// How many attempts are kept of one delivery.
+/// Maximum number of attempts that are kept per delivery.
 const KEPT_ATTEMPTS: i32 = 30;
-/// How many records may wait to be written.
+/// Maximum number of records that wait to be written.
 const MAX_WAITING: usize = 10_000;
-/// How many are written at once.
+/// Maximum number of records that are written at once.
 const BATCH: usize = 500;
-/// How long a batch is collected.
+/// Time for which a batch is collected.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// One attempt.
+/// One attempt to deliver an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Which one of its event, from 1.
+    /// Number of the attempt, from 1.
     pub number: i32,
-    /// When it began (milliseconds since 1970).
+    /// Time at which it began, in milliseconds since 1970.
     pub at: i64,
-    /// How long it took, in milliseconds.
+    /// Duration of the attempt, in milliseconds.
     pub duration_ms: i64,
-    /// What was answered.
+    /// HTTP status of the response; `None` if there was none.
     pub status: Option<i32>,
-    /// What went wrong.
+    /// Reason of the failure; `None` if the event was accepted.
     pub error: Option<String>,
-    /// The beginning of the answer.
+    /// First 1,024 bytes of the response body.
     pub answer: Option<String>,
 }
 
-/// What became of an event so far.
+/// Status of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// It was taken.
+    /// The endpoint accepted the event.
     Delivered,
-    /// It is tried again.
+    /// Another attempt follows.
     Retrying,
-    /// It was given up.
+    /// The event was given up.
     Dead,
 }
 
 impl Outcome {
-    /// As it is stored.
+    /// Returns the status as it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -67,42 +67,42 @@ impl Outcome {
     }
 }
 
-/// A delivery as it is stored: an event and an endpoint.
+/// Delivery of one event to one endpoint, as it is stored.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryRecord {
-    /// The event's id.
+    /// Id of the event.
     pub event_id: EventId,
-    /// Its type.
+    /// Type of the event.
     pub kind: String,
-    /// What became of it so far.
+    /// Current status of the delivery.
     pub outcome: Outcome,
-    /// When it is tried again (milliseconds since 1970).
+    /// Time of the next attempt, in milliseconds since 1970.
     pub next_attempt_at: Option<i64>,
-    /// When that was last known.
+    /// Time at which the delivery was last recorded.
     pub updated_at: DateTime,
-    /// The newest attempts, oldest first.
+    /// The newest attempts, at most 30, oldest first.
     pub attempts: Vec<Attempt>,
 }
 
-/// What a worker says of an attempt.
+/// Record of one attempt, which a worker hands over for writing.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// Whose endpoint.
+    /// Id of the endpoint.
     pub endpoint_id: String,
-    /// Which event.
+    /// Id of the event.
     pub event_id: EventId,
-    /// Its type.
+    /// Type of the event.
     pub kind: String,
-    /// What was tried.
+    /// The attempt itself.
     pub attempt: Attempt,
-    /// What it came to.
+    /// Status of the delivery after the attempt.
     pub outcome: Outcome,
-    /// When it is tried again.
+    /// Time of the next attempt; `None` if there is none.
     pub next_attempt_at: Option<Timestamp>,
 }
 
-/// Where records are kept.
+/// Collection of records and the queue of unwritten ones.
 pub struct Records {
     collection: Collection,
     lines: mpsc::Sender<Line>,
@@ -119,7 +119,7 @@ impl Records {
         }
     }
 
-    /// Makes the indexes. Records end by themselves after `keep_days`.
+    /// Creates the indexes. Records expire after `keep_days`.
     pub async fn prepare(&self, keep_days: u32) -> Result<(), HostError> {
         let keep = Duration::from_secs(u64::from(keep_days) * 86_400);
         let expiry = IndexOptions::builder()
@@ -131,7 +131,7 @@ impl Records {
             .options(expiry)
             .build();
         if self.collection.create_index(expiry).await.is_err() {
-            // It is there with another time.
+            // The index exists with another expiry time.
             let change = doc! {
                 "collMod": self.collection.name(),
                 "index": { "name": "expiry", "expireAfterSeconds": keep.as_secs() as i64 },
@@ -150,14 +150,14 @@ impl Records {
         Ok(())
     }
 
-    /// Notes an attempt. Never waits.
+    /// Queues the record of an attempt. It never waits: if the queue is full, the record is dropped and counted.
     pub fn note(&self, line: Line) {
         if self.lines.try_send(line).is_err() {
             counter!("chat_webhooks_records_lost_total").increment(1);
         }
     }
 
-    /// Writes what is noted, for ever.
+    /// Writes queued records in batches. It does not return while the queue is open.
     pub async fn write(&self) {
         let mut inbox = self.inbox.lock().await;
         let mut batch = Vec::new();
@@ -167,14 +167,14 @@ impl Records {
                 return;
             }
             self.flush(&mut batch).await;
-            // A full batch means that more than this is waiting.
+            // After a full batch more records are waiting, so the next batch is read without a pause.
             if count < BATCH {
                 tokio::time::sleep(PERIOD).await;
             }
         }
     }
 
-    /// Writes what is noted now.
+    /// Writes all records that are queued now.
     pub async fn write_rest(&self) {
         let mut inbox = self.inbox.lock().await;
         let mut batch = Vec::new();
@@ -202,7 +202,7 @@ impl Records {
         }
     }
 
-    /// One delivery.
+    /// Finds the delivery of an event to an endpoint.
     pub async fn find(
         &self,
         endpoint_id: &str,
@@ -216,7 +216,7 @@ impl Records {
         Ok(found)
     }
 
-    /// A page of at most `limit` deliveries to an endpoint, the newest events first.
+    /// Returns a page of at most `limit` deliveries to an endpoint, newest event first.
     pub async fn page(
         &self,
         endpoint_id: &str,
@@ -248,7 +248,7 @@ fn id(endpoint_id: &str, event_id: &str) -> String {
 }
 
 fn update(line: &Line) -> Document {
-    // A struct of numbers and texts always becomes BSON.
+    // A struct of numbers and texts can always be serialized to BSON.
     let attempt = mongodb::bson::serialize_to_bson(&line.attempt).unwrap_or(Bson::Null);
     doc! {
         "q": { "_id": id(&line.endpoint_id, line.event_id.as_str()) },

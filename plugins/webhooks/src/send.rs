@@ -1,4 +1,4 @@
-//! One attempt: the request of the contract, and what came back, bounded in time and size.
+//! One delivery attempt: the signed request and its response, bounded in time and size.
 
 use std::{
     error::Error as _,
@@ -19,51 +19,51 @@ use crate::{
     sign::Keys,
 };
 
-/// How much of an answer is read. What follows is left, and the connection with it.
+/// Maximum number of bytes of a response body that are read; after them the connection is closed.
 const MAX_ANSWER: usize = 64 * 1024;
-/// How much of it is kept.
+/// Maximum number of bytes of a response body that are kept.
 const KEPT_ANSWER: usize = 1024;
-/// The longest wait that an endpoint may ask for.
+/// Maximum wait that an endpoint can request with `Retry-After`.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
-/// How long a connection is kept for the next delivery.
+/// Time for which an idle connection is kept for the next delivery.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Who sends.
+/// HTTP client for deliveries.
 pub struct Sender {
     client: Client,
     reach: AddressPolicy,
 }
 
-/// What an attempt came to.
+/// Result of an attempt.
 #[derive(Debug)]
 pub struct Sent {
-    /// For the record.
+    /// The attempt, for the record.
     pub attempt: Attempt,
-    /// What is to be done about it.
+    /// Success, or the reason of the failure.
     pub result: Result<(), Refused>,
 }
 
-/// Why an event was not taken.
+/// Reason why an endpoint did not accept an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// What happened, for people.
+    /// Description of the failure, for people.
     pub reason: String,
-    /// Whether the endpoint said that it is gone for good.
+    /// True if the endpoint answered 410 Gone.
     pub is_gone: bool,
-    /// How long the endpoint asked to be left alone.
+    /// Wait that the endpoint requested with `Retry-After`.
     pub retry_after: Option<Duration>,
 }
 
 impl Sender {
-    /// A sender.
+    /// Creates a sender that uses the system's resolver.
     ///
     /// # Errors
-    /// When the client cannot be made: the system's certificates cannot be read.
+    /// If the client cannot be created because the system's certificates cannot be read.
     pub fn new(reach: AddressPolicy, timeout: Duration) -> Result<Self, reqwest::Error> {
         Self::with_lookup(reach, timeout, Arc::new(SystemLookup))
     }
 
-    /// A sender that asks `lookup` for the addresses of names.
+    /// Creates a sender that resolves names with `lookup`.
     ///
     /// # Errors
     /// As [`Sender::new`].
@@ -75,7 +75,7 @@ impl Sender {
         let client = Client::builder()
             .user_agent(concat!("chat-service-webhooks/", env!("CARGO_PKG_VERSION")))
             .timeout(timeout)
-            // A variable of the environment must not lead deliveries, with what they carry, elsewhere.
+            // A proxy variable of the environment must not divert deliveries and their content.
             .no_proxy()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -87,7 +87,7 @@ impl Sender {
         Ok(Self { client, reach })
     }
 
-    /// Tries once.
+    /// Makes one attempt.
     pub async fn attempt(&self, url: &str, keys: &Keys, delivery: &Delivery) -> Sent {
         let began = Instant::now();
         let at = Timestamp::now();
@@ -110,7 +110,7 @@ impl Sender {
         delivery: &Delivery,
         at: Timestamp,
     ) -> (Option<u16>, Option<String>, Result<(), Refused>) {
-        // The resolver is not asked about an address that is written out.
+        // The resolver is not called for a literal address, so the URL is checked here.
         let url = match self.reach.check_url(url) {
             Ok(url) => url,
             Err(problem) => return (None, None, Err(refused(format!("the URL {problem}")))),
@@ -166,7 +166,7 @@ fn refused(reason: String) -> Refused {
     }
 }
 
-/// What went wrong, without the URL, which may hold a secret.
+/// Describes an error without the URL, which may contain a secret.
 fn explain(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -184,7 +184,7 @@ fn explain(error: &reqwest::Error) -> String {
     }
 }
 
-/// The beginning of an answer as text. A broken or endless body changes nothing about the status, which is the answer.
+/// Reads the beginning of a response body as text. A broken or endless body is no error, because the status alone decides.
 async fn read(mut response: Response) -> Option<String> {
     let mut kept = Vec::new();
     let mut length = 0;
@@ -204,7 +204,7 @@ async fn read(mut response: Response) -> Option<String> {
     Some(text.chars().map(shown).collect())
 }
 
-/// Seconds, or a date.
+/// Parses `Retry-After`: seconds or a date.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u64>() {
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
     use crate::sign::Key;
 
-    /// Answers its addresses one after the other, the last one for ever.
+    /// Lookup that returns its addresses one after the other, and then always the last one.
     struct Rebinding {
         answers: Vec<&'static str>,
         asked: AtomicUsize,
@@ -269,7 +269,7 @@ mod tests {
         }
     }
 
-    /// A server of loopback that takes everything, closes the connection, and counts.
+    /// Starts a server on loopback that accepts every request, closes the connection, and counts the connections.
     async fn house() -> (u16, Arc<AtomicUsize>) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -323,14 +323,14 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn a_name_that_leads_into_the_house_at_the_moment_of_dialling_is_not_dialled() {
+    async fn name_that_resolves_to_an_internal_address_is_not_dialled() {
         let (port, visits) = house().await;
         let url = format!("http://shop.example:{port}/hook");
         for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0"] {
-            // Public when the endpoint was made, and for whoever asks first; the house when it is dialled.
+            // The URL passes the check of its name; the name resolves to an internal address when it is dialled.
             PUBLIC_ONLY
                 .check_url(&url)
-                .expect("a name is no address yet");
+                .expect("a name is not resolved yet");
             let refused = attempt(PUBLIC_ONLY, Rebinding::new(&[address]), &url).await;
             assert_eq!(
                 refused,
@@ -342,26 +342,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
+    async fn the_checked_address_is_the_one_that_is_dialled() {
         let (port, visits) = house().await;
         let url = format!("http://shop.example:{port}/hook");
         let loopback = AddressPolicy {
             is_loopback_allowed: true,
             ..PUBLIC_ONLY
         };
-        // Whoever asked twice would dial the second answer, where nobody is.
+        // A second lookup would return an address where no server listens.
         let lookup = Rebinding::new(&["127.0.0.1", "10.255.255.1"]);
         assert_eq!(attempt(loopback, Arc::clone(&lookup), &url).await, Ok(()));
         assert_eq!(
             lookup.asked.load(Ordering::SeqCst),
             1,
-            "one question a dial"
+            "one lookup per connection"
         );
         assert_eq!(visits.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
-    async fn an_address_that_is_written_out_is_checked_at_every_attempt() {
+    async fn literal_address_is_checked_at_every_attempt() {
         let (port, visits) = house().await;
         for host in [
             "127.0.0.1",

@@ -1,4 +1,4 @@
-//! What the operator set.
+//! Settings of the plugin, from the environment and `chat.toml`.
 
 use std::time::Duration;
 
@@ -8,49 +8,49 @@ use serde_json::Value;
 
 use crate::{address::AddressPolicy, sign::Key};
 
-/// What comes from the variables of the service.
+/// Settings from the environment variables of the service.
 #[derive(Debug)]
 pub struct Environment {
-    /// The endpoint of the environment, where it is to be served.
+    /// Endpoint that the environment sets, if any.
     pub endpoint: Option<EnvironmentEndpoint>,
-    /// How long one attempt may take.
+    /// Maximum duration of one attempt.
     pub timeout: Duration,
-    /// The pauses between attempts, never empty.
+    /// Pauses between attempts; never empty.
     pub schedule: Vec<Duration>,
-    /// Whether every address may be called.
+    /// True if all addresses may be called.
     pub allow_private: bool,
-    /// Whether this machine may be called.
+    /// True if loopback addresses of this machine may be called.
     pub allow_loopback: bool,
 }
 
-/// The endpoint that the environment names.
+/// Endpoint that the environment sets.
 pub struct EnvironmentEndpoint {
-    /// Where it is.
+    /// URL of the endpoint.
     pub url: String,
-    /// What signs its deliveries.
+    /// Secret that signs its deliveries.
     pub secret: String,
-    /// Names of events or `noun.*`; `None` for all.
+    /// Event types or groups such as `message.*`; `None` for all.
     pub events: Option<Vec<String>>,
-    /// How many retries follow the first attempt.
+    /// Number of retries after the first attempt.
     pub retries: u32,
 }
 
 impl std::fmt::Debug for EnvironmentEndpoint {
-    /// Neither the secret nor the URL, whose path may be one.
+    /// Shows neither the secret nor the URL, whose path may contain a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("EnvironmentEndpoint")
     }
 }
 
-/// `[plugins.webhooks]` of `chat.toml`.
+/// The table `[plugins.webhooks]` of `chat.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Table {
-    /// How many deliveries to one endpoint a worker has under way at once.
+    /// Maximum number of deliveries that a worker makes to one endpoint at once, 1 to 1,000; default 32.
     pub concurrency: usize,
-    /// How many days the records of deliveries are kept.
+    /// Number of days for which records of deliveries are kept, 1 to 365; default 7.
     pub keep_days: u32,
-    /// After how many failures in a row an endpoint is left alone for a while.
+    /// Number of failures in a row after which an endpoint is paused, 1 to 10,000; default 10.
     pub circuit_failures: u32,
 }
 
@@ -64,39 +64,39 @@ impl Default for Table {
     }
 }
 
-/// The environment's endpoint, checked.
+/// Validated endpoint of the environment.
 #[derive(Debug)]
 pub struct Own {
-    /// Where it is.
+    /// URL of the endpoint.
     pub url: String,
-    /// What signs its deliveries.
+    /// Key that signs its deliveries.
     pub key: Key,
-    /// As they were written.
+    /// Patterns of event types as they were written; `None` for all.
     pub patterns: Option<Vec<String>>,
-    /// How many retries follow the first attempt.
+    /// Number of retries after the first attempt.
     pub retries: u32,
 }
 
-/// Everything, checked.
+/// All settings of the plugin, validated.
 #[derive(Debug)]
 pub struct Settings {
-    /// The environment's endpoint.
+    /// Endpoint of the environment, if any.
     pub own: Option<Own>,
-    /// How long one attempt may take.
+    /// Maximum duration of one attempt.
     pub timeout: Duration,
-    /// The pauses between attempts.
+    /// Pauses between attempts.
     pub schedule: Vec<Duration>,
-    /// Whom deliveries may reach.
+    /// Addresses that deliveries may reach.
     pub reach: AddressPolicy,
-    /// The table.
+    /// Settings of the table in `chat.toml`.
     pub table: Table,
 }
 
 impl Settings {
-    /// Checks everything.
+    /// Validates all settings.
     ///
     /// # Errors
-    /// Each fault with what it is about.
+    /// All faults, each with the name of its setting.
     pub fn new(
         environment: Environment,
         table: Option<&Value>,

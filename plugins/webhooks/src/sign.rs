@@ -1,16 +1,16 @@
-//! Secrets and signatures.
+//! Secrets and signatures of deliveries.
 //!
-//! Two families of headers prove the same delivery. The Standard Webhooks one signs `id.timestamp.body` with the decoded bytes of a `whsec_` secret;
+//! Each delivery has two kinds of signatures. `webhook-signature` of Standard Webhooks signs `id.timestamp.body` with the decoded bytes of a `whsec_` secret;
 //! `X-Webhook-Signature` signs the body with the text of the whole secret. For a secret of another form both use its text.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What a secret that is made here begins with.
+/// Prefix of generated secrets.
 pub const PREFIX: &str = "whsec_";
 
-/// A secret, ready to sign. Its `Debug` shows nothing of it.
+/// A secret in the form that signing needs. Its `Debug` output hides it.
 #[derive(Clone)]
 pub struct Key {
     text: Vec<u8>,
@@ -23,7 +23,7 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// A new secret: `whsec_` and base64 of 32 random bytes.
+/// Generates a secret: `whsec_` and base64 of 32 random bytes.
 pub fn new_secret() -> String {
     format!(
         "{PREFIX}{}",
@@ -32,7 +32,7 @@ pub fn new_secret() -> String {
 }
 
 fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC accepts keys of any length");
     for part in parts {
         mac.update(part);
     }
@@ -40,7 +40,7 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
 }
 
 impl Key {
-    /// The key that a secret is.
+    /// Creates the key of a secret.
     pub fn new(secret: &str) -> Self {
         let decoded = secret
             .strip_prefix(PREFIX)
@@ -52,7 +52,7 @@ impl Key {
         }
     }
 
-    /// `X-Webhook-Signature`.
+    /// Returns the value of `X-Webhook-Signature`.
     pub fn sign_body(&self, body: &[u8]) -> String {
         use std::fmt::Write;
         let mut header = String::from("sha256=");
@@ -62,7 +62,7 @@ impl Key {
         header
     }
 
-    /// One signature of `webhook-signature`.
+    /// Returns one signature of `webhook-signature`.
     fn sign_standard(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let timestamp = timestamp.to_string();
         let parts: [&[u8]; 5] = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
@@ -70,17 +70,17 @@ impl Key {
     }
 }
 
-/// The keys of an endpoint: while a secret is being rotated, the one before signs too.
+/// Keys of an endpoint. After a rotation the previous key signs too for a while.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// The one that counts.
+    /// Key of the current secret.
     pub newest: Key,
-    /// The one before, while it counts.
+    /// Key of the previous secret, while it is still valid.
     pub previous: Option<Key>,
 }
 
 impl Keys {
-    /// `webhook-signature`.
+    /// Returns the value of `webhook-signature`.
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let mut header = self.newest.sign_standard(id, timestamp, body);
         if let Some(previous) = &self.previous {
@@ -96,8 +96,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_as_the_vector_of_standard_webhooks_says() {
-        // From the specification's own test.
+    fn signature_matches_the_standard_webhooks_vector() {
+        // Test vector of the specification.
         let key = Key::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         let keys = Keys {
             newest: key,

@@ -1,4 +1,4 @@
-//! The worker: follows the list of endpoints, and serves each that is enabled and has a URL.
+//! The worker: reads the list of endpoints and serves each that is enabled and has a URL.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -8,14 +8,14 @@ use tokio::task::JoinHandle;
 
 use crate::{Webhooks, deliver::Deliverer, endpoints::Endpoint, ordered, send::Sender};
 
-/// How often the list is read.
+/// Time between two reads of the list of endpoints.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Once in how many readings it is counted how much is parked.
+/// Number of reads of the list per count of the parked events.
 const COUNT_EVERY: u32 = 5;
-/// How long an endpoint's deliveries in flight are waited for when it changes.
+/// Maximum time to wait for the deliveries in flight of an endpoint that changed.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// An endpoint that is served.
+/// Running task of an endpoint, and the state of the endpoint for which it was started.
 struct Served {
     revision: i64,
     overlap: bool,
@@ -27,7 +27,7 @@ struct Served {
 pub async fn run(plugin: Arc<Webhooks>, life: PluginContext) -> Result<(), HostError> {
     let settings = &plugin.settings;
     let sender = Sender::new(settings.reach, settings.timeout).map_err(|error| {
-        HostError::Unavailable(format!("the HTTP client cannot be made: {error}"))
+        HostError::Unavailable(format!("HTTP client could not be created: {error}"))
     })?;
     let sender = Arc::new(sender);
     let mut served: HashMap<String, Served> = HashMap::new();
@@ -35,15 +35,15 @@ pub async fn run(plugin: Arc<Webhooks>, life: PluginContext) -> Result<(), HostE
         let plugin = Arc::clone(&plugin);
         tokio::spawn(async move { plugin.records.write().await })
     };
-    // A life that ends in any way takes its writer with it.
+    // The writer ends with this run, however the run ends.
     let writer = AbortOnDrop(writer);
     let mut readings = 0_u32;
     loop {
         life.pulse.beat();
         match plugin.endpoints.all().await {
             Ok(endpoints) => follow(&plugin, &sender, endpoints, &mut served, &life.stop).await,
-            // The endpoints that are known go on.
-            Err(error) => tracing::warn!(%error, "the list of webhook endpoints cannot be read"),
+            // The endpoints that are served already continue.
+            Err(error) => tracing::warn!(%error, "list of webhook endpoints could not be read"),
         }
         gauge!("chat_webhooks_endpoints_served").set(served.len() as f64);
         let is_counted = readings.is_multiple_of(COUNT_EVERY);
@@ -99,7 +99,7 @@ async fn follow(
     for id in over {
         if let Some(one) = served.remove(&id) {
             one.stop.cancel();
-            // What is in flight ends by itself; the next one may begin meanwhile.
+            // Deliveries in flight finish by themselves, so the next task may start meanwhile.
             tokio::spawn(async move {
                 let _ = tokio::time::timeout(DRAIN, one.task).await;
             });
@@ -132,10 +132,10 @@ async fn serve(
     let spec = endpoint.spec(&plugin.settings);
     let is_ordered = endpoint.ordered;
     if endpoint.is_of_environment() {
-        // Nobody made it by the API, where its durable would have been made.
+        // The API creates the durables of all other endpoints when it creates them.
         let durables = plugin.host.durables();
         while let Err(error) = durables.declare(spec.clone()).await {
-            tracing::warn!(%error, "the durable of the environment's endpoint cannot be made yet");
+            tracing::warn!(%error, "durable of the environment's endpoint could not be created; retrying");
             if stop
                 .run_until_cancelled(tokio::time::sleep(PERIOD))
                 .await

@@ -1,4 +1,4 @@
-//! What is delivered to an endpoint, on purpose or not.
+//! Operations on deliveries: test events, backfills, and the records of deliveries.
 
 use bytes::Bytes;
 use chat_sdk::{
@@ -18,20 +18,28 @@ use super::{
 };
 use crate::pages;
 
-/// What is delivered to an endpoint, on purpose or not.
+/// Operations on the deliveries to an endpoint.
 pub struct DeliveriesApi(pub Shared);
 
 #[OpenApi(tag = "Tag::Webhooks")]
 impl DeliveriesApi {
-    /// Send a test event (`webhook.test`) to an endpoint
+    /// Send a test event to an endpoint
     ///
-    /// What came of it is at the endpoint's deliveries under the id that is answered.
+    /// Puts an event of type `webhook.test` into the endpoint's queue and returns its id. The result of the delivery is listed under this id in the endpoint's
+    /// deliveries.
+    ///
+    /// Fails with 404 if there is no such endpoint and with 409 if it is disabled.
     #[oai(
         path = "/api/admin/webhooks/:id/test",
         method = "post",
         operation_id = "testWebhook"
     )]
-    async fn test(&self, _host: AsHost, id: Path<String>) -> Result<Json<WebhookTest>, Refusal> {
+    async fn test(
+        &self,
+        _host: AsHost,
+        /// Id of the endpoint.
+        id: Path<String>,
+    ) -> Result<Json<WebhookTest>, Refusal> {
         let endpoint = self.0.find(&id.0).await?;
         if !endpoint.is_enabled {
             return Err(Refusal::Conflict(
@@ -49,12 +57,12 @@ impl DeliveriesApi {
             },
         };
         let payload = serde_json::to_vec(&envelope).map_err(|error| {
-            Refusal::internal(format!("a test event cannot be encoded: {error}"))
+            Refusal::internal(format!("test event could not be encoded: {error}"))
         })?;
         let event = ReplayedEvent {
             event_id: event_id.clone(),
             kind: TEST.to_owned(),
-            // It stands in no log; a user of this name has one lane of the endpoint for it.
+            // The event is in no log. With this owner, all test events of an ordered endpoint have one lane.
             owner: format!("user:{TEST}"),
             seq: None,
             payload: Bytes::from(payload),
@@ -63,7 +71,12 @@ impl DeliveriesApi {
         Ok(Json(WebhookTest { event_id }))
     }
 
-    /// Deliver what happened since a moment to an endpoint (again), at most 10,000 events at once
+    /// Deliver past events to an endpoint
+    ///
+    /// Reads the events since a given time from the log and delivers those of the endpoint's types, also if they were delivered before. One request puts at
+    /// most 10,000 events into the endpoint's queue, in the order of the log; continue with `nextCursor` as `after`.
+    ///
+    /// Fails with 400 if `after` is not a cursor of a backfill and with 404 if there is no such endpoint.
     #[oai(
         path = "/api/admin/webhooks/:id/backfill",
         method = "post",
@@ -72,6 +85,7 @@ impl DeliveriesApi {
     async fn backfill(
         &self,
         _host: AsHost,
+        /// Id of the endpoint.
         id: Path<String>,
         body: ValidJson<BackfillWebhook>,
     ) -> Result<Json<ReplayResult>, Refusal> {
@@ -115,14 +129,18 @@ impl DeliveriesApi {
         Ok(Json(ReplayResult {
             replayed: replayed as u64,
             has_more: !is_end,
-            // The place in the log and not a moment: an event may be taken in a little after a younger one.
+            // The cursor is a position and not a time, because the database may insert an event shortly after a newer one.
             next_cursor: (!is_end).then(|| position.0.to_string()),
             remaining: None,
             up_to: (!is_end).then_some(up_to),
         }))
     }
 
-    /// What was delivered to an endpoint, and what was not, the newest events first
+    /// List the deliveries to an endpoint
+    ///
+    /// Returns the events that were delivered or tried, newest event first, each with its newest attempt. Records are kept for `keep_days` (7 by default).
+    ///
+    /// Fails with 404 if there is no such endpoint.
     #[oai(
         path = "/api/admin/webhooks/:id/deliveries",
         method = "get",
@@ -131,13 +149,14 @@ impl DeliveriesApi {
     async fn deliveries(
         &self,
         _host: AsHost,
+        /// Id of the endpoint.
         id: Path<String>,
-        /// Only those with this outcome.
+        /// Status of the deliveries to return. Default: all.
         status: Query<Option<DeliveryStatus>>,
-        /// How many.
+        /// Maximum number of deliveries, 1 to 100. Default: 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<Option<i64>>,
-        /// Those after this `nextCursor`.
+        /// `nextCursor` of the previous page; returns the deliveries after it.
         before: Query<Option<String>>,
     ) -> Result<Json<WebhookDeliveryPage>, Refusal> {
         self.0.find(&id.0).await?;
@@ -158,7 +177,11 @@ impl DeliveriesApi {
         }))
     }
 
-    /// The attempts to deliver one event
+    /// List the attempts of a delivery
+    ///
+    /// Returns the newest 30 attempts to deliver one event to the endpoint, oldest first.
+    ///
+    /// Fails with 404 if no delivery of this event is recorded.
     #[oai(
         path = "/api/admin/webhooks/:id/deliveries/:eventId/attempts",
         method = "get",
@@ -167,8 +190,11 @@ impl DeliveriesApi {
     async fn attempts(
         &self,
         _host: AsHost,
+        /// Id of the endpoint.
         id: Path<String>,
-        #[oai(name = "eventId")] event_id: Path<String>,
+        /// Id of the event.
+        #[oai(name = "eventId")]
+        event_id: Path<String>,
     ) -> Result<Json<DeliveryAttempts>, Refusal> {
         let record = self.0.plugin.records.find(&id.0, &event_id.0).await?;
         let record =
@@ -179,7 +205,7 @@ impl DeliveriesApi {
     }
 }
 
-/// The place in the log that a `nextCursor` of a backfill names.
+/// Parses the `nextCursor` of a backfill as a position in the log.
 fn read_position(cursor: &str) -> Result<LogPosition, Refusal> {
     cursor
         .parse()

@@ -1,4 +1,4 @@
-//! An example of every body, by the name of its schema.
+//! Examples of all bodies, by the name of the schema.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ const WEBHOOK: &str = "whk_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const LETTER: &str = "dlq_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const EVENT: &str = "evt_01hzx3v7k9q2m4n6p8r0s2t4v6";
 
-/// The example of a schema.
+/// Returns the example of a schema.
 pub fn example(schema: &str) -> Option<Value> {
     Some(match schema {
         "CreateWebhook" => json!({

@@ -1,4 +1,4 @@
-//! Dead letters: events that an endpoint did not take.
+//! Operations on dead letters: events that an endpoint did not accept.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,14 @@ use super::{
 };
 use crate::{letters::Which, pages};
 
-/// Dead letters: events that an endpoint did not take.
+/// Operations on dead letters.
 pub struct LettersApi(pub Shared);
 
 #[OpenApi(tag = "Tag::Webhooks")]
 impl LettersApi {
-    /// Dead letters: events that an endpoint did not take, the newest first
+    /// List dead letters
+    ///
+    /// Returns the events that an endpoint did not accept at the last attempt, newest first. A page has at most about 1 MiB.
     #[oai(
         path = "/api/admin/webhooks/dead-letters",
         method = "get",
@@ -28,18 +30,18 @@ impl LettersApi {
     async fn dead_letters(
         &self,
         _host: AsHost,
-        /// Of this endpoint only.
+        /// Id of the endpoint whose dead letters are returned. Default: all endpoints.
         #[oai(name = "endpointId")]
         endpoint_id: Query<Option<String>>,
-        /// Of this type of event only.
+        /// Event type of the dead letters to return. Default: all types.
         #[oai(name = "type")]
         kind: Query<Option<String>>,
-        /// Given up at this moment or later.
+        /// Earliest time at which the event was given up. Default: no limit.
         since: Query<Option<Timestamp>>,
-        /// How many.
+        /// Maximum number of dead letters, 1 to 100. Default: 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<Option<i64>>,
-        /// Those after this `nextCursor`.
+        /// `nextCursor` of the previous page; returns the dead letters after it.
         before: Query<Option<String>>,
     ) -> Result<Json<DeadLetterPage>, Refusal> {
         let limit = limit_of(limit.0);
@@ -59,9 +61,10 @@ impl LettersApi {
         }))
     }
 
-    /// Replay dead letters: all that are meant, at most 10,000 at once
+    /// Replay many dead letters
     ///
-    /// Each is delivered like a new event, under its own id, and leaves the list when it was taken.
+    /// Delivers the selected dead letters again, at most 10,000 per request; continue with `nextCursor` as `before`. Each is delivered like a new event, with
+    /// its own id, and leaves the list when the endpoint accepts it.
     #[oai(
         path = "/api/admin/webhooks/dead-letters/replay",
         method = "post",
@@ -120,7 +123,11 @@ impl LettersApi {
         }))
     }
 
-    /// A dead letter
+    /// Get a dead letter
+    ///
+    /// Returns one dead letter with its event.
+    ///
+    /// Fails with 404 if there is no such dead letter.
     #[oai(
         path = "/api/admin/webhooks/dead-letters/:letterId",
         method = "get",
@@ -129,7 +136,9 @@ impl LettersApi {
     async fn dead_letter(
         &self,
         _host: AsHost,
-        #[oai(name = "letterId")] letter_id: Path<String>,
+        /// Id of the dead letter.
+        #[oai(name = "letterId")]
+        letter_id: Path<String>,
     ) -> Result<Json<DeadLetter>, Refusal> {
         let letter = self.0.plugin.letters.find(&letter_id.0).await?;
         letter
@@ -137,7 +146,11 @@ impl LettersApi {
             .ok_or_else(|| Refusal::NotFound("There is no such dead letter.".into()))
     }
 
-    /// Replay one dead letter
+    /// Replay a dead letter
+    ///
+    /// Delivers the dead letter again, like a new event, with its own id. It leaves the list when the endpoint accepts it.
+    ///
+    /// Fails with 404 if there is no such dead letter.
     #[oai(
         path = "/api/admin/webhooks/dead-letters/:letterId/replay",
         method = "post",
@@ -146,7 +159,9 @@ impl LettersApi {
     async fn replay_one(
         &self,
         _host: AsHost,
-        #[oai(name = "letterId")] letter_id: Path<String>,
+        /// Id of the dead letter.
+        #[oai(name = "letterId")]
+        letter_id: Path<String>,
     ) -> Result<NoContent, Refusal> {
         let letter = self
             .0

@@ -1,4 +1,4 @@
-//! The endpoints themselves.
+//! Operations that create, list, change and delete endpoints.
 
 use chat_sdk::http::{AsHost, Created, Json, NoContent, Query, Refusal, ValidJson};
 use poem_openapi::{OpenApi, param::Path};
@@ -9,14 +9,17 @@ use super::{
 };
 use crate::{endpoints::Draft, ordered};
 
-/// The endpoints themselves.
+/// Operations on endpoints.
 pub struct ManageApi(pub Shared);
 
 #[OpenApi(tag = "Tag::Webhooks")]
 impl ManageApi {
-    /// Make an endpoint
+    /// Create a webhook endpoint
     ///
-    /// From this moment on every event that it asks for is delivered to it at least once. The answer is the only one that ever holds the secret.
+    /// Creates an endpoint and returns it with its secret, which no other response contains again, except after a rotation. From this moment every event of its
+    /// types is delivered to it at least once.
+    ///
+    /// Fails with 400 for an invalid field and with 409 if the service has no `SECRETS_KEY`.
     #[oai(
         path = "/api/admin/webhooks",
         method = "post",
@@ -31,7 +34,7 @@ impl ManageApi {
         self.0.check(&draft)?;
         let (endpoint, secret) = self.0.plugin.endpoints.make(draft).await?;
         let spec = endpoint.spec(&self.0.plugin.settings);
-        // Without its durable it would miss what happens until a worker makes it.
+        // Without its durable the endpoint would miss the events until a worker creates the durable.
         if let Err(error) = self.0.host().durables().declare(spec).await {
             self.0.plugin.endpoints.remove(&endpoint.id).await?;
             return Err(error.into());
@@ -42,7 +45,9 @@ impl ManageApi {
         )))
     }
 
-    /// All endpoints, the newest first
+    /// List webhook endpoints
+    ///
+    /// Returns the endpoints, newest first, each with its lag.
     #[oai(
         path = "/api/admin/webhooks",
         method = "get",
@@ -51,10 +56,10 @@ impl ManageApi {
     async fn list(
         &self,
         _host: AsHost,
-        /// How many.
+        /// Maximum number of endpoints, 1 to 100. Default: 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<Option<i64>>,
-        /// Those after this `nextCursor`.
+        /// `nextCursor` of the previous page; returns the endpoints after it.
         before: Query<Option<String>>,
     ) -> Result<Json<WebhookPage>, Refusal> {
         let limit = limit_of(limit.0);
@@ -76,18 +81,32 @@ impl ManageApi {
         }))
     }
 
-    /// An endpoint, with its lag
+    /// Get a webhook endpoint
+    ///
+    /// Returns one endpoint with its lag.
+    ///
+    /// Fails with 404 if there is no such endpoint.
     #[oai(
         path = "/api/admin/webhooks/:id",
         method = "get",
         operation_id = "getWebhook"
     )]
-    async fn get(&self, _host: AsHost, id: Path<String>) -> Result<Json<Webhook>, Refusal> {
+    async fn get(
+        &self,
+        _host: AsHost,
+        /// Id of the endpoint.
+        id: Path<String>,
+    ) -> Result<Json<Webhook>, Refusal> {
         let endpoint = self.0.find(&id.0).await?;
         Ok(Json(self.0.show(endpoint).await))
     }
 
-    /// Change an endpoint
+    /// Change a webhook endpoint
+    ///
+    /// Changes the given fields and returns the endpoint; omitted fields keep their values.
+    ///
+    /// Fails with 400 for an invalid field, with 404 if there is no such endpoint, and with 409 if it is set by the environment or if a URL is given for an
+    /// endpoint without one.
     #[oai(
         path = "/api/admin/webhooks/:id",
         method = "patch",
@@ -96,13 +115,14 @@ impl ManageApi {
     async fn change(
         &self,
         _host: AsHost,
+        /// Id of the endpoint.
         id: Path<String>,
         body: ValidJson<UpdateWebhook>,
     ) -> Result<Json<Webhook>, Refusal> {
         let known = self.0.find_own(&id.0).await?;
         if known.url.is_none() && body.0.url.is_some() {
             return Err(Refusal::Conflict(
-                "This endpoint pulls; make another one for a URL.".into(),
+                "This endpoint has no URL, because its events are pulled; create another endpoint for the URL.".into(),
             ));
         }
         let (mut description, mut retry_schedule) = (known.description, known.retry_schedule);
@@ -139,13 +159,22 @@ impl ManageApi {
         Ok(Json(self.0.show(changed).await))
     }
 
-    /// Remove an endpoint, with its dead letters and what waits for it
+    /// Delete a webhook endpoint
+    ///
+    /// Deletes the endpoint, its dead letters and its pending events.
+    ///
+    /// Fails with 404 if there is no such endpoint and with 409 if it is set by the environment.
     #[oai(
         path = "/api/admin/webhooks/:id",
         method = "delete",
         operation_id = "deleteWebhook"
     )]
-    async fn delete(&self, _host: AsHost, id: Path<String>) -> Result<NoContent, Refusal> {
+    async fn delete(
+        &self,
+        _host: AsHost,
+        /// Id of the endpoint.
+        id: Path<String>,
+    ) -> Result<NoContent, Refusal> {
         self.0.find_own(&id.0).await?;
         self.0.plugin.endpoints.remove(&id.0).await?;
         self.0.plugin.letters.forget(&id.0).await?;
@@ -154,9 +183,12 @@ impl ManageApi {
         Ok(NoContent)
     }
 
-    /// Give an endpoint a new secret
+    /// Rotate the secret of an endpoint
     ///
-    /// For 24 hours the secret before signs too: `webhook-signature` has two signatures. `X-Webhook-Signature` is by the new one at once.
+    /// Creates a new secret and returns it with the endpoint. For 24 hours the previous secret signs too: `webhook-signature` has two signatures then.
+    /// `X-Webhook-Signature` is made with the new secret at once.
+    ///
+    /// Fails with 404 if there is no such endpoint and with 409 if it is set by the environment or if the service has no `SECRETS_KEY`.
     #[oai(
         path = "/api/admin/webhooks/:id/rotate-secret",
         method = "post",
@@ -165,6 +197,7 @@ impl ManageApi {
     async fn rotate(
         &self,
         _host: AsHost,
+        /// Id of the endpoint.
         id: Path<String>,
     ) -> Result<Json<WebhookWithSecret>, Refusal> {
         let endpoint = self.0.find_own(&id.0).await?;
@@ -176,19 +209,26 @@ impl ManageApi {
         )))
     }
 
-    /// Enable an endpoint that is disabled
+    /// Enable a disabled endpoint
     ///
-    /// It gets everything that happened meanwhile.
+    /// Enables the endpoint and returns it. The events of the time in which it was disabled are delivered then. A pause after failures ends.
+    ///
+    /// Fails with 404 if there is no such endpoint.
     #[oai(
         path = "/api/admin/webhooks/:id/enable",
         method = "post",
         operation_id = "enableWebhook"
     )]
-    async fn enable(&self, _host: AsHost, id: Path<String>) -> Result<Json<Webhook>, Refusal> {
+    async fn enable(
+        &self,
+        _host: AsHost,
+        /// Id of the endpoint.
+        id: Path<String>,
+    ) -> Result<Json<Webhook>, Refusal> {
         self.0.find(&id.0).await?;
         let enabled = self.0.plugin.endpoints.enable(&id.0, None, true).await?;
         let endpoint = enabled.ok_or_else(missing)?;
-        // Whoever enables it wants it tried now.
+        // The caller wants it tried now, so a pause of the circuit ends. If this fails, the pause ends by itself.
         let _ = self.0.host().durables().resume(&endpoint.id).await;
         Ok(Json(self.0.show(endpoint).await))
     }

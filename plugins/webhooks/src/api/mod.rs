@@ -1,4 +1,4 @@
-//! How the host manages its endpoints: all internal, none for users.
+//! Operations by which the host manages its endpoints. All are internal; none is for users.
 
 mod deliveries;
 mod examples;
@@ -28,7 +28,7 @@ use manage::ManageApi;
 use pull::PullApi;
 use shapes::Webhook;
 
-/// Operations that the state of the thing can forbid.
+/// Ids of the operations that can fail because of the state of the endpoint (409).
 pub const CONFLICTING: &[&str] = &[
     "acknowledgeWebhookEvents",
     "updateWebhook",
@@ -39,28 +39,28 @@ pub const CONFLICTING: &[&str] = &[
     "testWebhook",
 ];
 
-/// How many events one request puts in again at most.
+/// Maximum number of events that one request replays.
 const MOST_REPLAYED: usize = 10_000;
-/// How many are read and put in at once.
+/// Number of events that are read and published at once.
 const PIECE: usize = 200;
-/// The longest description, in characters.
+/// Maximum length of a description, in characters.
 const MAX_DESCRIPTION: usize = 500;
-/// The pauses that a schedule may have, in seconds: up to a day.
+/// Range of the pauses of a schedule, in seconds: up to a day.
 const PAUSES: std::ops::RangeInclusive<u32> = 1..=86_400;
-/// The most patterns of one endpoint.
+/// Maximum number of event patterns of an endpoint.
 const MAX_PATTERNS: usize = 100;
 
 #[derive(Tags)]
 enum Tag {
-    /// Where events go.
+    /// Endpoints to which events are delivered, their deliveries and dead letters.
     #[oai(rename = "Admin/Webhooks")]
     Webhooks,
 }
 
-/// The operations.
+/// All operations of the plugin.
 pub type WebhooksApi = (ManageApi, DeliveriesApi, LettersApi, PullApi);
 
-/// The operations of a plugin.
+/// Returns the operations of `plugin`.
 pub fn operations(plugin: Arc<Webhooks>) -> WebhooksApi {
     let shared = Shared { plugin };
     (
@@ -71,7 +71,7 @@ pub fn operations(plugin: Arc<Webhooks>) -> WebhooksApi {
     )
 }
 
-/// What the operations share.
+/// State that the operations share.
 #[derive(Clone)]
 pub struct Shared {
     plugin: Arc<Webhooks>,
@@ -86,7 +86,7 @@ impl Shared {
         self.plugin.endpoints.find(id).await?.ok_or_else(missing)
     }
 
-    /// The endpoint, if it is one of the API's own.
+    /// Returns the endpoint, unless it is set by the environment.
     async fn find_own(&self, id: &str) -> Result<Stored, Refusal> {
         let endpoint = self.find(id).await?;
         if endpoint.is_of_environment() {
@@ -111,7 +111,7 @@ impl Shared {
     }
 
     async fn show(&self, endpoint: Stored) -> Webhook {
-        // An endpoint whose durable cannot be asked is shown without it.
+        // If the state of the durable cannot be read, the endpoint is returned without its lag.
         let lag = self.host().durables().lag(&endpoint.id).await.ok();
         Webhook::new(endpoint, lag)
     }
@@ -156,7 +156,7 @@ fn missing() -> Refusal {
     Refusal::NotFound("There is no such webhook endpoint.".into())
 }
 
-/// How many events a request that said `limit` puts in again.
+/// Returns the maximum number of events that a request with `limit` replays.
 fn most_replayed(limit: Option<i64>) -> usize {
     let limit = limit.and_then(|limit| usize::try_from(limit).ok());
     limit.unwrap_or(MOST_REPLAYED).min(MOST_REPLAYED)
@@ -166,7 +166,7 @@ fn limit_of(limit: Option<i64>) -> usize {
     usize::try_from(limit.unwrap_or(50)).unwrap_or(50)
 }
 
-/// One more than asked for was read: whether there is more, and where to go on.
+/// Removes the item that was read beyond `limit`, and returns the cursor of the next page if there is such an item.
 fn cut<T>(items: &mut Vec<T>, limit: usize, id: impl Fn(&T) -> String) -> Option<String> {
     if items.len() <= limit {
         return None;

@@ -1,4 +1,4 @@
-//! Events of endpoints without a URL, which the host takes.
+//! Operations by which the host pulls the events of endpoints without a URL.
 
 use std::time::Duration;
 
@@ -10,14 +10,16 @@ use super::{
     shapes::{AcknowledgeEvents, AcknowledgedEvents, PulledEvents},
 };
 
-/// Events of endpoints without a URL, which the host takes.
+/// Operations that pull and acknowledge events.
 pub struct PullApi(pub Shared);
 
 #[OpenApi(tag = "Tag::Webhooks")]
 impl PullApi {
-    /// Take events from an endpoint without a URL
+    /// Pull events from an endpoint without a URL
     ///
-    /// Each comes again after a minute unless it is acknowledged.
+    /// Returns pending events in the order of the stream. Each is delivered again after 60 seconds unless it is acknowledged.
+    ///
+    /// Fails with 404 if there is no such endpoint and with 409 if it is disabled or has a URL.
     #[oai(
         path = "/api/admin/webhooks/:id/events",
         method = "get",
@@ -26,11 +28,12 @@ impl PullApi {
     async fn pull(
         &self,
         _host: AsHost,
+        /// Id of the endpoint.
         id: Path<String>,
-        /// How many.
+        /// Maximum number of events, 1 to 100. Default: 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<Option<i64>>,
-        /// How long to wait for the first, in seconds.
+        /// Time to wait for the first event, in seconds, 0 to 25. Default: 0.
         #[oai(
             name = "waitSeconds",
             validator(minimum(value = "0"), maximum(value = "25"))
@@ -51,7 +54,11 @@ impl PullApi {
         }))
     }
 
-    /// AcknowledgeEvents events that were taken
+    /// Acknowledge pulled events
+    ///
+    /// Acknowledges events by their `ackId` and returns the number of those that were accepted. Acknowledged events are not delivered again.
+    ///
+    /// Fails with 404 if there is no such endpoint and with 409 if it is disabled or has a URL.
     #[oai(
         path = "/api/admin/webhooks/:id/events/ack",
         method = "post",
@@ -60,6 +67,7 @@ impl PullApi {
     async fn acknowledge(
         &self,
         _host: AsHost,
+        /// Id of the endpoint.
         id: Path<String>,
         body: ValidJson<AcknowledgeEvents>,
     ) -> Result<Json<AcknowledgedEvents>, Refusal> {

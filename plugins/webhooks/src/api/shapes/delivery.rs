@@ -1,4 +1,4 @@
-//! Deliveries: what became of events, and events that are put in again.
+//! Bodies of operations on deliveries, backfills and replays.
 
 use chat_sdk::{EventId, Timestamp};
 use poem_openapi::{Enum, Object};
@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::records::{Attempt as StoredAttempt, DeliveryRecord, Outcome};
 
-/// That a test event is on its way.
+/// Id of the test event that is being delivered.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct WebhookTest {
-    /// The id of the test event.
+    /// Id of the test event.
     pub event_id: EventId,
 }
 
-/// What became of an event so far.
+/// Status of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub enum DeliveryStatus {
-    /// The endpoint took it.
+    /// The endpoint accepted the event.
     Delivered,
-    /// It is tried again.
+    /// The last attempt failed; another one follows.
     Retrying,
-    /// It was given up and is a dead letter.
+    /// All attempts failed; the event is a dead letter.
     Dead,
 }
 
 impl DeliveryStatus {
-    /// As it is stored.
+    /// Returns the status as it is stored.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Delivered => Outcome::Delivered,
@@ -49,24 +49,24 @@ impl From<Outcome> for DeliveryStatus {
     }
 }
 
-/// An attempt to deliver an event.
+/// Attempt to deliver an event.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct DeliveryAttempt {
-    /// Which one of its event, from 1.
+    /// Number of the attempt, from 1.
     pub number: i32,
-    /// When it began.
+    /// Time at which the attempt began.
     pub at: Timestamp,
-    /// How long it took, in milliseconds.
+    /// Duration of the attempt, in milliseconds.
     pub duration_ms: i64,
-    /// The HTTP status that was answered.
+    /// HTTP status of the response; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<i32>,
-    /// What went wrong.
+    /// Reason of the failure; absent if the endpoint accepted the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The first KiB of the answer.
+    /// First 1,024 bytes of the response body, as text; absent if it was empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
 }
@@ -84,28 +84,28 @@ impl From<StoredAttempt> for DeliveryAttempt {
     }
 }
 
-/// An event and what became of it at one endpoint.
+/// Delivery of one event to one endpoint.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct WebhookDelivery {
-    /// The event's id.
+    /// Id of the event.
     pub event_id: EventId,
-    /// The event's type.
+    /// Type of the event.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: String,
-    /// What became of it so far.
+    /// Current status of the delivery.
     pub status: DeliveryStatus,
-    /// How many attempts are recorded.
+    /// Number of recorded attempts, at most 30.
     pub attempts: u64,
-    /// The newest attempt.
+    /// The newest attempt; absent if none is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_attempt: Option<DeliveryAttempt>,
-    /// When it is tried again.
+    /// Time of the next attempt; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
-    /// When this was last known.
+    /// Time at which the delivery was last recorded.
     pub updated_at: Timestamp,
 }
 
@@ -123,59 +123,59 @@ impl From<DeliveryRecord> for WebhookDelivery {
     }
 }
 
-/// A piece of the list of deliveries.
+/// Page of deliveries, newest event first.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct WebhookDeliveryPage {
-    /// The deliveries.
+    /// Deliveries of this page.
     pub deliveries: Vec<WebhookDelivery>,
-    /// What to give as `before` to go on; absent at the end.
+    /// Value of `before` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// Whether there is more.
+    /// True if there are more deliveries.
     pub has_more: bool,
 }
 
-/// The attempts to deliver one event, oldest first.
+/// Attempts to deliver one event, oldest first.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct DeliveryAttempts {
-    /// The newest 30.
+    /// The newest attempts, at most 30.
     pub attempts: Vec<DeliveryAttempt>,
 }
 
-/// From when on to deliver what happened.
+/// Selection of the past events to deliver.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct BackfillWebhook {
-    /// The moment.
+    /// Earliest time of the events.
     pub since: Timestamp,
-    /// What follows this `nextCursor`.
+    /// `nextCursor` of the previous request; delivers the events after it. Default: begins at `since`.
     pub after: Option<String>,
-    /// After how many events to stop, 10,000 unless told; a few more may come along.
+    /// Number of events after which to stop, 1 to 10,000; a few more may be delivered. Default: 10,000.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000")))]
     pub limit: Option<i64>,
 }
 
-/// How many events are on their way again.
+/// Number of replayed events and the cursor of the next request.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct ReplayResult {
-    /// How many.
+    /// Number of events that are being delivered again.
     pub replayed: u64,
-    /// Whether there is more than one request puts in again.
+    /// True if there are more events than one request replays.
     pub has_more: bool,
-    /// What to give to go on: as `before` for dead letters, as `after` for a backfill.
+    /// Cursor for the next request: `before` for dead letters, `after` for a backfill; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// How many dead letters are left to go on with.
+    /// Number of selected dead letters that remain; absent at the end and for a backfill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining: Option<u64>,
-    /// Up to which moment a backfill came.
+    /// Time of the newest event that a backfill has read; absent at the end and for dead letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_to: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Endpoints: made, changed, shown.
+//! Bodies of operations on endpoints.
 
 use chat_sdk::{Patch, Timestamp, http::Refusal, plugin::Lag};
 use poem_openapi::Object;
@@ -6,39 +6,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoints::{Draft, Endpoint as Stored};
 
-/// An endpoint to make.
+/// Endpoint to create.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct CreateWebhook {
-    /// Where events are delivered: https or http. Absent for an endpoint without a URL, whose events are pulled.
+    /// URL to which events are delivered: `https` or `http`, at most 2,048 bytes. Absent for an endpoint whose events are pulled.
     pub url: Option<String>,
-    /// Names of events, `noun.*`, or `*` for all; at least one.
+    /// Event types to deliver, 1 to 100: a type such as `message.created`, a group such as `message.*`, or `*` for all.
     #[oai(validator(min_items = 1, max_items = 100))]
     pub events: Vec<String>,
-    /// What it is for, at most 500 characters.
+    /// Purpose of the endpoint, at most 500 characters. Default: none.
     pub description: Option<String>,
-    /// Whether a conversation's next event waits until the one before was taken or given up.
+    /// True if the next event of a conversation waits until the previous one was accepted or given up. Default: false.
     pub ordered: Option<bool>,
-    /// Pauses before the second and each further attempt, in seconds: at most 20, each from 1 to 86,400. After the last attempt the event becomes a dead
-    /// letter. An empty list means a single attempt. Default: the pauses of `WEBHOOK_RETRY_SCHEDULE`.
+    /// Pauses before the second and each further attempt, in seconds: at most 20, each 1 to 86,400. After the last attempt the event becomes a dead letter. An
+    /// empty list means a single attempt. Default: the pauses of `WEBHOOK_RETRY_SCHEDULE`.
     #[oai(validator(max_items = 20))]
     pub retry_schedule: Option<Vec<u32>>,
 }
 
 impl CreateWebhook {
-    /// What is stored of it.
+    /// Checks the fields that exclude one another and returns the endpoint to store.
     pub fn into_draft(self) -> Result<Draft, Refusal> {
         if self.url.is_none() && self.ordered == Some(true) {
             return Err(Refusal::invalid(
                 "ordered",
-                "must not be true without a URL; who pulls orders by seq",
+                "must not be true without a URL; a client that pulls orders events by seq",
             ));
         }
         if self.url.is_none() && self.retry_schedule.is_some() {
             return Err(Refusal::invalid(
                 "retrySchedule",
-                "must not be given without a URL; an event that was pulled comes again after a minute",
+                "must not be given without a URL; a pulled event is delivered again after 60 seconds",
             ));
         }
         Ok(Draft {
@@ -51,85 +51,85 @@ impl CreateWebhook {
     }
 }
 
-/// What is to be changed of an endpoint; what is left out stays.
+/// Fields of an endpoint to change; omitted fields keep their values.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct UpdateWebhook {
-    /// Where events are delivered.
+    /// URL to which events are delivered: `https` or `http`, at most 2,048 bytes.
     pub url: Option<String>,
-    /// Names of events, `noun.*`, or `*` for all; at least one.
+    /// Event types to deliver, 1 to 100: a type such as `message.created`, a group such as `message.*`, or `*` for all.
     #[oai(validator(min_items = 1, max_items = 100))]
     pub events: Option<Vec<String>>,
-    /// What it is for, at most 500 characters; `null` clears it.
+    /// Purpose of the endpoint, at most 500 characters; `null` clears it.
     #[serde(default)]
     pub description: Patch<String>,
-    /// Whether a conversation's next event waits until the one before was taken or given up.
+    /// True if the next event of a conversation waits until the previous one was accepted or given up.
     pub ordered: Option<bool>,
-    /// Pauses before the second and each further attempt, in seconds: at most 20, each from 1 to 86,400. An empty list means a single attempt; `null`
-    /// means the pauses of `WEBHOOK_RETRY_SCHEDULE`.
+    /// Pauses before the second and each further attempt, in seconds: at most 20, each 1 to 86,400. An empty list means a single attempt; `null` means the
+    /// pauses of `WEBHOOK_RETRY_SCHEDULE`.
     #[serde(default)]
     #[oai(validator(max_items = 20))]
     pub retry_schedule: Patch<Vec<u32>>,
-    /// Whether it gets events. What happens while it does not is delivered when it does again.
+    /// True if events are delivered to the endpoint. Events that occur while it is false are delivered when it is true again.
     pub is_enabled: Option<bool>,
 }
 
-/// How far an endpoint is behind.
+/// Lag of an endpoint.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct WebhookLag {
-    /// Events that were not given to a worker yet.
+    /// Number of events that were not given to a worker yet.
     pub pending: u64,
-    /// Events that are being delivered, or wait for their next attempt.
+    /// Number of events that are being delivered or wait for their next attempt.
     pub in_flight: u64,
-    /// How many of these were tried before.
+    /// Number of these events that were tried before.
     pub retrying: u64,
-    /// How much longer the endpoint is left alone because it kept failing, in milliseconds.
+    /// Remaining pause after repeated failures, in milliseconds; absent if deliveries are not paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_for_ms: Option<u64>,
 }
 
-/// An endpoint.
+/// Webhook endpoint, to which events are delivered or from which they are pulled.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct Webhook {
-    /// Its id; `environment` for the one that the environment names.
+    /// Id of the endpoint; `environment` for the one that the environment sets.
     pub id: String,
-    /// Where events are delivered; absent for one without a URL.
+    /// URL to which events are delivered; absent for an endpoint whose events are pulled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Names of events or `noun.*`; `*` for all.
+    /// Event types that are delivered: types, groups such as `message.*`, or `*` for all.
     pub events: Vec<String>,
-    /// What it is for.
+    /// Purpose of the endpoint; absent if none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether a conversation's next event waits until the one before was taken or given up.
+    /// True if the next event of a conversation waits until the previous one was accepted or given up.
     pub ordered: bool,
     /// Pauses between attempts, in seconds; absent if the pauses of `WEBHOOK_RETRY_SCHEDULE` apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_schedule: Option<Vec<u32>>,
-    /// Whether it gets events.
+    /// True if events are delivered to the endpoint.
     pub is_enabled: bool,
-    /// Why it gets none, where the service decided that.
+    /// Reason why the service disabled the endpoint; absent if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_reason: Option<String>,
-    /// Until when two secrets sign, while one is being rotated.
+    /// Time until which the previous secret signs too; absent if no rotation is in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotating_until: Option<Timestamp>,
-    /// When it was made.
+    /// Time at which the endpoint was created.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// Time at which the endpoint was last changed.
     pub updated_at: Timestamp,
-    /// How far it is behind; absent when that cannot be found out.
+    /// Lag of the endpoint; absent if it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<WebhookLag>,
 }
 
 impl Webhook {
-    /// What is shown of `endpoint`.
+    /// Returns the public view of `endpoint`.
     pub fn new(endpoint: Stored, lag: Option<Lag>) -> Self {
         let rotating_until = endpoint.overlap_until();
         Self {
@@ -159,21 +159,21 @@ impl Webhook {
     }
 }
 
-/// An endpoint and its secret, which is shown this once.
+/// Endpoint with its secret, which is returned only once.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct WebhookWithSecret {
-    /// Its id.
+    /// Id of the endpoint.
     pub id: String,
-    /// What its deliveries are signed with: `whsec_` and base64 of 32 bytes. Keep it; it is not shown again.
+    /// Secret that signs its deliveries: `whsec_` and base64 of 32 bytes. Store it; it is not returned again.
     pub secret: String,
-    /// The endpoint.
+    /// The endpoint as stored.
     pub webhook: Webhook,
 }
 
 impl WebhookWithSecret {
-    /// Both.
+    /// Returns the endpoint with its secret.
     pub fn new(webhook: Webhook, secret: String) -> Self {
         Self {
             id: webhook.id.clone(),
@@ -183,16 +183,16 @@ impl WebhookWithSecret {
     }
 }
 
-/// A piece of the list of endpoints.
+/// Page of endpoints, newest first.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct WebhookPage {
-    /// The endpoints.
+    /// Endpoints of this page.
     pub webhooks: Vec<Webhook>,
-    /// What to give as `before` to go on; absent at the end.
+    /// Value of `before` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// Whether there is more.
+    /// True if there are more endpoints.
     pub has_more: bool,
 }

@@ -1,4 +1,4 @@
-//! The event that an endpoint gets, as operations show it.
+//! Events as endpoints receive them, for the bodies of operations.
 
 use std::borrow::Cow;
 
@@ -14,15 +14,15 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::Value;
 
-/// Type of the event that a test sends.
+/// Type of a test event.
 pub const TEST: &str = "webhook.test";
 
-/// An event as an endpoint gets it.
+/// Event as an endpoint receives it.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct WebhookEvent(pub Value);
 
-/// The event that a test of an endpoint sends.
+/// Test event of an endpoint.
 #[derive(Debug, Serialize, Object)]
 pub struct WebhookTestEvent {
     /// Id of the event, the same at every attempt.
@@ -33,9 +33,9 @@ pub struct WebhookTestEvent {
     pub kind: String,
     /// Version of the event's shape.
     pub version: u32,
-    /// When the test was asked for.
+    /// Time at which the test was requested.
     pub timestamp: Timestamp,
-    /// The endpoint.
+    /// Data of the event: the tested endpoint.
     pub data: WebhookTestData,
 }
 
@@ -44,7 +44,7 @@ pub struct WebhookTestEvent {
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct WebhookTestData {
-    /// Id of the endpoint.
+    /// Id of the tested endpoint.
     pub webhook_id: String,
 }
 
@@ -66,7 +66,7 @@ impl Type for WebhookEvent {
         registry.create_schema::<Self, _>(Self::name().into_owned(), |_| {
             any_event(
                 EVENTS_OF_WEBHOOKS,
-                "An event as an endpoint gets it.",
+                "Event as an endpoint receives it.",
                 vec![(TEST, WebhookTestEvent::name().into_owned())],
             )
         });

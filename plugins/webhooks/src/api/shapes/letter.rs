@@ -1,4 +1,4 @@
-//! Dead letters: events that an endpoint did not take.
+//! Bodies of operations on dead letters.
 
 use chat_sdk::{EventId, Timestamp};
 use poem_openapi::Object;
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 use super::WebhookEvent;
 use crate::letters::Letter;
 
-/// An event that an endpoint did not take.
+/// Event that an endpoint did not accept at the last attempt.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct DeadLetter {
-    /// Its id.
+    /// Id of the dead letter.
     pub id: String,
-    /// Whose endpoint.
+    /// Id of the endpoint that did not accept the event.
     pub endpoint_id: String,
-    /// The event's id.
+    /// Id of the event.
     pub event_id: EventId,
-    /// The event's type.
+    /// Type of the event.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: String,
-    /// How often it was tried.
+    /// Number of attempts to deliver the event.
     pub attempts: i32,
-    /// What the last attempt came to.
+    /// Reason why the last attempt failed.
     pub reason: String,
-    /// When it was given up.
+    /// Time at which the event was given up.
     pub died_at: Timestamp,
-    /// When it was last replayed.
+    /// Time of the last replay; absent if it was never replayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed_at: Option<Timestamp>,
     /// The event as it would be delivered.
@@ -51,36 +51,36 @@ impl From<Letter> for DeadLetter {
     }
 }
 
-/// A piece of the list of dead letters.
+/// Page of dead letters, newest first.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
 pub struct DeadLetterPage {
-    /// The dead letters.
+    /// Dead letters of this page.
     pub dead_letters: Vec<DeadLetter>,
-    /// What to give as `before` to go on; absent at the end.
+    /// Value of `before` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// Whether there is more.
+    /// True if there are more dead letters.
     pub has_more: bool,
 }
 
-/// Which dead letters to replay; all without a field.
+/// Selection of the dead letters to replay; without any field, all are selected.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct ReplayDeadLetters {
-    /// Of this endpoint.
+    /// Id of the endpoint. Default: all endpoints.
     pub endpoint_id: Option<String>,
-    /// Of this type of event.
+    /// Type of the events. Default: all types.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: Option<String>,
-    /// Given up at this moment or later.
+    /// Earliest time at which the event was given up. Default: no limit.
     pub since: Option<Timestamp>,
-    /// Those after this `nextCursor`.
+    /// `nextCursor` of the previous request; replays the dead letters after it.
     pub before: Option<String>,
-    /// How many at most, 10,000 unless told.
+    /// Maximum number of dead letters to replay, 1 to 10,000. Default: 10,000.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000")))]
     pub limit: Option<i64>,
 }

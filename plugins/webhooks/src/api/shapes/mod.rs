@@ -1,4 +1,4 @@
-//! The bodies of the operations, each beside the noun that it is about.
+//! Bodies of the operations, one module per resource.
 
 mod delivery;
 mod endpoint;

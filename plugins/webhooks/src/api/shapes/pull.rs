@@ -1,4 +1,4 @@
-//! Events that are fetched from an endpoint without a URL.
+//! Bodies of operations that pull and acknowledge events.
 
 use chat_sdk::plugin::Pulled;
 use poem_openapi::Object;
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::WebhookEvent;
 
-/// An event that was taken.
+/// Event that was pulled from an endpoint.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct PulledEvent {
-    /// What acknowledges it.
+    /// Id with which to acknowledge the event.
     pub ack_id: String,
-    /// How often it was taken, this time included.
+    /// Number of deliveries of the event so far, this one included.
     pub attempt: u32,
-    /// The event.
+    /// The event as it would be delivered to a URL.
     pub event: WebhookEvent,
 }
 
@@ -31,30 +31,30 @@ impl From<Pulled> for PulledEvent {
     }
 }
 
-/// Events that were taken.
+/// Events that were pulled from an endpoint.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct PulledEvents {
-    /// The events, in the order of the stream.
+    /// Pulled events, in the order of the stream; empty if none is pending.
     pub events: Vec<PulledEvent>,
 }
 
-/// Which events are dealt with.
+/// Events to acknowledge.
 #[derive(Debug, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct AcknowledgeEvents {
-    /// Their `ackId`s.
+    /// `ackId` values of the events, at most 1,000.
     #[oai(validator(max_items = 1000))]
     pub ack_ids: Vec<String>,
 }
 
-/// How many were acknowledged.
+/// Number of acknowledged events.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
 #[oai(rename_all = "camelCase")]
 pub struct AcknowledgedEvents {
-    /// Those that were this endpoint's.
+    /// Number of ids that belong to this endpoint and were acknowledged.
     pub acknowledged: u64,
 }
