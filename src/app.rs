@@ -1,4 +1,4 @@
-//! The wiring: from a configuration to a running process. It decides nothing else.
+//! Wiring: builds a running process from a configuration. It makes no other decisions.
 
 mod listeners;
 mod roles;
@@ -46,13 +46,13 @@ pub use roles::Roles;
 pub use start::{StartError, begin_epoch, open_store, prepare_with};
 use start::{metrics, open_bus, pair_key, start_plugins};
 
-/// The most bytes of a request's body.
+/// Maximum size of a request body in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Runs a process until `stop`, then lets what is in flight finish within the configured grace.
+/// Runs a process until `stop`, then finishes requests in flight within the configured grace period.
 ///
 /// # Errors
-/// [`StartError`] when it cannot start.
+/// [`StartError`] if the process cannot start.
 pub async fn run(
     config: Config,
     roles: Roles,
@@ -62,10 +62,12 @@ pub async fn run(
     run_with::<NoPlugin>(config, roles, listeners, stop, None).await
 }
 
-/// The same with a plugin from outside, which works in processes with the role `webhooks`, as all plugins do.
+/// Runs a process with an external plugin.
+///
+/// Like all plugins, it works in processes with the role `webhooks`.
 ///
 /// # Errors
-/// [`StartError`] when it cannot start.
+/// [`StartError`] if the process cannot start.
 pub async fn run_with<P: Plugin>(
     config: Config,
     roles: Roles,
@@ -73,7 +75,7 @@ pub async fn run_with<P: Plugin>(
     stop: CancellationToken,
     guest: Option<PluginFactory<P>>,
 ) -> Result<(), StartError> {
-    // Ignored when a test has done it already: there is one provider for the process.
+    // Ignored if a test has already installed it: a process has one provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let metrics = metrics();
     let verifier = Verifier::from_config(&config.auth)?;
@@ -86,7 +88,7 @@ pub async fn run_with<P: Plugin>(
     let (announcer, publisher) = Announcer::new(bus.clone());
     let (writer, actor) = Writer::new(Arc::clone(&backend), Arc::clone(&announcer) as _);
     let local: Arc<dyn Writers> = Arc::new(writer.clone());
-    // What serves clients ends first; what it works with ends after it.
+    // Tasks that serve clients end first; the tasks that they depend on end after them.
     let tasks = Supervisor::default();
     let _ends = tasks.end.clone().drop_guard();
     // These two end with their last handle, after all others.
@@ -139,7 +141,7 @@ pub async fn run_with<P: Plugin>(
 
     store.settled.by(&ctx.writers, &backend);
 
-    // What only works: it ends with what serves clients, and may take as long.
+    // Tasks without clients: they end together with those that serve clients, and may take as long.
     let workers = TaskTracker::new();
     let seen = Arc::new(Seen::default());
     let revoked = Arc::new(Revoked(known_users));
@@ -153,11 +155,11 @@ pub async fn run_with<P: Plugin>(
     let typing = ws::Typing::new(&bus, Arc::clone(&hub), &config.presence);
     let (watchers, changes) = ws::Watchers::new(Arc::clone(&hub), ctx.clone());
     if roles.ws {
-        // Who wrote is told to type no more before the message comes; what is news is known before it is noted.
+        // Order matters: typing stops before its message is delivered; presence watchers compare with the table before it is updated.
         sinks.insert(0, Arc::clone(&typing) as _);
         sinks.insert(0, Arc::clone(&watchers) as _);
         if roles.api {
-            // Only a relay asks what was seen.
+            // Only the relay reads what was seen.
             sinks.push(Arc::clone(&seen) as _);
         }
         sinks.push(Arc::clone(&hub) as _);
@@ -170,7 +172,7 @@ pub async fn run_with<P: Plugin>(
             ws::presence::run(Arc::clone(&told), Arc::clone(&changes), end)
         });
     }
-    // A process that only delivers has nobody to tell: it follows its durables, and is spared the rest of the stream.
+    // A process that only delivers webhooks has no clients to notify: it follows its durables and skips the rest of the stream.
     if roles.api || roles.ws {
         let reads = match roles.ws {
             true => TailMode::Full,
@@ -184,7 +186,7 @@ pub async fn run_with<P: Plugin>(
         match roles.ws {
             // A panic in the middle of an event leaves the hub in an unknown state. Clients lose nothing: they resume at another node.
             true => tasks.vital("tail", follow(tasks.end.clone())),
-            // Without sockets its listeners keep facts that may be told twice, and it starts some minutes back.
+            // Without sockets its listeners keep facts that may be repeated, and it starts some minutes back.
             false => tasks.keep("tail", follow),
         }
         let (bells_bus, bells) = (bus.clone(), Arc::clone(&ctx.bells));
@@ -211,7 +213,7 @@ pub async fn run_with<P: Plugin>(
             holder,
             retention: Duration::from_secs(u64::from(config.stores.event_retention_days) * 86_400),
             second: match config.server.app_env {
-                // Nobody waits twelve minutes for a test.
+                // Tests must not wait twelve minutes.
                 AppEnv::Test => SecondSweep {
                     behind: Duration::from_secs(5),
                     period: Duration::from_secs(2),
@@ -220,7 +222,7 @@ pub async fn run_with<P: Plugin>(
                 AppEnv::Development | AppEnv::Production => SecondSweep::default(),
             },
         };
-        // All of these keep what they know in MongoDB, behind leases.
+        // All of these keep their state in MongoDB, protected by leases.
         tasks.keep("relay", move |end| relay.clone().run(end));
         if let Some(durables) = core.durables() {
             let refills = Refills {
@@ -280,7 +282,7 @@ pub async fn run_with<P: Plugin>(
         stop: stop.clone(),
         grace,
     };
-    // A port that is not served would let clients wait for ever.
+    // Without a server on an open port, clients would wait forever.
     let serve = |name, port: BoxFuture<'static, ()>| {
         servers.spawn(tasks.all.supervise(vital(name, port), stop.clone()));
     };
@@ -347,7 +349,7 @@ pub async fn run_with<P: Plugin>(
             let node = node.clone();
             let answer = move |request: Request<TimedBody>, client| {
                 let endpoint = Arc::clone(&endpoint);
-                // Event streams hang on the hub, which only a process with sockets has.
+                // Event streams need the hub, which only a process with sockets has.
                 let node = node
                     .clone()
                     .filter(|_| request.uri().path() == ws::event_stream::PATH);
@@ -403,7 +405,7 @@ pub async fn run_with<P: Plugin>(
     }
 }
 
-/// The tasks that serve what serves clients: they end after it.
+/// Tasks that others depend on to serve clients: they end after those.
 #[derive(Default)]
 struct Supervisor {
     all: Arc<Tasks>,
@@ -412,7 +414,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// Runs a task that is started again if it fails.
+    /// Runs a task that is restarted if it fails.
     fn keep<F, Fut>(&self, name: &'static str, run: F)
     where
         F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
@@ -431,7 +433,9 @@ impl Supervisor {
     }
 }
 
-/// Starts the flushers of a node. After the stop they end with their last lane. One that failed would leave its sockets without pushes.
+/// Starts the flushers of a node.
+///
+/// After the stop they end with their last lane. If one failed, its sockets would get no pushes.
 fn start_flushers(tasks: &Supervisor, hub: &Hub, stop: &CancellationToken) -> ws::Flushers {
     let (flushers, runs) = ws::Flushers::new(&hub.seal);
     for run in runs {
@@ -440,7 +444,7 @@ fn start_flushers(tasks: &Supervisor, hub: &Hub, stop: &CancellationToken) -> ws
     flushers
 }
 
-/// Lets the limits forget who was quiet, until `end`.
+/// Removes idle callers from the rate limits, until `end`.
 async fn evict_idle(rates: Arc<RateLimits>, end: CancellationToken) {
     while end
         .run_until_cancelled(tokio::time::sleep(EVICTION_PERIOD))

@@ -1,54 +1,56 @@
-//! Commands of hosts, between the room that brings them and the room that carries them out. Neither knows the other, and this one knows nothing at all.
+//! Commands of hosts: types between the module that receives them and the one that executes them.
+//!
+//! Neither module knows the other, and this one knows no other module.
 
 use bytes::Bytes;
 use chat_sdk::plugin::BoxFuture;
 
-/// A command as it came. Which host it is from was decided by its way: only that host may send on it.
+/// Received command. Its subject determines the host: only that host may publish to it.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// What is to be done: `messages.send`.
+    /// Name of the operation, for example `messages.send`.
     pub name: String,
-    /// For whom the host acts, percent-encoded; absent for the host itself.
+    /// User for whom the host acts, percent-encoded; absent for the host itself.
     pub acting_user: Option<String>,
-    /// What the host calls this request in its own logs.
+    /// Id of this request in the host's own logs.
     pub request_id: Option<String>,
-    /// A JSON object.
+    /// Payload, a JSON object.
     pub payload: Bytes,
 }
 
-/// What became of a command.
+/// Answer to a command.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// As HTTP has it: 201, 404.
+    /// HTTP status code, for example 201 or 404.
     pub status: u16,
-    /// A JSON object; empty where there is nothing to say.
+    /// Body, a JSON object; empty without content.
     pub body: Bytes,
-    /// After how many seconds to try again, where that makes sense.
+    /// Number of seconds after which to retry, if a retry makes sense.
     pub retry_after: Option<String>,
-    /// What the request is called in the logs.
+    /// Id of the request in the logs.
     pub request_id: Option<String>,
 }
 
 impl Answer {
-    /// Whether the command was refused or failed.
+    /// True if the command was refused or failed.
     pub fn is_error(&self) -> bool {
         self.status >= 400
     }
 }
 
-/// One command in a few words.
+/// Short description of one command.
 #[derive(Debug, Clone, Copy)]
 pub struct Described {
-    /// Its name: `messages.send`.
+    /// Name of the command, for example `messages.send`.
     pub name: &'static str,
-    /// What it does.
+    /// Effect of the command.
     pub about: &'static str,
 }
 
-/// Who carries commands out.
+/// Executor of commands.
 pub trait Commands: Send + Sync {
-    /// Everything that can be asked for.
+    /// Returns the descriptions of all commands.
     fn described(&self) -> Vec<Described>;
-    /// Carries one out. It always answers, also what it does not know.
+    /// Executes a command. It always answers, also for an unknown command.
     fn answer(&self, command: Command) -> BoxFuture<'_, Answer>;
 }

@@ -1,7 +1,10 @@
-//! Named points at which a test kills the process or makes a task panic. Empty without the `failpoints` feature.
+//! Named points at which a test kills the process or makes a task panic.
+//!
+//! Empty without the `failpoints` feature.
 
-/// Ends the process at once, as a crash would, when the environment variable `CHAT_FAILPOINT` is `name` or `name:count` and this is the `count`th time
-/// (the first without a count).
+/// Ends the process at once, as a crash would, if `CHAT_FAILPOINT` names this point.
+///
+/// The value is `name` or `name:count`; the process ends at the `count`th call (the first without a count).
 #[cfg(feature = "failpoints")]
 pub fn hit(name: &str) {
     use std::sync::{
@@ -27,8 +30,9 @@ pub fn hit(name: &str) {
 #[inline(always)]
 pub fn hit(_name: &str) {}
 
-/// Runs `work` of the task `name`. If the environment variable `CHAT_FAIL_TASK` is `name` or `name:count`, the task panics 5 s after each of its
-/// first `count` starts (one without a count).
+/// Runs `work` of the task `name`, and makes it panic if `CHAT_FAIL_TASK` names it.
+///
+/// The value is `name` or `name:count`; the task panics 5 s after each of its first `count` starts (one without a count).
 #[cfg(feature = "failpoints")]
 pub async fn within<T>(name: &str, work: impl Future<Output = T>) -> T {
     use std::{

@@ -1,11 +1,11 @@
 //! Chat Service: a pluggable real-time chat microservice.
 //!
-//! Every change to a conversation is one numbered entry in that conversation's log; the log is written to MongoDB, handed to JetStream, and
+//! Every change to a conversation is one numbered entry in that conversation's log. The log is written to MongoDB and published to JetStream, and
 //! everything else follows the stream.
 //!
 //! # Layout
-//! The way of the data is the layout. In: [`api`] or [`ws`] → a verb of [`domain`] → [`store::log`]. Out: [`store::log`] → [`bus`] → the hub of
-//! [`ws`] → sockets. [`worker`] holds what runs beside it. The same noun has the same file name in every room.
+//! The layout follows the path of the data. In: [`api`] or [`ws`] → an operation of [`domain`] → [`store::log`]. Out: [`store::log`] → [`bus`] → the
+//! hub of [`ws`] → sockets. [`worker`] holds the background tasks. A resource has the same file name in every module.
 //!
 //! - `api`, `ws` and `worker` never import one another;
 //! - `domain` knows no HTTP, no socket, no broker and no database driver;

@@ -1,7 +1,7 @@
-//! The plugins that are built in: the only file that names their crates.
+//! Built-in plugins: the only file that names their crates.
 //!
-//! `PLUGINS` chooses which of them run; with none the whole core runs. What a plugin is and may do stands in `chat_sdk::plugin`; here each is made from its
-//! settings, given its host, and kept alive.
+//! `PLUGINS` selects which of them run; the core is complete without any. `chat_sdk::plugin` defines what a plugin is and may do; here each is
+//! created from its settings, gets its host, and is kept running.
 
 mod host;
 mod supervisor;
@@ -22,25 +22,26 @@ use crate::{
     tasks::Task,
 };
 
-/// The operations of all plugins, for the API.
+/// Operations of all plugins, for the API.
 pub type Operations = Mounted<<Webhooks as Plugin>::Api>;
 
-/// The names of the plugins that are built in.
+/// Names of the built-in plugins.
 pub const NAMES: [&str; 1] = [Webhooks::NAME];
 
-/// Operations of plugins that the state of the thing can forbid.
+/// Operations of plugins that may answer with a conflict.
 pub const CONFLICTING: &[&str] = Webhooks::CONFLICTING;
 
-/// The example of a body of a plugin's operation.
+/// Returns the example of a body of a plugin's operation.
 pub fn example(schema: &str) -> Option<Value> {
     Webhooks::example(schema)
 }
 
-/// How a plugin from outside is made, one that a program of somebody's own brings beside those that are built in: of its table in `chat.toml`, and its
-/// host. The error is a sentence that can follow the table's name.
+/// Constructor of an external plugin, which another program adds to the built-in ones.
+///
+/// It takes the plugin's table in `chat.toml` and its host. The error is a sentence that can follow the table's name.
 pub type PluginFactory<P> = fn(Option<&Value>, Arc<dyn Host>) -> Result<P, String>;
 
-/// No plugin from outside.
+/// Placeholder type for no external plugin.
 pub enum NoPlugin {}
 
 impl Plugin for NoPlugin {
@@ -56,10 +57,10 @@ impl Plugin for NoPlugin {
     }
 }
 
-/// Makes the plugin from outside, if there is one and `config` names it.
+/// Creates the external plugin, if there is one and `config` names it.
 ///
 /// # Errors
-/// What is wrong with its settings.
+/// Fails with the faults of its settings.
 pub fn register_guest<P: Plugin>(
     config: &Config,
     core: &Core,
@@ -77,18 +78,18 @@ pub fn register_guest<P: Plugin>(
     }
 }
 
-/// The plugin from outside as a task.
+/// Returns the external plugin as a task.
 pub fn guest_task<P: Plugin>(guest: Arc<P>) -> impl Task {
     supervisor::PluginTask(guest)
 }
 
-/// The plugins of this process.
+/// Plugins of this process.
 #[derive(Clone, Default)]
 pub struct Plugins {
     webhooks: Option<Arc<Webhooks>>,
 }
 
-/// Everything that is wrong with the settings of plugins. `guest` is the name of the one from outside.
+/// Returns all faults in the settings of plugins. `guest` is the name of the external one.
 pub fn faults(config: &Config, guest: Option<&str>) -> Vec<Fault> {
     let known: Vec<&str> = NAMES.iter().copied().chain(guest).collect();
     let mut faults: Vec<Fault> = config
@@ -144,10 +145,10 @@ fn webhooks_settings(config: &Config) -> Result<chat_webhooks::Settings, Vec<(St
 }
 
 impl Plugins {
-    /// Makes the plugins that `config` names.
+    /// Creates the plugins that `config` names.
     ///
     /// # Errors
-    /// What [`faults`] would say.
+    /// Fails with the result of [`faults`] if there is any.
     pub fn register(config: &Config, core: &Core, guest: Option<&str>) -> Result<Self, Vec<Fault>> {
         let found = faults(config, guest);
         if !found.is_empty() {
@@ -160,10 +161,10 @@ impl Plugins {
         Ok(Self { webhooks })
     }
 
-    /// Makes what the plugins need in the database.
+    /// Creates what the plugins need in the database.
     ///
     /// # Errors
-    /// When the database is away.
+    /// Fails if the database is unavailable.
     pub async fn prepare(&self) -> Result<(), HostError> {
         match &self.webhooks {
             Some(webhooks) => webhooks.prepare().await,
@@ -171,17 +172,17 @@ impl Plugins {
         }
     }
 
-    /// Whether any of them has operations.
+    /// True if any of them has operations.
     pub fn has_operations(&self) -> bool {
         self.webhooks.is_some()
     }
 
-    /// The operations of the plugins; of one that does not run, none.
+    /// Returns the operations of the running plugins.
     pub fn operations(&self) -> Operations {
         Mounted(self.webhooks.clone().map(Plugin::api))
     }
 
-    /// The plugins of the role `webhooks` as tasks.
+    /// Returns the plugins of the role `webhooks` as tasks.
     pub fn webhooks_task(&self) -> Option<impl Task> {
         let webhooks = self.webhooks.clone();
         webhooks.map(supervisor::PluginTask)

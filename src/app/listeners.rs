@@ -1,4 +1,4 @@
-//! The ports of a process.
+//! Listening ports of a process.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,16 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::{Roles, StartError};
 use crate::config::Config;
 
-/// How many connections the kernel keeps that were not accepted yet: a node's clients all come back at once.
+/// Maximum number of connections that wait in the kernel to be accepted.
+///
+/// A node's clients all reconnect at once.
 const BACKLOG: u32 = 4096;
 
-/// The ports of a process, open.
+/// Open ports of a process.
 pub struct Listeners {
-    /// For REST; a process that only works shows its health there.
+    /// Port of the REST API; a process without clients serves its health there.
     pub api: Option<TcpListener>,
-    /// For sockets.
+    /// Port of the sockets.
     pub ws: Option<TcpListener>,
 }
 
@@ -22,7 +24,7 @@ impl Listeners {
     /// Opens the ports that `roles` need.
     ///
     /// # Errors
-    /// [`StartError::Port`].
+    /// [`StartError::Port`] if a port cannot be opened.
     pub fn open(config: &Config, roles: Roles) -> Result<Self, StartError> {
         let host = config.server.host;
         Ok(Self {

@@ -1,21 +1,21 @@
-//! What a process does.
+//! Roles of a process.
 
-/// What a process does.
+/// Roles that a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Roles {
-    /// REST, writing for shards, the relay.
+    /// REST, writing for shards, and the relay.
     pub api: bool,
-    /// Sockets.
+    /// WebSocket connections.
     pub ws: bool,
-    /// Delivering webhooks.
+    /// Delivery of webhooks.
     pub webhooks: bool,
 }
 
 impl Roles {
-    /// The roles by name.
+    /// Names of the roles.
     pub const NAMES: [&'static str; 3] = ["api", "ws", "webhooks"];
 
-    /// Everything in one process.
+    /// Returns all roles, for a single process.
     pub fn all() -> Self {
         Self {
             api: true,
@@ -24,10 +24,10 @@ impl Roles {
         }
     }
 
-    /// The roles of a comma-separated list.
+    /// Parses a comma-separated list of roles.
     ///
     /// # Errors
-    /// A sentence for a name that is none, or an empty list.
+    /// Fails with a sentence if a name is unknown or the list is empty.
     pub fn parse(list: &str) -> Result<Self, String> {
         let mut roles = Self {
             api: false,

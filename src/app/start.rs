@@ -1,4 +1,4 @@
-//! What a process needs before it serves anybody: its database, its bus, its plugins and its metrics. They are waited for.
+//! Start of a process: waits for its database, bus, plugins and metrics before it serves clients.
 
 use std::{
     net::SocketAddr,
@@ -19,22 +19,22 @@ use crate::{
     store::{PrepareError, Store},
 };
 
-/// How long MongoDB and NATS are waited for at the start.
+/// Maximum time to wait for MongoDB and NATS at the start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-/// The pause between two tries to reach them.
+/// Time between two attempts to reach them.
 const START_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a process could not start, or not go on.
+/// Reason why a process could not start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A port is taken or not ours.
+    /// A port is in use, or this process may not open it.
     #[error("{variable}: the port {address} cannot be opened: {error}")]
     Port {
-        /// The variable that names it.
+        /// Variable that configures the port.
         variable: &'static str,
-        /// The address.
+        /// Address of the port.
         address: SocketAddr,
-        /// The system's reason.
+        /// Error of the operating system.
         error: std::io::Error,
     },
     /// The keys for tokens cannot be used.
@@ -43,33 +43,33 @@ pub enum StartError {
     /// A limit of MongoDB or NATS is smaller than what this program sends.
     #[error("{variable}: {problem}")]
     Limit {
-        /// The variable that names the server.
+        /// Variable that names the server.
         variable: &'static str,
-        /// Which limit, what it is and what is needed.
+        /// Limit, with its current and its required value.
         problem: String,
     },
-    /// MongoDB was not there in time.
+    /// MongoDB was not reachable in time.
     #[error("MONGODB_URI: MongoDB could not be used within 30 s: {0}")]
     Mongo(String),
-    /// A task failed that cannot be started again. It was logged when it happened.
+    /// A task failed that cannot be restarted. It was logged at the time of the failure.
     #[error("the task {0} failed, and the process cannot go on without it")]
     TaskLost(&'static str),
     /// The settings of a plugin cannot be used.
     #[error("{0}")]
     Plugin(String),
-    /// NATS was not there in time.
+    /// NATS was not reachable in time.
     #[error("NATS_URL: NATS could not be used within 30 s: {0}")]
     Nats(String),
 }
 
 impl StartError {
-    /// Whether waiting or trying again does not help: something has to be configured otherwise.
+    /// True if waiting or retrying does not help: the configuration must change.
     pub fn is_configuration(&self) -> bool {
         matches!(self, Self::Plugin(_) | Self::Limit { .. })
     }
 }
 
-/// The recorder of this process's metrics; one, however many services a test runs in it.
+/// Returns the recorder of this process's metrics: one, however many services a test runs in it.
 pub(super) fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE
@@ -85,14 +85,14 @@ pub(super) fn metrics() -> PrometheusHandle {
                 })
                 .and_then(PrometheusBuilder::install_recorder)
                 .unwrap_or_else(|_| {
-                    // Another recorder is there already; this one stays empty.
+                    // Another recorder is already installed; this one stays empty.
                     PrometheusBuilder::new().build_recorder().handle()
                 })
         })
         .clone()
 }
 
-/// Makes the plugins that the configuration names, and what they need in the database.
+/// Creates the configured plugins and prepares the database for them.
 pub(super) async fn start_plugins<P: Plugin>(
     config: &Config,
     core: &Core,
@@ -120,7 +120,7 @@ pub(super) async fn start_plugins<P: Plugin>(
 /// Prepares the database for the core and for the plugins, without a broker.
 ///
 /// # Errors
-/// [`StartError::Mongo`], or [`StartError::Plugin`] when the settings of a plugin cannot be used.
+/// [`StartError::Mongo`] if the database is not reachable, or [`StartError::Plugin`] if the settings of a plugin cannot be used.
 pub async fn prepare_with<P: Plugin>(
     config: &Config,
     guest: Option<PluginFactory<P>>,
@@ -131,7 +131,7 @@ pub async fn prepare_with<P: Plugin>(
     start_plugins(config, &core, guest).await.map(drop)
 }
 
-/// Repeats `attempt` until it succeeds or the patience ends. Every failure is a line.
+/// Repeats `attempt` until it succeeds or the time is over. Every failure is logged as one line.
 async fn patiently<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     what: &'static str,
     attempt: impl Fn() -> F,
@@ -142,7 +142,7 @@ async fn patiently<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
             Ok(value) => return Ok(value),
             Err(error) if Instant::now() + START_PAUSE >= deadline => return Err(error),
             Err(error) => {
-                tracing::warn!(error = %brief(&error), "{what} is not there yet; trying again");
+                tracing::warn!(error = %brief(&error), "{what} is not reachable yet; trying again");
                 tokio::time::sleep(START_PAUSE).await;
             }
         }
@@ -152,7 +152,7 @@ async fn patiently<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
 /// Opens the database and prepares it.
 ///
 /// # Errors
-/// [`StartError::Mongo`].
+/// [`StartError::Mongo`] if it is not reachable in time.
 pub async fn open_store(config: &Config) -> Result<(Arc<Store>, String), StartError> {
     let stores = &config.stores;
     let store = Store::connect(stores.mongodb_uri.expose(), &stores.mongodb_database)
@@ -180,21 +180,23 @@ pub async fn open_store(config: &Config) -> Result<(Arc<Store>, String), StartEr
     Ok((Arc::new(store), epoch))
 }
 
-/// The key of the ids of direct conversations, the same for every process of the deployment.
+/// Returns the key of the ids of direct conversations, the same for every process of the deployment.
 ///
 /// # Errors
-/// [`StartError::Mongo`].
+/// [`StartError::Mongo`] if the database is not reachable.
 pub(super) async fn pair_key(store: &Store) -> Result<PairKey, StartError> {
     let key = store.pair_key().await;
     let key = key.map_err(|error| StartError::Mongo(brief(&error)))?;
     Ok(PairKey::new(&key))
 }
 
-/// Begins a new epoch of the log, because the database is at an earlier point than before: cursors of the one before lead to `sync:reset`. The stream goes,
-/// because it has events under numbers that the log gives out once more; the relay fills a new one.
+/// Begins a new epoch of the log after the database was restored to an earlier point.
+///
+/// Cursors of the previous epoch lead to `sync:reset`. The stream is deleted, because it has events under seqs that the log allocates again; the
+/// relay fills a new one.
 ///
 /// # Errors
-/// [`StartError::Mongo`], [`StartError::Nats`].
+/// [`StartError::Mongo`] or [`StartError::Nats`] if one of them is not reachable.
 pub async fn begin_epoch(config: &Config) -> Result<(), StartError> {
     let (store, _) = open_store(config).await?;
     let bus = open_bus(config).await?;
@@ -207,7 +209,7 @@ pub async fn begin_epoch(config: &Config) -> Result<(), StartError> {
         .map_err(|error| StartError::Mongo(error.to_string()))
 }
 
-/// The driver's text without its picture of the whole topology: one line for a person.
+/// Returns the driver's text without its description of the whole topology, as one readable line.
 fn brief(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let text = text.split(" Topology:").next().unwrap_or_default();
@@ -223,7 +225,7 @@ pub(super) async fn open_bus(config: &Config) -> Result<Bus, StartError> {
         prefix: stores.nats_subject_prefix.clone(),
         replicas: stores.nats_replicas,
         retention: Duration::from_secs(u64::from(stores.event_retention_days) * 86_400),
-        // Many services share a server in tests, and the server sets the bytes aside.
+        // Many services share a server in tests, and the server reserves the bytes.
         max_bytes: match config.server.app_env {
             AppEnv::Test => 64 << 20,
             AppEnv::Development | AppEnv::Production => 4 << 30,

@@ -1,4 +1,4 @@
-//! What a token says, after its signature was checked.
+//! Claims of a token, read after its signature was checked.
 
 use chat_sdk::UserId;
 use serde::Deserialize;
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::error::AuthError;
 
-/// The end of the year 9999. A larger number is a mistake, mostly milliseconds.
+/// End of the year 9999. A larger number is a mistake, mostly milliseconds.
 const MAX_TIME: f64 = 253_402_300_799.0;
 
-/// What a token says about its bearer.
+/// Claims of a token about its bearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// `sub`, the host's own id of the user.
@@ -18,15 +18,15 @@ pub struct Claims {
     pub issued_at: Option<i64>,
     /// `exp`, Unix seconds without the fraction.
     pub expires_at: i64,
-    /// `name`, when it is a text.
+    /// `name`, if it is a text.
     pub name: Option<String>,
-    /// `picture`, else `avatarUrl`, when it is a text. Not checked to be a URL.
+    /// `picture`, otherwise `avatarUrl`, if it is a text. Not checked to be a URL.
     pub avatar_url: Option<String>,
-    /// `roles`, those of its items that are texts.
+    /// `roles`, only those items that are texts.
     pub roles: Vec<String>,
 }
 
-/// The claims as they stand in the token, of any type; a claim that stands there twice is refused by serde.
+/// Claims as they are in the token, of any type; serde refuses a duplicate claim.
 #[derive(Debug, Deserialize)]
 pub(super) struct RawClaims {
     sub: Option<Value>,
@@ -42,8 +42,9 @@ pub(super) struct RawClaims {
 }
 
 impl RawClaims {
-    /// Checks the times, the issuer and the subject. Here and not in jsonwebtoken, which does not say which claim is wrong, rounds fractions, and takes
-    /// lists for issuers. `now` is in seconds since 1970.
+    /// Checks the times, the issuer and the subject. `now` is in seconds since 1970.
+    ///
+    /// The check is here and not in jsonwebtoken, which does not say which claim is wrong, rounds fractions, and accepts lists for issuers.
     pub(super) fn check(
         self,
         issuer: Option<&str>,
@@ -84,7 +85,9 @@ impl RawClaims {
     }
 }
 
-/// A claim that is a time (`NumericDate` of RFC 7519): seconds since 1970, with or without a fraction.
+/// Returns a claim that is a time (`NumericDate` of RFC 7519).
+///
+/// It is in seconds since 1970, with or without a fraction.
 fn time(claim: &'static str, value: Option<&Value>) -> Result<Option<f64>, AuthError> {
     let bad = |problem| AuthError::BadClaim { claim, problem };
     let Some(value) = value else {
@@ -102,7 +105,7 @@ fn time(claim: &'static str, value: Option<&Value>) -> Result<Option<f64>, AuthE
     Ok(Some(seconds))
 }
 
-/// Whole seconds, the fraction dropped. The caller has checked the range.
+/// Returns whole seconds without the fraction. The caller has checked the range.
 fn seconds(time: f64) -> i64 {
     time as i64
 }
@@ -114,7 +117,7 @@ fn subject(claim: Option<Value>) -> Result<UserId, AuthError> {
         .ok_or(AuthError::BadSubject)
 }
 
-/// A claim that is a text and not empty.
+/// Returns a claim that is a text and not empty.
 fn text(claim: Option<Value>) -> Option<String> {
     match claim {
         Some(Value::String(text)) if !text.is_empty() => Some(text),

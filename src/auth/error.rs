@@ -1,39 +1,39 @@
-//! Why a token is not believed.
+//! Reasons for refusing a token.
 
 use thiserror::Error;
 
-/// Why a token is not believed. Each sentence may be shown to the caller.
+/// Reason for refusing a token. Each text may be shown to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AuthError {
     /// There is no token.
     #[error("a token is required")]
     Missing,
-    /// It is no token that this service reads: not a signed JWT, or too long.
+    /// It is not a token that this service reads: not a signed JWT, or too long.
     #[error("the token is malformed")]
     Malformed,
-    /// No accepted key and algorithm made its signature.
+    /// The signature does not match any accepted key and algorithm.
     #[error("the token's signature is not valid")]
     BadSignature,
-    /// The claims behind a valid signature cannot be read.
+    /// The signature is valid, but the claims cannot be read.
     #[error(
         "the token's claims are not a JSON object with each claim once, or its sub is not a text"
     )]
     BadClaims,
-    /// A claim is missing or has the wrong kind or range. The text never quotes its value.
+    /// A claim is missing or has the wrong type or range. The text never quotes its value.
     #[error("the token's {claim} {problem}")]
     BadClaim {
-        /// The claim's name.
+        /// Name of the claim.
         claim: &'static str,
-        /// What is wrong with it: the end of a sentence.
+        /// Problem with the claim, as the end of a sentence.
         problem: &'static str,
     },
-    /// `exp` is over; a new token is needed.
+    /// `exp` is in the past; a new token is needed.
     #[error("the token has expired (exp)")]
     Expired,
-    /// `nbf` or `iat` lies in the future.
+    /// `nbf` or `iat` is in the future.
     #[error("the token is not valid yet: its {claim} lies in the future")]
     NotYetValid {
-        /// Which of the two.
+        /// Name of the claim.
         claim: &'static str,
     },
     /// `iss` is not the configured issuer.
@@ -45,21 +45,23 @@ pub enum AuthError {
     /// `sub` is missing, or is not a user id.
     #[error("the token's subject (sub) is not a user id")]
     BadSubject,
-    /// The host ended the user's sessions or deleted the user after it was issued.
+    /// The host ended the user's sessions or deleted the user after the token was issued.
     #[error("the token was revoked, a new one is needed")]
     Revoked,
-    /// The host's keys cannot be fetched now, so nothing can be said about the token: try again.
+    /// The host's keys cannot be fetched now, so the token cannot be checked: try again.
     #[error("the keys to check tokens with are not available, try again")]
     KeysUnavailable,
 }
 
 impl AuthError {
-    /// Whether the service, not the token, is at fault: answer 503 instead of 401.
+    /// True if the service, not the token, is at fault: answer 503 instead of 401.
     pub fn is_unavailable(self) -> bool {
         self == Self::KeysUnavailable
     }
 
-    /// Whether it may be an attempt to be somebody else. All other errors are found behind a signature that is the host's own, or where there is no token.
+    /// True if the token may be an attempt to impersonate a user.
+    ///
+    /// All other errors occur after the host's own signature was verified, or without a token.
     pub fn is_forgery(self) -> bool {
         matches!(self, Self::Malformed | Self::BadSignature)
     }
@@ -84,7 +86,7 @@ impl From<jsonwebtoken::errors::Error> for AuthError {
     }
 }
 
-/// Why no verifier can be made of a configuration.
+/// Reason why a configuration cannot be turned into a verifier.
 #[derive(Debug, Error)]
 pub enum SetupError {
     /// The public key cannot be read.
@@ -93,7 +95,7 @@ pub enum SetupError {
     /// The address of the key set is not a URL.
     #[error("AUTH_JWKS_URL: is not a URL; write https://host/.well-known/jwks.json")]
     JwksUrl,
-    /// The HTTP client for the key set cannot be made.
+    /// The HTTP client for the key set cannot be created.
     #[error("AUTH_JWKS_URL: the HTTP client cannot be made: {0}")]
     Client(#[source] reqwest::Error),
 }

@@ -1,8 +1,8 @@
-//! Fetches the host's published keys and keeps them fresh.
+//! Fetches the host's published keys and refreshes them.
 //!
-//! The first use fetches. From then on a task fetches again every 10 minutes until the last clone of the verifier is
-//! gone, and a token with an unknown `kid` asks for a fetch too, at most one in 10 seconds. There is one fetch at a
-//! time; who comes while it runs waits for it. A failed fetch keeps the keys that are there.
+//! The first use fetches. From then on a task fetches again every 10 minutes until the last clone of the verifier is dropped. A token with an unknown
+//! `kid` also requests a fetch, at most one in 10 seconds. There is one fetch at a time; other callers wait for it. A failed fetch keeps the existing
+//! keys.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,19 +16,19 @@ use url::{Host, Url};
 use super::error::{AuthError, SetupError};
 use super::keyset::KeySet;
 
-/// The largest document that is read, in bytes.
+/// Maximum size of the document in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// How often and how long.
+/// Pauses and time limits of fetches.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timing {
-    /// Between two fetches of the background task.
+    /// Time between two fetches of the background task.
     pub(super) refresh: Duration,
-    /// At least between two fetches for unknown keys.
+    /// Minimum time between two fetches for unknown keys.
     pub(super) unknown: Duration,
-    /// At least between two fetches while there is no key at all.
+    /// Minimum time between two fetches while there is no key at all.
     pub(super) empty: Duration,
-    /// For one fetch, from connecting to the last byte.
+    /// Maximum time of one fetch, from connecting to the last byte.
     pub(super) timeout: Duration,
 }
 
@@ -43,7 +43,7 @@ impl Default for Timing {
     }
 }
 
-/// The published keys.
+/// Published keys of the host.
 pub(super) struct Jwks {
     shared: Arc<Shared>,
 }
@@ -71,7 +71,7 @@ impl Jwks {
 
     pub(super) fn with_timing(url: &str, timing: Timing) -> Result<Self, SetupError> {
         let url = Url::parse(url).map_err(|_| SetupError::JwksUrl)?;
-        // reqwest panics without a provider. The second call's error says that there is one already.
+        // reqwest panics without a provider. The second call's error only says that one is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let loopback = match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
@@ -81,7 +81,7 @@ impl Jwks {
         };
         let mut client = reqwest::Client::builder()
             .timeout(timing.timeout)
-            // A redirect could lead to plain HTTP or to somebody else.
+            // A redirect could lead to plain HTTP or to another server.
             .redirect(reqwest::redirect::Policy::none())
             .https_only(url.scheme() == "https")
             .user_agent("chat-service");
@@ -101,7 +101,7 @@ impl Jwks {
         })
     }
 
-    /// The keys that are there, after a first fetch when there are none.
+    /// Returns the current keys, after a first fetch if there are none.
     pub(super) async fn current(&self) -> Result<Arc<KeySet>, AuthError> {
         if let Some(keys) = self.shared.snapshot() {
             return Ok(keys);
@@ -110,15 +110,17 @@ impl Jwks {
         self.shared.snapshot().ok_or(AuthError::KeysUnavailable)
     }
 
-    /// The keys after another fetch, unless one has just been made or somebody else's brought newer ones.
+    /// Returns the keys after another fetch.
     ///
-    /// When the last fetch failed nobody can say whether an unknown key is a good one, hence the error.
+    /// It does not fetch if a fetch has just been made or another caller's fetch brought newer keys.
+    ///
+    /// If the last fetch failed, it is unknown whether an unknown key is a valid one, hence the error.
     pub(super) async fn newer_than(&self, seen: &Arc<KeySet>) -> Result<Arc<KeySet>, AuthError> {
         self.fetch_unless_newer(Some(seen)).await?;
         self.shared.snapshot().ok_or(AuthError::KeysUnavailable)
     }
 
-    /// Runs in a task of its own: a caller that goes away must not cut off a fetch that others wait for.
+    /// Runs in its own task: a caller that is dropped must not cancel a fetch that others wait for.
     async fn fetch_unless_newer(&self, seen: Option<&Arc<KeySet>>) -> Result<(), AuthError> {
         let (shared, seen) = (Arc::clone(&self.shared), seen.cloned());
         let task = tokio::spawn(async move { shared.fetch_unless_newer(seen).await });
@@ -154,7 +156,7 @@ impl Shared {
         } else {
             self.timing.empty
         };
-        // The first fetch for an unknown key counts from the last one, whoever asked for that.
+        // The pause before the first fetch for an unknown key counts from the last fetch, whatever caused it.
         if fetches.last.is_none_or(|last| last.elapsed() >= pause) {
             self.fetch(&mut fetches).await;
         }
@@ -211,7 +213,7 @@ impl Shared {
     }
 }
 
-/// Ends when the last verifier is gone: it holds no strong reference while it sleeps.
+/// Ends after the last verifier is dropped: it holds no strong reference while it sleeps.
 async fn keep_fresh(shared: Weak<Shared>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
@@ -223,7 +225,7 @@ async fn keep_fresh(shared: Weak<Shared>, every: Duration) {
     }
 }
 
-/// A reason without the address: it may carry a token in its query.
+/// Returns the reason without the address, which may have a token in its query.
 fn reason(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         "it took too long"

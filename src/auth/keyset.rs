@@ -1,14 +1,14 @@
-//! A published set of keys, reduced to those that can check a token.
+//! Published key set, reduced to the keys that can check a token.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// More keys than any host publishes; what comes after them is not read.
+/// Maximum number of keys that are read: more than any host publishes.
 const MAX_KEYS: usize = 64;
 
-/// The usable keys of one fetched document.
+/// Usable keys of one fetched document.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
     keys: Vec<Key>,
@@ -17,7 +17,7 @@ pub(super) struct KeySet {
 #[derive(Debug)]
 struct Key {
     id: Option<String>,
-    /// What this key may check: the algorithm that it names, else all that fit its kind.
+    /// Algorithms that this key may check: the one that it names, otherwise all that fit its type.
     algorithms: Vec<Algorithm>,
     key: DecodingKey,
 }
@@ -28,7 +28,7 @@ struct Document {
 }
 
 impl KeySet {
-    /// Reads a JWKS document. Keys that cannot be used are left out: hosts publish keys for other ends too.
+    /// Parses a JWKS document. Unusable keys are left out: hosts also publish keys for other purposes.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let document: Document = serde_json::from_slice(body).ok()?;
         let keys = document
@@ -48,12 +48,14 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// Whether there is a key to try at all.
+    /// True if there is any key to try.
     pub(super) fn knows(&self, kid: Option<&str>, algorithm: Algorithm) -> bool {
         self.candidates(kid, algorithm).next().is_some()
     }
 
-    /// The keys to try: with a `kid` those that bear it, else those without an id; without a `kid` all that fit.
+    /// Returns the keys to try.
+    ///
+    /// With a `kid`, these are the keys with that id, otherwise those without an id; without a `kid`, all that fit.
     pub(super) fn candidates(
         &self,
         kid: Option<&str>,
@@ -106,7 +108,9 @@ impl Key {
     }
 }
 
-/// The algorithms of a kind of key. A symmetric key in a published document is no secret, so it fits none.
+/// Returns the algorithms of a type of key.
+///
+/// A symmetric key in a published document is not secret, so it fits none.
 fn fitting(parameters: &AlgorithmParameters) -> Vec<Algorithm> {
     match parameters {
         AlgorithmParameters::RSA(_) => vec![

@@ -1,15 +1,15 @@
-//! Who is calling: checks the host's tokens and the internal secret.
+//! Authentication of callers: checks the host's tokens and the internal secret.
 //!
-//! Cast: [`Verifier`] takes a token and gives [`Claims`] or an [`AuthError`]; behind it stands a fixed key or
-//! the host's published key set (`jwks`). Both the REST API and the sockets come through here, so the rules are the same.
+//! [`Verifier`] takes a token and returns [`Claims`] or an [`AuthError`]; it uses a fixed key or the host's published key set (`jwks`). Both the REST
+//! API and the sockets use it, so the rules are the same.
 //!
-//! Rules that hold here:
-//! - the algorithms are those of the configuration; what a token's header asks for is only compared with them;
-//! - no key, address or certificate out of a token is ever used (`jwk`, `jku`, `x5u`, `x5c`);
-//! - a token is refused whole: nothing of it is believed before its signature and all its claims have passed;
-//! - no error says anything about a secret or quotes a token.
+//! Rules of this module:
+//! - the accepted algorithms are those of the configuration; the algorithm in a token's header is only compared with them;
+//! - no key, address or certificate from a token is ever used (`jwk`, `jku`, `x5u`, `x5c`);
+//! - a token is refused as a whole: no part of it is trusted before its signature and all its claims have passed;
+//! - no error reveals anything about a secret or quotes a token.
 //!
-//! This room knows tokens and keys only: no HTTP server, no socket, no database, no NATS.
+//! This module knows tokens and keys only: no HTTP server, no socket, no database, no NATS.
 
 mod claims;
 mod error;

@@ -1,4 +1,4 @@
-//! What the tests of this room share: keys, tokens, and a host that publishes its keys.
+//! Shared parts of this module's tests: keys, tokens, and a host that publishes its keys.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,7 +51,7 @@ pub(super) fn claims_with(name: &str, value: Value) -> Value {
     claims
 }
 
-/// A token of exactly these texts, signed or not as the key says.
+/// Builds a token of exactly these texts, signed or unsigned as `key` says.
 pub(super) fn sign_raw(
     header: &str,
     claims: &str,
@@ -96,7 +96,7 @@ pub(super) fn pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-/// A new RSA key of 2048 bits: what signs, and the public half as PEM.
+/// Generates an RSA key of 2048 bits: the signing key, and the public half as PEM.
 pub(super) fn rsa() -> (EncodingKey, String) {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
     use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -111,7 +111,7 @@ pub(super) fn rsa() -> (EncodingKey, String) {
     )
 }
 
-/// A new P-256 key: what signs, and the public half as PEM.
+/// Generates a P-256 key: the signing key, and the public half as PEM.
 pub(super) fn ec() -> (EncodingKey, String) {
     use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -127,13 +127,13 @@ pub(super) fn ec() -> (EncodingKey, String) {
     )
 }
 
-/// A new Ed25519 key: what signs, and the public half as PEM.
+/// Generates an Ed25519 key: the signing key, and the public half as PEM.
 pub(super) fn ed() -> (EncodingKey, String) {
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
     let random = aws_lc_rs::rand::SystemRandom::new();
     let document = Ed25519KeyPair::generate_pkcs8v1(&random).expect("a key");
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document.as_ref()).expect("a pair");
-    // The fixed beginning of every Ed25519 public key in DER (RFC 8410).
+    // The fixed prefix of every Ed25519 public key in DER (RFC 8410).
     let mut public = vec![
         0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
     ];
@@ -146,7 +146,7 @@ pub(super) fn ed() -> (EncodingKey, String) {
 
 pub(super) const PATH: &str = "/jwks.json";
 
-/// A server that answers every request with the text it holds at that moment.
+/// Server that answers every request with its current text.
 pub(super) struct Host {
     pub(super) url: String,
     pub(super) answer: Arc<Mutex<String>>,
@@ -176,7 +176,7 @@ impl Host {
                 tokio::spawn(async move {
                     let mut request = [0; 2048];
                     let _ = stream.read(&mut request).await;
-                    // Long enough for others to arrive while it runs.
+                    // Long enough for other requests to arrive while it runs.
                     tokio::time::sleep(Duration::from_millis(30)).await;
                     let _ = stream.write_all(answer.as_bytes()).await;
                 });

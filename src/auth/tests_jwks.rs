@@ -1,4 +1,4 @@
-//! Published keys, served by a real HTTP server: rotation, outages, keys of the wrong kind, hostile headers.
+//! Published keys, served by a real HTTP server: rotation, outages, wrong types, hostile headers.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn verifier(url: &str, timing: Timing) -> Verifier {
     Verifier::with_jwks(Jwks::with_timing(url, timing).expect("a client"), &auth)
 }
 
-/// A key as it is published.
+/// Returns a key in its published form.
 fn published(key: &EncodingKey, algorithm: Algorithm, kid: Option<&str>) -> Value {
     let mut jwk =
         serde_json::to_value(Jwk::from_encoding_key(key, algorithm).expect("public half"))
@@ -226,7 +226,7 @@ async fn many_at_once_make_one_fetch() {
         let (verifier, token) = (verifier.clone(), es256(&key, json!({ "kid": "k" })));
         let task = tasks.spawn(async move { verifier.verify(&token).await });
         if at == 0 {
-            // Who asked first may go away.
+            // The first caller may be dropped.
             task.abort();
         }
     }
@@ -254,7 +254,7 @@ async fn many_at_once_make_one_fetch() {
 }
 
 trait JoinLossy<T> {
-    /// The results of the tasks that were not aborted.
+    /// Returns the results of the tasks that were not aborted.
     async fn join_all_lossy(&mut self) -> Vec<T>;
 }
 
@@ -323,7 +323,7 @@ async fn only_keys_of_the_right_kind_are_used() {
             false,
         ),
     ] {
-        // Another key beside it, to see that one bad key does not spoil the set.
+        // Another key beside it, to check that one bad key does not spoil the set.
         let host = Host::start(ok(&[jwk, published(&rsa_key, Algorithm::RS256, Some("r"))])).await;
         let verifier = verifier(&host.url, timing());
         let result = verifier.verify(&token).await;
@@ -434,7 +434,7 @@ async fn keys_and_addresses_in_a_token_are_never_used() {
             pause(60).await;
         }
     }
-    // Such a header does not spoil a good token either: it is simply not looked at.
+    // Such a header does not spoil a good token either: it is simply ignored.
     assert!(
         verifier
             .verify(&es256(&key, json!({ "kid": "k", "jku": trap.url })))

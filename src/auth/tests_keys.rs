@@ -1,4 +1,4 @@
-//! Whom a token is from and for, and public keys that must check their own algorithm only.
+//! Issuer and audience of tokens, and public keys that must check only their own algorithm.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -100,7 +100,7 @@ async fn public_keys_check_their_own_algorithm_only() {
             "no signature"
         );
     }
-    // PS256 by the right key is still not the algorithm that was configured.
+    // PS256 with the right key is still not the configured algorithm.
     let verifier = verifier(&auth(TokenKey::PublicKey(rsa_pem), &[Algorithm::RS256]));
     let token = sign_raw(r#"{"alg":"PS256"}"#, &body, &rsa, Algorithm::PS256);
     assert_eq!(verifier.verify(&token).await, Err(AuthError::BadSignature));

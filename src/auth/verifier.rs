@@ -1,4 +1,4 @@
-//! From a token to its claims.
+//! Verifier: converts a token into its claims.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,9 +13,9 @@ use super::error::{AuthError, SetupError};
 use super::jwks::Jwks;
 use crate::config::{Auth, TokenKey};
 
-/// The longest token that is looked at, in bytes.
+/// Maximum length of a token in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
-/// The longest `kid` that is looked up, in bytes.
+/// Maximum length of a `kid` that is looked up, in bytes.
 const MAX_KID_BYTES: usize = 256;
 
 /// Checks tokens against one configuration. Clones share the fetched keys.
@@ -46,10 +46,10 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Makes a verifier. Nothing is fetched yet, and no runtime is needed.
+    /// Creates a verifier. It fetches nothing yet and needs no runtime.
     ///
     /// # Errors
-    /// A public key or an address that cannot be read; a checked configuration holds neither.
+    /// Fails if a public key or an address cannot be read; a checked configuration has neither.
     pub fn from_config(auth: &Auth) -> Result<Self, SetupError> {
         let keys = match &auth.key {
             TokenKey::Secret(secret) => Keys::Fixed(DecodingKey::from_secret(secret.expose())),
@@ -71,16 +71,16 @@ impl Verifier {
         }
     }
 
-    /// As [`Verifier::from_config`], with a key set that a test has made.
+    /// Creates a verifier with a key set that a test has made.
     #[cfg(test)]
     pub(super) fn with_jwks(jwks: Jwks, auth: &Auth) -> Self {
         Self::new(Keys::Published(jwks), auth)
     }
 
-    /// Fetches the key set if there is one and it is not there yet; for a start that wants to know early.
+    /// Fetches the key set if one is configured and not yet loaded, so that a start finds problems early.
     ///
     /// # Errors
-    /// [`AuthError::KeysUnavailable`]; later calls of [`Verifier::verify`] try again by themselves.
+    /// [`AuthError::KeysUnavailable`] if the fetch fails; later calls of [`Verifier::verify`] retry by themselves.
     pub async fn warm(&self) -> Result<(), AuthError> {
         match &self.inner.keys {
             Keys::Fixed(_) => Ok(()),
@@ -88,17 +88,17 @@ impl Verifier {
         }
     }
 
-    /// Checks a token: its signature, its times, whom it is from and for, and its subject.
+    /// Checks a token: its signature, times, issuer, audience and subject.
     ///
-    /// Does not wait for anything with a fixed key. With a key set it may wait for one fetch, 5 seconds at most.
+    /// With a fixed key it waits for nothing. With a key set it may wait for one fetch, 5 seconds at most.
     ///
     /// # Errors
-    /// Why the token is not believed; [`AuthError::is_unavailable`] tells 503 from 401.
+    /// Fails with the reason for refusing the token; [`AuthError::is_unavailable`] tells 503 from 401.
     pub async fn verify(&self, token: &str) -> Result<Claims, AuthError> {
         if token.is_empty() {
             return Err(AuthError::Missing);
         }
-        // Before anything is parsed: what follows costs time in proportion to the length.
+        // Before anything is parsed, because parsing costs time in proportion to the length.
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::Malformed);
         }
@@ -111,11 +111,11 @@ impl Verifier {
     }
 
     fn check_header(&self, header: &Header) -> Result<(), AuthError> {
-        // An extension that must be understood is not understood here (RFC 7515, 4.1.11).
+        // An extension that must be understood is not supported here (RFC 7515, 4.1.11).
         if header.crit.is_some() {
             return Err(AuthError::Malformed);
         }
-        // Logout tokens, security events and the like bear the same signature, and mean something else (RFC 8725, 3.11).
+        // Logout tokens, security events and the like have the same signature but another meaning (RFC 8725, 3.11).
         if header
             .typ
             .as_deref()
@@ -157,7 +157,7 @@ impl Verifier {
         self.try_each(token, header.alg, keys.candidates(kid, header.alg))
     }
 
-    /// The answer of the first key that made the signature, else [`AuthError::BadSignature`].
+    /// Returns the answer of the first key that made the signature, otherwise [`AuthError::BadSignature`].
     fn try_each<'a>(
         &self,
         token: &str,
@@ -204,7 +204,7 @@ impl Verifier {
         };
         match decode::<RawClaims>(token, key, &validation).map_err(AuthError::from) {
             Ok(token) => check(token.claims),
-            // The signature is right, and jsonwebtoken stumbled over a claim of another kind: only its name is still to be found.
+            // The signature is valid, but jsonwebtoken failed on a claim of another type: only the claim's name is still unknown.
             Err(AuthError::BadClaims) => match insecure_decode::<RawClaims>(token) {
                 Ok(token) => check(token.claims).and(Err(AuthError::BadClaims)),
                 Err(_) => Err(AuthError::BadClaims),

@@ -1,4 +1,4 @@
-//! How callers prove who they are, and the secrets of the service itself.
+//! Settings of authentication, and the service's own secrets.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,42 +24,49 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::secret("SECRETS_KEY"),
 ];
 
-/// The variables of which exactly one must be set.
+/// Variables of which exactly one must be set.
 const KEYS: [&str; 3] = ["AUTH_JWT_SECRET", "AUTH_JWT_PUBLIC_KEY", "AUTH_JWKS_URL"];
 
-/// What the host's tokens are checked with.
+/// Key that checks the host's tokens.
 #[derive(Debug, Clone)]
 pub enum TokenKey {
     /// `AUTH_JWT_SECRET`: a secret shared with the host, at least 32 bytes.
     Secret(Secret),
-    /// `AUTH_JWT_PUBLIC_KEY`: a public key in PEM form, or the path of a file that holds one; here always the PEM.
+    /// `AUTH_JWT_PUBLIC_KEY`: a public key in PEM form, or the path of a file; here always the PEM.
     PublicKey(String),
-    /// `AUTH_JWKS_URL`: where the host publishes its keys; https, or http on loopback outside production.
+    /// `AUTH_JWKS_URL`: URL of the host's published keys; https, or http on loopback outside production.
     Jwks(Uri),
 }
 
-/// Who may call, and how that is proven.
+/// Settings of authentication.
 #[derive(Debug, Clone)]
 pub struct Auth {
     /// Exactly one of `AUTH_JWT_SECRET`, `AUTH_JWT_PUBLIC_KEY` and `AUTH_JWKS_URL`.
     pub key: TokenKey,
-    /// `AUTH_JWT_ALGORITHMS`: the only ones accepted, with commas; default HS256 with a secret, else those of
-    /// RS256, ES256 and EdDSA that fit the key.
+    /// `AUTH_JWT_ALGORITHMS`: accepted algorithms, separated by commas.
+    ///
+    /// Default: HS256 with a secret, otherwise those of RS256, ES256 and EdDSA that fit the key.
     pub algorithms: Vec<Algorithm>,
-    /// `AUTH_JWT_ISSUER`: what `iss` must be; default: not checked.
+    /// `AUTH_JWT_ISSUER`: required value of `iss`; default: not checked.
     pub issuer: Option<String>,
-    /// `AUTH_JWT_AUDIENCE`: one of these, with commas, must be in `aud`; default (empty): not checked.
+    /// `AUTH_JWT_AUDIENCE`: values separated by commas, one of which must be in `aud`.
+    ///
+    /// Default (empty): not checked.
     pub audience: Vec<String>,
-    /// `AUTH_JWT_LEEWAY_SECONDS`: how far clocks may differ, 0-300 seconds; default 5.
+    /// `AUTH_JWT_LEEWAY_SECONDS`: maximum clock difference, 0-300 seconds; default 5.
     pub leeway: Duration,
-    /// `INTERNAL_API_SECRET`, required: what the host's backend shows, at least 32 bytes.
+    /// `INTERNAL_API_SECRET`, required: secret of the host's backend, at least 32 bytes.
     pub internal_secret: Secret,
-    /// `SECRETS_KEY`: encrypts stored secrets, at least 32 bytes; needed where webhooks are managed by the API.
+    /// `SECRETS_KEY`: encrypts stored secrets, at least 32 bytes.
+    ///
+    /// It is needed if webhooks are managed by the API.
     pub secrets_key: Option<Secret>,
 }
 
 impl Auth {
-    /// `env` is `None` when it is faulty itself; rules are then as strict as in production.
+    /// Reads the settings.
+    ///
+    /// `env` is `None` if it is faulty itself; the rules are then as strict as in production.
     pub(super) fn read(reader: &mut Reader, env: Option<AppEnv>) -> Option<Self> {
         let key = token_key(reader, env);
         let named = reader.optional("AUTH_JWT_ALGORITHMS", algorithms);
@@ -100,7 +107,7 @@ impl Auth {
     }
 }
 
-/// The one key that is set, with the families of algorithms that it can check.
+/// Returns the one key that is set, with the families of algorithms that it can check.
 fn token_key(reader: &mut Reader, env: Option<AppEnv>) -> Option<(TokenKey, Vec<AlgorithmFamily>)> {
     let set: Vec<&str> = KEYS
         .into_iter()
@@ -141,10 +148,10 @@ fn token_key(reader: &mut Reader, env: Option<AppEnv>) -> Option<(TokenKey, Vec<
     jwks?.map(|url| (TokenKey::Jwks(url), families))
 }
 
-/// Reads the PEM, from the variable or from the file that it names, and finds its family.
+/// Reads the PEM from the variable or from the file that it names, and finds its family.
 fn public_key(text: &str, dir: &Path) -> Result<(String, AlgorithmFamily), String> {
     let pem = if text.contains("-----BEGIN") {
-        // Many environments cannot hold line breaks; `\n` written out is the usual way around.
+        // Many environments cannot hold line breaks; a literal `\n` is the usual workaround.
         text.replace("\\n", "\n")
     } else {
         std::fs::read_to_string(dir.join(text)).map_err(|error| {
@@ -231,7 +238,9 @@ fn algorithms(text: &str) -> Result<Vec<Algorithm>, String> {
     Ok(algorithms)
 }
 
-/// The algorithms to accept: those named, all of which must fit the key, else the default of its families.
+/// Returns the algorithms to accept.
+///
+/// These are the named ones, all of which must fit the key, otherwise the default of its families.
 fn fit(
     reader: &mut Reader,
     families: &[AlgorithmFamily],
@@ -254,7 +263,7 @@ fn fit(
         ([AlgorithmFamily::Hmac], _) => {
             "does not work with AUTH_JWT_SECRET; name only HS256, HS384 or HS512"
         }
-        // With a public key as "secret" anybody could sign.
+        // With a public key as "secret" anyone could sign.
         (_, AlgorithmFamily::Hmac) => {
             "works only with AUTH_JWT_SECRET, never beside a public key; leave it out"
         }
@@ -264,7 +273,7 @@ fn fit(
     None
 }
 
-/// A secret that serves two ends gives both away at once.
+/// Fails if two of the variables have the same secret: its leak would compromise both purposes at once.
 fn must_differ(reader: &mut Reader, names: &[&str]) {
     for (at, name) in names.iter().enumerate() {
         let Some(text) = reader.text(name) else {

@@ -1,23 +1,25 @@
-//! What a command needs that calls a running service as its host does: less than the service itself, so that it also runs where the rest is not set.
+//! Settings of a command that calls a running service as its host does.
+//!
+//! They are fewer than those of the service, so that the command also runs where the rest is not set.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{ConfigErrors, Fault, Secret, Server, Sources, reader::Reader};
 
-/// How a running service is called by its host.
+/// Access of the host to a running service.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Where its REST API is, by `HOST` and `PORT`; without a slash at the end.
+    /// Base URL of its REST API, from `HOST` and `PORT`, without a trailing slash.
     pub base_url: String,
     /// `INTERNAL_API_SECRET`.
     pub internal_secret: Secret,
 }
 
 impl Caller {
-    /// Reads and checks what is needed, and nothing else.
+    /// Reads and checks the needed settings, and nothing else.
     ///
     /// # Errors
-    /// All faults at once; the caller prints them and exits with [`super::EXIT_CODE`].
+    /// Fails with all faults at once; the caller prints them and exits with [`super::EXIT_CODE`].
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(sources);
         let server = Server::read(&mut reader);
@@ -45,7 +47,7 @@ impl Caller {
     }
 }
 
-/// A service that listens everywhere is called on this machine.
+/// Returns the base URL. A service that listens on all addresses is called on this machine.
 fn base_url(host: IpAddr, port: u16) -> String {
     match host {
         IpAddr::V6(host) if !host.is_unspecified() => format!("http://[{host}]:{port}"),

@@ -1,4 +1,4 @@
-//! Which web pages may call the service from a browser.
+//! Web pages that may call the service from a browser.
 
 use url::Url;
 
@@ -9,24 +9,26 @@ use super::variable::Variable;
 
 pub(super) const VARIABLES: &[Variable] = &[Variable::list("ALLOWED_ORIGINS", Some("*"))];
 
-/// Which web pages may call.
+/// Settings of cross-origin requests.
 #[derive(Debug, Clone)]
 pub struct Cors {
-    /// `ALLOWED_ORIGINS`: `*`, or origins (`scheme://host[:port]`) with commas; `none` allows no page; default `*`.
+    /// `ALLOWED_ORIGINS`: `*`, or origins (`scheme://host[:port]`) separated by commas; default `*`.
+    ///
+    /// `none` allows no page.
     pub allowed_origins: Origins,
 }
 
-/// A rule for the `Origin` header, of HTTP requests and of the WebSocket's handshake.
+/// Rule for the `Origin` header of HTTP requests and of the WebSocket handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
     /// Every page.
     Any,
-    /// These only, as browsers write them: lower case, without the scheme's usual port.
+    /// These only, as browsers write them: lower case, without the scheme's default port.
     Listed(Vec<String>),
 }
 
 impl Origins {
-    /// Whether a request with this `Origin` header may go on.
+    /// True if a request with this `Origin` header is allowed.
     pub fn allows(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
@@ -64,7 +66,9 @@ fn origins(text: &str) -> Result<Origins, String> {
         .map(Origins::Listed)
 }
 
-/// Checks one origin. Apps in a shell have schemes of their own (`capacitor://localhost`), so any scheme is taken.
+/// Checks one origin.
+///
+/// Apps in a shell have their own schemes (`capacitor://localhost`), so any scheme is accepted.
 fn origin(text: &str) -> Result<String, String> {
     let fault = |remedy: &str| Err(format!("holds \"{}\"; {remedy}", parse::short(text)));
     if text == "*" {
@@ -86,7 +90,7 @@ fn origin(text: &str) -> Result<String, String> {
     if !scheme_ok || !parse::is_host_and_port(host) {
         return fault("an origin is scheme://host or scheme://host:port, without a path");
     }
-    // Brings host names into the form that browsers send: lower case, punycode, no usual port.
+    // Normalizes host names to the form that browsers send: lower case, punycode, no default port.
     match Url::parse(text) {
         Ok(url) if url.origin().is_tuple() => Ok(url.origin().ascii_serialization()),
         _ => Ok(text.to_ascii_lowercase()),

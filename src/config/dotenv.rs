@@ -1,10 +1,10 @@
-//! Reads the text of a `.env` file.
+//! Parses the text of a `.env` file.
 //!
-//! `NAME=value` per line, `export ` before it allowed, `#` starts a comment at the start of a line or after white
-//! space. In single quotes everything is literal; in double quotes `\n`, `\"` and `\\` are read and the text may go
-//! over several lines, as a PEM key does. `$` means nothing: a password with a `$` must arrive as it was written.
+//! Each line is `NAME=value`, optionally after `export `. `#` starts a comment at the start of a line or after white space. In single quotes
+//! everything is literal; in double quotes `\n`, `\"` and `\\` are read and the text may span several lines, as a PEM key does. `$` has no meaning: a
+//! password with a `$` must arrive as it was written.
 
-/// The pairs in order (a later one wins), or the number of the line that is wrong and what is wrong with it.
+/// Returns the pairs in order (a later one wins), or the number of the wrong line and its problem.
 pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'static str)> {
     let mut pairs = Vec::new();
     let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
@@ -54,7 +54,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'stati
     Ok(pairs)
 }
 
-/// What stands before the closing double quote, unescaped, and what follows it; `None` while it is open.
+/// Returns the text before the closing double quote, unescaped, and the rest.
+///
+/// It is `None` without a closing quote.
 fn unquote(text: &str) -> Option<(String, String)> {
     let mut inside = String::new();
     let mut chars = text.chars();

@@ -1,4 +1,4 @@
-//! How much a caller may ask for: rates, sizes, counts.
+//! Limits of callers: rates, sizes and counts.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::text("PARTICIPANT_ADD_RULE", Some("anyone")),
 ];
 
-/// Whom a user may make a member of a group or public conversation. The host may add anyone.
+/// Users whom a user may make members of a group or public conversation. The host may add anyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AddRule {
     /// Every user.
@@ -27,25 +27,27 @@ pub enum AddRule {
     Anyone,
     /// Users with whom they share a direct conversation or a group.
     Shared,
-    /// Nobody: the host alone adds members.
+    /// No user: only the host adds members.
     Host,
 }
 
-/// So many in so long a time.
+/// Maximum number of events in a time window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many, at least 1.
+    /// Maximum number of events, at least 1.
     pub count: u32,
-    /// The time that they are counted in, at least a second.
+    /// Length of the window, at least one second.
     pub per: Duration,
 }
 
-/// Rates and sizes. Rates are written `600/60s` (also `m` and `h`); `0` or `off` means no limit, here `None`.
+/// Rates and sizes.
+///
+/// Rates are written `600/60s` (also `m` and `h`); `0` or `off` means no limit, here `None`.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// `RATE_LIMIT_API`: requests per user; default 600/60s.
     pub api: Option<RateLimit>,
-    /// `RATE_LIMIT_AUTH`: failed proofs of identity per address; default 20/60s.
+    /// `RATE_LIMIT_AUTH`: failed authentications per address; default 20/60s.
     pub auth: Option<RateLimit>,
     /// `RATE_LIMIT_MESSAGES`: messages per user; default 120/60s.
     pub messages: Option<RateLimit>,
@@ -53,16 +55,19 @@ pub struct Limits {
     pub typing: Option<RateLimit>,
     /// `RATE_LIMIT_HEALTH`: health checks and reads of metrics per address; default 600/60s.
     pub health: Option<RateLimit>,
-    /// `MAX_MESSAGE_BYTES`: bytes of a message's content, 1-65536 (an event with all its parts must stay within
-    /// 128 KiB); default 16384.
+    /// `MAX_MESSAGE_BYTES`: bytes of a message's content, 1-65536; default 16384.
+    ///
+    /// An event with all its parts must stay within 128 KiB.
     pub max_message_bytes: usize,
     /// `MAX_SOCKETS_PER_USER`: open sockets per user, 1-10000; default 30.
     pub max_sockets_per_user: usize,
     /// `MAX_GROUP_MEMBERS`: members of a conversation, 2-1000000; default 10000.
     pub max_group_members: usize,
-    /// `MAX_CONVERSATIONS_PER_USER`: conversations that a user is a member of at the same time, 1-1000000; default 10000.
+    /// `MAX_CONVERSATIONS_PER_USER`: maximum number of a user's conversations, 1-1000000; default 10000.
+    ///
+    /// Only conversations that the user is a member of at the same time count.
     pub max_conversations_per_user: usize,
-    /// `PARTICIPANT_ADD_RULE`: whom a user may add: anyone, shared or host; default anyone.
+    /// `PARTICIPANT_ADD_RULE`: users whom a user may add: anyone, shared or host; default anyone.
     pub participant_add_rule: AddRule,
 }
 

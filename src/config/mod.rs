@@ -1,17 +1,16 @@
-//! The settings: where they come from, what they may be, and everything that is wrong with them.
+//! The settings: their sources, their rules, and a report of all faults.
 //!
-//! Four layers are laid over one another, the later one wins: the defaults, `chat.toml`, `.env`, the environment.
-//! Each variable is declared once, in the file of its concern, as a [`Variable`]; a struct beside it holds the
-//! checked values. Every value travels as text until its own rule reads it, so a secret of digits stays a secret
-//! and every fault can be reported at once, one line each, instead of the first one only.
+//! Four layers are overlaid, the later one wins: the defaults, `chat.toml`, `.env`, the environment. Each variable is declared once, in the file of
+//! its concern, as a [`Variable`]; a struct beside it holds the checked values. Every value is text until its own rule reads it, so that a secret of
+//! digits stays a secret, and all faults are reported at once, one line each.
 //!
-//! Rules that hold here:
-//! - nothing is read from the process: the caller hands over [`Sources`], so tests need no environment;
-//! - an empty value counts as not set (compose files write `${VAR:-}`); where a list may be empty, `none` says so;
+//! Rules of this module:
+//! - nothing is read from the process: the caller passes [`Sources`], so tests need no environment;
+//! - an empty value counts as not set (compose files write `${VAR:-}`); if a list may be empty, `none` says so;
 //! - surrounding white space is dropped;
-//! - no fault, warning or `Debug` output carries the text of a secret or the password of a URI.
+//! - no fault, warning or `Debug` output contains the text of a secret or the password of a URI.
 //!
-//! This room knows no other room, and no driver: it only says what was asked for.
+//! This module knows no other module and no driver: it only reports the configured values.
 
 mod auth;
 mod caller;
@@ -53,7 +52,7 @@ pub use webhooks::Webhooks;
 
 use reader::Reader;
 
-/// The exit code of a process whose configuration is not valid (`EX_CONFIG` of sysexits).
+/// Exit code of a process whose configuration is not valid (`EX_CONFIG` of sysexits).
 pub const EXIT_CODE: u8 = 78;
 
 /// All settings, checked.
@@ -63,35 +62,35 @@ pub struct Config {
     pub stores: Stores,
     /// Ports, environment, logs, shutdown.
     pub server: Server,
-    /// Who may call, and how that is proven.
+    /// Authentication of callers.
     pub auth: Auth,
-    /// The endpoint that the environment names, and rules for all endpoints.
+    /// Endpoint that the environment configures, and rules for all endpoints.
     pub webhooks: Webhooks,
-    /// Which web pages may call.
+    /// Web pages that may call.
     pub cors: Cors,
-    /// When a user is away, when typing ends.
+    /// Time until a user is away and until typing ends.
     pub presence: Presence,
     /// Rates and sizes.
     pub limits: Limits,
-    /// Which plugins run, and their tables.
+    /// Enabled plugins and their tables.
     pub plugins: Plugins,
 }
 
-/// A configuration that passed every rule, and what is worth a look nevertheless.
+/// Configuration that passed every rule, with warnings.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The settings.
+    /// Checked settings.
     pub config: Config,
-    /// One line each, for the log.
+    /// Warnings for the log, one line each.
     pub warnings: Vec<String>,
 }
 
-/// One thing that is wrong: the variable, and what is wrong with it, with the remedy.
+/// One fault of the configuration: the variable, and the problem with its remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The variable, or the file when the fault belongs to no variable.
+    /// Variable, or the file if the fault belongs to no variable.
     pub subject: String,
-    /// What is wrong, and what to do about it.
+    /// Problem and its remedy.
     pub problem: String,
 }
 
@@ -101,10 +100,10 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong with a configuration; its `Display` has one line per fault.
+/// All faults of a configuration; its `Display` has one line per fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
-    /// The faults, in the order of the groups. Never empty.
+    /// Faults, in the order of the groups. Never empty.
     pub faults: Vec<Fault>,
 }
 
@@ -125,26 +124,26 @@ impl std::error::Error for ConfigErrors {}
 /// One variable as `config show` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// The group's heading.
+    /// Heading of the group.
     pub group: &'static str,
-    /// The variable's name.
+    /// Name of the variable.
     pub name: String,
-    /// Its value, safe to print: secrets are masked. `None` when it is not set.
+    /// Value that is safe to print: secrets are masked. `None` if it is not set.
     pub value: Option<String>,
-    /// The layer that it came from; [`Origin::Default`] when nobody set it.
+    /// Layer that the value came from; [`Origin::Default`] if it is not set.
     pub origin: Origin,
 }
 
 /// All variables with their values, whether the configuration is valid or not.
 #[derive(Debug)]
 pub struct Inspection {
-    /// The variables, by group.
+    /// Variables by group.
     pub settings: Vec<Setting>,
-    /// What [`Config::load`] would have said.
+    /// Result that [`Config::load`] would return.
     pub outcome: Result<Loaded, ConfigErrors>,
 }
 
-/// Every group of variables with its heading, in the order of the documentation.
+/// All groups of variables with their headings, in the order of the documentation.
 pub const GROUPS: [(&str, &[Variable]); 8] = [
     ("Stores", stores::VARIABLES),
     ("Server", server::VARIABLES),
@@ -157,10 +156,10 @@ pub const GROUPS: [(&str, &[Variable]); 8] = [
 ];
 
 impl Config {
-    /// Reads and checks everything.
+    /// Reads and checks all settings.
     ///
     /// # Errors
-    /// All faults at once; the caller prints them and exits with [`EXIT_CODE`].
+    /// Fails with all faults at once; the caller prints them and exits with [`EXIT_CODE`].
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         let mut reader = Reader::new(sources);
         let config = Self::read(&mut reader);
@@ -219,7 +218,7 @@ fn finish(reader: Reader, config: Option<Config>) -> Result<Loaded, ConfigErrors
     match config {
         Some(config) if faults.is_empty() => Ok(Loaded { config, warnings }),
         _ => {
-            // A group can only be missing with a fault of its own; the line below keeps the promise "never empty".
+            // A group can only be missing with a fault of its own; this branch keeps `faults` non-empty even if that is violated.
             if faults.is_empty() {
                 faults.push(Fault {
                     subject: "configuration".to_owned(),

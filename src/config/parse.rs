@@ -1,9 +1,9 @@
-//! Rules that several concerns share: numbers, switches, lists, hints for slips of the pen.
+//! Rules that several concerns share: numbers, switches, lists, and hints for typing errors.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// A whole number within `range`; `unit` is its name in the fault.
+/// Parses a whole number within `range`; `unit` is its name in the fault.
 pub(super) fn number(text: &str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, String> {
     text.parse()
         .ok()
@@ -18,24 +18,24 @@ pub(super) fn number(text: &str, range: RangeInclusive<u64>, unit: &str) -> Resu
         })
 }
 
-/// [`number`], for settings that are kept as `u32`.
+/// Parses a [`number`] for settings that are kept as `u32`.
 pub(super) fn small(text: &str, range: RangeInclusive<u32>, unit: &str) -> Result<u32, String> {
     let wide = u64::from(*range.start())..=u64::from(*range.end());
     number(text, wide, unit).map(|number| u32::try_from(number).unwrap_or(*range.end()))
 }
 
-/// [`number`], for sizes and counts.
+/// Parses a [`number`] for sizes and counts.
 pub(super) fn size(text: &str, range: RangeInclusive<u32>, unit: &str) -> Result<usize, String> {
     let end = *range.end();
     small(text, range, unit).map(|number| usize::try_from(number.min(end)).unwrap_or(usize::MAX))
 }
 
-/// A whole number of seconds within `range`.
+/// Parses a whole number of seconds within `range`.
 pub(super) fn seconds(text: &str, range: RangeInclusive<u64>) -> Result<Duration, String> {
     number(text, range, "seconds").map(Duration::from_secs)
 }
 
-/// true/false, 1/0, yes/no, in any case.
+/// Parses true/false, 1/0 or yes/no, in any case.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" => Ok(true),
@@ -44,7 +44,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// One of a few words, in any case.
+/// Parses one of a few words, in any case.
 pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     choices
         .iter()
@@ -61,7 +61,7 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, St
         })
 }
 
-/// The items between the commas; `none` is the empty list, empty items are dropped.
+/// Returns the items between the commas; `none` is the empty list, empty items are dropped.
 pub(super) fn list(text: &str) -> Vec<&str> {
     if text.eq_ignore_ascii_case("none") {
         return Vec::new();
@@ -72,7 +72,7 @@ pub(super) fn list(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// A value cut to what fits a line, without line breaks. Never for secrets.
+/// Shortens a value to fit a line, without line breaks. Never for secrets.
 pub(super) fn short(text: &str) -> String {
     let mut line: String = text
         .chars()
@@ -85,7 +85,7 @@ pub(super) fn short(text: &str) -> String {
     line
 }
 
-/// `; did you mean "x"?` for the nearest name, when one is near.
+/// Returns `; did you mean "x"?` for the nearest name, if one is near.
 pub(super) fn did_you_mean(given: &str, names: impl Iterator<Item = String>) -> String {
     let lower = given.to_ascii_lowercase();
     names
@@ -101,7 +101,7 @@ pub(super) fn did_you_mean(given: &str, names: impl Iterator<Item = String>) -> 
         .unwrap_or_default()
 }
 
-/// Whether `text` is `host`, `host:port`, `[v6]` or `[v6]:port`.
+/// True if `text` is `host`, `host:port`, `[v6]` or `[v6]:port`.
 pub(super) fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {

@@ -1,6 +1,6 @@
-//! Which plugins run, and the tables that belong to them.
+//! Enabled plugins and their tables.
 //!
-//! Only names: what a plugin's table may hold is checked by the plugin.
+//! Only names are checked here: the plugin checks the content of its table.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,12 @@ use super::variable::Variable;
 
 pub(super) const VARIABLES: &[Variable] = &[Variable::list("PLUGINS", Some("webhooks"))];
 
-/// Which plugins run, and their tables.
+/// Enabled plugins and their tables.
 #[derive(Debug, Clone)]
 pub struct Plugins {
-    /// `PLUGINS`: names with commas, `none` for none; default webhooks. In `chat.toml` the key is `plugins_enabled`,
-    /// because `plugins` holds the tables there.
+    /// `PLUGINS`: names separated by commas, `none` for none; default webhooks.
+    ///
+    /// In `chat.toml` the key is `plugins_enabled`, because `plugins` holds the tables there.
     pub enabled: Vec<String>,
     /// `[plugins.<name>]` of `chat.toml` by name, as JSON objects; also of plugins that are not enabled.
     pub tables: BTreeMap<String, serde_json::Value>,

@@ -1,4 +1,4 @@
-//! When a user counts as away, and when typing ends by itself.
+//! Times after which a user counts as away and typing ends by itself.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::number("RECORDING_TTL_SECONDS", "30"),
 ];
 
-/// When a user is away, when typing ends.
+/// Times of presence and typing.
 #[derive(Debug, Clone)]
 pub struct Presence {
     /// `AWAY_THRESHOLD_SECONDS`: seconds without activity until away, 1-86400; default 300.

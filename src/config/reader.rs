@@ -1,4 +1,4 @@
-//! Reads single variables out of the layers and collects what is wrong.
+//! Reads single variables from the layers and collects the faults.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use super::source::{self, Origin, Sources};
 use super::variable::Variable;
 use super::{Fault, Setting, secret};
 
-/// The layers laid over one another, and the findings so far.
+/// Overlaid layers, and the findings so far.
 pub(super) struct Reader {
     figment: Figment,
     plugin_tables: BTreeMap<String, serde_json::Value>,
     dir: PathBuf,
     faults: Vec<Fault>,
     warnings: Vec<String>,
-    /// Variables with a fault already: they are not called missing on top of it.
+    /// Variables that already have a fault: they are not reported as missing as well.
     faulty: HashSet<String>,
 }
 
@@ -40,7 +40,7 @@ impl Reader {
         }
     }
 
-    /// The text of a variable, when one of the layers has it.
+    /// Returns the text of a variable, if one of the layers has it.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.figment
             .find_value(name)
@@ -48,7 +48,7 @@ impl Reader {
             .and_then(figment::value::Value::into_string)
     }
 
-    /// Whether a file, `.env` or the environment says something about a variable.
+    /// True if a file, `.env` or the environment sets the variable.
     pub(super) fn is_set(&self, name: &str) -> bool {
         self.origin(name)
             .is_some_and(|origin| origin != Origin::Default)
@@ -59,7 +59,9 @@ impl Reader {
         self.figment.find_metadata(name).map(Origin::of)
     }
 
-    /// A variable that must be there: `None` goes with a fault. `remedy` is said when it is missing.
+    /// Reads a required variable: `None` comes with a fault.
+    ///
+    /// The fault of a missing variable includes `remedy`.
     pub(super) fn require<T>(
         &mut self,
         name: &str,
@@ -75,7 +77,7 @@ impl Reader {
         }
     }
 
-    /// A variable with a default: `None` goes with a fault.
+    /// Reads a variable with a default: `None` comes with a fault.
     pub(super) fn read<T>(
         &mut self,
         name: &str,
@@ -84,7 +86,7 @@ impl Reader {
         self.require(name, "set it", rule)
     }
 
-    /// A variable that may be absent: the outer `None` goes with a fault.
+    /// Reads an optional variable: the outer `None` comes with a fault.
     pub(super) fn optional<T>(
         &mut self,
         name: &str,
@@ -115,7 +117,7 @@ impl Reader {
         self.warnings.push(format!("{name}: {text}"));
     }
 
-    /// The directory that relative paths start from.
+    /// Returns the directory that relative paths start from.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -124,7 +126,7 @@ impl Reader {
         &self.plugin_tables
     }
 
-    /// A variable's printable value and its origin.
+    /// Returns a variable's printable value and its origin.
     pub(super) fn shown(&self, variable: &Variable) -> (Option<String>, Origin) {
         let value = self
             .text(variable.name)
@@ -132,7 +134,9 @@ impl Reader {
         (value, self.origin(variable.name).unwrap_or(Origin::Default))
     }
 
-    /// The plugins' tables by the names of their keys: what a plugin calls a secret is not known here.
+    /// Returns the plugins' tables by the names of their keys.
+    ///
+    /// The values stay hidden, because this module does not know which are secrets.
     pub(super) fn shown_plugin_tables(&self) -> Vec<Setting> {
         self.plugin_tables
             .iter()

@@ -1,13 +1,13 @@
-//! Values that must not reach a log: secrets, and URIs that may carry one.
+//! Values that must not reach a log: secrets, and URIs that may contain one.
 
 use std::fmt;
 
-/// The least length of a secret, in bytes: what HMAC-SHA-256 needs to be as strong as its digest.
+/// Minimum length of a secret in bytes: what HMAC-SHA-256 needs to be as strong as its digest.
 pub(super) const MIN_SECRET_BYTES: usize = 32;
 
 const MASK: &str = "***";
 
-/// Words that stand in examples and are left in by mistake.
+/// Words that occur in examples and are left in by mistake.
 const PLACEHOLDERS: [&str; 9] = [
     "changeme",
     "change-me",
@@ -20,7 +20,7 @@ const PLACEHOLDERS: [&str; 9] = [
     "placeholder",
 ];
 
-/// A secret: `Debug` and `Display` print three stars, [`Secret::expose`] gives the bytes.
+/// Secret: `Debug` and `Display` print three stars, [`Secret::expose`] returns the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -30,17 +30,17 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The bytes of the secret, for the one place that computes with them.
+    /// Returns the bytes of the secret, for the one place that computes with them.
     pub fn expose(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// The secret as it was written.
+    /// Returns the secret as it was written.
     pub fn expose_text(&self) -> &str {
         &self.0
     }
 
-    /// Accepts a text that is long enough and not an obvious stand-in.
+    /// Accepts a text that is long enough and not an obvious placeholder.
     pub(super) fn strong(text: &str) -> Result<Self, String> {
         let remedy = "openssl rand -hex 32";
         if text.len() < MIN_SECRET_BYTES {
@@ -76,7 +76,7 @@ impl Secret {
     }
 }
 
-/// Whether the text is a piece of at most 16 bytes written again and again.
+/// True if the text is a sequence of at most 16 bytes, repeated.
 fn repeats_short_piece(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=16.min(bytes.len() / 2))
@@ -95,7 +95,9 @@ impl fmt::Display for Secret {
     }
 }
 
-/// A URI that may carry a password or a token: `Debug` and `Display` mask it, [`Uri::expose`] gives it whole.
+/// URI that may contain a password or a token.
+///
+/// `Debug` and `Display` mask it, [`Uri::expose`] returns all of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Uri(String);
 
@@ -105,7 +107,7 @@ impl Uri {
         Self(text.into())
     }
 
-    /// The whole URI, for the driver that connects.
+    /// Returns the whole URI, for the driver that connects.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -123,7 +125,7 @@ impl fmt::Display for Uri {
     }
 }
 
-/// The text of a value as it may be printed.
+/// Returns the text of a value as it may be printed.
 pub(super) fn shown(text: &str, show: super::variable::Show) -> String {
     use super::variable::Show;
     match show {
@@ -135,13 +137,13 @@ pub(super) fn shown(text: &str, show: super::variable::Show) -> String {
     }
 }
 
-/// Masks each URI of a comma list; MongoDB's one URI with several hosts counts as one.
+/// Masks each URI of a comma-separated list; MongoDB's one URI with several hosts counts as one.
 fn mask_uris(text: &str) -> String {
     if text.starts_with("mongodb") {
         return mask_uri(text);
     }
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-    // A comma inside a password would cut it in two, and the halves would not be known as one.
+    // A comma inside a password would split the URI, and the halves would not be recognized as one.
     if parts
         .iter()
         .any(|part| part.contains('@') && !part.contains("://"))
@@ -155,9 +157,11 @@ fn mask_uris(text: &str) -> String {
         .join(",")
 }
 
-/// Masks the password (a lone user name too, which for NATS is a token) and the values of the query that may be secret.
+/// Masks the password and the values of the query that may be secret.
 ///
-/// Everything up to the last `@` counts as user information: too much is masked rather than too little.
+/// It also masks a lone user name, which is a token for NATS.
+///
+/// Everything up to the last `@` counts as user information: it is better to mask too much than too little.
 fn mask_uri(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return if text.contains('@') {
@@ -188,7 +192,7 @@ fn mask_uri(text: &str) -> String {
     format!("{scheme}://{user}{path}?{}", query.join("&"))
 }
 
-/// Whether an option of a MongoDB URI may hold a secret.
+/// True if an option of a MongoDB URI may hold a secret.
 fn secret_option(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     key.contains("password") || key == "authmechanismproperties"

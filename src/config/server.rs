@@ -1,4 +1,4 @@
-//! How the process runs: where it listens, what it logs, how long it takes to stop.
+//! Settings of the process: listening addresses, logs, and shutdown.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,21 +21,21 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::list("TRUSTED_PROXIES", Some("127.0.0.0/8,::1")),
 ];
 
-/// What kind of place this is: development is lenient where it cannot hurt, production warns more.
+/// Environment of the deployment: development is lenient where that is harmless, production warns more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppEnv {
-    /// A developer's machine.
+    /// Developer's machine.
     Development,
-    /// Real users.
+    /// Deployment with real users.
     Production,
-    /// Tests: like development.
+    /// Tests, with the rules of development.
     Test,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object per line, for machines.
     Json,
@@ -44,9 +44,9 @@ pub enum LogFormat {
 /// Ports, environment, logs, shutdown.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// `PORT`: of the REST API; 0 lets the system choose; default 4000.
+    /// `PORT`: port of the REST API; 0 lets the system choose; default 4000.
     pub port: u16,
-    /// `WS_PORT`: of the WebSocket; 0 lets the system choose; default 4001.
+    /// `WS_PORT`: port of the WebSocket; 0 lets the system choose; default 4001.
     pub ws_port: u16,
     /// `HOST`: the IP address to listen on; default 127.0.0.1 (the image sets 0.0.0.0).
     pub host: IpAddr,
@@ -56,10 +56,11 @@ pub struct Server {
     pub log_format: LogFormat,
     /// `LOG_LEVEL`: a level or tracing directives such as `info,chat_service=debug`; default info.
     pub log_level: String,
-    /// `SHUTDOWN_GRACE_SECONDS`: seconds to finish what is in flight, 0-3600; default 30.
+    /// `SHUTDOWN_GRACE_SECONDS`: seconds to finish requests in flight, 0-3600; default 30.
     pub shutdown_grace: Duration,
-    /// `TRUSTED_PROXIES`: addresses or networks whose forwarding headers are believed; default loopback, `none`
-    /// believes nobody.
+    /// `TRUSTED_PROXIES`: addresses or networks with trusted forwarding headers; default loopback.
+    ///
+    /// `none` trusts none.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -123,7 +124,9 @@ fn port(text: &str) -> Result<u16, String> {
     })
 }
 
-/// One word must be a level: tracing would take a misspelt one for the name of a module, and log nothing.
+/// Checks the level.
+///
+/// A single word must be a level: tracing would take a misspelt one for the name of a module, and log nothing.
 fn log_level(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let plain = !text.contains(['=', ',', '[']);

@@ -1,4 +1,4 @@
-//! The layers: each file and the environment as a figment provider of plain text.
+//! Layers of the settings: each file and the environment as a figment provider of plain text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,24 +11,24 @@ use figment::{Metadata, Profile, Provider};
 use super::variable::{Kind, Variable};
 use super::{Fault, GROUPS, dotenv, parse};
 
-/// The file that is read from the working directory when no other is named.
+/// File that is read from the working directory if no other is named.
 const FILE: &str = "chat.toml";
-/// The environment file, always in the working directory.
+/// Environment file, always in the working directory.
 const DOTENV: &str = ".env";
 
-/// Where settings are read from. Nothing else is consulted.
+/// Sources of settings. Nothing else is read.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// The file named by `--config`; `None` reads `chat.toml` in `dir` when there is one.
+    /// File named by `--config`; `None` reads `chat.toml` in `dir` if it exists.
     pub toml_path: Option<PathBuf>,
-    /// The working directory: `chat.toml` and `.env` lie here, relative paths start here.
+    /// Working directory: it holds `chat.toml` and `.env`, and relative paths start here.
     pub dir: PathBuf,
-    /// The environment.
+    /// Variables of the environment.
     pub env: Vec<(String, String)>,
 }
 
 impl Sources {
-    /// The sources of this process: its working directory and its environment.
+    /// Returns the sources of this process: its working directory and its environment.
     ///
     /// Bytes that are not UTF-8 are replaced, so that the variable's own rule refuses them by name.
     pub fn of_process(toml_path: Option<PathBuf>) -> Self {
@@ -47,10 +47,10 @@ impl Sources {
     }
 }
 
-/// The layer that a value came from.
+/// Layer that a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// The default, because no layer sets it.
     Default,
     /// `chat.toml`, or the file named by `--config`.
     File,
@@ -86,9 +86,9 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The texts of one layer by variable name.
+/// Texts of one layer by variable name.
 ///
-/// Our own provider, not figment's `Env`: that one guesses types, and would make a number of a secret like `12345`.
+/// This is an own provider instead of figment's `Env`, which guesses types and would turn a secret like `12345` into a number.
 pub(super) struct Layer {
     origin: Origin,
     texts: BTreeMap<String, String>,
@@ -125,12 +125,12 @@ impl Provider for Layer {
     }
 }
 
-/// All declared variables.
+/// Returns all declared variables.
 pub(super) fn variables() -> impl Iterator<Item = &'static Variable> {
     GROUPS.iter().flat_map(|(_, variables)| variables.iter())
 }
 
-/// What is declared as default.
+/// Returns the layer of declared defaults.
 pub(super) fn defaults() -> Layer {
     let mut layer = Layer::new(Origin::Default);
     for variable in variables() {
@@ -139,15 +139,15 @@ pub(super) fn defaults() -> Layer {
     layer
 }
 
-/// What `chat.toml` holds: the flat keys, and the plugins' tables.
+/// Content of `chat.toml`: the flat keys, and the plugins' tables.
 pub(super) struct File {
-    /// The variables.
+    /// Layer of the variables.
     pub(super) layer: Layer,
     /// `[plugins.<name>]`, as JSON.
     pub(super) plugins: BTreeMap<String, serde_json::Value>,
 }
 
-/// Reads the file named by `--config`, else `chat.toml` when there is one.
+/// Reads the file named by `--config`, otherwise `chat.toml` if it exists.
 pub(super) fn file(sources: &Sources, faults: &mut Vec<Fault>) -> File {
     let mut file = File {
         layer: Layer::new(Origin::File),
@@ -193,7 +193,7 @@ pub(super) fn file(sources: &Sources, faults: &mut Vec<Fault>) -> File {
     file
 }
 
-/// The text of a TOML value of the declared kind, else what would have been right.
+/// Returns the text of a TOML value of the declared type, or a description of a correct value.
 fn toml_text(kind: Kind, value: &Value) -> Result<String, &'static str> {
     match (kind, value) {
         (_, Value::String(_, text)) => Ok(text.clone()),
@@ -276,7 +276,7 @@ pub(super) fn dotenv(
     layer
 }
 
-/// Takes the known variables out of the environment.
+/// Takes the known variables from the environment.
 pub(super) fn environment(sources: &Sources, warnings: &mut Vec<String>) -> Layer {
     let mut layer = Layer::new(Origin::Environment);
     let pairs = sources
@@ -287,7 +287,9 @@ pub(super) fn environment(sources: &Sources, warnings: &mut Vec<String>) -> Laye
     layer
 }
 
-/// Prefixes that only our own variables should have: an unknown name with one is probably a slip of the pen.
+/// Prefixes that only this service's variables should have.
+///
+/// An unknown name with one is probably a typing error.
 const PREFIXES: [&str; 15] = [
     "AUTH_",
     "AWAY_",
@@ -327,7 +329,9 @@ fn insert_known<'a>(
     }
 }
 
-/// Kubernetes and Docker links put such names into every container beside a service called `nats` or `mongodb`.
+/// True if Kubernetes or Docker links create such a name.
+///
+/// They put these names into every container beside a service called `nats` or `mongodb`.
 fn made_by_orchestrator(name: &str) -> bool {
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
@@ -335,7 +339,9 @@ fn made_by_orchestrator(name: &str) -> bool {
         || name.contains("_PORT_") && (name.contains("_TCP") || name.contains("_UDP"))
 }
 
-/// The text of a file without a byte order mark; `None` when it is not there or, with a fault, not readable.
+/// Reads a file without its byte order mark.
+///
+/// It returns `None` if the file does not exist or, with a fault, is not readable.
 fn read(path: &Path, required: bool, faults: &mut Vec<Fault>) -> Option<String> {
     let problem = match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
@@ -364,7 +370,7 @@ fn file_name(path: &Path) -> String {
     )
 }
 
-/// Place and reason of a syntax error, without the line itself: it may hold a secret.
+/// Returns position and reason of a syntax error, without the line itself: it may contain a secret.
 fn toml_problem(error: &str) -> String {
     let place = error
         .lines()

@@ -1,4 +1,4 @@
-//! Where the data lives: MongoDB, and NATS with its stream.
+//! Settings of the data stores: MongoDB, and NATS with its stream.
 
 use std::path::PathBuf;
 
@@ -26,17 +26,19 @@ pub(super) const VARIABLES: &[Variable] = &[
 pub struct Stores {
     /// `MONGODB_URI`, required: `mongodb://` or `mongodb+srv://`, of a replica set.
     pub mongodb_uri: Uri,
-    /// `MONGODB_DATABASE`; default: the path of `MONGODB_URI`, else `chat`.
+    /// `MONGODB_DATABASE`; default: the path of `MONGODB_URI`, otherwise `chat`.
     pub mongodb_database: String,
-    /// `NATS_URL`, required: one or more `nats://` or `tls://` addresses of one cluster, with commas.
+    /// `NATS_URL`, required: `nats://` or `tls://` addresses of one cluster, separated by commas.
     pub nats_urls: Vec<Uri>,
-    /// `NATS_CREDS`: path of a credentials file; default: none, or what `NATS_URL` carries.
+    /// `NATS_CREDS`: path of a credentials file; default: none, or the credentials in `NATS_URL`.
     pub nats_creds: Option<PathBuf>,
     /// `NATS_SUBJECT_PREFIX`: first token of every subject, 1-32 of `a-z 0-9 _ -`; default `chat`.
     pub nats_subject_prefix: String,
     /// `NATS_REPLICAS`: copies of the stream, 1-5; default 1.
     pub nats_replicas: usize,
-    /// `NATS_COMMAND_HOSTS`: names of the hosts whose commands are taken over NATS, with commas; default: none.
+    /// `NATS_COMMAND_HOSTS`: names of the hosts that may send commands over NATS; default: none.
+    ///
+    /// They are separated by commas.
     pub nats_command_hosts: Vec<String>,
     /// `EVENT_RETENTION_DAYS`: days that events stay in the stream; default 7.
     pub event_retention_days: u32,
@@ -93,7 +95,9 @@ impl Stores {
     }
 }
 
-/// The URI and the database in its path. The value is never quoted in a fault: it may hold a password.
+/// Checks the URI and returns it with the database in its path.
+///
+/// A fault never quotes the value: it may contain a password.
 fn mongodb_uri(text: &str) -> Result<(Uri, Option<String>), String> {
     let rest = text
         .strip_prefix("mongodb://")
@@ -104,7 +108,7 @@ fn mongodb_uri(text: &str) -> Result<(Uri, Option<String>), String> {
         Some((_, rest)) => rest.split_once('/').unwrap_or((rest, "")),
         None => rest.split_once('/').unwrap_or((rest, "")),
     };
-    // A Unix socket arrives percent-encoded, as the driver wants it.
+    // A Unix socket is percent-encoded, as the driver requires.
     let is_host =
         |host: &str| parse::is_host_and_port(host) || host.ends_with(".sock") && host.contains('%');
     if !hosts.split(',').all(is_host) {
@@ -127,7 +131,7 @@ fn mongodb_uri(text: &str) -> Result<(Uri, Option<String>), String> {
     Ok((Uri::new(text), path))
 }
 
-/// What MongoDB takes as the name of a database on every system.
+/// Checks a database name against the rules that MongoDB has on any system.
 fn database_name(text: &str) -> Result<String, String> {
     if (1..=63).contains(&text.len())
         && text

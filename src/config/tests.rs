@@ -1,4 +1,4 @@
-//! The layers: which one wins, what a file may hold, what is reported about names.
+//! Layers: precedence, the content of files, and the reports about names.
 
 use super::*;
 
@@ -7,14 +7,14 @@ const NATS: (&str, &str) = ("NATS_URL", "nats://localhost:4222");
 const JWT: (&str, &str) = ("AUTH_JWT_SECRET", "3f1c9a7e5b2d4860f1e2d3c4b5a69788");
 const INTERNAL: (&str, &str) = ("INTERNAL_API_SECRET", "a1b2c3d4e5f60718293a4b5c6d7e8f90");
 
-/// A directory of its own, an environment of its own.
+/// Own directory and environment of a test.
 pub(super) struct Place {
     dir: tempfile::TempDir,
     sources: Sources,
 }
 
 impl Place {
-    /// A valid configuration, in the environment alone.
+    /// Returns a valid configuration, in the environment alone.
     pub(super) fn valid() -> Self {
         Self::empty().env(&[MONGODB, NATS, JWT, INTERNAL])
     }
@@ -29,7 +29,7 @@ impl Place {
         Self { dir, sources }
     }
 
-    /// Sets variables of the environment, or changes them.
+    /// Sets or changes variables of the environment.
     pub(super) fn env(mut self, pairs: &[(&str, &str)]) -> Self {
         for (name, text) in pairs {
             self = self.without(name);

@@ -1,4 +1,4 @@
-//! The rules of the variables that prove who calls, and what may be printed.
+//! Rules of the authentication variables, and what may be printed.
 
 use jsonwebtoken::Algorithm;
 

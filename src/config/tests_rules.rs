@@ -1,16 +1,16 @@
-//! The rule of each variable, with the words of its fault; those of authentication have a file of their own.
+//! Rule of each variable, with the text of its fault; those of authentication have their own file.
 
 use super::tests::Place;
 use super::*;
 
-/// The one fault of a configuration that is valid but for these variables.
+/// Returns the one fault of a configuration that is valid except for these variables.
 pub(super) fn fault(pairs: &[(&str, &str)]) -> String {
     let faults = Place::valid().env(pairs).faults();
     assert_eq!(faults.len(), 1, "{pairs:?} gives {faults:#?}");
     faults[0].clone()
 }
 
-/// Each row: a variable, a value that is refused, and a part of the fault that must be said.
+/// Checks rows of a variable, a value that is refused, and a required part of the fault.
 pub(super) fn refused(rows: &[(&str, &str, &str)]) {
     for (name, text, said) in rows {
         let fault = fault(&[(name, text)]);

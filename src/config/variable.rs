@@ -1,19 +1,19 @@
-//! What is declared about a variable.
+//! Declaration of a variable.
 
-/// One variable of the contract: everything about it that does not need code.
+/// One variable of the contract: everything about it that needs no code.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
-    /// The name in the environment; in `chat.toml` the same in lower case.
+    /// Name in the environment; in `chat.toml` the same in lower case.
     pub name: &'static str,
-    /// The value when nobody sets it, as one would write it.
+    /// Default value, as it would be written.
     pub default: Option<&'static str>,
-    /// What `chat.toml` may hold for it.
+    /// Type in `chat.toml`.
     pub kind: Kind,
-    /// How it is printed.
+    /// Way in which it is printed.
     pub show: Show,
 }
 
-/// The types that `chat.toml` may use for a value; `.env` and the environment know only text.
+/// Types of a value in `chat.toml`; `.env` and the environment have only text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Text in quotes.
@@ -26,16 +26,16 @@ pub enum Kind {
     List,
 }
 
-/// How `config show` prints a value.
+/// Way in which `config show` prints a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Show {
-    /// As it is.
+    /// Unchanged.
     Plain,
-    /// Never: three stars.
+    /// Masked as three stars.
     Secret,
-    /// A URI, or several with commas, without its secret parts.
+    /// A URI, or several with commas, without the secret parts.
     Uri,
-    /// A key in PEM form or the path of one: the path, never the text.
+    /// A key in PEM form or the path of one: the path is printed, the key never.
     Pem,
 }
 
@@ -82,7 +82,7 @@ impl Variable {
         Self::new(name, None, Kind::Text, Show::Pem)
     }
 
-    /// The key in `chat.toml`: the name in lower case.
+    /// Returns the key in `chat.toml`: the name in lower case.
     ///
     /// `PLUGINS` alone is called `plugins_enabled` there, because `plugins` holds the plugins' own tables.
     pub fn toml_key(&self) -> String {

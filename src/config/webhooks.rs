@@ -1,4 +1,4 @@
-//! The webhook endpoint that the environment names, and rules for all endpoints.
+//! Webhook endpoint that the environment configures, and rules for all endpoints.
 
 use std::time::Duration;
 
@@ -25,25 +25,30 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::switch("WEBHOOK_ALLOW_PRIVATE", "false"),
 ];
 
-/// The endpoint that the environment names, and rules for all endpoints.
+/// Endpoint that the environment configures, and rules for all endpoints.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
     /// `WEBHOOK_URL`: http or https; default: no endpoint from the environment.
     pub url: Option<Uri>,
     /// `WEBHOOK_SECRET`: signs the deliveries, at least 32 bytes; required with `WEBHOOK_URL`.
     pub secret: Option<Secret>,
-    /// `WEBHOOK_ENABLED`: whether the environment's endpoint is served; default false.
+    /// `WEBHOOK_ENABLED`: true if the environment's endpoint is served; default false.
     pub enabled: bool,
     /// `WEBHOOK_TIMEOUT_MS`: milliseconds for one attempt, 100-60000; default 5000.
     pub timeout: Duration,
     /// `WEBHOOK_RETRY_ATTEMPTS`: retries after the first attempt, 0-20; default 3.
     pub retry_attempts: u32,
-    /// `WEBHOOK_RETRY_SCHEDULE`: the pauses between attempts, with commas (`ms`, `s`, `m`, `h`), each at most a day; the
-    /// last one repeats for who retries more often.
+    /// `WEBHOOK_RETRY_SCHEDULE`: pauses between attempts, each at most a day.
+    ///
+    /// They are separated by commas (`ms`, `s`, `m`, `h`).
+    ///
+    /// The last one repeats if there are more retries than pauses.
     pub retry_schedule: Vec<Duration>,
-    /// `WEBHOOK_EVENTS`: names of events, with commas, a last `*` allowed (`message.*`); `None` is the default, all.
+    /// `WEBHOOK_EVENTS`: names of events, separated by commas; `None` is the default, all.
+    ///
+    /// A last `*` is allowed (`message.*`).
     pub events: Option<Vec<String>>,
-    /// `WEBHOOK_ALLOW_PRIVATE`: whether private addresses may be called; default false.
+    /// `WEBHOOK_ALLOW_PRIVATE`: true if private addresses may be called; default false.
     pub allow_private: bool,
 }
 
@@ -109,7 +114,7 @@ fn webhook_url(text: &str) -> Result<Uri, String> {
     }
 }
 
-/// A `whsec_` secret must decode, because the receiver's library will decode it.
+/// Checks a secret. A `whsec_` secret must decode, because the receiver's library will decode it.
 fn webhook_secret(text: &str) -> Result<Secret, String> {
     if let Some(encoded) = text.strip_prefix("whsec_") {
         match STANDARD.decode(encoded) {
@@ -130,7 +135,7 @@ fn webhook_secret(text: &str) -> Result<Secret, String> {
     Secret::strong(text)
 }
 
-/// The most pauses of a schedule.
+/// Maximum number of pauses in a schedule.
 const MAX_PAUSES: usize = 20;
 
 fn schedule(text: &str) -> Result<Vec<Duration>, String> {

@@ -1,4 +1,6 @@
-//! What the core offers plugins, made of the store, the bus and the deployment's key. Everything carries the plugin's name.
+//! Services that the core offers plugins, built from the store, the bus and the deployment's key.
+//!
+//! Everything is scoped by the plugin's name.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,18 +23,18 @@ use crate::{
     store::{ClusterTime, Store},
 };
 
-/// What hosts are made of.
+/// Shared parts of all plugin hosts.
 pub struct Core {
     store: Arc<Store>,
-    /// Absent where there is no broker.
+    /// Durables of this process; `None` without a broker.
     durables: Option<Arc<durables::Durables<Store>>>,
     key: Option<Arc<LessSafeKey>>,
-    /// This process's name in leases.
+    /// Name of this process in leases.
     holder: String,
 }
 
 impl Core {
-    /// The core of this process. `secrets_key` encrypts what plugins store of secrets.
+    /// Creates the core of this process. `secrets_key` encrypts the secrets that plugins store.
     pub fn new(store: Arc<Store>, bus: Bus, secrets_key: Option<&Secret>, holder: String) -> Self {
         let backfill = Arc::new(FromLog(Arc::clone(&store)));
         let durables = durables::Durables::new(bus, Arc::clone(&store), backfill);
@@ -42,7 +44,7 @@ impl Core {
         }
     }
 
-    /// A core that has the database alone: enough to prepare plugins.
+    /// Creates a core that has only the database: enough to prepare plugins.
     pub fn without_broker(store: Arc<Store>, secrets_key: Option<&Secret>, holder: String) -> Self {
         Self {
             durables: None,
@@ -52,18 +54,18 @@ impl Core {
         }
     }
 
-    /// The durables of this process; none without a broker.
+    /// Returns the durables of this process; `None` without a broker.
     pub fn durables(&self) -> Option<Arc<durables::Durables<Store>>> {
         self.durables.clone()
     }
 
-    /// The durables of hosts; none without a broker.
+    /// Returns the durables of hosts; `None` without a broker.
     pub fn host_durables(&self) -> Option<Arc<dyn HostDurables>> {
         let durables = self.durables.clone()?;
         Some(Arc::new(OfHosts(durables)))
     }
 
-    /// The host of the plugin `name`.
+    /// Creates the host of the plugin `name`.
     pub fn host(&self, name: &'static str) -> Arc<dyn Host> {
         Arc::new(PluginHost {
             name,
@@ -119,7 +121,7 @@ impl Host for PluginHost {
         let nonce: [u8; NONCE_LEN] = rand::random();
         let mut bytes = nonce.to_vec();
         bytes.extend_from_slice(plain);
-        // The plugin's name is part of the seal: one plugin's secrets do not open for another.
+        // The plugin's name is part of the seal: another plugin cannot decrypt its secrets.
         let tag = self
             .key()?
             .seal_in_place_separate_tag(
@@ -182,13 +184,13 @@ impl Host for PluginHost {
     fn drop_lease(&self, name: &str) -> BoxFuture<'_, ()> {
         let lease = format!("{}:{name}", self.name);
         Box::pin(async move {
-            // What is not given back ends by itself.
+            // A lease that is not released expires by itself.
             let _ = self.store.drop_lease(&lease, &self.holder).await;
         })
     }
 }
 
-/// Events of all logs, no younger than what a later insert could still come before.
+/// Reads events of all logs, up to the time before which no later insert can still appear.
 async fn read_log(
     store: &Store,
     after: LogPosition,
@@ -224,10 +226,10 @@ fn log_event(entry: &Entry) -> Option<LogEvent> {
     })
 }
 
-/// What a durable missed, out of the log.
+/// Source of events that a durable missed: the log.
 struct FromLog(Arc<Store>);
 
-/// How many events are read at once.
+/// Number of events per read.
 const BACKFILL_PAGE: usize = 500;
 
 impl durables::Backfill for FromLog {
@@ -263,7 +265,7 @@ fn replayed(event: LogEvent) -> ReplayedEvent {
     }
 }
 
-/// The durables of one plugin.
+/// Durables of one plugin.
 struct PluginDurables {
     plugin: &'static str,
     durables: Option<Arc<durables::Durables<Store>>>,
@@ -373,7 +375,7 @@ impl Durables for PluginDurables {
     }
 }
 
-/// The durables of hosts: under the hosts' own names.
+/// Durables of hosts, under the hosts' own names.
 struct OfHosts(Arc<durables::Durables<Store>>);
 
 fn away(error: BusError) -> DomainError {

@@ -1,5 +1,6 @@
-//! Keeping plugins alive: one that fails, panics or hangs is ended and started again, and nobody else notices. [`crate::tasks`] makes the pauses; here is
-//! found out whether a plugin still works.
+//! Supervision of plugins: one that fails, panics or hangs is restarted and affects nothing else.
+//!
+//! [`crate::tasks`] makes the pauses; this module detects whether a plugin still works.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tasks::{OnEnd, Task};
 
-/// How often a plugin's sign of life is looked at.
+/// Time between two checks of a plugin's heartbeat.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
-/// How long a plugin may take to finish.
+/// Maximum time that a plugin may take to finish.
 const DRAIN: Duration = Duration::from_secs(25);
 
-/// A plugin as a task: started again whatever it does.
+/// Plugin as a task: restarted whatever it does.
 pub struct PluginTask<P>(pub Arc<P>);
 
 impl<P: Plugin> Task for PluginTask<P> {
@@ -27,7 +28,7 @@ impl<P: Plugin> Task for PluginTask<P> {
         OnEnd::Restart
     }
 
-    /// What is wrong with a plugin takes no requests away from the core.
+    /// A faulty plugin takes no requests away from the core.
     fn is_required(&self) -> bool {
         false
     }
@@ -48,10 +49,10 @@ impl<P: Plugin> Task for PluginTask<P> {
     }
 }
 
-/// One life of the plugin. Answers why it ended, `None` when it was told to.
+/// Runs the plugin once. Returns the reason for its end, or `None` if it was told to stop.
 async fn run_once<P: Plugin>(plugin: Arc<P>, stop: &CancellationToken) -> Option<String> {
     let pulse = Heartbeat::default();
-    // Its own: what it started ends with this life.
+    // Its own token: everything that it started ends with this run.
     let own_stop = stop.child_token();
     let life = PluginContext {
         stop: own_stop.clone(),
@@ -67,7 +68,7 @@ async fn run_once<P: Plugin>(plugin: Arc<P>, stop: &CancellationToken) -> Option
                     _ if stop.is_cancelled() => None,
                     Ok(Ok(())) => Some("it returned".to_owned()),
                     Ok(Err(error)) => Some(error.to_string()),
-                    // What a panic says may quote content.
+                    // The message of a panic may quote content.
                     Err(error) if error.is_panic() => Some("it panicked".to_owned()),
                     Err(_) => Some("it was ended".to_owned()),
                 };
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
     use crate::tasks::Tasks;
 
-    /// The first pause of a supervisor.
+    /// First pause of a supervisor.
     const PAUSE: Duration = Duration::from_secs(1);
 
     #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,7 +112,7 @@ mod tests {
         Works,
     }
 
-    /// Meets its fates one after the other.
+    /// Test plugin that meets its outcomes one after the other.
     struct Unlucky {
         fates: Vec<Fate>,
         lives: AtomicUsize,
@@ -168,7 +169,7 @@ mod tests {
             assert!(Instant::now() < deadline, "it was started four times");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // It works now, and longer than its patience.
+        // It works now, for longer than its heartbeat timeout.
         tokio::time::sleep(Unlucky::HEARTBEAT_TIMEOUT * 3).await;
         stop.cancel();
         alive.await.expect("the supervisor does not panic");

@@ -1,4 +1,4 @@
-//! Queries before users become members: their number of conversations, and the users they share one with.
+//! Queries before users become members: numbers of conversations, and users who share one.
 
 use std::collections::HashSet;
 

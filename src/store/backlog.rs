@@ -14,7 +14,9 @@ use super::{
 };
 use crate::domain::Result;
 
-/// Normal age of an entry after the watermark: the sweep stays behind majority time, and runs every second.
+/// Normal age of an entry after the watermark.
+///
+/// The sweep stays behind majority time, and runs every second.
 const NORMAL: Duration = Duration::from_secs(15);
 /// Maximum number of entries that are counted.
 const MAX_COUNTED: u64 = 100_000;
@@ -22,7 +24,9 @@ const MAX_COUNTED: u64 = 100_000;
 /// Remaining work of the relay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// Number of log entries that may be missing in the stream, at most 100,000. 0 while the relay keeps up.
+    /// Number of log entries that may be missing in the stream, at most 100,000.
+    ///
+    /// It is 0 while the relay keeps up.
     pub missing: u64,
     /// Time at which the oldest of them was written.
     pub since: Option<Timestamp>,

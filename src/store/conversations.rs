@@ -290,7 +290,9 @@ impl Store {
             .ok_or_else(DomainError::no_conversation)
     }
 
-    /// Returns the ids of a member's conversations that are not hidden. A new message shows a hidden one again.
+    /// Returns the ids of a member's conversations that are not hidden.
+    ///
+    /// A new message shows a hidden one again.
     async fn find_shown<'a>(
         &self,
         members: &'a HashMap<ConversationId, Member>,

@@ -1,4 +1,6 @@
-//! Database behind the store. Only this file and the SDK's collection name the driver's reading types: what they return has a time limit.
+//! Database behind the store.
+//!
+//! Only this file and the SDK's collection name the driver's reading types: what they return has a time limit.
 
 pub use chat_sdk::plugin::Collection;
 use chat_sdk::plugin::within_time;

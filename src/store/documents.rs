@@ -1,4 +1,6 @@
-//! Documents of the collections and their conversion into domain types. Field names are those of the contract.
+//! Documents of the collections and their conversion into domain types.
+//!
+//! Field names are those of the contract.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -103,7 +103,9 @@ impl Store {
         self.database.collection(&format!("{plugin}_{name}"))
     }
 
-    /// Returns the second up to which everything that mongod accepted lies before `sequence` of the stream, by the relay's markers.
+    /// Returns the second up to which all accepted entries lie before `sequence` of the stream.
+    ///
+    /// It is derived from the relay's markers.
     async fn settled_until(&self, stream: &str, sequence: u64) -> Result<Option<i64>> {
         let relay = self.relay_state().await?;
         // Markers of a deleted stream say nothing about this one, whatever their seqs are.
@@ -128,7 +130,9 @@ impl Store {
         Ok(found.and_then(|document| document.entry().ok()))
     }
 
-    /// Reads entries of all logs with `after < ts <= to`, in that order, at most about `limit`, and returns where to continue.
+    /// Reads entries of all logs with `after < ts <= to`, in that order.
+    ///
+    /// It reads at most about `limit`, and returns where to continue.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

@@ -40,7 +40,9 @@ struct ExpiringData {
 }
 
 impl Store {
-    /// Finds the messages that are expired at `now`, longest expired first, at most `limit`, except those in `except`.
+    /// Finds the messages that are expired at `now`, longest expired first.
+    ///
+    /// It returns at most `limit`, except those in `except`.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

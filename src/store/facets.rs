@@ -1,4 +1,6 @@
-//! Facets: changes of a message since it was sent. Each facet is stored beside the message in the log, with the seq of the entry that last wrote it.
+//! Facets: changes of a message since it was sent.
+//!
+//! Each facet is stored beside the message in the log, with the seq of the entry that last wrote it.
 
 use std::collections::BTreeMap;
 
@@ -375,7 +377,9 @@ impl StoredMessage {
         }
     }
 
-    /// Returns metadata that an earlier version stored with the text of an edit: the next edit would overwrite it.
+    /// Returns metadata that an earlier version stored with the text of an edit.
+    ///
+    /// The next edit would overwrite it.
     pub fn earlier_edit_metadata(&self) -> Option<&Metadata> {
         match (&self.facets.edit, &self.facets.edit_metadata) {
             (Some(edit), None) => edit.metadata.as_ref(),

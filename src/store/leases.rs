@@ -1,4 +1,6 @@
-//! Leases: the right of one process among many to do a task. They use the database's clock alone, so clocks need not agree.
+//! Leases: the right of one process among many to do a task.
+//!
+//! They use the database's clock alone, so clocks need not agree.
 
 use std::time::Duration;
 

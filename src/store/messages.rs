@@ -298,7 +298,9 @@ impl Store {
         Ok(Page::of(piece, StoredMessage::pin_cursor))
     }
 
-    /// Returns the seq of the entry that pinned what `cursor` names: a message, or that seq itself, which stays valid after the message is unpinned.
+    /// Returns the seq of the entry that pinned what `cursor` names.
+    ///
+    /// A cursor is a message, or that seq itself, which stays valid after the message is unpinned.
     async fn pin_position(
         &self,
         field: &'static str,
@@ -461,7 +463,9 @@ impl Store {
         Ok(())
     }
 
-    /// Rebuilds the facets of a message at the seq `as_of` from the entries that changed it, one after the other.
+    /// Rebuilds the facets of a message at the seq `as_of`.
+    ///
+    /// It applies the entries that changed the message one after the other.
     pub(super) async fn read_facets(&self, id: &MessageId, as_of: u64) -> Result<Facets> {
         let mut facets = Facets::default();
         for filter in [
@@ -477,7 +481,7 @@ impl Store {
         Ok(facets)
     }
 
-    /// Reads, of the entries of `filter` up to the seq `as_of`, the newest of each kind and emoji, ascending.
+    /// Reads the newest entry of each kind and emoji of `filter` up to the seq `as_of`, ascending.
     ///
     /// Each of them includes what earlier ones said. A message may have been changed any number of times.
     async fn read_newest_changes(&self, mut filter: Document, as_of: u64) -> Result<Vec<Entry>> {
@@ -509,7 +513,9 @@ impl Store {
         documents.iter().map(LogDocument::entry).collect()
     }
 
-    /// Passes the entries of `filter` up to the seq `as_of` to `each`, ascending. Only one batch is held at a time.
+    /// Passes the entries of `filter` up to the seq `as_of` to `each`, ascending.
+    ///
+    /// Only one batch is held at a time.
     pub(super) async fn each_change(
         &self,
         mut filter: Document,

@@ -176,7 +176,9 @@ impl From<Unavailable> for DomainError {
     }
 }
 
-/// Waits a bounded time for an answer of MongoDB. The driver has no time-out of its own for a server that is reachable and silent.
+/// Waits a bounded time for an answer of MongoDB.
+///
+/// The driver has no time-out of its own for a server that is reachable and silent.
 async fn bounded<T>(
     operation: impl Future<Output = mongodb::error::Result<T>>,
 ) -> Result<T, Unavailable> {

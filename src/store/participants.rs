@@ -54,7 +54,9 @@ impl Membership {
         }
     }
 
-    /// Returns the current member's own settings. A message sent after a conversation was hidden shows it again.
+    /// Returns the current member's own settings.
+    ///
+    /// A message sent after a conversation was hidden shows it again.
     ///
     /// # Errors
     /// [`DomainError::NotFound`] if the user is not a member.

@@ -1,4 +1,4 @@
-//! Stored presence: the users' chosen status, the time they were last online, and the presence that was last published.
+//! Stored presence: chosen statuses, times last online, and the presence that was last published.
 //!
 //! The database does not hold the current presence: every process knows it from the nodes' messages.
 

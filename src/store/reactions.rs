@@ -1,4 +1,6 @@
-//! Reactions: one document per message, emoji and user. A removed reaction stays as a tombstone with its seq.
+//! Reactions: one document per message, emoji and user.
+//!
+//! A removed reaction stays as a tombstone with its seq.
 
 use std::collections::{HashMap, HashSet};
 
@@ -37,7 +39,9 @@ fn id_of(message: &MessageId, emoji: &str, user: &UserId) -> String {
     format!("{message}/{emoji}/{user}")
 }
 
-/// Builds the update that writes a reaction, unless a newer change of it is stored. The update compares the seq, see [`super::facets::facet_update`].
+/// Builds the update that writes a reaction, unless a newer change of it is stored.
+///
+/// The update compares the seq, see [`super::facets::facet_update`].
 pub fn reaction_update(conversation: &ConversationId, change: &ReactionChange) -> Document {
     let written = doc! {
         "conversationId": conversation.as_str(),

@@ -1,4 +1,6 @@
-//! Refills: events that the stream lost before a durable had acknowledged them are republished for that durable alone, from its own position on.
+//! Refills: republish events that the stream lost before a durable had acknowledged them.
+//!
+//! They are republished for that durable alone, from its own position on.
 //!
 //! A refill is a part of the log, by cluster time. Each durable has its own, so that one that is far behind delays no other, and events that every
 //! durable has acknowledged are not republished.
@@ -62,7 +64,9 @@ impl SettledPosition {
         seconds(self.settled_until)
     }
 
-    /// Returns the time from which entries may be missing: entries may have been added late before the acknowledged position.
+    /// Returns the time from which entries may be missing.
+    ///
+    /// Entries may have been added late before the acknowledged position.
     fn lacks_from(&self) -> ClusterTime {
         let certain = self.settled_until - CLOCK_MARGIN.as_millis() as i64;
         let born = self.born - BIRTH_TOLERANCE.as_millis() as i64;
@@ -180,7 +184,9 @@ impl Store {
         Ok(())
     }
 
-    /// Returns what is still to be republished for each durable that lacks something, or for `durable` alone.
+    /// Returns what is still to be republished for each durable, or for `durable` alone.
+    ///
+    /// Durables that lack nothing are left out.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

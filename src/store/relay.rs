@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{Store, bounded};
 use crate::domain::{DomainError, Result, entry::Owner};
 
-/// Number of markers kept: how far back a loss in the broker is located without a restart from the beginning.
+/// Number of markers kept.
+///
+/// It limits how far back a loss in the broker is located without a restart from the beginning.
 const KEPT_MARKERS: i32 = 16;
 
 /// Marker that the relay put into the stream: everything up to `watermark` lies before it.
@@ -28,7 +30,9 @@ pub struct Marker {
 pub struct RelayState {
     /// Time up to which everything is in the stream.
     pub watermark: ClusterTime,
-    /// Time up to which everything is applied, except for owners that are set aside; absent until it first passes `watermark`.
+    /// Time up to which everything is applied, except for owners that are set aside.
+    ///
+    /// It is absent until it first passes `watermark`.
     #[serde(default)]
     pub applied_watermark: Option<ClusterTime>,
     /// Watermark of the second, later sweep.
@@ -150,7 +154,9 @@ impl Store {
         .await
     }
 
-    /// Rewinds the relay to `to` and the second sweep to `late`: later entries are swept again. `kept` are the markers that the stream still has.
+    /// Rewinds the relay to `to` and the second sweep to `late`: later entries are swept again.
+    ///
+    /// `kept` are the markers that the stream still has.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`] if the database is unavailable.
@@ -203,7 +209,9 @@ impl Store {
             })
     }
 
-    /// Reads entries with `after < ts <= to`, in that order, at most about `limit`; never only a part of those with the same `ts`.
+    /// Reads entries with `after < ts <= to`, in that order, at most about `limit`.
+    ///
+    /// It never returns only a part of the entries with the same `ts`.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`] if the database is unavailable.

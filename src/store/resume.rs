@@ -22,7 +22,9 @@ use crate::domain::{
 
 /// Maximum number of conversations per query.
 const CONVERSATIONS_AT_ONCE: usize = 1000;
-/// Number of a conversation's newest entries that are read to find where the missed ones begin. Further back, only seqs are read.
+/// Number of a conversation's newest entries that are read to find where the missed ones begin.
+///
+/// Further back, only seqs are read.
 const NEWEST: u32 = 64;
 /// Number of seqs that are read together further back.
 const NUMBERS_AT_ONCE: i64 = 2000;
@@ -89,7 +91,9 @@ impl Store {
             .collect())
     }
 
-    /// Finds the start of those entries of `conversation` up to `to` that mongod accepted after `since`; `None` if there are more than `limit`.
+    /// Finds the start of the entries of `conversation` up to `to` that mongod accepted after `since`.
+    ///
+    /// It returns `None` if there are more than `limit`.
     ///
     /// The entries are included if they are few and have at most `max_bytes`.
     ///
@@ -142,7 +146,9 @@ impl Store {
         }))
     }
 
-    /// Finds the first seq below `below` that mongod accepted after `since`, or `below`; `None` if there are more than `limit`.
+    /// Finds the first seq below `below` that mongod accepted after `since`, or `below`.
+    ///
+    /// It returns `None` if there are more than `limit`.
     async fn find_first_since(
         &self,
         conversation: &ConversationId,
@@ -188,7 +194,9 @@ impl Store {
         }
     }
 
-    /// Reads entries of `conversation` after `after` up to `to`, ascending, at most `limit` and about `max_bytes`, but at least one.
+    /// Reads entries of `conversation` after `after` up to `to`, ascending.
+    ///
+    /// It reads at most `limit` and about `max_bytes`, but at least one.
     ///
     /// No entry has the text of an expired message.
     ///
@@ -210,7 +218,9 @@ impl Store {
         })
     }
 
-    /// Removes the text of expired messages from `entries`. Ended messages are erased; this covers the time before.
+    /// Removes the text of expired messages from `entries`.
+    ///
+    /// Ended messages are erased; this covers the time before.
     async fn without_gone(&self, mut entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>> {
         let now = Timestamp::now().as_millis();
         // Most entries contain the expiry themselves; only those that change a message need a query.
@@ -237,7 +247,9 @@ impl Store {
         Ok(entries)
     }
 
-    /// Reads entries of `conversation` after `after` up to `to`, ascending, at most `limit` and `max_bytes`, but at least one.
+    /// Reads entries of `conversation` after `after` up to `to`, ascending.
+    ///
+    /// It reads at most `limit` and `max_bytes`, but at least one.
     ///
     /// No entry has the text of a message that was deleted by `to`.
     ///
@@ -288,7 +300,9 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Reads the deletion state of those `ids` that match `filter`. Their texts are not read: a hundred of them may be large.
+    /// Reads the deletion state of those `ids` that match `filter`.
+    ///
+    /// Their texts are not read: a hundred of them may be large.
     async fn find_of(&self, ids: &[MessageId], mut filter: Document) -> Result<Vec<Ended>> {
         if ids.is_empty() {
             return Ok(Vec::new());

@@ -76,7 +76,9 @@ impl Store {
         self.database.collection("retention")
     }
 
-    /// Returns every conversation with a retention time, in seconds. Deleted ones are included, because their content is removed too.
+    /// Returns every conversation with a retention time, in seconds.
+    ///
+    /// Deleted ones are included, because their content is removed too.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -273,7 +275,9 @@ impl Store {
             .collect())
     }
 
-    /// Records that every message up to `cleared.through` is ended, and the time of the next check; `None` if none is needed.
+    /// Records that every message up to `cleared.through` is ended, and the time of the next check.
+    ///
+    /// The time is `None` if no check is needed.
     ///
     /// It does nothing if the setting was recorded anew since.
     ///

@@ -12,11 +12,15 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Collection, Store, documents::user_keys, indexes::PrepareError};
 
-/// Version of the rule of [`chat_sdk::text::search_key`] and of [`user_keys`]. Increment it with every change of either.
+/// Version of the rule of [`chat_sdk::text::search_key`] and of [`user_keys`].
+///
+/// Increment it with every change of either.
 const RULE: i32 = 1;
 /// Number of documents per batch.
 const BATCH: i64 = 500;
-/// Maximum time that mongod may work on one batch. Only the start waits for it, so it may exceed that of other reads.
+/// Maximum time that mongod may work on one batch.
+///
+/// Only the start waits for it, so it may exceed that of other reads.
 const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// Progress of the keys of the current rule.

@@ -1,4 +1,6 @@
-//! Relay work that is set aside: entries that the broker refuses permanently, and owners whose documents cannot be brought up to date.
+//! Relay work that is set aside.
+//!
+//! It has entries that the broker refuses permanently, and owners whose documents cannot be brought up to date.
 //!
 //! An entry is listed for as long as the stream keeps events. An owner is listed until its documents are up to date.
 
@@ -14,7 +16,9 @@ use crate::domain::{
     entry::{Entry, Owner},
 };
 
-/// Maximum number of listed entries. Beyond it the oldest is no longer listed; it has been delivered like the others.
+/// Maximum number of listed entries.
+///
+/// Beyond it the oldest is no longer listed; it has been delivered like the others.
 const MAX_ENTRIES: u64 = 10_000;
 
 /// Numbers of entries and owners that are set aside.
@@ -22,7 +26,7 @@ const MAX_ENTRIES: u64 = 10_000;
 pub struct SetAside {
     /// Number of entries that the stream does not accept; readers get them from the log.
     pub entries: u64,
-    /// Number of conversations and users whose documents are behind the log and cannot be brought up to date.
+    /// Number of conversations and users whose documents cannot be brought up to date with the log.
     pub owners: u64,
 }
 
@@ -52,7 +56,9 @@ impl Store {
             .await
     }
 
-    /// Lists an entry of which this version can read only the position. Returns true if it was not listed before.
+    /// Lists an entry of which this version can read only the position.
+    ///
+    /// Returns true if it was not listed before.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -114,7 +120,9 @@ impl Store {
         Ok(())
     }
 
-    /// Lists an owner whose documents could not be brought up to date, for a retry after `pause`. Returns true if it was not listed before.
+    /// Lists an owner whose documents could not be brought up to date, for a retry after `pause`.
+    ///
+    /// Returns true if it was not listed before.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

@@ -26,7 +26,9 @@ const REPAIRED_AT_ONCE: usize = 8;
 /// Maximum number of concurrent repairs of all readers of this process.
 const MAX_REPAIRS: usize = 16;
 
-/// Access to the writers and the log, once set. A program without writers has nothing to wait for. Cloning it is cheap.
+/// Access to the writers and the log, once set.
+///
+/// A program without writers has nothing to wait for. Cloning it is cheap.
 #[derive(Clone, Default)]
 pub struct ReadBarrier(Arc<OnceLock<Parts>>);
 
@@ -68,13 +70,15 @@ impl ReadBarrier {
         if !matches!(repaired, Ok(true)) {
             // If the read failed here, one broken conversation would break every list that contains it.
             counter!("chat_stale_reads_total").increment(1);
-            tracing::warn!("documents are read that may lack acknowledged messages");
+            tracing::warn!("documents were read that may lack acknowledged messages");
         }
     }
 }
 
 impl Parts {
-    /// Compares the documents of `conversations` with the log and applies what they lack. Returns true if all of it succeeded.
+    /// Compares the documents of `conversations` with the log and applies what they lack.
+    ///
+    /// Returns true if all of it succeeded.
     async fn repair(&self, conversations: &[ConversationId]) -> bool {
         let Some(backend) = self.backend.upgrade() else {
             return true;

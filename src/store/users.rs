@@ -91,7 +91,9 @@ impl Store {
             .collect())
     }
 
-    /// Returns the incarnation of each of `users`, including deleted ones; absent for ids that never existed.
+    /// Returns the incarnation of each of `users`, including deleted ones.
+    ///
+    /// It is absent for ids that never existed.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

@@ -79,7 +79,9 @@ impl Store {
         Ok(Page::of(piece, Version::cursor))
     }
 
-    /// Reads the edits of a message after the first seq of `range`, up to the second one if there is one, as many as fit a page.
+    /// Reads the edits of a message after the first seq of `range`, as many as fit a page.
+    ///
+    /// It stops at the second seq, if there is one.
     async fn read_edits(
         &self,
         message: &MessageId,

@@ -1,4 +1,4 @@
-//! What rings bells for what other processes made.
+//! Wakes timers for due items that other processes created.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::{
     domain::bells::DueNotifier,
 };
 
-/// What processes tell one another: something will be due at this moment.
+/// Message between processes: something will be due at this time.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Due {
     at: Timestamp,
 }
 
-/// Tells the other processes when something will be due that this one made, and rings for what they made, until `stop`.
+/// Announces this process's due items, and notifies the timers about those of others, until `stop`.
 pub async fn run(bus: Bus, bells: Arc<DueNotifier>, stop: CancellationToken) {
     let mut channel = Channel::<Due>::due(&bus);
     channel.listen().await;

@@ -1,4 +1,6 @@
-//! Erasures: goes on with what a request began or a crash left, one user at a time, whichever process gets to it first.
+//! Erasures: continues what a request began or a crash left.
+//!
+//! One user at a time, in whichever process gets the lease first.
 
 use std::time::Duration;
 
@@ -10,13 +12,15 @@ use crate::domain::{
     erasure::{self, Erasure},
 };
 
-/// How often it is looked for work while there is some.
+/// Time between two searches for work while there is some.
 const PERIOD: Duration = Duration::from_secs(1);
-/// The same while there is none. The process that was asked rings a bell, so this is for jobs of processes that died.
+/// Time between two searches while there is none.
+///
+/// The process that got the request notifies at once, so this is for jobs of dead processes.
 const IDLE_PERIOD: Duration = Duration::from_secs(4);
-/// How long a user's lease lasts; another process goes on this long after a death.
+/// Duration of a user's lease; another process continues this long after a death.
 const LEASE: Duration = Duration::from_secs(10);
-/// How many unfinished jobs are looked at at once.
+/// Number of unfinished jobs per read.
 const PAGE: i64 = 50;
 
 /// Works on erasures until `stop`. `holder` is this process's name for the leases.
@@ -37,13 +41,13 @@ pub async fn run(ctx: Context, holder: String, stop: CancellationToken) {
         }
         for job in jobs {
             tokio::select! {
-                // What is half done is found again.
+                // Half-finished work is found again.
                 () = stop.cancelled() => return,
                 outcome = work(&ctx, &holder, &job) => match outcome {
                     Ok(()) => {}
                     Err(error) => {
                         counter!("chat_erasure_failures_total").increment(1);
-                        tracing::warn!(%error, "an erasure was interrupted; it goes on in a moment");
+                        tracing::warn!(%error, "an erasure was interrupted; it will continue");
                     }
                 }
             }
@@ -51,13 +55,13 @@ pub async fn run(ctx: Context, holder: String, stop: CancellationToken) {
     }
 }
 
-/// Does one job, if nobody else is at it.
+/// Does one job, unless another process works on it.
 async fn work(ctx: &Context, holder: &str, job: &Erasure) -> Result<()> {
     let lease = format!("erasure:{}", job.user);
     if !ctx.store.take_lease(&lease, holder, LEASE).await? {
         return Ok(());
     }
-    // Whoever had the lease before may have finished it, and the user may be there anew.
+    // The previous lease holder may have finished it, and the user may exist again.
     let current = ctx.store.find_erasure(&job.user).await?;
     let Some(job) = current.filter(|job| job.finished_at.is_none()) else {
         return ctx.store.drop_lease(&lease, holder).await;
@@ -72,7 +76,7 @@ async fn work(ctx: &Context, holder: &str, job: &Erasure) -> Result<()> {
     };
     let outcome = tokio::select! {
         outcome = erasure::run(ctx, &job) => outcome,
-        // Somebody else goes on.
+        // Another process continues.
         () = renewing => return Ok(()),
     };
     ctx.store.drop_lease(&lease, holder).await?;

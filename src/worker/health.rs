@@ -1,4 +1,4 @@
-//! What a process without clients answers on its port: its health, and its metrics.
+//! Health and metrics on the port of a process without clients.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -18,18 +18,18 @@ use crate::{
     listener::TimedBody,
 };
 
-/// What the port of a process without clients works with.
+/// Parts that the port of a process without clients needs.
 #[derive(Clone)]
 pub struct Health {
-    /// How the process is.
+    /// Health of the process.
     pub probe: Arc<Probe>,
-    /// How often it may be asked.
+    /// Rate limits of requests.
     pub limits: Arc<RateLimits>,
-    /// Which pages may read the answers.
+    /// Pages that may read the answers.
     pub origins: Origins,
 }
 
-/// The answer to any request of the client at that address.
+/// Answers any request of the client at that address.
 pub async fn answer(
     health: Health,
     request: Request<TimedBody>,

@@ -1,5 +1,6 @@
-//! Keeps the durables of hosts where they belong. A host's own backend takes the events, so nobody else would notice that the broker lost data, and nobody
-//! would remember how far the host is.
+//! Keeps the durables of hosts in place.
+//!
+//! A host's own backend reads the events, so no other part of the service would notice that the broker lost data, or remember the host's position.
 
 use std::time::Duration;
 
@@ -7,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::consumers::Consumers;
 
-/// How often every durable is looked at.
+/// Time between two checks of every durable.
 const PERIOD: Duration = Duration::from_secs(2);
-/// How long one process does it before another may.
+/// Duration of the lease, after which another process may take over.
 const LEASE: Duration = Duration::from_secs(10);
-/// The lease's name.
+/// Name of the lease.
 const LEASE_NAME: &str = "hosts";
 
-/// Keeps them until `end`, in whichever process holds the lease.
+/// Keeps the durables until `end`, in whichever process holds the lease.
 pub async fn run(consumers: Consumers, holder: String, end: CancellationToken) {
     let mut is_well = true;
     while end
@@ -23,7 +24,7 @@ pub async fn run(consumers: Consumers, holder: String, end: CancellationToken) {
         .is_some()
     {
         let store = &consumers.store;
-        // Most deployments have none, and one that has none needs nobody to keep it.
+        // Most deployments have no host durables; without any, no process needs the lease.
         if matches!(store.all_consumers().await, Ok(all) if all.is_empty()) {
             continue;
         }
@@ -35,14 +36,14 @@ pub async fn run(consumers: Consumers, holder: String, end: CancellationToken) {
         };
         match kept {
             Ok(()) => is_well = true,
-            // Once, not every two seconds.
+            // Logged once, not every two seconds.
             Err(error) if is_well => {
                 is_well = false;
-                tracing::warn!(%error, "the durables of hosts cannot be kept; trying again");
+                tracing::warn!(%error, "the durables of hosts could not be checked; trying again");
             }
             Err(_) => {}
         }
     }
-    // What is not given back ends by itself.
+    // A lease that is not released expires by itself.
     let _ = consumers.store.drop_lease(LEASE_NAME, &holder).await;
 }

@@ -1,6 +1,8 @@
-//! What runs beside requests and sockets: the relay, the timers, presence between processes, and erasing what deleted users left.
+//! Background tasks beside requests and sockets.
 //!
-//! Every task here may run in any number of processes; of the relay, a lease lets one work.
+//! They are the relay, the timers, presence between processes, and erasing what deleted users left.
+//!
+//! Every task here may run in any number of processes; for the relay, a lease lets one process work.
 
 pub mod bells;
 pub mod erasure;

@@ -1,7 +1,9 @@
-//! Presence between processes: tells the others which users this process has, listens to them, and settles what the world is told.
+//! Presence between processes: announces this process's users and publishes transitions.
 //!
-//! One task per process, of either role. Nothing here waits for the store: a read or write is under way beside the loop, one at a time, with everything that
-//! came meanwhile in the next.
+//! It also listens to the announcements of the other processes.
+//!
+//! One task per process, of either role. Nothing here waits for the store: one read or write at a time runs beside the loop, and everything that
+//! arrives meanwhile goes into the next one.
 
 use std::{
     collections::HashMap,
@@ -35,22 +37,24 @@ use crate::{
     store::LeftOnline,
 };
 
-/// How often deadlines are looked at.
+/// Time between two checks of deadlines.
 const TICK: Duration = Duration::from_millis(200);
-/// A pause between two ticks after which this process was away itself, and others may have spoken meanwhile.
+/// Pause between two ticks after which this process counts as suspended.
+///
+/// It may have missed messages of others in that time.
 const AWAY: Duration = Duration::from_secs(3);
-/// How long a new process waits for what the others say before it settles anything.
+/// Time that a new process waits for the messages of others before it publishes any transition.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// How long it waits at most when a part is missing.
+/// Maximum of that time if a part is missing.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
-/// How often everybody is looked at again, and choices are read that nobody told of.
+/// Time between two checks of all users, and between two reads of choices that were not announced.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// How far back choices are read: clocks differ, and a read may fail.
+/// Time that reads of choices look back: clocks differ, and a read may fail.
 const CHOICES_BACK: Duration = Duration::from_secs(60);
-/// How many users are read or written at once.
+/// Number of users per read or write.
 const BATCH: usize = 500;
 
-/// What the store was asked beside the loop.
+/// Result of a store request that ran beside the loop.
 enum Done {
     Arrived(Vec<UserId>, Result<HashMap<UserId, Chosen>>),
     Chosen(Result<HashMap<UserId, Chosen>>),
@@ -58,7 +62,7 @@ enum Done {
     LeftOnline(Result<Vec<LeftOnline>>),
 }
 
-/// Listens to the stream for what the world was told.
+/// Stream sink that records published presence.
 pub struct Told(pub Arc<LocalPresence>);
 
 impl TailSink for Told {
@@ -122,7 +126,7 @@ pub async fn run(bus: Bus, ctx: Context, stop: CancellationToken) {
     work.speaker.flush().await;
 }
 
-/// What is due when.
+/// Deadlines of the loop.
 struct Clock {
     began: Instant,
     last_tick: Instant,
@@ -152,7 +156,7 @@ struct Work {
     is_reading: bool,
     unsaved: Vec<Transition>,
     is_saving: bool,
-    /// Up to where those were read of whom a dead process told the world that they are there.
+    /// User id up to which the users were read whom a dead process left online.
     left_online_after: Option<UserId>,
 }
 
@@ -190,7 +194,7 @@ impl Work {
             if now >= clock.next_look {
                 board.look_at_all();
             }
-            // By now a process that died before this one began would have been heard of.
+            // By now this process would have heard of one that died before it began.
             if waited > LEASE + HEARTBEAT && !clock.has_looked_back {
                 clock.has_looked_back = true;
                 if board.is_first_settler() {
@@ -217,7 +221,7 @@ impl Work {
                 say(&self.speaker, notes).await;
             }
             Done::Arrived(users, Err(_)) => {
-                // Nobody is shown before it is known that they are not invisible.
+                // No user is shown before it is known that they are not invisible.
                 self.is_reading = false;
                 self.ctx.presence.retry_arrivals(users);
             }
@@ -229,7 +233,7 @@ impl Work {
             Done::Saved(transitions, outcome) => {
                 self.is_saving = false;
                 if outcome.is_err() {
-                    // A newer one of the same user must not be overwritten by this one later.
+                    // This must not later overwrite a newer transition of the same user.
                     let newer: Vec<Transition> = std::mem::take(&mut self.unsaved);
                     self.unsaved = transitions
                         .into_iter()
@@ -242,7 +246,7 @@ impl Work {
         }
     }
 
-    /// Tells the world that those are gone whom a process that is gone too had told of.
+    /// Publishes that those users are offline whom a dead process left online.
     fn take_left_online(&mut self, found: Vec<LeftOnline>) {
         let Some(last) = found.last() else {
             return;
@@ -264,7 +268,7 @@ impl Work {
             .push(look_back(self.ctx.clone(), self.left_online_after.clone()));
     }
 
-    /// Tells the others what changed here, and the world what is settled.
+    /// Announces changes of this process to the others, and publishes transitions.
     async fn tell(&mut self) {
         let now = Instant::now();
         let roster = Arc::clone(&self.ctx.presence);
@@ -322,7 +326,7 @@ fn read_arrivals(ctx: Context, users: Vec<UserId>) -> BoxFuture<'static, Done> {
     async move {
         let chosen = ctx.store.find_chosen(&users).await;
         if chosen.is_err() {
-            // The store is away; asking again at once would not help it.
+            // The store is unavailable; retrying at once would not help.
             tokio::time::sleep(TICK).await;
         }
         Done::Arrived(users, chosen)

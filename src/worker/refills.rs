@@ -1,7 +1,9 @@
-//! Puts back for each durable what the stream lost before that durable had settled it: from the log, on the subject that it alone reads.
+//! Refills each durable with the events that the stream lost before it had acknowledged them.
 //!
-//! It goes on where it was after a further loss or a restart, is never far ahead of the durable, and never faster than [`PER_SECOND`], so that live events
-//! are not disturbed.
+//! The events come from the log and are published on the subject that only this durable reads.
+//!
+//! A refill continues from its position after a further loss or a restart. It is never far ahead of the durable, and never faster than
+//! [`PER_SECOND`], so that live events are not disturbed.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -19,34 +21,36 @@ use crate::{
     store::{ClusterTime, Refill, Store},
 };
 
-/// How often it is looked what is to be put back.
+/// Time between two checks for refills.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long one process does it before another may.
+/// Duration of the lease, after which another process may take over.
 const LEASE: Duration = Duration::from_secs(10);
-/// The lease's name.
+/// Name of the lease.
 const LEASE_NAME: &str = "refills";
-/// The most events that are put back in a period, for all durables together.
+/// Maximum number of events that are republished in a period, for all durables together.
 const PER_SECOND: usize = 2000;
-/// How many entries are read at once. The largest has 160 KiB.
+/// Number of entries per read. The largest has 160 KiB.
 const PAGE: usize = 200;
-/// How many pages of one refill are looked through in a period.
+/// Maximum number of pages of one refill that are read in a period.
 const MAX_PAGES: usize = 10;
-/// How many refills are looked at in a period; each costs the broker a few questions. With more they take turns.
+/// Maximum number of refills handled in a period; each costs the broker a few requests.
+///
+/// With more they take turns.
 const AT_ONCE: usize = 64;
-/// With how many events waiting for it a durable gets no more.
+/// Number of waiting events at which a durable receives no further ones.
 const MAX_AHEAD: u64 = 1000;
 
-/// The numbers in the stream at which pages of a refill end, and up to where the log is put back there.
+/// Stream sequences at which pages of a refill end, and the log time up to which each republishes.
 type Ends = VecDeque<(u64, ClusterTime)>;
 
-/// What it works with.
+/// Parts that the refills work with.
 #[derive(Clone)]
 pub struct Refills {
-    /// Where the log is.
+    /// Store with the log.
     pub store: Arc<Store>,
-    /// Where the durables are.
+    /// Durables of the deployment.
     pub durables: Arc<Durables<Store>>,
-    /// This process's name for the lease.
+    /// Name of this process for the lease.
     pub holder: String,
 }
 
@@ -76,7 +80,7 @@ impl Refills {
                 .await;
             turn = turn.wrapping_add(AT_ONCE);
         }
-        // A lease that is not given back ends by itself.
+        // A lease that is not released expires by itself.
         let _ = self.store.drop_lease(LEASE_NAME, &self.holder).await;
     }
 
@@ -86,7 +90,7 @@ impl Refills {
         let first = turn % refills.len().max(1);
         refills.rotate_left(first);
         refills.truncate(AT_ONCE);
-        // In turns: each gets a page before one gets a second.
+        // They take turns: each gets a page before one gets a second.
         let mut budget = PER_SECOND;
         let share = (PER_SECOND / refills.len()).max(PAGE);
         for refill in refills {
@@ -98,17 +102,17 @@ impl Refills {
                 Ok(count) => budget = budget.saturating_sub(count),
                 Err(error) => {
                     counter!("chat_refill_failures_total").increment(1);
-                    tracing::warn!(%error, durable = %refill.durable, "a durable could not be refilled; it is tried again");
+                    tracing::warn!(%error, durable = %refill.durable, "the refill of a durable failed; it will be retried");
                 }
             }
         }
     }
 
-    /// Takes one refill a step further. Returns how many events were put back.
+    /// Advances one refill by a step. Returns the number of republished events.
     async fn advance(&self, before: &Refill, ends: &mut Ends, most: usize) -> Result<usize> {
         let position = self.durables.position(&before.durable).await;
         let Some(position) = position.map_err(away)? else {
-            // It is made again by whoever serves it.
+            // The process that serves the durable will create it again.
             return Ok(0);
         };
         let mut now = before.clone();
@@ -125,7 +129,7 @@ impl Refills {
         }
         if now.put >= now.until && now.settled >= now.until {
             self.store.remove_refill(before).await?;
-            tracing::info!(durable = %now.durable, "a durable has everything again that the stream had lost");
+            tracing::info!(durable = %now.durable, "a durable was refilled with everything that the stream had lost");
         } else if now != *before {
             self.store.save_refill(before, &now).await?;
         }
@@ -173,7 +177,7 @@ impl Refills {
     }
 }
 
-/// Moves `settled` to the end of the last page of which the durable has settled everything.
+/// Moves `settled` to the end of the last page of which the durable has acknowledged everything.
 fn note_settled(now: &mut Refill, ends: &mut Ends, position: &Position) {
     while let Some((last, put)) = ends.front().copied()
         && last <= position.floor
@@ -181,7 +185,7 @@ fn note_settled(now: &mut Refill, ends: &mut Ends, position: &Position) {
         now.settled = now.settled.max(put);
         ends.pop_front();
     }
-    // After a restart the ends of earlier pages are forgotten, but not that of the last one.
+    // After a restart the ends of earlier pages are lost, but not that of the last one.
     if ends.is_empty() && now.last.unsigned_abs() <= position.floor {
         now.settled = now.put;
     }

@@ -1,18 +1,21 @@
-//! The relay: makes sure that every entry of the log is applied and in the stream, whoever died, whatever the broker lost.
+//! The relay: makes sure that every entry of the log is applied and in the stream.
 //!
-//! One process holds the lease and sweeps the log by cluster time, from a stored watermark W to a little behind majority time: an entry's `ts` may precede
-//! its commit by as long as the insert waited. What the tail has not shown is published again (`publishing`); what the documents lack is applied
-//! (`applying`). Then a marker is published, and W and the marker's place are stored. Applying needs no broker and has a watermark of its own, so that it
-//! goes on while nothing can be published.
+//! It does so despite crashes and losses of the broker.
+//!
+//! One process holds the lease and sweeps the log by cluster time, from a stored watermark W to slightly behind majority time: an entry's `ts` may
+//! precede its commit by as long as the insert waited. Entries that the tail has not shown are published again (`publishing`); what the documents
+//! lack is applied (`applying`). Then a marker is published, and W and the marker's position are stored. Applying needs no broker and has its own
+//! watermark, so that it continues while nothing can be published.
 //!
 //! An entry or an owner that fails stops no other: it is set aside, counted, and reported.
 //!
-//! Before every sweep the newest stored marker is fetched from the stream. If it is gone, the stream lost data, and W goes back to where the durables that
-//! keep up stand, at least three minutes. A durable that is further behind gets what it lacks by itself (`refills`). What every durable has settled is not put
-//! back: sockets read it from MongoDB. So the time that a recovery takes follows what was not delivered, not the retention. Nothing is marked per entry.
+//! Before every sweep the newest stored marker is fetched from the stream. If it is gone, the stream lost data, and W is rewound to the position of
+//! the durables that keep up, by at least three minutes. A durable that is further behind gets its own refill (`refills`). Events that every durable
+//! has acknowledged are not republished: sockets read them from MongoDB. So the time of a recovery depends on what was not delivered, not on the
+//! retention. Nothing is marked per entry.
 //!
-//! A second sweep, ten minutes behind, publishes what the first could not see. A process that started since has not seen all that passed before; so where
-//! something seems to be missing, the stream itself is asked first.
+//! A second sweep, ten minutes behind, publishes entries that the first could not see. A process that started since then has not seen all earlier
+//! events; so if something seems to be missing, it reads the stream itself first.
 
 mod applying;
 mod publishing;
@@ -40,40 +43,48 @@ use crate::{
     },
 };
 
-/// How often the relay looks.
+/// Time between two sweeps.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long the lease lasts; the work passes to another process this long after a death.
+/// Duration of the lease; the work passes to another process this long after a death.
 const LEASE: Duration = Duration::from_secs(5);
-/// How often it is renewed, and with it what is known of the stored progress: others change that only when this process had lost the lease.
+/// Time between two renewals of the lease.
+///
+/// The cached progress is reread as often: other processes change it only if this one had lost the lease.
 const RENEWAL: Duration = Duration::from_millis(1900);
-/// How many entries are read at once.
+/// Number of entries per read.
 const PAGE: usize = 2000;
-/// How many pages one sweep takes before it stores where it is.
+/// Maximum number of pages of one sweep before it stores its position.
 const MAX_PAGES: usize = 50;
-/// How far behind the tail may be for a sweep: what it has not shown yet would be published twice.
+/// Maximum lag of the tail for a sweep: events that it has not shown yet would be published twice.
 const MAX_TAIL_LAG: u64 = 1000;
 
-/// How often what was set aside and can be tried again is looked for.
+/// Time between two checks for retries of what was set aside.
 const TRY_AGAIN_PERIOD: Duration = Duration::from_secs(5);
 
-/// What is at least put back after a loss: what a new node's reader looks at, and what readers without a durable may not have read.
+/// Minimum time that is republished after a loss.
+///
+/// It covers what a new node's reader reads, and what readers without a durable may have missed.
 const RECENT: Duration = Duration::from_secs(180);
-/// How far a durable may be behind the watermark and still count as keeping up. One that is further behind gets a refill of its own.
+/// Maximum lag of a durable behind the watermark to count as keeping up.
+///
+/// One that is further behind gets its own refill.
 const NEAR: Duration = Duration::from_secs(300);
-/// How many events the second sweep publishes in a run; it runs every second while there is more.
+/// Maximum number of events that the second sweep publishes in a run.
+///
+/// It runs every second while there is more.
 const LATE_PER_RUN: usize = 1000;
 
-/// How many seconds the clocks of MongoDB and NATS may differ when the stream is asked for what it has.
+/// Maximum difference in seconds between the clocks of MongoDB and NATS when the stream is read.
 const RECALL_MARGIN: u32 = 60;
 
-/// When the second sweep looks, and at what.
+/// Schedule of the second sweep.
 #[derive(Debug, Clone, Copy)]
 pub struct SecondSweep {
-    /// How far it stays behind the first.
+    /// Time that it stays behind the first.
     pub behind: Duration,
-    /// How often it runs.
+    /// Time between two runs.
     pub period: Duration,
-    /// For how long the tail must have been followed before: longer than `behind`.
+    /// Time for which the tail must have been followed before: longer than `behind`.
     pub warm_up: Duration,
 }
 
@@ -87,41 +98,43 @@ impl Default for SecondSweep {
     }
 }
 
-/// What the relay works with.
+/// Parts that the relay works with.
 #[derive(Clone)]
 pub struct Relay {
-    /// Where the log is.
+    /// Store with the log.
     pub store: Arc<Store>,
-    /// Where the stream is.
+    /// Bus with the stream.
     pub bus: Bus,
-    /// How documents are brought up to date.
+    /// Backend that brings documents up to date.
     pub backend: Arc<MongoBackend>,
-    /// What the tail has shown.
+    /// Entries that the tail has shown.
     pub seen: Arc<Seen>,
-    /// Where that tail is.
+    /// Position of that tail.
     pub tail: Arc<TailStatus>,
-    /// Whether the process follows everything anyway. If not, the relay has a tail of its own, while it holds the lease.
+    /// True if the process follows the whole stream anyway.
+    ///
+    /// Otherwise the relay has its own tail while it holds the lease.
     pub is_followed: bool,
-    /// This process's name for the lease.
+    /// Name of this process for the lease.
     pub holder: String,
-    /// How long the stream keeps an event: what is older need not be put back.
+    /// Time that the stream keeps an event: older events need not be republished.
     pub retention: Duration,
-    /// When the second sweep looks.
+    /// Schedule of the second sweep.
     pub second: SecondSweep,
 }
 
-/// A tail that is followed for the relay alone. It ends with this.
+/// Tail that is followed for the relay alone. It ends when this is dropped.
 struct OwnTail {
     task: JoinHandle<()>,
     _stop: DropGuard,
 }
 
 impl OwnTail {
-    /// Ends it, and waits until it no longer says where it is: the next one says it in the same place.
+    /// Ends it, and waits until it no longer reports its position: the next one reports to the same place.
     async fn end(self) {
         let Self { task, _stop: stop } = self;
         drop(stop);
-        // If it panicked it says nothing any more either.
+        // If it panicked, it no longer reports either.
         let _ = task.await;
     }
 }
@@ -135,7 +148,7 @@ impl Relay {
         let mut last_late = Instant::now();
         let mut renewed: Option<Instant> = None;
         let mut tried_again = Instant::now();
-        // Whether the second sweep has stopped before its end.
+        // True if the second sweep has stopped before its end.
         let mut has_more = false;
         let mut known = None;
         let mut ticks = tokio::time::interval(PERIOD);
@@ -150,7 +163,7 @@ impl Relay {
                 let taken = self.store.take_lease("relay", &self.holder, LEASE).await;
                 renewed = (taken == Ok(true)).then_some(now);
                 known = None;
-                // Where MongoDB did not answer, the lease may come back, and what was seen is worth keeping.
+                // If MongoDB did not answer, the lease may come back, and what was seen is worth keeping.
                 if taken == Ok(false)
                     && let Some(tail) = own_tail.take()
                 {
@@ -161,9 +174,9 @@ impl Relay {
             if renewed.is_none() {
                 continue;
             }
-            // One that panicked would look as if it still ran, and what it has not shown would count as shown.
+            // A tail that panicked would look as if it still ran, and what it has not shown would count as shown.
             if own_tail.take_if(|tail| tail.task.is_finished()).is_some() {
-                tracing::error!("the relay's own tail ended; it starts anew");
+                tracing::error!("the relay's own tail ended; restarting it");
             }
             if !self.is_followed && own_tail.is_none() {
                 own_tail = Some(self.follow());
@@ -172,17 +185,17 @@ impl Relay {
             if tried_again.elapsed() >= TRY_AGAIN_PERIOD {
                 tried_again = Instant::now();
                 if let Err(error) = self.apply_again().await {
-                    tracing::warn!(%error, "what was set aside could not be tried again");
+                    tracing::warn!(%error, "the retry of what was set aside failed");
                 }
             }
             let swept = self.sweep(&mut losses, &mut known).await;
             if let Err(error) = &swept {
-                tracing::warn!(%error, "a sweep of the relay failed; the next one goes on");
+                tracing::warn!(%error, "a relay sweep failed; the next one continues");
             }
             if swept != Ok(true) {
                 // Documents need no broker.
                 if let Err(error) = self.apply_alone().await {
-                    tracing::warn!(%error, "the relay could not apply the log; it tries again");
+                    tracing::warn!(%error, "the relay could not apply the log; it will be retried");
                 }
                 continue;
             }
@@ -192,7 +205,7 @@ impl Relay {
                 has_more = match self.sweep_late().await {
                     Ok(has_more) => has_more,
                     Err(error) => {
-                        tracing::warn!(%error, "the second sweep of the relay failed; the next one goes on");
+                        tracing::warn!(%error, "the second relay sweep failed; the next one continues");
                         false
                     }
                 };
@@ -204,9 +217,9 @@ impl Relay {
         let _ = self.store.drop_lease("relay", &self.holder).await;
     }
 
-    /// Starts a tail that reads what is in the stream, no more.
+    /// Starts a tail that only reads the stream.
     fn follow(&self) -> OwnTail {
-        // The stream may have lost what was seen when this process held the lease before.
+        // The stream may have lost what was seen when this process last held the lease.
         self.seen.on_loss();
         let stop = CancellationToken::new();
         let tail = tail::run(
@@ -222,8 +235,9 @@ impl Relay {
         }
     }
 
-    /// Puts back what is missing up to the horizon. `losses` are those of the tail that were seen to, `known` is the stored progress where it need not be
-    /// read again. Answers whether what the tail has shown can be relied on.
+    /// Publishes what is missing up to the horizon. Returns true if what the tail has shown is reliable.
+    ///
+    /// `losses` is the number of the tail's losses that were handled; `known` is the stored progress if it need not be read again.
     async fn sweep(&self, losses: &mut u64, known: &mut Option<RelayState>) -> Result<bool> {
         let tail = &self.tail;
         let shows_all = tail.is_running() && tail.has_caught_up() && tail.pending() <= MAX_TAIL_LAG;
@@ -236,13 +250,13 @@ impl Relay {
         };
         let noticed = self.tail.losses();
         if noticed != *losses {
-            // A marker of this process may lie in the stream that came after the loss, and hide it.
+            // A marker of this process may be in the stream after the loss, and hide it.
             self.wind_back(&state).await?;
             *losses = noticed;
             state = self.store.relay_state().await?;
         } else if !self.has_newest_marker(&state).await? {
             self.wind_back(&state).await?;
-            // What the tail has shown may lie in the stream that was lost; it has to look first.
+            // The tail may have shown events that the stream has since lost; it must check first.
             self.tail.doubt();
             return Ok(false);
         }
@@ -282,14 +296,17 @@ impl Relay {
             state.markers.push(marker);
             *known = Some(state);
         } else {
-            tracing::info!("the relay's watermark was moved meanwhile; sweeping again");
+            tracing::info!("the relay's watermark was moved concurrently; sweeping again");
         }
         gauge!("chat_relay_watermark_seconds").set(f64::from(watermark.time));
         Ok(true)
     }
 
-    /// Publishes what the first sweep could not see, and after a loss what may have been among what durables had settled; the latter at a bounded rate.
-    /// Returns whether there is more.
+    /// Publishes entries that the first sweep could not see.
+    ///
+    /// After a loss it also publishes lost entries among those that durables had acknowledged, at a bounded rate.
+    ///
+    /// Returns true if there is more.
     async fn sweep_late(&self) -> Result<bool> {
         let state = self.store.relay_state().await?;
         let end = seconds_before(state.watermark, self.second.behind.as_secs() as u32);
@@ -319,14 +336,16 @@ impl Relay {
         Ok(published >= LATE_PER_RUN)
     }
 
-    /// Asks the stream itself where the tail has not shown all of `entries`: it looks back a few minutes only when a process starts or after a loss, and what
-    /// it missed by that is most likely there.
+    /// Reads the stream itself if the tail has not shown all of `entries`.
+    ///
+    /// The tail looks back a few minutes only when a process starts or after a loss; entries that it missed for that reason are most likely in the
+    /// stream.
     async fn recall(&self, entries: &[SweepEntry]) -> Result<()> {
         let is_unseen = |entry: &&SweepEntry| !self.seen.contains(&entry.owner, entry.seq);
         let Some(first) = entries.iter().find(is_unseen) else {
             return Ok(());
         };
-        // Nothing is published before it was inserted, but clocks differ.
+        // An entry is never published before its insert, but clocks differ.
         let since = seconds_before(first.ts, RECALL_MARGIN).time;
         let since = OffsetDateTime::from_unix_timestamp(i64::from(since))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -334,7 +353,7 @@ impl Relay {
         recalled.map_err(|error| unavailable(error.into()))
     }
 
-    /// Whether the newest marker is in the stream, if there is any.
+    /// True if the newest marker is in the stream, or if there is none.
     async fn has_newest_marker(&self, state: &RelayState) -> Result<bool> {
         match state.markers.last() {
             Some(marker) => self.has_marker(marker).await,
@@ -347,11 +366,14 @@ impl Relay {
         Ok(id.await.map_err(unavailable)?.as_deref() == Some(marker.id.as_str()))
     }
 
-    /// After a loss: winds W back to where the durables that keep up stand, and plans a refill for each of the others. What everyone has settled is not put
-    /// back.
+    /// After a loss, rewinds W to the position of the durables that keep up.
+    ///
+    /// It plans a refill for each of the others.
+    ///
+    /// Events that every durable has acknowledged are not republished.
     async fn wind_back(&self, state: &RelayState) -> Result<()> {
         if state.markers.is_empty() {
-            // It was wound back already, or there was nothing yet.
+            // It was already rewound, or there was no marker yet.
             return Ok(());
         }
         let mut count = 0;
@@ -370,7 +392,8 @@ impl Relay {
                 u32::try_from(self.retention.as_secs()).unwrap_or(u32::MAX),
             ),
         };
-        // Everyone gets again what is recent. It begins where the first of the durables stands that keep up; the others get what they lack by themselves.
+        // All readers get recent events again. The rewind starts at the earliest of the durables that keep up; each of the others gets its own
+        // refill.
         let near = seconds_before(state.watermark, NEAR.as_secs() as u32).time;
         let (near, far): (Vec<_>, Vec<_>) = self
             .store
@@ -391,7 +414,7 @@ impl Relay {
         tracing::warn!(
             seconds = state.watermark.time.saturating_sub(to.time),
             refilled = far.len(),
-            "the event stream lost data; publishing again from the log what is recent or not delivered"
+            "the event stream lost data; republishing recent and undelivered entries from the log"
         );
         counter!("chat_relay_winds_total").increment(1);
         self.store.plan_refills(&far, floor, to).await?;
@@ -403,7 +426,7 @@ fn unavailable(error: crate::bus::BusError) -> DomainError {
     DomainError::Unavailable(error.to_string().into())
 }
 
-/// A cluster time as one number, in the same order.
+/// Returns a cluster time as one number with the same order.
 pub fn as_number(time: ClusterTime) -> u64 {
     (u64::from(time.time) << 32) | u64::from(time.increment)
 }

@@ -1,10 +1,10 @@
-//! Conversations that keep messages for a limited time: what is older is ended.
+//! Retention: ends messages that are older than their conversation's retention time.
 //!
-//! For each there is a note of the number up to which every message is ended, and of when to look again: when the first message after it will be too
-//! old. So a look reads only what is due, from the index of the history. Messages are ended in the order of their numbers; by how much clocks
-//! differ, one may wait for another before it.
+//! Each such conversation has a record of the seq up to which every message is ended, and of the next check: the time when the first message after it
+//! will be too old. So a check reads only what is due, from the index of the history. Messages are ended in the order of their seqs; one may wait for
+//! another before it by the difference of the clocks.
 //!
-//! Settings are compared with the notes every few seconds, so a change counts for what is there already within that time.
+//! Settings are compared with the records every few seconds, so a change takes effect for existing messages within that time.
 
 use std::{
     collections::HashMap,
@@ -20,27 +20,31 @@ use crate::{
     store::{Aging, Cleared},
 };
 
-/// How often settings are compared at least.
+/// Maximum time between two comparisons of settings.
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);
-/// How often at most.
+/// Minimum time between two comparisons of settings.
 const SHORTEST_PERIOD: Duration = Duration::from_secs(2);
-/// By how much the period is longer than what a comparison takes: it costs a hundredth of the time at most, as long as that keeps the period short enough.
+/// Factor of the period to the time of a comparison.
+///
+/// A comparison takes at most a hundredth of the time, as long as that keeps the period short enough.
 const PERIOD_FACTOR: u32 = 100;
-/// How many conversations are looked at in one batch.
+/// Number of conversations that are checked in one batch.
 const CONVERSATIONS: i64 = 50;
-/// How many messages of one conversation are ended before others have their turn.
+/// Number of messages of one conversation that are ended before others take their turn.
 const MESSAGES: i64 = 200;
-/// How long a conversation waits of which a message could not be ended.
+/// Time in milliseconds that a conversation waits after one of its messages could not be ended.
 const PAUSE: i64 = 5_000;
 
-/// Ends what is older than its conversation keeps.
+/// Ends messages that exceed their conversation's retention time.
 #[derive(Default)]
 pub struct Retention {
-    /// What is noted; `None` when it has to be read.
+    /// Recorded settings; `None` if they must be read.
     noted: Option<HashMap<ConversationId, u32>>,
-    /// When settings are compared next.
+    /// Time of the next comparison of settings.
     compare_at: Option<Instant>,
-    /// When the first conversation is to be looked at; the outer `None` when that has to be asked. Notes change here alone.
+    /// Time of the first conversation's check; the outer `None` if it must be read.
+    ///
+    /// Only this task changes the records.
     next: Option<Option<Timestamp>>,
 }
 
@@ -82,7 +86,7 @@ impl Duty for Retention {
 }
 
 impl Retention {
-    /// Notes conversations whose setting is new or another.
+    /// Records conversations with a new or changed setting.
     async fn compare(&mut self, ctx: &Context) -> Result<()> {
         let noted = match self.noted.take() {
             Some(noted) => noted,
@@ -110,7 +114,9 @@ impl Retention {
     }
 }
 
-/// Ends what is too old in one conversation, a bounded number. Answers how far it came and when to look again.
+/// Ends a bounded number of expired messages in one conversation.
+///
+/// Returns its progress and the time of the next check.
 async fn clear(ctx: &Context, mut cleared: Cleared) -> Result<(Cleared, Option<Timestamp>)> {
     let Some(seconds) = ctx.store.find_retention_of(&cleared.conversation).await? else {
         return Ok((cleared, None));
@@ -144,7 +150,7 @@ async fn clear(ctx: &Context, mut cleared: Cleared) -> Result<(Cleared, Option<T
     } else if is_full {
         now
     } else {
-        // Nothing is left, and what comes now will be too old no sooner.
+        // No message is left, and a new one will not be too old sooner.
         now + kept
     };
     if let Some((seq, _)) = ended[..done].last() {

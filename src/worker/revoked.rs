@@ -1,4 +1,4 @@
-//! Which tokens count no more: what the stream says of users whom the host ended, or who are gone.
+//! Revoked tokens: follows the stream for users whose sessions the host ended or who were deleted.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     domain::{KnownUsers, entry::Owner, known_users},
 };
 
-/// Listens to the stream for users whose tokens count no more.
+/// Stream sink for users whose tokens are no longer valid.
 pub struct Revoked(pub Arc<KnownUsers>);
 
 impl TailSink for Revoked {

@@ -1,4 +1,4 @@
-//! Which entries the tail has shown: what the relay need not publish.
+//! Entries that the tail has shown: the relay need not publish them.
 
 use std::{
     collections::HashMap,
@@ -12,12 +12,14 @@ use crate::{
     domain::entry::Owner,
 };
 
-/// How long an owner is remembered after its last event: longer than the second sweep looks back.
+/// Time that an owner is remembered after its last event: longer than the second sweep looks back.
 const MEMORY: Duration = Duration::from_secs(15 * 60);
-/// How often the forgotten are looked for, in events.
+/// Number of events between two removals of expired owners.
 const FORGET_EVERY: u64 = 50_000;
 
-/// The numbers seen in the stream, as ranges per owner. Normally one range each, so it is small however much passes.
+/// Seqs seen in the stream, as ranges per owner.
+///
+/// Normally there is one range each, so it stays small whatever the traffic.
 #[derive(Default)]
 pub struct Seen {
     owners: Mutex<Owners>,
@@ -30,13 +32,13 @@ struct Owners {
 }
 
 struct Ranges {
-    /// Ascending, disjoint, both ends inclusive.
+    /// Ranges, ascending and disjoint, both ends inclusive.
     ranges: Vec<(u64, u64)>,
     touched: Instant,
 }
 
 impl Seen {
-    /// Whether the entry `seq` of `owner` was in the stream.
+    /// True if the entry `seq` of `owner` was in the stream.
     pub fn contains(&self, owner: &Owner, seq: u64) -> bool {
         self.owners.lock().ranges.get(owner).is_some_and(|known| {
             known

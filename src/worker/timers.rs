@@ -1,12 +1,12 @@
-//! The timers: what is scheduled is sent, and what is over is ended, on time to the second, whoever died meanwhile.
+//! Timers: send scheduled messages and end expired ones, on time to the second, despite crashes.
 //!
-//! The lease lets one process work, but two at once do no harm: ids follow from the cause, so that the log takes each thing once. Everything that is
-//! due is in an index of the database, and leaves it only when it is done; so a process that dies anywhere has left nothing behind but work
-//! that is done again.
+//! The lease lets one process work, but two at once do no harm: ids are derived from the cause, so that the log accepts each action once. Everything
+//! that is due is in an index of the database, and leaves it only when it is done; so after a crash at any point the work is only repeated.
 //!
-//! Each duty goes its own way, in batches of bounded size, and sleeps until the next thing is due, but not longer than `LOOK`. What is to be due earlier
-//! rings a bell ([`DueNotifier`]): the process that scheduled it, or sent it with an end, tells all others. Without NATS nobody would hear, so it is looked
-//! every `LOOK_ALONE`. What fails is tried again later, and later each time; nothing else waits for it.
+//! Each duty works independently, in batches of bounded size, and sleeps until the next item is due, but not longer than `LOOK`. An item that is due
+//! earlier notifies the duty ([`DueNotifier`]): the process that scheduled it, or sent it with an expiry, tells all others. Without NATS no
+//! notification arrives, so the duty checks every `POLL_INTERVAL_OFFLINE`. A failure is retried later, with growing pauses; nothing else waits for
+//! it.
 
 use std::{
     collections::HashMap,
@@ -31,51 +31,53 @@ use crate::{
     store::DueScheduled,
 };
 
-/// How long a duty sleeps at most while this process holds the lease.
+/// Maximum sleep of a duty while this process holds the lease.
 const LOOK: Duration = Duration::from_secs(2);
-/// The same while no bell could be heard.
+/// Maximum sleep while notifications cannot arrive.
 const POLL_INTERVAL_OFFLINE: Duration = Duration::from_millis(500);
-/// How often the lease is renewed.
+/// Time between two renewals of the lease.
 const RENEWAL: Duration = Duration::from_millis(1000);
-/// How often it is tried for.
+/// Time between two attempts to take the lease.
 const LEASE_RETRY: Duration = Duration::from_millis(700);
-/// How long the lease lasts; the work passes to another process this long after a death.
+/// Duration of the lease; the work passes to another process this long after a death.
 const LEASE: Duration = Duration::from_secs(2);
-/// How many things are taken at once.
+/// Number of items per batch.
 const BATCH: i64 = 200;
-/// How many of them are under way at the same time: the writer puts them into few large groups.
+/// Number of items processed concurrently: the writer puts them into few large groups.
 pub(super) const AT_ONCE: usize = 32;
-/// The pause after the first failure.
+/// Pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
+/// Maximum pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How many messages that could not be ended are left out of the search at most; beyond that they stand in the way of others until they can be.
+/// Maximum number of failed messages that are left out of the search.
+///
+/// Beyond that they block others until they can be ended.
 const MAX_PAUSED: usize = 1000;
 
-/// What the timers work with.
+/// Parts that the timers work with.
 #[derive(Clone)]
 pub struct Timers {
-    /// For the verbs.
+    /// Context for the domain's operations.
     pub ctx: Context,
-    /// This process's name for the lease.
+    /// Name of this process for the lease.
     pub holder: String,
-    /// Over which others tell what will be due.
+    /// Bus over which other processes announce due items.
     pub bus: Bus,
 }
 
-/// When a duty has to look again.
+/// Time at which a duty must check again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// At once: there is more.
     Now,
-    /// When something is due.
+    /// At this time, when something is due.
     At(Timestamp),
-    /// In a while: nothing is known to come.
+    /// Later: nothing is known to be due.
     Later,
 }
 
 impl Next {
-    /// What is known to come, if anything.
+    /// Returns the next check for the earliest known item, if any.
     pub(super) fn due(at: Option<Timestamp>) -> Self {
         at.map_or(Self::Later, Self::At)
     }
@@ -86,7 +88,7 @@ impl Next {
             Self::Later => look,
             Self::At(at) => {
                 let left = at.as_millis() - Timestamp::now().as_millis();
-                // A millisecond more, because the moment itself has to be over; and never none, so that what cannot be done does not spin.
+                // One millisecond more, because the time itself must have passed; and never zero, so that a failing item does not spin.
                 Duration::from_millis(u64::try_from(left + 1).unwrap_or(0))
                     .clamp(Duration::from_millis(20), look)
             }
@@ -96,15 +98,15 @@ impl Next {
 
 /// One kind of work.
 pub(super) trait Duty {
-    /// What logs call it.
+    /// Name in logs.
     const NAME: &'static str;
 
-    /// The bell of what it waits for, if there is one.
+    /// Returns the bell of the items that it waits for, if there is one.
     fn bell(_bells: &DueNotifier) -> Option<&Bell> {
         None
     }
 
-    /// Begins anew: this process has the lease since now.
+    /// Resets the state, because this process has just taken the lease.
     fn begin(&mut self);
 
     /// Does one batch of what is due.
@@ -144,7 +146,7 @@ impl Timers {
         }
     }
 
-    /// How long a duty may sleep.
+    /// Returns the maximum sleep of a duty.
     fn look(&self) -> Duration {
         match self.bus.is_connected() {
             true => LOOK,
@@ -152,7 +154,7 @@ impl Timers {
         }
     }
 
-    /// Does one duty for ever, while this process holds the lease.
+    /// Repeats one duty while this process holds the lease.
     async fn keep<D: Duty>(&self, mut duty: D, mut holding: watch::Receiver<bool>) {
         while holding.wait_for(|is_holder| *is_holder).await.is_ok() {
             duty.begin();
@@ -160,7 +162,7 @@ impl Timers {
                 let next = match duty.work(&self.ctx).await {
                     Ok(next) => next,
                     Err(error) => {
-                        tracing::warn!(%error, duty = D::NAME, "a timer failed; it goes on in a moment");
+                        tracing::warn!(%error, duty = D::NAME, "a timer failed; it will be retried");
                         Next::At(Timestamp::from_millis(
                             Timestamp::now().as_millis() + POLL_INTERVAL_OFFLINE.as_millis() as i64,
                         ))
@@ -175,7 +177,7 @@ impl Timers {
     }
 }
 
-/// Sleeps until `next`, or until what `bell` is rung for, but not longer than `look`.
+/// Sleeps until `next` or until `bell` notifies, but not longer than `look`.
 async fn sleep(next: Next, look: Duration, bell: Option<&Bell>) {
     let mut until = tokio::time::Instant::now() + next.pause(look);
     let Some(bell) = bell else {
@@ -197,7 +199,7 @@ fn note_lateness(duty: &'static str, due: Timestamp) {
     histogram!("chat_timer_late_seconds", "duty" => duty).record(late.max(0) as f64 / 1000.0);
 }
 
-/// Sends what was scheduled.
+/// Sends scheduled messages.
 struct Sending;
 
 impl Duty for Sending {
@@ -217,7 +219,7 @@ impl Duty for Sending {
         }
         let due = ctx.store.find_due_scheduled(now, BATCH).await?;
         let is_full = due.len() as i64 == BATCH;
-        // In the order of their times within a conversation, many conversations at once.
+        // In the order of their times within a conversation, many conversations concurrently.
         let mut by_conversation: HashMap<ConversationId, Vec<DueScheduled>> = HashMap::new();
         for one in due {
             let of_conversation = by_conversation.entry(one.conversation.clone());
@@ -227,7 +229,7 @@ impl Duty for Sending {
             .for_each_concurrent(AT_ONCE, |due| async move {
                 for one in due {
                     if !send(ctx, &one.id, one.at).await {
-                        // What stands in its way stands in that of the others there; they are due still.
+                        // The same obstacle blocks the conversation's later messages; they stay due.
                         break;
                     }
                 }
@@ -240,7 +242,7 @@ impl Duty for Sending {
     }
 }
 
-/// Sends one scheduled message. Answers whether it is done with, one way or the other.
+/// Sends one scheduled message. Returns true if it is finished, sent or refused.
 async fn send(ctx: &Context, id: &ScheduledId, due: Timestamp) -> bool {
     match scheduled::deliver(ctx, id).await {
         Ok(Delivery::Sent) => {
@@ -250,24 +252,24 @@ async fn send(ctx: &Context, id: &ScheduledId, due: Timestamp) -> bool {
         Ok(Delivery::NotDue) => {}
         Ok(Delivery::Failed(failure)) => {
             counter!("chat_timer_refused_total").increment(1);
-            tracing::warn!(%id, code = failure.code, "a scheduled message was refused at its time");
+            tracing::warn!(%id, code = failure.code, "a scheduled message was refused when it was due");
         }
-        // The claim says when it is due again.
+        // The claim determines when it is due again.
         Err(error) => {
-            tracing::warn!(%id, %error, "a scheduled message could not be sent; it is tried again");
+            tracing::warn!(%id, %error, "a scheduled message could not be sent; it will be retried");
             return false;
         }
     }
     true
 }
 
-/// Ends messages whose own time is over.
+/// Ends messages with an own expiry.
 #[derive(Default)]
 struct Ending {
     paused: HashMap<MessageId, Paused>,
 }
 
-/// Something that failed.
+/// Message whose end failed.
 struct Paused {
     failures: u32,
     until: Instant,
@@ -290,7 +292,7 @@ impl Ending {
         self.paused.insert(message, paused);
     }
 
-    /// When the first of those that failed is tried again.
+    /// Returns the time of the first retry.
     fn resumes_at(&self) -> Option<Timestamp> {
         let now = Instant::now();
         let pauses = self.paused.values().map(|paused| paused.until);
@@ -350,7 +352,7 @@ impl Duty for Ending {
     }
 }
 
-/// Ends one message. Answers whether it did.
+/// Ends one message. Returns true if it succeeded.
 pub(super) async fn end(
     ctx: &Context,
     duty: &'static str,
@@ -365,7 +367,7 @@ pub(super) async fn end(
             true
         }
         Err(error) => {
-            tracing::warn!(%message, %error, "a message whose time is over could not be ended; it is tried again");
+            tracing::warn!(%message, %error, "an expired message could not be ended; it will be retried");
             false
         }
     }
@@ -406,12 +408,12 @@ mod tests {
             began.elapsed()
         };
         assert_eq!(slept(Next::Later, &[]).await, LOOK);
-        // What is due later than it is looked changes nothing.
+        // An item that is due later than the next check changes nothing.
         assert_eq!(slept(Next::Later, &[60_000]).await, LOOK);
         let about = |at: u64| Duration::from_millis(at - 50)..=Duration::from_millis(at + 50);
         let notified = slept(Next::Later, &[900, 400, 1500]).await;
         assert!(about(600).contains(&notified), "{notified:?}");
-        // What was known before is not forgotten for what is due after it.
+        // A known item is not forgotten because of one that is due after it.
         let known = slept(Next::At(in_millis(500)), &[1000]).await;
         assert!(about(500).contains(&known), "{known:?}");
         let late = slept(Next::Later, &[-3000]).await;

@@ -29,7 +29,9 @@ fn event_ids(messages: &[MessageId]) -> Vec<String> {
 }
 
 impl Store {
-    /// Erases the profile from the entries of the user's log up to the newest deletion. Returns the number of entries that had one.
+    /// Erases the profile from the entries of the user's log up to the newest deletion.
+    ///
+    /// Returns the number of entries that had one.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -58,7 +60,9 @@ impl Store {
         Ok(bounded(update).await?.matched_count)
     }
 
-    /// Returns the start of the present or last holder of the id `user`, by the cluster's clock; `None` for the first holder.
+    /// Returns the start of the present or last holder of the id `user`; `None` for the first holder.
+    ///
+    /// The time is by the cluster's clock.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -74,7 +78,9 @@ impl Store {
         Ok(found.map(|entry| entry.ts))
     }
 
-    /// Removes the client ids of messages that `user` sent to `conversation`, so that no later holder of the id is answered with one.
+    /// Removes the client ids of messages that `user` sent to `conversation`.
+    ///
+    /// Otherwise a later holder of the id could be answered with one of these messages.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -95,7 +101,9 @@ impl Store {
         Ok(())
     }
 
-    /// Reads stored messages of `user` since `since`, after the first and up to the second seq of `range`, at most [`OWN_AT_ONCE`].
+    /// Reads stored messages of `user` since `since`, at most [`OWN_AT_ONCE`].
+    ///
+    /// They are after the first and up to the second seq of `range`.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -156,7 +164,9 @@ impl Store {
         Ok(bounded(self.log.count_documents(filter).into_future()).await?)
     }
 
-    /// Erases the content of `messages`, first in their edits and restorations, then in the messages: after an interruption they are found again.
+    /// Erases the content of `messages`.
+    ///
+    /// It starts with their edits and restorations, so that after an interruption the messages are found again.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

@@ -88,7 +88,9 @@ impl Store {
         Ok(())
     }
 
-    /// Lists a user's private data after the document `after`, as JSON, at most `limit` documents, with where to continue.
+    /// Lists a user's private data after the document `after`, as JSON.
+    ///
+    /// It returns at most `limit` documents, and where to continue.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

@@ -64,7 +64,9 @@ impl Store {
         .await?)
     }
 
-    /// Removes the user's remaining reaction documents, including tombstones and those in deleted conversations.
+    /// Removes the user's remaining reaction documents.
+    ///
+    /// They include tombstones and those in deleted conversations.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

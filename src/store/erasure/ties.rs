@@ -36,7 +36,9 @@ impl Store {
         Ok(())
     }
 
-    /// Lists the conversations of which `user` is a member now, each with a flag for direct ones. Deleted conversations are left out.
+    /// Lists the conversations of which `user` is a member now, each with a flag for direct ones.
+    ///
+    /// Deleted conversations are left out.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -75,7 +77,9 @@ impl Store {
             .collect())
     }
 
-    /// Returns the owner of `conversation` after `user`: the longest-standing admin, otherwise the longest-standing member.
+    /// Returns the owner of `conversation` after `user`.
+    ///
+    /// It is the longest-standing admin, otherwise the longest-standing member.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

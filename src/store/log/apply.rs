@@ -65,7 +65,9 @@ pub async fn load<B: Backend>(backend: &B, owner: &Owner) -> Result<Loaded, Unav
     }
 }
 
-/// Loads the stored records that the fold of `entries` needs and `state` does not have. Returns the highest seq of them.
+/// Loads the stored records that the fold of `entries` needs and `state` does not have.
+///
+/// Returns the highest seq of them.
 async fn bring_members<B: Backend>(
     backend: &B,
     state: &mut State,
@@ -100,7 +102,7 @@ async fn fill_hole<B: Backend>(backend: &B, owner: &Owner, seq: u64) {
         body: Body::Noop,
         trace: None,
     };
-    tracing::warn!(%owner, seq, "a number of the log is missing; trying to fill it with a noop");
+    tracing::warn!(%owner, seq, "a seq of the log is missing; filling it with a noop");
     // The outcome does not matter, because the next read shows it: the index decides between this noop and a late entry.
     let _ = backend.insert(&[Arc::new(noop)], true).await;
 }

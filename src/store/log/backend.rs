@@ -109,7 +109,9 @@ impl Run {
             && matches!(document, None | Some(DocumentChange::Activity { .. }))
     }
 
-    /// Returns the facets in the order of their entries, because one may depend on another of the same message.
+    /// Returns the facets in the order of their entries.
+    ///
+    /// One may depend on another of the same message.
     pub fn facets_in_order(&self) -> Vec<(&MessageId, &Facet)> {
         let facets = self.facets.iter();
         let mut facets: Vec<_> = facets.map(|((id, _), facet)| (id, facet)).collect();
@@ -142,7 +144,9 @@ pub struct LogPage {
     pub has_more: bool,
 }
 
-/// Primitives of the log. Reads see only what a majority has committed; writes answer after a majority has them.
+/// Primitives of the log.
+///
+/// Reads see only what a majority has committed; writes answer after a majority has them.
 pub trait Backend: Send + Sync + 'static {
     /// Inserts entries. An `ordered` insert stops at the first conflict.
     fn insert(
@@ -151,7 +155,9 @@ pub trait Backend: Send + Sync + 'static {
         ordered: bool,
     ) -> impl Future<Output = InsertOutcome> + Send;
 
-    /// Reads an owner's documents: `applied`, the state, and the current members. Members may be ahead of `applied`, never behind.
+    /// Reads an owner's documents: `applied`, the state, and the current members.
+    ///
+    /// Members may be ahead of `applied`, never behind.
     fn read_documents(
         &self,
         owner: &Owner,
@@ -164,13 +170,17 @@ pub trait Backend: Send + Sync + 'static {
         users: &[UserId],
     ) -> impl Future<Output = Result<Vec<(UserId, Member)>, Unavailable>> + Send;
 
-    /// Reads the seq that the documents of each of `owners` are at, in the same order; 0 without a document.
+    /// Reads the seq that the documents of each of `owners` are at, in the same order.
+    ///
+    /// It is 0 without a document.
     fn read_applied(
         &self,
         owners: &[Owner],
     ) -> impl Future<Output = Result<Vec<u64>, Unavailable>> + Send;
 
-    /// Reads an owner's entries after `after`: at most `limit`, and about [`crate::bounds::LOG_BATCH`] bytes.
+    /// Reads an owner's entries after `after`.
+    ///
+    /// It reads at most `limit`, and about [`crate::bounds::LOG_BATCH`] bytes.
     ///
     /// If more entries follow, the page has at least one.
     fn read_log(

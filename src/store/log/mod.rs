@@ -1,4 +1,6 @@
-//! The log: every change of a conversation or user is one numbered entry. This module writes the entries and applies them to the documents.
+//! The log: every change of a conversation or user is one numbered entry.
+//!
+//! This module writes the entries and applies them to the documents.
 //!
 //! # Modules
 //! - [`Backend`]: the few primitives that the log needs of a database. [`mongo::MongoBackend`] is the real one. Tests have a model of one that can be

@@ -47,7 +47,9 @@ use crate::{
 pub const INSERT_MAX_TIME: Duration = Duration::from_millis(1000);
 /// Time to wait for the answer to an insert before its outcome counts as unknown.
 const INSERT_ANSWER_TIME: Duration = Duration::from_millis(3000);
-/// Number of members per read: small enough for a slow machine to answer in time, so that a conversation of any size can be loaded.
+/// Number of members per read.
+///
+/// It is small enough for a slow machine to answer in time, so that a conversation of any size can be loaded.
 const MEMBER_PAGE: i64 = 2000;
 /// Maximum number of document ids of one command.
 const MAX_IDS: usize = 1000;
@@ -96,7 +98,9 @@ impl MongoBackend {
         }
     }
 
-    /// Writes updates whose documents are guarded by their seq. A rejected upsert means that a newer version is stored.
+    /// Writes updates whose documents are guarded by their seq.
+    ///
+    /// A rejected upsert means that a newer version is stored.
     ///
     /// The updates are encoded piece by piece: encoding all of a large change at once would block this thread.
     async fn update_guarded(
@@ -131,7 +135,9 @@ impl MongoBackend {
         }
     }
 
-    /// Reads the current members of `conversation` page by page, so that no read is too long, whatever number a deployment allows.
+    /// Reads the current members of `conversation` page by page.
+    ///
+    /// So no read is too long, whatever number of members a deployment allows.
     async fn read_active_members(
         &self,
         conversation: &ConversationId,
@@ -185,7 +191,9 @@ impl MongoBackend {
         Ok(found)
     }
 
-    /// Returns those `conversations` whose document lacks an entry that the log has: one seek in the log's index for each.
+    /// Returns those `conversations` whose document lacks an entry that the log has.
+    ///
+    /// It costs one seek in the log's index for each.
     pub(in crate::store) async fn find_behind(
         &self,
         conversations: &[ConversationId],

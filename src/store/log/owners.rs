@@ -30,12 +30,14 @@ pub(super) fn id_of(owner: &Owner) -> &str {
     }
 }
 
-/// Encodes a value as it is stored. It uses raw BSON, because only there serializers are not human-readable: metadata must become text.
+/// Encodes a value as it is stored.
+///
+/// It uses raw BSON, because only there serializers are not human-readable: metadata must become text.
 pub(super) fn stored(value: &impl Serialize) -> bson::error::Result<Document> {
     bson::serialize_to_raw_document_buf(value)?.try_into()
 }
 
-/// Builds the updates that write the documents of `runs`, each with the indexes of the runs that it writes.
+/// Builds the updates of the documents of `runs`, each with the indexes of the runs that it writes.
 ///
 /// All runs are of one collection, each of another owner.
 ///
@@ -98,7 +100,7 @@ fn activity_update(run: &Run, set: &RawDocumentBuf) -> RawDocumentBuf {
 
 /// Builds one update for the activity of many documents.
 ///
-/// One statement for many documents costs mongod two thirds of one statement for each, because plan and locks are made once. Each document finds its
+/// One statement for many documents costs mongod two thirds of one statement for each, because pipeline, plan and locks are made once. Each document finds its
 /// id in a list; two other lists hold, at the same index, the seq that it must be at and its new fields.
 fn activity_updates(runs: &[(&Run, RawDocumentBuf)]) -> RawDocumentBuf {
     let ids: RawArrayBuf = runs.iter().map(|(run, _)| id_of(&run.owner)).collect();

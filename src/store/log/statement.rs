@@ -4,7 +4,9 @@ use mongodb::bson::{RawArrayBuf, RawDocumentBuf};
 
 use crate::bounds;
 
-/// Maximum number of updates per statement. Large changes are written in pieces, so that mongod can serve other requests in between.
+/// Maximum number of updates per statement.
+///
+/// Large changes are written in pieces, so that mongod can serve other requests in between.
 pub(super) const MAX_UPDATES: usize = 500;
 
 /// Updates of one statement, each with its subject.
@@ -14,7 +16,9 @@ pub(super) struct Statement<T> {
 }
 
 impl<T> Statement<T> {
-    /// Splits `updates` into statements, in order. A statement is closed once it has [`bounds::LOG_BATCH`] bytes.
+    /// Splits `updates` into statements, in order.
+    ///
+    /// A statement is closed once it has [`bounds::LOG_BATCH`] bytes.
     pub(super) fn cut(updates: Vec<(RawDocumentBuf, T)>) -> Vec<Self> {
         let mut statements: Vec<Self> = Vec::new();
         let mut bytes = 0;

@@ -29,7 +29,9 @@ pub struct SeqRanges {
 }
 
 impl SeqRanges {
-    /// Number of seqs from which a span is counted separately, in the index alone. Shorter spans are read together.
+    /// Number of seqs from which a span is counted separately, in the index alone.
+    ///
+    /// Shorter spans are read together.
     pub const LARGE: u64 = 100;
     /// Maximum number of seqs counted by one command, so that each command is answered in time.
     const CHUNK: u64 = 100_000;
@@ -61,7 +63,9 @@ impl SeqRanges {
 /// Maximum number of ranges per command: mongod's work on a filter grows with them.
 const MAX_RANGES: usize = 256;
 
-/// Splits `items` into groups with at most [`MAX_RANGES`] ranges together, or with a single item that has more.
+/// Splits `items` into groups with at most [`MAX_RANGES`] ranges together.
+///
+/// A single item may have more.
 pub(super) fn in_groups<T>(items: &[T], ranges: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut groups = Vec::new();
     let (mut from, mut together) = (0, 0);
@@ -149,7 +153,9 @@ impl Totals {
 }
 
 impl Store {
-    /// Counts the unread messages of `user` in each of `spans`, in their order. No conversation may occur twice.
+    /// Counts the unread messages of `user` in each of `spans`, in their order.
+    ///
+    /// No conversation may occur twice.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -173,7 +179,9 @@ impl Store {
             .collect())
     }
 
-    /// Counts short spans together by reading their messages: for few messages that is cheaper than a walk through the wide index.
+    /// Counts short spans together by reading their messages.
+    ///
+    /// For few messages that is cheaper than a walk through the wide index.
     async fn count_small(
         &self,
         user: &UserId,
@@ -282,7 +290,9 @@ impl Store {
         Ok(totals.first().map(Totals::counts).unwrap_or_default())
     }
 
-    /// Returns the earliest expiry after `since` of a message of `conversation` (milliseconds since 1970), or `None`.
+    /// Returns the earliest expiry after `since` of a message of `conversation`, or `None`.
+    ///
+    /// Times are in milliseconds since 1970.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

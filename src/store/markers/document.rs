@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::super::documents::{ParticipantDocument, moment, number};
 use crate::domain::markers::{Counted, Counts, Marker, MarkerScope, ReceiptKind};
 
-/// Returns the `_id` of a marker: the conversation's or the thread's id, which have a fixed length, and the user's id.
+/// Returns the `_id` of a marker.
+///
+/// It is the conversation's or the thread's id, which have a fixed length, and the user's id.
 pub fn marker_id(place: &MarkerScope, user: &UserId) -> String {
     match place {
         MarkerScope::Conversation(conversation) => ParticipantDocument::id(conversation, user),

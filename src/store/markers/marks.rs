@@ -1,4 +1,6 @@
-//! Writes markers in groups: one read of the current markers, then one update of the markers beside one insert of the steps.
+//! Writes markers in groups.
+//!
+//! A group is one read of the current markers, then one update of the markers beside one insert of the steps.
 
 use std::collections::HashMap;
 
@@ -117,7 +119,9 @@ impl Marks {
             .collect())
     }
 
-    /// Removes the steps of a marker beyond `seq`, and keeps the time at which everything up to there was read.
+    /// Removes the steps of a marker beyond `seq`.
+    ///
+    /// It keeps the time at which everything up to there was read.
     async fn rewind(&self, id: &str, seq: u64) -> Stored<()> {
         let beyond = doc! { "_id": advances_from(id, ReceiptKind::Read, seq) };
         let first = bounded(

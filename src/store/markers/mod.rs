@@ -47,7 +47,9 @@ pub struct Markers {
 }
 
 impl Markers {
-    /// Starts the tasks; they end with the handle. Checks of marks read documents behind the read barrier `settled`.
+    /// Starts the tasks; they end with the handle.
+    ///
+    /// Checks of marks read documents behind the read barrier `settled`.
     pub fn start(database: &Database, settled: &ReadBarrier) -> Self {
         let marks = Marks::new(database);
         let seats = Seats::new(database, settled);
@@ -71,7 +73,9 @@ impl Markers {
 }
 
 impl Store {
-    /// Changes the marker of `user` in `place`, grouped with other changes. If this returns `Ok`, a majority has it.
+    /// Changes the marker of `user` in `place`, grouped with other changes.
+    ///
+    /// If this returns `Ok`, a majority has it.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`] if the outcome is unknown; repeating the change is safe.
@@ -99,7 +103,9 @@ impl Store {
         seat.unwrap_or_else(|| Err(DomainError::store_unavailable()))
     }
 
-    /// Counts unread messages of `user` in a span of less than [`SeqRanges::LARGE`] seqs, grouped with other counts.
+    /// Counts unread messages of `user` in a span of less than [`SeqRanges::LARGE`] seqs.
+    ///
+    /// The count is grouped with those of other callers.
     ///
     /// # Errors
     /// [`DomainError::Unavailable`] if the database is unavailable.

@@ -73,7 +73,9 @@ impl Pending {
         self.rewound
     }
 
-    /// Returns the seq to which the marker advances, if it passes `before` or the position that it was rewound to.
+    /// Returns the seq to which the marker advances, if it does.
+    ///
+    /// It advances if it passes `before` or the position that it was rewound to.
     pub fn reads_to(&self, before: &Marker) -> Option<u64> {
         let base = self
             .rewound

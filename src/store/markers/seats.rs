@@ -1,4 +1,6 @@
-//! Reads what a change is checked against: the message, the conversation, the membership and, for a mark, the marker.
+//! Reads what a change is checked against: message, conversation, membership and marker.
+//!
+//! The marker is read only for a mark.
 //!
 //! Queries of many callers are read together.
 

@@ -1,4 +1,6 @@
-//! Counts short spans for many readers at once: one read of the messages, from which each reader's own count is computed.
+//! Counts short spans for many readers at once.
+//!
+//! One read gets the messages, from which each reader's own count is computed.
 //!
 //! The rule of what counts exists twice: here for a message that was read, and in `count` as a filter for mongod, because long spans are counted in
 //! the index alone. A test compares the two for messages of every kind.

@@ -106,7 +106,9 @@ impl Store {
         self.find_one_scheduled(own_one(actor, id)).await
     }
 
-    /// Finds the message that `sender` scheduled for `conversation` with a `clientMessageId`, even if it is being sent.
+    /// Finds the message that `sender` scheduled for `conversation` with a `clientMessageId`.
+    ///
+    /// It is found even if it is being sent.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -151,7 +153,9 @@ impl Store {
         Ok(Some((StoredMessage::new(document)?, *created)))
     }
 
-    /// Reads the part of a conversation's state that a check of a send by `actor` needs: settings, the actor, and blocks.
+    /// Reads the part of a conversation's state that a check of a send by `actor` needs.
+    ///
+    /// It has the settings, the actor, and blocks.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
@@ -192,7 +196,9 @@ impl Store {
         Ok(state)
     }
 
-    /// Replaces `found` by `changed`, unless it was changed, claimed or removed meanwhile. Returns true if it did.
+    /// Replaces `found` by `changed`, unless it was changed, claimed or removed meanwhile.
+    ///
+    /// Returns true if it did.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

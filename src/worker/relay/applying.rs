@@ -1,4 +1,6 @@
-//! The half of a sweep that brings documents to where the log is. It needs no broker, and an owner that fails stops no other.
+//! The half of a sweep that brings documents up to date with the log.
+//!
+//! It needs no broker, and an owner that fails stops no other.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,17 +16,17 @@ use crate::{
     },
 };
 
-/// How many owners are brought up to date at once.
+/// Number of owners that are brought up to date concurrently.
 const APPLIED_AT_ONCE: usize = 8;
-/// How long one owner may take before the sweep goes on without it.
+/// Maximum time for one owner before the sweep continues without it.
 const OWNER_PATIENCE: Duration = Duration::from_secs(5);
-/// When an owner that failed is tried again.
+/// Time until a failed owner is retried.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// How many of them at a time.
+/// Maximum number of owners per retry.
 const TRIED_AGAIN: i64 = 64;
 
 impl Relay {
-    /// Applies what the documents lack up to the horizon, whether or not anything can be published.
+    /// Applies what the documents lack up to the horizon, even if nothing can be published.
     pub(super) async fn apply_alone(&self) -> Result<()> {
         let state = self.store.relay_state().await?;
         let horizon = self.store.horizon().await?;
@@ -44,7 +46,9 @@ impl Relay {
         Ok(())
     }
 
-    /// Brings the documents of every owner in `entries` to where the log is, if they are not there. Owners that fail are listed and tried again later.
+    /// Brings the documents of every owner in `entries` up to date with the log.
+    ///
+    /// Owners that fail are listed and retried later.
     pub(super) async fn apply(&self, entries: &[SweepEntry]) -> Result<()> {
         let mut highest: BTreeMap<&Owner, u64> = BTreeMap::new();
         for entry in entries {
@@ -70,20 +74,20 @@ impl Relay {
         if failed.is_empty() {
             return Ok(());
         }
-        // If MongoDB is away all of them fail, and none of them is to blame.
+        // If MongoDB is unavailable all of them fail, and no owner is the cause.
         self.store.ping().await?;
         for owner in failed {
             if self.store.set_owner_aside(owner, TRIED_AGAIN_AFTER).await? {
                 tracing::error!(
                     %owner,
-                    "the documents of an owner cannot be brought up to date; it is set aside and tried again"
+                    "the documents of an owner cannot be brought up to date; it was set aside and will be retried"
                 );
             }
         }
         Ok(())
     }
 
-    /// Tries the owners again that failed before.
+    /// Retries the owners that failed before.
     pub(super) async fn apply_again(&self) -> Result<()> {
         for owner in self.store.find_owners_aside(TRIED_AGAIN).await? {
             if self.bring_up_to_date(&owner).await {

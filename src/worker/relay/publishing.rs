@@ -1,4 +1,6 @@
-//! The half of a sweep that publishes what the stream lacks. An entry that the broker refuses for ever is set aside, and one that fails stops no other.
+//! The half of a sweep that publishes what the stream lacks.
+//!
+//! An entry that the broker refuses permanently is set aside, and one that fails stops no other.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,16 +17,16 @@ use crate::{
     store::{SweepEntry, log::Backend},
 };
 
-/// How many owners are published at once.
+/// Number of owners that are published concurrently.
 const PUBLISHED_AT_ONCE: usize = 8;
-/// How many entries of one owner are in memory at once. The largest has 160 KiB.
+/// Number of entries of one owner in memory at once. The largest has 160 KiB.
 const READ_AT_ONCE: u64 = 64;
 
 impl Relay {
     /// Publishes what the tail has not shown, and waits until it is stored.
     ///
     /// # Errors
-    /// The first passing failure, after everything else was tried.
+    /// Fails with the first temporary failure, after everything else was tried.
     pub(super) async fn publish_unseen(&self, entries: &[SweepEntry]) -> Result<()> {
         let mut unseen: BTreeMap<&Owner, (u64, u64)> = BTreeMap::new();
         for entry in entries {
@@ -71,8 +73,11 @@ impl Relay {
         outcome
     }
 
-    /// Reads entries of one owner, and returns them with the number up to which they are complete: a page is bounded in bytes. One that this version cannot
-    /// read is set aside.
+    /// Reads entries of one owner, and returns them with the seq up to which they are complete.
+    ///
+    /// A page is bounded in bytes.
+    ///
+    /// An entry that this version cannot read is set aside.
     async fn read_unseen(
         &self,
         owner: &Owner,
@@ -87,7 +92,7 @@ impl Relay {
             let entries = page.entries.into_iter().filter(is_wanted).collect();
             return Ok((entries, read_to.unwrap_or(last)));
         }
-        // Either MongoDB is away or one of them cannot be read.
+        // Either MongoDB is unavailable or one of them cannot be read.
         self.store.ping().await?;
         let mut readable = Vec::new();
         for seq in first..=last {
@@ -104,7 +109,7 @@ impl Relay {
                     let keep = self.retention;
                     if self.store.set_unreadable_aside(owner, seq, keep).await? {
                         counter!("chat_relay_set_aside_total").increment(1);
-                        tracing::error!(%owner, seq, "an entry of the log cannot be read; it is set aside");
+                        tracing::error!(%owner, seq, "an entry of the log cannot be read; it was set aside");
                     }
                 }
             }
@@ -112,7 +117,9 @@ impl Relay {
         Ok((readable, last))
     }
 
-    /// Lists an entry that the broker never takes, and puts a reference in its place: so every reader of the stream learns of it, and reads it from the log.
+    /// Lists an entry that the broker never accepts, and publishes a reference in its place.
+    ///
+    /// So every reader of the stream learns of it, and reads it from the log.
     async fn set_aside(&self, entry: &Entry, reason: &str) -> Result<()> {
         let is_new = self
             .store
@@ -122,11 +129,11 @@ impl Relay {
             counter!("chat_relay_set_aside_total").increment(1);
             tracing::error!(
                 event = %entry.id, owner = %entry.owner, seq = entry.seq, reason,
-                "the broker refuses an event for ever; it is set aside and delivered from the log"
+                "the broker refuses an event permanently; it was set aside and is delivered from the log"
             );
         }
         match self.bus.publish_reference(entry).await {
-            // Not even that fits. It is listed, and the others go on.
+            // Even the reference is too large. The entry is listed, and the others continue.
             Ok(()) | Err(BusError::Refused(_)) => Ok(()),
             Err(error) => Err(unavailable(error)),
         }

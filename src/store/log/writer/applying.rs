@@ -1,5 +1,6 @@
-//! From committed to applied: writes the effects of committed entries to the documents, repairs documents if that fails, and answers the waiting
-//! callers.
+//! From committed to applied: writes the effects of committed entries to the documents.
+//!
+//! It repairs documents if that fails, and answers the waiting callers.
 //!
 //! Nobody waits for the activity of a plain message, so it is gathered: what many messages change in their conversation's document within
 //! [`APPLIED_WITHIN`] is one write. A change of many documents (deleting a large group) is applied separately, and so is a repair: an owner waits for
@@ -35,7 +36,9 @@ const MAX_CHANGES: usize = 1000;
 const MAX_LARGE: usize = 4;
 /// Maximum number of owners that are repaired concurrently.
 const MAX_REPAIRS: usize = 16;
-/// Maximum number of touched messages that an owner remembers. Forgetting them makes waiting checks read their message again, so it is done rarely.
+/// Maximum number of touched messages that an owner remembers.
+///
+/// Forgetting them makes waiting checks read their message again, so it is done rarely.
 const MAX_TOUCHED: usize = 256;
 
 /// Path of a change to the documents.
@@ -47,7 +50,9 @@ pub(super) enum Lane {
     Large,
 }
 
-/// Owners whose documents are brought up to date outside the groups. Each of them has `is_applying` set.
+/// Owners whose documents are brought up to date outside the groups.
+///
+/// Each of them has `is_applying` set.
 #[derive(Default)]
 pub(super) struct Lanes {
     /// Owners with a large change.
@@ -59,7 +64,9 @@ pub(super) struct Lanes {
 }
 
 impl<B: Backend> Actor<B> {
-    /// Records that `owner` has something to apply: now if a caller waits for it, otherwise with the gathered activity.
+    /// Records that `owner` has something to apply.
+    ///
+    /// It is applied now if a caller waits for it, otherwise with the gathered activity.
     pub(super) fn note_unapplied(&mut self, owner: Owner) {
         let slot = self.slot(&owner);
         if !slot.may_wait() {
@@ -99,7 +106,9 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    /// Queues the committed entries of `owner` to be applied. If an apply of this owner is running, its end queues the owner again.
+    /// Queues the committed entries of `owner` to be applied.
+    ///
+    /// If an apply of this owner is running, its end queues the owner again.
     pub(super) fn mark_dirty(&mut self, owner: Owner) {
         let slot = self.slot(&owner);
         if slot.is_applying {

@@ -1,4 +1,6 @@
-//! From command to batch: each job is checked against the fold of everything before it, and the entries that it appends join the batch.
+//! From command to batch: checks each job against the fold of everything before it.
+//!
+//! The entries that the job appends join the batch.
 //!
 //! A job that cannot be decided yet is handed on to where it waits: to loading, to a lookup in the log, or to the end of the batch in flight.
 
@@ -34,7 +36,9 @@ struct Batch {
     deferred: Vec<Job>,
     /// True if an owner has two entries in the batch.
     is_ordered: bool,
-    /// Upper bound of the bytes that the entries take in the log. MongoDB accepts a statement of at most 16 MiB.
+    /// Upper bound of the bytes that the entries take in the log.
+    ///
+    /// MongoDB accepts a statement of at most 16 MiB.
     bytes: usize,
 }
 
@@ -87,7 +91,9 @@ impl<B: Backend> Actor<B> {
         });
     }
 
-    /// True if the next group has to wait for more: while the last one is applied, and for a minimum time after the last one began.
+    /// True if the next group has to wait for more.
+    ///
+    /// It waits while the last one is applied, and for a minimum time after the last one began.
     ///
     /// Both conditions end by themselves.
     fn has_to_gather(&mut self) -> bool {

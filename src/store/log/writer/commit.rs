@@ -1,4 +1,4 @@
-//! From batch to committed: handles the outcome of an insert, entry by entry, and announces what is in the log.
+//! From batch to committed: handles the outcome of an insert, and announces what is in the log.
 //!
 //! A job whose entry is not known to be in the log goes back: its owner's state is dropped, and the job is checked again or looked up.
 

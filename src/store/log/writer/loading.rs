@@ -1,4 +1,6 @@
-//! Loading: reads the state of an owner while its jobs wait, resolves unknown outcomes, and drops idle owners.
+//! Loading: reads an owner's state while its jobs wait.
+//!
+//! It also resolves unknown outcomes and drops idle owners.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -120,7 +122,9 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    /// Looks for the entries of jobs whose insert had an unknown outcome. Later jobs of the owner wait behind them.
+    /// Looks for the entries of jobs whose insert had an unknown outcome.
+    ///
+    /// Later jobs of the owner wait behind them.
     fn resolve_doubts(&mut self, owner: Owner, loaded: Loaded) {
         let mut ids = Vec::new();
         for job in &mut self.slot(&owner).parked {

@@ -1,4 +1,4 @@
-//! Lookups in the log and of messages, for one job: whether its entry already exists, and the state of its target message.
+//! Lookups for one job: whether its entry already exists, and the state of its target message.
 //!
 //! A job that was forwarded twice finds its own entry here and is answered with it.
 
@@ -16,7 +16,9 @@ use crate::{
     store::log::backend::{Backend, Unavailable},
 };
 
-/// Maximum number of entries read to confirm that a refusal accounts for all of them. With more, the log is read anew anyway.
+/// Maximum number of entries read to confirm that a refusal accounts for all of them.
+///
+/// With more, the log is read anew anyway.
 const TAIL: usize = 100;
 /// Maximum number of targets of one read.
 const MAX_TARGETS: usize = 256;
@@ -30,7 +32,9 @@ pub(super) enum Lookup {
     SameCommand,
     /// A message with its `clientMessageId` exists.
     SameMessage,
-    /// The check refuses it or finds it unnecessary: perhaps because of its own effect, if it was forwarded twice.
+    /// The check refuses it or finds it unnecessary.
+    ///
+    /// If it was forwarded twice, the reason may be its own effect.
     Refused,
 }
 
@@ -160,7 +164,9 @@ impl<B: Backend> Actor<B> {
     }
 }
 
-/// Finds the entry that `request` already has: the message with its `clientMessageId`, otherwise the entry with its id.
+/// Finds the entry that `request` already has.
+///
+/// It is the message with its `clientMessageId`, otherwise the entry with its id.
 async fn find_same<B: Backend>(
     backend: &B,
     request: &Request,

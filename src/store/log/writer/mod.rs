@@ -47,7 +47,9 @@ use crate::domain::{
     state::{Target, TargetState},
 };
 
-/// Maximum number of entries of one insert. Beyond it the gain is small and the first entry's wait grows.
+/// Maximum number of entries of one insert.
+///
+/// Beyond it the gain is small and the first entry's wait grows.
 const MAX_BATCH: usize = 256;
 /// Minimum time between the starts of two groups while many commands arrive.
 ///
@@ -66,7 +68,9 @@ pub struct Writer {
     behind: Unapplied,
 }
 
-/// Owners whose documents may be behind an answer that was given. Most readers do not find theirs in it and need not wait.
+/// Owners whose documents may be behind an answer that was given.
+///
+/// Most readers do not find theirs in it and need not wait.
 type Unapplied = Arc<Mutex<HashSet<Owner>>>;
 
 /// Requests to the actor.
@@ -221,7 +225,9 @@ struct Actor<B> {
     open_jobs: usize,
     /// Time of the last check for idle owners.
     last_drop: Instant,
-    /// Approximate number of members in the loaded states. States dropped since the last check are included until the next one.
+    /// Approximate number of members in the loaded states.
+    ///
+    /// States dropped since the last check are included until the next one.
     loaded_members: usize,
 }
 

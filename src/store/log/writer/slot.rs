@@ -29,11 +29,17 @@ pub(super) struct Job {
     /// State of the target that the check needs, with the seq of the log at which it was read.
     pub(super) target: Option<(u64, TargetState)>,
     pub(super) attempts: u32,
-    /// Highest seq at which an insert with an unknown outcome may have written it, or may yet; 0 without one.
+    /// Highest seq at which an insert with an unknown outcome may have written it, or may yet.
+    ///
+    /// It is 0 without one.
     pub(super) possible_seq: u64,
-    /// True if its entry is looked up before the next check. Otherwise the index would reject its id, at the price of an insert.
+    /// True if its entry is looked up before the next check.
+    ///
+    /// Otherwise the index would reject its id, at the price of an insert.
     pub(super) outcome_unknown: bool,
-    /// Last seq of the log when it was read for this command, after its arrival. A refusal depends on nothing older.
+    /// Last seq of the log when it was read for this command, after its arrival.
+    ///
+    /// A refusal depends on nothing older.
     pub(super) seen: Option<u64>,
 }
 
@@ -97,7 +103,9 @@ pub(super) struct Slot {
     pub(super) messages: HashMap<MessageId, MessageState>,
     /// Messages and reactions touched by entries, with the seq of the newest such entry.
     pub(super) touched: HashMap<Touched, u64>,
-    /// Former members in `state`, with the seq of the entry that last changed them. They are kept until that entry is applied.
+    /// Former members in `state`, with the seq of the entry that last changed them.
+    ///
+    /// They are kept until that entry is applied.
     former: Vec<(u64, UserId)>,
     /// Upper bound of the seqs that `touched` has forgotten.
     pub(super) touched_floor: u64,
@@ -164,8 +172,9 @@ impl Slot {
         })
     }
 
-    /// Returns what is known of `users`. Only members that `state` lacks must be read: it has all current members, and all former ones until their
-    /// leaving is applied.
+    /// Returns what is known of `users`.
+    ///
+    /// Only members that `state` lacks must be read: it has all current members, and all former ones until their leaving is applied.
     fn know_members(&self, users: &[UserId], read: Option<&(u64, TargetState)>) -> Known {
         let Some(State::Conversation(state)) = &self.state else {
             return Known::State(TargetState::Members(Vec::new()));
@@ -223,7 +232,9 @@ impl Slot {
         }
     }
 
-    /// Forgets former members whose record is stored by now: a conversation may have had any number of them.
+    /// Forgets former members whose record is stored by now.
+    ///
+    /// A conversation may have had any number of them.
     pub(super) fn forget_former(&mut self) {
         let Some(State::Conversation(state)) = &mut self.state else {
             self.former.clear();
@@ -264,7 +275,9 @@ impl Slot {
         }
     }
 
-    /// Forgets everything derived from an invalid state; other processes may have changed everything up to seq `to`.
+    /// Forgets everything derived from an invalid state.
+    ///
+    /// Other processes may have changed everything up to seq `to`.
     pub(super) fn forget_targets(&mut self, to: u64) {
         self.messages.clear();
         self.touched.clear();
