@@ -54,7 +54,7 @@ pub enum Opening {
     /// The request carried no token: the first frame must bring one.
     Anonymous,
     /// The request was refused, for example for an invalid token.
-    RateLimited(CloseReason),
+    Refused(CloseReason),
 }
 
 /// Serves a socket until it ends.
@@ -91,7 +91,7 @@ async fn open(
 ) -> Result<(Session, Option<String>, Option<String>), Option<CloseReason>> {
     match opening {
         Opening::Session(session) => return Ok((session, resume, None)),
-        Opening::RateLimited(reason) => return Err(Some(reason)),
+        Opening::Refused(reason) => return Err(Some(reason)),
         Opening::Anonymous => {}
     }
     let first = async {

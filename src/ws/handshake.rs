@@ -302,7 +302,7 @@ async fn serve(
         // Boxed, here and below: state that is needed once must not stay part of every idle socket.
         Some(token) => match Box::pin(session::authenticate(&node, peer, &token)).await {
             Ok(session) => Opening::Session(session),
-            Err(reason) => Opening::RateLimited(reason),
+            Err(reason) => Opening::Refused(reason),
         },
     };
     // Boxed: the task of an idle socket must be no larger than its idle state.

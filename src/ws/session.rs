@@ -28,7 +28,7 @@ pub struct Session {
 /// Reason why a token gives no session.
 pub enum NoSession {
     /// The token was rejected.
-    RateLimited(AuthError),
+    Unauthorized(AuthError),
     /// Too many rejected tokens came from the client's address.
     TooMany(RateLimited),
     /// The store did not answer.
@@ -42,8 +42,8 @@ pub enum NoSession {
 pub async fn authenticate(node: &Node, peer: Peer, token: &str) -> Result<Session, CloseReason> {
     let identified = identify(node, peer, token).await;
     identified.map_err(|refusal| match refusal {
-        NoSession::RateLimited(error) if !error.is_unavailable() => CloseReason::Unauthenticated,
-        NoSession::RateLimited(_) | NoSession::Away => CloseReason::Restarting,
+        NoSession::Unauthorized(error) if !error.is_unavailable() => CloseReason::Unauthenticated,
+        NoSession::Unauthorized(_) | NoSession::Away => CloseReason::Restarting,
         NoSession::TooMany(_) => CloseReason::TooMany,
     })
 }
@@ -84,7 +84,7 @@ fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> NoSession {
         false => Ok(None),
     };
     match counted {
-        Ok(_) => NoSession::RateLimited(error),
+        Ok(_) => NoSession::Unauthorized(error),
         Err(refused) => NoSession::TooMany(refused),
     }
 }

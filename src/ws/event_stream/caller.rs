@@ -44,7 +44,7 @@ pub(super) async fn session_of(
     let session = session::identify(node, peer, &token).await;
     let session = session.map_err(|error| {
         Box::new(match error {
-            NoSession::RateLimited(error) => unauthorized(error),
+            NoSession::Unauthorized(error) => unauthorized(error),
             NoSession::TooMany(refused) => too_many(refused),
             NoSession::Away => of_domain(DomainError::store_unavailable()),
         })
