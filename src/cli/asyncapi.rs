@@ -1,4 +1,4 @@
-//! `asyncapi`: prints the AsyncAPI document, writes the JSON Schemas of events, or prints their table. Needs no configuration and no server.
+//! `asyncapi`: prints the AsyncAPI document, writes the JSON Schemas of events, or prints the table of events. Needs no configuration and no server.
 
 use std::{
     fs,
@@ -11,16 +11,16 @@ use clap::{Args, ValueEnum};
 
 use crate::api::catalogue;
 
-/// What to print.
+/// Arguments of `asyncapi`.
 #[derive(Debug, Args)]
 pub struct AsyncapiArgs {
-    /// How it is written.
+    /// Output format.
     #[arg(long, value_enum, default_value = "json")]
     format: Format,
-    /// Write the JSON Schema of each event into this folder instead.
+    /// Write the JSON Schema of each event into this directory instead.
     #[arg(long, value_name = "FOLDER", conflicts_with = "table")]
     schemas: Option<PathBuf>,
-    /// Print the table of events for a document instead: of the stream, or of webhooks.
+    /// Print the Markdown table of events instead: those of the stream, or those of webhooks.
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "stream", value_name = "OF")]
     table: Option<Table>,
 }
@@ -33,13 +33,13 @@ enum Format {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Table {
-    /// docs/NATS.md
+    /// Table for docs/NATS.md
     Stream,
-    /// docs/WEBHOOKS.md
+    /// Table for docs/WEBHOOKS.md
     Webhooks,
 }
 
-/// Prints or writes. The exit code is 1 when a file cannot be written.
+/// Prints the document or writes the schemas. The exit code is 1 if a file cannot be written.
 pub fn run(args: &AsyncapiArgs) -> ExitCode {
     if let Some(folder) = &args.schemas {
         return match write_schemas(folder) {
@@ -59,7 +59,7 @@ pub fn run(args: &AsyncapiArgs) -> ExitCode {
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader that closed the pipe early is no failure of ours.
+        // A reader that closes the pipe early (`| head`) is not an error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

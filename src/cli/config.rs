@@ -1,4 +1,4 @@
-//! `config check` and `config show`: what the service would run with, and where each value comes from.
+//! `config check` and `config show`: the effective configuration, and the origin of each value.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use crate::config::{self, Config, ConfigErrors, Sources};
 use crate::plugins;
 
-/// Prints "configuration is valid" with any warnings, or every fault on its own line.
+/// Prints "configuration is valid" with any warnings, or one line per fault.
 ///
-/// `guest` is the name of a plugin from outside. The exit code is 0, or 78 when there are faults.
+/// `guest` is the name of an external plugin. The exit code is 0, or 78 if there are faults.
 pub fn check(sources: &Sources, guest: Option<&str>) -> ExitCode {
     finish(write_check(
         sources,
@@ -18,9 +18,9 @@ pub fn check(sources: &Sources, guest: Option<&str>) -> ExitCode {
     ))
 }
 
-/// Prints every variable by group with its value and its origin; secrets are masked.
+/// Prints every variable by group with its value and origin; secrets are masked.
 ///
-/// Works on a faulty configuration too: the faults follow on standard error, and the exit code is 78.
+/// Also works with a faulty configuration: the faults follow on standard error, and the exit code is 78.
 pub fn show(sources: &Sources) -> ExitCode {
     finish(write_show(
         sources,
@@ -29,7 +29,7 @@ pub fn show(sources: &Sources) -> ExitCode {
     ))
 }
 
-/// A reader that closed the pipe early (`| head`) is no failure of ours.
+/// A reader that closes the pipe early (`| head`) is not an error.
 fn finish(result: io::Result<bool>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,

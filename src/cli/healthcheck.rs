@@ -1,18 +1,18 @@
-//! `healthcheck`: for containers that have no curl.
+//! `healthcheck`: a health probe for containers without curl.
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 
-/// What `healthcheck` takes.
+/// Arguments of `healthcheck`.
 #[derive(Debug, Args)]
 pub struct HealthcheckArgs {
-    /// What to ask.
+    /// URL of the health endpoint.
     #[arg(long, default_value = "http://127.0.0.1:4000/health/ready")]
     url: String,
 }
 
-/// Exits with 0 when the answer is a success.
+/// Exits with 0 if the response has a success status.
 pub fn run(args: &HealthcheckArgs) -> ExitCode {
     super::block_on(async {
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -1,4 +1,4 @@
-//! `migrate`: prepares the database and exits. `serve` does the same at its start.
+//! `migrate`: prepares the database and exits. `serve` runs the same migrations when it starts.
 
 use std::process::ExitCode;
 
@@ -11,16 +11,16 @@ use crate::{
     plugins::PluginFactory,
 };
 
-/// What `migrate` is told.
+/// Arguments of `migrate`.
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
-    /// The database was restored from a backup: clients load anew what they have of the time since, and the event stream is filled again from the log.
-    /// Stop every process of the service first.
+    /// The database was restored from a backup: clients reload everything since the backup, and the event stream is refilled from the log.
+    /// Stop every process of the service before using it.
     #[arg(long)]
     restored: bool,
 }
 
-/// Creates what is missing in the database, for the core and for the plugins that the configuration names.
+/// Creates the missing collections and indexes of the core and of the configured plugins.
 pub fn run<P: Plugin>(
     args: &MigrateArgs,
     sources: &Sources,

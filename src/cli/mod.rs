@@ -1,4 +1,4 @@
-//! The command line: a file per subcommand. Printing is allowed here and nowhere else.
+//! The command line, one file per subcommand. Only this module may print.
 
 #![expect(
     clippy::print_stdout,
@@ -25,9 +25,9 @@ use crate::{
     plugins::{NoPlugin, PluginFactory},
 };
 
-/// The exit code for a dependency that is not there.
+/// Exit code if a dependency is unavailable.
 pub const EXIT_UNAVAILABLE: u8 = 69;
-/// The exit code after a fault of the service itself: a task failed that cannot be started again.
+/// Exit code after an internal failure: a task failed that cannot be restarted.
 pub const EXIT_SOFTWARE: u8 = 70;
 
 /// A pluggable real-time chat microservice.
@@ -52,32 +52,32 @@ enum Command {
     },
     /// Create indexes and collections, then exit.
     Migrate(migrate::MigrateArgs),
-    /// Ask a running service whether it is ready.
+    /// Check that a running service is ready.
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
-    /// Print the AsyncAPI document of events, or write their JSON Schemas.
+    /// Print the AsyncAPI document of events, or write the JSON Schemas of the events.
     Asyncapi(asyncapi::AsyncapiArgs),
-    /// Look after the webhooks of a running service: endpoints, deliveries, dead letters.
+    /// Manage the webhooks of a running service: endpoints, deliveries, dead letters.
     Webhooks(webhooks::WebhooksArgs),
-    /// Drive a running service and print what it costs.
+    /// Put load on a running service and print its performance.
     Bench(Box<bench::BenchArgs>),
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Say whether the configuration is valid.
+    /// Validate the configuration.
     Check,
-    /// Print every setting, where it comes from, secrets masked.
+    /// Print every setting with its value and origin; secrets are masked.
     Show,
 }
 
-/// Runs the command that the process was started with.
+/// Runs the command that the command line names.
 pub fn run() -> ExitCode {
     run_with::<NoPlugin>(None)
 }
 
-/// The same for a program that brings a plugin of its own: `serve` runs it and `migrate` prepares it, when `PLUGINS` names it.
+/// Runs the command line of a program that adds a plugin: `serve` runs it and `migrate` prepares it if `PLUGINS` names it.
 pub fn run_with<P: Plugin>(guest: Option<PluginFactory<P>>) -> ExitCode {
     let cli = Cli::parse();
     let sources = Sources::of_process(cli.config);
@@ -104,7 +104,7 @@ pub fn run_with<P: Plugin>(guest: Option<PluginFactory<P>>) -> ExitCode {
     }
 }
 
-/// Runs `work` on a runtime with a thread per core.
+/// Runs `work` on a runtime with one thread per core.
 fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

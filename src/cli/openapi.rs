@@ -1,4 +1,4 @@
-//! `openapi`: prints the OpenAPI document, or compares a file with it. Needs no configuration and no server.
+//! `openapi`: prints the OpenAPI document, or compares it with a file. Needs no configuration and no server.
 
 use std::{
     fs,
@@ -11,13 +11,13 @@ use clap::{Args, ValueEnum};
 
 use crate::api::{Documents, documents};
 
-/// What to print.
+/// Arguments of `openapi`.
 #[derive(Debug, Args)]
 pub struct OpenapiArgs {
-    /// How it is written.
+    /// Output format.
     #[arg(long, value_enum, default_value = "json")]
     format: Format,
-    /// Print nothing; fail when this file differs from the document.
+    /// Print nothing; fail if this file differs from the document.
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ impl Format {
     }
 }
 
-/// Prints or compares. The exit code is 1 when the file differs or cannot be read.
+/// Prints or compares the document. The exit code is 1 if the file differs or cannot be read.
 pub fn run(args: &OpenapiArgs) -> ExitCode {
     let Documents { json, yaml } = documents();
     let text = match args.format {
@@ -48,7 +48,7 @@ pub fn run(args: &OpenapiArgs) -> ExitCode {
         Some(file) => check(file, &text, args.format),
         None => match io::stdout().lock().write_all(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
-            // A reader that closed the pipe early is no failure of ours.
+            // A reader that closes the pipe early (`| head`) is not an error.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },

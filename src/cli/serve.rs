@@ -1,4 +1,4 @@
-//! `serve`: the service itself.
+//! `serve`: runs the service.
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -14,10 +14,10 @@ use crate::{
     plugins::{self, PluginFactory},
 };
 
-/// What `serve` takes.
+/// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// What this process does, comma-separated: api, ws, webhooks. All by default.
+    /// Roles of this process, comma-separated: api, ws, webhooks. Default: all.
     #[arg(long, value_name = "ROLES", default_value = "all", value_parser = Roles::parse)]
     roles: Roles,
 }
@@ -57,7 +57,7 @@ pub fn run<P: Plugin>(
         };
         match run.await {
             Ok(()) => ExitCode::SUCCESS,
-            // What only the plugin or a server knows of its settings.
+            // Settings that only the plugin or a server can validate.
             Err(error) if error.is_configuration() => {
                 eprintln!("{error}");
                 ExitCode::from(config::EXIT_CODE)
@@ -86,10 +86,10 @@ async fn stop_on_signal(stop: CancellationToken) {
 }
 
 fn start_logging(config: &Config) {
-    // The NATS client tells of each connection too; ours is enough. A directive of the operator's own comes later and wins.
+    // The NATS client also logs each connection; the service's own log line is enough. A directive set by the operator comes later and wins.
     let directives = format!("async_nats=error,{}", config.server.log_level);
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
-    // Colours are for people; a file of them cannot be searched.
+    // Colours only on a terminal: escape codes in a log file make it hard to search.
     let is_read_by_people =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! Delivering again: dead letters, what is in the log, and a test event.
+//! Repeated deliveries: dead letters, past events from the log, and test events.
 
 use std::time::Duration;
 
@@ -14,33 +14,33 @@ use super::{
     show,
 };
 
-/// How many events one request puts in again: small enough to show progress.
+/// Maximum number of events that one request replays: small enough to show progress.
 const STEP: u32 = 1000;
-/// How often it is looked whether something arrived.
+/// Time between two checks for the outcome.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What `replay` takes.
+/// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
-    /// Dead letters, by their ids.
+    /// Ids of the dead letters to replay.
     #[arg(conflicts_with_all = ["endpoint", "kind", "since", "all"], required_unless_present_any = ["endpoint", "kind", "since", "all"])]
     letters: Vec<String>,
     #[command(flatten)]
     which: Which,
-    /// All of them, of every endpoint.
+    /// Replay all dead letters of every endpoint.
     #[arg(long)]
     all: bool,
-    /// Wait so many seconds until they are delivered, and fail when some are not.
+    /// Wait up to this many seconds for the deliveries, and fail if some are still missing.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     wait: u64,
 }
 
-/// What `backfill` takes.
+/// Arguments of `backfill`.
 #[derive(Debug, Args)]
 pub(super) struct BackfillArgs {
-    /// The endpoint's id.
+    /// Id of the endpoint.
     endpoint: String,
-    /// From this moment on, such as 2026-01-15T00:00:00.000Z.
+    /// Time of the first event to deliver, for example 2026-01-15T00:00:00.000Z.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: OffsetDateTime,
 }
@@ -50,7 +50,7 @@ fn moment(text: &str) -> Result<OffsetDateTime, String> {
         .map_err(|_| "write a time such as 2026-01-15T00:00:00.000Z".to_owned())
 }
 
-/// Puts dead letters in again.
+/// Replays dead letters.
 pub(super) async fn replay(
     service: &Service,
     args: &ReplayArgs,
@@ -122,7 +122,7 @@ async fn replay_all(service: &Service, which: &Which, is_json: bool) -> Result<u
     Ok(replayed)
 }
 
-/// Waits until what was replayed left the list. Answers how many did not; 100 stands for that and more.
+/// Waits until the replayed events have left the list. Returns the number of events still listed; 100 means 100 or more.
 async fn wait(service: &Service, args: &ReplayArgs, patience: Duration) -> Result<u64, Failure> {
     let deadline = Instant::now() + patience;
     loop {
@@ -145,7 +145,7 @@ async fn wait(service: &Service, args: &ReplayArgs, patience: Duration) -> Resul
     }
 }
 
-/// Delivers what happened since a moment.
+/// Delivers past events since a given time.
 pub(super) async fn backfill(
     service: &Service,
     args: &BackfillArgs,
@@ -186,7 +186,7 @@ fn seconds(span: time::Duration) -> u64 {
     u64::try_from(span.whole_seconds()).unwrap_or_default()
 }
 
-/// Sends a test event, and waits for what came of it.
+/// Sends a test event, and waits for its outcome.
 pub(super) async fn test(
     service: &Service,
     endpoint: &str,

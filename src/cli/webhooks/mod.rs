@@ -1,9 +1,9 @@
 //! `webhooks`: endpoints, deliveries and dead letters of a running service, from the command line.
 //!
-//! Cast: `service` asks the admin API with the internal secret of the configuration, `show` prints what it says, `again` replays and backfills, `progress`
-//! tells how far that is.
+//! Modules: `service` calls the admin API with the internal secret of the configuration, `show` prints the responses, `again` replays and backfills, and
+//! `progress` shows the progress of these.
 //!
-//! It works beside the service and not inside it: it opens no database and no broker, so it does what any host could do.
+//! The commands run outside the service and open neither the database nor the broker: they can do only what any host can do.
 
 mod again;
 mod progress;
@@ -17,13 +17,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use self::service::{Failure, Service};
 use crate::config::{self, Caller, Sources};
 
-/// What `webhooks` takes.
+/// Arguments of `webhooks`.
 #[derive(Debug, Args)]
 pub struct WebhooksArgs {
-    /// Where the service is; by default on this machine, at PORT.
+    /// Base URL of the service; default: this machine, at PORT.
     #[arg(long, global = true, env = "BASE_URL", value_name = "URL")]
     url: Option<String>,
-    /// Print what the service answers, as JSON.
+    /// Print the responses of the service as JSON.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -32,78 +32,78 @@ pub struct WebhooksArgs {
 
 #[derive(Debug, Subcommand)]
 enum WebhooksCommand {
-    /// The endpoints, and how far each is behind.
+    /// List the endpoints, with the backlog of each.
     List,
-    /// What was delivered to an endpoint, and what was not, the newest events first.
+    /// List the deliveries to an endpoint and their outcomes, newest events first.
     Deliveries {
-        /// The endpoint's id.
+        /// Id of the endpoint.
         endpoint: String,
-        /// Only those with this outcome.
+        /// List only deliveries with this outcome.
         #[arg(long)]
         status: Option<Status>,
-        /// How many.
+        /// Maximum number of deliveries to list.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// The attempts to deliver one event, with what was answered.
+    /// List the attempts to deliver one event, with the response to each.
     Attempts {
-        /// The endpoint's id.
+        /// Id of the endpoint.
         endpoint: String,
-        /// The event's id.
+        /// Id of the event.
         event: String,
     },
-    /// Events that an endpoint did not take, the newest first; or one of them, whole.
+    /// List the events that could not be delivered, newest first, or show one of them in full.
     DeadLetters {
-        /// Show this one, with its event.
+        /// Show this dead letter, with its event.
         #[arg(conflicts_with_all = ["endpoint", "kind", "since", "limit"])]
         letter: Option<String>,
         #[command(flatten)]
         which: Which,
-        /// How many.
+        /// Maximum number of dead letters to list.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// Deliver dead letters again: those named, or all that are meant.
+    /// Deliver dead letters again: the ones named by id, or all that match the filter.
     Replay(again::ReplayArgs),
-    /// Deliver what happened since a moment to an endpoint, from the log.
+    /// Deliver past events since a given time from the log to an endpoint.
     Backfill(again::BackfillArgs),
-    /// Send a test event to an endpoint and say what came of it.
+    /// Send a test event to an endpoint and print the outcome.
     Test {
-        /// The endpoint's id.
+        /// Id of the endpoint.
         endpoint: String,
-        /// How many seconds to wait for the outcome.
+        /// Seconds to wait for the outcome.
         #[arg(long, default_value_t = 20, value_name = "SECONDS")]
         wait: u64,
     },
-    /// Enable an endpoint that is disabled: it gets everything that happened meanwhile.
+    /// Enable a disabled endpoint: it receives every event of the time in which it was disabled.
     Enable {
-        /// The endpoint's id.
+        /// Id of the endpoint.
         endpoint: String,
     },
 }
 
-/// Which dead letters are meant.
+/// Filter of dead letters.
 #[derive(Debug, Clone, Args)]
 struct Which {
-    /// Of this endpoint.
+    /// Only dead letters of this endpoint.
     #[arg(long, value_name = "ID")]
     endpoint: Option<String>,
-    /// Of this type of event.
+    /// Only dead letters of this event type.
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
-    /// Given up at this moment or later, such as 2026-01-15T00:00:00.000Z.
+    /// Only dead letters given up at this time or later, for example 2026-01-15T00:00:00.000Z.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
 }
 
-/// What became of an event.
+/// Outcome of the delivery of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Status {
-    /// The endpoint took it.
+    /// The endpoint accepted the event.
     Delivered,
-    /// It is tried again.
+    /// The event will be retried.
     Retrying,
-    /// It was given up and is a dead letter.
+    /// The event was given up and is a dead letter.
     Dead,
 }
 
@@ -117,7 +117,7 @@ impl Status {
     }
 }
 
-/// Runs one of them. The exit code is 1 for a refusal, 69 when the service does not answer, 78 for a configuration that cannot be used.
+/// Runs a webhooks command. The exit code is 1 if the service refuses it, 69 if the service does not respond, 78 if the configuration cannot be used.
 pub fn run(args: &WebhooksArgs, sources: &Sources) -> ExitCode {
     let caller = match Caller::load(sources) {
         Ok(caller) => caller,

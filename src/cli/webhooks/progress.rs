@@ -1,21 +1,21 @@
-//! How far something long is: a bar where a person watches, else a line per step.
+//! Progress of a long operation: a bar on a terminal, otherwise one line per step.
 
 use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How far something is.
+/// Progress display of one operation.
 pub(super) enum Progress {
-    /// On a terminal.
+    /// Progress bar, on a terminal.
     Bar(ProgressBar),
-    /// In a log.
+    /// One line per step, in a log.
     Lines(&'static str),
-    /// Not told.
+    /// No display.
     Silent,
 }
 
 impl Progress {
-    /// Something that is counted, named `what`. Nothing is told for programs, which get JSON.
+    /// Starts the display of a counted operation named `what`. JSON output shows no progress.
     pub fn new(what: &'static str, is_json: bool) -> Self {
         if is_json {
             return Self::Silent;
@@ -32,7 +32,7 @@ impl Progress {
         Self::Bar(bar)
     }
 
-    /// `done` of `total` are done.
+    /// Shows that `done` of `total` items are complete.
     pub fn at(&self, done: u64, total: u64) {
         match self {
             Self::Bar(bar) => {
@@ -44,7 +44,7 @@ impl Progress {
         }
     }
 
-    /// It is over.
+    /// Removes the display.
     pub fn end(self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! The admin API of a running service, asked as its host.
+//! Client of the admin API of a running service, with the credentials of the host.
 
 use std::time::Duration;
 
@@ -8,42 +8,42 @@ use serde_json::Value;
 
 use crate::config::Caller;
 
-/// Where the operations are.
+/// Base path of the webhook operations.
 const PATH: &str = "/api/admin/webhooks";
-/// How long one answer may take: a request may put thousands of events in again.
+/// Time limit of one request: a request may replay thousands of events.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// The most items of one page.
+/// Maximum number of items of one page.
 const MAX_PAGE: u32 = 100;
 
-/// Why a command could not be done.
+/// Reasons for which a command fails.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The service said no, or what it said cannot be used.
+    /// The service refused the request, or its response cannot be used.
     Refused(String),
-    /// It did not answer, or is not able to now.
+    /// The service did not respond, or is unavailable.
     Unavailable(String),
 }
 
-/// A running service.
+/// Connection to a running service.
 pub(super) struct Service {
     http: Client,
     base_url: String,
     secret: String,
 }
 
-/// A value as a part of a path.
+/// Encodes a value as a path segment.
 pub(super) fn segment(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 impl Service {
-    /// The service that `caller` knows, or the one at `url`.
+    /// Returns a client of the service at `url`, or of the one that `caller` names.
     pub fn new(caller: Caller, url: Option<&str>) -> Result<Self, Failure> {
-        // reqwest is built without a TLS provider of its own. A second installation is refused, which is as good.
+        // reqwest is built without a TLS provider. Installing a second one fails, which is harmless.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder()
             .timeout(TIMEOUT)
-            // The secret goes nowhere but to the service.
+            // No redirects: the secret must reach only the service.
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Failure::Unavailable(format!("no HTTP client: {error}")))?;
@@ -56,17 +56,17 @@ impl Service {
         })
     }
 
-    /// Asks for something.
+    /// Reads a resource.
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, None).await
     }
 
-    /// Has something done.
+    /// Submits a request that changes something.
     pub async fn post(&self, path: &str, body: Option<Value>) -> Result<Value, Failure> {
         self.ask(Method::POST, path, body).await
     }
 
-    /// At most `limit` items of a list, page by page, as one array.
+    /// Returns at most `limit` items of a list as one array, page by page.
     pub async fn list(
         &self,
         path: &str,
@@ -101,7 +101,7 @@ impl Service {
         }
     }
 
-    /// Asks for something that may not be there: `None` then.
+    /// Reads a resource; returns `None` if it does not exist.
     pub async fn find(&self, path: &str) -> Result<Option<Value>, Failure> {
         let (status, answer) = self.answer(Method::GET, path, None).await?;
         match status {

@@ -1,4 +1,4 @@
-//! Prints what the service says: in columns for people, as JSON for programs.
+//! Prints responses of the service: in columns for people, as JSON for programs.
 
 use std::io::{self, Write};
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::service::Failure;
 
-/// A column: its head, and what it says of an item.
+/// A column: its heading, and the function that reads its cell from an item.
 pub(super) type Column = (&'static str, fn(&Value) -> String);
 
-/// Endpoints.
+/// Columns of the list of endpoints.
 pub(super) const ENDPOINTS: &[Column] = &[
     ("ENDPOINT", |item| text(&item["id"])),
     ("STATE", state),
@@ -23,7 +23,7 @@ pub(super) const ENDPOINTS: &[Column] = &[
     }),
 ];
 
-/// Deliveries.
+/// Columns of the list of deliveries.
 pub(super) const DELIVERIES: &[Column] = &[
     ("EVENT", |item| text(&item["eventId"])),
     ("TYPE", |item| text(&item["type"])),
@@ -34,7 +34,7 @@ pub(super) const DELIVERIES: &[Column] = &[
     ("NEXT ATTEMPT", |item| text(&item["nextAttemptAt"])),
 ];
 
-/// Attempts.
+/// Columns of the list of attempts.
 pub(super) const ATTEMPTS: &[Column] = &[
     ("ATTEMPT", |item| text(&item["number"])),
     ("AT", |item| text(&item["at"])),
@@ -43,7 +43,7 @@ pub(super) const ATTEMPTS: &[Column] = &[
     ("ANSWER", |item| text(&item["answer"])),
 ];
 
-/// Dead letters.
+/// Columns of the list of dead letters.
 pub(super) const DEAD_LETTERS: &[Column] = &[
     ("LETTER", |item| text(&item["id"])),
     ("ENDPOINT", |item| text(&item["endpointId"])),
@@ -54,7 +54,7 @@ pub(super) const DEAD_LETTERS: &[Column] = &[
     ("REASON", |item| text(&item["reason"])),
 ];
 
-/// One line of a value. What an endpoint answered is shown, and must not move the cursor of a terminal.
+/// Returns a value on one line, without control characters: the response of an endpoint must not move the cursor of the terminal.
 fn text(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
@@ -90,7 +90,7 @@ fn came_to(attempt: &Value) -> String {
     }
 }
 
-/// Prints a list.
+/// Prints a list as a table or as JSON.
 pub(super) fn list(is_json: bool, items: Value, columns: &[Column]) -> Result<(), Failure> {
     if is_json {
         return one(&items);
@@ -108,7 +108,7 @@ pub(super) fn list(is_json: bool, items: Value, columns: &[Column]) -> Result<()
     print(&aligned(&rows))
 }
 
-/// Prints something whole.
+/// Prints one item in full.
 pub(super) fn one(value: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     print(&format!("{text}\n"))
@@ -117,7 +117,7 @@ pub(super) fn one(value: &Value) -> Result<(), Failure> {
 /// Prints a text.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
-        // A reader that closed the pipe early is no failure of ours.
+        // A reader that closes the pipe early (`| head`) is not an error.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Refused(format!("nothing can be printed: {error}")))
         }
