@@ -1,4 +1,4 @@
-//! Those who ask: clients that do everything a client can, a sweeper, and one who kills processes.
+//! Actors: clients that use every operation, a sweeper, and a task that kills processes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,21 +23,21 @@ use crate::{
     store::log::apply,
 };
 
-/// How many users there are.
+/// Number of users.
 const USERS: usize = 5;
 
-/// How much happens in one place at one time.
+/// Amount of load in one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Bustle {
-    /// How many conversations there are.
+    /// Number of conversations.
     pub conversations: usize,
-    /// How many things each client asks for.
+    /// Number of requests of each client.
     pub steps: usize,
-    /// The longest pause between them, in milliseconds.
+    /// Maximum pause between requests, in milliseconds.
     pub pause: u64,
 }
 
-/// One client: a user who asks for one thing after the other.
+/// One client: a user that sends one request after the other.
 pub async fn client(world: Arc<World>, index: usize, bustle: Bustle) {
     let client = Client {
         world,
@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    /// A message that somebody tried to send lately; it may not be there.
+    /// Returns a message that somebody recently tried to send; it may not exist.
     fn some_message(&self) -> MessageId {
         let attempts = self.world.attempts.lock();
         let sent: Vec<_> = attempts
@@ -160,7 +160,7 @@ impl Client {
         found.unwrap_or_else(|| self.world.event_id().to_message_id())
     }
 
-    /// The process of `owner`'s shard, or now and then another.
+    /// Returns the process of `owner`'s shard, or occasionally another one.
     fn process(&self, owner: &Owner) -> usize {
         let living = self.world.living();
         match self.world.chance(0.75) {
@@ -179,7 +179,7 @@ impl Client {
         }
     }
 
-    /// Asks for one thing, now and then at two processes, or again at another after silence.
+    /// Sends one request, occasionally to two processes, or again to another one after a timeout.
     async fn ask_for(&self, owner: &Owner, actor: Option<&UserId>, command: Command) {
         let request = self.world.request(owner, actor, command);
         self.hand_over(owner, request).await;
@@ -240,7 +240,7 @@ impl Client {
             let command = message(&format!("{name}-{index}"), None);
             let request = self.world.request(owner, Some(&self.user), command);
             let (number, answer) = self.world.hand_in(process, request, PATIENT);
-            // With others about, what one knows may be old: then a message may have to wait, and the next overtakes it.
+            // With other writers, the state in memory may be old: a message may then have to wait, and the next one overtakes it.
             if self.world.is_alone() {
                 self.world
                     .in_order
@@ -255,7 +255,7 @@ impl Client {
         }
     }
 
-    /// Edits and deletes the own last message, all at the same moment.
+    /// Edits and deletes the user's last message, all concurrently.
     async fn change_at_once(&self, name: &str) {
         let sent = self.world.attempts.lock().iter().rev().find_map(|attempt| {
             let is_own = attempt.request.actor.as_ref() == Some(&self.user)
@@ -293,7 +293,7 @@ impl Client {
     }
 }
 
-/// Brings logs up to date beside the writers.
+/// Sweeper: brings the documents up to date beside the writers.
 pub async fn sweeper(world: Arc<World>, conversations: usize) {
     let process = Process::new(&world.database);
     loop {
@@ -304,7 +304,7 @@ pub async fn sweeper(world: Arc<World>, conversations: usize) {
             )
         });
         sleep(Duration::from_millis(pause)).await;
-        // When the database is away, the next round does it.
+        // If the database is unavailable, the next round does it.
         let _ = apply::bring_up_to_date(&*process, &Owner::from(conversation(place))).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What must hold when everything has come to rest.
+//! Checks that run when the simulation has come to rest.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -19,14 +19,14 @@ use crate::domain::{
     state::{MessageState, State, Target, TargetState},
 };
 
-/// The whole log of one owner, folded at every number.
+/// The whole log of one owner, folded at every seq.
 struct History {
     entries: Vec<Arc<Entry>>,
     states: Vec<State>,
 }
 
 impl History {
-    /// The message `id` as it was after number `seq`.
+    /// Returns the message `id` as of entry `seq`.
     fn message(&self, id: &MessageId, seq: u64) -> Option<MessageState> {
         let before = &self.entries[..seq as usize];
         let created = before.iter().find(|entry| {
@@ -59,14 +59,14 @@ impl History {
         Some(state)
     }
 
-    /// What a command is about, as it was after number `seq`.
+    /// Returns the state that a command concerns, as of entry `seq`.
     fn target(&self, target: &Target, seq: u64) -> TargetState {
         let Target::Message {
             message,
             reaction: asked,
         } = target
         else {
-            // No check rests on it.
+            // No check uses it.
             return TargetState::Members(Vec::new());
         };
         let mut has_reacted = false;
@@ -87,7 +87,7 @@ impl History {
         }
     }
 
-    /// Whether `answer` is right at some moment between the numbers `from` and `to`.
+    /// Returns true if `answer` is correct at some seq between `from` and `to`.
     fn explains(
         &self,
         request: &Request,
@@ -98,7 +98,7 @@ impl History {
         let at = chat_sdk::Timestamp::from_millis(0);
         (from..=to).any(|seq| {
             let state = &self.states[seq as usize];
-            // The message may be read a little later than the rest.
+            // The message may be read slightly later than the rest.
             (seq..=to).any(|read| {
                 let target = request.target().map(|target| self.target(&target, read));
                 decide(state, request, target.as_ref(), at) == *answer
@@ -107,7 +107,7 @@ impl History {
     }
 }
 
-/// Checks everything, and answers what was broken.
+/// Runs all checks, and returns the violations.
 pub fn check(world: &World) -> Vec<String> {
     let mut faults = world.faults();
     let attempts = world.attempts.lock().clone();
@@ -158,7 +158,7 @@ pub fn check(world: &World) -> Vec<String> {
             })) => Some(entry.seq),
             _ => None,
         };
-        // Whoever was no member yet when asking may be overtaken: the first is looked up before it is refused.
+        // A caller that was not yet a member at the request may be overtaken: its first command is looked up before it is refused.
         let Attempt {
             request, asked_at, ..
         } = &attempts[*first];
@@ -196,7 +196,7 @@ fn check_uniqueness(tables: &Tables, faults: &mut Vec<String>) {
     }
 }
 
-/// Every entry is what the check of its command says at the place before it.
+/// Checks every entry against the rules of its command, at the log position before it.
 fn check_preconditions(history: &History, attempts: &[Attempt], faults: &mut Vec<String>) {
     let requests: HashMap<&EventId, &Request> = attempts
         .iter()
@@ -229,7 +229,7 @@ fn check_preconditions(history: &History, attempts: &[Attempt], faults: &mut Vec
     }
 }
 
-/// The rules once more, in other words than the domain's.
+/// Second implementation of the rules, independent of the domain's.
 fn check_rules(history: &History, faults: &mut Vec<String>) {
     let mut roles: BTreeMap<UserId, Role> = BTreeMap::new();
     let mut senders: BTreeMap<MessageId, UserId> = BTreeMap::new();
@@ -296,7 +296,7 @@ fn check_rules(history: &History, faults: &mut Vec<String>) {
             Body::ParticipantRemoved(left) => {
                 let is_there = left.user_ids.iter().all(|id| roles.remove(id).is_some());
                 let has_owner = roles.is_empty() || roles.values().any(|role| *role == Role::Owner);
-                // Where an earlier owner-less crowd came back by joining, nobody can be the last owner.
+                // If members of a conversation without an owner came back by joining, nobody can be the last owner.
                 is_there && role.is_some() && (has_owner || role < Some(Role::Owner))
             }
             Body::ParticipantUpdated(change) => {
@@ -312,7 +312,7 @@ fn check_rules(history: &History, faults: &mut Vec<String>) {
             }
             Body::UserUpdated(_) => entry.seq > 1 && !is_over,
             Body::UserDeleted => !std::mem::replace(&mut is_over, true) && entry.seq > 1,
-            // No actor here blocks or disconnects.
+            // No actor of the simulation blocks or disconnects users.
             Body::UserBlocked(_)
             | Body::UserUnblocked(_)
             | Body::UserDisconnected(_)
@@ -375,7 +375,7 @@ fn check_documents(owner: &Owner, history: &History, tables: &Tables, faults: &m
     }
 }
 
-/// Whether what a message says of its reactions and replies is what a count of them says.
+/// Returns true if the reaction and reply counts of a message match a recount.
 fn check_counts(
     owner: &Owner,
     history: &History,
@@ -432,7 +432,7 @@ fn check_counts(
     }
 }
 
-/// What is wrong with the answer of an attempt.
+/// Returns the violations in the answer to an attempt.
 fn check_answer(attempt: &Attempt, history: &History, attempts: &[Attempt]) -> Option<String> {
     let Attempt {
         request,

@@ -1,32 +1,32 @@
-//! What can go wrong in a run, and what is broken on purpose to see whether the checks notice.
+//! Faults that a run can have, and deliberate defects that prove that the checks notice them.
 
 use rand::{Rng, rngs::StdRng};
 
-/// How likely each fault is, per command.
+/// Probability of each fault, per command unless stated otherwise.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
     /// A read fails.
     pub read_fails: f64,
-    /// A command never reaches the server, and the client hears that it failed.
+    /// The command never reaches the server, and the client gets an error.
     pub lost: f64,
-    /// The server does a part of the command, and the client hears that it failed.
+    /// The server executes a part of the command, and the client gets an error.
     pub cut: f64,
-    /// The server does the command, and the client hears that it failed.
+    /// The server executes the command, and the client gets an error.
     pub deaf: f64,
-    /// The client hears that the command failed, and the server does it up to a second later.
+    /// The client gets an error, and the server executes the command up to a second later.
     pub late: f64,
-    /// A command or its answer takes long.
+    /// The command or its answer is slow.
     pub slow: f64,
-    /// The primary steps down, per step of the replication; what no majority has is gone.
+    /// The primary steps down, per replication step; writes without a majority are rolled back.
     pub rollback: f64,
-    /// The majority is far behind, per step of the replication.
+    /// The majority lags far behind, per replication step.
     pub lag: f64,
-    /// A refusal by an index is answered before a majority has the entry that is in the way.
+    /// A duplicate-key error is answered before a majority has the conflicting entry.
     pub early_refusal: f64,
 }
 
 impl Faults {
-    /// Everything that can happen, as often as `rng` says; now and then nothing.
+    /// Returns random probabilities of all faults; occasionally none.
     pub fn draw(rng: &mut StdRng) -> Self {
         let mut chance = |most: f64| {
             if rng.random_bool(0.4) {
@@ -48,7 +48,7 @@ impl Faults {
         }
     }
 
-    /// The fault of one command of `statements` statements.
+    /// Draws the fault of one command of `statements` statements.
     pub fn of_command(&self, rng: &mut StdRng, statements: usize) -> Fate {
         let mut left = rng.random_range(0.0..1.0);
         let mut is = |chance: f64| {
@@ -86,21 +86,21 @@ impl Faults {
     }
 }
 
-/// What becomes of a command.
+/// Fate of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Answered,
-    /// The client hears nothing; the server does the first `statements` after `delay` milliseconds.
+    /// The client gets no answer; the server executes the first `statements` after `delay` milliseconds.
     Failed {
         delay: u64,
         statements: usize,
     },
 }
 
-/// A broken promise of the database, which the checks must notice.
+/// Deliberate defect of the database, which the checks must notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
-    /// An entry that was answered as written is not there.
+    /// An entry acknowledged as written is missing.
     DropsAnEntry,
     /// The index on (owner, seq) is missing.
     NumberTwice,
@@ -110,17 +110,17 @@ pub enum Mutant {
     SkipsAMember,
     /// A change of a message is not written.
     SkipsAFacet,
-    /// Writes are answered before a majority has them.
+    /// Writes are acknowledged before a majority has them.
     AnswersEarly,
-    /// Reads see what no majority has.
+    /// Reads return writes that no majority has.
     ReadsDirty,
-    /// An ordered insert goes on after a refusal.
+    /// An ordered insert continues after an error.
     IgnoresOrder,
-    /// Members are overwritten by older ones.
+    /// Members are overwritten by older versions.
     NoMemberGuard,
     /// Records of former members are not found.
     HidesFormerMembers,
-    /// An owner's document is overwritten from another number than it is at.
+    /// An owner's document is overwritten based on a seq other than its current one.
     NoOwnerGuard,
 }
 

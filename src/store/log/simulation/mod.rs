@@ -1,14 +1,14 @@
-//! Several writers over a model of the database, with everything that can go wrong between them, on a clock of their own.
+//! Several writers over a model of the database, with faults between them, on a simulated clock.
 //!
-//! # Cast
-//! - `tables`, `model`, `faults`: the database. Its indexes, guards and majorities are MongoDB's; what becomes of a command is drawn from a seed.
-//! - `process`: the way of one process to the database.
-//! - `world`: processes with a [`super::Writer`] each, and a record of every asking and answer.
-//! - `actors`: clients, a sweeper, one who kills processes.
-//! - `watch`, `checks`: what must hold at every moment, and in the end.
+//! # Modules
+//! - `tables`, `model`, `faults`: the database. Its indexes, guards and majorities behave as MongoDB's; the fate of each command is drawn from a seed.
+//! - `process`: the connection of one process to the database.
+//! - `world`: processes with a [`super::Writer`] each, and a record of every request and answer.
+//! - `actors`: clients, a sweeper, and a task that kills processes.
+//! - `watch`, `checks`: the invariants of every moment, and those of the end.
 //! - `scripted`: one interleaving per rule of the log.
 //!
-//! A seed says everything: the same seed is the same run. `CHAT_SIM_SEEDS` says how many are run, `CHAT_SIM_FIRST` with which to begin.
+//! Runs are deterministic: the same seed gives the same run. `CHAT_SIM_SEEDS` sets the number of seeds to run, `CHAT_SIM_FIRST` the first one.
 
 mod actors;
 mod checks;
@@ -29,10 +29,10 @@ use actors::Bustle;
 use faults::{Faults, Mutant};
 use world::World;
 
-/// How many seeds are run where nobody says otherwise: about 20 seconds of a debug build.
+/// Default number of seeds: about 20 seconds with a debug build.
 const SEEDS: u64 = 400;
 
-/// Runs `scene` on a clock of its own, which goes on as soon as nobody has anything to do.
+/// Runs `scene` on a simulated clock, which advances as soon as every task waits.
 fn on_own_clock<T>(scene: impl Future<Output = T>) -> T {
     Builder::new_current_thread()
         .enable_time()
@@ -42,7 +42,7 @@ fn on_own_clock<T>(scene: impl Future<Output = T>) -> T {
         .block_on(scene)
 }
 
-/// What was broken in the run of `seed`.
+/// Returns the violations in the run of `seed`.
 fn run(seed: u64, mutant: Option<Mutant>) -> (Vec<String>, Arc<World>) {
     on_own_clock(async {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -99,7 +99,7 @@ fn many_seeds() {
     assert!(report.is_empty(), "{}", report.join("\n"));
 }
 
-/// Seeds that once broke a promise, and which.
+/// Seeds that once violated an invariant, and the invariant of each.
 const REGRESSIONS: [(u64, &str); 5] = [
     (
         8,
@@ -161,7 +161,7 @@ fn the_same_seed_is_the_same_run() {
 #[test]
 fn broken_promises_of_the_database_are_noticed() {
     for mutant in Mutant::ALL {
-        // A member overwritten by an older one takes the longest to come about.
+        // A member overwritten by an older version takes the most runs to occur.
         let is_noticed = (0..600).any(|seed| !run(seed, Some(mutant)).0.is_empty());
         assert!(is_noticed, "nothing noticed {mutant:?}");
     }

@@ -1,4 +1,4 @@
-//! A model of the database: one primary, a majority that follows it, and everything that can be late or lost between.
+//! Model of the database: one primary, a majority that follows it, and commands and answers that are delayed or lost.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{domain::entry::Owner, store::log::backend::Conflict};
 
-/// The servers.
+/// The servers of the replica set.
 pub struct Database {
     inner: Mutex<Inner>,
     progress: Notify,
@@ -26,24 +26,24 @@ pub struct Inner {
     pub rng: StdRng,
     pub faults: Faults,
     pub mutant: Option<Mutant>,
-    /// What the next commands are to come to, ahead of chance; for scripted runs.
+    /// Fates of the next commands, which override the random ones; for scripted runs.
     pub fates: VecDeque<Fate>,
-    /// Whether the majority gets nothing for now; for scripted runs.
+    /// True if replication to the majority is paused; for scripted runs.
     pub is_stalled: bool,
-    /// Whether nothing takes any time but the way to the majority; for scripted runs.
+    /// True if only the replication to the majority takes time; for scripted runs.
     pub is_quick: bool,
     pub primary: Tables,
     pub majority: Tables,
     pending: VecDeque<(u64, Change)>,
     written: u64,
     committed: u64,
-    /// What a majority had at the end of each term of a primary.
+    /// State of the majority at the end of each term of a primary.
     term_ends: Vec<u64>,
     pub in_flight: usize,
     pub watch: Watch,
 }
 
-/// What the primary says of the statements of one command.
+/// Answer of the primary to the statements of one command.
 pub struct Reply {
     pub conflicts: Vec<(usize, Conflict)>,
     pub matched: usize,
@@ -72,24 +72,24 @@ impl Database {
         })
     }
 
-    /// Looks at or changes what the servers hold, at one moment.
+    /// Reads or changes the state of the servers atomically.
     pub fn with<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
         look(&mut self.inner.lock())
     }
 
-    /// The number of the last entry of `owner` that a majority has.
+    /// Returns the seq of the last majority-committed entry of `owner`.
     pub fn majority_seq(&self, owner: &Owner) -> u64 {
         self.inner.lock().majority.last_seq(owner)
     }
 
-    /// Writes a change as another client would have, and a majority has it.
+    /// Writes a majority-committed change, as another client would.
     pub fn plant(&self, change: Change) {
         let mut inner = self.inner.lock();
         inner.primary.apply(&change);
         inner.majority.apply(&change);
     }
 
-    /// Lets the majority follow the primary, for ever.
+    /// Replicates from the primary to the majority, for ever.
     pub async fn replicate(self: Arc<Self>) {
         loop {
             let pause = self.with(|inner| {
@@ -109,7 +109,7 @@ impl Database {
         }
     }
 
-    /// Waits until a majority has what was written up to `optime` in `term`. False when it is gone.
+    /// Waits until a majority has the write at `optime` in `term`. Returns false if the write was rolled back.
     async fn wait_for_majority(&self, term: usize, optime: u64) -> bool {
         loop {
             let progress = self.progress.notified();
@@ -124,7 +124,7 @@ impl Database {
         }
     }
 
-    /// Does the statements, as the primary; `None` when it stepped down.
+    /// Executes the statements on the primary; returns `None` if it stepped down.
     pub async fn serve(&self, statements: Vec<Statement>, ordered: bool) -> Option<Reply> {
         let (term, mutant) = self.with(|inner| (inner.term_ends.len(), inner.mutant));
         let ordered = ordered && mutant != Some(Mutant::IgnoresOrder);
@@ -195,7 +195,7 @@ impl Inner {
         self.pending.push_back((self.written, change));
     }
 
-    /// One step of the replication.
+    /// Performs one step of the replication.
     fn step(&mut self) {
         if self.is_stalled {
             return;
@@ -220,7 +220,7 @@ impl Inner {
         }
     }
 
-    /// Another server becomes primary, and has what the majority has.
+    /// Makes another server the primary, with the state of the majority.
     pub fn step_down(&mut self) {
         self.primary = self.majority.clone();
         self.pending.clear();

@@ -1,4 +1,4 @@
-//! The way of one process to the modelled database: what is late or lost between them, and the [`Backend`] that the writer sees.
+//! Connection of one process to the modelled database: delays and losses between them, and the [`Backend`] that the writer sees.
 
 use std::{
     future::pending,
@@ -29,11 +29,11 @@ use crate::{
     store::log::backend::{Backend, InsertOutcome, LogPage, Run, Unavailable},
 };
 
-/// How long a client waits for an answer, in milliseconds.
+/// Time that a client waits for an answer, in milliseconds.
 const INSERT_ANSWER_TIME: u64 = 3000;
 const ANSWER_TIME: u64 = 1600;
 
-/// The way of one process to the database. When the process is dead, nothing comes back to it any more.
+/// Connection of one process to the database. A dead process receives no further answers.
 pub struct Process {
     database: Arc<Database>,
     is_dead: AtomicBool,

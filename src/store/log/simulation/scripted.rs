@@ -1,4 +1,4 @@
-//! One interleaving per rule of the log.
+//! Scripted interleavings, one per rule of the log.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,11 +29,11 @@ struct Stage {
     owner: Owner,
 }
 
-/// What became of a command that was answered.
+/// Result of an answered command.
 type Answer = Result<Outcome>;
 
 impl Stage {
-    /// The conversation is there, and every process has asked for something in it.
+    /// Creates the conversation, and submits one command to it from every process.
     async fn new(processes: usize) -> Self {
         let stage = Self::bare(processes);
         stage
@@ -60,7 +60,7 @@ impl Stage {
         )
     }
 
-    /// Asks at `process` for `command`, as user `actor`, and does not wait.
+    /// Submits `command` at `process` as user `actor`, without waiting.
     fn hand_in(
         &self,
         process: usize,
@@ -76,12 +76,12 @@ impl Stage {
         self.hand_in(process, actor, command).await
     }
 
-    /// A message of user 0.
+    /// Returns a message of user 0.
     async fn message(&self) -> MessageId {
         self.message_at(0, "a message").await.id.to_message_id()
     }
 
-    /// A message of user 0, after which nothing is left to be written.
+    /// Sends a message of user 0, and waits until nothing is left to be written.
     async fn message_at(&self, process: usize, content: &str) -> Arc<Entry> {
         let sent = entry(self.ask(process, 0, message(content, None)).await);
         self.world.settle(process, &sent).await;
@@ -236,7 +236,7 @@ fn a_repeated_client_message_id_answers_the_first() {
                 .await;
             assert!(matches!(other, Err(DomainError::Conflict(_))), "{other:?}");
         }
-        // Who left could not send it now; but it was sent, and that is what was asked.
+        // The former member could not send it now, but the command was committed before, so the retry succeeds.
         entry(stage.ask(0, 1, Command::Leave).await);
         let again = stage.ask(1, 1, message("text", Some("x"))).await;
         assert_eq!(entry(again), first);
@@ -255,7 +255,7 @@ fn a_repeated_hand_over_appends_once() {
             let (one, other) = tokio::join!(one, other);
             let first = entry(one.expect("answered"));
             assert_eq!(entry(other.expect("answered")), first);
-            // Its own effect must not make the check refuse it.
+            // The effect of the command itself must not make its check fail.
             for process in [0, 1] {
                 let again = stage.world.ask(process, request.clone(), PATIENT).await;
                 assert_eq!(entry(again.expect("answered")), first);
@@ -292,7 +292,7 @@ fn an_edit_is_checked_against_the_unapplied_delete() {
 fn a_refusal_rests_on_the_newest_entry() {
     on_own_clock(async {
         let stage = Stage::new(2).await;
-        // Process 0 does not know of what process 1 appends.
+        // Process 0 has not seen what process 1 appends.
         entry(
             stage
                 .ask(
@@ -327,7 +327,7 @@ fn a_member_who_comes_again_continues_the_earlier_record() {
         let join = || Command::Join {
             max_members: 10_000,
         };
-        // At one process, whose memory has let go of the former member; at another; and while the end is not applied yet.
+        // At a process that has evicted the former member from memory, at another one, and while the end of the log is not applied yet.
         for process in [0, 0, 1] {
             entry(stage.ask(process, 2, join()).await);
             stage.message_at(0, "between").await;
@@ -361,7 +361,7 @@ fn what_may_yet_be_written_is_not_refused() {
         });
         let creation = stage.hand_in(0, 0, stage.creation());
         let sent = stage.hand_in(0, 0, message("first", None));
-        // Whoever asked for the conversation has gone, so it is not tried again; yet it is on its way.
+        // The caller has gone, so the write is not retried; it may still be on its way to the server.
         sleep(Duration::from_millis(10)).await;
         drop(creation);
         let sent = sent.await;
@@ -497,7 +497,7 @@ fn whoever_asks_has_the_documents_at_what_was_answered_at_once() {
         stage.world.settle(0, &sent).await;
         assert_eq!(stage.applied(), sent.seq);
         assert!(start.elapsed() < APPLIED_WITHIN / 2);
-        // There is nothing left to wait for.
+        // Nothing is left to wait for.
         let start = Instant::now();
         stage.world.settle(0, &sent).await;
         assert_eq!(start.elapsed(), Duration::ZERO);
@@ -556,7 +556,7 @@ fn a_document_that_was_half_written_is_finished() {
         for fates in [[LOST, Fate::Answered], [Fate::Answered, LOST]] {
             let stage = Stage::new(1).await;
             stage.next(Fate::Answered);
-            // The members' documents, then the conversation's.
+            // The documents of the members first, then the conversation's.
             fates.into_iter().for_each(|fate| stage.next(fate));
             entry(
                 stage

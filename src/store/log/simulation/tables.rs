@@ -1,4 +1,4 @@
-//! What a database holds: entries with their unique indexes, and documents.
+//! Contents of a database: entries with their unique indexes, and documents.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,7 +20,7 @@ use crate::{
     store::log::backend::{Conflict, Run},
 };
 
-/// An owner's document.
+/// Document of an owner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnerDocument {
     pub applied: u64,
@@ -33,19 +33,19 @@ pub enum Fields {
     User(Option<UserFields>),
 }
 
-/// What happened to a message since it was sent, by what is overwritten as a whole.
+/// Latest change of each facet of a message since it was sent.
 pub type Facets = BTreeMap<(u8, String), Facet>;
 
-/// The place of a facet.
+/// Returns the key of a facet.
 pub fn key_of(facet: &Facet) -> (u8, String) {
     let (kind, part) = facet.key();
     (kind, part.to_owned())
 }
 
-/// Which reaction.
+/// Identity of a reaction.
 type ReactionKey = (MessageId, String, UserId);
 
-/// The place of a reaction.
+/// Returns the key of a reaction.
 pub fn reaction_key(change: &ReactionChange) -> ReactionKey {
     (
         change.message.clone(),
@@ -54,7 +54,7 @@ pub fn reaction_key(change: &ReactionChange) -> ReactionKey {
     )
 }
 
-/// One change of a table, as a replica gets it.
+/// One change of a table, as replicated.
 #[derive(Debug, Clone)]
 pub enum Change {
     Entry(Arc<Entry>),
@@ -74,7 +74,7 @@ pub enum Statement {
     Owner(Box<Run>),
 }
 
-/// What a statement came to.
+/// Result of a statement.
 pub enum Effect {
     Done(Change),
     Conflict(Conflict),
@@ -99,10 +99,10 @@ fn first_id() -> EventId {
         .expect("a valid id")
 }
 
-/// A log, the sender (`None`: the host), and the sender's own id of a message.
+/// A log, the sender (`None`: the host), and the client message id that the sender chose.
 pub type ClientKey = (Owner, Option<UserId>, String);
 
-/// The key under which a message is found again by its sender.
+/// Returns the key under which a repeated message of a sender is found.
 pub fn client_key(entry: &Entry) -> Option<ClientKey> {
     let Body::MessageCreated(message) = &entry.body else {
         return None;
@@ -112,7 +112,7 @@ pub fn client_key(entry: &Entry) -> Option<ClientKey> {
 }
 
 impl Tables {
-    /// The entries of `owner` after number `after`.
+    /// Returns the entries of `owner` after `after`.
     pub fn entries<'a>(
         &'a self,
         owner: &'a Owner,
@@ -125,7 +125,7 @@ impl Tables {
             .map(|(_, entry)| entry)
     }
 
-    /// The number of `owner`'s last entry.
+    /// Returns the seq of the last entry of `owner`.
     pub fn last_seq(&self, owner: &Owner) -> u64 {
         self.entries(owner, 0).last().map_or(0, |entry| entry.seq)
     }
@@ -260,7 +260,7 @@ impl Tables {
         Some(state)
     }
 
-    /// What `statement` does here, with guards and indexes judged as mongod judges them. `seq_first` is the order of the two other indexes.
+    /// Returns the result of `statement` on these tables, with guards and indexes as mongod evaluates them. `seq_first` is the order of the two other indexes.
     pub fn judge(&self, statement: &Statement, seq_first: bool, mutant: Option<Mutant>) -> Effect {
         match statement {
             Statement::Insert(entry) => {
@@ -354,7 +354,7 @@ impl Tables {
         }
     }
 
-    /// Takes a change in.
+    /// Applies a change.
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Entry(entry) => {

@@ -1,4 +1,4 @@
-//! What must hold at every moment: checked at every change of the database, and at every announcement.
+//! Invariants that are checked at every change of the database and at every announcement.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,20 +12,20 @@ use crate::domain::{
     state::State,
 };
 
-/// Collects what was broken.
+/// Collects violations.
 #[derive(Default)]
 pub struct Watch {
     pub faults: Vec<String>,
-    /// When groups of entries came to the database, and with how many entries.
+    /// Time and size of each group of entries that reached the database.
     pub inserts: Vec<(Instant, usize)>,
-    /// How often an owner's document was written.
+    /// Number of writes of an owner's document.
     pub owner_writes: usize,
-    /// The fold of each log up to where its document is.
+    /// Fold of each log up to the seq of its document.
     folds: BTreeMap<Owner, State>,
 }
 
 impl Watch {
-    /// An entry is written only behind the one before it.
+    /// Checks that an entry is written only directly after the one before it.
     pub fn before_write(&mut self, primary: &Tables, change: &Change) {
         if let Change::Entry(entry) = change
             && primary.last_seq(&entry.owner) + 1 != entry.seq
@@ -39,7 +39,7 @@ impl Watch {
         }
     }
 
-    /// A document that a majority has is the fold of the log up to its number, and nothing it rests on is behind it.
+    /// Checks that a majority-committed document is the fold of the log up to its seq, and that the documents it depends on are not behind.
     pub fn after_commit(&mut self, majority: &Tables, change: &Change) {
         let Change::Owner(owner, document) = change else {
             return;
@@ -105,7 +105,7 @@ impl Watch {
     }
 }
 
-/// Notes announcements of what no majority has.
+/// Records announcements of entries that no majority has.
 pub struct Listener(pub Arc<super::model::Database>);
 
 impl Announce for Listener {

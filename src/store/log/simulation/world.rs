@@ -1,4 +1,4 @@
-//! Several processes over one database, and a record of everything that was asked of them.
+//! Several processes over one database, and a record of every request and its answer.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -27,20 +27,20 @@ use crate::{
     store::log::{apply, writer::Writer},
 };
 
-/// How long a caller waits that gives up as callers of the service do.
+/// Timeout of a caller that gives up as callers of the service do.
 pub const IMPATIENT: Duration = Duration::from_millis(1700);
-/// How long a caller waits that wants to know. Whoever hears nothing for so long is forgotten.
+/// Timeout of a caller that needs the outcome. A caller without an answer for this long is forgotten.
 pub const PATIENT: Duration = Duration::from_secs(120);
 
-/// One asking.
+/// One attempt of a request.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     pub request: Request,
     pub process: usize,
-    /// The last number of the log that a majority had when it was asked, and when it was answered.
+    /// Majority-committed seq at the time of the request, and at the time of the answer.
     pub asked_at: u64,
     pub answered_at: u64,
-    /// `None` while there is no answer.
+    /// Answer; `None` until it arrives.
     pub answer: Option<Result<Outcome, DomainError>>,
 }
 
@@ -53,7 +53,7 @@ pub struct World {
     pub database: Arc<Database>,
     processes: Mutex<Vec<Running>>,
     pub attempts: Mutex<Vec<Attempt>>,
-    /// Pairs of attempts that were handed in one after the other, where there was only one process.
+    /// Pairs of consecutive attempts, recorded while there was only one process.
     pub in_order: Mutex<Vec<(usize, usize)>>,
     pub rng: Mutex<StdRng>,
 }
@@ -83,14 +83,14 @@ impl World {
         Running { writer, process }
     }
 
-    /// Starts one more process, and answers its number.
+    /// Starts another process, and returns its index.
     pub fn start_process(&self) -> usize {
         let mut processes = self.processes.lock();
         processes.push(self.start());
         processes.len() - 1
     }
 
-    /// Ends a process as a crash would. What it sent may still arrive.
+    /// Ends a process as a crash would. Commands already sent may still arrive.
     pub fn kill(&self, process: usize) {
         self.processes.lock()[process].process.kill();
     }
@@ -102,7 +102,7 @@ impl World {
             .collect()
     }
 
-    /// Whether there is one process, and never was another.
+    /// Returns true if there is one process and never was another.
     pub fn is_alone(&self) -> bool {
         self.processes.lock().len() == 1
     }
@@ -115,7 +115,7 @@ impl World {
         self.random(|rng| rng.random_bool(chance))
     }
 
-    /// An id that does not depend on the clock.
+    /// Returns an id that does not depend on the clock.
     pub fn event_id(&self) -> EventId {
         let number: u64 = self.random(|rng| rng.random());
         format!("evt_{number:026}").parse().expect("a valid id")
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// Hands `request` in, and answers the number of the attempt and a way to wait for its outcome.
+    /// Submits `request`; returns the number of the attempt and a receiver for its outcome.
     pub fn hand_in(
         self: &Arc<Self>,
         process: usize,
@@ -185,7 +185,7 @@ impl World {
         })
     }
 
-    /// Asks and waits.
+    /// Submits a request and waits for the outcome.
     pub async fn ask(
         self: &Arc<Self>,
         process: usize,
@@ -199,7 +199,7 @@ impl World {
         self.database.with(|inner| inner.watch.faults.push(fault));
     }
 
-    /// Notes an answer, and checks what must hold at this moment.
+    /// Records an answer, and checks the invariants of this moment.
     fn note(&self, index: usize, answer: &Result<Outcome, DomainError>) {
         let mut attempts = self.attempts.lock();
         let attempt = &mut attempts[index];
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// Does as a reader does: has the documents brought to where the answered `entry` is, and checks that they are there.
+    /// Reads as a client does: waits until the documents include the answered `entry`, and checks that they do.
     pub async fn settle(&self, process: usize, entry: &Entry) {
         let writer = self.processes.lock()[process].writer.clone();
         let Owner::Conversation(conversation) = &entry.owner else {
@@ -248,7 +248,7 @@ impl World {
         }
     }
 
-    /// Ends all faults, waits until nothing is on its way, and brings all documents up to date.
+    /// Ends all faults, waits until nothing is in flight, and brings all documents up to date.
     pub async fn heal(&self) {
         self.database.with(|inner| {
             inner.faults = Faults::default();
@@ -271,7 +271,7 @@ impl World {
         }
     }
 
-    /// Everything that was broken so far.
+    /// Returns all violations so far.
     pub fn faults(&self) -> Vec<String> {
         self.database.with(|inner| inner.watch.faults.clone())
     }
@@ -375,16 +375,16 @@ pub fn delete(message_id: &MessageId) -> Command {
     })
 }
 
-/// Whether nobody waits until the documents say what `entry` did.
+/// Returns true if `entry` only creates a message: its answer does not wait for the documents.
 fn is_message_alone(entry: &Entry) -> bool {
     matches!(entry.body, Body::MessageCreated(_)) && facet_of(entry).is_none()
 }
 
-/// Whether `entry` is what `request` asks for, as far as the two can be compared.
+/// Returns true if `entry` is what `request` asks for, as far as the two can be compared.
 pub fn is_of(request: &Request, body: &Body) -> bool {
     match (&request.command, body) {
         (Command::SendMessage(asked), Body::MessageCreated(stored)) => {
-            // Only the writer knows how many replies there are.
+            // Only the writer knows the number of replies.
             let numbered = MessageCreated {
                 thread_reply_count: stored.thread_reply_count,
                 ..MessageCreated::clone(asked)
