@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 
 /// Consumer that delivers events to one endpoint.
 pub struct Deliverer {
-    /// The plugin.
+    /// The webhooks plugin, which shares its settings and storage.
     pub plugin: Arc<Webhooks>,
     /// The endpoint as it was when this worker was started.
     pub endpoint: Endpoint,

@@ -370,7 +370,7 @@ mod tests {
             "[::1]",
             "[::ffff:7f00:1]",
         ] {
-            // As if it had been stored when it was allowed: the resolver is not asked about it.
+            // The URL may have been stored while it was allowed, and the resolver is not called for a literal address.
             let lookup = Rebinding::new(&["93.184.216.34"]);
             let url = format!("http://{host}:{port}/hook");
             let refused = attempt(PUBLIC_ONLY, Arc::clone(&lookup), &url).await;
