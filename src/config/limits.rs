@@ -65,7 +65,7 @@ pub struct Limits {
     pub max_group_members: usize,
     /// `MAX_CONVERSATIONS_PER_USER`: maximum number of a user's conversations, 1-1000000; default 10000.
     ///
-    /// Only conversations that the user is a member of at the same time count.
+    /// Only current memberships count.
     pub max_conversations_per_user: usize,
     /// `PARTICIPANT_ADD_RULE`: users whom a user may add: anyone, shared or host; default anyone.
     pub participant_add_rule: AddRule,

@@ -100,7 +100,7 @@ impl Store {
         Ok((missing, Some(since)))
     }
 
-    /// Counts the entries of all logs with `after < ts <= to` in the index, up to [`MAX_COUNTED`].
+    /// Counts the entries of all logs with `after < ts <= to` in the index, up to `MAX_COUNTED`.
     pub(super) async fn count_entries(&self, after: ClusterTime, to: ClusterTime) -> Result<u64> {
         let log = self.log.clone_with_type::<Document>();
         let counted = log

@@ -101,7 +101,7 @@ impl Store {
         Ok(())
     }
 
-    /// Reads stored messages of `user` since `since`, at most [`OWN_AT_ONCE`].
+    /// Reads stored messages of `user` since `since`, at most `OWN_AT_ONCE`.
     ///
     /// They are after the first and up to the second seq of `range`.
     ///
@@ -134,7 +134,7 @@ impl Store {
         piece.try_map(StoredMessage::new)
     }
 
-    /// Reads the edits of a message after `after`, oldest first, at most [`OWN_AT_ONCE`].
+    /// Reads the edits of a message after `after`, oldest first, at most `OWN_AT_ONCE`.
     ///
     /// # Errors
     /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.

@@ -100,8 +100,8 @@ fn activity_update(run: &Run, set: &RawDocumentBuf) -> RawDocumentBuf {
 
 /// Builds one update for the activity of many documents.
 ///
-/// One statement for many documents costs mongod two thirds of one statement for each, because pipeline, plan and locks are made once. Each document finds its
-/// id in a list; two other lists hold, at the same index, the seq that it must be at and its new fields.
+/// One statement for many documents costs mongod two thirds of one statement for each, because pipeline, plan and locks are made once.
+/// Each document finds its id in a list; two other lists hold, at the same index, the seq that it must be at and its new fields.
 fn activity_updates(runs: &[(&Run, RawDocumentBuf)]) -> RawDocumentBuf {
     let ids: RawArrayBuf = runs.iter().map(|(run, _)| id_of(&run.owner)).collect();
     let from: RawArrayBuf = runs.iter().map(|(run, _)| number(run.from)).collect();
