@@ -31,7 +31,7 @@ pub use host::{Host, HostError, LogEvent, LogPage, LogPosition};
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Default of [`Plugin::HEARTBEAT_TIMEOUT`].
-pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
+pub const DEFAULT_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A plugin of the service.
 ///
@@ -43,7 +43,7 @@ pub trait Plugin: Send + Sync + 'static {
     const NAME: &'static str;
 
     /// Maximum time without [`Heartbeat::beat`]; after it the plugin is considered hung and is restarted.
-    const HEARTBEAT_TIMEOUT: Duration = DEFAULT_PATIENCE;
+    const HEARTBEAT_TIMEOUT: Duration = DEFAULT_HEARTBEAT_TIMEOUT;
 
     /// Ids of the operations that can fail because of the state of the resource (409).
     const CONFLICTING: &'static [&'static str] = &[];
