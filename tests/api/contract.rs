@@ -9,7 +9,7 @@ use std::{
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-/// What is in no document, because it is the documents.
+/// Routes that no document lists, because they serve the documents.
 const UNDOCUMENTED: [&str; 3] = ["/api/docs", "/api/docs-json", "/api/docs-yaml"];
 
 /// The committed document.
@@ -29,7 +29,7 @@ pub struct Operation {
     pub method: String,
     /// With `{name}` for what varies.
     pub path: String,
-    /// What the document says of it.
+    /// The OpenAPI description of the operation.
     pub says: Value,
 }
 
@@ -150,7 +150,7 @@ pub fn check(method: &str, path: &str, status: u16, content_type: Option<&str>, 
     }
 }
 
-/// What a reference of the document refers to; anything else is itself.
+/// The part that a `$ref` of the document points to; any other part unchanged.
 fn resolved(part: &Value) -> &Value {
     match part["$ref"]
         .as_str()

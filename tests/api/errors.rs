@@ -1,4 +1,4 @@
-//! Whatever is wrong with a request, the answer has one shape and says what to do.
+//! Every error answer has the same shape and says what to do, whatever is wrong with the request.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What generators of clients need of the document. `tests/clients` runs two of them; these rules keep the others working.
+//! Properties of the OpenAPI document that client generators depend on. `tests/clients` runs two of them; these rules keep the others working.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What surrounds every answer: the request's id, CORS, caching.
+//! Headers of every answer: request id, CORS, caching.
 
 use super::wire;
 use crate::support::Service;

@@ -1,11 +1,11 @@
-//! What a database, a broker or a parser could take for an order is a wrong value or plain text, never an order.
+//! Input that a database, a broker or a parser could execute is rejected as invalid or treated as plain text.
 
 use serde_json::{Value, json};
 
 use super::{column, faults, wire};
 use crate::support::Service;
 
-/// What MongoDB would understand as a condition, and other shapes that stand where a text belongs.
+/// Values that MongoDB would understand as query operators, and other non-text values in place of a text.
 fn orders() -> Vec<Value> {
     vec![
         json!({ "$ne": null }),

@@ -89,7 +89,7 @@ async fn messages_have_a_limit_of_their_own() {
     sent.expect(201);
     refusal(alice.post(&path, json!({ "content": "three" })).await, 2);
     refusal(alice.post("/api/messages", direct).await, 2);
-    // What is no message was not counted with them; and what was refused was not done.
+    // Other requests do not count against the limit of messages, and a rejected send has no effect.
     let history = alice.get(&path).await;
     assert_eq!(standing(&history)[..2], [3, 2]);
     let history = history.expect(200);
@@ -157,7 +157,7 @@ async fn bad_tokens_and_secrets_of_one_address_are_limited_together() {
     refusal(me(&forger).await, 3);
     refusal(thief.get("/api/status").await, 3);
     refusal(me(&thief).await, 3);
-    // Whoever has a valid proof is served, from the same address.
+    // A request with valid credentials is still served from the same address.
     me(&alice).await.expect(200);
     service.internal().get("/api/status").await.expect(200);
     // And whose own token has expired hears that it has.
@@ -236,7 +236,7 @@ async fn behind_a_trusted_proxy_each_client_is_counted_by_itself() {
         .start()
         .await;
     let from = |hops: &str| service.anonymous().with("X-Forwarded-For", hops);
-    // What a client put in front itself does not help it.
+    // A forwarding header that the client sends itself does not evade the limit.
     for (n, status) in [401, 401, 429].into_iter().enumerate() {
         let client = from(&format!("198.51.100.{n}, 203.0.113.7, 10.0.0.5"));
         assert_eq!(me(&client).await.status, status, "attempt {n}");

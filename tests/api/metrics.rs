@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::Service;
 
-/// What the page says of a metric.
+/// A metric as the metrics page describes it.
 #[derive(Debug, PartialEq)]
 struct Listed {
     kind: String,
@@ -51,7 +51,7 @@ fn named(folder: &Path, names: &mut BTreeSet<String>) {
             named(&path, names);
         } else if path.extension().is_some_and(|kind| kind == "rs") {
             let text = fs::read_to_string(&path).expect("a source");
-            // What the tests of a file name are no metrics.
+            // Names in a file's unit tests are not metrics.
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
             let quoted = text.split('"').skip(1);
             names.extend(

@@ -124,7 +124,7 @@ fn take(page: &mut Value, items: &str) -> Vec<Value> {
     }
 }
 
-/// Where to go on; `hasMore` must say the same.
+/// The cursor of the next page; asserts that `hasMore` agrees.
 fn next_cursor(page: &Value) -> Option<String> {
     let next = page["nextCursor"].as_str().map(str::to_owned);
     assert_eq!(

@@ -132,7 +132,7 @@ async fn an_id_that_can_be_none_answers_as_a_missing_thing() {
         )
         .await;
         assert_eq!(answer.status, 404, "{id}");
-        // What is no text at all matches no path.
+        // An id that is not UTF-8 matches no path.
         if !matches!(id, "%ff") {
             assert_eq!(answer.json(), missing.json(), "{id}");
         }

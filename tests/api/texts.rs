@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ask, column, faults, id};
 use crate::support::{Client, Service};
 
-/// What nobody can read.
+/// Texts without a visible character.
 const BLANK: &[&str] = &[
     " ",
     "\t",
@@ -22,7 +22,7 @@ const BLANK: &[&str] = &[
     "\u{2800}",
     "\u{e0020}",
 ];
-/// What is no one line.
+/// Texts that are not a single line.
 const LINES: &[&str] = &[
     "a\nb",
     "a\r\nb",
@@ -34,7 +34,7 @@ const LINES: &[&str] = &[
 ];
 const FINE: &[&str] = &["名前", "👍🏽", "O’Brien", " a b ", "e\u{301}", "🏳️‍🌈"];
 
-/// What a blank text does.
+/// The expected treatment of a blank text.
 #[derive(Clone, Copy, PartialEq)]
 enum Blank {
     Refused,

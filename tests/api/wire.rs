@@ -87,7 +87,7 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
     head
 }
 
-/// Writes the pieces and reads the answer. Who refuses early may close before everything was written.
+/// Writes the pieces and reads the answer. A server that refuses early may close the connection before everything is written.
 pub async fn exchange(service: &Node, pieces: &[&[u8]]) -> Raw {
     let talk = async {
         let stream = TcpStream::connect(service.api_url().trim_start_matches("http://"))

@@ -1,4 +1,4 @@
-//! An event has at most 128 KiB, measured on the encoded event. Whoever would make a larger one is refused, and nothing is stored.
+//! An event has at most 128 KiB, measured encoded. A request whose event would be larger is refused, and nothing is stored.
 
 use chat_sdk::Timestamp;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What processes send one another, and a server at the start, in bytes: a group never exceeds what NATS takes.
+//! Sizes in bytes of the groups that processes send one another, and of a server's first group: never more than NATS accepts.
 
 use std::{path::Path, process::Stdio};
 

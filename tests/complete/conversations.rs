@@ -1,4 +1,4 @@
-//! What happens to conversations.
+//! Operations on conversations.
 
 use chat_sdk::EventType as Event;
 use futures_util::FutureExt;

@@ -1,7 +1,7 @@
 //! Every operation of the OpenAPI document, and every command and pushed event of the AsyncAPI document, once through nginx with success.
 //!
-//! Most of it is what the rows of the table do, and this comes after them; here is what only reads, what is the host's, and what belongs to a socket alone. What is in a document
-//! and nowhere here fails.
+//! The rows of the table cover most of them, and these steps run after the rows. This file adds reads, host operations, and commands and events of a single
+//! socket. A documented operation that no step covers fails the test.
 
 use std::collections::BTreeSet;
 
@@ -120,7 +120,7 @@ async fn read_everything(scene: &Scene, [hook, pulled, event, letter]: &[String;
         let answer = client.get(&path).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
-    // What is delivered after all is no dead letter any more, so these come last.
+    // A replay that succeeds removes the dead letter, so these steps come last.
     let since = "2020-01-01T00:00:00.000Z";
     let (all, one) = (
         json!({ "since": since, "endpointId": hook }),
@@ -138,7 +138,7 @@ async fn read_everything(scene: &Scene, [hook, pulled, event, letter]: &[String;
     client.post("/api/presence/batch", who).await.expect(200);
 }
 
-/// What belongs to one socket, and what is told only to it.
+/// Commands and events that concern a single socket.
 async fn use_a_socket(deployment: &Deployment, scene: &mut Scene) {
     let front = &deployment.front;
     let (room, token) = (&scene.conversation, scene.member.token.clone());

@@ -1,4 +1,4 @@
-//! What happens to messages.
+//! Operations on messages.
 
 use chat_sdk::EventType as Event;
 use futures_util::FutureExt;

@@ -1,4 +1,4 @@
-//! Who comes into a conversation, goes, and may do what in it.
+//! Operations on membership and roles.
 
 use chat_sdk::EventType as Event;
 use futures_util::FutureExt;
@@ -114,7 +114,7 @@ pub const ROWS: &[Row] = &[
             async move {
                 let path = scene.path(&format!("/participants/{}", scene.member.id));
                 scene.admin.delete(&path).await.expect(204);
-                // What comes after is none of theirs.
+                // A former member does not receive later messages.
                 scene.owner.say(&scene.conversation, "among us").await;
             }
             .boxed()
@@ -188,7 +188,7 @@ pub const ROWS: &[Row] = &[
             async move {
                 let path = scene.path("/leave");
                 scene.member.post(&path, json!({})).await.expect(204);
-                // What they saw stays for them as it was.
+                // A former member's view does not change.
                 let changed = json!({ "name": "without them" });
                 scene
                     .owner

@@ -1,4 +1,4 @@
-//! What is in no log: receipts, who is writing, what waits for its time, who is there.
+//! Operations that are in no log: receipts, typing, scheduled messages, presence.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ const READ: Pushed = Pushed {
     ..members(&["message:read"])
 };
 
-/// Who is writing is told to the others, and is in nothing that REST answers: the replicas ignore it, and still equal REST.
+/// Typing events go to the other members and appear in no REST answer, so the replicas ignore them and still equal REST.
 const fn to_others(events: &'static [&'static str]) -> Pushed {
     Pushed {
         member: &[],
@@ -285,7 +285,7 @@ pub const ROWS: &[Row] = &[
                 let erase = format!("{path}?messages=erase");
                 host.delete(&erase).await.expect(204);
                 scene.member.is_gone = true;
-                // What is erased is erased for who left too, and nobody tells them: nothing outside a membership is pushed.
+                // An expired message is erased for former members too, but they are not notified: nothing outside a membership is pushed.
                 scene.former.replica.without.insert("messages");
                 let limit = Duration::from_secs(30);
                 let report = format!("{path}/erasure");

@@ -1,4 +1,4 @@
-//! Where a row of the table is played: two nodes behind nginx, a conversation, and five people with a socket each.
+//! The fixture for a row of the table: two nodes behind nginx, a conversation, and five users with a socket each.
 
 use std::{
     collections::BTreeMap,
@@ -39,15 +39,15 @@ pub struct Deployment {
 pub struct Scene {
     /// nginx.
     pub front: Arc<Front>,
-    /// Who made the conversation.
+    /// The user who created the conversation.
     pub owner: Watcher,
     /// An admin of it, who connected when it was there already.
     pub admin: Watcher,
     /// A plain member.
     pub member: Watcher,
-    /// Who was a member and left.
+    /// A former member.
     pub former: Watcher,
-    /// Who never was one.
+    /// A user who was never a member.
     pub stranger: Watcher,
     /// The conversation.
     pub conversation: String,
@@ -80,7 +80,7 @@ impl Deployment {
             while let Some(message) = heard.next().await {
                 let event: Value = serde_json::from_slice(&message.payload).expect("an envelope");
                 let mut known = known.lock();
-                // What is published twice is one event.
+                // An event that is published twice counts once.
                 if !known.iter().any(|other| other["id"] == event["id"]) {
                     known.push(event);
                 }
@@ -210,7 +210,7 @@ impl Scene {
         ids
     }
 
-    /// What came so far is not looked at.
+    /// Ignores everything that was received so far.
     pub fn forget_what_came(&mut self) {
         for watcher in self.everybody() {
             watcher.came.clear();
@@ -236,7 +236,7 @@ impl Scene {
             .iter()
             .any(|watcher| watcher.notebook() == conversation);
         let is_known = self.ids.iter().any(|id| id == conversation);
-        // Who is there depends on when sockets come and go, not on what is done.
+        // Presence depends on when sockets connect and disconnect, not on the operation.
         let of_presence = ["user.online", "user.away", "user.offline"];
         let is_presence = of_presence.iter().any(|kind| event["type"] == *kind);
         !is_presence && !is_notebook && (is_known || of_scene("actorId") || of_scene("userId"))
@@ -269,10 +269,10 @@ impl Scene {
         }
     }
 
-    /// Waits until the sockets got exactly this since. What is in no log may come a moment later than the rest.
+    /// Waits until the sockets received exactly the expected events since. Events that are in no log may arrive a moment after the others.
     ///
     /// # Errors
-    /// Who got something else.
+    /// The sockets that received other events than expected.
     pub async fn expect_pushed(&mut self, expected: &Pushed) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
@@ -292,7 +292,7 @@ impl Scene {
         }
     }
 
-    /// Who got something else; empty when nobody did.
+    /// The sockets that received other events than expected; empty if there are none.
     fn report_pushed(&self, expected: &Pushed) -> String {
         let mut report = String::new();
         for (watcher, expected) in [

@@ -1,4 +1,4 @@
-//! What members do with messages: reactions, pins, threads, forwarding, bringing back; and what is theirs alone.
+//! Operations of members on messages (reactions, pins, threads, forwarding, restoring), and on their private settings.
 
 use chat_sdk::EventType as Event;
 use futures_util::FutureExt;

@@ -69,17 +69,17 @@ const EVENTS_LEFT_OUT: &[(EventType, &str)] = &[
     (EventType::UserOffline, "as user.online"),
 ];
 
-/// What an operation does, and who is told.
+/// An operation, and the users who receive events about it.
 pub struct Row {
-    /// What is done, as a sentence.
+    /// The operation, as a sentence.
     pub name: &'static str,
-    /// What stands on the scene before.
+    /// The state of the fixture before the operation.
     pub scene: Setting,
     /// The ways to do it; each is tried on a scene of its own.
     pub ways: &'static [Way],
     /// The events that it makes, in their order, as NATS shows them.
     pub events: &'static [EventType],
-    /// What sockets get.
+    /// The events that sockets receive.
     pub pushed: Pushed,
 }
 
@@ -130,15 +130,15 @@ pub const fn socket(command: &'static str, act: Act) -> Way {
 /// The events that the socket of each role gets, in their order.
 #[derive(Debug, Clone, Copy)]
 pub struct Pushed {
-    /// Who made the conversation.
+    /// The user who created the conversation.
     pub owner: &'static [&'static str],
     /// An admin of it.
     pub admin: &'static [&'static str],
     /// A plain member.
     pub member: &'static [&'static str],
-    /// Who was a member and left.
+    /// A former member.
     pub former: &'static [&'static str],
-    /// Who never was one.
+    /// A user who was never a member.
     pub stranger: &'static [&'static str],
 }
 

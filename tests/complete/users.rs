@@ -1,4 +1,4 @@
-//! What happens to users. It stands in their own logs: NATS shows it, sockets do not.
+//! Operations on users. They are in the users' own logs, which NATS carries and sockets do not.
 
 use chat_sdk::EventType as Event;
 use futures_util::FutureExt;

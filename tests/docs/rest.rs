@@ -26,7 +26,7 @@ const DOCUMENTS: [&str; 4] = [
     "README.md",
 ];
 
-/// What marks the end of what a block printed.
+/// The line that marks the end of a block's output.
 const END: &str = "== end of the block ==";
 
 /// A reader's shell, in a folder where `./dev` is as in the repository.
@@ -181,7 +181,7 @@ async fn every_command_answers_as_shown_and_every_operation_has_one() {
     assert!(missing.is_empty(), "no example that works: {missing:#?}");
 }
 
-/// Whether `path` is one of those that `pattern` stands for. What is named outright is no id.
+/// True if `path` matches `pattern`. A literal segment is not an id.
 fn is_of(path: &str, pattern: &str) -> bool {
     const WORDS: [&str; 6] = ["me", "search", "sync", "public", "dead-letters", "replay"];
     let (path, pattern) = (path.split('/'), pattern.split('/'));

@@ -1,4 +1,4 @@
-//! What a document shows of an answer: JSON in which `…` stands for what is left out. And whether a real answer is like it.
+//! Compares a real answer with the JSON that a document shows, in which `…` stands for omitted parts.
 
 use std::collections::HashMap;
 
@@ -43,7 +43,7 @@ const MEASURED: [&str; 10] = [
     "attempts",
 ];
 
-/// Which real id stands for which shown one.
+/// The real id for each id that a document shows.
 #[derive(Debug, Default)]
 pub struct Names(HashMap<String, String>);
 

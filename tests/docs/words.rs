@@ -1,4 +1,4 @@
-//! What can be told without running anything: fences, links, tables.
+//! Checks of documents that need no running service: fences, links, tables.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -64,7 +64,7 @@ fn anchors(document: &str) -> BTreeSet<String> {
     headings.collect()
 }
 
-/// What stands in the round brackets of links.
+/// The targets of links, which stand in round brackets.
 fn links(document: &str) -> Vec<String> {
     let prose = prose(document).join("\n");
     let targets = prose.split("](").skip(1);

@@ -10,7 +10,7 @@ use std::{
 
 use crate::support::{INTERNAL_SECRET, Service, mortal};
 
-/// What each program prints, in this order, one or more lines each.
+/// The lines that each program prints, in this order; a step may print several lines.
 const STEPS: [&str; 9] = [
     "sync", "create", "send", "schedule", "list", "react", "read", "unread", "export",
 ];
@@ -32,7 +32,7 @@ fn copy(example: &str) -> tempfile::TempDir {
     folder
 }
 
-/// What `command` prints, if it succeeds without a warning.
+/// The output of `command`, which must succeed without a warning.
 #[track_caller]
 fn run(command: &mut Command) -> String {
     let output = command

@@ -89,7 +89,7 @@ async fn hostile_readers_of_large_messages_leave_memory_bounded() {
         "{of_export} MiB instead of {idle} MiB"
     );
 
-    // Whoever does not read is closed, and with the last one the user is gone.
+    // A client that does not read is disconnected; after the last connection the user is offline.
     eventually_within(
         Duration::from_secs(30),
         "the silent sockets are closed",

@@ -1,4 +1,4 @@
-//! What stays true whatever dies: services killed at the worst moments, NATS and MongoDB stopped, frozen, and robbed of data.
+//! Guarantees that hold through failures: services killed at the worst moments, NATS and MongoDB stopped, frozen, and losing data.
 
 mod barrier;
 mod crash;

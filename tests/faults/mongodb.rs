@@ -60,7 +60,7 @@ async fn with_mongodb_frozen_sends_answer_503_in_time_and_are_never_there_twice(
     let error = socket.refused("message:send", body).await;
     assert_eq!(error["code"], "UNAVAILABLE");
     assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
-    // What needs no database still works.
+    // Operations that need no database still work.
     socket.ok("ping", json!({})).await;
     service.anonymous().get("/health/live").await.expect(200);
     assert_eq!(service.anonymous().get("/health/ready").await.status, 503);
@@ -139,7 +139,7 @@ async fn mongodb_killed_under_load_loses_and_repeats_nothing() {
     listening.check(service.place(), &conversations).await;
 }
 
-/// What the service asked of MongoDB in `place` since `profile` was turned on, and how.
+/// The operations that the service ran on the MongoDB of `place` since `profile` was turned on.
 async fn profiled(place: &Place) -> Vec<Document> {
     let profile = place.collection("system.profile").await;
     let of_service = doc! { "appName": "chat-service" };

@@ -435,7 +435,7 @@ async fn many_events_at_once_are_in_the_stream_soon_and_in_order_and_can_be_reca
         let expected = &entries[seq as usize - 1].id;
         assert_eq!(id.as_deref(), Some(expected.as_str()));
     }
-    // Who comes later can ask what the stream has, and is told no more than it has.
+    // A process that starts later can load which entries the stream holds, and loads no others.
     let owner = conversation.into();
     let seen = SeenEntries::default();
     let recalled = bus.recall(OffsetDateTime::now_utc(), &seen).await;

@@ -199,7 +199,7 @@ async fn what_one_process_answered_another_lists_at_once() {
     let bob = first.user("bob").await;
     let conversation = first.group(&alice, &[&bob]).await;
     let there = bob.between(&second, &second);
-    // Whichever of them writes, every second message is first read where it was not written: who reads after another finds it done.
+    // Each message is written through one node; for every second one the other node is read first. The second reader finds the message applied already.
     for n in 1..=20 {
         let text = format!("m{n}");
         alice.say(&conversation, &text).await;

@@ -186,7 +186,7 @@ async fn after_a_loss_what_was_undelivered_comes_first_whatever_history_there_is
     let both = [hour, minutes].concat();
     wait_for(&scene.receivers[2], &both, limit).await;
     assert!(started.elapsed() < limit, "{:?}", started.elapsed());
-    // What everyone had settled is not put back.
+    // Entries that every consumer had acknowledged are not put back.
     assert!(scene.messages_in_stream().await < 1000);
     let refills = place.collection("refills").await;
     eventually_within(limit, "the refills end", || async {
@@ -234,7 +234,7 @@ async fn a_refill_goes_on_after_a_further_loss_and_its_lag_is_shown() {
     scene.nats.lose_everything();
     scene.nats.restart().await;
     wait_for(&scene.receivers[0], &missed, limit).await;
-    // What was settled before the second loss was not delivered again.
+    // Entries that were acknowledged before the second loss were not delivered again.
     let settled: HashSet<&String> = missed.iter().take(begun.increment as usize).collect();
     let received = scene.receivers[0].received();
     let again = received[before..]

@@ -51,7 +51,7 @@ fn with_text(text: String) -> impl FnOnce(&mut Document) {
     }
 }
 
-/// What the status says of the relay.
+/// The relay's part of the status.
 async fn relay(service: &Service) -> Value {
     let status = service.internal().get("/api/status").await.expect(200);
     status["relay"].clone()

@@ -112,7 +112,7 @@ async fn a_task_whose_memory_cannot_be_made_anew_ends_the_process() {
         let told = log.lines().filter(|line| line.contains("the process ends"));
         assert_eq!(told.clone().count(), 1, "{log}");
         assert!(told.clone().all(|line| line.contains(name)), "{log}");
-        // What was answered is there, and another process goes on with it.
+        // Acknowledged messages are stored, and another process continues with them.
         let other = Service::builder().database(&process).start().await;
         let history = alice.at(&other).history(&conversation).await;
         assert_eq!(history, [sent["message"].clone()]);

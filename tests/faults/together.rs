@@ -17,7 +17,7 @@ use crate::support::Place;
 /// More than one statement takes.
 const CONVERSATIONS: i64 = 150;
 
-/// Where the document of conversation `index` is. The writer takes that of every third for older than it is, that of every fifth for newer.
+/// Seq that the document of conversation `index` has applied. The writer assumes an older one for every third document and a newer one for every fifth.
 fn applied(index: i64) -> i64 {
     100 + index
 }
@@ -44,7 +44,7 @@ fn run(index: i64, id: &ConversationId) -> Run {
     }
 }
 
-/// What has to be there afterwards.
+/// The document as it must be afterwards.
 fn expected(index: i64, before: &Document) -> Document {
     let mut after = before.clone();
     if from(index) == applied(index) {

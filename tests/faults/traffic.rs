@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// A send that was answered with success.
 #[derive(Debug, Clone)]
 pub struct Promise {
-    /// Where.
+    /// Id of the conversation.
     pub conversation: String,
     /// The client's own id of it.
     pub key: String,
@@ -38,7 +38,7 @@ pub struct Traffic {
     senders: Vec<JoinHandle<()>>,
 }
 
-/// What happened to the senders.
+/// The outcome of the senders' requests.
 #[derive(Default)]
 struct Book {
     promises: Mutex<Vec<Promise>>,
@@ -49,7 +49,7 @@ struct Book {
 
 /// The traffic, when it is over.
 pub struct Outcome {
-    /// What was answered with success.
+    /// The sends that were acknowledged.
     pub promises: Vec<Promise>,
     /// How many sends were answered with 503.
     pub refusals: u64,

@@ -1,4 +1,4 @@
-//! What a node is told of a client: its address, the scheme, the id of the request.
+//! Information that nginx passes to a node about a client: address, scheme, request id.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -34,7 +34,7 @@ impl Recorder {
         Self { address, heads }
     }
 
-    /// What the last request to `path` said under `name`, every time that it said it.
+    /// Every value of the header `name` in the last request to `path`.
     #[track_caller]
     fn said(&self, path: &str, name: &str) -> Vec<String> {
         let heads = self.heads.lock();

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::start;
 use crate::support::{Front, Node, Service, eventually};
 
-/// Which node the last request to `path` went to.
+/// The node that received the last request to `path`.
 fn last_upstream(front: &Front, path: &str) -> String {
     let lines = front.access_log();
     let line = lines.iter().rev().find(|line| line["path"] == path);

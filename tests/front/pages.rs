@@ -1,4 +1,4 @@
-//! What a web page can read of an answer that nginx makes itself, and that the headers of the service's own answers stay single.
+//! CORS headers of answers that nginx makes itself. The headers of the service's own answers must not be doubled.
 
 use crate::{
     api::wire::{self, Raw},

@@ -1,4 +1,4 @@
-//! What is for clients passes unchanged; what is for the network inside does not.
+//! Paths for clients pass unchanged; internal paths do not pass.
 
 use serde_json::json;
 
@@ -60,7 +60,7 @@ async fn the_page_of_documents_may_call_nobody_but_the_service_that_it_is_from()
         }
         let text = String::from_utf8_lossy(&page.body);
         assert!(!text.contains("http://localhost:8080"), "{path}");
-        // What the page itself needs is in it.
+        // The page embeds its own scripts and stylesheets.
         assert!(!text.contains("<script src") && !text.contains("<link rel=\"stylesheet\" href"));
     }
 }

@@ -1,4 +1,4 @@
-//! What nginx refuses itself has the form of the service's own errors.
+//! Errors that nginx makes itself have the form of the service's own errors.
 
 use serde_json::json;
 

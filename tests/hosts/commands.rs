@@ -12,7 +12,7 @@ use crate::support::{
     large::{hostile, size_in},
 };
 
-/// What a command was answered.
+/// The answer to a command.
 struct Answered {
     status: u16,
     json: Value,
@@ -465,7 +465,7 @@ async fn commands_are_held_to_the_same_rules_of_who_may_what() {
             (400, json!("externalUserId"))
         );
     }
-    // Whoever blocks the acting user is not added; in nobody's name the host adds anyone.
+    // A user who blocks the acting user is not added; without an acting user the host adds anyone.
     let path = "/api/users/me/blocks/alice";
     bob.request(reqwest::Method::PUT, path, None)
         .await

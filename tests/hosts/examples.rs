@@ -96,7 +96,7 @@ impl Example {
             .expect("it starts")
     }
 
-    /// The ids of the events that it says it has dealt with, in that order. What it did right before it was killed it says after.
+    /// The ids of the events that it reports as handled, in order. It reports work that it did right before it was killed only after its restart.
     fn handled(&self) -> Vec<String> {
         let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         log.lines()

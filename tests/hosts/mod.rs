@@ -81,7 +81,7 @@ impl Host {
         }
     }
 
-    /// Takes up to `limit` events and settles them; answers their envelopes. What goes wrong meanwhile is another try's business.
+    /// Takes up to `limit` events and acknowledges them; returns their envelopes. An event that fails in between is left to another attempt.
     async fn take(&self, limit: usize) -> Vec<Value> {
         self.try_take(limit).await.unwrap_or_default()
     }

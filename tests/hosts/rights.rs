@@ -1,4 +1,4 @@
-//! What a host may not do, each asked for at a real nats-server with the configuration of `nats/`.
+//! Operations that a host has no permission for, each attempted on a real nats-server with the configuration of `nats/`.
 
 use std::{fs, time::Duration};
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Host, STREAM, durable, service_on};
 use crate::support::{Nats, Service, User, configure, configured, eventually};
 
-/// What may not be published: what it would do, the subject, the payload.
+/// Forbidden publications: the effect that each would have, the subject, the payload.
 pub const FORBIDDEN: &[(&str, &str, &str)] = &[
     (
         "put an event into the stream",
@@ -126,7 +126,7 @@ pub const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("write into an inbox", "_INBOX.x.y", "{}"),
 ];
 
-/// What may not be listened to.
+/// Forbidden subscriptions.
 const DEAF: &[&str] = &[
     ">",
     "*.*.>",
@@ -203,7 +203,7 @@ impl Scene {
     }
 }
 
-/// What arrives within a while, of the subjects in `wanted`.
+/// Messages on the subjects in `wanted` that arrive within a while.
 async fn arrivals(spy: &mut Subscriber, wanted: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     while let Ok(Some(message)) = tokio::time::timeout(Duration::from_millis(300), spy.next()).await

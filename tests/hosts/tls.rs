@@ -95,7 +95,7 @@ async fn with_tls_the_service_and_a_host_work_and_nobody_speaks_in_the_clear() {
         ConnectOptions::with_user_and_password("shop".to_owned(), "test_host".to_owned());
     let refused = stranger.connect(format!("tls://localhost:{port}")).await;
     assert!(refused.is_err());
-    // Whoever speaks in the clear is not answered: after its greeting the server waits for the handshake only.
+    // A client without TLS gets no answer: after its greeting the server only waits for the handshake.
     let said = {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut raw = tokio::net::TcpStream::connect(("127.0.0.1", port))

@@ -79,7 +79,7 @@ async fn the_example_plugin_keeps_and_shows_who_did_what() {
     assert_eq!(shown["hasMore"], false, "its example is shown");
     assert!(document["paths"]["/api/admin/webhooks"].is_object());
 
-    // What it owns carries its name, and its settings count.
+    // The plugin's collections carry its name, and its settings apply.
     let indexes = service.place().collection("trail_entries").await;
     let mut indexes = indexes
         .list_indexes()

@@ -1,4 +1,4 @@
-//! What a plugin owns carries its name: nothing of two plugins can meet, and an operator sees whose it is.
+//! Everything that a plugin owns carries the plugin's name: two plugins cannot collide, and an operator sees the owner.
 
 use std::{fs, path::Path};
 

@@ -162,7 +162,7 @@ async fn history_reaches_back_as_far_as_the_conversation_says() {
             Some(expected),
             "{visibility}"
         );
-        // Who left keeps what they saw.
+        // A former member keeps access to the messages of their membership.
         remove(&alice, &conversation, "bob").await;
         alice.say(&conversation, "after").await;
         assert_eq!(

@@ -35,7 +35,7 @@ async fn what_was_missed_comes_in_order_before_connected_and_live_events_after_i
         .await
         .expect(200);
 
-    // What this node has delivered to somebody else is missed and not live.
+    // The node has delivered these entries to another socket before, so they are missed entries here and not live ones.
     witness.find("number 7", |frame| frame["seq"] == 7).await;
     let mut socket = bob.resume(&cursor).await;
     assert_eq!(socket.connected["resumed"], true);
@@ -174,7 +174,7 @@ async fn another_node_gives_what_was_missed_too() {
             .await;
         let mut frames = socket.take_arrived();
         frames.push(live);
-        // What came before the live one was taken before it.
+        // Missed entries that arrived before the live one were taken from the socket before it.
         frames.sort_by_key(|frame| frame["seq"].as_u64());
         seen.note(frames);
         cursor = Some(socket.cursor());

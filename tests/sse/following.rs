@@ -1,4 +1,4 @@
-//! What comes while a stream is open.
+//! Events that arrive while a stream is open.
 
 use std::time::Duration;
 

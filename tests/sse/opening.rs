@@ -1,4 +1,4 @@
-//! Who may open a stream, where, and what the answer's head says.
+//! Opening a stream: credentials, paths, and headers of the answer.
 
 use serde_json::json;
 

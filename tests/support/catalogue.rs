@@ -11,7 +11,7 @@ use jsonschema::Validator;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-/// What a webhook endpoint is sent on request. It is no event of the catalogue: nothing happened.
+/// Event that a webhook endpoint receives on request. It is not in the catalogue, because it reports no change.
 const TEST_EVENT: &str = "webhook.test";
 
 /// The validator of a type; `None` for one that is in no document. Made when it is first needed: each test is a process of its own.
@@ -57,7 +57,7 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// What is wrong with an event; `None` when it is as documented.
+/// The difference between an event and its documentation; `None` if there is none.
 pub fn fault(event: &Value) -> Option<String> {
     let kind = event["type"].as_str().unwrap_or_default();
     if kind == TEST_EVENT {
@@ -73,7 +73,7 @@ pub fn fault(event: &Value) -> Option<String> {
     ))
 }
 
-/// What is wrong with the events of a stream; what cannot be read any more counts as right.
+/// The differences between a stream's events and their documentation; an event that can no longer be read counts as correct.
 pub async fn faults(client: async_nats::Client, stream: &str, prefix: &str) -> Vec<String> {
     use async_nats::jetstream::consumer::{AckPolicy, pull};
     let jetstream = async_nats::jetstream::new(client);

@@ -55,7 +55,7 @@ pub fn random_seed() -> u64 {
         .unwrap_or_else(rand::random)
 }
 
-/// What one client got over all its sockets: per conversation the numbers, in the order of their coming.
+/// The seqs that one client received over all its sockets, per conversation, in order of arrival.
 #[derive(Debug, Default)]
 pub struct Seen {
     conversations: BTreeMap<String, Vec<(u64, Value)>>,

@@ -26,7 +26,7 @@ pub struct Client {
     headers: Vec<(String, String)>,
 }
 
-/// What a request was answered.
+/// The answer to a request.
 pub struct Answer {
     /// The status.
     pub status: u16,

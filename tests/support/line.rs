@@ -53,7 +53,7 @@ impl Line {
         self.is_held.send_replace(true);
     }
 
-    /// What waited passes, and all that follows.
+    /// Releases the held bytes and everything that follows.
     pub fn let_go(&self) {
         self.is_held.send_replace(false);
     }

@@ -1,4 +1,4 @@
-//! What the tests stand on: services in this process or as the real binary, users, sockets, and servers that may be hurt.
+//! Foundation of the tests: services in this process or as the real binary, users, sockets, and servers that a test may damage.
 //!
 //! Nothing here sleeps to let something happen: [`eventually`] asks until a condition holds or its time is over.
 

@@ -11,7 +11,7 @@ use super::{
     token::Token,
 };
 
-/// Where a service is reached.
+/// The addresses and the data of a service.
 pub struct Node {
     place: Arc<Place>,
     client: Client,
@@ -35,12 +35,12 @@ impl Node {
         }
     }
 
-    /// Where its REST API is; empty without the role.
+    /// Base URL of its REST API; empty without the role.
     pub fn api_url(&self) -> &str {
         &self.api_url
     }
 
-    /// Where sockets connect; empty without the role.
+    /// URL for sockets; empty without the role.
     pub fn ws_url(&self) -> &str {
         &self.ws_url
     }
@@ -50,7 +50,7 @@ impl Node {
         self.ws_url.replace("ws://", "http://").replace("/ws", "")
     }
 
-    /// Where its data lies.
+    /// The storage of its data.
     pub fn place(&self) -> &Arc<Place> {
         &self.place
     }

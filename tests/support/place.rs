@@ -10,15 +10,15 @@ use mongodb::{
 
 use super::catalogue;
 
-/// What the hosts of all tests sign with.
+/// The secret that the hosts of all tests sign tokens with.
 pub const JWT_SECRET: &str = "0d4a1be1c60c6bb2a1f3d95b6e7c8f90a1b2c3d4e5f60718";
-/// What the backends of all hosts show.
+/// The secret that the backends of all hosts present.
 pub const INTERNAL_SECRET: &str = "f3b5c7d9e1a2047685949ab0c1d2e3f4a5b6c7d8e9f00112";
 
-/// What encrypts the secrets that are stored.
+/// The key that encrypts stored secrets.
 pub const SECRETS_KEY: &str = "b7e1c2d3f4a5968778695a4b3c2d1e0f99887766554433aa";
 
-/// Where one deployment keeps its data. Several services may share it; the last one cleans up.
+/// The storage of one deployment. Several services may share it; the last one cleans up.
 pub struct Place {
     /// The address of MongoDB.
     pub mongodb_uri: String,
@@ -26,7 +26,7 @@ pub struct Place {
     pub nats_url: String,
     /// The database.
     pub database: String,
-    /// What the subjects begin with.
+    /// Prefix of the NATS subjects.
     pub prefix: String,
     /// Whether the servers live on after this test.
     is_shared: bool,

@@ -76,7 +76,7 @@ pub fn freeze(child: &Child) {
             .is_none_or(|rest| rest.trim_start().starts_with('T') || rest.is_empty())
     };
     while Instant::now() < deadline {
-        // Where there is no /proc, the deadline has to do.
+        // On systems without /proc, only the deadline applies.
         if let Ok(tasks) = std::fs::read_dir(&tasks)
             && tasks.flatten().all(|task| stands_still(&task.path()))
         {
@@ -129,7 +129,7 @@ impl Process {
             .await;
     }
 
-    /// What it has said so far.
+    /// The log output so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

@@ -28,7 +28,7 @@ pub mod op {
 pub struct RawFrame {
     /// Its opcode.
     pub opcode: u8,
-    /// What it holds.
+    /// The bytes of the frame's payload.
     pub payload: Vec<u8>,
 }
 
@@ -44,7 +44,7 @@ pub struct End {
 }
 
 impl End {
-    /// What an orderly end with a close frame of `code` looks like.
+    /// The expected end of a connection that closes in order with a close frame of `code`.
     #[track_caller]
     pub fn expect(&self, code: u16) {
         assert_eq!(self.code, Some(Some(code)), "{self:?}");
@@ -85,7 +85,7 @@ pub fn closing(code: u16, reason: &[u8]) -> Vec<u8> {
 }
 
 impl RawSocket {
-    /// Switches a connection to `url`. Whatever comes waits to be read.
+    /// Upgrades a connection to `url`. Frames that arrive stay unread.
     pub async fn open(url: &str, how: &Connect) -> Self {
         let request: Request<()> = request(url, how);
         let authority = request.uri().authority().expect("an address").to_string();

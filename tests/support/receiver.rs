@@ -74,7 +74,7 @@ pub struct Received {
     pub event: Value,
     /// When it was there.
     pub at: Instant,
-    /// What was answered.
+    /// HTTP status of the answer.
     pub status: u16,
 }
 
@@ -92,7 +92,7 @@ impl Received {
         self.event["id"].as_str().unwrap_or_default()
     }
 
-    /// What the message says, for `message.created`.
+    /// The message's content, for `message.created`.
     pub fn content(&self) -> &str {
         self.event["data"]["content"].as_str().unwrap_or_default()
     }
@@ -147,7 +147,7 @@ impl Receiver {
         }
     }
 
-    /// Where it listens.
+    /// URL of the receiver.
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
@@ -162,7 +162,7 @@ impl Receiver {
         self.shared.received.lock().clone()
     }
 
-    /// What came with one type.
+    /// The received events of one type.
     pub fn of(&self, kind: &str) -> Vec<Received> {
         let mut all = self.received();
         all.retain(|one| one.event["type"] == kind);

@@ -1,10 +1,10 @@
-//! What was done through one address and went well: operations, commands of sockets, and the events that came. Noted by every client and socket.
+//! Record of what succeeded through one address: operations, socket commands, and received events. Every client and socket adds to it.
 
 use std::collections::{BTreeSet, HashMap};
 
 use parking_lot::Mutex;
 
-/// What was done.
+/// The operations, commands and events that succeeded.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
     /// Operations that were answered with success, by `operationId`.
@@ -30,7 +30,7 @@ pub(super) fn note(url: &str, note: impl FnOnce(&mut Record)) {
     note(records.entry(address(url)).or_default());
 }
 
-/// What was done at `url` so far.
+/// The record of `url` so far.
 pub fn record_of(url: &str) -> Record {
     let records = RECORDS.lock();
     let record = records.as_ref().and_then(|of| of.get(&address(url)));

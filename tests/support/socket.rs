@@ -44,7 +44,7 @@ pub enum TokenBy {
 /// How a client connects.
 #[derive(Debug, Clone, Default)]
 pub struct Connect {
-    /// Where the token stands.
+    /// The place of the token in the request.
     pub token_by: TokenBy,
     /// The token; the user's own when none is given.
     pub token: Option<String>,
@@ -52,7 +52,7 @@ pub struct Connect {
     pub resume: Option<String>,
     /// The page that connects.
     pub origin: Option<String>,
-    /// What the host's own client shows beside it.
+    /// The internal secret, which the host's own client presents beside the token.
     pub internal_secret: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub enum Refusal {
 pub struct Socket {
     /// The `data` of the event `connected`.
     pub connected: Value,
-    /// What the switch was answered.
+    /// The subprotocol in the answer to the upgrade.
     pub subprotocol: Option<String>,
     out: mpsc::UnboundedSender<Message>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
@@ -79,7 +79,7 @@ pub struct Socket {
     cursor: Option<String>,
     code: Option<u16>,
     next_id: u64,
-    /// Where it is connected to.
+    /// URL of the connection.
     url: String,
     /// Commands that were not answered yet, by their ids.
     asked: HashMap<String, String>,
@@ -153,7 +153,7 @@ pub async fn switch(
 }
 
 impl Socket {
-    /// Connects, and waits for `connected`. What came before it (what was missed) waits to be taken.
+    /// Connects, and waits for `connected`. Frames before it (missed entries) stay queued.
     ///
     /// # Errors
     /// How it was refused.
@@ -292,7 +292,7 @@ impl Socket {
         self.waiting.remove(index).expect("is there")
     }
 
-    /// The next frame of `event`. What came before it is given up.
+    /// Returns the next frame of `event` and discards the frames before it.
     pub async fn skip_to(&mut self, event: &str) -> Value {
         let is_wanted = |frame: &Value| frame["event"] == *event;
         let index = self.position_within(LIMIT, event, is_wanted).await;
@@ -369,7 +369,7 @@ impl Socket {
         self.waiting.drain(..).collect()
     }
 
-    /// Whether the node still answers; false when the connection is gone. What comes meanwhile waits to be taken.
+    /// True if the node still answers; false if the connection is gone. Frames that arrive meanwhile stay queued.
     pub async fn is_alive(&mut self) -> bool {
         let id = self.post("ping", json!({}));
         let deadline = Instant::now() + LIMIT;

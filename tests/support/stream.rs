@@ -21,13 +21,13 @@ pub struct Event {
     pub data: Value,
 }
 
-/// What a text that may end anywhere holds of a stream.
+/// The content of a stream's text, which may end anywhere.
 #[derive(Debug, Default)]
 pub struct Parser {
     rest: String,
     /// The id of the last block that had one, also of one without an event.
     pub last_id: Option<String>,
-    /// What the server asked to wait before the next connection, in milliseconds.
+    /// Time that the server asks to wait before the next connection, in milliseconds.
     pub retry: Option<u64>,
     /// How many comments came.
     pub comments: usize,

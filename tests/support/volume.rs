@@ -1,4 +1,4 @@
-//! What a client sends that fills everything it may fill, and many conversations at once.
+//! Requests that use every field to its limit, and many conversations at once.
 
 use futures_util::{StreamExt, stream};
 use mongodb::bson::{Bson, Document, doc};

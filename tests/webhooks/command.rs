@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{hook, scene};
 use crate::support::{Answering, INTERNAL_SECRET, Node, Receiver, Service, eventually};
 
-/// What the command said.
+/// The output of the command.
 struct Said {
     code: Option<i32>,
     out: String,

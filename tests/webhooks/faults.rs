@@ -197,7 +197,7 @@ async fn what_expired_in_the_stream_before_it_was_read_comes_from_the_database()
         .roles("webhooks")
         .start()
         .await;
-    // What is too young is not read from the log before it is certain that nothing comes in between.
+    // The newest entries are read from the log only once it is certain that no earlier entry can still be inserted.
     eventually_within(LONG, "all come", || async {
         let all = receiver.received();
         let come: HashSet<&str> = all.iter().map(|one| one.content()).collect();

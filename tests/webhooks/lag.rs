@@ -11,7 +11,7 @@ use crate::support::{Answering, Node, Receiver, Service, eventually_within};
 /// Longer than what was found may be told again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the status says of a durable; null while it is not listed.
+/// A durable's part of the status; null while it is not listed.
 async fn consumer(node: &Node, name: &str) -> Value {
     let status = node.internal().get("/api/status").await.expect(200);
     let all = status["consumers"].as_array().expect("NATS answers");
@@ -140,7 +140,7 @@ async fn every_role_tells_the_lag_and_asks_the_broker_once_in_a_while_only() {
             text.contains(&format!("chat_durable_pending{{durable=\"{name}\"}} 0")),
             "{roles}: {text}"
         );
-        // What is scraped all the time costs the broker no more.
+        // Constant scraping does not add requests to the broker.
         let nats = api.place().nats().await;
         let asked = format!("$JS.API.CONSUMER.LIST.{}", api.place().stream());
         let mut questions = nats.subscribe(asked).await.expect("can listen");

@@ -51,7 +51,7 @@ impl Hook {
         format!("/api/admin/webhooks/{}{rest}", self.id)
     }
 
-    /// What the API says of it.
+    /// The endpoint as the API returns it.
     pub async fn shown(&self) -> Value {
         self.host.get(&self.path("")).await.expect(200)
     }
@@ -63,7 +63,7 @@ impl Hook {
         page["deadLetters"].as_array().expect("a list").clone()
     }
 
-    /// What is recorded of one event; null while nothing is.
+    /// The recorded attempts of one event; null while there are none.
     pub async fn attempts(&self, event: &str) -> Value {
         let path = self.path(&format!("/deliveries/{event}/attempts"));
         let answer = self.host.get(&path).await;

@@ -1,4 +1,4 @@
-//! Whom deliveries may reach.
+//! Addresses that deliveries may reach.
 
 use serde_json::json;
 

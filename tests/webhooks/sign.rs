@@ -122,7 +122,7 @@ fn recipe(language: &str, mark: &str) -> String {
         .unwrap_or_else(|| panic!("docs/WEBHOOKS.md has no {language} recipe with {mark}"))
 }
 
-/// What follows the recipe: it must take the delivery as it came, and nothing else.
+/// A program that follows the recipe: it must accept the delivery as it arrived, and nothing else.
 const ASK_IN_PYTHON: &str = r#"
 import json, sys
 case = json.load(sys.stdin)

@@ -22,7 +22,7 @@ async fn connected(node: &Node) -> RawSocket {
     socket
 }
 
-/// What comes of it when a connected client writes these bytes.
+/// The end of the connection after a connected client writes these bytes.
 async fn end_after(node: &Node, bytes: &[u8]) -> End {
     let mut socket = connected(node).await;
     socket.bytes(bytes).await;

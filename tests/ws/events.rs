@@ -1,4 +1,4 @@
-//! Who hears of which change of a conversation and its members, and who must not.
+//! Recipients of the events about a conversation and its members, and users who must not receive them.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ async fn until_fence(sender: &User, fence: &str, socket: &mut Socket) -> Vec<Val
     frames
 }
 
-/// Those of `frames` that are about `conversation`. A socket that connects right after a conversation began may still be told of its beginning.
+/// The frames about `conversation`. A socket that connects right after a conversation was created may still receive its first events.
 fn about<'a>(frames: &'a [Value], conversation: &str) -> Vec<&'a Value> {
     let found = frames.iter().filter(|frame| {
         let data = &frame["data"];
@@ -236,7 +236,7 @@ async fn random_membership_never_shows_an_entry_from_outside() {
     for user in &users {
         sockets.push(user.connect().await);
     }
-    // What each user must hear, by the numbers that the answers tell.
+    // The seqs that each user must receive, according to the answers.
     let mut is_in = vec![false; users.len()];
     let mut expected: Vec<Vec<u64>> = vec![Vec::new(); users.len()];
     let mut seq = 1_u64;

@@ -1,4 +1,4 @@
-//! What is large: pages over a socket, resumes, and users with many conversations.
+//! Large volumes: pages over a socket, resumes, and users with many conversations.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! Who is there: several devices, several nodes, choices, blocks, and what is told to whom.
+//! Presence: several devices, several nodes, chosen states, blocks, and the recipients of each event.
 
 use std::time::Duration;
 

@@ -102,7 +102,7 @@ async fn what_was_read_before_is_told_to_nobody_again() {
             .await;
         assert_eq!(again["readAt"], ack["readAt"]);
     }
-    // What comes after is told, so what was not told before it never will be.
+    // Later events are delivered, so an earlier event that has not arrived by then never will.
     let third = alice.say(&group, "three").await;
     b.ok("message:read", json!({ "messageId": third["id"] }))
         .await;

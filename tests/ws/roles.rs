@@ -153,7 +153,7 @@ async fn said(user: &User, conversation: &str) -> String {
     message["id"].as_str().expect("an id").to_owned()
 }
 
-/// What a socket without a token is closed with when it sends `data`.
+/// The close code that a socket without a token gets for `command` with `data`.
 async fn code_of_anonymous(service: &Service, command: &str, data: Value) -> String {
     let how = Connect {
         token_by: TokenBy::FirstFrame,
@@ -330,7 +330,7 @@ fn no_command_is_missing_in_the_table() {
         known, all,
         "left: commands of the table; right: of the service"
     );
-    // What is about a conversation or a message stands in both kinds of conversation.
+    // Each command about a conversation or a message is in both tables.
     let commands = |rows: &[Row]| -> BTreeSet<&'static str> {
         rows.iter().map(|Row(command, _, _)| *command).collect()
     };

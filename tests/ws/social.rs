@@ -1,4 +1,4 @@
-//! What members make of messages, over sockets: reactions as commands, and everything that is told live and after a resume.
+//! Operations of members on messages, over sockets: reactions as commands, and all events, live and after a resume.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ async fn a_reaction_over_a_socket_is_refused_as_over_rest() {
     assert_eq!(b.refused("reaction:add", data).await["code"], "CONFLICT");
 }
 
-/// Does one of everything. Answers the events that bob is told of, in order.
+/// Does one of each operation. Returns the events that bob receives, in order.
 async fn one_of_everything(group: &Group) -> Vec<&'static str> {
     let message = group.message().await;
     let path = format!("/api/messages/{message}");
@@ -229,7 +229,7 @@ async fn under_joined_what_becomes_of_an_older_message_is_a_number_alone() {
         .expect(204);
     let mut witness = alice.connect().await;
     let second = say(&alice, "secret second").await;
-    // What happened so far has passed the node: the sockets that come now are told of nothing before.
+    // The node has passed all earlier events: sockets that connect now do not receive them.
     witness
         .find("the second", |frame| frame["data"]["id"] == *second)
         .await;

@@ -1,4 +1,4 @@
-//! Who is typing or recording: who sees it, and that it ends.
+//! Typing and recording indicators: their recipients and their end.
 
 use std::time::{Duration, Instant};
 

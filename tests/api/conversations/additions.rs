@@ -1,4 +1,4 @@
-//! Who may make whom a member: the configured rule, blocks, and the limit of conversations per user.
+//! Adding members: the configured rule, blocks, and the limit of conversations per user.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -162,7 +162,7 @@ async fn a_user_is_in_so_many_conversations_and_no_more() {
     let data = json!({ "receiverId": "alice", "content": "hello" });
     let error = socket.refused("message:send", data).await;
     assert_eq!(error["code"], "CONFLICT");
-    // What is there goes on, and a place that is left is free again.
+    // Existing conversations keep working, and leaving one frees its place.
     let body = json!({ "receiverId": "bob", "content": "hello" });
     alice.post("/api/messages", body).await.expect(201);
     let path = format!("/api/conversations/{first}/leave");

@@ -33,7 +33,7 @@ async fn the_latest_activity_comes_first_with_the_newest_message() {
     assert!(listed[1].get("lastMessage").is_none());
     assert_eq!(list(&bob).await[0]["myRole"], "member");
 
-    // What became of the newest message is seen here too.
+    // A change of the newest message is visible in the list, too.
     bob.patch(
         &format!("/api/messages/{}", id(&sent)),
         json!({ "content": "pong" }),
@@ -137,7 +137,7 @@ async fn paging_loses_and_repeats_nothing_while_messages_arrive() {
     let latest = alice.get("/api/conversations?limit=20").await.expect(200);
     let latest = column(&latest["conversations"], "id");
     for id in &ids {
-        // What jumped to the front while the reader was beyond it is where the reader looks next.
+        // A conversation that moved to the front after the reader passed it is on the first page, which the reader loads next.
         assert!(
             seen.contains(id) || touched.contains(id) && latest.contains(id),
             "{id} was lost"
@@ -229,7 +229,7 @@ async fn archived_ones_are_listed_apart_and_hidden_ones_not_until_a_new_message(
         alice.say(&group, "hello").await;
         ids.push(group);
     }
-    // What the member set, as the log's fold writes it.
+    // The member's preferences, as the fold stores them.
     let participants = service.place().collection("participants").await;
     let set = async |group: &String, set: mongodb::bson::Document| {
         let id = doc! { "_id": format!("{group}:bob") };

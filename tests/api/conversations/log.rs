@@ -84,7 +84,7 @@ async fn the_numbers_are_dense_whatever_happened() {
         ]
     );
     assert!(kinds[1..41].iter().all(|kind| kind == "message.created"));
-    // What was deleted has no text here either.
+    // A deleted message has no text in the log either.
     let deleted = entries
         .iter()
         .find(|entry| entry["data"]["id"] == json!(message))

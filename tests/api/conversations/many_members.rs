@@ -1,4 +1,4 @@
-//! Conversations that very many users were members of, and users who were members very often. What is past costs nobody anything.
+//! Conversations with very many former members, and users who joined very often. Past memberships must cost nothing.
 
 use std::{
     sync::Arc,
@@ -90,7 +90,7 @@ async fn former_members_cost_a_conversation_nothing() {
     bob.post(&format!("{path}/join"), Value::Null)
         .await
         .expect(200);
-    // Who was a member before continues the earlier record.
+    // A former member who rejoins continues the earlier record.
     many.post(&format!("{path}/join"), Value::Null)
         .await
         .expect(200);

@@ -212,7 +212,7 @@ async fn others_messages_end_sooner_only_by_an_owner_or_the_host() {
     assert_eq!(set["retentionSeconds"], 31_536_000);
     let refused = bob.patch(&path, minute.clone()).await;
     refused.expect_error(403, "FORBIDDEN");
-    // What keeps messages longer takes nothing from anybody.
+    // A longer retention removes no messages.
     bob.patch(&path, forever.clone()).await.expect(200);
     assert_eq!(contents(&alice, &direct).await, ["keep this"]);
     service.user("carol").await;

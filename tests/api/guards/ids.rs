@@ -170,7 +170,7 @@ async fn whoever_brings_a_valid_token_becomes_a_user_at_the_first_request() {
         alice.get("/api/users/newcomer").await.expect(200)["name"],
         "New Comer"
     );
-    // What the host says counts from then on, whatever later tokens bear.
+    // After a sync by the host, the synced profile applies, whatever later tokens contain.
     let sync = json!({ "externalUserId": "newcomer", "name": "As the host says" });
     service
         .internal()

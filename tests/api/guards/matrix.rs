@@ -54,7 +54,7 @@ impl Cast {
         }
     }
 
-    /// Who writes the caller's own message.
+    /// The user who sends the caller's own message.
     fn writer(&self, caller: &str) -> Option<&User> {
         match caller {
             "owner" => Some(&self.owner),
@@ -66,17 +66,17 @@ impl Cast {
     }
 }
 
-/// What a cell is played on.
+/// The fixture that one cell of the table is checked on.
 struct Stage {
     conversation: String,
     own: String,
     other: String,
-    /// Whom the target blocks: somebody new in every cell, because two users have one direct conversation.
+    /// The user whom the target blocks. Each cell uses a new one, because two users have only one direct conversation.
     blocked: Option<User>,
 }
 
 impl Stage {
-    /// What nobody has.
+    /// Ids that do not exist.
     fn ghost() -> Self {
         Self {
             conversation: GHOST_CONVERSATION.to_owned(),

@@ -1,4 +1,4 @@
-//! Who is calling: tokens of users, the host's secret, and for whom the host acts.
+//! Authentication of the caller: user tokens, the internal secret, and the user for whom the host acts.
 
 mod ids;
 mod matrix;

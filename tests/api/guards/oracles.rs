@@ -8,7 +8,7 @@ use crate::support::{Service, Socket, User, in_an_hour};
 const NO_CONVERSATION: &str = "cnv_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const NO_MESSAGE: &str = "msg_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const NO_SCHEDULED: &str = "sch_01hzx3v7k9q2m4n6p8r0s2t4v6";
-/// What stands in the place of an id in the tables.
+/// The placeholder for an id in the tables.
 const ID: &str = "{id}";
 
 /// Everything that belongs to others, and what `mallory` has of her own.
@@ -190,7 +190,7 @@ async fn a_foreign_conversation_is_as_unknown_as_any() {
     place
         .compare(&rows, &place.conversations, NO_CONVERSATION)
         .await;
-    // What one has left is read on, so it is no secret there.
+    // Former members can still read a conversation, so its existence is no secret to them.
     let strange = &place.conversations[..3];
     let reads = ["/messages", "/log"].map(|path| format!("/api/conversations/{ID}{path}"));
     let reads: Vec<(&str, &str, Value)> = reads

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::{faults, wire};
 use crate::support::{Connect, EventStream, Refusal, Service, in_an_hour};
 
-/// What stands for something else in a path, a mention or a message's sender.
+/// Words with a special meaning in a path, a mention or a message's sender.
 const RESERVED: [&str; 8] = ["me", "search", "sync", "system", "all", "here", ".", ".."];
 /// Mentions of many, which a message may name and no user is called.
 const MENTIONS: [&str; 2] = ["@all", "@here"];

@@ -170,7 +170,7 @@ pub fn direct() -> Vec<Row> {
     ]
 }
 
-/// What belongs to no conversation: `stranger` stands for any user, and `acting` for the host in one's name.
+/// Operations outside conversations: `stranger` stands for any user, and `acting` for the host that acts for a user.
 #[rustfmt::skip]
 pub fn elsewhere() -> Vec<Row> {
     vec![

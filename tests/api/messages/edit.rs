@@ -148,7 +148,7 @@ async fn an_edit_that_changes_nothing_is_none() {
     for body in [
         json!({ "content": "same" }),
         json!({ "metadata": { "n": 1 } }),
-        // What was read can be sent back.
+        // A message's fields can be sent back as they were read.
         json!({ "content": sent["content"], "metadata": sent["metadata"] }),
     ] {
         assert_eq!(group.edited(&path, body).await, sent);
@@ -160,7 +160,7 @@ async fn an_edit_that_changes_nothing_is_none() {
         group.edited(&path, json!({ "content": "other" })).await,
         edited
     );
-    // Whoever may not edit a message may not do so without a change either.
+    // A user who may not edit a message is refused even if the edit changes nothing.
     group
         .bob
         .patch(&path, json!({ "content": "other" }))

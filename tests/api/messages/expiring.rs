@@ -11,7 +11,7 @@ use crate::support::{eventually, eventually_within};
 const SECRET: &str = "the secret text";
 const EDITED: &str = "the edited secret";
 
-/// What the database still knows of a conversation, as text.
+/// Everything that the database still holds of a conversation, as text.
 async fn stored(group: &Group) -> String {
     use futures_util::TryStreamExt;
     let log = group.service.place().collection("log").await;
@@ -119,7 +119,7 @@ async fn at_its_time_it_is_gone_from_everywhere() {
         .await;
     assert!(!listed.to_string().contains("secret"));
 
-    // Who was away gets every number, and no word of it.
+    // A client that was offline receives every seq, but no text of the expired message.
     let mut resumed = group.bob.resume(&cursor).await;
     let frames = resumed.take_arrived();
     assert!(!json!(frames).to_string().contains("secret"), "{frames:?}");

@@ -1,4 +1,4 @@
-//! Who left keeps what they saw while they were there, as it was then. Who joins sees what the conversation says.
+//! Former members keep the messages of their membership as they were when they left. New members see what `historyVisibility` allows.
 
 use serde_json::{Value, json};
 

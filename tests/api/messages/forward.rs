@@ -179,7 +179,7 @@ async fn a_repeated_forward_does_not_depend_on_its_source() {
         (answer.status == 404).then_some(())
     })
     .await;
-    // Who cannot write to a target any more gets the first outcome, too.
+    // A caller who can no longer write to a target still gets the first outcome on a repetition.
     let leave = format!("/api/conversations/{}/leave", group.id);
     group.bob.post(&leave, Value::Null).await.expect(204);
     for (index, (of, to, first)) in forwards.iter().enumerate() {
@@ -216,7 +216,7 @@ async fn a_forward_under_a_taken_id_sends_nothing_anywhere() {
         .await
         .expect_error(409, "CONFLICT");
     assert!(group.bob.history(&one).await.is_empty());
-    // What was forwarded in part goes on: the first outcome where there is one.
+    // A partial forward is continued: targets that are done keep their first outcome.
     let to = json!({ "conversationIds": [one], "clientMessageId": "g" });
     let first = group.bob.post(&path(&of), to).await.expect(201);
     let to = json!({ "conversationIds": [one, two], "clientMessageId": "g" });

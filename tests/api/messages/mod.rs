@@ -24,7 +24,7 @@ struct Group {
     alice: User,
     bob: User,
     id: String,
-    /// Where its messages are.
+    /// Path of the conversation's messages.
     messages: String,
 }
 

@@ -54,7 +54,7 @@ async fn pinned_messages_are_listed_newest_pin_first_in_pieces() {
     pin(&group.alice, &ids[3]).await.expect(200);
     assert_eq!(group.pinned(&group.bob).await, ["3", "4", "1", "0"]);
 
-    // A cursor holds also when what it stands for is pinned no more.
+    // A cursor stays valid after its message is unpinned.
     let path = format!("{}?limit=2", group.pins());
     let first = group.bob.get(&path).await.expect(200);
     let cursor = first["nextCursor"].as_str().expect("a cursor");

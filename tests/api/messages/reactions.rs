@@ -166,7 +166,7 @@ async fn what_is_no_emoji_is_refused_by_name() {
             .bob
             .delete(&format!("{}/{encoded}", path(&of, "")))
             .await;
-        // What is no text matches no path.
+        // Bytes that are not UTF-8 match no path.
         assert!(matches!(answer.status, 400 | 404), "{answer}");
     }
     let listed = group.bob.get(&format!("{}?emoji=x", path(&of, ""))).await;
@@ -332,7 +332,7 @@ async fn two_hundred_users_who_react_at_once_all_count() {
         seen.note([frame]);
     }
     seen.assert_complete(&group.id, 4, 203);
-    // Who is not among the first twenty is told that they reacted all the same.
+    // A user who is not among the first twenty still sees their own reaction marked.
     let shown = message(&fans[7], &of).await["reactions"][0].clone();
     assert_eq!(
         (&shown["count"], &shown["reactedByMe"]),

@@ -101,7 +101,7 @@ async fn the_same_id_with_anything_else_different_is_409() {
             .expect_error(409, "CONFLICT");
     }
     assert_eq!(group.bob.history(&group.id).await.len(), 2);
-    // What only looks different is the same.
+    // A body that only spells out defaults is the same message.
     let spelled_out = json!({ "clientMessageId": "c1", "type": "text", "mentions": [], "attachments": [], "metadata": null, "content": "one thing" });
     group
         .alice

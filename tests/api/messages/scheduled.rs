@@ -170,7 +170,7 @@ async fn a_repetition_is_the_same_before_and_after_it_is_sent() {
             .await
             .expect_error(409, "CONFLICT");
     }
-    // What is asked for first counts for a repetition, whatever it was changed to.
+    // A repetition is compared with the original request, not with later changes.
     let path = format!("/api/scheduled/{}", ids[0]);
     group
         .alice

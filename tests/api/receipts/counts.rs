@@ -1,4 +1,4 @@
-//! What counts as unread, and that all ways to ask say the same.
+//! Rules for unread counts; every way to query them returns the same numbers.
 
 use mongodb::bson::doc;
 use serde_json::json;
@@ -164,7 +164,7 @@ async fn who_reads_on_message_by_message_is_told_what_rest_counts() {
     for n in 0..6 {
         messages.push(alice.say(&group, &n.to_string()).await);
         bob.say(&group, "own").await;
-        // Where things are named anew the service itself says so.
+        // Renaming the group makes the service write a system message.
         let name = json!({ "name": format!("Group {n}") });
         let path = format!("/api/conversations/{group}");
         alice.patch(&path, name).await.expect(200);
@@ -184,7 +184,7 @@ async fn who_reads_on_message_by_message_is_told_what_rest_counts() {
     alice.post(&back, json!({})).await.expect(200);
     for (index, message) in messages.iter().enumerate() {
         if index == 5 || index == 20 {
-            // What was counted before does not hold any more.
+            // The deletion makes the earlier counts outdated.
             let gone = &messages[index + 8];
             alice.delete(&path_of(gone)).await.expect(204);
         }

@@ -1,4 +1,4 @@
-//! What was begun to be written.
+//! Drafts of messages.
 
 use serde_json::json;
 
@@ -36,7 +36,7 @@ async fn a_draft_is_shown_to_its_writer_alone_until_it_is_cleared() {
     assert_eq!(told["data"], json!({ "conversationId": group }));
     bob.patch(&mine, json!({ "draft": null })).await.expect(200);
 
-    // Whatever alice hears next comes after all of it.
+    // The next frame that alice receives comes after all of it.
     bob.post(&format!("{path}/messages"), json!({ "content": "hello" }))
         .await
         .expect(201);

@@ -34,7 +34,7 @@ async fn read_all(user: &User, conversation: &str, body: Value) -> u64 {
     answer["count"].as_u64().expect("a number")
 }
 
-/// Who read a message, and when.
+/// The users who read a message, with the time of each.
 async fn readers(user: &User, message: &Value) -> Vec<(String, String)> {
     let path = format!("/api/messages/{}/read", id(message));
     let page = user.get(&path).await.expect(200);
@@ -45,7 +45,7 @@ async fn readers(user: &User, message: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What is unread in a conversation: messages, and mentions among them.
+/// Unread messages of a conversation, and unread mentions among them.
 async fn counts(user: &User, conversation: &str) -> (u64, u64) {
     let path = format!("/api/conversations/{conversation}/unread-count");
     pair(&user.get(&path).await.expect(200))
@@ -59,7 +59,7 @@ fn pair(noun: &Value) -> (u64, u64) {
     (number("unreadCount"), number("mentionCount"))
 }
 
-/// What is unread in a conversation, however it is asked for: all ways must say the same.
+/// Unread counts of a conversation; asserts that every way to query them returns the same numbers.
 async fn counts_everywhere(user: &User, conversation: &str) -> (u64, u64) {
     let direct = counts(user, conversation).await;
     let path = format!("/api/conversations/{conversation}");
@@ -80,7 +80,7 @@ async fn counts_everywhere(user: &User, conversation: &str) -> (u64, u64) {
     direct
 }
 
-/// What a device of the reader is told to be unread when `message` was read at `at`.
+/// The unread counts that the reader's device receives when `message` was read at `at`.
 async fn badge(device: &mut Socket, message: &Value, at: &str) -> (u64, u64) {
     let told = device
         .find("the badge", |frame| {

@@ -44,7 +44,7 @@ async fn marking_unread_takes_the_watermark_back_to_before_the_message() {
     unread(&bob, &said[2]).await;
     assert_eq!(counts(&bob, &group).await, (3, 0));
     assert!(readers(&alice, &said[2]).await.is_empty());
-    // What stays read stays so since the same time.
+    // A message that stays read keeps its first read time.
     assert_eq!(
         readers(&alice, &said[1]).await,
         [("bob".to_owned(), at.clone())]
@@ -85,7 +85,7 @@ async fn a_client_can_count_by_itself_from_the_number_up_to_which_one_has_read()
     assert_eq!(standing().await, (0, 2));
     read(&bob, &second).await;
     assert_eq!(standing().await, (seq(&second), 0));
-    // What is deleted and comes back was read, which no count tells.
+    // A message that is deleted and restored keeps its read state, which the counts do not show.
     let second_path = format!("/api/messages/{}", id(&second));
     alice.delete(&second_path).await.expect(204);
     assert_eq!(standing().await, (seq(&second), 0));
@@ -93,7 +93,7 @@ async fn a_client_can_count_by_itself_from_the_number_up_to_which_one_has_read()
         .await
         .expect(200);
     assert_eq!(standing().await, (seq(&second), 0));
-    // Who comes back goes on where they were.
+    // A member who rejoins continues from their earlier watermark.
     let member = format!("{path}/participants/bob");
     alice.delete(&member).await.expect(204);
     alice.say(&group, "three").await;
@@ -159,7 +159,7 @@ async fn of_many_marks_at_once_the_farthest_counts_and_none_goes_backwards() {
     for message in &said {
         assert_eq!(readers(&alice, message).await.len(), 1);
     }
-    // What was answered holds.
+    // The read time in an answer is the one that is stored.
     let settled = readers(&alice, &said[29]).await;
     assert_eq!(read(&devices[1], &said[29]).await, settled[0].1);
 }
@@ -226,7 +226,7 @@ async fn what_arrived_is_told_apart_from_what_was_read() {
     assert_eq!(text(&again, "deliveredAt"), at, "all before it arrived too");
     assert_eq!(counts(&bob, &group).await, (2, 0), "nothing is read yet");
     assert!(readers(&alice, &first).await.is_empty());
-    // What is read has arrived.
+    // A message that is read counts as delivered.
     let read_at = read(&carol, &first).await;
     let page = alice.get(&path(&first)).await.expect(200);
     assert_eq!(

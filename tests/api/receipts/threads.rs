@@ -38,7 +38,7 @@ async fn a_thread_has_a_watermark_of_its_own() {
     let reply = json!({ "content": "one more", "threadId": id(&root) });
     let reply = send(&alice, &group, reply).await;
     assert_eq!(replies(&bob, &root).await, (1, 0));
-    // Whoever has read the conversation has read its replies.
+    // Reading a conversation includes the replies in its threads.
     read(&bob, &other).await;
     assert_eq!(replies(&bob, &root).await, (1, 0));
     read(&bob, &reply).await;

@@ -136,7 +136,7 @@ async fn who_is_blocked_starts_nothing_as_if_the_other_were_unknown() {
     let ghost = pair.service.known_user("ghost");
     let unknown = pair.send(&pair.mallory, &ghost).await;
     assert_eq!((refused.status, &refused.text), (400, &unknown.text));
-    // Who blocks is told why, and leaves no trace at the other one's.
+    // The blocking user's error names the reason; the blocked user's state is unchanged.
     pair.send(&pair.alice, &pair.mallory)
         .await
         .expect_error(403, "FORBIDDEN");

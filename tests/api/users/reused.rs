@@ -23,7 +23,7 @@ async fn give_out_anew(service: &Node, messages: &str) -> Client {
     new_token(service)
 }
 
-/// A client of the new holder: tokens of the former one count no more.
+/// A client of the new holder of the id: tokens of the former holder are no longer valid.
 fn new_token(service: &Node) -> Client {
     let token = issued(service, "alice", 3);
     let user = service.known_user("alice");

@@ -30,7 +30,7 @@ use crate::support::{
 const OPERATIONS: usize = 2_400;
 /// After how many pieces of the session everybody is compared.
 const PIECES: usize = 3;
-/// Who takes part. The last one does nothing but listen, and is in nothing.
+/// The participants. The last one only listens and is a member of nothing.
 const USERS: [&str; 6] = ["ann", "ben", "cat", "dan", "eve", "nobody"];
 
 async fn play_session(seed: u64, operations: usize) {
@@ -43,7 +43,7 @@ async fn play_session(seed: u64, operations: usize) {
         let mut watcher = Watcher::connect(&user).await;
         // Marking unread is told to nobody else, so others cannot follow who read what; the table compares both.
         watcher.replica.without.insert("receipts");
-        // Who blocks looks offline to the blocked one, who is told nothing of the block; the table compares presence.
+        // A user who blocks looks offline to the blocked user, who gets no event about the block; the table compares presence.
         watcher.replica.without.insert("presence");
         players.push(Player {
             watcher,
@@ -67,7 +67,7 @@ async fn play_session(seed: u64, operations: usize) {
             panic!("the replicas differ from what REST answers:\n{report}");
         }
     }
-    // What has an end, or waits for its time, may go on for some seconds.
+    // Expiry and scheduled sends may continue for some seconds.
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let truths = read_truth(front.place()).await;

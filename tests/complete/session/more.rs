@@ -1,4 +1,4 @@
-//! What a participant does beside sending, changing and joining: with others' messages, with their own settings, and what is in no log.
+//! Actions of a participant besides sending, changing and joining: on other users' messages, on own settings, and those that are in no log.
 
 use chat_sdk::Timestamp;
 use rand::{Rng, seq::IndexedRandom};

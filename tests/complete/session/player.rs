@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::USERS;
 use crate::support::replica::Watcher;
 
-/// What the participants know of one another's doings.
+/// State that the participants share about one another's actions.
 #[derive(Default)]
 pub struct Pool {
     /// Conversations that somebody made.
@@ -23,9 +23,9 @@ pub struct Pool {
 pub struct Player {
     /// The user, their socket, and what they see by it.
     pub watcher: Watcher,
-    /// What is done next.
+    /// Chooses the next action.
     pub random: StdRng,
-    /// What is known of the others.
+    /// The state shared with the other participants.
     pub pool: Arc<Mutex<Pool>>,
 }
 

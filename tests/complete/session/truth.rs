@@ -1,4 +1,4 @@
-//! What a session came to, read past the service, and what each socket should have got of it.
+//! The outcome of a session, read directly from the database, and what each socket should have received of it.
 
 use std::collections::BTreeMap;
 
@@ -66,8 +66,8 @@ pub async fn read_truth(place: &Place) -> BTreeMap<String, Truth> {
     truths
 }
 
-/// What `player` got that is not exactly the numbers inside their memberships, in order; empty when nothing is wrong. What is in no log was checked when it
-/// came: it may come to members alone.
+/// The differences between the seqs that `player` received and those inside their memberships, in order; empty if there are none. Events that are in no log
+/// were checked on arrival: only members may receive them.
 pub fn what_is_wrong(player: &Player, truths: &BTreeMap<String, Truth>) -> String {
     let who = &player.watcher.user.id;
     let mut came: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
@@ -78,7 +78,7 @@ pub fn what_is_wrong(player: &Player, truths: &BTreeMap<String, Truth>) -> Strin
         let data = &frame["data"];
         let id = data["conversationId"].as_str().or(data["id"].as_str());
         let numbers = came.entry(id.unwrap_or_default()).or_default();
-        // What came again after a resume was checked when it came.
+        // An entry that was delivered again after a resume was checked on its first arrival.
         if numbers.last().is_none_or(|last| *last < seq) {
             numbers.push(seq);
         }

@@ -109,7 +109,7 @@ fn show(room: &Room) -> Value {
     conversation
 }
 
-/// What somebody has who has set nothing.
+/// Preferences of a user who has set none.
 fn no_preferences() -> Value {
     json!({
         "muted": false, "archived": false, "pinned": false, "hidden": false, "notificationLevel": "all",
@@ -138,7 +138,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
         "conversation:new" => {
             room.is_member = true;
             room.conversation = frame.data.clone();
-            // Who makes a group or public conversation owns it; nobody owns a direct one.
+            // The creator of a group or public conversation owns it; a direct one has no owner.
             let is_owner = frame.text("createdBy") == room.me && frame.text("type") != "direct";
             room.conversation["myRole"] = json!(if is_owner { "owner" } else { "member" });
             room.conversation["preferences"] = no_preferences();
@@ -152,7 +152,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
         }
         "conversation:updated" => {
             let before = std::mem::replace(&mut room.conversation, frame.data.clone());
-            // What is one's own is in no event for all.
+            // Private fields are in no event that all members receive.
             for field in ["myRole", "preferences", "draft"] {
                 if let Some(value) = before.get(field) {
                     room.conversation[field] = value.clone();
@@ -163,7 +163,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
             room.read_seq = frame.data["readSeq"].as_u64().expect("a number");
         }
         "draft:updated" => set_draft(room, frame.data.get("draft")),
-        // Who is writing is in nothing that REST answers.
+        // Typing appears in no REST answer.
         "user:typing" | "user:recording" => {}
         "conversation:removed" => {
             room.is_member = false;

@@ -1,4 +1,4 @@
-//! Where two pieces of JSON differ, for people.
+//! Differences between two pieces of JSON, readable for people.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What is left out of the comparison, and why. Nothing else is.
+//! The complete list of fields that the comparison leaves out, with the reason of each.
 
 use serde_json::Value;
 

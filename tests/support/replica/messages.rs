@@ -28,13 +28,13 @@ pub const NOUN: Noun = Noun {
         if !room.is_member {
             return;
         }
-        // What came while it was read is in it only in part: whether a thread counts a new reply already cannot be told.
+        // A snapshot may contain only a part of the events that arrived while it was read: for example, a thread may count a new reply or not.
         match room.messages.keys().next_back() {
             Some(newest) if *newest > room.position => drop(room.stale.insert(NOUN.name)),
             _ => room.messages_at = room.position,
         }
     },
-    // Who left keeps what they saw. Who never was in has no id to ask with.
+    // A former member keeps the messages of their membership. A user who never was a member has no id to ask with.
     show: |room| match room.id.is_empty() || room.is_deleted {
         true => Value::Null,
         false => Value::Array(shown(room).map(|(_, message)| message.clone()).collect()),
@@ -111,7 +111,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
                 );
             }
         }
-        // What was said before comes by REST, as far as this member may see it.
+        // Earlier messages are read by REST, as far as this member may see them.
         "conversation:joined" => {
             room.stale.insert(NOUN.name);
         }
@@ -127,7 +127,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
     true
 }
 
-/// A message that is shown. What changes an older one, which this user may not see, changes nothing here.
+/// A message that is shown. A change of an older message that this user may not see has no effect here.
 fn find<'a>(room: &'a mut Room, id: &str) -> Option<&'a mut Value> {
     room.messages
         .values_mut()
@@ -183,7 +183,7 @@ fn react(message: &mut Value, frame: &Frame<'_>, me: &str) {
         reaction["count"] = frame.data["totalCount"].clone();
         let users = reaction["userIds"].as_array_mut().expect("a list");
         match is_given {
-            // What was read by REST may be ahead of the event.
+            // The state that was read by REST may be ahead of the event.
             true if users.len() < SHOWN_USERS && !users.contains(&json!(user)) => {
                 users.push(json!(user));
             }

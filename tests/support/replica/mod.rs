@@ -5,7 +5,7 @@
 //! # To add a noun or an event
 //! - An event that changes something which is shown already (a message, a member, a conversation): an arm in `apply` of that noun's file.
 //! - Something with a list or an answer of its own: a file with a [`Noun`] (per conversation) or an [`Overview`] (per user), entered in [`NOUNS`] or [`OVERVIEWS`].
-//! - An event that no file knows fails the test that saw it. What cannot be compared stands in [`left_out`], with its reason.
+//! - An event that no file knows fails the test that saw it. Fields that cannot be compared are in [`left_out`], with the reason.
 
 mod conversations;
 mod differences;
@@ -27,14 +27,14 @@ use super::client::User;
 pub use differences::differences;
 pub use watcher::{Watcher, hear_all, settle};
 
-/// What there is per conversation, in the order in which an event is laid over it: the conversation itself last, so that the others see it as it was.
+/// The resources per conversation, in the order in which they apply an event: the conversation itself last, so that the others see it as it was before.
 const NOUNS: &[Noun] = &[
     messages::NOUN,
     members::NOUN,
     receipts::NOUN,
     conversations::NOUN,
 ];
-/// What there is per user, over all conversations.
+/// The resources per user, over all conversations.
 const OVERVIEWS: &[Overview] = &[conversations::LIST, unread::OVERVIEW, presence::OVERVIEW];
 /// Frames that come when somebody comes, goes or is away, also without anything being done.
 pub const OF_PRESENCE: &[&str] = &["user:online", "user:away", "user:offline"];
@@ -51,7 +51,7 @@ pub struct Noun {
     pub load: for<'a> fn(&'a User, &'a str) -> BoxFuture<'a, Value>,
     /// Takes in what `load` read.
     pub store: fn(&mut Room, Value),
-    /// What `load` would read now, as far as the events tell.
+    /// The value that `load` would read now, according to the events.
     pub show: fn(&Room) -> Value,
     /// Lays an event over the room. Answers whether this noun knows it.
     pub apply: fn(&mut Room, &Frame) -> bool,
@@ -63,7 +63,7 @@ pub struct Overview {
     pub name: &'static str,
     /// Reads it by REST.
     pub load: for<'a> fn(&'a User) -> BoxFuture<'a, Value>,
-    /// What `load` would read now, as far as the events tell.
+    /// The value that `load` would read now, according to the events.
     pub show: fn(&Replica) -> Value,
 }
 
@@ -125,7 +125,7 @@ pub struct Room {
     pub messages: BTreeMap<u64, Value>,
     /// The number up to which the user has read.
     pub read_seq: u64,
-    /// Who read how far, in the order in which it was told.
+    /// The members' read positions, in the order of their events.
     pub reads: Vec<receipts::Step>,
     /// The same of what arrived.
     pub deliveries: Vec<receipts::Step>,
@@ -143,7 +143,7 @@ pub struct Room {
     last_words: BTreeMap<String, String>,
 }
 
-/// What one user sees.
+/// The view of one user.
 #[derive(Default)]
 pub struct Replica {
     user: String,
@@ -152,14 +152,14 @@ pub struct Replica {
     presence: BTreeMap<String, Value>,
     /// Whether somebody came into sight of whom nobody has told yet how they are.
     knows_not_who_is_there: bool,
-    /// What is not compared, by the names of nouns and overviews; who sets it says why.
+    /// Names of resources and overviews that are not compared; a test that adds one states the reason.
     pub without: BTreeSet<&'static str>,
     /// How many numbered events came again.
     pub repeats: usize,
 }
 
 impl Replica {
-    /// What REST answers to `user` now.
+    /// Loads the current answers of REST to `user`.
     pub async fn load(user: &User) -> Self {
         let mut replica = Self {
             user: user.id.clone(),
@@ -262,8 +262,8 @@ impl Replica {
         );
     }
 
-    /// Reads anew what events told of without carrying it, as a client would: once the conversation itself is as far as the events are, because an event
-    /// may come a moment before REST knows of it. What cannot be read yet stays stale.
+    /// Reloads what events changed without carrying the new value, as a client would. It waits until the conversation itself is as far as the events, because
+    /// an event may arrive a moment before REST shows it. Values that cannot be read yet stay stale.
     pub async fn refresh(&mut self, user: &User) {
         if std::mem::take(&mut self.knows_not_who_is_there) {
             self.presence = presence::read(user).await;
@@ -282,14 +282,14 @@ impl Replica {
                 room.position = position;
             }
             let is_stale = |noun: &&Noun| stale.contains(noun.name);
-            // Who left cannot ask how far it is, so what they keep is read again with the next look.
+            // A former member cannot ask for the current position, so their messages are reloaded with the next look.
             for noun in NOUNS.iter().filter(is_stale) {
                 (noun.store)(room, (noun.load)(user, &room.id).await);
             }
         }
     }
 
-    /// What a resume does not bring has to be read anew: how far the user has read, and what they have begun to write.
+    /// Marks what a resume does not deliver to be reloaded: the user's read positions and drafts.
     pub fn resumed(&mut self) {
         for room in self.rooms.values_mut().filter(|room| room.is_member) {
             room.stale.insert(conversations::NOUN.name);
@@ -340,7 +340,7 @@ impl Replica {
         missing
     }
 
-    /// What differs between this and what REST answers now, of the user's conversations and of `others`.
+    /// The differences between this view and the current answers of REST, for the user's conversations and for `others`.
     pub async fn compare(&self, user: &User, others: &[String]) -> Vec<String> {
         let mut fresh = fresh(user, &self.ids_with(others)).await;
         let mut own = self.show(others);

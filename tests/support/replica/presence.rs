@@ -1,4 +1,4 @@
-//! Who of those with whom the user shares a conversation is there, and how.
+//! Presence of the users who share a conversation with the user.
 
 use std::collections::BTreeMap;
 

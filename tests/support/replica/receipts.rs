@@ -1,4 +1,4 @@
-//! Who read and got the newest message of a conversation, and since when.
+//! Read and delivery receipts of a conversation's newest message, with their times.
 
 use futures_util::FutureExt;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
     match frame.event {
         "message:read" => {
             let read = step(seq(), frame.data, "readAt");
-            // What is read has arrived.
+            // A message that is read counts as delivered.
             room.deliveries.push(read.clone());
             room.reads.push(read);
         }

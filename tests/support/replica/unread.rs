@@ -1,4 +1,4 @@
-//! What is unread in which conversation, and in all together.
+//! Unread counts per conversation and in total.
 
 use futures_util::FutureExt;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn show(replica: &Replica) -> Value {
     let rooms = replica.rooms().filter(|room| room.is_member);
     let mut items: Vec<Value> = rooms
         .map(|room| (room, (conversations::NOUN.show)(room)))
-        // What somebody has put out of sight does not call for attention.
+        // Hidden conversations do not count towards the total.
         .filter(|(_, shown)| shown["preferences"]["hidden"] != true)
         .map(|(room, shown)| {
             json!({

@@ -16,15 +16,15 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// A user who watches.
 pub struct Watcher {
-    /// Who; their REST.
+    /// The user, with a REST client.
     pub user: User,
     /// Their socket.
     pub socket: Socket,
-    /// What they see by it.
+    /// The user's view according to the events.
     pub replica: Replica,
-    /// What came since it was last taken out, without what is about the socket itself.
+    /// Frames received since they were last taken out, without those about the socket itself.
     pub came: Vec<Value>,
-    /// Whether the service has let them go: their token counts no more, and they are compared no more.
+    /// True if the service has deleted the user: the token is no longer valid, and the view is no longer compared.
     pub is_gone: bool,
     /// A conversation of this user alone: what is said there comes after everything that was under way before.
     notebook: String,
@@ -133,7 +133,7 @@ impl Watcher {
         }
     }
 
-    /// What differs between what came by events and what REST answers now, of the user's conversations and of `others`.
+    /// The differences between the view from events and the current answers of REST, for the user's conversations and for `others`.
     pub async fn compare(&self, others: &[String]) -> Vec<String> {
         self.replica.compare(&self.user, others).await
     }
