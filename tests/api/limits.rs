@@ -19,7 +19,7 @@ fn is_uncounted(answer: &Answer) -> bool {
     answer.header("RateLimit-Limit").is_empty()
 }
 
-/// Checks a refusal by rate, and answers the seconds that it asks to wait.
+/// Checks a refusal by rate, and returns the seconds that it asks to wait.
 fn refusal(answer: Answer, limit: u64) -> u64 {
     let [told, remaining, reset] = standing(&answer);
     let wait: u64 = answer.header("Retry-After").parse().expect("a number");

@@ -24,7 +24,7 @@ fn sockets(node: &Node) -> String {
     node.ws_base().replace("http://", "")
 }
 
-/// Writes `first`, then one byte of `drip` a second until the answer has come. Answers it, and how long it took to the end of the connection.
+/// Writes `first`, then one byte of `drip` a second until the answer has come. Returns it, and how long it took to the end of the connection.
 async fn exchange(address: &str, first: &[u8], drip: u8) -> (Raw, Duration) {
     let began = Instant::now();
     let stream = TcpStream::connect(address).await.expect("it listens");

@@ -245,7 +245,7 @@ fn full_draft(scene: &Scene) -> Value {
     })
 }
 
-/// A message with everything in it, changed once. Answers its id.
+/// A message with everything in it, changed once. Returns its id.
 async fn full_message(scene: &mut Scene) -> String {
     let draft = full_draft(scene);
     let path = scene.path("/messages");

@@ -195,7 +195,7 @@ impl Scene {
         self.forget_what_came();
     }
 
-    /// Many users whom the host tells of now. Answers their ids.
+    /// Many users whom the host tells of now. Returns their ids.
     pub async fn crowd(&mut self) -> Vec<String> {
         let ids: Vec<String> = (0..CROWD).map(|n| format!("crowd{n:03}")).collect();
         let users = ids

@@ -160,7 +160,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
     NOUNS.iter().copied().flatten()
 }
 
-/// Plays one row in one way. Answers what went wrong.
+/// Plays one row in one way. Returns what went wrong.
 async fn play(deployment: &Deployment, row: &Row, way: &Way) -> Result<(), String> {
     let mut scene = deployment.scene(row.scene).await;
     (way.act)(&mut scene).await;

@@ -72,7 +72,7 @@ impl Shell {
         shell
     }
 
-    /// Runs commands. Answers what they print.
+    /// Runs commands. Returns what they print.
     fn run(&mut self, commands: &str) -> String {
         writeln!(self.stdin, "{commands}\nprintf '\\n%s\\n' '{END}'").expect("it reads");
         let mut printed = String::new();

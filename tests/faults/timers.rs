@@ -187,7 +187,7 @@ async fn of_two_processes_each_thing_is_done_once_and_one_takes_over() {
     .await;
     nothing_waits(&alice).await;
     assert_eq!(count(&one, &group, "message.created").await, 60);
-    // Whichever process holds the lease: the other one continues without it.
+    // Either process may hold the lease: the other one continues without it.
     let bob_of_two = bob.between(&two, &two);
     let alice_of_two = alice.between(&two, &two);
     schedule(&alice, &group, "after the end", 1500).await;

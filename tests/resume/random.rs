@@ -50,7 +50,7 @@ async fn make_traffic(user: User, conversations: Vec<String>, seed: u64, stop: A
     }
 }
 
-/// Comes and goes at random between `nodes` for a while, then stays. Answers what it got and the socket on which it stays.
+/// Comes and goes at random between `nodes` for a while, then stays. Returns what it got and the socket on which it stays.
 async fn come_and_go(user: User, nodes: Vec<&Node>, rounds: u32, seed: u64) -> (Seen, Socket) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut seen = Seen::default();

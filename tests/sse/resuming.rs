@@ -127,7 +127,7 @@ async fn an_unknown_id_tells_the_client_to_reload() {
     }
 }
 
-/// Runs `curl -N` until its output satisfies `is_enough`, then kills it. Answers what it printed.
+/// Runs `curl -N` until its output satisfies `is_enough`, then kills it. Returns what it printed.
 async fn curl(arguments: Vec<String>, is_enough: fn(&str) -> bool) -> String {
     let reading = tokio::task::spawn_blocking(move || {
         let mut child = mortal("curl")

@@ -314,7 +314,7 @@ impl User {
         Socket::connect(&self.ws_url, how).await
     }
 
-    /// Sends a text to a conversation over REST. Answers the message.
+    /// Sends a text to a conversation over REST. Returns the message.
     pub async fn say(&self, conversation: &str, content: &str) -> Value {
         self.post(
             &format!("/api/conversations/{conversation}/messages"),

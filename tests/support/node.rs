@@ -110,7 +110,7 @@ impl Node {
         User::new(id, &self.client, &self.ws_url)
     }
 
-    /// A group of `owner` and `others`. Answers its id.
+    /// A group of `owner` and `others`. Returns its id.
     pub async fn group(&self, owner: &User, others: &[&User]) -> String {
         self.group_with(owner, others, json!({})).await
     }
@@ -134,7 +134,7 @@ impl Node {
         made["id"].as_str().expect("an id").to_owned()
     }
 
-    /// The direct conversation of two users. Answers its id.
+    /// The direct conversation of two users. Returns its id.
     pub async fn direct(&self, one: &User, other: &User) -> String {
         let body = json!({ "type": "direct", "participantIds": [other.id] });
         let answer = one.post_repeating("/api/conversations", body).await;

@@ -222,20 +222,20 @@ impl Socket {
         }
     }
 
-    /// Sends a command and answers the `data` of its ack.
+    /// Sends a command and returns the `data` of its ack.
     pub async fn send(&mut self, event: &str, data: Value) -> Value {
         let id = self.post(event, data);
         self.ack(&id).await
     }
 
-    /// Sends a command that must succeed. Answers the `data` of its ack.
+    /// Sends a command that must succeed. Returns the `data` of its ack.
     pub async fn ok(&mut self, event: &str, data: Value) -> Value {
         let ack = self.send(event, data).await;
         assert_eq!(ack["success"], true, "{event} was refused: {ack}");
         ack
     }
 
-    /// Sends a command that must be refused. Answers the error.
+    /// Sends a command that must be refused. Returns the error.
     pub async fn refused(&mut self, event: &str, data: Value) -> Value {
         let ack = self.send(event, data).await;
         assert_eq!(ack["success"], false, "{event} was not refused: {ack}");
@@ -246,7 +246,7 @@ impl Socket {
         ack["error"].clone()
     }
 
-    /// Sends a command and answers its id, without waiting.
+    /// Sends a command and returns its id, without waiting.
     pub fn post(&mut self, event: &str, data: Value) -> String {
         let id = self.next_id.to_string();
         self.next_id += 1;
@@ -262,7 +262,7 @@ impl Socket {
         let _ = self.out.send(message);
     }
 
-    /// Waits for the ack of the command `id`. Answers its `data`.
+    /// Waits for the ack of the command `id`. Returns its `data`.
     pub async fn ack(&mut self, id: &str) -> Value {
         let what = format!("the answer to command {id}");
         let frame = self
@@ -401,7 +401,7 @@ impl Socket {
         self.cursor.clone().expect("a cursor")
     }
 
-    /// Waits until the socket is closed. Answers the code; 1006 when there was none.
+    /// Waits until the socket is closed. Returns the code; 1006 when there was none.
     pub async fn closed(&mut self) -> u16 {
         self.closed_within(LIMIT).await
     }
@@ -418,7 +418,7 @@ impl Socket {
         }
     }
 
-    /// Goes away without a word, as a client does whose network is gone. Answers what had come.
+    /// Goes away without a word, as a client does whose network is gone. Returns what had come.
     pub fn vanish(mut self) -> Vec<Value> {
         self.task.abort();
         self.take_arrived()

@@ -34,7 +34,7 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Takes in more text. Answers the events that are whole now.
+    /// Takes in more text. Returns the events that are whole now.
     pub fn take(&mut self, text: &str) -> Vec<Event> {
         self.rest.push_str(text);
         let mut events = Vec::new();
@@ -136,7 +136,7 @@ impl EventStream {
         })
     }
 
-    /// The stream of `user` at the sockets' port of `node`, connected. Answers also what came before `connected`.
+    /// The stream of `user` at the sockets' port of `node`, connected. Returns also what came before `connected`.
     pub async fn follow(node: &Node, user: &User, resume: Option<&str>) -> (Self, Vec<Event>) {
         let bearer = format!("Bearer {}", user.token);
         let mut headers = vec![("Authorization", bearer.as_str())];

@@ -23,7 +23,7 @@ pub fn large_message(mark: &str) -> Value {
     json!({ "content": content, "attachments": attachments })
 }
 
-/// Sends `count` messages of about 97 KB one after the other. Answers them in order.
+/// Sends `count` messages of about 97 KB one after the other. Returns them in order.
 pub async fn send_large(sender: &Client, conversation: &str, count: usize) -> Vec<Value> {
     let path = format!("/api/conversations/{conversation}/messages");
     let mut sent = Vec::with_capacity(count);
@@ -34,7 +34,7 @@ pub async fn send_large(sender: &Client, conversation: &str, count: usize) -> Ve
     sent
 }
 
-/// Makes `count` groups of two users, as copies of one that the service made. Answers their ids.
+/// Makes `count` groups of two users, as copies of one that the service made. Returns their ids.
 pub async fn many_groups(service: &Node, one: &User, other: &User, count: usize) -> Vec<String> {
     let pattern = service.group(one, &[other]).await;
     let place = service.place();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{INTERNAL_SECRET, JWT_SECRET, Nats, Node, Service};
 
-/// Runs the bench. Answers its exit code, what it printed, and its results.
+/// Runs the bench. Returns its exit code, what it printed, and its results.
 async fn bench(node: &Node, args: &[&str]) -> (Option<i32>, String, Value) {
     let folder = tempfile::tempdir().expect("a folder");
     let results = folder.path().join("results.json");

@@ -21,7 +21,7 @@ fn parts(header: &str) -> (&str, &str) {
     (trace, step)
 }
 
-/// Sends a text in a trace. Answers the message.
+/// Sends a text in a trace. Returns the message.
 async fn say(alice: &User, conversation: &str, content: &str, traceparent: &str) -> Value {
     alice
         .with("traceparent", traceparent)

@@ -10,7 +10,7 @@ use crate::support::{
     Connect, INTERNAL_SECRET, Node, Refusal, Service, TokenBy, User, eventually_within,
 };
 
-/// Checks a refusal by rate, and answers the milliseconds that it asks to wait.
+/// Checks a refusal by rate, and returns the milliseconds that it asks to wait.
 fn wait_of(error: &Value) -> u64 {
     assert_eq!(error["code"], "RATE_LIMITED", "{error}");
     let wait = error["retryAfterMs"].as_u64();
@@ -155,7 +155,7 @@ async fn a_socket_with_the_internal_secret_is_not_limited() {
     wait_of(&plain.refused("ping", json!({})).await);
 }
 
-/// Switches with a secret. Answers the status and `Retry-After` of the refusal.
+/// Switches with a secret. Returns the status and `Retry-After` of the refusal.
 async fn refused_secret(node: &Node, secret: &str) -> (u16, Option<u64>) {
     let mut request = node.ws_url().into_client_request().expect("a request");
     let value = secret.parse().expect("a header");

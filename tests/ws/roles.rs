@@ -165,7 +165,7 @@ async fn code_of_anonymous(service: &Service, command: &str, data: Value) -> Str
     socket.closed().await.to_string()
 }
 
-/// Plays `rows` with everybody. Answers what is wrong.
+/// Plays `rows` with everybody. Returns what is wrong.
 async fn play(
     service: &Service,
     target: &User,

@@ -166,7 +166,7 @@ impl Stage {
     }
 }
 
-/// Plays one cell. Answers what is wrong with it.
+/// Plays one cell. Returns what is wrong with it.
 async fn cell(
     service: &Service,
     cast: &Cast,

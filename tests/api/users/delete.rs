@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::disconnect::{issued, with_token};
 use crate::support::{Node, Service, User, eventually, eventually_within};
 
-/// Waits for the end of an erasure. Answers the report.
+/// Waits for the end of an erasure. Returns the report.
 pub async fn report(node: &Node, user: &str) -> Value {
     let path = format!("/api/users/{user}/erasure");
     eventually_within(Duration::from_secs(30), "the erasure is done", || async {

@@ -53,7 +53,7 @@ pub struct Noun {
     pub store: fn(&mut Room, Value),
     /// The value that `load` would read now, according to the events.
     pub show: fn(&Room) -> Value,
-    /// Lays an event over the room. Answers whether this noun knows it.
+    /// Lays an event over the room. Returns whether this noun knows it.
     pub apply: fn(&mut Room, &Frame) -> bool,
 }
 
