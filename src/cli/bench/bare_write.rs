@@ -1,4 +1,4 @@
-//! What one write to a socket costs on this machine: the part of a delivery that nobody can avoid.
+//! CPU time of one write to a socket on this machine: the lower bound of a delivery's cost.
 
 use std::{
     fs,
@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::Context;
 
-/// What a message of 100 bytes is as a frame of a socket, about.
+/// Approximate size of the WebSocket frame of a message of 100 bytes.
 pub(super) const FRAME_BYTES: usize = 450;
 
-/// The CPU time of writing a frame to a socket of this machine, in microseconds, as a mean over `sockets` of them. The kernel's work of handing it over to
-/// the reader's end is part of it; waking a reader is not.
+/// Returns the CPU time of writing one frame to a local socket, in microseconds: the mean over `sockets` sockets. It includes the kernel's work of handing
+/// the frame over to the reader's end, but not waking a reader.
 ///
 /// # Errors
-/// When there are too few open files, or the kernel does not tell the CPU time of threads.
+/// If the limit of open files is too low, or the kernel does not report the CPU time of threads.
 pub(super) async fn measure(sockets: u32) -> anyhow::Result<f64> {
     tokio::task::spawn_blocking(move || measure_here(sockets))
         .await
@@ -51,7 +51,7 @@ fn measure_here(sockets: u32) -> anyhow::Result<f64> {
     Ok(spent.as_secs_f64() * 1e6 / f64::from(ROUNDS * sockets))
 }
 
-/// The CPU time of this thread, to the nanosecond; `/proc/<pid>/stat` counts in hundredths of a second.
+/// Returns the CPU time of this thread with nanosecond resolution; `/proc/<pid>/stat` counts in hundredths of a second.
 fn own_cpu_time() -> anyhow::Result<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")
         .context("the kernel tells no CPU time of threads")?;

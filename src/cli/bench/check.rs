@@ -1,12 +1,12 @@
-//! Judges what arrived: every acknowledged message, at every member, once, in order, and at nobody else.
+//! Checks the deliveries: every acknowledged message arrived at every member, once, in order, and at nobody else.
 //!
-//! Pure: it knows no socket and no clock. Its tests break a good record in every way and ask that it is noticed.
+//! Pure: it uses no socket and no clock. Its tests corrupt a good record in every way and require that the check notices.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-/// What a frame that a member received was about.
+/// Subject of a frame that a member received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     /// The message of this send of the run.
@@ -20,68 +20,68 @@ pub(super) enum Content {
 /// One frame that a member received, in order of arrival.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
-    /// Number in the conversation's log.
+    /// Seq in the conversation's log.
     pub seq: u64,
-    /// What it was.
+    /// Subject of the frame.
     pub content: Content,
-    /// Microseconds since the epoch of the run.
+    /// Time of arrival, in microseconds since the epoch of the run.
     pub at_us: u64,
 }
 
-/// What is known about one send.
+/// Knowledge about the outcome of one send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Answered with success, and with the message's number where the answer named it.
+    /// Answered with success, and with the message's seq if the answer named it.
     Acknowledged(Option<u64>),
-    /// Refused for certain: it must not arrive anywhere.
+    /// Refused for certain: it must not arrive at any member.
     Refused,
-    /// No answer, or one that leaves it open.
+    /// No answer, or one that leaves the outcome open.
     Unknown,
     /// Never written to a socket.
     Unsent,
 }
 
-/// One send: where to, and what became of it.
+/// One send: its conversation and its outcome.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Send {
     /// Index of the conversation.
     pub conversation: usize,
-    /// What became of it.
+    /// Outcome of the send.
     pub outcome: Outcome,
 }
 
-/// What one member received.
+/// Deliveries to one member.
 #[derive(Debug)]
 pub(super) struct Received<'a> {
-    /// Who, for the text of a fault.
+    /// Name of the member in the text of a fault.
     pub user: &'a str,
     /// Index of the conversation of which this user is a member.
     pub conversation: usize,
-    /// Everything with a number, in order of arrival.
+    /// All frames with a seq, in order of arrival.
     pub seen: &'a [Seen],
-    /// Why the socket closed before the end, if it did.
+    /// Reason for which the socket closed before the end, if it did.
     pub closed: Option<&'a str>,
 }
 
-/// The outcome of the check.
+/// Result of the check.
 #[derive(Debug, Default, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Verdict {
-    /// How many faults of each kind.
+    /// Number of faults of each kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// The first faults in words.
+    /// Texts of the first faults.
     pub examples: Vec<String>,
-    /// Acknowledged messages that were looked for.
+    /// Number of acknowledged messages that were checked.
     pub messages: u64,
-    /// Deliveries of them that had to be there.
+    /// Number of deliveries that were required.
     pub deliveries: u64,
 }
 
-/// As many faults as are told in words.
+/// Maximum number of faults with a text.
 const EXAMPLES: usize = 10;
 
 impl Verdict {
-    /// Whether nothing was wrong.
+    /// Returns true if there are no faults.
     pub fn passed(&self) -> bool {
         self.faults.is_empty()
     }
@@ -94,7 +94,7 @@ impl Verdict {
     }
 }
 
-/// Compares what was sent with what each member received.
+/// Compares the sends with the deliveries to each member.
 pub(super) fn check(sends: &[Send], members: &[Received<'_>]) -> Verdict {
     let mut verdict = Verdict::default();
     let mut expected: HashMap<usize, Vec<u32>> = HashMap::new();
@@ -119,8 +119,8 @@ pub(super) fn check(sends: &[Send], members: &[Received<'_>]) -> Verdict {
     verdict
 }
 
-/// The numbers must rise by one. One entry that is no message may come as several events (one for each member that
-/// it adds), which bear the same number.
+/// Checks that seqs rise by one. An entry other than a message may come as several events (one for each member that
+/// it adds), which have the same seq.
 fn check_order(member: &Received<'_>, verdict: &mut Verdict) {
     let mut last: Option<Seen> = None;
     for seen in member.seen {
@@ -139,7 +139,7 @@ fn check_order(member: &Received<'_>, verdict: &mut Verdict) {
                 verdict.fault("order", || {
                     format!("{} got number {} after {}", member.user, seen.seq, last.seq)
                 });
-                // Compare what follows with the furthest place reached, so that one swap is not told as many.
+                // Compare the following frames with the furthest seq reached, so that one swap is not reported as many.
                 continue;
             }
         }
@@ -209,7 +209,7 @@ mod tests {
 
     const MEMBERS: usize = 3;
 
-    /// Two conversations, turn by turn; numbers start at 2, as the conversation's creation is number 1.
+    /// Two conversations in turn; seqs start at 2, because the conversation's creation has seq 1.
     fn sends(count: u32) -> Vec<Send> {
         (0..count)
             .map(|n| Send {
@@ -238,7 +238,7 @@ mod tests {
         seen
     }
 
-    /// Judges a good run of 20 sends after `damage` was done to what the first member received.
+    /// Checks a good run of 20 sends after `damage` was applied to the first member's deliveries.
     fn judged(damage: impl FnOnce(&mut Vec<Send>, &mut Vec<Seen>)) -> Verdict {
         let mut sends = sends(20);
         let mut records: Vec<(usize, Vec<Seen>)> = (0..2 * MEMBERS)
@@ -332,7 +332,7 @@ mod tests {
             kinds(&judged(|_, seen| seen.insert(3, foreign))),
             ["leaked"]
         );
-        // Also where it claims the next number of the reader's own conversation.
+        // Also if it claims the next seq of the reader's own conversation.
         let disguised = Seen {
             seq: 12,
             content: Content::Message(1),

@@ -1,4 +1,4 @@
-//! Sets the scene by REST as a host's backend would (users, conversations), and opens the sockets of its users.
+//! Prepares a run over REST as a host's backend would (users, conversations), and opens the sockets of its users.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,13 +19,13 @@ use super::run::Run;
 use super::socket::{Dial, Journal, Order, serve};
 use super::{TargetArgs, Via};
 
-/// How many requests or connection attempts are under way at once.
+/// Maximum number of concurrent requests or connection attempts.
 pub(super) const BOUND: usize = 64;
 
-/// How long all sockets together may take to connect.
+/// Time limit for connecting all sockets.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 
-/// What to do about a refusal by rate.
+/// Explanation printed if a rate limit refuses a request.
 pub(super) const RATE_HINT: &str = "the service lifts its limits for the internal secret, so this one is nginx's, \
     which limits addresses other than loopback, or that of a service of an older version";
 
@@ -40,7 +40,7 @@ struct Claims<'a> {
     aud: Option<&'a str>,
 }
 
-/// The service, as a host's backend sees it.
+/// Connection to the service, with the credentials of a host's backend.
 pub(super) struct Host {
     http: reqwest::Client,
     api: Vec<String>,
@@ -53,10 +53,10 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Takes the addresses and secrets.
+    /// Reads the addresses and secrets.
     ///
     /// # Errors
-    /// When a secret is missing or an address is not one that the bench can use.
+    /// If a secret is missing or the bench cannot use an address.
     pub fn new(target: &TargetArgs) -> anyhow::Result<Self> {
         let set = |secret: &Option<String>| secret.clone().filter(|text| !text.is_empty());
         let jwt_secret = set(&target.jwt_secret)
@@ -102,12 +102,12 @@ impl Host {
         })
     }
 
-    /// The WebSocket address for the n-th socket: all nodes in turn.
+    /// Returns the WebSocket address for the n-th socket: all nodes in turn.
     pub fn ws_url(&self, n: usize) -> String {
         self.ws[n % self.ws.len()].clone()
     }
 
-    /// The secret that lifts the rate limits, and says so.
+    /// Prints that the rate limits are lifted, and returns the secret that lifts them.
     pub fn lift_limits(&self) -> String {
         say(
             "rate limits",
@@ -116,12 +116,12 @@ impl Host {
         self.internal_secret.clone()
     }
 
-    /// Addresses in use, for the report.
+    /// Returns the addresses in use, for the report.
     pub fn addresses(&self) -> String {
         format!("{} and {}", self.api.join(" "), self.ws.join(" "))
     }
 
-    /// A token of this user, good for two hours.
+    /// Returns a token of this user, valid for two hours.
     pub fn token(&self, user: &str) -> anyhow::Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let claims = Claims {
@@ -142,7 +142,7 @@ impl Host {
         format!("{}{path}", self.api[n % self.api.len()])
     }
 
-    /// Makes the users known, 1,000 per request.
+    /// Syncs the users to the service, 1,000 per request.
     pub async fn sync_users(&self, users: &[String]) -> anyhow::Result<()> {
         stream::iter(users.chunks(1_000).enumerate())
             .map(|(n, chunk)| async move {
@@ -162,7 +162,7 @@ impl Host {
             .await
     }
 
-    /// Makes a group and returns its id.
+    /// Creates a group and returns its id.
     pub async fn create_group(
         &self,
         n: usize,
@@ -199,7 +199,7 @@ impl Host {
         answer(request, "add participants").await.map(drop)
     }
 
-    /// The request of a user that sends a message, limited as every user's is.
+    /// Returns a user's request to send a message, subject to the rate limits.
     pub fn send_request(&self, token: &str, conversation: &str, content: &str) -> RequestBuilder {
         let path = format!("/api/conversations/{conversation}/messages");
         self.http
@@ -226,7 +226,7 @@ impl Host {
         answer(request, "send a message").await.map(drop)
     }
 
-    /// The first page of a user's conversations.
+    /// Returns the first page of a user's conversations.
     pub async fn first_page(&self, user: &str) -> anyhow::Result<Value> {
         let request = self
             .http
@@ -237,10 +237,10 @@ impl Host {
         Ok(page["conversations"].take())
     }
 
-    /// A request of the host's backend, with a body where there is one. Answers the status and the JSON, whatever they are.
+    /// Sends a request as the host's backend, with an optional body. Returns the status and the JSON of any response.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// If there is no response.
     pub async fn ask(
         &self,
         method: Method,
@@ -262,7 +262,7 @@ impl Host {
         Ok((status, response.json().await.unwrap_or(Value::Null)))
     }
 
-    /// What the service says its version is, when it says so.
+    /// Returns the version that the service reports, if it does.
     pub async fn version(&self) -> Option<String> {
         let request = self
             .http
@@ -272,7 +272,7 @@ impl Host {
         Some(status["version"].as_str()?.to_owned())
     }
 
-    /// The sum of a counter over all api nodes, for each of `names`; `None` where a node does not tell.
+    /// Returns the sum of each counter of `names` over all api nodes; `None` if a node does not respond.
     pub async fn counters<const N: usize>(&self, names: [&str; N]) -> [Option<f64>; N] {
         let mut sums = [Some(0.0); N];
         for node in &self.nodes {
@@ -283,7 +283,7 @@ impl Host {
                 _ => String::new(),
             };
             for (sum, name) in sums.iter_mut().zip(names) {
-                // A node that never counted does not show the counter: zero, as long as it shows anything.
+                // A node that never counted does not show the counter: zero, provided that it shows any metric.
                 let value = counter(&text, name).or((!text.is_empty()).then_some(0.0));
                 *sum = sum.zip(value).map(|(a, b)| a + b);
             }
@@ -292,7 +292,7 @@ impl Host {
     }
 }
 
-/// Sends a request and returns the JSON of a successful answer; an error tells the service's own words.
+/// Sends a request and returns the JSON of a successful response; an error quotes the service's own text.
 async fn answer(request: RequestBuilder, what: &str) -> anyhow::Result<Value> {
     let response = request
         .send()
@@ -316,7 +316,7 @@ async fn answer(request: RequestBuilder, what: &str) -> anyhow::Result<Value> {
     Err(anyhow!("{what}: {status}: {told}{details}{hint}"))
 }
 
-/// The sum of all series of a counter in Prometheus text; `None` when there is none.
+/// Returns the sum of all series of a counter in Prometheus text; `None` if there is none.
 pub(super) fn counter(text: &str, name: &str) -> Option<f64> {
     let mut sum = None;
     for line in text.lines() {
@@ -338,7 +338,7 @@ pub(super) fn counter(text: &str, name: &str) -> Option<f64> {
     sum
 }
 
-/// Refuses a run that needs more open files than this process may have.
+/// Fails if a run needs more open files than this process may have.
 pub(super) fn require_open_files(sockets: usize) -> anyhow::Result<()> {
     let needed = sockets as u64 + 200;
     match open_files_limit("self") {
@@ -349,17 +349,17 @@ pub(super) fn require_open_files(sockets: usize) -> anyhow::Result<()> {
     }
 }
 
-/// Connected sockets, each served by a task of its own.
+/// Connected sockets, each served by its own task.
 pub(super) struct Sockets {
-    /// A way to tell each socket what to do, in the order of the dials.
+    /// Command channels of the sockets, in the order of the dials.
     pub orders: Vec<mpsc::UnboundedSender<Order>>,
     tasks: Vec<JoinHandle<Journal>>,
 }
 
-/// Opens all sockets, at most `bound` at a time, and returns when the last has its `connected` event.
+/// Opens all sockets, at most `bound` at a time, and returns after the last one has received its `connected` event.
 ///
 /// # Errors
-/// When one of them does not connect.
+/// If a socket does not connect.
 pub(super) async fn open(
     dials: Vec<Dial>,
     bound: usize,
@@ -405,10 +405,10 @@ pub(super) async fn open(
 }
 
 impl Sockets {
-    /// Closes all sockets and collects what they noted, in the order of the dials.
+    /// Closes all sockets and returns their journals, in the order of the dials.
     pub async fn finish(self) -> anyhow::Result<Vec<Journal>> {
         for order in &self.orders {
-            // A socket that closed by itself has ended its task only when it was told to: the order arrives.
+            // A socket that closed by itself keeps its task until it is told to close, so the command arrives.
             let _ = order.send(Order::Close);
         }
         let mut journals = Vec::with_capacity(self.tasks.len());

@@ -1,6 +1,6 @@
-//! Reads processes from `/proc`: CPU time, resident memory, and who their children are.
+//! Reads processes from `/proc`: CPU time, resident memory, and their children.
 //!
-//! Linux only; elsewhere there are simply no figures.
+//! Linux only; elsewhere there are no figures.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,16 +8,16 @@ use std::fs;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-/// The fields of `/proc/<pid>/stat` that are used here.
+/// The used fields of `/proc/<pid>/stat`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
-    /// The process that started it.
+    /// Pid of the parent.
     pub parent: u32,
-    /// User and system time of all its threads, past ones included, in clock ticks.
+    /// User and system time of all threads, including ended ones, in clock ticks.
     pub ticks: u64,
 }
 
-/// Parses `/proc/<pid>/stat`. The name stands in parentheses and may hold spaces and parentheses itself.
+/// Parses `/proc/<pid>/stat`. The name is in parentheses and may contain spaces and parentheses itself.
 pub(super) fn parse_stat(text: &str) -> Option<Stat> {
     let rest = &text[text.rfind(')')? + 1..];
     let mut fields = rest.split_ascii_whitespace();
@@ -31,31 +31,31 @@ pub(super) fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-/// What part a process plays in the sums.
+/// Role of a process in the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Part {
     /// Counts in the total.
     Server,
-    /// The front; listed apart.
+    /// nginx; listed separately.
     Nginx,
-    /// This program; listed apart.
+    /// This program; listed separately.
     Bench,
 }
 
-/// A process to measure, with its children (nginx works in them).
+/// A process to measure, with its children (the workers of nginx are children).
 #[derive(Debug, Clone)]
 pub(super) struct Process {
-    /// As the caller named it.
+    /// Name that the caller gave it.
     pub name: String,
-    /// The named process first.
+    /// Pids, the named process first.
     pub pids: Vec<u32>,
-    /// What part it plays.
+    /// Role in the sums.
     pub part: Part,
 }
 
 impl Process {
-    /// Whether it may hold sockets: one that is no store, no broker and no front.
+    /// Returns true if it may hold sockets: it is no database, no broker and no nginx.
     pub fn is_service(&self) -> bool {
         self.part == Part::Server
             && !self.name.starts_with("mongo")
@@ -66,12 +66,12 @@ impl Process {
 /// The processes to measure.
 #[derive(Debug, Clone)]
 pub(super) struct Probe {
-    /// Server processes in the order given, then the bench itself.
+    /// Server processes in the given order, then the bench itself.
     pub processes: Vec<Process>,
     ticks_per_second: f64,
 }
 
-/// The CPU seconds used so far by each process of a probe.
+/// CPU seconds used so far by each process of a probe.
 #[derive(Debug, Clone)]
 pub(super) struct Sample(Vec<f64>);
 
@@ -79,9 +79,9 @@ pub(super) struct Sample(Vec<f64>);
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CpuUse {
-    /// As the caller named it.
+    /// Name that the caller gave it.
     pub process: String,
-    /// What part it plays.
+    /// Role in the sums.
     pub part: Part,
     /// CPU seconds, user and system.
     pub seconds: f64,
@@ -91,9 +91,9 @@ pub(super) struct CpuUse {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Memory {
-    /// VmRSS in KiB.
+    /// Resident set size (VmRSS), in KiB.
     pub rss_kib: u64,
-    /// Proportional set size in KiB, where it may be read.
+    /// Proportional set size in KiB; `None` if it cannot be read.
     pub pss_kib: Option<u64>,
 }
 
@@ -115,10 +115,10 @@ pub(super) fn parse_pids(list: &str) -> anyhow::Result<Vec<(String, u32)>> {
 }
 
 impl Probe {
-    /// Looks the named processes up.
+    /// Finds the named processes.
     ///
     /// # Errors
-    /// When the list is malformed or names a process that does not run.
+    /// If the list is malformed or names a process that does not run.
     pub fn new(list: &str) -> anyhow::Result<Self> {
         let tree = children();
         let mut processes = Vec::new();
@@ -166,7 +166,7 @@ impl Probe {
         Sample(self.processes.iter().map(seconds).collect())
     }
 
-    /// The CPU time used between two samples.
+    /// Returns the CPU time used between two samples.
     pub fn between(&self, before: &Sample, after: &Sample) -> Vec<CpuUse> {
         let pairs = before.0.iter().zip(&after.0);
         let processes = self.processes.iter().zip(pairs);
@@ -180,13 +180,13 @@ impl Probe {
     }
 }
 
-/// The sum over the servers, without nginx and the bench.
+/// Returns the sum over the servers, without nginx and the bench.
 pub(super) fn total(uses: &[CpuUse]) -> f64 {
     let servers = uses.iter().filter(|u| u.part == Part::Server);
     servers.fold(0.0, |sum, u| sum + u.seconds)
 }
 
-/// Resident memory of a process and its children.
+/// Returns the resident memory of a process and its children.
 pub(super) fn memory(process: &Process) -> Memory {
     let mut sum = Memory {
         rss_kib: 0,
@@ -201,13 +201,13 @@ pub(super) fn memory(process: &Process) -> Memory {
     sum
 }
 
-/// The value of a line like `VmRSS:   1234 kB`.
+/// Parses the value of a line like `VmRSS:   1234 kB`.
 pub(super) fn kib(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The soft limit of open files of a process (`self` for this one); `None` when it cannot be read.
+/// Returns the soft limit of open files of a process (`self` for this one); `None` if it cannot be read.
 pub(super) fn open_files_limit(process: &str) -> Option<u64> {
     let limits = fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
     let line = limits
@@ -236,7 +236,7 @@ fn children() -> HashMap<u32, Vec<u32>> {
     tree
 }
 
-/// Clock ticks per second, which the kernel tells every process in its auxiliary vector (entry 17).
+/// Returns the clock ticks per second, which the kernel passes to every process in its auxiliary vector (entry 17).
 fn ticks_per_second() -> f64 {
     const AT_CLKTCK: usize = 17;
     const WORD: usize = size_of::<usize>();

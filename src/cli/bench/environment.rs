@@ -1,4 +1,4 @@
-//! What a result must be read with: the machine, the versions, the limits, the time.
+//! Context of a result: the machine, the versions, the limits, the time.
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +11,7 @@ use super::client::Host;
 use super::cpu::{Part, Probe, kib, open_files_limit};
 use super::report::say;
 
-/// The surroundings of a run.
+/// Environment of a run.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Environment {
@@ -30,7 +30,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Reads the surroundings.
+    /// Reads the environment.
     pub async fn read(host: &Host, probe: &Probe) -> Self {
         let cpuinfo = read("/proc/cpuinfo");
         let model = cpuinfo
@@ -91,7 +91,7 @@ impl Environment {
         }
     }
 
-    /// Prints it.
+    /// Prints the environment.
     pub fn print(&self) {
         let pairs = |list: &[(String, String)], between: &str| {
             let items = list
@@ -142,7 +142,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// The first version number that the program of a process tells about itself.
+/// Returns the first version number that the program of a process prints.
 fn version_of(pid: u32) -> Option<String> {
     let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     let flag = match program.file_name()?.to_str()? {
@@ -155,7 +155,7 @@ fn version_of(pid: u32) -> Option<String> {
     version_in(&String::from_utf8_lossy(&text)).map(str::to_owned)
 }
 
-/// The first word with a digit, a dot and a digit, without what stands before its first digit.
+/// Returns the first word that contains digit, dot, digit, without the text before its first digit.
 fn version_in(text: &str) -> Option<&str> {
     text.split_ascii_whitespace().find_map(|word| {
         let version = &word[word.find(|c: char| c.is_ascii_digit())?..];

@@ -1,4 +1,4 @@
-//! `bench fanout`: one large conversation, one sender; what does a delivery cost?
+//! `bench fanout`: one large conversation with one sender; measures the cost of a delivery.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ use super::run::Run;
 use super::send::rate;
 use super::socket::Dial;
 
-/// Members named in one request.
+/// Number of members per request.
 const MEMBERS_PER_REQUEST: usize = 200;
-/// Sockets of the bare write, beside the members'.
+/// Number of sockets of the bare write, which come on top of the members' sockets.
 const BARE_SOCKETS: u32 = 1000;
 
 /// Arguments of `bench fanout`.
@@ -26,7 +26,7 @@ const BARE_SOCKETS: u32 = 1000;
 pub(super) struct FanoutArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Members of the conversation, every one a user with one socket.
+    /// Number of members of the conversation, each a user with one socket.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     members: u32,
     /// Messages per second, all from one sender.
@@ -35,10 +35,10 @@ pub(super) struct FanoutArgs {
     /// Seconds to measure.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     secs: u64,
-    /// Seconds of load before that.
+    /// Seconds of warm-up before the measurement.
     #[arg(long, default_value_t = 2)]
     warmup: u64,
-    /// Bytes of a message's content.
+    /// Size of a message's content, in bytes.
     #[arg(long, default_value_t = 100)]
     size: usize,
     /// Connect all sockets at once instead of 64 at a time.
@@ -46,7 +46,7 @@ pub(super) struct FanoutArgs {
     storm: bool,
 }
 
-/// What connecting everybody took.
+/// Duration and CPU time of connecting all members.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Connecting {
@@ -69,7 +69,7 @@ struct Results<'a> {
     run: &'a Measured,
 }
 
-/// Runs `bench fanout`; false when the check found faults.
+/// Runs `bench fanout`; returns false if the check found faults.
 pub(super) async fn run(args: FanoutArgs) -> anyhow::Result<bool> {
     let members = args.members as usize;
     require_open_files(members)?;

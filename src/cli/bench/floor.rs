@@ -1,8 +1,8 @@
-//! `bench floor`: what this machine asks for the work that nobody can avoid, without the service.
+//! `bench floor`: measures the unavoidable work of the machine, without the service.
 //!
-//! Two figures. The write path: senders in a closed loop, whose messages go out in groups as one insert with three indexes, one update per
-//! conversation touched (both majority and journaled) and a pipelined publish; and a bare write of a frame to a socket. Machines differ by
-//! factors and shared ones change by the hour, so a figure of `send` or `fanout` says something beside these, taken in the same minutes.
+//! Two figures. The write path: senders in a closed loop, whose messages are written in groups with one insert with three indexes, one update per
+//! touched conversation (both with majority and journal) and a pipelined publish. The bare write: one frame to a socket. Machines differ by
+//! factors and shared machines change by the hour, so compare `send` or `fanout` only with floors measured in the same minutes.
 
 use std::{
     collections::HashMap,
@@ -30,9 +30,9 @@ use super::cpu::{CpuUse, Probe};
 use super::environment::Environment;
 use super::report::{Quantiles, Spread, row, table, whole, write_json};
 
-/// The most messages of a group, as in the service.
+/// Maximum number of messages of a group, as in the service.
 const MAX_GROUP: usize = 512;
-/// Where the groups go.
+/// Name of the stream to which the groups are published.
 const STREAM: &str = "CHAT_BENCH_FLOOR";
 const SUBJECT: &str = "chat-bench-floor.message";
 const DATABASE: &str = "bench_floor";
@@ -42,22 +42,22 @@ const DATABASE: &str = "bench_floor";
 pub(super) struct FloorArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Address of MongoDB; a database `bench_floor` is made and removed there.
+    /// URI of MongoDB; the database `bench_floor` is created there and dropped at the end.
     #[arg(long, env = "MONGODB_URI", hide_env_values = true)]
     mongodb_uri: String,
-    /// Address of NATS; a stream `CHAT_BENCH_FLOOR` is made and removed there.
+    /// URL of NATS; the stream `CHAT_BENCH_FLOOR` is created there and deleted at the end.
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     nats_url: String,
-    /// Sends under way.
+    /// Number of concurrent sends.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     inflight: u32,
-    /// Conversations, taken at random.
+    /// Number of conversations, chosen at random for each send.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     convs: u32,
-    /// Seconds of the write path, after one to warm up.
+    /// Seconds to measure the write path, after one second of warm-up.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     secs: u64,
-    /// Sockets of the bare write.
+    /// Number of sockets of the bare write.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     sockets: u32,
 }
@@ -79,11 +79,11 @@ struct WritePath {
     mean_group: f64,
     #[serde(flatten)]
     quantiles: Quantiles,
-    /// Seconds per 1,000 messages, of the processes that took part.
+    /// CPU seconds per 1,000 messages of each process that took part.
     cpu: Vec<CpuUse>,
 }
 
-/// A send that waits: its conversation, and who asks.
+/// A waiting send: its conversation, and the channel for its answer.
 type Send = (usize, oneshot::Sender<()>);
 
 /// Measures both floors.
@@ -179,7 +179,7 @@ async fn connect_nats(address: &str) -> anyhow::Result<async_nats::Client> {
         .context("NATS does not answer")
 }
 
-/// The three indexes without which a message could not be numbered, repeated or listed; and the conversations.
+/// Creates the conversations, and the three indexes that numbering, deduplicating and listing messages require.
 async fn prepare(database: &Database, conversations: usize) -> anyhow::Result<()> {
     database
         .run_command(doc! { "createIndexes": "log", "indexes": [
@@ -265,7 +265,7 @@ async fn drive(
     })
 }
 
-/// Sends one message after the other. Answers how long each took, in microseconds.
+/// Sends one message after the other. Returns the latency of each, in microseconds.
 async fn send(
     sends: mpsc::Sender<Send>,
     conversations: usize,
@@ -287,7 +287,7 @@ async fn send(
     took
 }
 
-/// Writes what waits, group by group, the next insert while the last update is under way. Answers the mean size of a group.
+/// Writes waiting messages group by group; the next insert overlaps with the previous update. Returns the mean size of a group.
 async fn write_groups(
     mut waiting: mpsc::Receiver<Send>,
     database: Database,

@@ -1,7 +1,7 @@
-//! Reads what the service pushes, as far as the bench needs it.
+//! Parses pushed frames, as far as the bench needs them.
 //!
-//! A frame is scanned with borrowed fields, because every delivery comes through here; one that does not fit them (a
-//! text with an escape, an event of another shape) is read again the slow way.
+//! A frame is scanned with borrowed fields, because every delivery passes through here; a frame that does not fit them (a
+//! text with an escape, an event of another shape) is parsed again by the slow path.
 
 use serde::Deserialize;
 
@@ -48,24 +48,24 @@ struct Refusal<'a> {
     code: Option<&'a str>,
 }
 
-/// What a frame means to the bench.
+/// Meaning of a frame to the bench.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     /// The socket is ready.
     Connected,
     /// The answer to a send.
     Answer(u32, Reply),
-    /// Something with a number in the log.
+    /// An event with a seq.
     Numbered(u64, Content),
     /// An `error` event with this code.
     Error(String),
-    /// Something that the bench does not follow.
+    /// An event that the bench does not follow.
     NoPlugin,
-    /// No JSON object of the protocol.
+    /// Not a JSON object of the protocol.
     Unreadable,
 }
 
-/// Reads a frame for a user whose only conversation is `own`.
+/// Parses a frame for a user whose only conversation is `own`.
 pub(super) fn hear(text: &str, run: &Run, own: Option<&str>) -> Heard {
     let slow;
     let frame = match serde_json::from_str::<Frame<'_>>(text) {
@@ -101,7 +101,7 @@ pub(super) fn hear(text: &str, run: &Run, own: Option<&str>) -> Heard {
     };
     let data = frame.data;
     let conversation = data.as_ref().and_then(|data| {
-        // The events about a conversation carry the conversation itself.
+        // Events about a conversation carry the conversation itself.
         let itself = frame.event.starts_with("conversation:");
         data.conversation_id.or(data.id.filter(|_| itself))
     });
@@ -131,11 +131,11 @@ pub(super) fn hear(text: &str, run: &Run, own: Option<&str>) -> Heard {
                 Some(number) if conversation == own => Content::Message(number),
                 _ => Content::Stranger,
             };
-            // A message without a number cannot be proved complete: number 0 breaks the order and so is told.
+            // Completeness cannot be proved for a message without a seq: seq 0 breaks the order and so is reported.
             Heard::Numbered(frame.seq.unwrap_or(0), content)
         }
         _ => match frame.seq {
-            // What names no conversation, or another, has its number in another log.
+            // An event that names no conversation, or another one, has its seq in another log.
             Some(seq) if conversation.is_some() && conversation == own => {
                 Heard::Numbered(seq, Content::Entry)
             }
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(hear(&message("cnv_a", &content)), mine);
         assert_eq!(hear(&message("cnv_b", &content)), stranger);
         assert_eq!(hear(&message("cnv_a", "hello")), stranger);
-        // An escape cannot be borrowed; the slow way reads it.
+        // An escape cannot be borrowed; the slow path parses it.
         assert_eq!(hear(&message("cnv_a", &format!("{content}\\n"))), mine);
         assert_eq!(
             hear(

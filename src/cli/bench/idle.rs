@@ -1,4 +1,4 @@
-//! `bench idle`: sockets that do nothing; what does a connection cost in memory?
+//! `bench idle`: opens idle sockets and measures the memory of a connection.
 
 use std::time::{Duration, Instant};
 
@@ -20,18 +20,18 @@ use super::socket::Dial;
 pub(super) struct IdleArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Sockets to open, every one of a user of its own.
+    /// Number of sockets to open, each of a different user.
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..))]
     sockets: u32,
-    /// Seconds to wait before memory is read.
+    /// Seconds to wait before memory is measured.
     #[arg(long, default_value_t = 5)]
     secs: u64,
-    /// Give every user a conversation.
+    /// Create one conversation for every user.
     #[arg(long)]
     conversations: bool,
 }
 
-/// Memory of one process before and after.
+/// Memory of one process before and after the sockets are open.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Growth {
@@ -54,7 +54,7 @@ struct Results<'a> {
     memory: &'a [Growth],
 }
 
-/// Runs `bench idle`; false when a socket closed by itself.
+/// Runs `bench idle`; returns false if a socket closed by itself.
 pub(super) async fn run(args: IdleArgs) -> anyhow::Result<bool> {
     let count = args.sockets as usize;
     require_open_files(count)?;
@@ -180,7 +180,7 @@ pub(super) async fn run(args: IdleArgs) -> anyhow::Result<bool> {
     Ok(closed == 0)
 }
 
-/// The processes that hold the sockets: those named `ws…`, or all of the service where none is.
+/// Returns the processes that hold the sockets: those named `ws…`, or all processes of the service if there is none.
 fn nodes(probe: &Probe) -> Vec<Process> {
     let services = probe.processes.iter().filter(|p| p.is_service());
     let (ws, others): (Vec<_>, Vec<_>) = services.cloned().partition(|p| p.name.starts_with("ws"));

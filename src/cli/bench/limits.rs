@@ -1,4 +1,4 @@
-//! `bench limits`: one user floods far above the rate limits; what do the others feel of it?
+//! `bench limits`: one user floods far above the rate limits; measures the effect on the other users.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,15 +23,15 @@ use super::run::Run;
 use super::send::rate;
 use super::socket::{Dial, connect};
 
-/// What the median ratio should stay under.
+/// Limit of the median ratio.
 const TARGET: f64 = 1.25;
-/// How often the flood sends what is due.
+/// Time between two ticks of the flood, each of which sends everything that is due.
 const TICK: Duration = Duration::from_millis(5);
-/// How many requests of the flood may be under way; it does not wait for more.
+/// Maximum number of concurrent requests of the flood; it does not wait when they are exhausted.
 const FLOOD_BOUND: usize = 64;
-/// How soon the flood is back after its socket was closed: sooner than the protocol asks for.
+/// Time until the flood reconnects a closed socket: shorter than the protocol asks for.
 const COMEBACK: Duration = Duration::from_millis(100);
-/// Members of each conversation of the others: one sends, both hear it.
+/// Members of each conversation of the others: one sends, both receive.
 const MEMBERS: usize = 2;
 
 /// Arguments of `bench limits`.
@@ -39,30 +39,30 @@ const MEMBERS: usize = 2;
 pub(super) struct LimitsArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Users beside the flood that send steadily.
+    /// Number of users beside the flood, who send at a steady rate.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
-    /// Messages per second of each of them; the default limit lets 2 through.
+    /// Messages per second of each of them; the default limit allows 2.
     #[arg(long, default_value = "1", value_parser = rate)]
     rate: f64,
-    /// Messages per second of the flood, half by REST and half by a socket.
+    /// Messages per second of the flood, half over REST and half over a socket.
     #[arg(long, default_value = "1000", value_parser = rate)]
     flood: f64,
-    /// Pairs of a run without and a run with the flood.
+    /// Number of pairs of runs, one without and one with the flood.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// Seconds to measure in each run.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
     secs: u64,
-    /// Seconds of load before that.
+    /// Seconds of warm-up before each measurement.
     #[arg(long, default_value_t = 1)]
     warmup: u64,
-    /// Bytes of a message's content.
+    /// Size of a message's content, in bytes.
     #[arg(long, default_value_t = 100)]
     size: usize,
 }
 
-/// What became of the flood.
+/// Results of the flood.
 #[derive(Debug, Default, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Flooded {
@@ -70,7 +70,7 @@ struct Flooded {
     rest_refused: u64,
     socket_sent: u64,
     socket_refused: u64,
-    /// How often its socket was closed.
+    /// Number of times its socket was closed.
     socket_closed: u64,
 }
 
@@ -102,7 +102,7 @@ struct Results<'a> {
     pairs: &'a [Pair],
 }
 
-/// Runs `bench limits`; false when a message of the others was lost or refused.
+/// Runs `bench limits`; returns false if a message of the others was lost or refused.
 pub(super) async fn run(args: LimitsArgs) -> anyhow::Result<bool> {
     require_open_files(args.users as usize * MEMBERS + FLOOD_BOUND)?;
     let host = Arc::new(Host::new(&args.target)?);
@@ -161,7 +161,7 @@ pub(super) async fn run(args: LimitsArgs) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The others' load, with fresh users that are limited as everybody is.
+/// Runs the load of the others, with fresh users that are subject to the rate limits.
 async fn steady(args: &LimitsArgs, host: &Host, probe: &Probe) -> anyhow::Result<Measured> {
     let run = Run::new(args.size);
     let conversations = args.users as usize;
@@ -206,7 +206,7 @@ struct Counts {
     socket_closed: AtomicU64,
 }
 
-/// One user that sends far more than it may.
+/// A user that sends far above its limit.
 struct Flood {
     tasks: TaskTracker,
     end: CancellationToken,
@@ -262,7 +262,7 @@ impl Flood {
     }
 }
 
-/// How many are due at each tick of a constant rate.
+/// Counter of the sends that are due at each tick of a constant rate.
 struct Due {
     started: Instant,
     rate: f64,
@@ -307,7 +307,7 @@ async fn by_rest(
                 if let Ok(response) = request.send().await {
                     let is_refused = response.status().as_u16() == 429;
                     counts.rest_refused.fetch_add(is_refused.into(), Relaxed);
-                    // Read to its end, so that the connection is used again.
+                    // Read to the end, so that the connection is reused.
                     let _ = response.bytes().await;
                 }
                 drop(permit);
@@ -342,7 +342,7 @@ async fn by_socket(dial: Dial, rate: f64, counts: Arc<Counts>) {
                 _ = ticks.tick() => {
                     let count = due.take();
                     for _ in 0..count {
-                        // An error shows at the next reading.
+                        // An error shows at the next read.
                         let _ = socket.feed(Message::text(frame.as_str())).await;
                     }
                     counts.socket_sent.fetch_add(count, Relaxed);

@@ -1,4 +1,4 @@
-//! `bench list`: a user with many conversations asks for the first page of them; does it stay fast as history grows?
+//! `bench list`: measures the first page of a user's many conversations, before and after history grows.
 
 use std::time::Instant;
 
@@ -19,28 +19,28 @@ use super::run::Run;
 pub(super) struct ListArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Conversations of the user, every one with something unread.
+    /// Number of conversations of the user, each with an unread message.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(50..))]
     convs: u32,
-    /// Pages to ask for in each measurement, one after another.
+    /// Number of pages to request in each measurement, one after another.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     requests: u32,
-    /// Messages to add to the newest conversations before the second measurement.
+    /// Number of messages to add to the newest conversations before the second measurement.
     #[arg(long, default_value_t = 20_000)]
     history: u32,
-    /// How many conversations they are spread over.
+    /// Number of conversations that the added messages are spread over.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50))]
     busy: u32,
 }
 
-/// What one measurement found.
+/// Results of one measurement.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Measured {
     name: &'static str,
     #[serde(flatten)]
     quantiles: Quantiles,
-    /// CPU of the servers per page, where their processes are known.
+    /// CPU time of the servers per page, if their processes are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     server_cpu_ms_per_page: Option<f64>,
 }
@@ -56,7 +56,7 @@ struct Results<'a> {
     first_page: &'a [Measured],
 }
 
-/// Runs `bench list`; false when a page did not hold what it must.
+/// Runs `bench list`; returns false if a page had wrong content.
 pub(super) async fn run(args: ListArgs) -> anyhow::Result<bool> {
     let host = Host::new(&args.target)?;
     let probe = Probe::new(&args.target.pids)?;
@@ -98,7 +98,7 @@ pub(super) async fn run(args: ListArgs) -> anyhow::Result<bool> {
             args.busy
         ),
     );
-    // The first page after it may have to count them.
+    // The first page after the change may have to count unread messages.
     let started = Instant::now();
     let page = host.first_page(&reader).await?;
     say(
@@ -140,7 +140,7 @@ pub(super) async fn run(args: ListArgs) -> anyhow::Result<bool> {
         .flatten()
         .filter_map(|conversation| conversation["unreadCount"].as_u64())
         .sum();
-    // The busy ones are on the first page; every other one there has its one message.
+    // The conversations with added messages are on the first page; every other one there has its one message.
     let expected = u64::from(args.history) + 50;
     let is_right = unread == expected;
     println!();

@@ -1,4 +1,4 @@
-//! Sends at a pace, measures a window of it, waits for the last delivery, and has everything checked.
+//! Sends at a pace, measures a window, waits for the last delivery, and checks all deliveries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,101 +15,101 @@ use super::report::{Quantiles, Spread};
 use super::run::{Run, Targets};
 use super::socket::{Journal, Reply};
 
-/// How long the last deliveries are waited for.
+/// Time to wait for the last deliveries.
 const SETTLE_LIMIT: Duration = Duration::from_secs(15);
-/// How long nothing more may arrive before the run counts as over: a repeated delivery comes late.
+/// Quiet time after which the run counts as over: a repeated delivery comes late.
 const QUIET: Duration = Duration::from_millis(300);
-/// Counters of the log: entries appended, and attempts that found their number taken.
+/// Counters of the log: entries appended, and attempts whose seq was already taken.
 const COUNTERS: [&str; 2] = ["chat_log_appends_total", "chat_log_append_conflicts_total"];
-/// Answers after which a send may have happened or not.
+/// Error codes after which the outcome of a send is unknown.
 const OPEN_OUTCOMES: [&str; 2] = ["UNAVAILABLE", "INTERNAL_ERROR"];
 
-/// When the next send is due.
+/// Pace of the sends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Pace {
-    /// So many sends without an answer at any time.
+    /// Closed loop with this many concurrent sends.
     Inflight(usize),
-    /// So many sends per second, whatever the answers do.
+    /// This many sends per second, independent of the answers.
     Rate(f64),
 }
 
-/// When the n-th send of a constant rate is due, in microseconds from the first.
+/// Returns the time at which the n-th send of a constant rate is due, in microseconds from the first.
 pub(super) fn due_us(number: u64, rate: f64) -> u64 {
     (number as f64 * 1e6 / rate) as u64
 }
 
-/// What to do to the service.
+/// Parameters of a load.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
-    /// When to send.
+    /// Pace of the sends.
     pub pace: Pace,
-    /// Sends before the window; they are checked and not measured.
+    /// Warm-up before the window; its sends are checked but not measured.
     pub warmup: Duration,
-    /// The measured window.
+    /// Length of the measured window.
     pub window: Duration,
     /// Number of conversations.
     pub conversations: usize,
-    /// Members of each.
+    /// Number of members of each.
     pub members: usize,
-    /// How many members of each send.
+    /// Number of members of each that send.
     pub senders: usize,
 }
 
-/// What a run showed.
+/// Results of a run.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Measured {
-    /// How it was driven.
+    /// Pace of the sends.
     pub pace: Pace,
     /// Length of the window.
     pub seconds: f64,
-    /// Messages acknowledged in the window.
+    /// Number of messages acknowledged in the window.
     pub messages: u64,
-    /// Deliveries in the window.
+    /// Number of deliveries in the window.
     pub deliveries: u64,
-    /// From the intended time of a send to its answer.
+    /// Latency from the intended time of a send to its answer.
     pub ack: Quantiles,
-    /// From the intended time of a send to each member's receipt.
+    /// Latency from the intended time of a send to each member's receipt.
     pub delivery: Quantiles,
-    /// From the intended time of a send to the last member's receipt.
+    /// Latency from the intended time of a send to the last member's receipt.
     pub last: Quantiles,
-    /// How late the driver wrote: part of all latencies above.
+    /// Delay of the driver's writes: part of all latencies above.
     pub driver_lag: Quantiles,
     /// CPU seconds in the window.
     pub cpu: Vec<CpuUse>,
-    /// Conflicts per append in the window, where the service counts them.
+    /// Conflicts per append in the window, if the service counts them.
     pub conflicts_per_append: Option<f64>,
-    /// Refusals and `error` events by code, over the whole run.
+    /// Number of refusals and `error` events by code, over the whole run.
     pub errors: BTreeMap<String, u64>,
-    /// Sends with unknown outcome, over the whole run.
+    /// Number of sends with unknown outcome, over the whole run.
     pub unknown: u64,
-    /// Those of them that arrived somewhere.
+    /// Number of sends with unknown outcome that arrived at a member.
     pub unknown_arrived: u64,
-    /// How long after the end of sending the last delivery was there, in ms; `None` when not all answers and
-    /// deliveries came.
+    /// Time from the end of sending to the last delivery, in ms; `None` if answers or
+    /// deliveries are missing.
     pub settled_ms: Option<f64>,
-    /// The check of all deliveries of the whole run.
+    /// Result of the check of all deliveries of the whole run.
     pub check: Verdict,
 }
 
 impl Measured {
-    /// Messages per second.
+    /// Returns the messages per second.
     pub fn messages_per_s(&self) -> f64 {
         self.messages as f64 / self.seconds
     }
 
-    /// Deliveries per second.
+    /// Returns the deliveries per second.
     pub fn deliveries_per_s(&self) -> f64 {
         self.deliveries as f64 / self.seconds
     }
 
-    /// So many seconds of the window, per 1,000 messages.
+    /// Converts seconds of the window to seconds per 1,000 messages.
     pub fn per_1000(&self, seconds: f64) -> f64 {
         seconds * 1_000.0 / (self.messages.max(1) as f64)
     }
 
-    /// So many seconds of the window, as microseconds per delivery.
+    /// Converts seconds of the window to microseconds per delivery.
     pub fn us_per_delivery(&self, seconds: f64) -> f64 {
         seconds * 1e6 / (self.deliveries.max(1) as f64)
     }
@@ -118,23 +118,23 @@ impl Measured {
 /// The measured part of a run, in microseconds since its epoch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
-    /// Its beginning.
+    /// Beginning of the window.
     pub from_us: u64,
-    /// Its end, no part of it.
+    /// End of the window, exclusive.
     pub to_us: u64,
 }
 
 impl Window {
-    /// Whether the moment is in it.
+    /// Returns true if the time is in the window.
     pub fn holds(self, at_us: u64) -> bool {
         (self.from_us..self.to_us).contains(&at_us)
     }
 }
 
-/// Runs the load on connected sockets, closes them, and returns what was measured and found.
+/// Runs the load on connected sockets, closes them, and returns the measurements and findings.
 ///
 /// # Errors
-/// When the driver itself fails; faults of the service are in the result.
+/// If the driver itself fails; faults of the service are in the result.
 pub(super) async fn drive(
     load: &Load,
     run: &Arc<Run>,
@@ -172,7 +172,7 @@ pub(super) async fn drive(
     Ok(measured)
 }
 
-/// Sets the sends going; they end by themselves when `refill` is taken back.
+/// Starts the sends; they end when `refill` is reset.
 pub(super) fn start(load: &Load, run: &Arc<Run>) {
     run.refill
         .store(matches!(load.pace, Pace::Inflight(_)), Relaxed);
@@ -181,7 +181,7 @@ pub(super) fn start(load: &Load, run: &Arc<Run>) {
         Pace::Rate(rate) => {
             let run = run.clone();
             let count = (rate * (load.warmup + load.window).as_secs_f64()).ceil() as u64;
-            // A thread of its own: the runtime's timers are a millisecond coarse.
+            // A separate thread: the runtime's timers have a resolution of a millisecond.
             std::thread::spawn(move || keep_rate(&run, rate, count));
         }
     }
@@ -202,8 +202,8 @@ fn keep_rate(run: &Run, rate: f64, count: u64) {
     }
 }
 
-/// Waits until every send is answered and every acknowledged message was seen by all members, and a little longer.
-/// Returns when the last delivery was first seen to be there.
+/// Waits until every send is answered and every acknowledged message was seen by all members, and for a quiet time after that.
+/// Returns the time at which the last delivery was first seen to be complete.
 async fn settle(run: &Run, members: u64) -> Option<u64> {
     let limit = run.now_us() + SETTLE_LIMIT.as_micros() as u64;
     let mut delivered = 0;
@@ -224,7 +224,7 @@ async fn settle(run: &Run, members: u64) -> Option<u64> {
     None
 }
 
-/// One send, put together from what the sockets noted.
+/// One send, combined from the journals of the sockets.
 #[derive(Clone, Copy)]
 struct Trace {
     intended_us: u64,
@@ -233,7 +233,7 @@ struct Trace {
     arrived: usize,
 }
 
-/// Counts and judges what the sockets noted.
+/// Counts and checks the journals of the sockets.
 fn evaluate(load: &Load, window: Window, journals: &[Journal], users: &[String]) -> Measured {
     let all_sent = journals.iter().flat_map(|journal| &journal.sent);
     let all_answers = journals.iter().flat_map(|journal| &journal.answers);
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(due_us(0, 20.0), 0);
         assert_eq!(due_us(1, 20.0), 50_000);
         assert_eq!(due_us(20, 20.0), 1_000_000);
-        // No rounding error adds up: the millionth send at 3/s is due after a third of a million seconds.
+        // Rounding errors do not add up: the millionth send at 3/s is due after a third of a million seconds.
         assert_eq!(due_us(999_999, 3.0), 333_333_000_000);
         assert!((0..1_000).all(|n| due_us(n, 7_777.0) <= due_us(n + 1, 7_777.0)));
     }
@@ -399,7 +399,7 @@ mod tests {
             to_us: 1_000_000,
         };
         let users = vec![run.tag().to_owned()];
-        // Due at 100, written at 900, answered at 1,000: the answer took 900, not 100.
+        // Due at 100, written at 900, answered at 1,000: the latency is 900, not 100.
         let measured = evaluate(&load, window, &[written(100, 900, 1_000)], &users);
         assert_eq!(measured.ack.max_ms, 0.9);
         assert_eq!(measured.last.max_ms, 0.905);

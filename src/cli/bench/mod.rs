@@ -1,12 +1,12 @@
-//! `chat-service bench`: drives a running service from outside, as its clients would.
+//! `chat-service bench`: puts load on a running service from outside, as its clients would.
 //!
-//! Cast: `client` makes users, tokens and conversations and opens sockets; `socket` is one connected user and `frame`
-//! what it hears; `run` is what they share; `load` sends at a pace and measures a window; `send`, `fanout`, `acts`,
-//! `idle`, `limits`, `list`, `floor`, `webhooks` are the subcommands; `cpu` reads processes; `check` judges what arrived;
+//! Modules: `client` creates users, tokens and conversations and opens sockets; `socket` is one connected user and `frame`
+//! parses what it receives; `run` is the state that they share; `load` sends at a pace and measures a window; `send`, `fanout`, `acts`,
+//! `idle`, `limits`, `list`, `floor`, `webhooks` are the subcommands; `cpu` reads processes; `check` judges the deliveries;
 //! `environment` and `report` print.
 //!
-//! Invariants: nothing here imports the rest of the crate, so that a fault of the service cannot hide itself. While
-//! the load runs a socket only notes numbers and times; all counting comes afterwards, because the driver shares the
+//! Invariants: nothing here imports the rest of the crate, so that a fault of the service cannot hide itself. During
+//! the load a socket only records seqs and times; all counting comes afterwards, because the driver shares the
 //! machine with what it measures.
 #![expect(
     clippy::print_stdout,
@@ -50,35 +50,35 @@ enum BenchCommand {
     Send(send::SendArgs),
     /// Send into one large conversation; measure the cost of a delivery; check every delivery.
     Fanout(fanout::FanoutArgs),
-    /// Send, read, react and type in many conversations, in turn; measure what a change of each kind costs beside a send.
+    /// Send, read, react and type in many conversations, in turn; measure the cost of each kind of change relative to a send.
     Acts(acts::ActsArgs),
-    /// Open many sockets that do nothing; measure the memory of a connection.
+    /// Open many idle sockets; measure the memory of a connection.
     Idle(idle::IdleArgs),
-    /// Let one user flood above the rate limits; measure what the others feel of it.
+    /// Let one user flood above the rate limits; measure the effect on the other users.
     Limits(limits::LimitsArgs),
-    /// Ask for the first page of a user's many conversations; measure latency, before and after history was added.
+    /// Request the first page of a user's many conversations; measure latency, before and after history is added.
     List(list::ListArgs),
-    /// Measure what this machine asks for the work that nobody can avoid, without the service, to compare the others with.
+    /// Measure the unavoidable cost of writes and deliveries on this machine without the service, as a reference for the other commands.
     Floor(floor::FloorArgs),
-    /// Send messages and take their webhooks; measure deliveries, latency and CPU; check that every event arrives.
+    /// Send messages and receive their webhooks; measure deliveries, latency and CPU; check that every event arrives.
     Webhooks(webhooks::WebhooksArgs),
-    /// Run `send` with more and more sends under way and print a table.
+    /// Run `send` with an increasing number of concurrent sends and print a table.
     Max(send::MaxArgs),
 }
 
-/// The way to the service.
+/// Route from the bench to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Via {
     /// Through nginx: BASE_URL and WS_URL.
     Nginx,
-    /// To the nodes themselves: CHAT_BENCH_API_URLS and CHAT_BENCH_WS_URLS.
+    /// Directly to the nodes: CHAT_BENCH_API_URLS and CHAT_BENCH_WS_URLS.
     Direct,
 }
 
-/// Where the service is, and what opens its doors. `./dev bench` sets all of it in the environment.
+/// Addresses and credentials of the service. `./dev bench` sets all of them in the environment.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArgs {
-    /// The way to the service.
+    /// Route to the service.
     #[arg(long, value_enum, default_value = "direct")]
     via: Via,
     /// REST address of nginx.
@@ -87,7 +87,7 @@ pub(crate) struct TargetArgs {
     /// WebSocket address of nginx.
     #[arg(long, env = "WS_URL", default_value = "ws://127.0.0.1:8080/ws")]
     ws_url: String,
-    /// REST addresses of the api nodes.
+    /// REST addresses of the api nodes, comma-separated.
     #[arg(
         long,
         env = "CHAT_BENCH_API_URLS",
@@ -95,7 +95,7 @@ pub(crate) struct TargetArgs {
         default_value = "http://127.0.0.1:4000"
     )]
     api_urls: Vec<String>,
-    /// WebSocket addresses of the ws nodes.
+    /// WebSocket addresses of the ws nodes, comma-separated.
     #[arg(
         long,
         env = "CHAT_BENCH_WS_URLS",
@@ -103,22 +103,22 @@ pub(crate) struct TargetArgs {
         default_value = "ws://127.0.0.1:4001/ws"
     )]
     ws_urls: Vec<String>,
-    /// The secret that the service verifies tokens with (HS256).
+    /// Secret with which the service verifies tokens (HS256).
     #[arg(long, env = "AUTH_JWT_SECRET", hide_env_values = true)]
     jwt_secret: Option<String>,
-    /// The issuer to name in tokens, when the service asks for one.
+    /// Issuer of the tokens, if the service requires one.
     #[arg(long, env = "AUTH_JWT_ISSUER")]
     jwt_issuer: Option<String>,
-    /// The audience to name in tokens, when the service asks for one.
+    /// Audience of the tokens, if the service requires one.
     #[arg(long, env = "AUTH_JWT_AUDIENCE")]
     jwt_audience: Option<String>,
-    /// The secret of the internal operations: it syncs the users, and lifts the rate limits for them.
+    /// Secret of the internal operations: it syncs the users, and exempts them from the rate limits.
     #[arg(long, env = "INTERNAL_API_SECRET", hide_env_values = true)]
     internal_secret: Option<String>,
-    /// The server processes to measure, as `name=pid,name=pid`.
+    /// Server processes to measure, as `name=pid,name=pid`.
     #[arg(long, env = "CHAT_BENCH_PIDS", default_value = "")]
     pids: String,
-    /// Also write the results to this file, as JSON.
+    /// File to which the results are also written, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -126,9 +126,9 @@ pub(crate) struct TargetArgs {
 /// Runs one bench command against a running service.
 ///
 /// # Errors
-/// When the service cannot be reached or refuses the set-up, or when the check of what arrived finds a fault.
+/// If the service cannot be reached or refuses the preparation, or if the check of the deliveries finds a fault.
 pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
-    // reqwest is built without a TLS provider of its own. A second installation is refused, which is as good.
+    // reqwest is built without a TLS provider. Installing a second one fails, which is harmless.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let passed = match args.command {
         BenchCommand::Send(args) => send::run(args).await?,

@@ -15,24 +15,24 @@ use super::load::Measured;
 /// Latencies of many events, in microseconds.
 pub(super) struct Spread(Histogram<u64>);
 
-/// Quantiles in milliseconds.
+/// Quantiles of a latency, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Quantiles {
-    /// How many events.
+    /// Number of events.
     pub count: u64,
-    /// Half are faster.
+    /// Median, in milliseconds.
     pub p50_ms: f64,
-    /// 95 % are faster.
+    /// 95th percentile, in milliseconds.
     pub p95_ms: f64,
-    /// 99 % are faster.
+    /// 99th percentile, in milliseconds.
     pub p99_ms: f64,
-    /// The slowest.
+    /// Maximum, in milliseconds.
     pub max_ms: f64,
 }
 
 impl Spread {
-    /// Nothing yet; up to a minute with three digits.
+    /// Returns an empty histogram up to one minute with three significant digits.
     pub fn new() -> Self {
         Self(
             Histogram::new_with_bounds(1, 60_000_000, 3)
@@ -40,12 +40,12 @@ impl Spread {
         )
     }
 
-    /// Counts one event; more than a minute counts as a minute.
+    /// Records one event; a latency above a minute counts as a minute.
     pub fn add(&mut self, us: u64) {
         self.0.saturating_record(us.max(1));
     }
 
-    /// Its quantiles.
+    /// Returns the quantiles.
     pub fn quantiles(&self) -> Quantiles {
         let at = |q| self.0.value_at_quantile(q) as f64 / 1e3;
         Quantiles {
@@ -63,7 +63,7 @@ pub(super) fn say(name: &str, value: &str) {
     println!("{name:<24} {value}");
 }
 
-/// A number with thousands separated, without decimals.
+/// Formats a number without decimals and with separated thousands.
 pub(super) fn whole(value: f64) -> String {
     let digits = format!("{:.0}", value.max(0.0));
     let mut text = String::new();
@@ -76,7 +76,7 @@ pub(super) fn whole(value: f64) -> String {
     text
 }
 
-/// Prints rows in columns: the first to the left, the others to the right.
+/// Prints rows in columns: the first aligned to the left, the others to the right.
 pub(super) fn table(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -98,7 +98,7 @@ pub(super) fn table(rows: &[Vec<String>]) {
     }
 }
 
-/// One row of a table, from anything that can be shown.
+/// Returns one row of a table, from any displayable values.
 pub(super) fn row<T: ToString>(cells: impl IntoIterator<Item = T>) -> Vec<String> {
     cells.into_iter().map(|cell| cell.to_string()).collect()
 }
@@ -162,7 +162,7 @@ pub(super) fn print_run(run: &Measured) {
     print_errors(run);
 }
 
-/// Prints CPU by process.
+/// Prints CPU time by process.
 fn print_cpu(run: &Measured) {
     let mut rows = vec![row([
         "CPU",
@@ -203,7 +203,7 @@ fn print_errors(run: &Measured) {
     }
 }
 
-/// Prints what the check found.
+/// Prints the result of the check.
 pub(super) fn print_verdict(verdict: &Verdict) {
     if verdict.passed() && verdict.messages == 0 {
         println!("check: no message was acknowledged, nothing to check");
@@ -224,12 +224,12 @@ pub(super) fn print_verdict(verdict: &Verdict) {
     }
 }
 
-/// Whether a run is good: no fault, and not empty.
+/// Returns true if a run has no faults and is not empty.
 pub(super) fn passed(run: &Measured) -> bool {
     run.check.passed() && run.check.messages > 0
 }
 
-/// The middle value; of an even number the mean of the two in the middle.
+/// Returns the median; of an even number of values the mean of the two in the middle.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match (values.len(), values.len() / 2) {
@@ -239,7 +239,7 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The figures by which runs are compared.
+/// Figures by which runs are compared.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Figures {
@@ -256,7 +256,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Those of one run.
+    /// Returns the figures of one run.
     pub fn of(run: &Measured) -> Self {
         let measured = run.cpu.iter().any(|u| u.part == Part::Server);
         let cpu = measured.then(|| total(&run.cpu));
@@ -274,7 +274,7 @@ impl Figures {
         }
     }
 
-    /// The median of each figure; it passes when every run does.
+    /// Returns the median of each figure; it passes if every run does.
     pub fn median(all: &[Self]) -> Self {
         let of = |figure: fn(&Self) -> f64| median(all.iter().map(figure).collect());
         let of_some = |figure: fn(&Self) -> Option<f64>| {
@@ -315,7 +315,7 @@ impl Figures {
     }
 }
 
-/// Prints runs, each with its name, one below the other; `first` heads the names.
+/// Prints named runs, one per row; `first` is the heading of the names.
 pub(super) fn print_runs(first: &str, runs: &[(String, Figures)]) {
     let mut rows = vec![row([
         first,
@@ -333,10 +333,10 @@ pub(super) fn print_runs(first: &str, runs: &[(String, Figures)]) {
     table(&rows);
 }
 
-/// Writes the results where the caller asked for them.
+/// Writes the results to the file that the caller named.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub(super) fn write_json(file: Option<&Path>, results: &impl Serialize) -> anyhow::Result<()> {
     let Some(file) = file else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What all sockets of a run share: its clock, its counters, and whose turn it is to send.
+//! State that all sockets of a run share: its clock, its counters, and the turn of the senders.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -8,42 +8,42 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::socket::Order;
 
-/// How long a refused send keeps its place before the next one is tried.
+/// Delay before the next send after a refused one.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
-/// What all sockets of a run share.
+/// Shared state of a run.
 #[derive(Debug)]
 pub(super) struct Run {
     epoch: Instant,
     tag: String,
     filler: String,
-    /// Answers with success.
+    /// Number of successful answers.
     pub acknowledged: AtomicU64,
-    /// Messages of the run that arrived.
+    /// Number of messages of the run that arrived.
     pub delivered: AtomicU64,
-    /// Sends without an answer yet.
+    /// Number of sends without an answer so far.
     pub outstanding: AtomicU64,
-    /// Whether each answer brings the next send.
+    /// True if each answer triggers the next send.
     pub refill: AtomicBool,
     next: AtomicU32,
     targets: OnceCell<Targets>,
 }
 
-/// Who sends: conversations in turn, and in each its first `senders` members in turn.
+/// Order of the senders: conversations in turn, and in each its first `senders` members in turn.
 #[derive(Debug)]
 pub(super) struct Targets {
     /// Number of conversations.
     pub conversations: usize,
-    /// Members of each; sockets stand conversation by conversation.
+    /// Members of each; the sockets are ordered by conversation.
     pub members: usize,
-    /// How many members of each conversation send.
+    /// Number of members of each conversation that send.
     pub senders: usize,
-    /// The sockets.
+    /// Command channels of the sockets.
     pub orders: Vec<mpsc::UnboundedSender<Order>>,
 }
 
 impl Targets {
-    /// The conversation of a send.
+    /// Returns the conversation of a send.
     pub fn conversation_of(number: u32, conversations: usize) -> usize {
         number as usize % conversations
     }
@@ -56,7 +56,7 @@ impl Targets {
 }
 
 impl Run {
-    /// A run with messages of `size` bytes.
+    /// Creates a run with messages of `size` bytes.
     pub fn new(size: usize) -> Arc<Self> {
         let tag = format!("{:08x}", rand::random::<u32>());
         // Tag, two separators and up to ten digits come before the filler.
@@ -74,23 +74,23 @@ impl Run {
         })
     }
 
-    /// Random letters that tell this run from others.
+    /// Returns the random letters that distinguish this run from others.
     pub fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// Microseconds since the epoch of the run.
+    /// Returns the microseconds since the epoch of the run.
     pub fn now_us(&self) -> u64 {
         self.epoch.elapsed().as_micros() as u64
     }
 
-    /// Names the sockets; before this nothing is sent.
+    /// Sets the sockets; nothing is sent before this.
     pub fn set_targets(&self, targets: Targets) {
         // Only the first call counts, and each run has only one.
         let _ = self.targets.set(targets);
     }
 
-    /// Orders the next send.
+    /// Triggers the next send.
     pub fn dispatch(&self, intended_us: u64) {
         let Some(targets) = self.targets.get() else {
             return;
@@ -109,7 +109,7 @@ impl Run {
         }
     }
 
-    /// Takes note that a send is over.
+    /// Records that a send has completed.
     pub fn settled(self: &Arc<Self>, success: bool) {
         self.outstanding.fetch_sub(1, Relaxed);
         if success {
@@ -131,12 +131,12 @@ impl Run {
         });
     }
 
-    /// The content of a send.
+    /// Returns the content of a send.
     pub fn content(&self, number: u32) -> String {
         format!("{}-{number} {}", self.tag, self.filler)
     }
 
-    /// The send that a content belongs to, if it is of this run.
+    /// Returns the send that a content belongs to, or `None` if it is not of this run.
     pub fn number_in(&self, content: &str) -> Option<u32> {
         let rest = content.strip_prefix(self.tag.as_str())?.strip_prefix('-')?;
         rest.split(' ').next()?.parse().ok()

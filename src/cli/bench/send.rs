@@ -1,4 +1,4 @@
-//! `bench send` and `bench max`: many small conversations, everybody sends.
+//! `bench send` and `bench max`: many small conversations in which every member sends.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use super::report::{Figures, passed, print_run, print_runs, print_verdict, say, 
 use super::run::Run;
 use super::socket::Dial;
 
-/// How large the scene is, and how long it is watched.
+/// Size of the load and duration of the measurement.
 #[derive(Debug, Clone, Args)]
 pub(super) struct SceneArgs {
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Conversations.
+    /// Number of conversations.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub convs: u32,
-    /// Members of each conversation, every one a user with one socket.
+    /// Number of members of each conversation, each a user with one socket.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub members: u32,
     /// Seconds to measure.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub secs: u64,
-    /// Seconds of load before that.
+    /// Seconds of warm-up before the measurement.
     #[arg(long, default_value_t = 2)]
     pub warmup: u64,
-    /// Bytes of a message's content.
+    /// Size of a message's content, in bytes.
     #[arg(long, default_value_t = 100)]
     pub size: usize,
 }
@@ -42,13 +42,13 @@ pub(super) struct SceneArgs {
 pub(super) struct SendArgs {
     #[command(flatten)]
     scene: SceneArgs,
-    /// Sends under way at any time, over all conversations.
+    /// Number of concurrent sends, over all conversations.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     inflight: u32,
-    /// Send so many messages per second instead; latency counts from when each was due.
+    /// Send this many messages per second instead; latency counts from the time at which each send was due.
     #[arg(long, conflicts_with = "inflight", value_parser = rate)]
     rate: Option<f64>,
-    /// Repeat the run so many times and print the medians.
+    /// Number of runs; the medians are printed.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
 }
@@ -58,13 +58,13 @@ pub(super) struct SendArgs {
 pub(super) struct MaxArgs {
     #[command(flatten)]
     scene: SceneArgs,
-    /// Sends under way at any time, one run for each.
+    /// Numbers of concurrent sends, comma-separated; one run for each.
     #[arg(long, value_delimiter = ',', default_value = "16,64,256",
           value_parser = clap::value_parser!(u32).range(1..))]
     steps: Vec<u32>,
 }
 
-/// Reads a number of messages per second.
+/// Parses a number of messages per second.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
@@ -81,13 +81,13 @@ struct Results<'a> {
     members: u32,
     size: usize,
     figures: Vec<Figures>,
-    /// Only where the runs are alike.
+    /// Set only if the runs have equal parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     median: Option<Figures>,
     runs: &'a [Measured],
 }
 
-/// Runs `bench send`; false when the check found faults.
+/// Runs `bench send`; returns false if the check found faults.
 pub(super) async fn run(args: SendArgs) -> anyhow::Result<bool> {
     let pace = match args.rate {
         Some(rate) => Pace::Rate(rate),
@@ -112,7 +112,7 @@ pub(super) async fn run(args: SendArgs) -> anyhow::Result<bool> {
     Ok(runs.iter().all(passed))
 }
 
-/// Runs `bench max`; false when a check found faults.
+/// Runs `bench max`; returns false if a check found faults.
 pub(super) async fn run_max(args: MaxArgs) -> anyhow::Result<bool> {
     let paces: Vec<Pace> = args
         .steps
@@ -179,10 +179,10 @@ async fn run_all(
 }
 
 impl SceneArgs {
-    /// Makes fresh users and conversations. Answers the users, conversation by conversation, and how each one connects.
+    /// Creates fresh users and conversations. Returns the users, ordered by conversation, and the dial of each.
     ///
     /// # Errors
-    /// When the service refuses something.
+    /// If the service refuses a request.
     pub async fn set(
         &self,
         tag: &str,
@@ -210,7 +210,7 @@ impl SceneArgs {
         Ok((users, dials))
     }
 
-    /// Says what the scene is.
+    /// Describes the load.
     pub fn print(&self) {
         say(
             "scene",
@@ -222,7 +222,7 @@ impl SceneArgs {
     }
 }
 
-/// Sets the scene anew, connects everybody, and drives one load.
+/// Creates fresh users and conversations, connects all users, and runs one load.
 async fn run_once(
     scene: &SceneArgs,
     pace: Pace,

@@ -1,6 +1,6 @@
-//! One connected user: writes the sends it is ordered to, notes answers and deliveries, and nothing more.
+//! One connected user: writes the sends it is given, and records answers and deliveries.
 //!
-//! What it notes is judged and counted after the run.
+//! The journal is judged and counted after the run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,39 +25,39 @@ use super::run::Run;
 /// A connected socket.
 pub(super) type Stream = WebSocketStream<TcpStream>;
 
-/// How a socket is opened, and what it is.
+/// Parameters of a socket.
 #[derive(Debug, Clone)]
 pub(super) struct Dial {
-    /// `ws://` address.
+    /// WebSocket address (`ws://`).
     pub url: String,
     /// The user's token.
     pub token: String,
-    /// What lifts the rate limits, where they are to be lifted.
+    /// Internal secret, which exempts the socket from rate limits; `None` if the limits apply.
     pub internal_secret: Option<String>,
     /// The only conversation of this user, if there is one.
     pub conversation: Option<String>,
 }
 
-/// What a socket can be told.
+/// Commands to a socket.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Send message `number`, whose latency counts from `intended_us`.
     Send {
         /// Number of the send in the run.
         number: u32,
-        /// Microseconds since the epoch of the run.
+        /// Time at which the send was due, in microseconds since the epoch of the run.
         intended_us: u64,
     },
-    /// Close and hand the journal over.
+    /// Close and return the journal.
     Close,
 }
 
-/// How an answer turned out.
+/// Result in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// Success, with the message's number where it is told.
+    /// Success, with the seq of the message if the answer names it.
     Stored(Option<u64>),
-    /// Refused with this code.
+    /// Refusal with this code.
     Refused(String),
 }
 
@@ -66,9 +66,9 @@ pub(super) enum Reply {
 pub(super) struct Sent {
     /// Number of the send in the run.
     pub number: u32,
-    /// When it should have been written.
+    /// Time at which it was due, in microseconds since the epoch of the run.
     pub intended_us: u64,
-    /// When it was.
+    /// Time at which it was written.
     pub written_us: u64,
 }
 
@@ -77,33 +77,33 @@ pub(super) struct Sent {
 pub(super) struct Answer {
     /// Number of the send in the run.
     pub number: u32,
-    /// When it arrived.
+    /// Time of arrival, in microseconds since the epoch of the run.
     pub at_us: u64,
-    /// How it turned out.
+    /// Result of the send.
     pub reply: Reply,
 }
 
-/// All that a socket noted.
+/// Journal of a socket.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    /// Sends in order of writing.
+    /// Sends in the order of writing.
     pub sent: Vec<Sent>,
-    /// Answers in order of arrival.
+    /// Answers in the order of arrival.
     pub answers: Vec<Answer>,
-    /// Everything with a number, in order of arrival.
+    /// Frames with a seq, in the order of arrival.
     pub seen: Vec<Seen>,
     /// Codes of `error` events.
     pub errors: BTreeMap<String, u64>,
-    /// Frames that are no JSON object of the protocol.
+    /// Number of frames that are not JSON objects of the protocol.
     pub unreadable: u64,
-    /// Why the socket closed by itself.
+    /// Reason for which the socket closed by itself.
     pub closed: Option<String>,
 }
 
 /// Opens the socket of a dial.
 ///
 /// # Errors
-/// When it is refused, or nobody answers.
+/// If the service refuses the socket or does not respond.
 pub(super) async fn connect(dial: &Dial) -> anyhow::Result<Stream> {
     let mut request = dial.url.as_str().into_client_request()?;
     let headers = request.headers_mut();
@@ -136,13 +136,13 @@ pub(super) async fn connect(dial: &Dial) -> anyhow::Result<Stream> {
     }
 }
 
-/// Tells the opener that the socket is connected (or why not), and frees its place among those that connect.
+/// Reports to the opener that the socket is connected, or the error, and frees its slot among the connecting sockets.
 pub(super) type Ready = (
     oneshot::Sender<anyhow::Result<()>>,
     Option<OwnedSemaphorePermit>,
 );
 
-/// Connects a user and serves the socket until told to close.
+/// Connects a user and serves the socket until it is told to close.
 pub(super) async fn serve(
     dial: Dial,
     run: Arc<Run>,
@@ -153,7 +153,7 @@ pub(super) async fn serve(
         Ok(stream) => stream,
         Err(error) => {
             let reason = error.to_string();
-            // The opener may have given up; then nobody needs to know.
+            // The opener may have given up; then nobody needs the result.
             let _ = ready.0.send(Err(error));
             return Journal {
                 closed: Some(reason),
@@ -186,7 +186,7 @@ pub(super) async fn serve(
                     }
                 }
                 Some(Order::Close) | None => {
-                    // Closing is a courtesy; what counts has been noted.
+                    // The close handshake is optional; the journal is complete.
                     let _ = tokio::time::timeout(Duration::from_secs(1), stream.close(None)).await;
                     return user.journal;
                 }
@@ -244,7 +244,7 @@ impl User {
             }
             Heard::Connected => {
                 if let Some((ready, _permit)) = self.ready.take() {
-                    // The opener may have given up; then nobody needs to know.
+                    // The opener may have given up; then nobody needs the result.
                     let _ = ready.send(Ok(()));
                 }
             }
@@ -255,7 +255,7 @@ impl User {
         Ok(())
     }
 
-    /// Writes this send and those that wait behind it, then flushes once.
+    /// Writes this send and the queued ones, then flushes once.
     async fn send(
         &mut self,
         stream: &mut Stream,
@@ -282,7 +282,7 @@ impl User {
                     number: next,
                     intended_us: at,
                 }) => (number, intended_us) = (next, at),
-                // Close comes only after the last answer or the end of waiting: nothing is lost by ending here.
+                // Close comes only after the last answer or the end of waiting, so stopping here loses nothing.
                 Ok(Order::Close) => {
                     inbox.close();
                     break;
@@ -293,10 +293,10 @@ impl User {
         stream.flush().await
     }
 
-    /// Takes note that the socket is gone, with everything that had no answer yet.
+    /// Records that the socket is closed, and all sends without an answer.
     fn lost(&mut self, reason: String) {
         if let Some((ready, _permit)) = self.ready.take() {
-            // The opener may have given up; then nobody needs to know.
+            // The opener may have given up; then nobody needs the result.
             let _ = ready.send(Err(anyhow!("closed before `connected`: {reason}")));
         }
         self.journal.closed = Some(reason);

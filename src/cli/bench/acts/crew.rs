@@ -1,4 +1,4 @@
-//! The users of the scene, each with a socket: they do what they are told, and hear what the others did.
+//! Clients of the run, each with a socket: they perform the acts they are given, and receive the events of the others' acts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,39 +17,39 @@ use super::super::client::BOUND;
 use super::super::socket::{Dial, Stream, connect};
 use super::phase::{Message, Phase};
 
-/// How long a socket may take until it is ready.
+/// Time limit for a socket to become ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a user is told.
+/// Commands to a client.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// To do an act.
+    /// Perform an act.
     Do {
-        /// Of which phase it is.
+        /// Number of its phase.
         phase: Arc<Phase>,
-        /// Its number in the phase.
+        /// Number of the act in the phase.
         number: u32,
-        /// What to write.
+        /// Frame to write.
         frame: String,
-        /// When it was due, by the phase's clock.
+        /// Time at which it was due, on the phase's clock.
         due_us: u64,
     },
-    /// To leave.
+    /// Close the socket.
     Close,
 }
 
-/// The users, connected.
+/// Connected clients.
 pub(super) struct Crew {
-    /// The way to each, in the order of the dials.
+    /// Command channels of the clients, in the order of the dials.
     pub orders: Vec<mpsc::UnboundedSender<Order>>,
     tasks: Vec<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Crew {
-    /// Connects everybody.
+    /// Connects all clients.
     ///
     /// # Errors
-    /// When one of them does not connect.
+    /// If a client does not connect.
     pub async fn open(dials: Vec<Dial>) -> anyhow::Result<Self> {
         let streams: Vec<Stream> = stream::iter(dials)
             .map(ready)
@@ -65,13 +65,13 @@ impl Crew {
         Ok(Self { orders, tasks })
     }
 
-    /// Disconnects everybody.
+    /// Disconnects all clients.
     ///
     /// # Errors
-    /// When a socket was closed by the service before.
+    /// If the service closed a socket before.
     pub async fn close(self) -> anyhow::Result<()> {
         for order in &self.orders {
-            // Who is gone already says so below.
+            // A client that is gone already reports so below.
             let _ = order.send(Order::Close);
         }
         for task in self.tasks {
@@ -80,7 +80,7 @@ impl Crew {
         Ok(())
     }
 
-    /// Fails when a socket was closed by the service: what was measured with the others says nothing.
+    /// Fails if the service closed a socket: the measurements of the remaining ones would be meaningless.
     pub async fn check(&mut self) -> anyhow::Result<()> {
         match self.tasks.iter().position(JoinHandle::is_finished) {
             Some(gone) => {
@@ -92,7 +92,7 @@ impl Crew {
     }
 }
 
-/// Connects, and waits until the service says that the socket hears everything.
+/// Connects, and waits until the service confirms that the socket receives all events.
 async fn ready(dial: Dial) -> anyhow::Result<Stream> {
     let connected = async {
         let mut stream = connect(&dial).await?;
@@ -110,7 +110,7 @@ async fn ready(dial: Dial) -> anyhow::Result<Stream> {
         .unwrap_or_else(|_| bail!("no `connected` within {READY_LIMIT:?}"))
 }
 
-/// What is pushed, as far as it matters here. Nothing in it has an escape but what is not looked at.
+/// The fields of a pushed event that are needed here. None of them contains an escape.
 #[derive(Deserialize)]
 struct Heard<'a> {
     event: &'a str,
@@ -144,10 +144,10 @@ fn heard(text: &str) -> Option<Heard<'_>> {
     serde_json::from_str(text).ok()
 }
 
-/// The text of a frame that has one.
+/// Returns the text of the next text frame.
 ///
 /// # Errors
-/// When the socket is closed.
+/// If the socket is closed.
 fn text_of(
     frame: Option<Result<Frame, Error>>,
 ) -> anyhow::Result<Option<tokio_tungstenite::tungstenite::Utf8Bytes>> {
@@ -166,10 +166,10 @@ fn text_of(
     }
 }
 
-/// What a user has to do now.
+/// State of a client.
 struct Work {
     phase: Arc<Phase>,
-    /// Acts without an answer, with when each was due.
+    /// Acts without an answer, with the time at which each was due.
     under_way: HashMap<u32, u64>,
 }
 
@@ -203,7 +203,7 @@ impl Work {
     }
 }
 
-/// Serves a socket until told to close.
+/// Serves a socket until it is told to close.
 async fn serve(
     mut stream: Stream,
     mut inbox: mpsc::UnboundedReceiver<Order>,
@@ -218,7 +218,7 @@ async fn serve(
             }
             order = inbox.recv() => match order {
                 Some(Order::Do { phase, number, frame, due_us }) => {
-                    // Phases follow one another: what the last one asked for is answered.
+                    // Phases follow one another: all acts of the previous one are answered.
                     let current = match work.take() {
                         Some(current) if Arc::ptr_eq(&current.phase, &phase) => current,
                         _ => Work { phase, under_way: HashMap::new() },
@@ -227,7 +227,7 @@ async fn serve(
                     stream.send(Frame::text(frame)).await?;
                 }
                 Some(Order::Close) | None => {
-                    // Closing is a courtesy; what counts has been noted.
+                    // The close handshake is optional; the journal is complete.
                     let _ = timeout(Duration::from_secs(1), stream.close(None)).await;
                     return Ok(());
                 }

@@ -1,9 +1,9 @@
-//! `bench acts`: what does a change cost that is no message? Reading, reacting and typing beside sends, over the same sockets.
+//! `bench acts`: measures the cost of changes other than messages: reading, reacting and typing beside sends, over the same sockets.
 //!
-//! Cast: `crew` is the users with their sockets; `phase` is one kind of act, done by all of them in turn.
+//! Modules: `crew` is the clients with their sockets; `phase` is one kind of act, performed by all of them in turn.
 //!
-//! The acts follow one another within a round, and the rounds follow one another: what the machine does beside falls on all of them alike, and the
-//! ratio to a send is taken within a round.
+//! The acts follow one another within a round, and the rounds follow one another: other load on the machine affects all of them alike, and the
+//! ratio to a send is computed within a round.
 
 mod crew;
 mod phase;
@@ -26,9 +26,9 @@ use super::send::SceneArgs;
 use crew::Crew;
 use phase::{Act, Message, Phase, Stage};
 
-/// What the ratio to a send should not be above.
+/// Target of the ratio to a send.
 const TARGET: f64 = 1.0;
-/// The shortest window that says something: the kernel counts CPU time in hundredths of a second.
+/// Shortest meaningful window: the kernel counts CPU time in hundredths of a second.
 const SHORTEST_SECONDS: f64 = 0.5;
 
 /// Arguments of `bench acts`.
@@ -36,10 +36,10 @@ const SHORTEST_SECONDS: f64 = 0.5;
 pub(super) struct ActsArgs {
     #[command(flatten)]
     scene: SceneArgs,
-    /// Acts under way at any time, over all conversations.
+    /// Number of concurrent acts, over all conversations.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     inflight: u32,
-    /// Rounds, each with all acts one after another.
+    /// Number of rounds, each with all acts one after another.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 }
@@ -55,7 +55,7 @@ struct Cost {
 }
 
 impl Cost {
-    /// `None` where no process was named.
+    /// `None` if no process was named.
     fn of(uses: &[CpuUse], changes: f64) -> Option<Self> {
         let servers = || uses.iter().filter(|u| u.part == Part::Server);
         servers().next()?;
@@ -74,26 +74,26 @@ impl Cost {
     }
 }
 
-/// What one act showed in one round.
+/// Results of one act in one round.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Measured {
     act: Act,
     seconds: f64,
-    /// Acts that were acknowledged in the window.
+    /// Number of acts acknowledged in the window.
     acknowledged: u64,
-    /// Those of them that changed something.
+    /// Number of acknowledged acts that changed something.
     changes: f64,
-    /// Events that tell a member of an act, per acknowledged act, over the whole phase.
+    /// Events that report an act to a member, per acknowledged act, over the whole phase.
     told_per_act: f64,
     ack: Quantiles,
     cpu: Vec<CpuUse>,
     cost_per_1000_changes: Option<Cost>,
-    /// Refusals by code, over the whole phase.
+    /// Number of refusals by code, over the whole phase.
     refused: BTreeMap<String, u64>,
 }
 
-/// What one act showed: the medians over the rounds.
+/// Results of one act: the medians over the rounds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Summary {
@@ -102,9 +102,9 @@ struct Summary {
     ack_p50_ms: f64,
     ack_p99_ms: f64,
     cost_per_1000_changes: Option<Cost>,
-    /// The median of the rounds' ratios of the total to a send's.
+    /// Median of the rounds' ratios of the total to a send's.
     ratio_to_send: Option<f64>,
-    /// Events that tell of it, per acknowledged act.
+    /// Events that report it, per acknowledged act.
     told_per_act: f64,
 }
 
@@ -122,7 +122,7 @@ struct Results<'a> {
     rounds: &'a [Vec<Measured>],
 }
 
-/// Runs `bench acts`; false when an act was refused.
+/// Runs `bench acts`; returns false if an act was refused.
 pub(super) async fn run(args: ActsArgs) -> anyhow::Result<bool> {
     let scene = &args.scene;
     require_open_files(scene.convs as usize * scene.members as usize)?;
@@ -200,7 +200,7 @@ pub(super) async fn run(args: ActsArgs) -> anyhow::Result<bool> {
     Ok(is_unrefused(&rounds))
 }
 
-/// Drives one act. Answers what it showed, and the messages that it made.
+/// Runs one act. Returns its results, and the messages that it created.
 async fn measure(
     phase: &Arc<Phase>,
     args: &ActsArgs,
@@ -230,7 +230,7 @@ async fn measure(
         }
     }
     let cpu = probe.between(&before, &after);
-    // Everything has arrived by now, so that the edges of the window play no part.
+    // Everything has arrived by now, so that the edges of the window have no effect.
     let told_per_act = phase.told.load(Relaxed) as f64 / noted.done.len().max(1) as f64;
     let share = told_per_act / phase.act.audience(scene.members as usize) as f64;
     let changes = changes(phase.act, acknowledged, share);
@@ -248,7 +248,7 @@ async fn measure(
     Ok((measured, noted.messages))
 }
 
-/// How many of the acknowledged acts changed something. Typing is answered alike whether it did or not: there it is the share of which members were told.
+/// Returns the number of acknowledged acts that changed something. The answer to typing does not tell; there it is the share of notified members.
 fn changes(act: Act, acknowledged: u64, share: f64) -> f64 {
     let acknowledged = acknowledged as f64;
     match act {
@@ -328,10 +328,10 @@ fn print_acts(acts: &[Summary]) {
     println!();
 }
 
-/// Says what the table must be read with, and what became of the promise.
+/// Prints notes on how to read the table, and whether the target was met.
 fn print_notes(acts: &[Summary], rounds: &[Vec<Measured>], (members, secs): (usize, u64)) {
     for measured in rounds.iter().flatten() {
-        // The kernel's sleep is no shorter than asked for: what is shorter ended by itself.
+        // The kernel never sleeps for less than requested: a shorter interval ended by itself.
         if measured.seconds < secs as f64 {
             say(
                 "note",

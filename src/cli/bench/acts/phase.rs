@@ -1,4 +1,4 @@
-//! One kind of act, done by everybody in turn in a closed loop: what the next one is, and what became of it.
+//! One kind of act, performed by all clients in turn in a closed loop: order of the acts and their results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,32 +13,32 @@ use tokio::time::sleep;
 
 use super::crew::Order;
 
-/// How long the last answers are waited for.
+/// Time to wait for the last answers.
 const SETTLE_LIMIT: Duration = Duration::from_secs(15);
-/// How long nothing more may arrive before an act counts as over: what comes late must not be counted to the next.
+/// Quiet time after which an act counts as over: late events must not be counted to the next one.
 const QUIET: Duration = Duration::from_millis(300);
-/// How long a refused act keeps its place before the next one is tried.
+/// Delay before the next act after a refused one.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
-/// What is done.
+/// Kind of an act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Act {
     /// A message is sent.
     Send,
-    /// A message is marked as read that is newer than what was read before.
+    /// A message newer than the last read one is marked as read.
     Read,
-    /// A reaction is added, then taken back.
+    /// A reaction is added, then removed.
     React,
     /// Typing starts, then stops.
     Type,
 }
 
 impl Act {
-    /// In the order in which they are done: what is read and reacted to has to be sent first.
+    /// All kinds in the order in which they run: messages must be sent before they are read and reacted to.
     pub const ALL: [Self; 4] = [Self::Send, Self::Read, Self::React, Self::Type];
 
-    /// How it is called in the results.
+    /// Returns the name in the results.
     pub fn name(self) -> &'static str {
         match self {
             Self::Send => "send",
@@ -48,7 +48,7 @@ impl Act {
         }
     }
 
-    /// How many members are told of one change, in a conversation of `members`: nobody is told that they type themselves.
+    /// Returns the number of members notified of one change in a conversation of `members`; a member is not notified of its own typing.
     pub fn audience(self, members: usize) -> usize {
         match self {
             Self::Type => members - 1,
@@ -56,7 +56,7 @@ impl Act {
         }
     }
 
-    /// Whether this pushed event tells of such a change.
+    /// Returns true if a pushed event of this type reports such a change.
     pub fn is_told_by(self, event: &str) -> bool {
         match self {
             Self::Send => event == "message:new",
@@ -67,30 +67,30 @@ impl Act {
     }
 }
 
-/// Where it is done, and how large a message is.
+/// Conversations of a phase, and the size of a message.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// Letters that tell these messages from others.
+    /// Letters that distinguish these messages from others.
     pub tag: String,
-    /// The conversations' ids.
+    /// Ids of the conversations.
     pub conversations: Vec<String>,
-    /// Members of each; the crew stands conversation by conversation.
+    /// Members of each; the clients are ordered by conversation.
     pub members: usize,
-    /// Bytes of a message's content.
+    /// Size of a message's content, in bytes.
     pub size: usize,
 }
 
-/// Whose turn an act is.
+/// Conversation and member of an act.
 #[derive(Debug, PartialEq, Eq)]
 struct Turn {
     conversation: usize,
     member: usize,
-    /// How many acts this member did before.
+    /// Number of earlier acts of this member.
     done: usize,
 }
 
 impl Stage {
-    /// Conversations in turn, and in each its members in turn.
+    /// Returns the turn of an act: conversations in turn, and in each its members in turn.
     fn turn(&self, number: u32) -> Turn {
         let count = self.conversations.len();
         let round = number as usize / count;
@@ -108,57 +108,57 @@ impl Stage {
     }
 }
 
-/// A message that was sent, in its conversation's order.
+/// A sent message, in the order of its conversation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Message {
-    /// Its number in the log.
+    /// Seq of the message.
     pub seq: u64,
-    /// Its id.
+    /// Id of the message.
     pub id: String,
 }
 
-/// An answer with success.
+/// A successful answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Done {
-    /// When the act was due, in microseconds of the phase's clock.
+    /// Time at which the act was due, in microseconds of the phase's clock.
     pub due_us: u64,
-    /// When the answer was there.
+    /// Time at which the answer arrived.
     pub at_us: u64,
 }
 
-/// What became of the acts.
+/// Results of the acts.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
-    /// Those that succeeded.
+    /// Successful acts.
     pub done: Vec<Done>,
-    /// Refusals by code.
+    /// Number of refusals by code.
     pub refused: BTreeMap<String, u64>,
-    /// The messages that were sent, by conversation.
+    /// Messages that were sent, by conversation.
     pub messages: Vec<Vec<Message>>,
 }
 
-/// One kind of act, done by everybody in turn.
+/// One kind of act, performed by all clients in turn.
 #[derive(Debug)]
 pub(super) struct Phase {
-    /// Which.
+    /// Kind of the acts.
     pub act: Act,
     stage: Arc<Stage>,
-    /// What there is to read and to react to, by conversation, oldest first.
+    /// Messages to read and to react to, by conversation, oldest first.
     messages: Arc<Vec<Vec<Message>>>,
     crew: Vec<mpsc::UnboundedSender<Order>>,
     clock: Instant,
     next: AtomicU32,
     outstanding: AtomicU64,
     is_going: AtomicBool,
-    /// Told when nothing is left to do.
+    /// Notified when no act is left to do.
     spent: Notify,
-    /// Events that tell of these acts, over all members.
+    /// Number of events that report these acts, over all members.
     pub told: AtomicU64,
     noted: Mutex<Noted>,
 }
 
 impl Phase {
-    /// A phase that has not begun. Reading and reacting need `messages`.
+    /// Creates a phase that has not begun. Reading and reacting need `messages`.
     pub fn new(
         act: Act,
         stage: &Arc<Stage>,
@@ -184,12 +184,12 @@ impl Phase {
         })
     }
 
-    /// Microseconds since the phase was made.
+    /// Returns the microseconds since the phase was created.
     pub fn now_us(&self) -> u64 {
         self.clock.elapsed().as_micros() as u64
     }
 
-    /// Sets so many acts going; each answer brings the next.
+    /// Starts this many concurrent acts; each answer triggers the next one.
     pub fn begin(self: &Arc<Self>, inflight: u32) {
         self.is_going.store(true, Relaxed);
         for _ in 0..inflight {
@@ -197,7 +197,7 @@ impl Phase {
         }
     }
 
-    /// Waits for `time`, or until nothing is left to do.
+    /// Waits for `time`, or until no act is left to do.
     pub async fn watch(&self, time: Duration) {
         let goes_on = self.is_going.load(Relaxed);
         tokio::select! {
@@ -207,10 +207,10 @@ impl Phase {
         }
     }
 
-    /// Stops, and hands over what was noted when the last answer and the last event are there.
+    /// Stops, and returns the records after the last answer and the last event have arrived.
     ///
     /// # Errors
-    /// When answers are missing.
+    /// If answers are missing.
     pub async fn finish(&self) -> anyhow::Result<Noted> {
         self.is_going.store(false, Relaxed);
         let limit = Instant::now() + SETTLE_LIMIT;
@@ -236,7 +236,7 @@ impl Phase {
         Ok(noted)
     }
 
-    /// The frame of an act; `None` when there is nothing to do it to.
+    /// Returns the frame of an act; `None` if there is nothing to act on.
     pub fn frame(&self, number: u32) -> Option<String> {
         let turn = self.stage.turn(number);
         let conversation = &self.stage.conversations[turn.conversation];
@@ -282,7 +282,7 @@ impl Phase {
         ))
     }
 
-    /// Orders the next act, if there is one.
+    /// Triggers the next act, if there is one.
     fn dispatch(self: &Arc<Self>) {
         let number = self.next.fetch_add(1, Relaxed);
         let Some(frame) = self.frame(number) else {
@@ -304,7 +304,7 @@ impl Phase {
         }
     }
 
-    /// Takes note of an act that succeeded, and of the message that it made.
+    /// Records a successful act, and the message that it created.
     pub fn succeeded(self: &Arc<Self>, number: u32, due_us: u64, message: Option<Message>) {
         let at_us = self.now_us();
         {
@@ -320,7 +320,7 @@ impl Phase {
         }
     }
 
-    /// Takes note of an act that was refused.
+    /// Records a refused act.
     pub fn refused(self: &Arc<Self>, code: &str) {
         let mut noted = self.noted.lock();
         *noted.refused.entry(code.to_owned()).or_default() += 1;

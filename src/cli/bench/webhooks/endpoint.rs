@@ -1,4 +1,4 @@
-//! Endpoints of the bench, made and removed by the admin API as a host does it.
+//! Endpoints of the bench, created and removed through the admin API as a host does.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use super::super::client::Host;
 use super::receiver::Receiver;
 
 const PATH: &str = "/api/admin/webhooks";
-/// What tells the bench's endpoints from the host's.
+/// Marker that distinguishes the bench's endpoints from the host's.
 const DESCRIPTION: &str = "made by chat-service bench";
-/// How long a worker may take to begin with an endpoint.
+/// Time limit for a worker to start delivering to an endpoint.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Removes what an earlier bench left that was ended too early.
+/// Removes the endpoints of an earlier bench that was interrupted.
 ///
 /// # Errors
-/// When webhooks cannot be managed here; the error says how the service must be started.
+/// If webhooks cannot be managed by the API; the error says how the service must be started.
 pub(super) async fn remove_leftovers(host: &Host) -> anyhow::Result<()> {
     let (status, page) = host.ask(Method::GET, PATH, None).await?;
     match status {
@@ -39,10 +39,10 @@ pub(super) async fn remove_leftovers(host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes an endpoint for messages. Answers its id.
+/// Creates an endpoint for message events. Returns its id.
 ///
 /// # Errors
-/// When the service refuses it; the error says how the service must be started.
+/// If the service refuses it; the error says how the service must be started.
 pub(super) async fn make(host: &Host, url: &str) -> anyhow::Result<String> {
     let body = json!({ "url": url, "events": ["message.created"], "description": DESCRIPTION });
     let (status, answer) = host.ask(Method::POST, PATH, Some(body)).await?;
@@ -66,10 +66,10 @@ pub(super) async fn make(host: &Host, url: &str) -> anyhow::Result<String> {
     bail!("make an endpoint: {}", words(status, &answer));
 }
 
-/// Removes an endpoint and what waits for it.
+/// Removes an endpoint and its pending deliveries.
 ///
 /// # Errors
-/// When the service does not.
+/// If the service does not remove it.
 pub(super) async fn remove(host: &Host, id: &str) -> anyhow::Result<()> {
     let (status, answer) = host
         .ask(Method::DELETE, &format!("{PATH}/{id}"), None)
@@ -83,7 +83,7 @@ pub(super) async fn remove(host: &Host, id: &str) -> anyhow::Result<()> {
 /// Waits until a worker delivers to the endpoint.
 ///
 /// # Errors
-/// When none does in time.
+/// If no worker does in time.
 pub(super) async fn wait_served(host: &Host, id: &str, receiver: &Receiver) -> anyhow::Result<()> {
     let before = receiver.tests();
     let (status, answer) = host

@@ -1,4 +1,4 @@
-//! One run: messages at a pace, a window of it measured, and every event looked for.
+//! One run: sends messages at a pace, measures a window, and checks that every event arrives.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,51 +18,51 @@ use super::super::run::{Run, Targets};
 use super::super::socket::Order;
 use super::receiver::{Receipt, Receiver};
 
-/// How long the last events are waited for: the first retries are among them.
+/// Time to wait for the last events; it covers the first retries.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
-/// How long nothing more may arrive before a run counts as over: a repeated event comes late.
+/// Quiet time after which a run counts as over: a repeated event comes late.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// What a run showed.
+/// Results of a run.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Measured {
-    /// How it was driven.
+    /// Pace of the sends.
     pub pace: Pace,
-    /// Whether an endpoint that never answers stood beside it.
+    /// True if an endpoint that never responds existed beside it.
     pub is_beside_dead: bool,
     /// Length of the window.
     pub seconds: f64,
-    /// Events that arrived in the window.
+    /// Number of events that arrived in the window.
     pub deliveries: u64,
-    /// From the moment that an event names, which is that of its commit, to its arrival; events that arrived in the window.
+    /// Latency from the time in an event, which is that of its commit, to its arrival; for events that arrived in the window.
     pub from_commit: Quantiles,
-    /// From the intended time of a send to the arrival of its event; sends of the window.
+    /// Latency from the intended time of a send to the arrival of its event; for sends of the window.
     pub from_due: Quantiles,
     /// CPU seconds in the window.
     pub cpu: Vec<CpuUse>,
-    /// Messages that the service acknowledged, over the whole run.
+    /// Number of acknowledged messages, over the whole run.
     pub acknowledged: u64,
-    /// Of them those whose event never arrived.
+    /// Number of acknowledged messages whose event never arrived.
     pub missing: u64,
-    /// Events that arrived more often than once, each time after the first.
+    /// Number of repeated arrivals of events; the first arrival of each does not count.
     pub repeats: u64,
-    /// Refused sends by what was answered.
+    /// Number of refused sends by response.
     pub errors: BTreeMap<String, u64>,
 }
 
 impl Measured {
-    /// Events per second.
+    /// Returns the events per second.
     pub fn deliveries_per_s(&self) -> f64 {
         self.deliveries as f64 / self.seconds
     }
 
-    /// So many seconds of the window, per 1,000 deliveries.
+    /// Converts seconds of the window to seconds per 1,000 deliveries.
     pub fn per_1000(&self, seconds: f64) -> f64 {
         seconds * 1_000.0 / (self.deliveries.max(1) as f64)
     }
 
-    /// Whether something was acknowledged, and everything of it arrived.
+    /// Returns true if at least one message was acknowledged and all their events arrived.
     pub fn passed(&self) -> bool {
         self.acknowledged > 0 && self.missing == 0
     }
@@ -75,26 +75,26 @@ struct Sent {
     is_acknowledged: bool,
 }
 
-/// What the senders noted.
+/// Journal of the senders.
 #[derive(Default)]
 struct Notes {
     sent: Vec<Sent>,
     errors: BTreeMap<String, u64>,
 }
 
-/// Where messages are sent, and by whom.
+/// Conversations and senders of a run.
 pub(super) struct Stage {
-    /// Who writes in each conversation, and its id.
+    /// Sender and id of each conversation.
     pub places: Vec<(String, String)>,
-    /// Bytes of a message's content.
+    /// Size of a message's content, in bytes.
     pub size: usize,
-    /// Before the window.
+    /// Warm-up before the window.
     pub warmup: Duration,
-    /// The window.
+    /// Length of the window.
     pub window: Duration,
 }
 
-/// Sends at `pace`, and returns what was measured and found.
+/// Sends at `pace`, and returns the measurements and findings.
 pub(super) async fn drive(
     stage: &Stage,
     pace: Pace,
@@ -135,7 +135,7 @@ pub(super) async fn drive(
     measured
 }
 
-/// A task per conversation that sends by REST, many at a time. It ends with the run.
+/// Starts a task per conversation that sends over REST, many messages at a time. It ends with the run.
 fn senders(
     stage: &Stage,
     host: &Arc<Host>,
@@ -148,7 +148,7 @@ fn senders(
         orders.push(order);
         let place = Arc::new((user.clone(), conversation.clone()));
         let (host, notes) = (Arc::clone(host), Arc::clone(notes));
-        // The run holds the orders, so what waits for them must not hold the run.
+        // The run holds the command channel, so the task that waits for commands must not hold the run.
         let run = Arc::downgrade(run);
         tokio::spawn(async move {
             while let Some(Order::Send {
@@ -178,7 +178,7 @@ fn senders(
                     if let Err(error) = outcome {
                         *notes.errors.entry(format!("{error:#}")).or_default() += 1;
                         drop(notes);
-                        // Its event may come nevertheless; it is not waited for.
+                        // Its event may still arrive; the run does not wait for it.
                         run.settled(false);
                     }
                 });
@@ -188,7 +188,7 @@ fn senders(
     orders
 }
 
-/// Waits until every event is there and nothing more comes, or the patience ends.
+/// Waits until every event has arrived and no more come, or until the time limit.
 async fn settle(run: &Run) {
     let limit = run.now_us() + SETTLE_LIMIT.as_micros() as u64;
     let mut known = run.acknowledged.load(Relaxed);

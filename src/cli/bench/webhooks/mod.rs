@@ -1,9 +1,9 @@
-//! `bench webhooks`: messages are sent, an endpoint of the bench takes their events; how many, how late, and whether all.
+//! `bench webhooks`: sends messages and receives their events at a local endpoint; measures rate, latency and completeness.
 //!
-//! Cast: `endpoint` makes and removes endpoints by the admin API, `receiver` takes deliveries in this process, `measure` drives one run.
+//! Modules: `endpoint` creates and removes endpoints through the admin API, `receiver` accepts deliveries in this process, `measure` runs one load.
 //!
-//! The receiver answers at once and listens on loopback, so what is measured is the service. Without `--rate` a first run goes as fast as it goes, with
-//! so many events under way at any time, and a second one at half of the rate that the first reached; there latency means something.
+//! The receiver responds at once and listens on loopback, so the figures are those of the service. Without `--rate` a first run goes at full speed, with
+//! a fixed number of events in flight, and a second one at half of the rate reached; only the latency of the second one is meaningful.
 
 mod endpoint;
 mod measure;
@@ -27,7 +27,7 @@ use super::report::{median, row, say, table, whole, write_json};
 use super::run::Run;
 use super::send::rate;
 
-/// How much later the slowest hundredth may be beside an endpoint that never answers.
+/// Maximum ratio of the p99 latency beside an endpoint that never responds to that without one.
 const MAX_DEAD_RATIO: f64 = 1.25;
 
 /// Arguments of `bench webhooks`.
@@ -35,28 +35,28 @@ const MAX_DEAD_RATIO: f64 = 1.25;
 pub(super) struct WebhooksArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Conversations that the messages are spread over.
+    /// Number of conversations that the messages are spread over.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     convs: u32,
-    /// Send so many messages per second, whatever arrives, and measure only that.
+    /// Send this many messages per second, whatever arrives, and measure only that.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// Messages under way, from the send to the arrival of the event, when it goes as fast as it goes.
+    /// Number of messages in flight, from the send to the arrival of the event, at full speed.
     #[arg(long, default_value_t = 128, conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..))]
     inflight: u32,
     /// Seconds to measure.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     secs: u64,
-    /// Seconds of load before that.
+    /// Seconds of warm-up before the measurement.
     #[arg(long, default_value_t = 2)]
     warmup: u64,
-    /// Bytes of a message's content.
+    /// Size of a message's content, in bytes.
     #[arg(long, default_value_t = 100)]
     size: usize,
-    /// Afterwards compare runs without and with a second endpoint that never answers.
+    /// Then compare runs without and with a second endpoint that never responds.
     #[arg(long)]
     dead: bool,
-    /// How many pairs of such runs.
+    /// Number of pairs of such runs.
     #[arg(long, default_value_t = 5, requires = "dead", value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
 }
@@ -69,12 +69,12 @@ struct Results<'a> {
     conversations: u32,
     size: usize,
     runs: &'a [Measured],
-    /// The p99 beside a dead endpoint, in times of that without.
+    /// Ratio of the p99 latency beside a dead endpoint to that without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_ratio: Option<f64>,
 }
 
-/// Who is driven, and what takes the deliveries.
+/// The service under load, and the receiver of the deliveries.
 struct Scene {
     host: Arc<Host>,
     probe: Probe,
@@ -82,7 +82,7 @@ struct Scene {
     stage: Stage,
 }
 
-/// Runs `bench webhooks`; false when an event did not arrive, or a dead endpoint was felt.
+/// Runs `bench webhooks`; returns false if an event did not arrive, or if a dead endpoint slowed the other one down.
 pub(super) async fn run(args: WebhooksArgs) -> anyhow::Result<bool> {
     let host = Arc::new(Host::new(&args.target)?);
     let probe = Probe::new(&args.target.pids)?;
@@ -102,7 +102,7 @@ pub(super) async fn run(args: WebhooksArgs) -> anyhow::Result<bool> {
         run_all(&args, &scene).await
     }
     .await;
-    // Whatever happened: an endpoint that nobody serves would fill the service with retries.
+    // In every case: an endpoint without a receiver would fill the service with retries.
     let removed = endpoint::remove(&host, &id).await;
     let (runs, dead_ratio) = outcome?;
     removed?;
@@ -119,7 +119,7 @@ pub(super) async fn run(args: WebhooksArgs) -> anyhow::Result<bool> {
     Ok(verdict(&runs, dead_ratio))
 }
 
-/// Conversations of two, in each of which one writes.
+/// Creates conversations of two members, one of whom sends.
 async fn stage(args: &WebhooksArgs, host: &Host) -> anyhow::Result<Stage> {
     host.lift_limits();
     let tag = Run::new(0).tag().to_owned();
@@ -184,7 +184,7 @@ async fn run_all(
         ),
     );
     for pair in 0..args.pairs {
-        // Whatever drifts while this goes on meets both kinds alike.
+        // Any drift of the machine affects both kinds alike.
         let is_dead_first = pair % 2 == 1;
         let (mut without, mut with) = (None, None);
         for is_beside_dead in [is_dead_first, !is_dead_first] {
@@ -218,7 +218,7 @@ async fn run_all(
     Ok((runs, Some(median(ratios))))
 }
 
-/// A run beside an endpoint of the same events that never answers.
+/// Runs a load beside an endpoint of the same events that never responds.
 async fn run_beside_dead(scene: &Scene, pace: Pace) -> anyhow::Result<Measured> {
     let silent = Silent::start().await?;
     let id = endpoint::make(&scene.host, &silent.url()).await?;
@@ -318,7 +318,7 @@ fn print(run: &Measured) {
     }
 }
 
-/// Prints what the check found, and answers whether all is well.
+/// Prints the findings of the check, and returns true if there are none.
 fn verdict(runs: &[Measured], dead_ratio: Option<f64>) -> bool {
     let sum = |of: fn(&Measured) -> u64| runs.iter().map(of).sum::<u64>() as f64;
     let (sent, missing) = (sum(|run| run.acknowledged), sum(|run| run.missing));

@@ -1,4 +1,4 @@
-//! The other side of deliveries: a receiver that answers at once and notes what came, and one that never answers.
+//! Receivers of deliveries: one responds at once and records what arrives, one never responds.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,20 +23,20 @@ use super::super::run::Run;
 /// An event that arrived.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Receipt {
-    /// The send that it is of.
+    /// Number of the send that the event belongs to.
     pub number: u32,
-    /// When, on the clock of the run.
+    /// Time of arrival, on the clock of the run.
     pub at_us: u64,
-    /// How long after the moment that the event names; the service sets it when it writes the event.
+    /// Delay since the time in the event; the service sets it when it writes the event.
     pub age_us: u64,
 }
 
-/// What arrived of one run.
+/// Arrivals of one run.
 #[derive(Debug, Default)]
 struct Book {
     run: Option<Arc<Run>>,
     receipts: Vec<Receipt>,
-    /// How often each send arrived.
+    /// Number of arrivals of each send.
     times: Vec<u32>,
 }
 
@@ -46,7 +46,7 @@ struct Shared {
     tests: AtomicU64,
 }
 
-/// A receiver in this process. It ends with its handle.
+/// Receiver in this process. It stops when its handle is dropped.
 pub(super) struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -63,7 +63,7 @@ impl Receiver {
     /// Listens on a free port of loopback.
     ///
     /// # Errors
-    /// When there is no port.
+    /// If no port is free.
     pub async fn start() -> anyhow::Result<Self> {
         let (listener, address) = listen().await?;
         let shared = Arc::new(Shared::default());
@@ -75,17 +75,17 @@ impl Receiver {
         })
     }
 
-    /// Where it listens.
+    /// Returns its URL.
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    /// How many test events came.
+    /// Returns the number of received test events.
     pub fn tests(&self) -> u64 {
         self.shared.tests.load(Relaxed)
     }
 
-    /// Notes the events of `run` from now on, and forgets those of the run before. Each send is settled when its event comes.
+    /// Records the events of `run` from now on, and forgets those of the previous run. The arrival of its event completes a send.
     pub fn begin(&self, run: &Arc<Run>) {
         *self.shared.book.lock() = Book {
             run: Some(Arc::clone(run)),
@@ -93,13 +93,13 @@ impl Receiver {
         };
     }
 
-    /// What came of the run, in the order in which it came.
+    /// Returns the arrivals of the run, in order.
     pub fn end(&self) -> Vec<Receipt> {
         std::mem::take(&mut *self.shared.book.lock()).receipts
     }
 }
 
-/// The part of an event that is looked at.
+/// The parsed fields of an event.
 #[derive(Deserialize)]
 struct Event {
     #[serde(rename = "type")]
@@ -167,12 +167,12 @@ async fn listen() -> anyhow::Result<(TcpListener, SocketAddr)> {
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        // Without it an answer may wait for the next request; one that cannot be set costs time only.
+        // Without it a response may wait for the next request; a failure costs only time.
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
             let service = service_fn(|request| answer(Arc::clone(&shared), request));
-            // A connection that breaks is the service's to explain: what it carried is sent again.
+            // A broken connection is the service's to report: it repeats the delivery.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -195,7 +195,7 @@ async fn answer(
     Ok(response)
 }
 
-/// A receiver that takes connections and never answers. It ends with its handle.
+/// Receiver that accepts connections and never responds. It stops when its handle is dropped.
 pub(super) struct Silent {
     address: SocketAddr,
     task: JoinHandle<()>,
@@ -211,7 +211,7 @@ impl Silent {
     /// Listens on a free port of loopback.
     ///
     /// # Errors
-    /// When there is no port.
+    /// If no port is free.
     pub async fn start() -> anyhow::Result<Self> {
         let (listener, address) = listen().await?;
         let task = tokio::spawn(async move {
@@ -223,7 +223,7 @@ impl Silent {
         Ok(Self { address, task })
     }
 
-    /// Where it listens.
+    /// Returns its URL.
     pub fn url(&self) -> String {
         format!("http://{}/silence", self.address)
     }
