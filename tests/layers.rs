@@ -137,7 +137,7 @@ fn no_file(rule: &str, is_wrong: impl Fn(&File) -> bool) {
 }
 
 #[test]
-fn api_ws_and_worker_never_know_one_another() {
+fn api_ws_and_worker_do_not_depend_on_each_other() {
     for (room, others) in [
         ("api", ["ws", "worker"]),
         ("ws", ["api", "worker"]),
@@ -152,7 +152,7 @@ fn api_ws_and_worker_never_know_one_another() {
 }
 
 #[test]
-fn store_and_bus_never_know_one_another() {
+fn store_and_bus_do_not_depend_on_each_other() {
     no_file("store may not know bus", |file| {
         file.room() == "store" && file.enters("bus")
     });
@@ -162,7 +162,7 @@ fn store_and_bus_never_know_one_another() {
 }
 
 #[test]
-fn the_domain_knows_no_http_no_socket_and_no_driver() {
+fn the_domain_does_not_depend_on_http_sockets_or_drivers() {
     for name in [
         "poem",
         "poem_openapi",
@@ -184,7 +184,7 @@ fn the_domain_knows_no_http_no_socket_and_no_driver() {
 }
 
 #[test]
-fn each_outside_library_has_one_room() {
+fn each_external_library_is_used_in_one_module() {
     for (name, room) in [
         ("mongodb", "store"),
         ("bson", "store"),
@@ -266,14 +266,14 @@ fn every_read_of_mongodb_has_a_time_limit() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for() {
+fn every_file_has_a_module_header() {
     no_file("a file begins with //!", |file| {
         !file.text.trim_start().starts_with("//!")
     });
 }
 
 #[test]
-fn these_checks_see_what_they_should() {
+fn the_checks_detect_violations() {
     let file = |text: &str| File {
         path: "api/x.rs".to_owned(),
         code: without_comments_and_texts(text),

@@ -20,7 +20,7 @@ async fn post(service: &Service, token: &str, path: &str, body: &[u8]) -> wire::
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_is_refused_with_its_place() {
+async fn invalid_json_is_refused_with_its_position() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bodies: [&[u8]; 9] = [
@@ -154,7 +154,7 @@ async fn every_fault_of_a_body_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn missing_fields_are_named() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let answer = alice.post("/api/conversations", json!({})).await;
@@ -301,7 +301,7 @@ async fn a_body_over_one_mebibyte_is_413() {
 }
 
 #[tokio::test]
-async fn a_small_body_in_chunks_is_as_good_as_any() {
+async fn a_small_chunked_body_is_accepted() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bearer = format!("Bearer {}", alice.token);
@@ -321,7 +321,7 @@ async fn a_small_body_in_chunks_is_as_good_as_any() {
 }
 
 #[tokio::test]
-async fn headers_without_end_are_refused() {
+async fn endless_headers_are_refused() {
     let service = Service::start().await;
     let head = wire::head("GET", "/api/health", &[]);
     let filler = format!("x-filler: {}\r\n", "x".repeat(8000));

@@ -157,7 +157,7 @@ async fn an_empty_parameter_counts_as_absent() {
 }
 
 #[tokio::test]
-async fn null_counts_as_absent_in_a_request_that_makes_something() {
+async fn null_counts_as_absent_in_a_create_request() {
     let service = Service::start().await;
     let (alice, _bob) = (service.user("alice").await, service.user("bob").await);
     let body = json!({

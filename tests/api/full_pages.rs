@@ -46,7 +46,7 @@ fn ids_of(items: Vec<Value>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn pages_of_large_messages_end_early_and_go_on_exactly_there() {
+async fn pages_of_large_messages_end_early_and_their_cursor_continues_exactly() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let group = service.group(&alice, &[]).await;

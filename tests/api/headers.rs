@@ -4,7 +4,7 @@ use super::wire;
 use crate::support::Service;
 
 #[tokio::test]
-async fn every_answer_bears_a_request_id() {
+async fn every_answer_has_a_request_id() {
     let service = Service::start().await;
     let mut seen = std::collections::HashSet::new();
     for path in ["/api/health", "/api/nothing", "/api/users/me", "/health"] {
@@ -49,7 +49,7 @@ async fn a_callers_request_id_comes_back_unless_it_would_spoil_a_log() {
 }
 
 #[tokio::test]
-async fn answers_are_kept_by_no_cache_and_taken_for_nothing_else() {
+async fn answers_forbid_caching_and_content_sniffing() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bearer = format!("Bearer {}", alice.token);
@@ -78,7 +78,7 @@ async fn preflight(service: &Service, origin: &str) -> wire::Raw {
 }
 
 #[tokio::test]
-async fn any_page_may_call_without_credentials_by_default() {
+async fn by_default_cors_allows_any_origin_without_credentials() {
     let service = Service::start().await;
     let answer = preflight(&service, "https://shop.example").await;
     assert_eq!(answer.status, 204);
@@ -105,7 +105,7 @@ async fn any_page_may_call_without_credentials_by_default() {
 }
 
 #[tokio::test]
-async fn only_listed_pages_may_call_where_pages_are_listed() {
+async fn cors_allows_only_listed_origins_if_configured() {
     let service = Service::builder()
         .env("ALLOWED_ORIGINS", "https://shop.example")
         .start()

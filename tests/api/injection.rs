@@ -209,7 +209,7 @@ async fn an_operator_in_a_query_is_text() {
 }
 
 #[tokio::test]
-async fn the_character_zero_is_refused_wherever_it_stands() {
+async fn the_nul_character_is_refused_everywhere() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let conversation = service.group(&alice, &[&bob]).await;
@@ -300,7 +300,7 @@ async fn a_field_given_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn a_bomb_of_brackets_is_refused_quickly() {
+async fn deeply_nested_json_is_refused_quickly() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bearer = format!("Bearer {}", alice.token);

@@ -44,7 +44,7 @@ async fn me(client: &Client) -> Answer {
 }
 
 #[tokio::test]
-async fn requests_beyond_the_limit_are_refused_until_there_is_room_again() {
+async fn requests_over_the_limit_are_refused_until_the_window_frees_up() {
     let service = Service::builder()
         .env("RATE_LIMIT_API", "3/6s")
         .start()

@@ -4,7 +4,7 @@ use super::{faults, wire};
 use crate::support::Service;
 
 #[tokio::test]
-async fn a_page_is_asked_for_rightly_or_refused_by_field() {
+async fn invalid_page_parameters_are_refused_by_field() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let conversation = service.group(&alice, &[]).await;
@@ -97,7 +97,7 @@ async fn an_unknown_cursor_is_refused_and_another_conversations_message_is_one()
 }
 
 #[tokio::test]
-async fn an_id_that_can_be_none_answers_as_a_missing_thing() {
+async fn an_impossible_id_answers_like_a_missing_resource() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bearer = format!("Bearer {}", alice.token);

@@ -39,7 +39,7 @@ async fn a_batch_is_answered_in_its_order_and_the_unknown_look_offline() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_in_a_question_or_a_choice_is_named() {
+async fn invalid_presence_requests_name_the_field() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let many: Vec<String> = (0..1001).map(|n| format!("u{n}")).collect();

@@ -176,7 +176,7 @@ async fn a_head_that_does_not_end_is_408_and_a_quiet_connection_stays() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_refused_in_the_shape_of_all_errors_on_every_port() {
+async fn an_invalid_http_request_gets_a_standard_error_on_every_port() {
     let service = Service::start().await;
     let worker = Service::builder()
         .roles("webhooks")

@@ -173,7 +173,7 @@ async fn play(deployment: &Deployment, row: &Row, way: &Way) -> Result<(), Strin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_every_operation_what_came_over_the_socket_is_what_rest_answers() {
+async fn after_every_operation_the_pushed_state_equals_rest() {
     let wanted = std::env::var("ROW").unwrap_or_default();
     let deployment = Deployment::start().await;
     let plays = rows()
@@ -226,7 +226,7 @@ fn ways(pick: fn(By) -> Option<&'static str>) -> BTreeSet<&'static str> {
 }
 
 #[tokio::test]
-async fn every_operation_that_is_no_get_is_in_the_table() {
+async fn every_operation_other_than_get_is_in_the_table() {
     // The document that a service serves is the committed one: tests/api/docs.rs.
     let operations = contract::operations();
     let ids = operations
@@ -288,7 +288,7 @@ async fn every_type_of_event_is_provoked_by_a_row() {
 
 /// A check that never fails would make the three above say less than they seem to.
 #[test]
-fn what_is_in_no_row_or_in_two_places_is_noticed() {
+fn missing_and_duplicate_rows_are_noticed() {
     let set = |names: &[&'static str]| names.iter().copied().collect::<BTreeSet<_>>();
     let is_noticed = |all: &[&'static str], known: &[&'static str], left_out: &[&'static str]| {
         let (all, known, left_out) = (all.to_vec(), set(known), set(left_out));

@@ -301,7 +301,7 @@ impl Reader<'_> {
 }
 
 #[test]
-fn what_is_shown_is_told_from_what_is_not() {
+fn shown_values_are_distinguished_from_omitted_ones() {
     let shown = all(
         r#"{"id":"msg_01hzx3v7k9q2m4n6p8r0s2t4v6",…,"list":[{"a":1},…],"at":"2026-01-15T10:30:00.000Z","cursor":"xy…"} 204"#,
     );

@@ -127,7 +127,7 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn no_table_says_a_thing_twice() {
+fn tables_have_no_duplicate_rows() {
     for name in documents() {
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         let document = read(&name);

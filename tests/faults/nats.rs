@@ -355,7 +355,7 @@ async fn event_ids(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_read_and_drafted_with_nats_away_is_told_after_its_return() {
+async fn receipts_and_drafts_made_while_nats_is_away_are_pushed_after_its_return() {
     let mut nats = Nats::start().await;
     let service = Service::builder().nats(&nats).start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);

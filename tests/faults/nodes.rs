@@ -192,7 +192,7 @@ async fn a_sockets_sends_keep_their_order_while_their_writer_dies_and_returns() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_process_answered_another_lists_at_once() {
+async fn acknowledged_messages_are_listed_at_once_by_another_process() {
     let first = Service::builder().spawn().await;
     let second = Service::builder().database(&first).spawn().await;
     let alice = first.user("alice").await;

@@ -106,7 +106,7 @@ async fn an_orphan_is_delivered_at_once_when_the_next_entry_comes() {
 }
 
 #[tokio::test]
-async fn who_connects_before_the_sweep_gets_the_orphan_too() {
+async fn a_client_that_connects_before_the_sweep_gets_the_orphan() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -130,7 +130,7 @@ async fn who_connects_before_the_sweep_gets_the_orphan_too() {
 }
 
 #[tokio::test]
-async fn what_the_first_sweep_could_not_see_the_second_delivers() {
+async fn the_second_sweep_delivers_entries_that_the_first_could_not_see() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;

@@ -96,7 +96,7 @@ async fn a_node_is_told_the_clients_address_and_not_what_the_client_claims() {
 }
 
 #[tokio::test]
-async fn a_switch_is_passed_on_as_one_and_a_request_as_none() {
+async fn an_upgrade_is_forwarded_only_for_upgrade_requests() {
     let (recorder, front) = recorded().await;
     let switch = [("upgrade", "websocket")];
     wire::send(&front, "GET", "/ws", &switch, b"").await;

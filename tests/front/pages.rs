@@ -15,7 +15,7 @@ fn all<'a>(answer: &'a Raw, name: &str) -> Vec<&'a str> {
     named.map(|(_, value)| value.as_str()).collect()
 }
 
-/// Returns to a page at `origin`: some of nginx's own, some of the service's.
+/// Answers to a page at `origin`: some of nginx's own, some of the service's.
 async fn answers(front: &Front, origin: &str) -> Vec<(&'static str, u16, Raw)> {
     let headers = [("origin", origin), ("content-type", "application/json")];
     let long = "x".repeat(9 * 1024);

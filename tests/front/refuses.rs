@@ -98,7 +98,7 @@ async fn heads_that_are_too_large_are_431_and_414() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_refused_in_the_same_form() {
+async fn invalid_http_is_refused_in_the_same_form() {
     let (_service, front) = start().await;
     for (request, status) in [
         ("GET /health HTTP/1.1\r\nconnection: close\r\n\r\n", 400),

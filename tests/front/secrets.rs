@@ -82,7 +82,7 @@ async fn tokens_and_secrets_of_requests_are_in_no_log() {
 }
 
 #[tokio::test]
-async fn what_finds_no_node_leaves_no_token_behind() {
+async fn requests_without_a_node_leave_no_token_in_logs() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let gone = listener.local_addr().expect("an address");
     drop(listener);

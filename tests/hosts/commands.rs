@@ -190,7 +190,7 @@ async fn a_backend_works_with_commands_alone() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_the_one_of_rest_word_for_word() {
+async fn command_errors_equal_those_of_rest() {
     let (_nats, service, shop) = scene().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let conversation = service.group(&alice, &[&bob]).await;
@@ -249,7 +249,7 @@ async fn a_refusal_is_the_one_of_rest_word_for_word() {
 }
 
 #[tokio::test]
-async fn what_is_no_command_is_answered_with_a_reason() {
+async fn invalid_commands_are_answered_with_a_reason() {
     let (_nats, service, shop) = scene().await;
     service.user("alice").await;
     for (name, payload, status, code, field) in [
@@ -435,7 +435,7 @@ async fn service_at(nats: &Nats, other: &Service) -> Service {
 }
 
 #[tokio::test]
-async fn commands_are_held_to_the_same_rules_of_who_may_what() {
+async fn commands_follow_the_same_access_rules() {
     let (_nats, service, shop) = scene().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let field = |answered: &Answered| answered.json["details"][0]["field"].clone();

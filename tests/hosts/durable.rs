@@ -218,7 +218,7 @@ async fn after_a_loss_nothing_is_given_out_while_a_late_acknowledgement_may_come
 }
 
 #[tokio::test]
-async fn what_expired_before_the_host_took_it_is_put_in_again_for_that_host_alone() {
+async fn expired_events_are_republished_only_for_the_host_that_missed_them() {
     let nats = Nats::with_hosts(&["shop", "game"]).await;
     let service = service_on(&nats).await;
     for host in ["shop", "game"] {

@@ -216,7 +216,7 @@ async fn arrivals(spy: &mut Subscriber, wanted: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whatever_a_host_has_no_right_to_is_refused_and_changes_nothing() {
+async fn forbidden_operations_of_a_host_are_refused_and_change_nothing() {
     let scene = Scene::set().await;
     let before = scene.state().await;
     let shop = Host::connect(&scene.nats, "shop").await;
@@ -311,7 +311,7 @@ async fn a_user_of_the_account_without_permissions_of_their_own_still_reaches_no
 }
 
 #[tokio::test]
-async fn where_a_host_wants_its_answers_is_a_place_in_its_own_account() {
+async fn a_hosts_reply_subject_is_in_its_own_account() {
     let scene = Scene::set().await;
     let spy = scene.spy().await;
     let shop = Host::connect(&scene.nats, "shop").await;
@@ -388,7 +388,7 @@ async fn a_host_takes_its_durable_and_hears_what_happens_live() {
 }
 
 #[tokio::test]
-async fn a_server_whose_host_imports_what_is_anothers_does_not_start() {
+async fn a_server_whose_host_imports_foreign_subjects_does_not_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let conf = folder.path().join("conf");
     for (import, is_fine) in [

@@ -100,7 +100,7 @@ fn behind(text: &str, marker: &str) -> Vec<String> {
 }
 
 #[test]
-fn metrics_and_paths_of_every_plugin_carry_its_name() {
+fn metrics_and_paths_of_each_plugin_carry_its_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (folder, name) in [
         ("plugins/webhooks", "webhooks"),

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Seen, Service};
 
 #[tokio::test]
-async fn a_cursor_that_is_none_leads_to_a_reset_and_a_good_socket() {
+async fn an_invalid_cursor_leads_to_a_reset_and_a_working_socket() {
     let elsewhere = Service::start().await;
     let foreign = elsewhere.user("bob").await.connect().await.cursor();
     elsewhere.stop();
@@ -47,7 +47,7 @@ async fn a_cursor_that_is_none_leads_to_a_reset_and_a_good_socket() {
 }
 
 #[tokio::test]
-async fn a_cursor_shows_only_what_its_bearer_may_see() {
+async fn a_cursor_reveals_nothing_its_bearer_may_not_see() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -69,7 +69,7 @@ async fn a_cursor_shows_only_what_its_bearer_may_see() {
 }
 
 #[tokio::test]
-async fn who_missed_more_than_ten_thousand_entries_is_told_to_reload() {
+async fn a_client_that_missed_over_ten_thousand_entries_must_reload() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -129,7 +129,7 @@ async fn who_missed_more_than_ten_thousand_entries_is_told_to_reload() {
 }
 
 #[tokio::test]
-async fn many_conversations_missed_at_once_all_come() {
+async fn missed_entries_of_many_conversations_are_all_delivered() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;

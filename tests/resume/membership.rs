@@ -68,7 +68,7 @@ async fn nothing_from_outside_the_membership_comes_after_leaving_and_rejoining()
 }
 
 #[tokio::test]
-async fn who_was_removed_meanwhile_gets_what_came_up_to_that_and_no_more() {
+async fn a_client_removed_while_away_gets_entries_up_to_the_removal() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -93,7 +93,7 @@ async fn who_was_removed_meanwhile_gets_what_came_up_to_that_and_no_more() {
 }
 
 #[tokio::test]
-async fn what_was_deleted_meanwhile_is_not_told_again() {
+async fn a_conversation_deleted_while_away_ends_with_its_removal() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Connect, Line, Place, Seen, Service, TokenBy};
 
 #[tokio::test]
-async fn what_was_missed_comes_in_order_before_connected_and_live_events_after_it() {
+async fn missed_entries_come_in_order_before_connected_and_live_events_after() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -63,7 +63,7 @@ async fn what_was_missed_comes_in_order_before_connected_and_live_events_after_i
 }
 
 #[tokio::test]
-async fn with_nothing_missed_nothing_comes() {
+async fn nothing_is_replayed_if_nothing_was_missed() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -149,7 +149,7 @@ async fn a_conversation_that_began_meanwhile_is_part_of_what_was_missed() {
 }
 
 #[tokio::test]
-async fn another_node_gives_what_was_missed_too() {
+async fn another_node_delivers_missed_entries_too() {
     let one = Service::start().await;
     let two = Service::builder().database(&one).start().await;
     let alice = one.user("alice").await;
@@ -189,7 +189,7 @@ async fn another_node_gives_what_was_missed_too() {
 }
 
 #[tokio::test]
-async fn a_node_that_remembers_nothing_reads_it_from_the_log() {
+async fn a_node_with_an_empty_cache_reads_missed_entries_from_the_log() {
     let first = Service::start().await;
     let alice = first.user("alice").await;
     let bob = first.user("bob").await;
@@ -261,7 +261,7 @@ async fn a_node_that_has_just_started_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn on_a_node_that_is_behind_nothing_comes_again() {
+async fn a_node_that_is_behind_repeats_nothing() {
     let ahead = Service::start().await;
     let place: &Place = ahead.place();
     let line = Line::to(&place.nats_url).await;
@@ -297,7 +297,7 @@ async fn on_a_node_that_is_behind_nothing_comes_again() {
 }
 
 #[tokio::test]
-async fn where_the_documents_are_behind_nothing_comes_again() {
+async fn documents_that_are_behind_cause_no_repetition() {
     let one = Service::start().await;
     let two = Service::builder().database(&one).start().await;
     let alice = one.user("alice").await;

@@ -48,7 +48,7 @@ async fn a_node_that_stops_tells_its_streams_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_dropped_and_delays_nobody() {
+async fn a_reader_that_stalls_is_dropped_and_delays_nobody() {
     let service = Service::builder()
         .env("MAX_SOCKETS_PER_USER", "1")
         .start()

@@ -67,7 +67,7 @@ async fn a_new_membership_and_its_end_are_followed_live() {
 }
 
 #[tokio::test]
-async fn a_quiet_stream_beats_and_its_resume_point_stays_young() {
+async fn a_quiet_stream_sends_heartbeats_with_a_fresh_cursor() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let conversation = service.group(&alice, &[]).await;
@@ -88,7 +88,7 @@ async fn a_quiet_stream_beats_and_its_resume_point_stays_young() {
 }
 
 #[tokio::test]
-async fn who_has_a_stream_open_is_there_and_whom_a_host_follows_is_not() {
+async fn an_open_stream_makes_a_user_online_unless_the_host_opened_it() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let host = [

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{EventStream, Parser, Seen, Service, mortal};
 
 #[tokio::test]
-async fn what_was_missed_comes_by_last_event_id_and_nothing_twice() {
+async fn last_event_id_resumes_missed_events_without_repetition() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -85,7 +85,7 @@ async fn a_stream_resumes_on_another_node_and_from_a_sockets_cursor() {
 }
 
 #[tokio::test]
-async fn the_query_resumes_too_and_the_header_is_believed_first() {
+async fn the_query_resumes_too_and_the_header_has_precedence() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let conversation = service.group(&alice, &[]).await;

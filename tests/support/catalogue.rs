@@ -146,7 +146,7 @@ pub fn complain(faults: &[String]) {
 }
 
 #[test]
-fn an_event_that_is_not_as_documented_is_noticed() {
+fn events_that_differ_from_their_schema_are_noticed() {
     let event = json!({
         "id": "evt_01hzx3v7k9q2m4n6p8r0s2t4v6", "type": "user.deleted", "version": 1,
         "timestamp": "2026-01-15T10:30:00.000Z", "seq": 2, "userId": "alice",

@@ -152,7 +152,7 @@ impl Receiver {
         format!("http://{}/hook", self.address)
     }
 
-    /// Returns by another rule from now on.
+    /// Answers by another rule from now on.
     pub fn answer(&self, rule: impl Fn(&Value, usize) -> Answering + Send + Sync + 'static) {
         *self.shared.rule.lock() = Arc::new(rule);
     }

@@ -51,7 +51,7 @@ async fn endpoints_are_made_listed_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named() {
+async fn invalid_fields_are_named() {
     let service = Service::start().await;
     let host = service.internal();
     for (body, field) in [

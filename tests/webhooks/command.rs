@@ -54,7 +54,7 @@ async fn json_of(node: &Node, args: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn what_was_refused_to_the_end_is_read_and_delivered_by_one_command() {
+async fn one_command_lists_and_replays_dead_letters() {
     let service = Service::start().await;
     let url = service.api_url();
     let receiver = Receiver::answering(|_, _| Answering::with(500).body("down\u{7}")).await;
@@ -203,7 +203,7 @@ async fn endpoints_are_listed_tested_enabled_and_filled_from_the_log() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_one_clear_line_and_an_exit_code() {
+async fn errors_are_one_line_and_an_exit_code() {
     let service = Service::start().await;
     let url = service.api_url();
     let missing = webhooks(url, &["deliveries", "whk_../../users"]).await;

@@ -8,7 +8,7 @@ use super::{hook, scene};
 use crate::support::{Answering, Receiver, Service, eventually};
 
 #[tokio::test]
-async fn what_fails_is_tried_again_under_the_same_id_with_a_fresh_timestamp() {
+async fn failed_deliveries_are_retried_under_the_same_id_with_a_fresh_timestamp() {
     let service = Service::start().await;
     let receiver = Receiver::answering(|_, before| match before {
         0 => Answering::with(500).body("the database of the host is away"),
@@ -305,7 +305,7 @@ async fn a_test_event_is_delivered_and_its_outcome_recorded() {
 }
 
 #[tokio::test]
-async fn what_happened_before_an_endpoint_was_made_can_be_delivered_to_it() {
+async fn events_before_an_endpoints_creation_can_be_delivered_to_it() {
     let service = Service::start().await;
     let receiver = Receiver::start().await;
     let since = chat_sdk::Timestamp::now();

@@ -169,7 +169,7 @@ async fn a_broker_that_is_thrown_back_in_time_loses_no_endpoint_any_event() {
 }
 
 #[tokio::test]
-async fn what_expired_in_the_stream_before_it_was_read_comes_from_the_database() {
+async fn events_that_expired_in_the_stream_are_delivered_from_the_database() {
     let service = Service::builder().roles("api").start().await;
     let receiver = Receiver::start().await;
     let _hook = hook(&service, &receiver, json!({})).await;

@@ -88,7 +88,7 @@ async fn the_lag_of_an_endpoint_grows_while_its_receiver_is_away_and_shrinks_whe
 }
 
 #[tokio::test]
-async fn what_a_host_has_not_taken_is_pending_and_the_one_furthest_behind_comes_first() {
+async fn untaken_events_are_pending_and_the_most_delayed_durable_is_first() {
     let service = Service::start().await;
     let silent = make(&service, json!({ "events": ["message.created"] })).await;
     let idle = make(&service, json!({ "events": ["message.deleted"] })).await;

@@ -47,7 +47,7 @@ async fn in_production_private_addresses_are_refused_however_they_are_written() 
 }
 
 #[tokio::test]
-async fn what_was_allowed_once_is_checked_again_at_the_moment_of_dialling() {
+async fn addresses_are_checked_again_when_dialling() {
     let nats = Nats::start().await;
     let lenient = Service::builder().nats(&nats).roles("api").start().await;
     let receiver = Receiver::start().await;

@@ -145,7 +145,7 @@ async fn nothing_is_done_after_a_close() {
 }
 
 #[tokio::test]
-async fn what_breaks_the_protocol_is_closed_with_1002_and_bad_text_with_1007() {
+async fn protocol_errors_close_with_1002_and_invalid_utf8_with_1007() {
     let service = Service::start().await;
     let front = Front::before(&[&service], &[&service]).await;
     let with_bits = |bits: u8| {
@@ -269,7 +269,7 @@ async fn a_message_over_the_limit_is_closed_with_1009_in_order() {
 }
 
 #[tokio::test]
-async fn a_client_that_only_goes_is_not_told_and_not_waited_for() {
+async fn a_client_that_ends_without_a_close_frame_gets_an_orderly_end() {
     let service = Service::start().await;
     let mut socket = connected(&service).await;
     socket.finish().await;
@@ -303,7 +303,7 @@ async fn end_from_the_service(mut socket: RawSocket, answers: bool) -> End {
 }
 
 #[tokio::test]
-async fn whatever_the_service_closes_for_arrives_with_code_and_reason() {
+async fn every_close_by_the_service_arrives_with_code_and_reason() {
     let service = Service::builder()
         .env("MAX_SOCKETS_PER_USER", "1")
         .start()
@@ -363,7 +363,7 @@ async fn whatever_the_service_closes_for_arrives_with_code_and_reason() {
 }
 
 #[tokio::test]
-async fn who_reads_too_slowly_gets_4408_when_it_reads_again() {
+async fn a_slow_reader_gets_4408_when_it_reads_again() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;

@@ -137,7 +137,7 @@ async fn wrong_input_is_refused_naming_the_field() {
 }
 
 #[tokio::test]
-async fn several_faults_are_told_at_once() {
+async fn all_invalid_fields_are_reported_at_once() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let conversation = service.group(&alice, &[]).await;

@@ -60,7 +60,7 @@ async fn the_accept_key_is_that_of_the_standard() {
 }
 
 #[tokio::test]
-async fn connected_says_who_where_and_from_which_point_on() {
+async fn connected_has_the_user_the_socket_and_the_cursor() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -144,7 +144,7 @@ async fn a_wrong_expired_or_foreign_token_is_closed_with_4401() {
 }
 
 #[tokio::test]
-async fn a_user_that_nobody_told_of_is_made_by_their_first_token() {
+async fn an_unknown_user_is_created_by_their_first_token() {
     let service = Service::start().await;
     let stranger = service.known_user("stranger");
     let socket = stranger.connect().await;
@@ -153,7 +153,7 @@ async fn a_user_that_nobody_told_of_is_made_by_their_first_token() {
 }
 
 #[tokio::test]
-async fn who_does_not_authenticate_within_ten_seconds_is_closed_with_4401() {
+async fn a_client_that_does_not_authenticate_within_ten_seconds_is_closed_with_4401() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let refused = alice
@@ -212,7 +212,7 @@ async fn only_listed_origins_may_connect() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_request_is_refused_in_the_shape_of_all_errors() {
+async fn a_request_that_is_not_websocket_gets_a_standard_error() {
     let service = Service::start().await;
     let head = |line: &str, headers: &str| {
         format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")

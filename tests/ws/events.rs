@@ -25,7 +25,7 @@ fn about<'a>(frames: &'a [Value], conversation: &str) -> Vec<&'a Value> {
 }
 
 #[tokio::test]
-async fn a_new_conversation_is_told_to_its_members_and_to_nobody_else() {
+async fn a_new_conversation_is_pushed_only_to_its_members() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -49,7 +49,7 @@ async fn a_new_conversation_is_told_to_its_members_and_to_nobody_else() {
 }
 
 #[tokio::test]
-async fn who_is_added_hears_from_that_entry_on() {
+async fn an_added_member_receives_events_from_that_entry_on() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -83,7 +83,7 @@ async fn who_is_added_hears_from_that_entry_on() {
 }
 
 #[tokio::test]
-async fn who_is_removed_hears_of_it_and_of_nothing_after_it() {
+async fn a_removed_member_receives_the_removal_and_nothing_after_it() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -113,7 +113,7 @@ async fn who_is_removed_hears_of_it_and_of_nothing_after_it() {
 }
 
 #[tokio::test]
-async fn who_leaves_and_joins_a_public_conversation_hears_exactly_the_times_between() {
+async fn a_member_of_a_public_conversation_receives_only_events_of_their_memberships() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let carol = service.user("carol").await;
@@ -150,7 +150,7 @@ async fn who_leaves_and_joins_a_public_conversation_hears_exactly_the_times_betw
 }
 
 #[tokio::test]
-async fn settings_roles_and_the_end_of_a_conversation_are_told() {
+async fn settings_roles_and_deletion_of_a_conversation_are_pushed() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -193,7 +193,7 @@ async fn settings_roles_and_the_end_of_a_conversation_are_told() {
 }
 
 #[tokio::test]
-async fn a_refused_command_is_told_to_nobody() {
+async fn a_refused_command_is_pushed_to_nobody() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;

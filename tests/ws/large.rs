@@ -69,7 +69,7 @@ async fn a_page_that_is_full_ends_early_and_the_socket_stays() {
 }
 
 #[tokio::test]
-async fn what_was_missed_and_is_large_comes_in_order_to_sockets_and_streams() {
+async fn large_missed_entries_come_in_order_to_sockets_and_streams() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;

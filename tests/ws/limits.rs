@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Connect, Refusal, Service, eventually, switch};
 
 #[tokio::test]
-async fn a_user_has_only_so_many_sockets() {
+async fn sockets_per_user_are_limited() {
     let service = Service::builder()
         .env("MAX_SOCKETS_PER_USER", "2")
         .start()
@@ -43,7 +43,7 @@ async fn sockets_that_open_at_the_same_moment_keep_the_bound_too() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_closed_with_4408_and_delays_nobody() {
+async fn a_client_that_does_not_read_is_closed_with_4408_and_delays_nobody() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;

@@ -72,7 +72,7 @@ async fn a_message_reaches_both_sides_and_its_sender_is_told_what_was_stored() {
 }
 
 #[tokio::test]
-async fn numbers_are_dense_whoever_sends_over_whichever_way() {
+async fn seqs_are_dense_over_all_senders_and_transports() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -328,7 +328,7 @@ async fn messages_can_be_listed_and_synced_over_the_socket() {
 }
 
 #[tokio::test]
-async fn who_sends_reads_it_at_once() {
+async fn a_sender_reads_their_message_at_once() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let conversation = service.group(&alice, &[]).await;

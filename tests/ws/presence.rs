@@ -55,7 +55,7 @@ async fn all_told(socket: &mut Socket) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn coming_and_going_is_told_once_to_who_shares_a_conversation() {
+async fn presence_changes_are_pushed_once_to_users_with_a_shared_conversation() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -121,7 +121,7 @@ async fn a_user_is_there_while_any_device_is_and_a_quick_return_is_no_departure(
 }
 
 #[tokio::test]
-async fn who_does_nothing_on_any_device_is_away_until_they_do() {
+async fn a_user_idle_on_all_devices_is_away_until_active() {
     let service = Service::builder()
         .env("AWAY_THRESHOLD_SECONDS", "2")
         .start()
@@ -151,7 +151,7 @@ async fn who_does_nothing_on_any_device_is_away_until_they_do() {
 }
 
 #[tokio::test]
-async fn what_a_user_chooses_is_what_others_see() {
+async fn others_see_the_chosen_presence() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -196,7 +196,7 @@ async fn what_a_user_chooses_is_what_others_see() {
 }
 
 #[tokio::test]
-async fn who_hides_and_shows_themselves_is_told_of_each_time() {
+async fn each_switch_to_invisible_and_back_is_pushed() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -218,7 +218,7 @@ async fn who_hides_and_shows_themselves_is_told_of_each_time() {
 }
 
 #[tokio::test]
-async fn who_is_blocked_sees_somebody_who_is_offline() {
+async fn a_blocked_user_sees_the_blocker_offline() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -341,7 +341,7 @@ async fn presence_goes_to_the_stream_once_per_change() {
 }
 
 #[tokio::test]
-async fn nodes_know_of_one_anothers_users() {
+async fn nodes_know_each_others_online_users() {
     let one = Service::start().await;
     let two = Service::builder().database(&one).start().await;
     let alice = one.user("alice").await;

@@ -29,7 +29,7 @@ async fn a_broken_frame_is_answered_with_an_error_event() {
 }
 
 #[tokio::test]
-async fn who_sends_nothing_but_broken_frames_is_closed_with_4400() {
+async fn a_client_that_sends_only_broken_frames_is_closed_with_4400() {
     let service = Service::start().await;
     let mut socket = service.user("alice").await.connect().await;
     for _ in 0..20 {

@@ -57,7 +57,7 @@ async fn messages_are_counted_over_rest_and_sockets_together() {
 }
 
 #[tokio::test]
-async fn commands_beyond_the_limit_are_refused_until_there_is_room_again() {
+async fn commands_over_the_limit_are_refused_until_the_window_frees_up() {
     let service = Service::builder()
         .env("RATE_LIMIT_API", "3/6s")
         .start()
@@ -83,7 +83,7 @@ async fn commands_beyond_the_limit_are_refused_until_there_is_room_again() {
 }
 
 #[tokio::test]
-async fn who_goes_on_in_spite_of_refusals_is_closed_with_4429() {
+async fn a_client_that_ignores_rate_limits_is_closed_with_4429() {
     let service = Service::builder()
         .env("RATE_LIMIT_API", "1/60s")
         .start()

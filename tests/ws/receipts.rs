@@ -22,7 +22,7 @@ async fn until_fence(sender: &User, fence: &str, socket: &mut Socket) -> Vec<Str
 }
 
 #[tokio::test]
-async fn reading_is_told_to_the_members_and_the_badge_to_ones_own_devices() {
+async fn reading_is_pushed_to_members_and_the_badge_to_own_devices() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -84,7 +84,7 @@ async fn reading_is_told_to_the_members_and_the_badge_to_ones_own_devices() {
 }
 
 #[tokio::test]
-async fn what_was_read_before_is_told_to_nobody_again() {
+async fn read_marks_that_change_nothing_are_not_pushed() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -111,7 +111,7 @@ async fn what_was_read_before_is_told_to_nobody_again() {
 }
 
 #[tokio::test]
-async fn what_arrived_is_told_to_the_members() {
+async fn delivery_is_pushed_to_the_members() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -138,7 +138,7 @@ async fn what_arrived_is_told_to_the_members() {
 }
 
 #[tokio::test]
-async fn where_receipts_are_off_only_ones_own_devices_are_told() {
+async fn with_receipts_off_only_own_devices_are_notified() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let settings = json!({ "features": { "reads": false } });

@@ -275,7 +275,7 @@ async fn assert_right(service: &Service, target: &User, mut callers: Vec<Caller>
 }
 
 #[tokio::test]
-async fn everybody_may_command_in_a_group_what_the_table_says() {
+async fn commands_in_a_group_match_the_table() {
     let service = Service::start().await;
     let target = service.user("target").await;
     let callers = around_group(&service, &target, "group").await;
@@ -283,7 +283,7 @@ async fn everybody_may_command_in_a_group_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn everybody_may_command_in_a_public_conversation_what_the_table_says() {
+async fn commands_in_a_public_conversation_match_the_table() {
     let service = Service::start().await;
     let target = service.user("target").await;
     let callers = around_group(&service, &target, "public").await;
@@ -291,7 +291,7 @@ async fn everybody_may_command_in_a_public_conversation_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn everybody_may_command_in_a_direct_conversation_what_the_table_says() {
+async fn commands_in_a_direct_conversation_match_the_table() {
     let service = Service::start().await;
     let target = service.user("target").await;
     let [member, blocked] = ["member", "blocked"].map(|name| service.user(name));
@@ -314,7 +314,7 @@ async fn everybody_may_command_in_a_direct_conversation_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn everybody_may_command_elsewhere_what_the_table_says() {
+async fn commands_outside_conversations_match_the_table() {
     let service = Service::start().await;
     let target = service.user("target").await;
     let callers = around_group(&service, &target, "group").await;

@@ -183,7 +183,7 @@ fn check(group: &Group, frames: &[Value]) {
 }
 
 #[tokio::test]
-async fn everything_that_happens_to_a_message_is_told_live() {
+async fn every_change_of_a_message_is_pushed_live() {
     let group = Group::new().await;
     let mut socket = group.bob.connect().await;
     let expected = one_of_everything(&group).await;
@@ -193,7 +193,7 @@ async fn everything_that_happens_to_a_message_is_told_live() {
 }
 
 #[tokio::test]
-async fn everything_that_happened_to_a_message_is_told_after_a_resume() {
+async fn every_change_of_a_message_is_delivered_after_a_resume() {
     let group = Group::new().await;
     let socket = group.bob.connect().await;
     let cursor = socket.cursor();
@@ -210,7 +210,7 @@ async fn everything_that_happened_to_a_message_is_told_after_a_resume() {
 }
 
 #[tokio::test]
-async fn under_joined_what_becomes_of_an_older_message_is_a_number_alone() {
+async fn under_joined_changes_of_an_older_message_carry_only_a_seq() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let carol = service.user("carol").await;

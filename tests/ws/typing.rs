@@ -163,7 +163,7 @@ async fn the_end_of_the_socket_and_of_the_membership_clear_the_indicator() {
 }
 
 #[tokio::test]
-async fn who_may_not_type_is_refused_and_tells_nobody() {
+async fn typing_without_permission_is_refused_and_notifies_nobody() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -226,7 +226,7 @@ async fn typing_reaches_the_other_node_and_silenced_rooms_hear_nothing() {
 }
 
 #[tokio::test]
-async fn large_conversations_and_those_who_block_are_shown_nothing() {
+async fn large_conversations_and_blockers_get_no_typing_events() {
     use mongodb::bson::doc;
     let service = Service::start().await;
     let alice = service.user("alice").await;

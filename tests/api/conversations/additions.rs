@@ -27,7 +27,7 @@ fn refused(answer: &Answer, fields: &[&str]) {
 }
 
 #[tokio::test]
-async fn nobody_adds_a_user_who_blocks_them_and_it_looks_like_an_unknown_user() {
+async fn adding_a_user_who_blocks_the_caller_fails_like_an_unknown_user() {
     let service = Service::start().await;
     let (alice, mallory) = (service.user("alice").await, service.user("mallory").await);
     service.user("bob").await;
@@ -66,7 +66,7 @@ async fn nobody_adds_a_user_who_blocks_them_and_it_looks_like_an_unknown_user() 
 }
 
 #[tokio::test]
-async fn a_stranger_learns_nothing_of_members_by_adding_them() {
+async fn adding_members_as_a_stranger_reveals_no_membership() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let mallory = service.user("mallory").await;
@@ -78,7 +78,7 @@ async fn a_stranger_learns_nothing_of_members_by_adding_them() {
 }
 
 #[tokio::test]
-async fn with_the_rule_shared_a_user_adds_only_those_they_talk_with() {
+async fn rule_shared_allows_adding_only_users_with_a_shared_conversation() {
     let service = Service::builder()
         .env("PARTICIPANT_ADD_RULE", "shared")
         .start()
@@ -104,7 +104,7 @@ async fn with_the_rule_shared_a_user_adds_only_those_they_talk_with() {
 }
 
 #[tokio::test]
-async fn with_the_rule_host_the_host_alone_adds() {
+async fn rule_host_allows_only_the_host_to_add_members() {
     let service = Service::builder()
         .env("PARTICIPANT_ADD_RULE", "host")
         .start()
@@ -127,7 +127,7 @@ async fn with_the_rule_host_the_host_alone_adds() {
 }
 
 #[tokio::test]
-async fn a_user_is_in_so_many_conversations_and_no_more() {
+async fn conversations_per_user_are_limited() {
     let service = Service::builder()
         .env("MAX_CONVERSATIONS_PER_USER", "2")
         .start()

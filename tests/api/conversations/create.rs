@@ -6,7 +6,7 @@ use super::super::{column, faults, id, read_all};
 use crate::support::Service;
 
 #[tokio::test]
-async fn a_group_has_what_was_asked_for_and_its_maker_as_owner() {
+async fn a_new_group_has_the_requested_fields_and_its_creator_as_owner() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let settings = json!({
@@ -64,7 +64,7 @@ async fn what_is_left_out_has_its_default() {
 }
 
 #[tokio::test]
-async fn every_unknown_participant_is_named_and_nothing_is_made() {
+async fn unknown_participants_are_all_named_and_no_group_is_created() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     service.user("bob").await;
@@ -95,7 +95,7 @@ async fn every_unknown_participant_is_named_and_nothing_is_made() {
 }
 
 #[tokio::test]
-async fn a_group_of_450_is_made_at_once() {
+async fn a_group_of_450_members_is_created_in_one_request() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let users: Vec<Value> = (0..450)
@@ -150,7 +150,7 @@ async fn a_group_of_450_is_made_at_once() {
 }
 
 #[tokio::test]
-async fn a_conversation_has_at_most_so_many_members_as_configured() {
+async fn members_per_conversation_are_limited_by_configuration() {
     let service = Service::builder()
         .env("MAX_GROUP_MEMBERS", "3")
         .start()
@@ -205,7 +205,7 @@ async fn a_conversation_has_at_most_so_many_members_as_configured() {
 }
 
 #[tokio::test]
-async fn every_limit_of_the_settings_is_held() {
+async fn every_limit_of_the_settings_is_enforced() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     for (field, value) in [

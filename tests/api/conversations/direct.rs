@@ -37,7 +37,7 @@ async fn a_pair_has_one_direct_conversation_from_both_sides() {
 }
 
 #[tokio::test]
-async fn twenty_at_once_from_both_sides_make_one() {
+async fn twenty_concurrent_requests_from_both_sides_create_one_conversation() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let asks = (0..20).map(|n| {
@@ -57,7 +57,7 @@ async fn twenty_at_once_from_both_sides_make_one() {
 }
 
 #[tokio::test]
-async fn twenty_at_once_through_two_nodes_make_one() {
+async fn twenty_concurrent_requests_through_two_nodes_create_one_conversation() {
     let service = Service::start().await;
     let second = Service::builder().database(&service).start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
@@ -147,7 +147,7 @@ async fn its_members_never_change() {
 }
 
 #[tokio::test]
-async fn one_that_is_there_is_found_after_the_other_user_was_deleted() {
+async fn an_existing_one_is_found_after_the_other_user_is_deleted() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let direct = service.direct(&alice, &bob).await;
@@ -206,7 +206,7 @@ async fn its_id_follows_from_a_secret_of_the_deployment() {
 }
 
 #[tokio::test]
-async fn processes_that_start_at_once_have_one_key() {
+async fn processes_that_start_concurrently_share_one_key() {
     let place = crate::support::Place::new();
     let starts = (0..3).map(|_| Service::builder().place_of(&place).start());
     let services = join_all(starts).await;
@@ -219,7 +219,7 @@ async fn processes_that_start_at_once_have_one_key() {
 }
 
 #[tokio::test]
-async fn one_that_an_earlier_version_made_stays_in_use() {
+async fn a_conversation_of_an_earlier_version_stays_in_use() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let made = service.direct(&alice, &bob).await;

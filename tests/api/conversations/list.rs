@@ -52,7 +52,7 @@ async fn the_latest_activity_comes_first_with_the_newest_message() {
 }
 
 #[tokio::test]
-async fn one_sees_ones_own_conversations_only() {
+async fn the_list_has_only_the_callers_conversations() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let shared = service.group(&alice, &[&bob]).await;
@@ -174,7 +174,7 @@ async fn under_joined_the_newest_message_from_before_is_not_shown() {
 }
 
 #[tokio::test]
-async fn each_is_listed_with_what_is_unread_and_as_it_is_got_alone() {
+async fn list_items_have_unread_counts_and_equal_the_single_resource() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -199,7 +199,7 @@ async fn each_is_listed_with_what_is_unread_and_as_it_is_got_alone() {
 }
 
 #[tokio::test]
-async fn where_the_newest_message_is_over_the_one_before_it_is_shown() {
+async fn after_expiry_of_the_newest_message_the_previous_one_is_shown() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let group = service.group(&alice, &[]).await;
@@ -219,7 +219,7 @@ async fn where_the_newest_message_is_over_the_one_before_it_is_shown() {
 }
 
 #[tokio::test]
-async fn archived_ones_are_listed_apart_and_hidden_ones_not_until_a_new_message() {
+async fn archived_are_listed_separately_and_hidden_reappear_with_a_new_message() {
     use mongodb::bson::doc;
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);

@@ -30,7 +30,7 @@ fn numbers(entries: &[Value]) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn the_numbers_are_dense_whatever_happened() {
+async fn seqs_are_dense_after_any_operations() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -98,7 +98,7 @@ async fn the_numbers_are_dense_whatever_happened() {
 }
 
 #[tokio::test]
-async fn who_left_reads_up_to_there() {
+async fn a_former_member_reads_the_log_up_to_leaving() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -112,7 +112,7 @@ async fn who_left_reads_up_to_there() {
 }
 
 #[tokio::test]
-async fn what_one_may_not_see_is_a_number_and_nothing_else() {
+async fn entries_the_caller_may_not_see_carry_only_a_seq() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service

@@ -203,7 +203,7 @@ async fn edit(user: &User, message: &str) -> Duration {
 }
 
 #[tokio::test]
-async fn a_large_group_that_is_deleted_holds_nobody_else_up() {
+async fn deleting_a_large_group_does_not_block_others() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[]).await;

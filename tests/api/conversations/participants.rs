@@ -129,7 +129,7 @@ async fn unknown_users_are_named_and_nobody_is_added() {
 }
 
 #[tokio::test]
-async fn an_owner_remains_as_long_as_anybody_does() {
+async fn a_group_with_members_always_has_an_owner() {
     let group = Group::of_alice().await;
     group.add(json!(["bob"])).await;
     let path = format!("{}/participants", group.path);
@@ -305,7 +305,7 @@ async fn pages_go_forth_and_back_by_user_id() {
 }
 
 #[tokio::test]
-async fn the_host_manages_members_in_nobodys_name() {
+async fn the_host_manages_members_without_an_acting_user() {
     let group = Group::of_alice().await;
     let host = group.service.internal();
     let path = format!("{}/participants", group.path);
@@ -331,7 +331,7 @@ async fn the_host_manages_members_in_nobodys_name() {
 }
 
 #[tokio::test]
-async fn when_there_is_no_room_for_all_nobody_is_added() {
+async fn if_not_all_fit_nobody_is_added() {
     let service = Service::builder()
         .env("MAX_GROUP_MEMBERS", "250")
         .start()

@@ -20,7 +20,7 @@ fn with(changes: Value) -> Value {
 }
 
 #[tokio::test]
-async fn own_settings_change_one_by_one_and_nobody_else_sees_them() {
+async fn preferences_change_separately_and_are_private() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -107,7 +107,7 @@ async fn a_hidden_conversation_is_shown_again_by_the_next_message() {
 }
 
 #[tokio::test]
-async fn who_comes_back_begins_with_no_settings() {
+async fn preferences_are_reset_on_rejoining() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -130,7 +130,7 @@ async fn who_comes_back_begins_with_no_settings() {
 }
 
 #[tokio::test]
-async fn the_log_shows_own_settings_to_their_member_alone() {
+async fn the_log_shows_preferences_only_to_their_member() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -153,7 +153,7 @@ async fn the_log_shows_own_settings_to_their_member_alone() {
 }
 
 #[tokio::test]
-async fn what_a_conversation_allows_is_set_switch_by_switch() {
+async fn permissions_of_a_conversation_are_set_one_by_one() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let settings = json!({ "features": { "typing": false }, "retentionSeconds": 86400 });
@@ -221,7 +221,7 @@ fn in_millis(millis: i64) -> String {
 }
 
 #[tokio::test]
-async fn a_mute_ends_at_its_time_and_what_was_read_can_be_sent_back() {
+async fn a_mute_ends_at_its_time_and_preferences_round_trip() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let group = service.group(&alice, &[]).await;

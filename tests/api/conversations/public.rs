@@ -19,7 +19,7 @@ async fn find(user: &User, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn they_are_found_by_the_beginning_of_their_name() {
+async fn public_conversations_are_found_by_name_prefix() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     for name in [
@@ -61,7 +61,7 @@ async fn they_are_found_by_the_beginning_of_their_name() {
 }
 
 #[tokio::test]
-async fn pages_of_them_hold_every_one_once() {
+async fn pages_list_every_public_conversation_once() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let mut made = Vec::new();
@@ -87,7 +87,7 @@ async fn pages_of_them_hold_every_one_once() {
 }
 
 #[tokio::test]
-async fn anybody_joins_and_leaves() {
+async fn anybody_can_join_and_leave() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let tea = open(&alice, "Tea").await;
@@ -137,7 +137,7 @@ async fn anybody_joins_and_leaves() {
 }
 
 #[tokio::test]
-async fn a_group_cannot_be_joined_nor_told_from_a_missing_one() {
+async fn joining_a_group_fails_like_a_missing_conversation() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[]).await;
@@ -169,7 +169,7 @@ async fn a_deleted_one_is_not_found_any_more() {
 }
 
 #[tokio::test]
-async fn a_hundred_who_join_at_once_are_all_in() {
+async fn a_hundred_concurrent_joins_all_succeed() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let tea = open(&alice, "Tea").await;

@@ -36,7 +36,7 @@ async fn wait_for(user: &User, conversation: &str, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_is_older_goes_and_what_is_younger_stays() {
+async fn messages_older_than_the_retention_are_removed_and_newer_ones_stay() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -104,7 +104,7 @@ async fn what_is_older_goes_and_what_is_younger_stays() {
 }
 
 #[tokio::test]
-async fn a_long_history_goes_in_pieces_while_others_are_served() {
+async fn a_long_history_is_removed_in_batches_while_requests_are_served() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let long = service
@@ -189,7 +189,7 @@ async fn a_minute_to_ten_years_can_be_set() {
 }
 
 #[tokio::test]
-async fn others_messages_end_sooner_only_by_an_owner_or_the_host() {
+async fn only_an_owner_or_the_host_shortens_the_retention() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let host = service.internal();
@@ -240,7 +240,7 @@ async fn others_messages_end_sooner_only_by_an_owner_or_the_host() {
 }
 
 #[tokio::test]
-async fn more_conversations_than_one_read_takes_are_all_looked_after() {
+async fn retention_covers_more_conversations_than_one_read() {
     const COUNT: u64 = 20_050;
     let service = Service::start().await;
     let conversations = service.place().collection("conversations").await;

@@ -6,7 +6,7 @@ use super::super::{faults, id};
 use crate::support::Service;
 
 #[tokio::test]
-async fn what_is_named_changes_null_clears_the_rest_stays() {
+async fn a_patch_changes_named_fields_and_null_clears() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let settings =
@@ -58,7 +58,7 @@ async fn what_is_named_changes_null_clears_the_rest_stays() {
 }
 
 #[tokio::test]
-async fn what_cannot_change_is_refused_by_name() {
+async fn immutable_fields_are_refused_by_name() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let path = format!("/api/conversations/{}", service.group(&alice, &[]).await);
@@ -97,7 +97,7 @@ async fn what_cannot_change_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_deleted_conversation_is_gone_for_everybody_with_all_in_it() {
+async fn deleting_a_conversation_removes_everything_in_it_for_everybody() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -143,7 +143,7 @@ async fn a_deleted_conversation_is_gone_for_everybody_with_all_in_it() {
 }
 
 #[tokio::test]
-async fn changes_at_once_all_count() {
+async fn concurrent_changes_are_all_applied() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let path = format!("/api/conversations/{}", service.group(&alice, &[]).await);
@@ -171,7 +171,7 @@ async fn changes_at_once_all_count() {
 }
 
 #[tokio::test]
-async fn what_always_has_a_value_is_not_cleared() {
+async fn required_fields_cannot_be_cleared() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let settings = json!({ "historyVisibility": "joined", "features": { "typing": false } });

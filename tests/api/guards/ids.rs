@@ -76,7 +76,7 @@ async fn every_id_that_a_host_may_use_works_everywhere() {
 }
 
 #[tokio::test]
-async fn ids_that_stand_for_something_else_or_hide_are_refused() {
+async fn reserved_and_invisible_ids_are_refused() {
     let service = Service::start().await;
     let host = service.internal();
     let long = "x".repeat(129);
@@ -127,7 +127,7 @@ async fn ids_that_stand_for_something_else_or_hide_are_refused() {
 }
 
 #[tokio::test]
-async fn a_path_that_can_be_no_users_is_nobodys() {
+async fn a_path_with_an_impossible_user_id_matches_no_user() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bearer = format!("Bearer {}", alice.token);
@@ -150,7 +150,7 @@ async fn a_path_that_can_be_no_users_is_nobodys() {
 }
 
 #[tokio::test]
-async fn whoever_brings_a_valid_token_becomes_a_user_at_the_first_request() {
+async fn the_first_request_with_a_valid_token_creates_the_user() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     alice.get("/api/users/newcomer").await.expect(404);
@@ -184,7 +184,7 @@ async fn whoever_brings_a_valid_token_becomes_a_user_at_the_first_request() {
 }
 
 #[tokio::test]
-async fn first_requests_at_once_make_one_user() {
+async fn concurrent_first_requests_create_one_user() {
     let service = Service::start().await;
     let newcomer = service.known_user("newcomer");
     let asks = (0..20).map(|_| newcomer.get("/api/users/me"));

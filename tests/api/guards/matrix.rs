@@ -224,22 +224,22 @@ async fn play_all(kind: &str, rows: Vec<Row>) {
 }
 
 #[tokio::test]
-async fn everybody_may_in_a_group_what_the_table_says() {
+async fn access_in_a_group_matches_the_table() {
     play_all("group", roles::group()).await;
 }
 
 #[tokio::test]
-async fn everybody_may_in_a_public_conversation_what_the_table_says() {
+async fn access_in_a_public_conversation_matches_the_table() {
     play_all("public", roles::public()).await;
 }
 
 #[tokio::test]
-async fn everybody_may_in_a_direct_conversation_what_the_table_says() {
+async fn access_in_a_direct_conversation_matches_the_table() {
     play_all("direct", roles::direct()).await;
 }
 
 #[tokio::test]
-async fn everybody_may_elsewhere_what_the_table_says() {
+async fn access_outside_conversations_matches_the_table() {
     play_all("elsewhere", roles::elsewhere()).await;
 }
 

@@ -13,7 +13,7 @@ use super::{faults, wire};
 use crate::support::Service;
 
 #[tokio::test]
-async fn the_internal_secret_opens_what_is_the_hosts() {
+async fn the_internal_secret_gives_access_to_host_operations() {
     let service = Service::start().await;
     for path in ["/api/status", "/api/metrics"] {
         service.internal().get(path).await.expect(200);
@@ -60,7 +60,7 @@ async fn a_wrong_internal_secret_is_401_even_beside_a_good_token() {
 }
 
 #[tokio::test]
-async fn a_users_token_does_not_open_what_is_the_hosts() {
+async fn a_user_token_gives_no_access_to_host_operations() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     for (method, path, body) in [
@@ -134,7 +134,7 @@ async fn the_host_acts_for_a_user_as_that_user() {
 }
 
 #[tokio::test]
-async fn the_host_cannot_act_for_nobody() {
+async fn acting_for_an_unknown_or_invalid_user_is_refused() {
     let service = Service::start().await;
     for user in ["ghost", "me", "", "%00", "%ff", "a%0Ab"] {
         let answer = service
@@ -158,7 +158,7 @@ async fn the_host_cannot_act_for_nobody() {
 }
 
 #[tokio::test]
-async fn whom_the_host_acts_for_is_percent_encoded() {
+async fn the_acting_user_is_percent_encoded() {
     let service = Service::start().await;
     for (id, header) in [
         ("名前", "%E5%90%8D%E5%89%8D"),
@@ -178,7 +178,7 @@ async fn whom_the_host_acts_for_is_percent_encoded() {
 }
 
 #[tokio::test]
-async fn acting_for_somebody_takes_the_secret() {
+async fn acting_for_a_user_requires_the_secret() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     service.user("bob").await;
@@ -200,7 +200,7 @@ async fn acting_for_somebody_takes_the_secret() {
 }
 
 #[tokio::test]
-async fn the_secret_given_twice_is_not_believed_by_halves() {
+async fn a_repeated_secret_header_is_refused() {
     let service = Service::start().await;
     service.user("alice").await;
     let secret = crate::support::INTERNAL_SECRET;

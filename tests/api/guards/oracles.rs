@@ -136,7 +136,7 @@ fn plain(answer: &Value, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_foreign_conversation_is_as_unknown_as_any() {
+async fn a_foreign_conversation_answers_like_a_missing_one() {
     let place = Place::new().await;
     let mut rows = Vec::new();
     for list in [
@@ -235,7 +235,7 @@ async fn a_foreign_conversation_is_as_unknown_as_any() {
 }
 
 #[tokio::test]
-async fn a_foreign_message_is_as_unknown_as_any() {
+async fn a_foreign_message_answers_like_a_missing_one() {
     let place = Place::new().await;
     let mut rows = Vec::new();
     for list in [
@@ -348,7 +348,7 @@ async fn a_foreign_message_is_as_unknown_as_any() {
 }
 
 #[tokio::test]
-async fn a_foreign_scheduled_message_is_as_unknown_as_any() {
+async fn a_foreign_scheduled_message_answers_like_a_missing_one() {
     let place = Place::new().await;
     let rows = [
         ("GET", "/api/scheduled/{id}", Value::Null),
@@ -362,7 +362,7 @@ async fn a_foreign_scheduled_message_is_as_unknown_as_any() {
 }
 
 #[tokio::test]
-async fn who_blocks_the_caller_is_as_unknown_as_any() {
+async fn a_user_who_blocks_the_caller_answers_like_a_missing_one() {
     let place = Place::new().await;
     let alice = place.service.known_user("alice");
     let block = "/api/users/me/blocks/mallory";

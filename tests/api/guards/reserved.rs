@@ -30,7 +30,7 @@ async fn the_host_cannot_sync_a_reserved_word() {
 }
 
 #[tokio::test]
-async fn a_token_of_a_reserved_word_opens_nothing() {
+async fn a_token_for_a_reserved_word_is_refused() {
     let service = Service::builder()
         .env("RATE_LIMIT_AUTH", "off")
         .start()
@@ -181,7 +181,7 @@ async fn no_socket_command_names_a_reserved_word() {
 }
 
 #[tokio::test]
-async fn the_hosts_messages_are_nobodys_to_change() {
+async fn no_user_can_change_the_hosts_messages() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;

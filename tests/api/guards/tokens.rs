@@ -140,7 +140,7 @@ fn hostile_tokens() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn a_hostile_token_is_401_in_one_shape_and_makes_nobody() {
+async fn a_forged_token_is_401_and_creates_no_user() {
     let service = Service::builder()
         .env("AUTH_JWT_SECRET", SECRET)
         .start()
@@ -223,7 +223,7 @@ async fn a_token_is_taken_from_the_authorization_header_only() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_a_little_off_is_forgiven() {
+async fn small_clock_skew_is_tolerated() {
     let service = Service::builder()
         .env("AUTH_JWT_SECRET", SECRET)
         .start()
@@ -284,7 +284,7 @@ async fn times_may_have_a_fraction_and_a_wrong_claim_is_named() {
 }
 
 #[tokio::test]
-async fn issuer_and_audience_are_asked_for_where_they_are_configured() {
+async fn issuer_and_audience_are_checked_if_configured() {
     let service = Service::builder()
         .env("AUTH_JWT_ISSUER", "https://shop.example")
         .env("AUTH_JWT_AUDIENCE", "chat")

@@ -240,7 +240,7 @@ async fn edits_and_a_deletion_at_once_end_deleted() {
 }
 
 #[tokio::test]
-async fn a_strangers_question_tells_nothing() {
+async fn a_request_by_a_stranger_reveals_nothing() {
     let group = Group::of_two().await;
     let stranger = group.service.user("stranger").await;
     // A member of another conversation is a stranger here as well.

@@ -139,7 +139,7 @@ async fn the_metadata_of_a_custom_message_is_edited_alone() {
 }
 
 #[tokio::test]
-async fn an_edit_that_changes_nothing_is_none() {
+async fn an_edit_without_a_change_writes_no_entry() {
     let group = Group::of_two().await;
     let (path, sent) = group
         .sent(json!({ "content": "same", "metadata": { "n": 1 }, "attachments": picture() }))
@@ -175,7 +175,7 @@ async fn an_edit_that_changes_nothing_is_none() {
 }
 
 #[tokio::test]
-async fn edits_at_once_do_not_undo_one_another() {
+async fn concurrent_edits_do_not_overwrite_each_other() {
     let group = Group::of_two().await;
     let (path, _) = group
         .sent(json!({ "content": "0", "metadata": { "n": 0 } }))

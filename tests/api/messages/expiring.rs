@@ -26,7 +26,7 @@ async fn stored(group: &Group) -> String {
 }
 
 #[tokio::test]
-async fn at_its_time_it_is_gone_from_everywhere() {
+async fn an_expired_message_is_removed_everywhere() {
     let group = Group::of_two().await;
     let before = id(&group.alice.say(&group.id, "before").await);
     let mut socket = group.bob.connect().await;
@@ -138,7 +138,7 @@ async fn at_its_time_it_is_gone_from_everywhere() {
 }
 
 #[tokio::test]
-async fn a_deleted_one_is_over_too_and_does_not_come_back() {
+async fn a_deleted_message_expires_too_and_cannot_be_restored() {
     let group = Group::of_two().await;
     let body = json!({ "content": SECRET, "ttlSeconds": 1 });
     let message = group.bob.post(&group.messages, body).await.expect(201);
@@ -174,7 +174,7 @@ async fn a_deleted_one_is_over_too_and_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn the_last_message_of_a_list_is_one_that_is_there() {
+async fn the_lists_last_message_is_never_an_expired_one() {
     let group = Group::of_two().await;
     group.alice.say(&group.id, "stays").await;
     let body = json!({ "content": "goes", "ttlSeconds": 1 });
@@ -191,7 +191,7 @@ async fn the_last_message_of_a_list_is_one_that_is_there() {
 }
 
 #[tokio::test]
-async fn many_at_once_are_all_over_in_time() {
+async fn many_messages_that_expire_together_all_end_in_time() {
     let group = Group::of_two().await;
     let sends = (0..500).map(|n| {
         let body = json!({ "content": format!("m{n}"), "ttlSeconds": 3 });

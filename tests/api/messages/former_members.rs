@@ -30,7 +30,7 @@ impl Group {
 }
 
 #[tokio::test]
-async fn what_changed_after_leaving_is_not_seen() {
+async fn changes_after_leaving_are_not_visible() {
     let group = Group::of_two().await;
     let edited_before = id(&group
         .alice
@@ -99,7 +99,7 @@ async fn what_changed_after_leaving_is_not_seen() {
 }
 
 #[tokio::test]
-async fn what_was_sent_after_leaving_is_as_missing() {
+async fn messages_sent_after_leaving_answer_like_missing_ones() {
     let group = Group::of_two().await;
     group.leave(&group.bob).await;
     let after = id(&group.alice.say(&group.id, "after").await);
@@ -120,7 +120,7 @@ async fn what_was_sent_after_leaving_is_as_missing() {
 }
 
 #[tokio::test]
-async fn who_was_removed_keeps_as_much_as_who_left() {
+async fn a_removed_member_keeps_as_much_as_one_who_left() {
     let group = Group::of_two().await;
     group.alice.say(&group.id, "with bob").await;
     group
@@ -133,7 +133,7 @@ async fn who_was_removed_keeps_as_much_as_who_left() {
 }
 
 #[tokio::test]
-async fn who_joins_sees_all_that_came_before() {
+async fn a_new_member_sees_the_full_history() {
     let group = Group::of_two().await;
     group.alice.say(&group.id, "before").await;
     let carol = group.service.user("carol").await;
@@ -143,7 +143,7 @@ async fn who_joins_sees_all_that_came_before() {
 }
 
 #[tokio::test]
-async fn under_joined_who_joins_sees_what_comes_then() {
+async fn under_joined_a_new_member_sees_only_later_messages() {
     let group = Group::with(json!({ "historyVisibility": "joined" })).await;
     let before = id(&group.alice.say(&group.id, "before").await);
     let carol = group.service.user("carol").await;
@@ -179,7 +179,7 @@ async fn under_joined_who_joins_sees_what_comes_then() {
 }
 
 #[tokio::test]
-async fn under_joined_who_comes_back_does_not_see_the_time_between() {
+async fn under_joined_a_rejoining_member_does_not_see_the_gap() {
     let group = Group::with(json!({ "historyVisibility": "joined" })).await;
     group.alice.say(&group.id, "first stay").await;
     group.leave(&group.bob).await;
@@ -206,7 +206,7 @@ async fn under_joined_who_comes_back_does_not_see_the_time_between() {
 }
 
 #[tokio::test]
-async fn under_full_who_comes_back_sees_the_time_between() {
+async fn under_full_a_rejoining_member_sees_the_gap() {
     let group = Group::of_two().await;
     group.alice.say(&group.id, "first stay").await;
     group.leave(&group.bob).await;
@@ -227,7 +227,7 @@ async fn under_full_who_comes_back_sees_the_time_between() {
 }
 
 #[tokio::test]
-async fn who_left_keeps_what_they_saw_whatever_the_conversation_says_of_history_later() {
+async fn a_later_history_visibility_does_not_apply_to_former_members() {
     let group = Group::of_two().await;
     let settings = format!("/api/conversations/{}", group.id);
     let say_that_history_is = async |visibility: &str| {

@@ -101,7 +101,7 @@ async fn a_repeated_forward_sends_nothing_twice() {
 }
 
 #[tokio::test]
-async fn what_the_caller_does_not_see_or_was_deleted_is_not_forwarded() {
+async fn invisible_and_deleted_messages_cannot_be_forwarded() {
     let group = Group::of_two().await;
     let of = id(&group.alice.say(&group.id, "news").await);
     let carol = group.service.user("carol").await;
@@ -125,7 +125,7 @@ async fn what_the_caller_does_not_see_or_was_deleted_is_not_forwarded() {
 }
 
 #[tokio::test]
-async fn what_has_an_end_ends_with_all_its_copies() {
+async fn forwarded_copies_expire_with_their_source() {
     let group = Group::of_two().await;
     let body = json!({ "content": "for your eyes only", "ttlSeconds": 4 });
     let first = group.alice.post(&group.messages, body).await.expect(201);

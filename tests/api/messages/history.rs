@@ -137,7 +137,7 @@ async fn all_of_250_are_read_once_in_every_direction() {
 }
 
 #[tokio::test]
-async fn an_end_is_said_exactly() {
+async fn the_end_of_the_history_is_reported_exactly() {
     let group = Group::of_two().await;
     let empty = group.bob.get(&group.messages).await.expect(200);
     assert_eq!(empty, json!({ "messages": [], "hasMore": false }));

@@ -6,7 +6,7 @@ use super::super::{faults, id};
 use super::Group;
 
 #[tokio::test]
-async fn the_host_writes_as_system_in_nobodys_name() {
+async fn the_host_writes_as_system_without_an_acting_user() {
     let group = Group::of_two().await;
     let host = group.service.internal();
     let mut socket = group.bob.connect().await;
@@ -72,7 +72,7 @@ async fn the_hosts_own_client_message_id_makes_its_sends_repeatable() {
 }
 
 #[tokio::test]
-async fn silent_and_the_end_of_a_message_are_kept_and_told() {
+async fn silent_and_expiry_are_stored_and_pushed() {
     let group = Group::of_two().await;
     let mut socket = group.bob.connect().await;
     let body =
@@ -117,7 +117,7 @@ async fn silent_and_the_end_of_a_message_are_kept_and_told() {
 }
 
 #[tokio::test]
-async fn a_message_whose_time_is_over_is_as_missing() {
+async fn an_expired_message_answers_like_a_missing_one() {
     let group = Group::of_two().await;
     let body = json!({ "content": "gone soon", "ttlSeconds": 1 });
     let sent = group.alice.post(&group.messages, body).await.expect(201);

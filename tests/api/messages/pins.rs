@@ -138,7 +138,7 @@ async fn a_deleted_message_cannot_be_pinned_and_leaves_the_list() {
 }
 
 #[tokio::test]
-async fn who_left_sees_pins_of_their_time() {
+async fn a_former_member_sees_the_pins_of_their_membership() {
     let group = Group::of_two().await;
     let (one, two) = (
         id(&group.bob.say(&group.id, "one").await),

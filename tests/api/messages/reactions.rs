@@ -137,7 +137,7 @@ async fn every_emoji_and_shortcode_works_in_paths_and_bodies() {
 }
 
 #[tokio::test]
-async fn what_is_no_emoji_is_refused_by_name() {
+async fn an_invalid_emoji_is_refused_by_name() {
     let group = Group::of_two().await;
     let of = id(&group.alice.say(&group.id, "hello").await);
     let long = format!(":{}:", "x".repeat(65));
@@ -252,7 +252,7 @@ async fn where_reactions_are_off_nobody_reacts_but_what_is_there_stays() {
 }
 
 #[tokio::test]
-async fn who_reacted_is_listed_in_pieces_in_the_order_of_their_reactions() {
+async fn reacting_users_are_paged_in_the_order_of_their_reactions() {
     let group = Group::of_two().await;
     let of = id(&group.alice.say(&group.id, "hello").await);
     react(&group.bob, &of, "👍").await;
@@ -289,7 +289,7 @@ async fn who_reacted_is_listed_in_pieces_in_the_order_of_their_reactions() {
 }
 
 #[tokio::test]
-async fn two_hundred_users_who_react_at_once_all_count() {
+async fn two_hundred_concurrent_reactions_all_count() {
     let group = Group::of_two().await;
     let names: Vec<String> = (0..200).map(|n| format!("fan{n}")).collect();
     let items: Vec<Value> = names
@@ -368,7 +368,7 @@ async fn two_hundred_users_who_react_at_once_all_count() {
 }
 
 #[tokio::test]
-async fn who_left_sees_the_reactions_of_their_time() {
+async fn a_former_member_sees_the_reactions_of_their_membership() {
     let group = Group::of_two().await;
     let of = id(&group.alice.say(&group.id, "hello").await);
     react(&group.alice, &of, "👍").await;

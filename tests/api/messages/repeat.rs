@@ -32,7 +32,7 @@ async fn a_repetition_answers_200_with_the_message_that_is_there() {
 }
 
 #[tokio::test]
-async fn thirty_repetitions_at_once_are_one_message() {
+async fn thirty_concurrent_repetitions_store_one_message() {
     let group = Group::of_two().await;
     let answers = join_all((0..30).map(|_| group.alice.post(&group.messages, body("once")))).await;
     let made = answers.iter().filter(|answer| answer.status == 201).count();
@@ -140,7 +140,7 @@ async fn another_sender_or_conversation_may_use_the_same_id() {
 }
 
 #[tokio::test]
-async fn a_repetition_answers_the_message_as_it_is_by_now() {
+async fn a_repetition_returns_the_current_message() {
     let group = Group::of_two().await;
     let sent = group
         .alice
@@ -188,7 +188,7 @@ async fn without_an_id_every_send_is_a_message() {
 }
 
 #[tokio::test]
-async fn who_left_meanwhile_is_told_so() {
+async fn a_repetition_after_leaving_sends_nothing() {
     let group = Group::of_two().await;
     group
         .bob
@@ -292,7 +292,7 @@ async fn a_repetition_does_not_depend_on_what_became_of_what_it_names() {
 }
 
 #[tokio::test]
-async fn who_left_gets_the_message_as_it_was_then() {
+async fn a_former_member_gets_the_message_as_it_was_when_leaving() {
     let group = Group::of_two().await;
     let sent = group
         .bob

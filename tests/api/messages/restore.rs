@@ -132,7 +132,7 @@ async fn restoring_and_deleting_at_once_ends_in_one_of_the_two() {
 }
 
 #[tokio::test]
-async fn the_log_of_a_message_that_is_gone_again_has_no_text_of_it() {
+async fn a_message_deleted_again_has_no_text_in_the_log() {
     let group = Group::of_two().await;
     let of = id(&group.alice.say(&group.id, "secret").await);
     let path = format!("/api/messages/{of}");

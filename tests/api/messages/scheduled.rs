@@ -210,7 +210,7 @@ async fn a_repetition_is_the_same_before_and_after_it_is_sent() {
 }
 
 #[tokio::test]
-async fn own_ones_are_listed_soonest_first_changed_and_cancelled() {
+async fn scheduled_messages_are_listed_soonest_first_changed_and_cancelled() {
     let group = Group::of_two().await;
     for hours in [3, 1, 5, 2, 4] {
         group
@@ -289,7 +289,7 @@ async fn own_ones_are_listed_soonest_first_changed_and_cancelled() {
 }
 
 #[tokio::test]
-async fn of_a_cancellation_and_the_send_exactly_one_wins() {
+async fn exactly_one_of_cancellation_and_send_wins() {
     let group = Group::of_two().await;
     let waiting: Vec<Value> = join_all((0..40).map(|n| {
         let group = &group;
@@ -329,7 +329,7 @@ async fn of_a_cancellation_and_the_send_exactly_one_wins() {
 }
 
 #[tokio::test]
-async fn what_is_refused_at_its_time_says_why_and_can_be_given_another() {
+async fn a_failed_scheduled_message_has_a_reason_and_can_be_rescheduled() {
     let group = Group::of_two().await;
     let waiting = group.later(&group.bob, "hello", 1000).await;
     let fine = group.later(&group.alice, "fine", 1000).await;
@@ -604,7 +604,7 @@ async fn null_clears_and_what_was_read_can_be_sent_back() {
 }
 
 #[tokio::test]
-async fn a_refused_schedule_to_a_user_tells_nobody() {
+async fn a_refused_schedule_to_a_user_notifies_nobody() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let ghost = "msg_00000000000000000000000000";

@@ -6,7 +6,7 @@ use super::super::{faults, id, wire};
 use super::Group;
 
 #[tokio::test]
-async fn what_is_sent_comes_back_whole() {
+async fn a_sent_message_is_returned_unchanged() {
     let group = Group::of_two().await;
     let first = id(&group.alice.say(&group.id, "first").await);
     let sent = json!({
@@ -227,7 +227,7 @@ async fn an_empty_text_needs_something_beside_it() {
 }
 
 #[tokio::test]
-async fn every_other_limit_is_held() {
+async fn every_other_limit_is_enforced() {
     let group = Group::of_two().await;
     let metadata_of = |bytes: usize| json!({ "x": "y".repeat(bytes - r#"{"x":""}"#.len()) });
     let attachment = json!({ "url": "https://shop.example/a.png" });
@@ -304,7 +304,7 @@ async fn a_message_larger_than_an_event_may_be_is_refused_before_it_is_written()
 }
 
 #[tokio::test]
-async fn sends_at_once_get_dense_numbers() {
+async fn concurrent_sends_get_dense_seqs() {
     let group = Group::of_two().await;
     let sends = (0..100).map(|n| match n % 2 {
         0 => group.alice.say(&group.id, "a"),
@@ -326,7 +326,7 @@ async fn sends_at_once_get_dense_numbers() {
 }
 
 #[tokio::test]
-async fn nobody_sends_in_anothers_name() {
+async fn a_user_cannot_send_as_another_user() {
     let group = Group::of_two().await;
     for field in [
         "senderId",

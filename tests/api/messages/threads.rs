@@ -144,7 +144,7 @@ async fn a_thread_begins_with_a_message_of_the_conversation_that_is_no_reply() {
 }
 
 #[tokio::test]
-async fn where_threads_are_off_nobody_replies_but_replies_stay() {
+async fn with_threads_off_replies_are_refused_and_existing_ones_stay() {
     let group = Group::of_two().await;
     let root = id(&group.alice.say(&group.id, "root").await);
     group.reply(&group.bob, &root, "before").await;
@@ -166,7 +166,7 @@ async fn where_threads_are_off_nobody_replies_but_replies_stay() {
 }
 
 #[tokio::test]
-async fn who_left_sees_the_thread_as_it_was_then() {
+async fn a_former_member_sees_the_thread_as_of_leaving() {
     let group = Group::of_two().await;
     let root = id(&group.alice.say(&group.id, "root").await);
     group.reply(&group.alice, &root, "with bob").await;

@@ -7,7 +7,7 @@ use super::{badge, column, counts, counts_everywhere, id, mention, pair, read, r
 use crate::support::{Service, eventually};
 
 #[tokio::test]
-async fn own_deleted_silent_system_and_expired_messages_count_for_nothing() {
+async fn own_deleted_silent_system_and_expired_messages_are_not_unread() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
@@ -155,7 +155,7 @@ async fn a_kept_count_holds_until_something_of_it_changes() {
 }
 
 #[tokio::test]
-async fn who_reads_on_message_by_message_is_told_what_rest_counts() {
+async fn badges_equal_the_counts_of_rest_while_reading() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;

@@ -16,7 +16,7 @@ struct Sent {
 }
 
 #[tokio::test]
-async fn counts_are_those_of_a_model_after_anything() {
+async fn counts_equal_a_model_after_random_operations() {
     let seed = random_seed();
     let mut random = StdRng::seed_from_u64(seed);
     let service = Service::start().await;

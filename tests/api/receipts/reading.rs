@@ -139,7 +139,7 @@ async fn a_conversation_is_read_up_to_a_message_or_altogether() {
 }
 
 #[tokio::test]
-async fn of_many_marks_at_once_the_farthest_counts_and_none_goes_backwards() {
+async fn concurrent_marks_move_the_watermark_forward_only() {
     let service = Service::start().await;
     let node = Service::builder().database(&service).start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
@@ -213,7 +213,7 @@ fn members_and<'a>(
 }
 
 #[tokio::test]
-async fn what_arrived_is_told_apart_from_what_was_read() {
+async fn delivered_and_read_receipts_are_separate() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let carol = service.user("carol").await;
@@ -238,7 +238,7 @@ async fn what_arrived_is_told_apart_from_what_was_read() {
 }
 
 #[tokio::test]
-async fn where_receipts_are_off_counts_go_on_and_nobody_is_told() {
+async fn with_receipts_off_counts_continue_and_nobody_is_notified() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let settings = json!({ "features": { "reads": false } });
@@ -254,7 +254,7 @@ async fn where_receipts_are_off_counts_go_on_and_nobody_is_told() {
 }
 
 #[tokio::test]
-async fn who_left_marks_nothing_any_more() {
+async fn a_former_member_cannot_mark_messages() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;

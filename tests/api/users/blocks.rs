@@ -63,7 +63,7 @@ impl Pair {
 }
 
 #[tokio::test]
-async fn whom_one_blocks_is_listed_for_oneself_alone() {
+async fn the_block_list_is_private() {
     let Pair {
         service,
         alice,
@@ -119,7 +119,7 @@ async fn oneself_and_an_unknown_user_cannot_be_blocked() {
 }
 
 #[tokio::test]
-async fn who_is_blocked_starts_nothing_as_if_the_other_were_unknown() {
+async fn a_blocked_user_cannot_start_a_conversation_and_sees_an_unknown_user() {
     let pair = Pair::new().await;
     block(&pair.alice, "mallory").await.expect(204);
     let direct = |id: &str| json!({ "type": "direct", "participantIds": [id] });
@@ -153,7 +153,7 @@ async fn who_is_blocked_starts_nothing_as_if_the_other_were_unknown() {
 }
 
 #[tokio::test]
-async fn in_a_direct_conversation_that_is_there_nothing_new_passes() {
+async fn a_block_stops_new_messages_in_an_existing_direct_conversation() {
     let pair = Pair::new().await;
     let (alice, mallory) = (&pair.alice, &pair.mallory);
     let direct = pair.service.direct(alice, mallory).await;
@@ -267,7 +267,7 @@ async fn a_block_holds_in_direct_conversations_only() {
 }
 
 #[tokio::test]
-async fn two_who_block_each_other_both_have_to_unblock() {
+async fn a_mutual_block_ends_only_after_both_unblock() {
     let pair = Pair::new().await;
     let direct = pair.service.direct(&pair.alice, &pair.mallory).await;
     block(&pair.alice, "mallory").await.expect(204);
@@ -285,7 +285,7 @@ async fn two_who_block_each_other_both_have_to_unblock() {
 }
 
 #[tokio::test]
-async fn a_block_that_comes_while_the_conversation_is_made_holds_in_it() {
+async fn a_block_during_creation_applies_to_the_conversation() {
     let pair = Pair::new().await;
     for round in 0..10 {
         let mallory = pair.service.user(&format!("mallory{round}")).await;
@@ -300,7 +300,7 @@ async fn a_block_that_comes_while_the_conversation_is_made_holds_in_it() {
 }
 
 #[tokio::test]
-async fn no_log_tells_of_a_block() {
+async fn no_log_reveals_a_block() {
     let pair = Pair::new().await;
     let direct = pair.service.direct(&pair.alice, &pair.mallory).await;
     let cursor = pair.mallory.connect().await.cursor();

@@ -60,7 +60,7 @@ async fn profile_tokens_and_sockets_are_gone_at_once() {
 }
 
 #[tokio::test]
-async fn erased_messages_say_nothing_any_more_anywhere() {
+async fn erased_messages_have_no_text_anywhere() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -196,7 +196,7 @@ async fn the_longest_standing_admin_or_member_owns_what_the_last_owner_leaves() 
 }
 
 #[tokio::test]
-async fn nobody_writes_to_who_is_gone_until_the_host_brings_them_back() {
+async fn a_deleted_user_receives_nothing_until_the_host_syncs_them_again() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -229,7 +229,7 @@ async fn nobody_writes_to_who_is_gone_until_the_host_brings_them_back() {
 }
 
 #[tokio::test]
-async fn private_data_goes_without_a_trace() {
+async fn private_data_is_erased_completely() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;

@@ -51,7 +51,7 @@ async fn an_export_has_all_of_one_person_and_nothing_of_another() {
 }
 
 #[tokio::test]
-async fn who_is_gone_has_no_export() {
+async fn a_deleted_user_has_no_export() {
     let service = Service::start().await;
     service.user("alice").await;
     let internal = service.internal();

@@ -65,7 +65,7 @@ async fn others_see_the_public_fields_only() {
 }
 
 #[tokio::test]
-async fn one_changes_what_one_names_and_nothing_else() {
+async fn a_profile_change_affects_only_named_fields() {
     let service = Service::start().await;
     let before = with_profile(&service).await;
     let alice = service.known_user("alice");
@@ -103,7 +103,7 @@ async fn one_changes_what_one_names_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn one_cannot_change_what_is_the_hosts() {
+async fn users_cannot_change_host_fields() {
     let service = Service::start().await;
     let before = with_profile(&service).await;
     let alice = service.known_user("alice");
@@ -130,7 +130,7 @@ async fn one_cannot_change_what_is_the_hosts() {
 }
 
 #[tokio::test]
-async fn what_one_says_of_oneself_has_limits() {
+async fn profile_fields_have_limits() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     for (field, value) in [

@@ -54,7 +54,7 @@ async fn syncs_of_one_new_user_at_once_make_one() {
 }
 
 #[tokio::test]
-async fn every_limit_of_a_profile_is_held() {
+async fn every_limit_of_a_profile_is_enforced() {
     let service = Service::start().await;
     let host = service.internal();
     for (field, value) in [
@@ -196,7 +196,7 @@ async fn a_faulty_item_of_a_batch_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_none_is_refused_as_a_whole() {
+async fn an_invalid_batch_is_refused_as_a_whole() {
     let service = Service::start().await;
     let host = service.internal();
     for (body, field) in [

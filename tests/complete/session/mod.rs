@@ -97,7 +97,7 @@ async fn play_session(seed: u64, operations: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_random_session_everybody_sees_what_rest_answers_and_nothing_else() {
+async fn after_a_random_session_every_replica_equals_rest() {
     let seed = random_seed();
     let operations = std::env::var("SESSION_OPERATIONS")
         .ok()
