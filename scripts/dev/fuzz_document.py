@@ -1,7 +1,7 @@
-"""Writes the OpenAPI document as ./dev fuzz needs it: with the liberties that the document keeps from generators.
+"""Writes the OpenAPI document for ./dev fuzz, with permitted values that the published document omits for the sake of generators.
 
-An optional field or body may be null, and an optional query parameter empty: both count as absent (docs/API.md). Generated clients would offer
-null and the empty text everywhere.
+An optional field or body may be null, and an optional query parameter empty: both count as absent (docs/API.md). If the document said so,
+generated clients would offer null and the empty text everywhere.
 """
 
 import json
@@ -17,7 +17,7 @@ def allow_null(schema):
 
 document = json.load(sys.stdin)
 for schema in document["components"]["schemas"].values():
-    # Closed objects are those of requests.
+    # Only schemas of requests are closed objects.
     if schema.get("additionalProperties") is False:
         for name, field in schema.get("properties", {}).items():
             if name not in schema.get("required", []):

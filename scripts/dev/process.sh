@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Long-running programs: start one, tell whether it lives, stop it. RUN and LOG say where its files lie, so that the
-# tests can have servers of their own beside those of `up`.
+# Starts, checks and stops long-running programs. RUN and LOG are the directories of their files, so that the
+# tests can have their own servers beside those of `up`.
 
 RUN="$DEV/run"
 LOG="$DEV/log"
 
-# "<state> <start time> <session>" of a process. The start time makes a pid unmistakable: a stranger who was given the same
-# number later has another one.
+# Prints "<state> <start time> <session>" of a process. The start time makes a pid unique: a foreign process that reuses the
+# pid has a different start time.
 process_stat() {
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
@@ -16,7 +16,7 @@ process_stat() {
   printf '%s %s %s\n' "$1" "${20}" "$4"
 }
 
-# The pid of a running program of ours; false when it is not running.
+# Prints the pid of a program that `start` started; returns false if it is not running.
 pid_of() {
   local name=$1 pid started state now
   [[ -r $RUN/$name.pid && -r $RUN/$name.started ]] || return 1
@@ -28,13 +28,13 @@ pid_of() {
 
 is_running() { pid_of "$1" >/dev/null; }
 
-# start NAME COMMAND...: in a session of its own, so that it outlives this shell, with nothing of ours left open.
-# What it was started with is remembered: see is_current.
+# start NAME COMMAND...: runs it in its own session, so that it outlives this shell, without inherited file descriptors.
+# Stores what it was started with, for is_current.
 start() {
   local name=$1 pid
   shift
   mkdir -p "$RUN" "$LOG"
-  # A log begins with its process; the one before is kept, for what it died of.
+  # Each process has a new log; the previous one is kept, to find out why the process died.
   [[ ! -e $LOG/$name.log ]] || mv -f "$LOG/$name.log" "$LOG/$name.log.old"
   (
     close_inherited_files
@@ -47,7 +47,7 @@ start() {
   fingerprint "$@" >"$RUN/$name.fingerprint"
 }
 
-# A lock or pipe of the caller must not be held for as long as a server lives.
+# A server must not hold a lock or pipe of the caller for its whole lifetime.
 close_inherited_files() {
   local path fd
   for path in /proc/"$BASHPID"/fd/*; do
@@ -56,20 +56,20 @@ close_inherited_files() {
   done
 }
 
-# Everything that a program depends on: its command, its binary, its settings and the files that it reads.
+# Prints a fingerprint of everything that a program depends on: its command, its binary, its settings and the files that it reads.
 FINGERPRINT_EXTRA=''
 fingerprint() {
   { printf '%s\n' "$@" "$FINGERPRINT_EXTRA"; stat -L -c '%i %Y %s' -- "$1" 2>/dev/null; } | sha256sum | cut -d' ' -f1
 }
 
-# is_current NAME COMMAND...: it runs, and was started with exactly this.
+# is_current NAME COMMAND...: returns true if it runs and was started with exactly these dependencies.
 is_current() {
   local name=$1
   shift
   is_running "$name" && [[ $(<"$RUN/$name.fingerprint") == "$(fingerprint "$@")" ]]
 }
 
-# stop NAME [SECONDS]: politely, and after that time without asking.
+# stop NAME [SECONDS]: sends SIGTERM, and SIGKILL after the timeout.
 stop() {
   ask_to_stop "$1"
   finish_stop "$@"
@@ -91,8 +91,8 @@ finish_stop() {
   rm -f "$RUN/$name".{pid,started,fingerprint}
 }
 
-# What a program that died has left behind: the workers of an nginx whose master was killed still hold its port. They are
-# known by the session that `start` gave them; no stranger gets its number while one of them lives.
+# Kills the remains of a program that died: the workers of an nginx whose master was killed still hold its port. They are
+# identified by the session that `start` created; its number is not reused while one of them lives.
 end_orphans() {
   local name=$1 pid session path
   ! is_running "$name" && [[ -r $RUN/$name.pid ]] || return 0
@@ -105,7 +105,7 @@ end_orphans() {
 
 is_stopped() { ! is_running "$1"; }
 
-# wait_ready NAME SECONDS COMMAND...: until the command is true. A program that dies or dawdles ends the script with
+# wait_ready NAME SECONDS COMMAND...: waits until the command succeeds. If the program dies or the time is over, the script ends with
 # the last lines of its log.
 wait_ready() {
   local name=$1 seconds=$2
@@ -127,5 +127,5 @@ show_log() {
   tail -n 15 -- "$LOG/$1.log" | cut -c1-400 >&2
 }
 
-# As many open files as the hard limit allows: every socket is one, and in nginx two.
+# Raises the limit of open files to the hard limit: every socket needs one file, and two in nginx.
 raise_file_limit() { ulimit -n "$(ulimit -Hn)" 2>/dev/null || true; }

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RULES = tomllib.loads((ROOT / "scripts/dev/prose.toml").read_text())
 CODE = {".rs", ".ts", ".tsx", ".js", ".mjs", ".py", ".sh"}
-# Generated from other files, or texts of other people.
+# Generated from other files, or third-party texts.
 SKIPPED = ("openapi/", "LICENSE", "Cargo.lock", "examples/client/javascript/chat-client.js", "examples/client/javascript/src/generated/", "scripts/dev/prose")
 COMMENT = re.compile(r"^\s*(?:///|//!|//|#(?!\[|!))\s?(.*)$")
 BULLET = re.compile(r"^(?:[-*]|\d+\.)\s+|^\|\s*|^#+\s+")
@@ -26,7 +26,7 @@ def tracked():
 
 
 def comments(text, suffix):
-    """The comment blocks of a file, each as (line number of its first line, paragraphs joined to one text)."""
+    """Returns the comment blocks of a file, each as (line number of its first line, paragraphs joined to one text)."""
     block, start = [], 0
     for number, line in enumerate(text.splitlines(), 1):
         found = COMMENT.match(line) if suffix != ".py" or line.lstrip().startswith("#") else None
@@ -46,7 +46,7 @@ def comments(text, suffix):
 
 
 def document(text):
-    """The paragraphs and table cells of a Markdown file, without code."""
+    """Returns the paragraphs and table cells of a Markdown file, without code."""
     block, start, is_code = [], 0, False
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("```"):
@@ -70,7 +70,7 @@ def document(text):
 
 
 def api_texts(value, path=""):
-    """Every description and summary of an OpenAPI or AsyncAPI document, with its place."""
+    """Returns every description and summary of an OpenAPI or AsyncAPI document, with its place."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in ("description", "summary") and isinstance(inner, str):
@@ -89,7 +89,7 @@ def plain(text):
 def check(where, place, text, findings):
     for rule in RULES["rule"]:
         if place in rule["in"] and re.search(rule["pattern"], plain(text)):
-            # One description may be short if it names nothing else; a pattern decides on the whole text.
+            # One description may be short if it names nothing else; a pattern matches the whole text.
             findings.append((where, rule["name"], text[:110]))
 
 

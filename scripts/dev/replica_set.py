@@ -1,7 +1,7 @@
 """Makes a mongod on loopback a replica set of one: replica_set.py PORT
 
-Exit 0 when it is the primary, exit 1 when it is not yet: call again until it is. MongoDB's shell is on few machines,
-and four commands need no driver: this speaks just enough OP_MSG. What mongod says against it is in mongod's log.
+Exits with 0 if it is the primary, with 1 if it is not yet: call it again until it is. Few machines have MongoDB's shell,
+and four commands need no driver, so this implements just enough of OP_MSG. Errors of mongod are in mongod's log.
 """
 
 import socket
@@ -39,7 +39,7 @@ def receive(connection, size):
 
 
 def run(connection, command):
-    """Sends a command of the admin database; the reply stays as bytes, in which a few words are looked for."""
+    """Sends a command to the admin database. Returns the reply as bytes, which callers search for a few words."""
     message = struct.pack("<iiii", 0, 1, 0, 2013)[4:] + b"\0\0\0\0" + b"\0" + bson({**command, "$db": "admin"})
     connection.sendall(struct.pack("<i", len(message) + 4) + message)
     (size,) = struct.unpack("<i", receive(connection, 4))
@@ -62,7 +62,7 @@ def main():
         if b"NotYetInitialized" in status:
             run(connection, {"replSetInitiate": config})
         elif b"InvalidReplicaSetConfig" in status:
-            # The data was used on another port. A forced change needs a higher version than the last one.
+            # The data was created on another port. A forced reconfiguration needs a higher version than the last one.
             run(connection, {"replSetReconfig": {**config, "version": int(time.time())}, "force": True})
         return 1
     except OSError:

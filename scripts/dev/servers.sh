@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# MongoDB, NATS and nginx, on loopback, as the caller. `RUN`, `LOG` and `DATA` say where their files lie.
+# Starts MongoDB, NATS and nginx on loopback, as the current user. `RUN`, `LOG` and `DATA` are the directories of their files.
 
 DATA="$DEV/data"
 
-# launch NAME PORT VARIABLE COMMAND...: unless it runs like that already.
+# launch NAME PORT VARIABLE COMMAND...: starts the server unless it already runs with the same dependencies.
 launch() {
   local name=$1 port=$2 variable=$3
   shift 3
@@ -16,7 +16,7 @@ launch() {
   start "$name" "$@"
 }
 
-# Nothing here reads at a time of the past: mongod need not keep five minutes of old versions for it.
+# The service never reads old snapshots, so mongod need not keep five minutes of old versions.
 start_mongod() {
   local port=$1 cache_gb=$2 oplog_mb=$3
   mkdir -p "$DATA/mongo"
@@ -25,13 +25,13 @@ start_mongod() {
     --setParameter minSnapshotHistoryWindowInSeconds=0 --setParameter diagnosticDataCollectionEnabled=false --quiet
 }
 
-# A new data folder has to become a replica set first, and one that moved to another port has to learn of it.
+# A new data directory must be made a replica set first; one that moved to another port must be reconfigured.
 wait_mongod() { wait_ready mongod 60 python3 "$ROOT/scripts/dev/replica_set.py" "$1"; }
 
 start_nats() {
   local port=$1
   mkdir -p "$DATA/nats"
-  # Quoted once more: NATS reads the value of a variable like a piece of its configuration.
+  # Quoted again: NATS parses the value of a variable as a part of its configuration.
   export BROKER_STORE_DIR="\"$DATA/nats\""
   FINGERPRINT_EXTRA="$BROKER_STORE_DIR $BROKER_PASSWORD $(cat "$ROOT"/nats/nats.conf "$ROOT"/nats/includes/* "$ROOT"/nats/hosts/*)" \
     launch nats-server "$port" NATS_PORT "$NATS_SERVER" -c "$ROOT/nats/nats.conf" --addr 127.0.0.1 --port "$port"
@@ -39,7 +39,7 @@ start_nats() {
 
 wait_nats() { wait_ready nats-server 20 nats_greets "$1"; }
 
-# A NATS server speaks first.
+# A NATS server sends its INFO first, so reading it proves that it is ready.
 nats_greets() {
   local line
   { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
@@ -59,11 +59,11 @@ render_nginx() {
   render "$ROOT/nginx/chat.conf.template" NGINX_LISTEN NGINX_API_SERVERS NGINX_WS_SERVERS NGINX_RESOLVER \
     NGINX_RUN_DIR NGINX_ACCESS_LOG NGINX_ERROR_LOG NGINX_WORKER_CONNECTIONS NGINX_ALLOWED_ORIGINS >"$NGINX_RUN_DIR/nginx.conf"
   NGINX_COMMAND=("$NGINX" -p "$NGINX_RUN_DIR" -c "$NGINX_RUN_DIR/nginx.conf" -g 'daemon off;')
-  # As root its workers would turn into another user, who may not read the folders of this one.
+  # As root, its workers would switch to another user, who cannot read the directories of this one.
   [[ $EUID -ne 0 ]] || NGINX_COMMAND[-1]+=' user root;'
 }
 
-# Each connection is a file, and some files are needed for other things.
+# Each connection needs a file, and some files are needed for other purposes.
 nginx_connections() {
   local files
   files=$(ulimit -n)

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# The whole: `up`, `down`, and `bench` against what is up.
+# Commands for the whole stack: `up`, `down`, and `bench` against the running stack.
 
-# layout_nodes: which processes there are. NODES has one line each: name, role (or all), port, WebSocket port.
+# layout_nodes: sets the layout of processes. NODES has one line each: name, role (or all), port, WebSocket port.
 # API_URLS and WS_URLS are their direct addresses, *_SERVERS the lines for nginx.
 layout_nodes() {
   local i api_ports=() ws_ports=()
@@ -11,7 +11,7 @@ layout_nodes() {
   if ((SPLIT)); then
     for i in "${!api_ports[@]}"; do NODES+=("api-$((i + 1)) api ${api_ports[i]} $WS_PORT"); done
     for i in "${!ws_ports[@]}"; do NODES+=("ws-$((i + 1)) ws $PORT ${ws_ports[i]}"); done
-    # It has no clients, only its health: on the first port behind all others.
+    # The webhooks worker has no clients, only its health endpoint: on the first port after all others.
     i=$((PORT + API_NODES > WS_PORT + WS_NODES ? PORT + API_NODES : WS_PORT + WS_NODES))
     NODES+=("webhooks-1 webhooks $i $WS_PORT")
   else
@@ -24,7 +24,7 @@ layout_nodes() {
   WS_SERVERS=$(printf 'server 127.0.0.1:%s max_fails=2 fail_timeout=2s; ' "${ws_ports[@]}")
 }
 
-# The caller's settings for the service. A change of one restarts it.
+# Prints the caller's settings for the service. A change of any of them restarts it.
 service_settings() {
   local name
   for name in $(service_variables); do
@@ -32,7 +32,7 @@ service_settings() {
   done
 }
 
-# The port on which a node says whether it is healthy.
+# Prints the port of a node's health endpoint.
 node_port() {
   local role=$1 port=$2 ws_port=$3
   [[ $role == ws ]] && printf '%s\n' "$ws_port" || printf '%s\n' "$port"
@@ -43,7 +43,7 @@ start_node() {
   local variable=PORT
   [[ $role == all ]] || command+=(--roles "$role")
   [[ $role != ws ]] || variable=WS_PORT
-  # Processes that share a machine share its cores: more threads than those only wake one another.
+  # Processes on one machine share its cores: more threads than cores only wake one another.
   ((!SPLIT)) || [[ -n ${TOKIO_WORKER_THREADS:-} ]] || {
     local threads=$(($(nproc) / (API_NODES + WS_NODES)))
     local -x TOKIO_WORKER_THREADS=$((threads > 1 ? threads : 1))
@@ -54,8 +54,8 @@ start_node() {
 
 url_is_fine() { curl -fsS -o /dev/null --max-time 3 "$1" 2>/dev/null; }
 
-# The names of everything of ours that has a pid file, in the order in which it is stopped: the nodes, while clients
-# can still hear their goodbye through nginx and their last writes find the servers.
+# Prints the names of all our processes with a pid file, in the order in which they are stopped: the nodes first, while
+# nginx can still pass their close frames to clients and the servers still accept their last writes.
 started_names() {
   local path name
   for path in "$RUN"/*.pid; do
@@ -69,7 +69,7 @@ started_names() {
 
 is_node() { [[ $1 == service || $1 == api-* || $1 == ws-* || $1 == webhooks-* ]]; }
 
-# What ran under an earlier layout (one process instead of nodes, other servers) and is not part of this one.
+# Stops processes of an earlier layout (one process instead of nodes, other servers) that are not part of this one.
 stop_what_is_not_wanted() {
   local name wanted=" nginx ${NODES[*]%% *} "
   ((!OWN_MONGODB)) || wanted+="mongod "
@@ -79,7 +79,7 @@ stop_what_is_not_wanted() {
   done
 }
 
-# A taken port is found before the minutes of a first build, not after.
+# Ports are checked before the first build, which takes minutes.
 check_ports() {
   local node name role port ws_port
   for name in $(started_names); do
@@ -103,10 +103,10 @@ up() {
     case $argument in
       -d | --detach) detach=1 ;;
       --release) PROFILE=release ;;
-      *) die "up knows only --detach and --release." ;;
+      *) die "up accepts only --detach and --release." ;;
     esac
   done
-  # A program of the caller's own is what the caller says it is.
+  # The build profile of the caller's own binary is unknown, so `bench` does not reject it.
   [[ -z ${CHAT_BINARY:-} ]] || PROFILE=given
 
   [[ -n ${CHAT_BINARY:-} ]] || bring_cargo
@@ -126,10 +126,10 @@ up() {
   start_nginx "$API_SERVERS" "$WS_SERVERS"
   ((!OWN_MONGODB)) || wait_mongod "$MONGO_PORT"
   ((!OWN_NATS)) || wait_nats "$NATS_PORT"
-  # The service warns of variables that look like its own and are not; these are ours.
+  # The service warns about unknown variables that look like its own; these belong to the scripts.
   export -n NATS_SERVER NATS_PORT
   for node in "${NODES[@]}"; do
-    # shellcheck disable=SC2086  # four words
+    # shellcheck disable=SC2086  # four arguments
     start_node $node
   done
   for node in "${NODES[@]}"; do
@@ -163,7 +163,7 @@ curl -s $BASE_URL/api/users/me -H "Authorization: Bearer \$ALICE"
 TEXT
 }
 
-# In the foreground: the log, until Ctrl-C or until something dies.
+# Shows the log in the foreground, until Ctrl-C or until a process dies.
 stay() {
   local node names=() logs=() viewer
   for node in "${NODES[@]}"; do
@@ -189,7 +189,7 @@ stay() {
 
 down() {
   local name stopped=()
-  # The nodes drain side by side, the servers wait for them.
+  # The nodes drain concurrently; the servers stop after them.
   for name in $(started_names); do
     ! is_running "$name" || stopped+=("$name")
     ! is_node "$name" || ask_to_stop "$name"
@@ -206,14 +206,14 @@ down() {
   fi
 }
 
-# The benchmark reports the CPU of each process, so it is told who is who.
+# The benchmark reports the CPU time of each process, so it gets their names and pids.
 bench() {
   local name pid pids=''
   load_running_env
   for name in $(started_names); do
     ! pid=$(pid_of "$name") || pids+=",$name=$pid"
   done
-  [[ $PROFILE != development ]] || die "The running service is a development build; its figures mean nothing. Start it with ./dev up --release"
+  [[ $PROFILE != development ]] || die "The running service is a development build; its figures are not meaningful. Start it with ./dev up --release"
   BINARY=${CHAT_BINARY:-${CARGO_TARGET_DIR:-$ROOT/target}/release/chat-service}
   [[ -x $BINARY ]] || die "There is no $BINARY. Build it with ./dev up --release"
   raise_file_limit

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Where every port, secret and address of the development servers comes from.
+# Defines every port, secret and address of the development servers.
 
-# What a running `up` was started with, for the commands that talk to it.
+# Settings with which the running `up` was started, for the commands that talk to it.
 RUNNING_ENV="$DEV/run/env"
 SHARED_NAMES=(HTTP_PORT BASE_URL WS_URL PORT WS_PORT AUTH_JWT_SECRET INTERNAL_API_SECRET MONGODB_URI NATS_URL)
 
-# Development secrets: random, made once, readable by their owner only. The caller's environment wins.
+# Development secrets: random, created once, readable only by their owner. The caller's environment takes precedence.
 load_secrets() {
   local file="$DEV/secrets.env" name value
   if [[ ! -s $file ]]; then
@@ -29,7 +29,7 @@ load_secrets() {
 load_settings() {
   load_secrets
 
-  # More than one process per role only when asked for.
+  # More than one process per role only on request.
   SPLIT=0
   [[ -z ${API_NODES:-}${WS_NODES:-} ]] || SPLIT=1
   API_NODES=${API_NODES:-1} WS_NODES=${WS_NODES:-1}
@@ -37,7 +37,7 @@ load_settings() {
 
   export HTTP_PORT=${HTTP_PORT:-8080}
   export PORT=${PORT:-4000}
-  # The nodes' ports are counted up, so WS_PORT makes room for them.
+  # The nodes' ports are counted up from PORT, so WS_PORT is moved to make room for them.
   export WS_PORT=${WS_PORT:-$((PORT + API_NODES))}
   MONGO_PORT=${MONGO_PORT:-27117}
   NATS_PORT=${NATS_PORT:-4322}
@@ -57,11 +57,11 @@ load_settings() {
   [[ $MONGODB_URI != "$own_mongodb" ]] || OWN_MONGODB=1
   [[ $NATS_URL != "$own_nats" ]] || OWN_NATS=1
 
-  # nginx is the only one whose word about client addresses counts.
+  # Only nginx is trusted to state client addresses.
   export TRUSTED_PROXIES=${TRUSTED_PROXIES:-127.0.0.1}
 }
 
-# The names of all settings of the service: .env.example has every one.
+# Prints the names of all settings of the service; .env.example lists them.
 service_variables() { sed -nE '/docker-compose/q; s/^#? ?([A-Z][A-Z0-9_]+)=.*/\1/p' "$ROOT/.env.example"; }
 
 save_running_env() {
@@ -89,12 +89,12 @@ print_env() {
 }
 
 token() {
-  [[ $# -eq 1 && -n $1 ]] || die "Whose? ./dev token USER"
+  [[ $# -eq 1 && -n $1 ]] || die "Name a user: ./dev token USER"
   load_running_env
   make_token "$1"
 }
 
-# python3 and not openssl, which takes the secret as an argument that every user of the machine can read.
+# Uses python3 instead of openssl, which takes the secret as an argument that every user of the machine can read.
 make_token() {
   python3 - "$1" <<'PYTHON'
 import base64, hashlib, hmac, json, os, sys, time

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# A deployment seen from outside, one line per check. With AUTH_JWT_SECRET and INTERNAL_API_SECRET in the environment it
+# Checks a deployment from outside, one line per check. With AUTH_JWT_SECRET and INTERNAL_API_SECRET in the environment it
 # also sends a message between the users smoke-alice and smoke-bob, always the same two.
 
 SMOKE_FAILED=0
 
 smoke() {
-  [[ $# -eq 1 && $1 =~ ^https?:// ]] || die "Which deployment? ./dev smoke BASE_URL, for example http://127.0.0.1:8080"
-  has curl && has python3 || die "smoke needs curl and python3."
+  [[ $# -eq 1 && $1 =~ ^https?:// ]] || die "Name a deployment: ./dev smoke BASE_URL, for example http://127.0.0.1:8080"
+  has curl && has python3 || die "smoke requires curl and python3."
   SMOKE_URL=${1%/}
   answers "healthy" 200 '"' GET /health
   answers "ready" 200 '"' GET /health/ready
@@ -23,7 +23,7 @@ smoke() {
   ((SMOKE_FAILED == 0)) || die "$SMOKE_FAILED of the checks failed."
 }
 
-# report TEXT COMMAND...: what the command prints is shown when it fails.
+# report TEXT COMMAND...: runs a check; the output of the command is shown if it fails.
 report() {
   local text=$1 why
   shift
@@ -35,11 +35,11 @@ report() {
   fi
 }
 
-# answers TEXT STATUSES TEXT_IN_BODY METHOD PATH [curl arguments]: STATUSES like 200|201. The body is left in BODY.
+# answers TEXT STATUSES TEXT_IN_BODY METHOD PATH [curl arguments]: checks a response; STATUSES like 200|201. Sets BODY to the response body.
 answers() {
   local text=$1 status=$2 needle=$3 method=$4 path=$5 got
   shift 5
-  # The secrets travel in a file descriptor: arguments of a program can be read by every user of the machine.
+  # Secrets are passed through a file descriptor: every user of the machine can read the arguments of a program.
   BODY=$(curl -sS --max-time 10 -w '\n%{http_code}' -X "$method" -H 'Content-Type: application/json' \
     -H @<(printf '%s\n' "${SMOKE_HEADER:-Accept: application/json}") "$@" "$SMOKE_URL$path" 2>&1) || true
   got=${BODY##*$'\n'}
@@ -75,7 +75,7 @@ smoke_message() {
   answers "the other one reads it" 200 "$text" GET "/api/conversations/$conversation/messages?limit=5"
 }
 
-# Without a token the node may refuse the upgrade, or wait ten seconds for one as the first frame and close.
+# Without a token the node may refuse the upgrade, or wait ten seconds for a token in the first frame and then close.
 socket_without_token() {
   python3 - "$SMOKE_URL" <<'PYTHON'
 import base64, os, socket, ssl, sys

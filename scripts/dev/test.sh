@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The tests, against a MongoDB and a NATS of their own: fresh, on free ports, gone afterwards.
+# Runs the tests against their own MongoDB and NATS: freshly started, on free ports, removed afterwards.
 
 run_tests() {
   local folder mongo_port nats_port
@@ -14,7 +14,7 @@ run_tests() {
   bring_client_generators
   raise_file_limit
 
-  # Before the servers, so that a mistake in the code is told without them.
+  # Built before the servers start, so that a compile error is reported without them.
   step "Building with fail points"
   cargo build --workspace --locked --features failpoints
 
@@ -24,7 +24,7 @@ run_tests() {
   trap stop_test_servers EXIT
   trap 'exit 130' INT TERM
 
-  # The password of this run only; the ports are free at this moment.
+  # A password for this run only; the ports are free at this moment.
   BROKER_PASSWORD="nats_$(random_hex 8)"
   export BROKER_PASSWORD
   if [[ -z ${MONGODB_URI:-} ]]; then
@@ -38,7 +38,7 @@ run_tests() {
   export TEST_MONGODB_URI=${MONGODB_URI:-mongodb://127.0.0.1:${mongo_port:-}/?replicaSet=rs0}
   export TEST_NATS_URL="nats://chat:$BROKER_PASSWORD@127.0.0.1:$nats_port"
   export NGINX
-  # What the caller's shell has set for a service is no part of a test.
+  # Settings of the service in the caller's shell must not affect a test.
   # shellcheck disable=SC2046  # names without spaces
   unset BROKER_STORE_DIR BROKER_PASSWORD $(service_variables)
 
@@ -56,7 +56,7 @@ stop_test_servers() {
   trap '' INT TERM
   stop nats-server 5
   stop mongod 10
-  # The logs of a failed run are worth a look; its data is not.
+  # The logs of a failed run are kept; its data is not.
   if ((status == 0)); then rm -rf "${RUN%/run}"; else rm -rf "$DATA" "$RUN"; fi
   rmdir "$DEV/test" 2>/dev/null || true
   exit "$status"
