@@ -8,15 +8,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the hosts' durables
-         * @description By name, each with its lag.
+         * List hosts' durable consumers
+         * @description Returns the consumers by name, each with its lag.
          */
         get: operations["listConsumers"];
         put?: never;
         /**
-         * Make a host's durable
-         * @description From this moment on the host can take every event that it asks for from NATS, at least once, whatever becomes of the broker. Repeating it
-         *     with the same name changes what is asked for and loses nothing.
+         * Create a host's durable consumer
+         * @description Creates or changes the consumer and returns it. From this moment the host can receive every event that it selected from NATS, at least once,
+         *     also after a loss of data in the broker. A repetition with the same name changes the selection and loses no event.
+         *
+         *     Fails with 400 for an invalid name, event type or limit.
          */
         post: operations["createConsumer"];
         delete?: never;
@@ -32,13 +34,20 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a host's durable, with its lag */
+        /**
+         * Get a host's durable consumer
+         * @description Returns one consumer with its lag.
+         *
+         *     Fails with 404 if there is none of that name.
+         */
         get: operations["getConsumer"];
         put?: never;
         post?: never;
         /**
-         * Remove a host's durable
-         * @description What waits in it is not given out any more. Made again, it starts with what happens from then on.
+         * Delete a host's durable consumer
+         * @description Deletes the consumer. Its pending events are no longer delivered. A consumer that is created again starts with the events from then on.
+         *
+         *     Fails with 404 if there is none of that name.
          */
         delete: operations["deleteConsumer"];
         options?: never;
@@ -53,12 +62,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** All endpoints, the newest first */
+        /**
+         * List webhook endpoints
+         * @description Returns the endpoints, newest first, each with its lag.
+         */
         get: operations["listWebhooks"];
         put?: never;
         /**
-         * Make an endpoint
-         * @description From this moment on every event that it asks for is delivered to it at least once. The answer is the only one that ever holds the secret.
+         * Create a webhook endpoint
+         * @description Creates an endpoint and returns it with its secret, which no other response contains again, except after a rotation. From this moment every event of its
+         *     types is delivered to it at least once.
+         *
+         *     Fails with 400 for an invalid field and with 409 if the service has no `SECRETS_KEY`.
          */
         post: operations["createWebhook"];
         delete?: never;
@@ -74,7 +89,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Dead letters: events that an endpoint did not take, the newest first */
+        /**
+         * List dead letters
+         * @description Returns the events that an endpoint did not accept at the last attempt, newest first. A page has at most about 1 MiB.
+         */
         get: operations["listDeadLetters"];
         put?: never;
         post?: never;
@@ -94,8 +112,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Replay dead letters: all that are meant, at most 10,000 at once
-         * @description Each is delivered like a new event, under its own id, and leaves the list when it was taken.
+         * Replay many dead letters
+         * @description Delivers the selected dead letters again, at most 10,000 per request; continue with `nextCursor` as `before`. Each is delivered like a new event, with
+         *     its own id, and leaves the list when the endpoint accepts it.
          */
         post: operations["replayDeadLetters"];
         delete?: never;
@@ -111,7 +130,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A dead letter */
+        /**
+         * Get a dead letter
+         * @description Returns one dead letter with its event.
+         *
+         *     Fails with 404 if there is no such dead letter.
+         */
         get: operations["getDeadLetter"];
         put?: never;
         post?: never;
@@ -130,7 +154,12 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Replay one dead letter */
+        /**
+         * Replay a dead letter
+         * @description Delivers the dead letter again, like a new event, with its own id. It leaves the list when the endpoint accepts it.
+         *
+         *     Fails with 404 if there is no such dead letter.
+         */
         post: operations["replayDeadLetter"];
         delete?: never;
         options?: never;
@@ -145,15 +174,31 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** An endpoint, with its lag */
+        /**
+         * Get a webhook endpoint
+         * @description Returns one endpoint with its lag.
+         *
+         *     Fails with 404 if there is no such endpoint.
+         */
         get: operations["getWebhook"];
         put?: never;
         post?: never;
-        /** Remove an endpoint, with its dead letters and what waits for it */
+        /**
+         * Delete a webhook endpoint
+         * @description Deletes the endpoint, its dead letters and its pending events.
+         *
+         *     Fails with 404 if there is no such endpoint and with 409 if it is set by the environment.
+         */
         delete: operations["deleteWebhook"];
         options?: never;
         head?: never;
-        /** Change an endpoint */
+        /**
+         * Change a webhook endpoint
+         * @description Changes the given fields and returns the endpoint; omitted fields keep their values.
+         *
+         *     Fails with 400 for an invalid field, with 404 if there is no such endpoint, and with 409 if it is set by the environment or if a URL is given for an
+         *     endpoint without one.
+         */
         patch: operations["updateWebhook"];
         trace?: never;
     };
@@ -166,7 +211,13 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Deliver what happened since a moment to an endpoint (again), at most 10,000 events at once */
+        /**
+         * Deliver past events to an endpoint
+         * @description Reads the events since a given time from the log and delivers those of the endpoint's types, also if they were delivered before. One request puts at
+         *     most 10,000 events into the endpoint's queue, in the order of the log; continue with `nextCursor` as `after`.
+         *
+         *     Fails with 400 if `after` is not a cursor of a backfill and with 404 if there is no such endpoint.
+         */
         post: operations["backfillWebhook"];
         delete?: never;
         options?: never;
@@ -181,7 +232,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What was delivered to an endpoint, and what was not, the newest events first */
+        /**
+         * List the deliveries to an endpoint
+         * @description Returns the events that were delivered or tried, newest event first, each with its newest attempt. Records are kept for `keep_days` (7 by default).
+         *
+         *     Fails with 404 if there is no such endpoint.
+         */
         get: operations["listWebhookDeliveries"];
         put?: never;
         post?: never;
@@ -198,7 +254,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The attempts to deliver one event */
+        /**
+         * List the attempts of a delivery
+         * @description Returns the newest 30 attempts to deliver one event to the endpoint, oldest first.
+         *
+         *     Fails with 404 if no delivery of this event is recorded.
+         */
         get: operations["listWebhookDeliveryAttempts"];
         put?: never;
         post?: never;
@@ -218,8 +279,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Enable an endpoint that is disabled
-         * @description It gets everything that happened meanwhile.
+         * Enable a disabled endpoint
+         * @description Enables the endpoint and returns it. The events of the time in which it was disabled are delivered then. A pause after failures ends.
+         *
+         *     Fails with 404 if there is no such endpoint.
          */
         post: operations["enableWebhook"];
         delete?: never;
@@ -236,8 +299,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Take events from an endpoint without a URL
-         * @description Each comes again after a minute unless it is acknowledged.
+         * Pull events from an endpoint without a URL
+         * @description Returns pending events in the order of the stream. Each is delivered again after 60 seconds unless it is acknowledged.
+         *
+         *     Fails with 404 if there is no such endpoint and with 409 if it is disabled or has a URL.
          */
         get: operations["pullWebhookEvents"];
         put?: never;
@@ -257,7 +322,12 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** AcknowledgeEvents events that were taken */
+        /**
+         * Acknowledge pulled events
+         * @description Acknowledges events by their `ackId` and returns the number of those that were accepted. Acknowledged events are not delivered again.
+         *
+         *     Fails with 404 if there is no such endpoint and with 409 if it is disabled or has a URL.
+         */
         post: operations["acknowledgeWebhookEvents"];
         delete?: never;
         options?: never;
@@ -275,8 +345,11 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give an endpoint a new secret
-         * @description For 24 hours the secret before signs too: `webhook-signature` has two signatures. `X-Webhook-Signature` is by the new one at once.
+         * Rotate the secret of an endpoint
+         * @description Creates a new secret and returns it with the endpoint. For 24 hours the previous secret signs too: `webhook-signature` has two signatures then.
+         *     `X-Webhook-Signature` is made with the new secret at once.
+         *
+         *     Fails with 404 if there is no such endpoint and with 409 if it is set by the environment or if the service has no `SECRETS_KEY`.
          */
         post: operations["rotateWebhookSecret"];
         delete?: never;
@@ -295,8 +368,11 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send a test event (`webhook.test`) to an endpoint
-         * @description What came of it is at the endpoint's deliveries under the id that is answered.
+         * Send a test event to an endpoint
+         * @description Puts an event of type `webhook.test` into the endpoint's queue and returns its id. The result of the delivery is listed under this id in the endpoint's
+         *     deliveries.
+         *
+         *     Fails with 404 if there is no such endpoint and with 409 if it is disabled.
          */
         post: operations["testWebhook"];
         delete?: never;
@@ -313,17 +389,19 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List one's conversations
-         * @description Latest activity first, each with its newest message, what is unread and the caller's draft. Those that the caller put away are listed with
-         *     `archived=true` alone; hidden ones are left out until a new message.
+         * List the caller's conversations
+         * @description Returns the conversations with the latest activity first, each with its newest message, unread counts and the caller's draft. Archived
+         *     conversations are listed only with `archived=true`. Hidden conversations are omitted until a new message.
          */
         get: operations["listConversations"];
         put?: never;
         /**
-         * Make a conversation
-         * @description Answers 200 with the direct conversation of the two users if there is one already. A participant whom nobody synced is refused by name, and so is
-         *     one whom the caller may not add (`PARTICIPANT_ADD_RULE`), one who blocks the caller or is blocked by the caller, and one who is in
-         *     `MAX_CONVERSATIONS_PER_USER` conversations. Of a direct conversation only the host sets `retentionSeconds`, with a change.
+         * Create a conversation
+         * @description Creates a conversation with the caller as a member and returns it; for `direct` returns 200 with the conversation of the two users if it
+         *     exists. Only the host sets `retentionSeconds` of a direct conversation, with a change.
+         *
+         *     Fails with 400 that names the participant who is unknown, whom the caller may not add (`PARTICIPANT_ADD_RULE`), who blocks the caller or is
+         *     blocked by the caller, or who is a member of `MAX_CONVERSATIONS_PER_USER` conversations.
          */
         post: operations["createConversation"];
         delete?: never;
@@ -339,7 +417,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Find public conversations */
+        /**
+         * Find public conversations
+         * @description Returns public conversations by name. The caller does not have to be a member.
+         */
         get: operations["listPublicConversations"];
         put?: never;
         post?: never;
@@ -356,21 +437,31 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a conversation */
+        /**
+         * Get a conversation
+         * @description Returns one conversation with its newest message, the caller's unread counts, settings and draft.
+         *
+         *     Fails with 404 if the conversation does not exist or the caller was never a member.
+         */
         get: operations["getConversation"];
         put?: never;
         post?: never;
         /**
          * Delete a conversation
-         * @description For everybody. Only an owner may; a direct conversation cannot be deleted.
+         * @description Deletes the conversation for all members.
+         *
+         *     Fails with 403 unless the caller is an owner, and for a direct conversation.
          */
         delete: operations["deleteConversation"];
         options?: never;
         head?: never;
         /**
          * Change a conversation's settings
-         * @description For owners and admins, and the host. Of a direct conversation both users may change the metadata. A shorter `retentionSeconds` removes what others
-         *     wrote: it takes an owner of the conversation, or the host in no user's name; of a direct conversation only the host.
+         * @description Owners, admins and the host can change all settings; in a direct conversation both users can change the metadata, the features and the
+         *     retention. A shorter `retentionSeconds` removes messages of other users, so only an owner, or the host without `X-Acting-User`, can set it; in
+         *     a direct conversation only the host.
+         *
+         *     Fails with 403 if the caller lacks the right and with 404 if the caller is not a member.
          */
         patch: operations["updateConversation"];
         trace?: never;
@@ -384,7 +475,13 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Join a public conversation */
+        /**
+         * Join a public conversation
+         * @description Makes the caller a member and returns the conversation, also if the caller already is a member.
+         *
+         *     Fails with 404 if the conversation does not exist or is not public, and with 409 if it is full or the caller is a member of
+         *     `MAX_CONVERSATIONS_PER_USER` conversations.
+         */
         post: operations["joinConversation"];
         delete?: never;
         options?: never;
@@ -403,7 +500,9 @@ export interface paths {
         put?: never;
         /**
          * Leave a conversation
-         * @description The last owner must make another member owner first.
+         * @description Ends the caller's membership. Messages up to this moment stay readable for the caller.
+         *
+         *     Fails with 403 for a direct conversation and with 409 for the last owner while other members remain: make another member owner first.
          */
         post: operations["leaveConversation"];
         delete?: never;
@@ -420,8 +519,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the log
-         * @description Every change to the conversation in the order of its numbers, which are dense: who holds all of them has missed nothing.
+         * List log entries of a conversation
+         * @description Returns every change to the conversation in the order of its seq. Seqs are dense, so a client that has all of them has missed nothing. The log
+         *     ends for a former member at the end of the membership.
+         *
+         *     Fails with 404 if the caller was never a member.
          */
         get: operations["listLogEntries"];
         put?: never;
@@ -446,8 +548,10 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change one's own settings
-         * @description Muting, archive, pin, hiding, notifications: nobody else sees them.
+         * Change the caller's settings in a conversation
+         * @description Changes muting, archive, pin, hiding, notifications and draft, and returns the settings. No other user sees them.
+         *
+         *     Fails with 404 if the caller is not a member.
          */
         patch: operations["updatePreferences"];
         trace?: never;
@@ -460,15 +564,22 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the history
-         * @description Newest first; with `after` oldest first. Who left reads up to there, as it was then.
+         * List messages of a conversation
+         * @description Returns the messages newest first; with `after` oldest first; with `around` those on both sides of one message. A deleted message keeps its
+         *     place without its content. A former member reads the messages up to the end of the membership, as they were then.
+         *
+         *     Fails with 404 if the caller was never a member.
          */
         get: operations["listMessages"];
         put?: never;
         /**
          * Send a message
-         * @description With a `clientMessageId` it can be repeated safely: the repetition answers 200 with the message that is there, or 409 when its content
-         *     differs. An answer 503 means that the outcome is unknown: repeat it. The host in nobody's name sends as `system`.
+         * @description Stores a message in the conversation and returns it. With a `clientMessageId` the request is safe to
+         *     repeat: the repetition returns 200 with the stored message, or 409 if its content differs. After a
+         *     503 the outcome is unknown: repeat the request. The host without `X-Acting-User` sends as `system`.
+         *
+         *     Fails with 400 for an invalid body, 403 if the caller is blocked, blocks the other user or the conversation has threads switched off, 404 if
+         *     the caller is not a member, and 413 if the whole message does not fit into an event of 128 KiB.
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -485,16 +596,20 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the members
-         * @description By user id; `before` and `after` take a user id.
+         * List the members of a conversation
+         * @description Returns the members by user id; `before` and `after` take a user id.
+         *
+         *     Fails with 404 if the caller is not a member.
          */
         get: operations["listParticipants"];
         put?: never;
         /**
          * Add members
-         * @description For owners and admins, and the host. A user who is a member already stays as they are. A user whom nobody synced is refused by name, and so is one
-         *     whom the caller may not add (`PARTICIPANT_ADD_RULE`), one who blocks the caller or is blocked by the caller, and one who is in
-         *     `MAX_CONVERSATIONS_PER_USER` conversations.
+         * @description Adds users to a group or public conversation and returns them as members. An existing member keeps the role. For owners, admins and the host.
+         *
+         *     Fails with 400 that names the user who is unknown, whom the caller may not add (`PARTICIPANT_ADD_RULE`), who blocks the caller or is blocked
+         *     by the caller, or who is a member of `MAX_CONVERSATIONS_PER_USER` conversations. Fails with 403 if the caller lacks the right or the
+         *     conversation is direct, and with 409 if the conversation would have too many members.
          */
         post: operations["addParticipants"];
         delete?: never;
@@ -515,14 +630,20 @@ export interface paths {
         post?: never;
         /**
          * Remove a member
-         * @description For owners and admins, and the host; for oneself it is leaving. Only an owner removes an owner or admin.
+         * @description For owners, admins and the host; only an owner or the host can remove an
+         *     owner or admin. For the caller's own id the operation is the same as leaving.
+         *
+         *     Fails with 403 if the caller lacks the right or the conversation is direct, with 404 if
+         *     there is no such member and with 409 if other members would remain without an owner.
          */
         delete: operations["removeParticipant"];
         options?: never;
         head?: never;
         /**
          * Change a member's role
-         * @description For owners, and the host. An owner must remain.
+         * @description For owners and the host.
+         *
+         *     Fails with 403 if the caller lacks the right, with 404 if there is no such member and with 409 if the conversation would have no owner.
          */
         patch: operations["updateParticipant"];
         trace?: never;
@@ -536,7 +657,9 @@ export interface paths {
         };
         /**
          * List pinned messages
-         * @description Newest pin first.
+         * @description Returns the pinned messages that are visible to the caller, newest pin first.
+         *
+         *     Fails with 404 if the caller is not a member.
          */
         get: operations["listPinnedMessages"];
         put?: never;
@@ -555,8 +678,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get the members' presence
-         * @description By user id; `before` and `after` take a user id. For members and the host.
+         * List the presence of members
+         * @description Returns the presence of the members by user id; `before` and `after` take a user id. For members and the host.
+         *
+         *     Fails with 404 if the caller is not a member.
          */
         get: operations["listConversationPresence"];
         put?: never;
@@ -577,7 +702,9 @@ export interface paths {
         get?: never;
         /**
          * Mark a conversation as read
-         * @description Up to a message, or all of it; then the body may be left out.
+         * @description Marks all messages up to `upToMessageId` as read. Without a body it marks the whole conversation.
+         *
+         *     Fails with 400 if the message is not in the conversation and with 404 if the caller is not a member.
          */
         put: operations["markConversationRead"];
         post?: never;
@@ -594,7 +721,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Count what is unread in a conversation */
+        /**
+         * Count unread messages of a conversation
+         * @description Returns the numbers of unread messages and mentions.
+         *
+         *     Fails with 404 if the caller is not a member.
+         */
         get: operations["getConversationUnreadCount"];
         put?: never;
         post?: never;
@@ -613,9 +745,10 @@ export interface paths {
         };
         /**
          * Follow events
-         * @description Sends what a WebSocket is pushed as Server-Sent Events: `event` is the event's name, `data` the socket's frame, and `id`, if present, the
-         *     cursor from which a later request resumes with `lastEventId` or the header `Last-Event-ID`. Processes with the role `ws` serve it; a process
-         *     without that role returns 503.
+         * @description Sends the events of a WebSocket as Server-Sent Events: `event` is the name of the event, `data` the frame of the socket, and `id`, if present,
+         *     the cursor from which a later request resumes with `lastEventId` or the header `Last-Event-ID`. Processes with the role `ws` serve it.
+         *
+         *     Fails with 503 on a process without that role.
          */
         get: operations["streamEvents"];
         put?: never;
@@ -633,7 +766,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Each thing that the service depends on, and how fast it answers */
+        /**
+         * Get the state of each dependency
+         * @description Returns the state and the response time of each dependency, and the backlog of the relay.
+         *
+         *     Fails with 503 if the process cannot do all of its work; `details` names the reasons.
+         */
         get: operations["getHealthReport"];
         put?: never;
         post?: never;
@@ -654,7 +792,10 @@ export interface paths {
         put?: never;
         /**
          * Send a message to a user
-         * @description Sends to the direct conversation of the two users. If there is none, the operation creates it.
+         * @description Stores a message in the direct conversation of the caller and the receiver and returns it. Creates the conversation if it does not exist.
+         *     Repetition works as in `sendMessage`.
+         *
+         *     Fails with 400 for an unknown receiver and with 403 if the caller blocks the receiver.
          */
         post: operations["sendDirectMessage"];
         delete?: never;
@@ -670,21 +811,30 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a message */
+        /**
+         * Get a message
+         * @description Returns one message. A deleted message is returned without its content.
+         *
+         *     Fails with 404 if the message does not exist, has expired or is not visible to the caller.
+         */
         get: operations["getMessage"];
         put?: never;
         post?: never;
         /**
          * Delete a message
-         * @description A tombstone keeps its place. Its sender may, and owners and admins of the conversation.
+         * @description Removes the content of the message; a tombstone keeps its place. Deleting a deleted message changes nothing.
+         *
+         *     Fails with 403 unless the caller is the sender or an owner or admin of the conversation.
          */
         delete: operations["deleteMessage"];
         options?: never;
         head?: never;
         /**
          * Edit a message
-         * @description Changes the text, the metadata or both; only the sender may. What can be sent can be edited to. An edit that changes nothing answers the message
-         *     as it is, does not mark it as edited and sends no event.
+         * @description Changes the text, the metadata or both. Every content that can be sent is valid in an edit. An edit that changes nothing returns the message
+         *     as it is, without marking it as edited and without an event.
+         *
+         *     Fails with 403 unless the caller is the sender, and with 409 if the message is deleted.
          */
         patch: operations["editMessage"];
         trace?: never;
@@ -697,13 +847,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List at whose devices a message arrived
-         * @description Members who got or read it, by user id, without its sender. Refused where the conversation's `features.reads` is off.
+         * List the recipients of a message
+         * @description Returns the members at whose devices the message arrived or who read it, by user id, without its sender.
+         *
+         *     Fails with 403 if the conversation has `features.reads` off and with 404 if the message is not visible to the caller.
          */
         get: operations["listDeliveryReceipts"];
         /**
-         * Note that a message arrived
-         * @description At a device of the caller; it and all before it.
+         * Mark a message as delivered
+         * @description Records that the message and all earlier ones arrived at a device of the caller.
+         *
+         *     Fails with 404 if the message is not visible to the caller.
          */
         put: operations["markMessageDelivered"];
         post?: never;
@@ -724,7 +878,11 @@ export interface paths {
         put?: never;
         /**
          * Forward a message
-         * @description Text, files and metadata go to other conversations of the caller. When one of them is none, nothing is sent.
+         * @description Sends the text, the attachments and the metadata of the message to 1 to 20 other
+         *     conversations of the caller. If one of them does not accept the message, nothing is sent.
+         *
+         *     Fails with 400 if the caller cannot write to one of the conversations and with 409 if one of them has another message under the
+         *     `clientMessageId`; the response names the conversation.
          */
         post: operations["forwardMessage"];
         delete?: never;
@@ -742,7 +900,8 @@ export interface paths {
         };
         /**
          * List a message's versions
-         * @description Oldest first. A cursor goes on in that order, whichever of `before` and `after` carries it.
+         * @description Returns every text that the message had, oldest first; none for a deleted message. A cursor continues in that order with `before` and with
+         *     `after`. An edit of the metadata alone adds no version.
          */
         get: operations["getMessageHistory"];
         put?: never;
@@ -763,13 +922,17 @@ export interface paths {
         get?: never;
         /**
          * Pin a message
-         * @description For owners and admins; in a direct conversation for both users.
+         * @description Pins the message and returns it; a pinned message stays as it is. For owners and admins; in a direct conversation for both users.
+         *
+         *     Fails with 403 if the caller lacks the right, with 404 if the message is not visible to the caller and with 409 if it is deleted.
          */
         put: operations["pinMessage"];
         post?: never;
         /**
-         * Pin a message no more
-         * @description For who may pin it.
+         * Unpin a message
+         * @description Unpins the message; changes nothing if it is not pinned. For owners and admins; in a direct conversation for both users.
+         *
+         *     Fails with 403 if the caller lacks the right and with 404 if the message is not visible to the caller.
          */
         delete: operations["unpinMessage"];
         options?: never;
@@ -785,14 +948,20 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List who reacted
-         * @description In the order in which they did; go on with `after`.
+         * List reactions to a message
+         * @description Returns all reactions, and the users who reacted in the order of their reactions. Continue with `after`.
+         *
+         *     Fails with 404 if the message is not visible to the caller.
          */
         get: operations["listReactions"];
         put?: never;
         /**
          * React to a message
-         * @description To react again with the same emoji changes nothing. An emoji is the same with and without its variation selector.
+         * @description Adds the caller's reaction and returns all reactions to the message. The same reaction again changes nothing. An emoji is the same with and
+         *     without its variation selector.
+         *
+         *     Fails with 400 if the value is not an emoji, with 403 if the conversation has
+         *     `features.reactions` off, and with 409 if the message is deleted or has 50 different reactions.
          */
         post: operations["addReaction"];
         delete?: never;
@@ -812,8 +981,10 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Take a reaction back
-         * @description Without one nothing changes.
+         * Remove a reaction
+         * @description Removes the caller's reaction and returns all reactions to the message. Changes nothing if the caller did not react with this emoji.
+         *
+         *     Fails with 403 if the conversation has `features.reactions` off and with 409 if the message is deleted.
          */
         delete: operations["removeReaction"];
         options?: never;
@@ -829,19 +1000,26 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List who read a message
-         * @description Members who read it, by user id, without its sender. Refused where the conversation's `features.reads` is off.
+         * List the readers of a message
+         * @description Returns the members who read the message, by user id, without its sender.
+         *
+         *     Fails with 403 if the conversation has `features.reads` off and with 404 if the message is not visible to the caller.
          */
         get: operations["listReadReceipts"];
         /**
          * Mark a message as read
-         * @description And all before it. It never goes backwards: what was read before stays read since then.
+         * @description Marks the message and all earlier ones of the conversation as read. The
+         *     position never moves backwards: a message that was already read keeps its time.
+         *
+         *     Fails with 404 if the message is not visible to the caller.
          */
         put: operations["markMessageRead"];
         post?: never;
         /**
          * Mark a message as unread
-         * @description And all after it.
+         * @description Marks the message and all later ones of the conversation as unread.
+         *
+         *     Fails with 404 if the message is not visible to the caller.
          */
         delete: operations["markMessageUnread"];
         options?: never;
@@ -857,8 +1035,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a thread
-         * @description The replies to a message, newest first; with `after` oldest first.
+         * List replies to a message
+         * @description Returns the replies newest first; with `after` oldest first.
+         *
+         *     Fails with 404 if the message does not exist or is not visible to the caller.
          */
         get: operations["listReplies"];
         put?: never;
@@ -879,7 +1059,9 @@ export interface paths {
         get?: never;
         /**
          * Mark a thread as read
-         * @description All replies to the message. How far the conversation is read stays as it is.
+         * @description Marks all replies to the message as read. The read position of the conversation does not change.
+         *
+         *     Fails with 404 if the message is not visible to the caller.
          */
         put: operations["markThreadRead"];
         post?: never;
@@ -897,8 +1079,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Count what is unread in a thread
-         * @description Replies that neither the thread's nor the conversation's watermark has passed.
+         * Count unread replies of a thread
+         * @description Counts the replies after the read positions of both the thread and the conversation.
+         *
+         *     Fails with 404 if the message is not visible to the caller.
          */
         get: operations["getThreadUnreadCount"];
         put?: never;
@@ -920,7 +1104,10 @@ export interface paths {
         put?: never;
         /**
          * Restore a deleted message
-         * @description As it was, with its reactions. For owners and admins of the conversation.
+         * @description Restores the message as it was, with its reactions and its pin, and returns it. A message that is not deleted is returned as it is.
+         *
+         *     Fails with 403 unless the caller is an owner or admin of the conversation,
+         *     with 404 if the message has expired and with 409 if its content was erased.
          */
         post: operations["restoreMessage"];
         delete?: never;
@@ -936,7 +1123,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The metrics of the process that answers, and the lag of all durables, for Prometheus */
+        /**
+         * Get the metrics of the process
+         * @description Returns the metrics of the process that answers, and the lag of all durable consumers, in the text format of Prometheus.
+         */
         get: operations["getMetrics"];
         put?: never;
         post?: never;
@@ -956,8 +1146,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Get many users' presence
-         * @description At most 1,000 at once. Who does not exist or blocks the caller looks offline.
+         * Get the presence of many users
+         * @description Returns the presence of up to 1,000 users. A user who does not exist or blocks the caller looks offline.
          */
         post: operations["getPresenceBatch"];
         delete?: never;
@@ -974,15 +1164,20 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List one's scheduled messages
-         * @description Soonest first. What is sent is no scheduled message any more; what was refused at its time stays with the reason.
+         * List the caller's scheduled messages
+         * @description Returns the messages soonest first. A sent message is no longer listed; a message
+         *     that was rejected when it was due stays with the status `failed` and the reason.
          */
         get: operations["listScheduledMessages"];
         put?: never;
         /**
          * Schedule a message
-         * @description The service checks the message now and again when it sends it. The request can be repeated safely with the same `clientMessageId` and
-         *     `sendAt`: the repetition returns 200 with the scheduled message, which has the status `sent` and the `messageId` once it was sent.
+         * @description Stores the message and sends it once, within a second of `sendAt`. The service checks the message now and again when it sends it. The request
+         *     can be repeated safely with the same `clientMessageId` and `sendAt`: the repetition returns 200 with the scheduled message, which has the
+         *     status `sent` and the `messageId` once it was sent.
+         *
+         *     Fails with 400 for an invalid message, with 403 or 404 if the caller could
+         *     not send it now, and with 409 if the caller has 1,000 scheduled messages.
          */
         post: operations["scheduleMessage"];
         delete?: never;
@@ -998,20 +1193,27 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a scheduled message */
+        /**
+         * Get a scheduled message
+         * @description Returns one scheduled message of the caller.
+         *
+         *     Fails with 404 if the message does not exist, was sent, or has another author.
+         */
         get: operations["getScheduledMessage"];
         put?: never;
         post?: never;
         /**
          * Cancel a scheduled message
-         * @description After 204 it is not sent; after 404 it is, or was not there.
+         * @description Deletes the scheduled message. After 204 it will not be sent; 404 means that it was sent or never existed.
          */
         delete: operations["cancelScheduledMessage"];
         options?: never;
         head?: never;
         /**
          * Change a scheduled message
-         * @description Until it is sent. One that failed waits again when it gets a new time.
+         * @description Changes the message until it is sent and returns it. A new `sendAt` makes a failed message pending again.
+         *
+         *     Fails with 400 if the changed message would be invalid and with 404 once the message was sent.
          */
         patch: operations["updateScheduledMessage"];
         trace?: never;
@@ -1023,7 +1225,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Version, roles, uptime and lag of the process that answers, and the lag of every durable */
+        /**
+         * Get the status of the process
+         * @description Returns version, roles, uptime, tasks and lag of the process that answers, and the lag of every durable consumer.
+         */
         get: operations["getStatus"];
         put?: never;
         post?: never;
@@ -1041,8 +1246,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List conversations with something unread
-         * @description Latest activity first; archived ones too.
+         * List conversations with unread messages
+         * @description Returns the conversations with the latest activity first, archived ones too.
          */
         get: operations["listUnreadConversations"];
         put?: never;
@@ -1061,8 +1266,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Count what is unread in all conversations together
-         * @description Archived ones too.
+         * Count unread messages of all conversations
+         * @description Returns the sums over all conversations of the caller, archived ones too.
          */
         get: operations["getUnreadCount"];
         put?: never;
@@ -1080,7 +1285,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get oneself */
+        /**
+         * Get the caller's profile
+         * @description Returns all fields of the caller's profile.
+         *
+         *     Fails with 404 if the caller was deleted.
+         */
         get: operations["getMe"];
         put?: never;
         post?: never;
@@ -1088,8 +1298,8 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change oneself
-         * @description The next sync by the host overwrites what it names.
+         * Change the caller's profile
+         * @description Changes name, picture or metadata and returns the profile. The next sync by the host overwrites the fields that it has.
          */
         patch: operations["updateMe"];
         trace?: never;
@@ -1102,8 +1312,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List whom one blocks
-         * @description By user id; go on with `after`.
+         * List blocked users
+         * @description Returns the users that the caller blocks, by user id. Continue with `after`.
          */
         get: operations["listBlocks"];
         put?: never;
@@ -1124,11 +1334,16 @@ export interface paths {
         get?: never;
         /**
          * Block a user
-         * @description Nothing new passes between the two in their direct conversation, and neither can start one. Who is blocked is not told.
+         * @description Neither of the two users can write in their direct conversation or start one. The blocked user is not notified. A repetition changes nothing.
+         *
+         *     Fails with 400 for the caller's own id, with 404 if the user does not exist and with 409 beyond 10,000 blocked users.
          */
         put: operations["blockUser"];
         post?: never;
-        /** Block a user no more */
+        /**
+         * Unblock a user
+         * @description Ends a block. Changes nothing if the caller does not block the user.
+         */
         delete: operations["unblockUser"];
         options?: never;
         head?: never;
@@ -1144,9 +1359,9 @@ export interface paths {
         };
         get?: never;
         /**
-         * Choose a status
-         * @description `online` is as the user is; `away` and `busy` hold while they are there; `invisible` looks offline to everybody else. It stays until another is
-         *     chosen.
+         * Set the caller's status
+         * @description Sets the status and returns it. `online` shows the user as connected or not; `away` and `busy` apply while the user is connected; `invisible`
+         *     looks offline to all others. The status stays until the next choice.
          */
         put: operations["setMyStatus"];
         post?: never;
@@ -1165,7 +1380,7 @@ export interface paths {
         };
         /**
          * Find users
-         * @description By the beginning of the name or id, regardless of case. Shows public fields.
+         * @description Returns users whose name, a word of the name, or id begins with `q`, compared regardless of case, with their public fields.
          */
         get: operations["searchUsers"];
         put?: never;
@@ -1187,7 +1402,9 @@ export interface paths {
         put?: never;
         /**
          * Sync a user
-         * @description Makes the user, or overwrites the profile. Repeating it changes nothing.
+         * @description Creates the user, or overwrites the profile, and returns it. A repetition changes nothing.
+         *
+         *     Fails with 409 while the deletion of the user is not done.
          */
         post: operations["syncUser"];
         delete?: never;
@@ -1207,7 +1424,7 @@ export interface paths {
         put?: never;
         /**
          * Sync many users
-         * @description At most 1,000 at once. An item that is wrong fails alone; the others are taken.
+         * @description Creates or overwrites up to 1,000 users and returns the outcome of each. An invalid item fails alone; the others are stored.
          */
         post: operations["syncUsers"];
         delete?: never;
@@ -1225,16 +1442,18 @@ export interface paths {
         };
         /**
          * Get a user
-         * @description Users see each other's public fields; the host and the user themselves see all of them.
+         * @description Returns the public fields of a user; to the host and the user all fields.
+         *
+         *     Fails with 404 if the user does not exist.
          */
         get: operations["getUser"];
         put?: never;
         post?: never;
         /**
          * Delete a user
-         * @description When this is answered, the profile is gone, no token counts any more and the sockets are ending. The rest (blocks, markers, drafts, scheduled
-         *     messages, presence, reactions, memberships and, as chosen, messages) is removed right after, also across a crash; the report is at
-         *     `/api/users/{id}/erasure`. Until it is done the user cannot be synced again.
+         * @description After the response the profile is removed, tokens of the user are rejected and the user's sockets are being closed. The service then removes
+         *     the rest in the background, also after a crash: blocks, markers, drafts, scheduled messages, presence, reactions, memberships and, with
+         *     `messages=erase`, messages. The report is at `/api/users/{id}/erasure`. The user cannot be synced again until it is done.
          */
         delete: operations["deleteUser"];
         options?: never;
@@ -1253,8 +1472,8 @@ export interface paths {
         put?: never;
         /**
          * Disconnect a user
-         * @description Ends every socket and event stream of the user on every node, and refuses tokens that were issued before (by `iat`; one without it, or of the
-         *     same second, counts as issued before).
+         * @description Closes every socket and event stream of the user on every node, and rejects tokens that were issued before (by `iat`; a token without it, or
+         *     of the same second, counts as issued before).
          */
         post: operations["disconnectUser"];
         delete?: never;
@@ -1270,7 +1489,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get the report of a user's deletion */
+        /**
+         * Get the report of a user's deletion
+         * @description Returns the progress of the last deletion of the user and the numbers of removed items.
+         *
+         *     Fails with 404 if the user was never deleted.
+         */
         get: operations["getUserErasure"];
         put?: never;
         post?: never;
@@ -1289,8 +1513,11 @@ export interface paths {
         };
         /**
          * Export a user's data
-         * @description Everything that is kept of the user, one object per line: `profile`, `membership`, `message` (each followed by its `edit`s), `reaction`, `block`,
-         *     `marker`, `read`, `scheduled`, `presence`, and at last `end` with the number of lines before it. Without that line the export was cut off.
+         * @description Streams all stored data of the user, one JSON object per line: `profile`, `membership`, `message`
+         *     (each followed by its `edit`s), `reaction`, `block`, `marker`, `read`, `scheduled`, `presence`,
+         *     and finally `end` with the number of lines before it. An export without that line is incomplete.
+         *
+         *     Fails with 404 if the user does not exist.
          */
         get: operations["exportUser"];
         put?: never;
@@ -1310,7 +1537,7 @@ export interface paths {
         };
         /**
          * Get a user's presence
-         * @description Who does not exist or blocks the caller looks offline.
+         * @description Returns the presence of one user. A user who does not exist or blocks the caller looks offline.
          */
         get: operations["getUserPresence"];
         put?: never;
@@ -1328,7 +1555,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process can do its work */
+        /**
+         * Check whether the process can work
+         * @description The same as `/health/ready`.
+         */
         get: operations["getHealth"];
         put?: never;
         post?: never;
@@ -1345,7 +1575,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process runs at all */
+        /**
+         * Check whether the process runs
+         * @description Returns 200 as long as the process handles requests; it checks no dependency.
+         */
         get: operations["getLiveness"];
         put?: never;
         post?: never;
@@ -1363,8 +1596,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Whether the process should get work
-         * @description It should not while it is ending, while MongoDB does not answer, or while a part of it does not work; `details` names what is missing.
+         * Check whether the process accepts work
+         * @description Fails with 503 while the process is ending, while MongoDB does not answer,
+         *     or while a required task does not work; `details` names each of these.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -1379,290 +1613,291 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Which events are dealt with. */
+        /** @description Events to acknowledge. */
         AcknowledgeEvents: {
-            /** @description Their `ackId`s. */
+            /** @description `ackId` values of the events, at most 1,000. */
             ackIds: string[];
         };
-        /** @description How many were acknowledged. */
+        /** @description Number of acknowledged events. */
         AcknowledgedEvents: {
             /**
              * Format: int64
-             * @description Those that were this endpoint's.
+             * @description Number of ids that belong to this endpoint and were acknowledged.
              */
             acknowledged: number;
         };
-        /** @description Users to add. */
+        /** @description Users to add to a conversation. */
         AddParticipants: {
-            /** @description With which rights; `member` where it is left out. */
+            /** @description Role of the new members, at most the role of the caller. Default: `member`. */
             role?: components["schemas"]["Role"];
-            /** @description Who. */
+            /** @description Ids of the users, at least one. */
             userIds: string[];
         };
-        /** @description A reaction to give. */
+        /** @description Reaction to add. */
         AddReaction: {
-            /** @description One emoji, or a `:shortcode:` of at most 64 letters, digits, `_`, `-` and `+`. */
+            /** @description One Unicode emoji, or a `:shortcode:` of at most 64 letters, digits, `_`, `-` and `+`. */
             emoji: string;
         };
-        /** @description Who is a member now, of those asked for. */
+        /** @description The requested users as members of the conversation. */
         AddedParticipants: {
-            /** @description The members. */
+            /** @description Members, in the order of `userIds`. */
             participants: components["schemas"]["Participant"][];
         };
-        /** @description A file that a message carries; the service stores the link, not the file. */
+        /** @description File of a message; the service stores the link, not the file. */
         Attachment: {
-            /** @description Its media type, for example `image/png`. */
+            /** @description Media type of the file, for example `image/png`; at most 255 characters. */
             mimeType?: string;
-            /** @description Its name, for people. */
+            /** @description Name of the file, for people; at most 255 characters. */
             name?: string;
             /**
              * Format: int64
-             * @description Its size in bytes.
+             * @description Size of the file in bytes.
              */
             size?: number;
-            /** @description A smaller picture of it. */
+            /** @description URL of a preview image of the file, at most 2,048 characters. */
             thumbnailUrl?: string;
-            /** @description Where the file is: at most 2,048 characters. */
+            /** @description URL of the file: 1 to 2,048 characters. */
             url: string;
         };
-        /** @description A file that a message carries; the service stores the link, not the file. */
+        /** @description File of a message; the service stores the link, not the file. */
         AttachmentInput: {
-            /** @description Its media type, for example `image/png`. */
+            /** @description Media type of the file, for example `image/png`; at most 255 characters. */
             mimeType?: string;
-            /** @description Its name, for people. */
+            /** @description Name of the file, for people; at most 255 characters. */
             name?: string;
             /**
              * Format: int64
-             * @description Its size in bytes.
+             * @description Size of the file in bytes.
              */
             size?: number;
-            /** @description A smaller picture of it. */
+            /** @description URL of a preview image of the file, at most 2,048 characters. */
             thumbnailUrl?: string;
-            /** @description Where the file is: at most 2,048 characters. */
+            /** @description URL of the file: 1 to 2,048 characters. */
             url: string;
         };
-        /** @description From when on to deliver what happened. */
+        /** @description Selection of the past events to deliver. */
         BackfillWebhook: {
-            /** @description What follows this `nextCursor`. */
+            /** @description `nextCursor` of the previous request; delivers the events after it. Default: begins at `since`. */
             after?: string;
             /**
              * Format: int64
-             * @description After how many events to stop, 10,000 unless told; a few more may come along.
+             * @description Number of events after which to stop, 1 to 10,000; a few more may be delivered. Default: 10,000.
              */
             limit?: number;
             /**
              * Format: date-time
-             * @description The moment.
+             * @description Earliest time of the events.
              * @example 2026-01-15T10:30:00.000Z
              */
             since: string;
         };
-        /** @description A user whom the caller blocks. */
+        /** @description User that the caller blocks. */
         BlockedUser: {
             /**
              * Format: date-time
-             * @description Since when.
+             * @description Time at which the caller blocked the user.
              * @example 2026-01-15T10:30:00.000Z
              */
             createdAt: string;
             /**
              * Format: user-id
-             * @description Who is blocked.
+             * @description Host's id of the blocked user.
              * @example alice
              */
             userId: string;
         };
-        /** @description A piece of the list of whom the caller blocks. */
+        /** @description Page of the users that the caller blocks. */
         BlockedUserPage: {
-            /** @description Whether there are more. */
+            /** @description True if there are more users. */
             hasMore: boolean;
-            /** @description What to give as `after` to go on; absent at the end. */
+            /** @description Value of `after` for the next page; absent on the last page. */
             nextCursor?: string;
-            /** @description The users, by user id. */
+            /** @description Blocked users, by user id. */
             users: components["schemas"]["BlockedUser"][];
         };
         /**
-         * @description How a user wants to be seen.
+         * @description Status that a user chose.
          * @enum {string}
          */
         ChosenStatus: "online" | "away" | "busy" | "invisible";
-        /** @description How far a host is behind. */
+        /** @description Lag of a host. */
         ConsumerLag: {
             /**
              * Format: int64
-             * @description Events that it has taken and not settled.
+             * @description Number of events that were delivered to the host and are not acknowledged.
              */
             inFlight: number;
             /**
              * Format: int64
-             * @description For how much longer nothing is given out after the broker lost data, in milliseconds.
+             * @description Time in milliseconds until the next delivery, after the broker lost data; absent if deliveries are not paused.
              */
             pausedForMs?: number;
             /**
              * Format: int64
-             * @description Events that the host has not taken yet.
+             * @description Number of events that were not delivered to the host yet.
              */
             pending: number;
             /**
              * Format: int64
-             * @description How many of these were given out more than once.
+             * @description Number of unacknowledged events that were delivered more than once.
              */
             redelivered: number;
         };
-        /** @description A piece of the list of hosts' durables, by name. */
+        /** @description Page of hosts' durable consumers, by name. */
         ConsumerPage: {
-            /** @description The items. */
+            /** @description Durable consumers of this page. */
             consumers: components["schemas"]["HostConsumer"][];
-            /** @description Whether there is more. */
+            /** @description True if there are more consumers. */
             hasMore: boolean;
-            /** @description What to give as `after` to go on; absent at the end. */
+            /** @description Value of `after` for the next page; absent on the last page. */
             nextCursor?: string;
         };
-        /** @description How far a durable consumer of the event stream is: a webhook endpoint's, a plugin's, a host's. */
+        /** @description Lag of a durable consumer of the event stream, which belongs to a webhook endpoint, a plugin or a host. */
         ConsumerStatus: {
             /**
              * Format: int64
-             * @description Events that were given out and are not settled.
+             * @description Number of events that were delivered and are not acknowledged.
              */
             inFlight: number;
-            /** @description Its name; of a webhook endpoint `webhooks-` and the endpoint's id. */
+            /** @description Name of the durable consumer; for a webhook endpoint `webhooks-` and the id of the endpoint. */
             name: string;
             /**
              * Format: int64
-             * @description How long its oldest event that is not settled has been in the stream, in milliseconds; 0 when all are.
+             * @description Age in milliseconds of the oldest event in the stream that is not acknowledged; 0 if all are.
              */
             oldestAgeMs: number;
             /**
              * Format: int64
-             * @description How much longer nothing is given out, in milliseconds, because the last attempts failed.
+             * @description Time in milliseconds until the next delivery, after failed attempts; absent if deliveries are not paused.
              */
             pausedForMs?: number;
             /**
              * Format: int64
-             * @description Events that it has not been given yet, with those that the stream lacks.
+             * @description Number of events that were not delivered yet, including those that the stream lacks.
              */
             pending: number;
             /**
              * Format: int64
-             * @description How many of these were given out more than once.
+             * @description Number of unacknowledged events that were delivered more than once.
              */
             retrying: number;
             /**
              * Format: int64
-             * @description How many of these may be missing in the stream and are still to be put back; events of types that it does not read are among them.
+             * @description Number of pending events that the stream may lack and the relay still has
+             *     to publish, including events of types that the consumer does not read.
              */
             toPutBack: number;
         };
-        /** @description A conversation. */
+        /** @description A conversation and, in answers to a member, the caller's own state in it. */
         Conversation: {
-            /** @description Its picture. */
+            /** @description URL of the picture of the conversation, at most 2,048 characters. */
             avatarUrl?: string;
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description Time at which the conversation was created.
              * @example 2026-01-15T10:30:00.000Z
              */
             createdAt: string;
             /**
              * Format: user-id
-             * @description Who made it.
+             * @description Id of the user who created the conversation.
              * @example alice
              */
             createdBy: string;
-            /** @description What the caller has begun to write; only in answers to a member. */
+            /** @description Unsent text of the caller; absent if there is none. Only in answers to a member. */
             draft?: string;
-            /** @description What it allows. */
+            /** @description Features of the conversation that are on or off. */
             features: components["schemas"]["Features"];
-            /** @description What a member who joins sees of the time before. Known values: full, joined; there may be more later. */
+            /** @description Part of the history that a new member sees; default `full`. Known values: full, joined; there may be more later. */
             historyVisibility: string;
             /**
              * Format: conversation-id
-             * @description Its id.
+             * @description Id of the conversation.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             id: string;
             /**
              * Format: date-time
-             * @description When something last happened in it.
+             * @description Time of the newest activity in the conversation.
              * @example 2026-01-15T10:30:00.000Z
              */
             lastActivityAt: string;
-            /** @description Its newest message; only in answers to a member. */
+            /** @description Newest message of the conversation; only in answers to a member. */
             lastMessage?: components["schemas"]["Message"];
             /**
              * Format: int64
-             * @description How many of them mention the caller; only in answers to a member.
+             * @description Number of these unread messages that mention the caller; only in answers to a member.
              */
             mentionCount?: number;
-            /** @description The host's own data. */
+            /** @description Metadata of the conversation, set by the host; at most 16 KiB. */
             metadata?: {
                 [key: string]: unknown;
             };
-            /** @description The caller's role in it; only in answers to a member. Known values: member, admin, owner; there may be more later. */
+            /** @description Role of the caller; only in answers to a member. Known values: member, admin, owner; there may be more later. */
             myRole?: string;
-            /** @description Its name. */
+            /** @description Name of the conversation, 1 to 200 characters. */
             name?: string;
             /**
              * Format: int32
-             * @description How many members it has.
+             * @description Number of members of the conversation.
              */
             participantCount: number;
-            /** @description Its first 20 members by user id. */
+            /** @description Ids of the first 20 members, in the order of user ids. */
             participantIds: string[];
-            /** @description The caller's own settings in it; only in answers to a member. */
+            /** @description The caller's own settings of the conversation; only in answers to a member. */
             preferences?: components["schemas"]["Preferences"];
             /**
              * Format: int64
-             * @description The number up to which the caller has read, 0 when nothing; only in answers to a member.
+             * @description Seq up to which the caller has read, 0 if nothing is read; only in answers to a member.
              */
             readSeq?: number;
             /**
              * Format: int32
-             * @description How long messages stay, in seconds; for ever where it is absent.
+             * @description Time after which messages expire, in seconds, 60 to 315,360,000 (ten years); absent if they do not.
              */
             retentionSeconds?: number;
             /**
              * Format: int64
-             * @description The number of its newest log entry that this answer knows.
+             * @description Seq of the newest entry of the conversation log that this answer includes.
              */
             seq: number;
-            /** @description What kind it is. Known values: direct, group, public; there may be more later. */
+            /** @description Type of the conversation. Known values: direct, group, public; there may be more later. */
             type: string;
             /**
              * Format: int64
-             * @description How many messages the caller has not read; only in answers to a member.
+             * @description Number of messages that the caller has not read, counted within the newest 100,000 entries; only in answers to a member.
              */
             unreadCount?: number;
             /**
              * Format: date-time
-             * @description When its settings or members last changed.
+             * @description Time at which settings or members last changed.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
         };
-        /** @description A conversation was made */
+        /** @description A conversation was created */
         ConversationCreatedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["Conversation"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -1672,48 +1907,48 @@ export interface components {
             type: "conversation.created";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Which conversation is gone. */
+        /** @description Data of `conversation.deleted`. */
         ConversationDeleted: {
             /**
              * Format: conversation-id
-             * @description Which conversation.
+             * @description Id of the deleted conversation.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: date-time
-             * @description When it was deleted.
+             * @description Time of the deletion.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
         };
         /** @description A conversation was deleted */
         ConversationDeletedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["ConversationDeleted"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -1723,79 +1958,79 @@ export interface components {
             type: "conversation.deleted";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description A piece of a list of conversations. */
+        /** @description Page of conversations. */
         ConversationPage: {
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             conversations: components["schemas"]["Conversation"][];
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
         };
-        /** @description Where a member is in a conversation. */
+        /** @description Data of `conversation.read`: a member's read position and unread counts. */
         ConversationRead: {
             /**
              * Format: conversation-id
-             * @description Which conversation.
+             * @description Id of the conversation.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: int64
-             * @description How many of them mention the member.
+             * @description Number of unread messages that mention the member.
              */
             mentionCount: number;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the change.
              * @example 2026-01-15T10:30:00.000Z
              */
             readAt: string;
             /**
              * Format: int64
-             * @description The number up to which everything is read; 0 when nothing is.
+             * @description Seq up to which everything is read; 0 if nothing is.
              */
             readSeq: number;
             /**
              * Format: int64
-             * @description How many messages are unread now.
+             * @description Number of unread messages, counted within the newest 100,000 entries of the conversation log.
              */
             unreadCount: number;
             /**
              * Format: message-id
-             * @description The newest message that is read; absent when none is.
+             * @description Id of the newest message that is read; absent if none is.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             upToMessageId?: string;
             /**
              * Format: user-id
-             * @description Who.
+             * @description Id of the member.
              * @example alice
              */
             userId: string;
         };
-        /** @description A member read a conversation, or marked it unread */
+        /** @description A member's read position changed, forwards or backwards */
         ConversationReadEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["ConversationRead"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -1805,38 +2040,38 @@ export interface components {
             type: "conversation.read";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
         /**
-         * @description What kind of conversation this is.
+         * @description Type of a conversation.
          * @enum {string}
          */
         ConversationType: "direct" | "group" | "public";
         /** @description A conversation's settings were changed */
         ConversationUpdatedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["Conversation"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -1846,226 +2081,226 @@ export interface components {
             type: "conversation.updated";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description A host's durable to make, or to change. */
+        /** @description Durable consumer of a host to create or change. */
         CreateConsumer: {
             /**
              * Format: int32
-             * @description After how many seconds without a word from the host an event is given out again, 1-3600; 30 where it is left out.
+             * @description Time in seconds after which an unacknowledged event is delivered again, 1 to 3,600. Default: 30.
              */
             ackWaitSeconds?: number;
-            /** @description What it is for, at most 500 characters. */
+            /** @description Purpose of the consumer, at most 500 characters. Default: none. */
             description?: string;
-            /** @description Names of events, `noun.*`, or `*` for all; at least one. Default: all. */
+            /** @description Event types to deliver, at least one: a type such as `message.created`, a group such as `message.*`, or `*` for all. Default: all. */
             events?: string[];
             /**
              * Format: int32
-             * @description How many events may be given out and not settled, 1-10000; 1000 where it is left out.
+             * @description Maximum number of unacknowledged events, 1 to 10,000. Default: 1,000.
              */
             maxPending?: number;
-            /** @description The host's name, which is also that of its account in NATS: 1-32 of a-z, 0-9 and _, beginning with a letter. */
+            /** @description Name of the host, also of its NATS account: 1 to 32 of a-z, 0-9 and _, beginning with a letter. */
             name: string;
         };
-        /** @description A conversation to make. */
+        /** @description Body of a conversation to create. */
         CreateConversation: {
-            /** @description Its picture. */
+            /** @description URL of the picture, 1 to 2,048 characters. */
             avatarUrl?: string;
-            /** @description What it allows; what is left out is on. */
+            /** @description Feature switches. An omitted switch is on. */
             features?: components["schemas"]["FeatureSwitches"];
-            /** @description What a member who joins sees of the time before; `full` where it is left out. */
+            /** @description Part of the earlier history that new members see. Default: `full`. */
             historyVisibility?: components["schemas"]["HistoryVisibility"];
-            /** @description The host's own data. */
+            /** @description JSON object of the host, at most 16 KiB. The service does not interpret it. */
             metadata?: {
                 [key: string]: unknown;
             };
-            /** @description Its name. */
+            /** @description Name of the conversation, 1 to 200 characters. */
             name?: string;
-            /** @description Its members; the caller is one even when not listed. Exactly one other user for `direct`. */
+            /** @description Ids of the members. The caller is always a member, also if not listed. `direct` takes exactly one other user. */
             participantIds: string[];
             /**
              * Format: int32
-             * @description How long messages stay, in seconds: a minute to ten years. For ever where it is left out.
+             * @description Time in seconds after which messages expire: 60 to 315,360,000 (ten years). Default: messages are kept without limit.
              */
             retentionSeconds?: number;
-            /** @description What kind: `direct` finds or makes the one conversation of two users. */
+            /** @description Type of the conversation. With `direct` the request finds or creates the one conversation of the two users. */
             type: components["schemas"]["ConversationType"];
         };
-        /** @description An endpoint to make. */
+        /** @description Endpoint to create. */
         CreateWebhook: {
-            /** @description What it is for, at most 500 characters. */
+            /** @description Purpose of the endpoint, at most 500 characters. Default: none. */
             description?: string;
-            /** @description Names of events, `noun.*`, or `*` for all; at least one. */
+            /** @description Event types to deliver, 1 to 100: a type such as `message.created`, a group such as `message.*`, or `*` for all. */
             events: string[];
-            /** @description Whether a conversation's next event waits until the one before was taken or given up. */
+            /** @description True if the next event of a conversation waits until the previous one was accepted or given up. Default: false. */
             ordered?: boolean;
-            /** @description Pauses before the second and each further attempt, in seconds: at most 20, each from 1 to 86,400. After the last attempt the event becomes a dead
-             *     letter. An empty list means a single attempt. Default: the pauses of `WEBHOOK_RETRY_SCHEDULE`. */
+            /** @description Pauses before the second and each further attempt, in seconds: at most 20, each 1 to 86,400. After the last attempt the event becomes a dead letter. An
+             *     empty list means a single attempt. Default: the pauses of `WEBHOOK_RETRY_SCHEDULE`. */
             retrySchedule?: number[];
-            /** @description Where events are delivered: https or http. Absent for an endpoint without a URL, whose events are pulled. */
+            /** @description URL to which events are delivered: `https` or `http`, at most 2,048 bytes. Absent for an endpoint whose events are pulled. */
             url?: string;
         };
-        /** @description An event that an endpoint did not take. */
+        /** @description Event that an endpoint did not accept at the last attempt. */
         DeadLetter: {
             /**
              * Format: int32
-             * @description How often it was tried.
+             * @description Number of attempts to deliver the event.
              */
             attempts: number;
             /**
              * Format: date-time
-             * @description When it was given up.
+             * @description Time at which the event was given up.
              * @example 2026-01-15T10:30:00.000Z
              */
             diedAt: string;
-            /** @description Whose endpoint. */
+            /** @description Id of the endpoint that did not accept the event. */
             endpointId: string;
             /** @description The event as it would be delivered. */
             event: components["schemas"]["WebhookEvent"];
             /**
              * Format: event-id
-             * @description The event's id.
+             * @description Id of the event.
              * @example evt_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             eventId: string;
-            /** @description Its id. */
+            /** @description Id of the dead letter. */
             id: string;
-            /** @description What the last attempt came to. */
+            /** @description Reason why the last attempt failed. */
             reason: string;
             /**
              * Format: date-time
-             * @description When it was last replayed.
+             * @description Time of the last replay; absent if it was never replayed.
              * @example 2026-01-15T10:30:00.000Z
              */
             replayedAt?: string;
-            /** @description The event's type. */
+            /** @description Type of the event. */
             type: string;
         };
-        /** @description A piece of the list of dead letters. */
+        /** @description Page of dead letters, newest first. */
         DeadLetterPage: {
-            /** @description The dead letters. */
+            /** @description Dead letters of this page. */
             deadLetters: components["schemas"]["DeadLetter"][];
-            /** @description Whether there is more. */
+            /** @description True if there are more dead letters. */
             hasMore: boolean;
-            /** @description What to give as `before` to go on; absent at the end. */
+            /** @description Value of `before` for the next page; absent on the last page. */
             nextCursor?: string;
         };
-        /** @description When a message arrived at a device of the caller first. */
+        /** @description Time at which the message first arrived at a device of the caller. */
         DeliveredAt: {
             /**
              * Format: date-time
-             * @description When.
+             * @description Time at which the message first arrived at a device of the caller.
              * @example 2026-01-15T10:30:00.000Z
              */
             deliveredAt: string;
         };
-        /** @description An attempt to deliver an event. */
+        /** @description Attempt to deliver an event. */
         DeliveryAttempt: {
-            /** @description The first KiB of the answer. */
+            /** @description First 1,024 bytes of the response body, as text; absent if it was empty. */
             answer?: string;
             /**
              * Format: date-time
-             * @description When it began.
+             * @description Time at which the attempt began.
              * @example 2026-01-15T10:30:00.000Z
              */
             at: string;
             /**
              * Format: int64
-             * @description How long it took, in milliseconds.
+             * @description Duration of the attempt, in milliseconds.
              */
             durationMs: number;
-            /** @description What went wrong. */
+            /** @description Reason of the failure; absent if the endpoint accepted the event. */
             error?: string;
             /**
              * Format: int32
-             * @description Which one of its event, from 1.
+             * @description Number of the attempt, from 1.
              */
             number: number;
             /**
              * Format: int32
-             * @description The HTTP status that was answered.
+             * @description HTTP status of the response; absent if there was none.
              */
             status?: number;
         };
-        /** @description The attempts to deliver one event, oldest first. */
+        /** @description Attempts to deliver one event, oldest first. */
         DeliveryAttempts: {
-            /** @description The newest 30. */
+            /** @description The newest attempts, at most 30. */
             attempts: components["schemas"]["DeliveryAttempt"][];
         };
-        /** @description That a message arrived at a device of a member. */
+        /** @description A member at whose device the message arrived. */
         DeliveryReceipt: {
             /**
              * Format: date-time
-             * @description When, for the first time.
+             * @description Time at which the message first arrived at a device of the member.
              * @example 2026-01-15T10:30:00.000Z
              */
             deliveredAt: string;
             /**
              * Format: user-id
-             * @description Whose.
+             * @description Host's id of the member.
              * @example alice
              */
             userId: string;
         };
-        /** @description A piece of the list of those at whose devices a message arrived. */
+        /** @description Page of delivery receipts of a message. */
         DeliveryReceiptPage: {
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             receipts: components["schemas"]["DeliveryReceipt"][];
         };
         /**
-         * @description What became of an event so far.
+         * @description Status of a delivery.
          * @enum {string}
          */
         DeliveryStatus: "delivered" | "retrying" | "dead";
-        /** @description A thing that the service depends on. */
+        /** @description Health of a dependency of the service. */
         DependencyHealth: {
-            /** @description Whether nothing works without it. Sends succeed without NATS; delivery catches up. */
+            /** @description True if the service cannot work without it. Without NATS sends succeed; delivery catches up. */
             isRequired: boolean;
             /**
              * Format: double
-             * @description How long it took, in milliseconds.
+             * @description Response time in milliseconds.
              */
             latencyMs: number;
-            /** @description Its name. */
+            /** @description Name: `mongodb` or `nats`. */
             name: string;
-            /** @description Whether it answered. Known values: up, down; there may be more later. */
+            /** @description `up` if the dependency answered. Known values: up, down; there may be more later. */
             status: string;
         };
-        /** @description What a member has begun to write. */
+        /** @description Data of `draft.updated`: a member's unsent text in a conversation. */
         DraftUpdated: {
             /**
              * Format: conversation-id
-             * @description In which conversation.
+             * @description Id of the conversation.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
-            /** @description The text; absent when there is none any more. */
+            /** @description Unsent text of the member; absent if the draft was cleared. */
             draft?: string;
         };
-        /** @description A member has begun to write, or no more */
+        /** @description A member's draft was changed or cleared */
         DraftUpdatedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["DraftUpdated"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2075,338 +2310,338 @@ export interface components {
             type: "draft.updated";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description A change of a message. What is left out stays; `null` clears. One of the two must be given. */
+        /** @description Change of a message. An omitted field keeps its value, `null` clears it. At least one field is required. */
         EditMessage: {
-            /** @description The text from now on. It may be cleared if the message has attachments or is a custom one. */
+            /** @description New text, at most `MAX_MESSAGE_BYTES`. It can be cleared if the message has attachments or has the type `custom`. */
             content?: string | null;
-            /** @description The host's own data from now on. */
+            /** @description New JSON object of the host, at most 16 KiB. */
             metadata?: {
                 [key: string]: unknown;
             } | null;
         };
         /**
-         * @description What becomes of a deleted user's messages.
+         * @description Treatment of a deleted user's messages.
          * @enum {string}
          */
         ErasureMode: "erase" | "anonymise";
-        /** @description The report of an erasure. */
+        /** @description Report of an erasure. */
         ErasureReport: {
             /**
              * Format: user-id
-             * @description The host's own id of the user.
+             * @description Host's id of the user.
              * @example alice
              */
             externalUserId: string;
             /**
              * Format: date-time
-             * @description When it was done.
+             * @description Time at which the erasure was complete; absent while it is in progress.
              * @example 2026-01-15T10:30:00.000Z
              */
             finishedAt?: string;
-            /** @description What becomes of the messages. Known values: erase, anonymise; there may be more later. */
+            /** @description Treatment of the user's messages. Known values: erase, anonymise; there may be more later. */
             messages: string;
-            /** @description What was removed. */
+            /** @description Numbers of removed items by kind. */
             removed: components["schemas"]["RemovedCounts"];
             /**
              * Format: date-time
-             * @description When it was asked for.
+             * @description Time of the request to delete the user.
              * @example 2026-01-15T10:30:00.000Z
              */
             startedAt: string;
-            /** @description How far it is. Known values: running, done; there may be more later. */
+            /** @description Progress of the erasure. Known values: running, done; there may be more later. */
             status: string;
         };
-        /** @description A refusal or failure. */
+        /** @description Error response. */
         ErrorResponse: {
-            /** @description What went wrong, for programs. Known values: UNAUTHORIZED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, VALIDATION_ERROR, REQUEST_TIMEOUT, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, RATE_LIMITED, UNAVAILABLE, INTERNAL_ERROR; there may be more later. */
+            /** @description Error code, for programs. Known values: UNAUTHORIZED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, VALIDATION_ERROR, REQUEST_TIMEOUT, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, RATE_LIMITED, UNAVAILABLE, INTERNAL_ERROR; there may be more later. */
             code: string;
-            /** @description Every fault of the request that was found. */
+            /** @description Problems of the request, one per field; absent if there are none. */
             details?: components["schemas"]["FieldError"][];
-            /** @description The HTTP status in words. */
+            /** @description Name of the HTTP status. */
             error: string;
-            /** @description What went wrong, for people. */
+            /** @description Error message, for people. */
             message: string;
             /**
              * Format: int32
-             * @description The HTTP status.
+             * @description HTTP status code.
              */
             statusCode: number;
         };
-        /** @description What a new conversation allows. What is left out is on. */
+        /** @description Feature switches of a new conversation. An omitted switch is on. */
         FeatureSwitches: {
-            /** @description Whether members may react to messages. */
+            /** @description True if members can react to messages. Default: true. */
             reactions?: boolean;
-            /** @description Whether members see who read and got what. */
+            /** @description True if members see read and delivery receipts. Default: true. */
             reads?: boolean;
-            /** @description Whether members may reply in threads. */
+            /** @description True if members can reply in threads. Default: true. */
             threads?: boolean;
-            /** @description Whether members see who is typing or recording. */
+            /** @description True if members see who is typing or recording. Default: true. */
             typing?: boolean;
         };
-        /** @description What a conversation allows. Everything is on where nothing is said. */
+        /** @description Features of a conversation. Each is on by default. */
         Features: {
             /**
-             * @description Whether members may react to messages.
+             * @description True if members may react to messages; default true.
              * @default true
              */
             reactions: boolean;
             /**
-             * @description Whether members see who read and got what. Unread counts go on without.
+             * @description True if members see read and delivery receipts; default true. Unread counts do not depend on it.
              * @default true
              */
             reads: boolean;
             /**
-             * @description Whether members may reply in threads.
+             * @description True if members may reply in threads; default true.
              * @default true
              */
             threads: boolean;
             /**
-             * @description Whether members see who is typing or recording.
+             * @description True if members see who is typing or recording; default true.
              * @default true
              */
             typing: boolean;
         };
-        /** @description A fault of one field of the request. */
+        /** @description Problem of one field of the request. */
         FieldError: {
-            /** @description Where: `participantIds[2]`, `attachments[0].url`, `limit`; `body` for the whole body. */
+            /** @description Path of the field, for example `participantIds[2]`, `attachments[0].url`, `limit`; `body` for the whole body. */
             field: string;
-            /** @description What is wrong there; can be read after the field's name. */
+            /** @description Problem as a text that can be read after the name of the field. */
             message: string;
         };
-        /** @description Where to send a message on to. */
+        /** @description Target conversations of a forwarded message. */
         ForwardMessage: {
-            /** @description Makes it repeatable: the same id in the same conversation is the same message. */
+            /** @description Client's id of the request, 1 to 128 characters, which makes it safe to repeat: the same id in the same conversation is the same message. */
             clientMessageId?: string;
-            /** @description The conversations. */
+            /** @description Ids of the target conversations, 1 to 20 distinct values. The caller must be able to write to each of them. */
             conversationIds: string[];
         };
-        /** @description Where a forwarded message comes from. */
+        /** @description Origin of a forwarded message. */
         ForwardedFrom: {
             /**
              * Format: message-id
-             * @description The first message.
+             * @description Id of the original message, also if a copy of it was forwarded.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             messageId: string;
             /**
              * Format: user-id
-             * @description Who wrote it.
+             * @description Id of the user who sent the original message.
              * @example alice
              */
             senderId: string;
         };
-        /** @description The messages that a forwarded one became, in the order of the conversations asked for. */
+        /** @description The new messages, one per target conversation, in the order of the request. */
         ForwardedMessages: {
-            /** @description The messages. */
+            /** @description New messages, one per target conversation, in the order of `conversationIds`. */
             messages: components["schemas"]["Message"][];
         };
-        /** @description That the process works. */
+        /** @description Health of a process. */
         Health: {
-            /** @description Always `up`; a process that does not work answers 503. Known values: up, down; there may be more later. */
+            /** @description Always `up`; a process that does not work returns 503. Known values: up, down; there may be more later. */
             status: string;
         };
-        /** @description The process and each thing that it depends on. */
+        /** @description Health of the process and of each of its dependencies. */
         HealthReport: {
-            /** @description What it depends on. */
+            /** @description Dependencies of the service, with their state and response time. */
             dependencies: components["schemas"]["DependencyHealth"][];
-            /** @description Whether every event reaches the event stream. */
+            /** @description State of the relay, which publishes events that the event stream lacks. Absent while MongoDB does not answer. */
             relay?: components["schemas"]["RelayStatus"];
-            /** @description Always `up`; a process that does not work answers 503. Known values: up, down; there may be more later. */
+            /** @description Always `up`; a process that does not work returns 503. Known values: up, down; there may be more later. */
             status: string;
         };
         /**
-         * @description What a member who joins sees of the time before.
+         * @description Part of the history that a new member sees.
          * @enum {string}
          */
         HistoryVisibility: "full" | "joined";
-        /** @description A host's durable. */
+        /** @description Durable consumer of a host. */
         HostConsumer: {
             /**
              * Format: int32
-             * @description After how many seconds without a word from the host an event is given out again.
+             * @description Time in seconds after which an unacknowledged event is delivered again.
              */
             ackWaitSeconds: number;
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description Time at which the consumer was created.
              * @example 2026-01-15T10:30:00.000Z
              */
             createdAt: string;
-            /** @description What it is for. */
+            /** @description Purpose of the consumer; absent if none was given. */
             description?: string;
-            /** @description Names of events or `noun.*`; `*` for all. */
+            /** @description Event types that are delivered: types, groups such as `message.*`, or `*` for all. */
             events: string[];
-            /** @description How far the host is behind; absent when that cannot be found out. */
+            /** @description Lag of the host; absent if it is not known. */
             lag?: components["schemas"]["ConsumerLag"];
             /**
              * Format: int32
-             * @description How many events may be given out and not settled.
+             * @description Maximum number of unacknowledged events.
              */
             maxPending: number;
-            /** @description The host's name; also the durable's. */
+            /** @description Name of the host and of its durable consumer. */
             name: string;
-            /** @description The stream that it reads. */
+            /** @description Name of the stream that the consumer reads. */
             stream: string;
             /**
              * Format: date-time
-             * @description When it was last asked for.
+             * @description Time of the last request that created or changed the consumer.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
         };
-        /** @description An event of a conversation's log, or `skip` for an entry that the caller may not see. */
+        /** @description An event of a conversation's log, or `skip` for an entry that is not visible to the caller. */
         LogEntry: components["schemas"]["MessageCreatedEvent"] | components["schemas"]["MessageUpdatedEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["MessageRestoredEvent"] | components["schemas"]["MessagePinnedEvent"] | components["schemas"]["MessageUnpinnedEvent"] | components["schemas"]["ReactionAddedEvent"] | components["schemas"]["ReactionRemovedEvent"] | components["schemas"]["ConversationCreatedEvent"] | components["schemas"]["ConversationUpdatedEvent"] | components["schemas"]["ConversationDeletedEvent"] | components["schemas"]["ParticipantAddedEvent"] | components["schemas"]["ParticipantRemovedEvent"] | components["schemas"]["ParticipantUpdatedEvent"] | components["schemas"]["NoopEvent"] | components["schemas"]["SkippedEntry"];
-        /** @description A piece of a conversation's log, ascending. */
+        /** @description Page of a conversation's log, in ascending order of seq. */
         LogPage: {
-            /** @description The entries, every number once. */
+            /** @description Entries, one for every seq. */
             entries: components["schemas"]["LogEntry"][];
-            /** @description Whether the log goes on after this piece. */
+            /** @description True if the log has entries after this page. */
             hasMore: boolean;
             /**
              * Format: int64
-             * @description What to give as `after` to go on; absent when this piece is empty.
+             * @description Value of `after` for the next page; absent if this page is empty.
              */
             nextAfter?: number;
         };
-        /** @description Up to where a conversation is read. */
+        /** @description Position up to which to mark a conversation as read. */
         MarkConversationRead: {
             /**
              * Format: message-id
-             * @description The last message that is read; all of them where it is left out.
+             * @description Id of the last message to mark as read. Default: the newest message.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             upToMessageId?: string;
         };
-        /** @description A message. */
+        /** @description A message of a conversation. */
         Message: {
-            /** @description The files it carries. */
+            /** @description Files of the message, at most 20. */
             attachments: components["schemas"]["Attachment"][];
-            /** @description The id under which the sender made sending it repeatable. */
+            /** @description Id that the sender gave the message, 1 to 128 characters; a send that is repeated with the same id returns the same message. */
             clientMessageId?: string;
-            /** @description Its text; empty when deleted. */
+            /** @description Text of the message, at most `MAX_MESSAGE_BYTES` (16,384 bytes by default); empty if the message is deleted. */
             content: string;
             /**
              * Format: conversation-id
-             * @description The conversation it stands in.
+             * @description Id of the conversation of the message.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: date-time
-             * @description When it was sent.
+             * @description Time at which the message was sent.
              * @example 2026-01-15T10:30:00.000Z
              */
             createdAt: string;
             /**
              * Format: date-time
-             * @description When it will be gone.
+             * @description Time at which the message expires; absent if it does not.
              * @example 2026-01-15T10:30:00.000Z
              */
             expiresAt?: string;
-            /** @description Where it was forwarded from. */
+            /** @description Origin of the message, if it was forwarded. */
             forwardedFrom?: components["schemas"]["ForwardedFrom"];
             /**
              * Format: message-id
-             * @description Its id.
+             * @description Id of the message.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             id: string;
-            /** @description Whether it was deleted; a tombstone keeps its place. */
+            /** @description True if the message was deleted; it stays in lists as a tombstone without content. */
             isDeleted: boolean;
-            /** @description Whether its text was changed. */
+            /** @description True if the message was edited. */
             isEdited: boolean;
             /**
              * Format: date-time
-             * @description When its thread was last replied to.
+             * @description Time of the newest reply in that thread.
              * @example 2026-01-15T10:30:00.000Z
              */
             lastReplyAt?: string;
-            /** @description Who is mentioned in it; `@all` is every member, `@here` everybody who was online. */
+            /** @description Ids of the mentioned users, at most 100; `@all` mentions every member, `@here` every member who was online. */
             mentions: string[];
-            /** @description The host's own data. */
+            /** @description Metadata of the message, set by the host; at most 16 KiB. */
             metadata?: {
                 [key: string]: unknown;
             };
             /**
              * Format: date-time
-             * @description When it was pinned; absent while it is not.
+             * @description Time at which the message was pinned; absent while it is not pinned.
              * @example 2026-01-15T10:30:00.000Z
              */
             pinnedAt?: string;
             /**
              * Format: user-id
-             * @description Who pinned it.
+             * @description Id of the user who pinned the message; absent if the host pinned it, and while it is not pinned.
              * @example alice
              */
             pinnedBy?: string;
-            /** @description The reactions to it, one item per emoji. */
+            /** @description Reactions to the message, one item per emoji; at most 50. */
             reactions: components["schemas"]["ReactionSummary"][];
             /**
              * Format: int32
-             * @description How many replies its thread has.
+             * @description Number of replies in the thread of which this message is the root.
              */
             replyCount: number;
             /**
              * Format: message-id
-             * @description The message that it quotes.
+             * @description Id of the message that this message quotes.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             replyTo?: string;
             /**
              * Format: user-id
-             * @description Who wrote it.
+             * @description Id of the user who sent the message; `system` if the host sent it without an acting user.
              * @example alice
              */
             senderId: string;
             /**
              * Format: int64
-             * @description Its dense number in the conversation's log; messages are ordered by it.
+             * @description Seq of the message in the conversation log, from 1; messages are ordered by it. Other events take numbers of the same log.
              */
             seq: number;
-            /** @description True when it notifies nobody and counts as unread for nobody; else absent. */
+            /** @description True if the message notifies no one and does not count as unread; otherwise absent. */
             silent?: boolean;
             /**
              * Format: message-id
-             * @description The root of the thread it stands in.
+             * @description Id of the root message of the thread that this message is a reply in.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             threadId?: string;
-            /** @description What it is. Known values: text, system, custom; there may be more later. */
+            /** @description Type of the message. Known values: text, system, custom; there may be more later. */
             type: string;
             /**
              * Format: date-time
-             * @description When it was last changed.
+             * @description Time at which the message was last changed.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
         };
         /** @description A message was sent */
         MessageCreatedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["Message"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2416,65 +2651,65 @@ export interface components {
             type: "message.created";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Which message is gone. */
+        /** @description Data of `message.deleted`: the message that was deleted or has expired. */
         MessageDeleted: {
             /**
              * Format: conversation-id
-             * @description Where it stood.
+             * @description Id of the conversation of the message.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: date-time
-             * @description When it was deleted.
+             * @description Time of the deletion.
              * @example 2026-01-15T10:30:00.000Z
              */
             deletedAt: string;
             /**
-             * @description Whether its time was over; then no tombstone stays.
+             * @description True if the message expired; no tombstone of it remains then. Default false.
              * @default false
              */
             isExpired: boolean;
             /**
              * Format: message-id
-             * @description Which message.
+             * @description Id of the message.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             messageId: string;
             /**
              * Format: int64
-             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-             *     at that number sees neither the message nor this.
+             * @description Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+             *     message nor this event.
              */
             messageSeq?: number;
         };
         /** @description A message was deleted */
         MessageDeletedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["MessageDeleted"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2484,55 +2719,55 @@ export interface components {
             type: "message.deleted";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Up to which message a member's device got everything. */
+        /** @description Data of `message.delivered`: a delivery receipt. */
         MessageDelivered: {
             /**
              * Format: conversation-id
-             * @description Where it stands.
+             * @description Id of the conversation of the message.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time at which the device received it.
              * @example 2026-01-15T10:30:00.000Z
              */
             deliveredAt: string;
             /**
              * Format: message-id
-             * @description The newest message that arrived; all before it did too.
+             * @description Id of the newest message that arrived; all messages before it arrived too.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             messageId: string;
             /**
              * Format: user-id
-             * @description Whose device.
+             * @description Id of the member whose device received the message.
              * @example alice
              */
             userId: string;
         };
-        /** @description A member's device got everything up to a message */
+        /** @description A member's device received the conversation up to a message */
         MessageDeliveredEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["MessageDelivered"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2542,84 +2777,84 @@ export interface components {
             type: "message.delivered";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description A page of the texts that a message had, oldest first; none for a deleted one. */
+        /** @description Page of the versions of a message's text, oldest first; empty for a deleted message. */
         MessageHistory: {
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             versions: components["schemas"]["MessageVersion"][];
         };
-        /** @description A piece of a conversation's history. */
+        /** @description Page of messages. */
         MessagePage: {
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             messages: components["schemas"]["Message"][];
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
         };
-        /** @description Which message is pinned, or no more. */
+        /** @description Data of `message.pinned` and `message.unpinned`. */
         MessagePin: {
             /**
              * Format: conversation-id
-             * @description Where it stands.
+             * @description Id of the conversation of the message.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: message-id
-             * @description Which message.
+             * @description Id of the message.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             messageId: string;
             /**
              * Format: int64
-             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-             *     at that number sees neither the message nor this.
+             * @description Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+             *     message nor this event.
              */
             messageSeq?: number;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the change.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
             /**
              * Format: user-id
-             * @description Who did it; absent for the host.
+             * @description Id of the user who pinned or unpinned the message; absent if the host did.
              * @example alice
              */
             userId?: string;
         };
         /** @description A message was pinned */
         MessagePinnedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["MessagePin"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2629,55 +2864,55 @@ export interface components {
             type: "message.pinned";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Up to which message a member read. */
+        /** @description Data of `message.read`: a read receipt. */
         MessageRead: {
             /**
              * Format: conversation-id
-             * @description Where it stands.
+             * @description Id of the conversation of the message.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: message-id
-             * @description The newest message that is read; all before it are too.
+             * @description Id of the newest message that was read; all messages before it are read too.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             messageId: string;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time at which the member read it.
              * @example 2026-01-15T10:30:00.000Z
              */
             readAt: string;
             /**
              * Format: user-id
-             * @description Who read.
+             * @description Id of the member who read the message.
              * @example alice
              */
             userId: string;
         };
-        /** @description A member read up to a message */
+        /** @description A member read the conversation up to a message */
         MessageReadEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["MessageRead"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2687,70 +2922,70 @@ export interface components {
             type: "message.read";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Which message is back, and what it says. */
+        /** @description Data of `message.restored`: the restored message and its content. */
         MessageRestored: {
-            /** @description The files it carries. */
+            /** @description Files of the message, at most 20. */
             attachments: components["schemas"]["Attachment"][];
-            /** @description Its text, as it was before it was deleted. */
+            /** @description Text of the message, as it was before the deletion. */
             content: string;
             /**
              * Format: conversation-id
-             * @description Where it stands.
+             * @description Id of the conversation of the message.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
-            /** @description Who is mentioned in it. */
+            /** @description Ids of the users that the message mentions, at most 100; also `@all` and `@here`. */
             mentions: string[];
             /**
              * Format: message-id
-             * @description Which message.
+             * @description Id of the message.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             messageId: string;
             /**
              * Format: int64
-             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-             *     at that number sees neither the message nor this.
+             * @description Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+             *     message nor this event.
              */
             messageSeq?: number;
-            /** @description The host's own data. */
+            /** @description Metadata of the message, set by the host; at most 16 KiB. */
             metadata?: {
                 [key: string]: unknown;
             };
             /**
              * Format: date-time
-             * @description When it came back.
+             * @description Time of the restoration.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
         };
-        /** @description A deleted message is back */
+        /** @description A deleted message was restored */
         MessageRestoredEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["MessageRestored"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2760,38 +2995,38 @@ export interface components {
             type: "message.restored";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
         /**
-         * @description What a message is, for the client that shows it.
+         * @description Type of a message, which tells a client how to show it.
          * @enum {string}
          */
         MessageType: "text" | "custom";
-        /** @description A message is pinned no more */
+        /** @description A message was unpinned */
         MessageUnpinnedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["MessagePin"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2801,70 +3036,70 @@ export interface components {
             type: "message.unpinned";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description The new text of a message. */
+        /** @description Data of `message.updated`: the new text of a message. */
         MessageUpdated: {
-            /** @description Its text from now on. */
+            /** @description New text of the message. */
             content: string;
             /**
              * Format: conversation-id
-             * @description Where it stands.
+             * @description Id of the conversation of the message.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
-            /** @description Always true. */
+            /** @description Always true: the message was edited. */
             isEdited: boolean;
-            /** @description True if the edit removed the host's own data; else absent. */
+            /** @description True if the edit removed the metadata; otherwise absent. */
             isMetadataCleared?: boolean;
             /**
              * Format: message-id
-             * @description Which message.
+             * @description Id of the message.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             messageId: string;
             /**
              * Format: int64
-             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-             *     at that number sees neither the message nor this.
+             * @description Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+             *     message nor this event.
              */
             messageSeq?: number;
-            /** @description The host's own data, where the edit changed it. */
+            /** @description New metadata of the message; absent if the edit did not change it. */
             metadata?: {
                 [key: string]: unknown;
             };
             /**
              * Format: date-time
-             * @description When it was changed.
+             * @description Time of the edit.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
         };
         /** @description A message's text was changed */
         MessageUpdatedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["MessageUpdated"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2874,50 +3109,50 @@ export interface components {
             type: "message.updated";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description One version of a message's text. */
+        /** @description A version of the text of a message. */
         MessageVersion: {
-            /** @description The text. */
+            /** @description Text of this version. */
             content: string;
             /**
              * Format: date-time
-             * @description Since when.
+             * @description Time at which the message got this text.
              * @example 2026-01-15T10:30:00.000Z
              */
             createdAt: string;
         };
-        /** @description How many messages are newly read. */
+        /** @description Number of messages that the request marked as read. */
         NewlyReadCount: {
             /**
              * Format: int64
-             * @description How many: of those that counted as unread.
+             * @description Number of messages that counted as unread before and no longer do.
              */
             count: number;
         };
-        /** @description Nothing happened at this number. */
+        /** @description Data of `noop`: an empty object. The seq of the event holds no change. */
         Noop: Record<string, never>;
-        /** @description A number of the log that stayed empty */
+        /** @description A seq of the log that holds no change */
         NoopEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             conversationId?: string;
             data: components["schemas"]["Noop"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2928,59 +3163,59 @@ export interface components {
             userId?: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
         /**
-         * @description Of what in a conversation a member wants to be notified.
+         * @description Messages of a conversation that a member wants to be notified of.
          * @enum {string}
          */
         NotificationLevel: "all" | "mentions" | "none";
-        /** @description A user's membership in a conversation. */
+        /** @description Membership of a user in a conversation. */
         Participant: {
-            /** @description The user's picture, where the host gave one. */
+            /** @description URL of the user's picture; absent if none is set. */
             avatarUrl?: string;
             /**
              * Format: date-time
-             * @description Since when.
+             * @description Time at which the user joined.
              * @example 2026-01-15T10:30:00.000Z
              */
             joinedAt: string;
-            /** @description The user's name, where the host gave one. */
+            /** @description Name of the user; absent if none is set. */
             name?: string;
-            /** @description With which rights. Known values: member, admin, owner; there may be more later. */
+            /** @description Role of the user in the conversation. Known values: member, admin, owner; there may be more later. */
             role: string;
             /**
              * Format: user-id
-             * @description Who.
+             * @description Id of the user.
              * @example alice
              */
             userId: string;
         };
-        /** @description Users became members */
+        /** @description Users became members of a conversation */
         ParticipantAddedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["ParticipantsAdded"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -2990,42 +3225,42 @@ export interface components {
             type: "participant.added";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description A piece of a list of members. */
+        /** @description Page of members of a conversation. */
         ParticipantPage: {
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             participants: components["schemas"]["Participant"][];
         };
-        /** @description Users ceased to be members */
+        /** @description Users left a conversation or were removed from it */
         ParticipantRemovedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["ParticipantsRemoved"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -3035,58 +3270,58 @@ export interface components {
             type: "participant.removed";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Whose role or own settings changed. */
+        /** @description Data of `participant.updated`: a member's new role or own settings. */
         ParticipantUpdated: {
             /**
              * Format: conversation-id
-             * @description In which conversation.
+             * @description Id of the conversation.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
-            /** @description The member's own settings from now on, where they changed. */
+            /** @description New settings of the member; absent if they did not change. */
             preferences?: components["schemas"]["Preferences"];
-            /** @description The role from now on, where it changed. Known values: member, admin, owner; there may be more later. */
+            /** @description New role of the member; absent if it did not change. Known values: member, admin, owner; there may be more later. */
             role?: string;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the change.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
             /**
              * Format: user-id
-             * @description Whose.
+             * @description Id of the member.
              * @example alice
              */
             userId: string;
         };
-        /** @description A member's role was changed, or a member's own settings */
+        /** @description A member's role or own settings were changed */
         ParticipantUpdatedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["ParticipantUpdated"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -3096,172 +3331,172 @@ export interface components {
             type: "participant.updated";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Who became a member. */
+        /** @description Data of `participant.added`: the new members and the conversation. */
         ParticipantsAdded: {
-            /** @description The conversation as it is with them. */
+            /** @description The conversation, with the new members included. */
             conversation: components["schemas"]["Conversation"];
             /**
              * Format: conversation-id
-             * @description Of which conversation.
+             * @description Id of the conversation.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
-            /** @description With which rights. Known values: member, admin, owner; there may be more later. */
+            /** @description Role of the new members. Known values: member, admin, owner; there may be more later. */
             role: string;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time at which they became members.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
             /**
              * Format: user-id
-             * @description The first of the new members.
+             * @description Id of the first new member; the same as the first item of `userIds`.
              * @example alice
              */
             userId: string;
-            /** @description All of them, at most 200. */
+            /** @description Ids of all new members, at most 200. */
             userIds: string[];
         };
-        /** @description Who ceased to be a member. */
+        /** @description Data of `participant.removed`: the former members. */
         ParticipantsRemoved: {
             /**
              * Format: conversation-id
-             * @description Of which conversation.
+             * @description Id of the conversation.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time at which their membership ended.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
             /**
              * Format: user-id
-             * @description The first of the former members.
+             * @description Id of the first former member; the same as the first item of `userIds`.
              * @example alice
              */
             userId: string;
-            /** @description All of them, at most 200. */
+            /** @description Ids of all former members, at most 200. */
             userIds: string[];
         };
-        /** @description A member's own settings in a conversation; nobody else sees them. */
+        /** @description A member's own settings of a conversation; no other member sees them. */
         Preferences: {
             /**
-             * @description Whether it is put away; it is then listed only with `archived=true`.
+             * @description True if the conversation is archived: it is then listed only with `archived=true`; default false.
              * @default false
              */
             archived: boolean;
             /**
-             * @description Whether it is left out of lists until the next message.
+             * @description True if the conversation is left out of lists until its next message; default false.
              * @default false
              */
             hidden: boolean;
             /**
-             * @description Whether the member wants no notifications.
+             * @description True if the member wants no notifications; default false.
              * @default false
              */
             muted: boolean;
             /**
              * Format: date-time
-             * @description Until when, if not for ever.
+             * @description End of the muting; absent if it has no end.
              * @example 2026-01-15T10:30:00.000Z
              */
             mutedUntil?: string;
             /**
-             * @description Of what the member wants to be notified. Known values: all, mentions, none; there may be more later.
+             * @description Messages that the member wants to be notified of; default `all`. Known values: all, mentions, none; there may be more later.
              * @default all
              */
             notificationLevel: string;
             /**
-             * @description Whether it is pinned to the top.
+             * @description True if the conversation is pinned to the top of lists; default false.
              * @default false
              */
             pinned: boolean;
         };
-        /** @description How a user is at this moment. */
+        /** @description Current presence of a user. */
         Presence: {
             /**
              * Format: date-time
-             * @description When they were last there; absent while they are, and where nobody knows.
+             * @description Time at which the user was last online; absent while the user is online, away or busy, and if it is not known.
              * @example 2026-01-15T10:30:00.000Z
              */
             lastSeen?: string;
-            /** @description How they are. Known values: online, away, busy, offline; there may be more later. */
+            /** @description Status of the user as others see it. Known values: online, away, busy, offline; there may be more later. */
             status: string;
-            /** @description What they say about it; absent while they are offline. */
+            /** @description Status text of the user, at most 200 characters; absent while the user is offline. */
             text?: string;
             /**
              * Format: user-id
-             * @description Who.
+             * @description Id of the user.
              * @example alice
              */
             userId: string;
         };
-        /** @description How users are, in the order of the question. */
+        /** @description Presence of the requested users, in the order of the request. */
         PresenceBatch: {
-            /** @description One per user. */
+            /** @description Presence, one item per user id, in the order of `userIds`. */
             presence: components["schemas"]["Presence"][];
         };
-        /** @description Users whose presence is asked for. */
+        /** @description Users whose presence to return. */
         PresenceBatchRequest: {
-            /** @description Who, at most 1,000. */
+            /** @description Host's ids of the users, at most 1,000. */
             userIds: string[];
         };
-        /** @description How a piece of a list of members is. */
+        /** @description Page of the presence of members. */
         PresencePage: {
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             presence: components["schemas"]["Presence"][];
         };
-        /** @description An event that was taken. */
+        /** @description Event that was pulled from an endpoint. */
         PulledEvent: {
-            /** @description What acknowledges it. */
+            /** @description Id with which to acknowledge the event. */
             ackId: string;
             /**
              * Format: int32
-             * @description How often it was taken, this time included.
+             * @description Number of deliveries of the event so far, this one included.
              */
             attempt: number;
-            /** @description The event. */
+            /** @description The event as it would be delivered to a URL. */
             event: components["schemas"]["WebhookEvent"];
         };
-        /** @description Events that were taken. */
+        /** @description Events that were pulled from an endpoint. */
         PulledEvents: {
-            /** @description The events, in the order of the stream. */
+            /** @description Pulled events, in the order of the stream; empty if none is pending. */
             events: components["schemas"]["PulledEvent"][];
         };
-        /** @description A user reacted to a message */
+        /** @description A user added a reaction to a message */
         ReactionAddedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["ReactionChanged"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -3271,84 +3506,84 @@ export interface components {
             type: "reaction.added";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Who reacted, or did no more. */
+        /** @description Data of `reaction.added` and `reaction.removed`. */
         ReactionChanged: {
             /**
              * Format: conversation-id
-             * @description Where it stands.
+             * @description Id of the conversation of the message.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
-            /** @description With what: one emoji or a `:shortcode:`. */
+            /** @description The reaction: one emoji or a `:shortcode:`. */
             emoji: string;
             /**
              * Format: message-id
-             * @description To which message.
+             * @description Id of the message.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             messageId: string;
             /**
              * Format: int64
-             * @description The message's number in the conversation, where new members do not see what came before them (`historyVisibility: joined`): who was no member
-             *     at that number sees neither the message nor this.
+             * @description Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
+             *     message nor this event.
              */
             messageSeq?: number;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the change.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
             /**
              * Format: int32
-             * @description How many users have reacted with it now.
+             * @description Number of users who react to the message with this emoji after the change.
              */
             totalCount: number;
             /**
              * Format: user-id
-             * @description Who.
+             * @description Id of the user who reacted, or no longer does.
              * @example alice
              */
             userId: string;
         };
-        /** @description The reactions to a message, and a piece of the list of who gave them. */
+        /** @description All reactions to the message, and a page of the users who reacted. */
         ReactionPage: {
-            /** @description Whether there are more users. */
+            /** @description True if there are more users. */
             hasMore: boolean;
-            /** @description What to give as `after` to go on; absent at the end. */
+            /** @description Value of `after` for the next page; absent on the last page. */
             nextCursor?: string;
-            /** @description All of them, one item per emoji, the most used first. */
+            /** @description Reactions, one item per emoji, the most used first. */
             reactions: components["schemas"]["ReactionSummary"][];
-            /** @description Who reacted, in the order in which they did. */
+            /** @description Users who reacted, in the order of their reactions. */
             users: components["schemas"]["UserReaction"][];
         };
-        /** @description A user took a reaction back */
+        /** @description A user removed a reaction from a message */
         ReactionRemovedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             /**
              * Format: conversation-id
-             * @description The conversation in whose log it stands.
+             * @description Id of the conversation whose log has the event.
              */
             conversationId: string;
             data: components["schemas"]["ReactionChanged"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -3358,187 +3593,188 @@ export interface components {
             type: "reaction.removed";
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description How many users reacted to a message with one emoji, and who. */
+        /** @description Reactions to a message with one emoji. */
         ReactionSummary: {
             /**
              * Format: int32
-             * @description How many users.
+             * @description Number of users who react with it.
              */
             count: number;
-            /** @description The emoji or `:shortcode:`. */
+            /** @description The reaction: one emoji or a `:shortcode:`. */
             emoji: string;
-            /** @description Whether the caller is one of them. */
+            /** @description True if the caller is one of these users. */
             reactedByMe: boolean;
-            /** @description The first 20 of them. */
+            /** @description Ids of the first 20 of these users. */
             userIds: string[];
         };
-        /** @description All reactions to a message, one item per emoji, the most used first. */
+        /** @description All reactions to the message, one item per emoji, the most used first. */
         Reactions: {
-            /** @description The reactions. */
+            /** @description Reactions, one item per emoji, the most used first. */
             reactions: components["schemas"]["ReactionSummary"][];
         };
-        /** @description When the caller read a message first. */
+        /** @description Time at which the caller first read the message. */
         ReadAt: {
             /**
              * Format: date-time
-             * @description When.
+             * @description Time at which the caller first read the message.
              * @example 2026-01-15T10:30:00.000Z
              */
             readAt: string;
         };
-        /** @description That a member read a message. */
+        /** @description A member who read the message. */
         ReadReceipt: {
             /**
              * Format: date-time
-             * @description When, for the first time.
+             * @description Time at which the member first read the message.
              * @example 2026-01-15T10:30:00.000Z
              */
             readAt: string;
             /**
              * Format: user-id
-             * @description Who.
+             * @description Host's id of the member.
              * @example alice
              */
             userId: string;
         };
-        /** @description A piece of the list of those who read a message. */
+        /** @description Page of read receipts of a message. */
         ReadReceiptPage: {
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             receipts: components["schemas"]["ReadReceipt"][];
         };
-        /** @description What the relay, which puts into the event stream whatever it lacks, has still to do; some seconds old. Absent while MongoDB does not answer. */
+        /** @description Backlog of the relay, which publishes events that the event stream lacks. At most a few seconds old. Absent while MongoDB does not answer. */
         RelayStatus: {
             /**
              * Format: int64
-             * @description How long the oldest of them has been missing, in milliseconds.
+             * @description Time in milliseconds for which the oldest of them has been missing.
              */
             behindMs: number;
             /**
              * Format: int64
-             * @description Events that may be missing in the stream, at most 100000; 0 while the relay keeps up.
+             * @description Number of events that may be missing in the stream, 0 to 100,000; 0 while the relay keeps up.
              */
             missing: number;
-            /** @description What could not be handled in the normal way and was set aside, so that it stops nothing else. */
+            /** @description Entries that failed and were set aside so that they do not block others. */
             setAside: components["schemas"]["SetAsideCount"];
-            /** @description `down` when an event has been missing in the stream for more than a minute: webhooks, plugins and hosts get it late. Known values: up, down; there may be more later. */
+            /** @description `down` if an event has been missing in the stream for more than 60 s: webhooks, plugins and hosts receive it late. Known values: up, down; there may be more later. */
             status: string;
         };
-        /** @description How many of each kind were removed; while the erasure is under way, of those kinds that it has come to. */
+        /** @description Numbers of removed items by kind; while the erasure is in progress, of the kinds that it has processed. */
         RemovedCounts: {
             /**
              * Format: int64
-             * @description Blocks, of the user and of others.
+             * @description Number of blocks, of the user and of others.
              */
             blocks: number;
             /**
              * Format: int64
-             * @description Edits of those messages.
+             * @description Number of edits of those messages.
              */
             edits: number;
             /**
              * Format: int64
-             * @description Read markers and drafts.
+             * @description Number of read markers and drafts.
              */
             markers: number;
             /**
              * Format: int64
-             * @description Memberships, those of direct conversations aside.
+             * @description Number of memberships, without those of direct conversations.
              */
             memberships: number;
             /**
              * Format: int64
-             * @description Messages whose content is erased.
+             * @description Number of messages whose content was erased.
              */
             messages: number;
             /**
              * Format: int64
-             * @description What was remembered of the presence.
+             * @description Number of presence records.
              */
             presence: number;
             /**
              * Format: int64
-             * @description Entries of the log whose profile was erased.
+             * @description Number of log entries whose profile was erased.
              */
             profileEntries: number;
             /**
              * Format: int64
-             * @description Reactions.
+             * @description Number of reactions.
              */
             reactions: number;
             /**
              * Format: int64
-             * @description Receipts of single messages.
+             * @description Number of receipts of single messages.
              */
             reads: number;
             /**
              * Format: int64
-             * @description Messages that were scheduled.
+             * @description Number of scheduled messages.
              */
             scheduled: number;
         };
-        /** @description Which dead letters to replay; all without a field. */
+        /** @description Selection of the dead letters to replay; without any field, all are selected. */
         ReplayDeadLetters: {
-            /** @description Those after this `nextCursor`. */
+            /** @description `nextCursor` of the previous request; replays the dead letters after it. */
             before?: string;
-            /** @description Of this endpoint. */
+            /** @description Id of the endpoint. Default: all endpoints. */
             endpointId?: string;
             /**
              * Format: int64
-             * @description How many at most, 10,000 unless told.
+             * @description Maximum number of dead letters to replay, 1 to 10,000. Default: 10,000.
              */
             limit?: number;
             /**
              * Format: date-time
-             * @description Given up at this moment or later.
+             * @description Earliest time at which the event was given up. Default: no limit.
              * @example 2026-01-15T10:30:00.000Z
              */
             since?: string;
-            /** @description Of this type of event. */
+            /** @description Type of the events. Default: all types. */
             type?: string;
         };
-        /** @description How many events are on their way again. */
+        /** @description Number of replayed events and the cursor of the next request. */
         ReplayResult: {
-            /** @description Whether there is more than one request puts in again. */
+            /** @description True if there are more events than one request replays. */
             hasMore: boolean;
-            /** @description What to give to go on: as `before` for dead letters, as `after` for a backfill. */
+            /** @description Cursor for the next request: `before` for dead letters, `after` for a backfill; absent at the end. */
             nextCursor?: string;
             /**
              * Format: int64
-             * @description How many dead letters are left to go on with.
+             * @description Number of selected dead letters that remain; absent at the end and for a backfill.
              */
             remaining?: number;
             /**
              * Format: int64
-             * @description How many.
+             * @description Number of events that are being delivered again.
              */
             replayed: number;
             /**
              * Format: date-time
-             * @description Up to which moment a backfill came.
+             * @description Time of the newest event that a backfill has read; absent at the end and for dead letters.
              * @example 2026-01-15T10:30:00.000Z
              */
             upTo?: string;
         };
         /**
-         * @description A member's rights in a conversation.
+         * @description Role of a member in a conversation; each role includes the rights of those before it.
          * @enum {string}
          */
         Role: "member" | "admin" | "owner";
-        /** @description A message to send later, either to a conversation or to a user. */
+        /** @description Body of a message to schedule, for a conversation or a user. */
         ScheduleMessage: {
-            /** @description The files it carries. */
+            /** @description Links to files, at most 20. The service stores the links, not the files. */
             attachments?: components["schemas"]["AttachmentInput"][];
-            /** @description Makes the send repeatable: the same id in the same conversation is the same message. */
+            /** @description Client's id of the message, 1 to 128 characters, which makes the request
+             *     safe to repeat: the same id in the same conversation is the same message. */
             clientMessageId?: string;
-            /** @description Its text, at most 16,384 bytes unless configured otherwise; may be left out with attachments or for a custom message. */
+            /** @description Text, at most 16,384 bytes of UTF-8 unless `MAX_MESSAGE_BYTES` sets another limit. Optional with attachments and for the type `custom`. */
             content?: string;
             /**
              * Format: conversation-id
@@ -3546,9 +3782,9 @@ export interface components {
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId?: string;
-            /** @description Who is mentioned in it: user ids, `@all` for every member, `@here` for everybody who is online. */
+            /** @description Mentions, at most 100 distinct values: user ids, `@all` for every member, `@here` for every member who is online. */
             mentions?: string[];
-            /** @description The host's own data. */
+            /** @description JSON object of the host, at most 16 KiB. The service does not interpret it. */
             metadata?: {
                 [key: string]: unknown;
             };
@@ -3560,7 +3796,7 @@ export interface components {
             receiverId?: string;
             /**
              * Format: message-id
-             * @description The message that it quotes.
+             * @description Id of the quoted message. It must be in the same conversation and visible to the sender.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             replyTo?: string;
@@ -3570,58 +3806,58 @@ export interface components {
              * @example 2026-01-15T10:30:00.000Z
              */
             sendAt: string;
-            /** @description Whether it notifies nobody and counts as unread for nobody. */
+            /** @description True if the message notifies no user and does not count as unread. Default: false. */
             silent?: boolean;
             /**
              * Format: message-id
-             * @description The root of the thread that it goes to.
+             * @description Id of the root message of the thread to reply in. It must be in the same conversation, visible to the sender and not a reply itself.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             threadId?: string;
             /**
              * Format: int32
-             * @description After how many seconds it is gone, at most a year.
+             * @description Time in seconds after which the message expires, 1 to 31,622,400 (366 days). Default: it does not expire.
              */
             ttlSeconds?: number;
-            /** @description What it is: `text` where it is left out, or `custom`; from the host in nobody's name also `system`. */
+            /** @description Type of the message: `text` (default) or `custom`; from the host without `X-Acting-User` also `system`. */
             type?: components["schemas"]["MessageType"];
         };
-        /** @description Why a scheduled message was not sent. */
+        /** @description Reason why a scheduled message was not sent. */
         ScheduledFailure: {
-            /** @description The code that a send at that moment would have been answered with, for example `NOT_FOUND`. */
+            /** @description Error code that a direct send would have returned at that time, for example `NOT_FOUND`. */
             code: string;
-            /** @description The reason, for people. */
+            /** @description Reason of the failure, for people. */
             message: string;
         };
-        /** @description A message that waits for its time. Only its author sees it. */
+        /** @description A message that is sent at a later time. Only its author sees it until then. */
         ScheduledMessage: {
-            /** @description The files it carries. */
+            /** @description Files of the message, at most 20. */
             attachments: components["schemas"]["Attachment"][];
-            /** @description The id under which the sender made sending it repeatable. */
+            /** @description Id that the sender gave the message, 1 to 128 characters; a request that is repeated with the same id schedules nothing new. */
             clientMessageId?: string;
-            /** @description Its text. */
+            /** @description Text of the message, at most `MAX_MESSAGE_BYTES` (16,384 bytes by default). */
             content: string;
             /**
              * Format: conversation-id
-             * @description The conversation it will go to; a direct one may not exist before.
+             * @description Id of the conversation that it will be sent to; a direct conversation may not exist before.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: date-time
-             * @description When it was scheduled.
+             * @description Time at which it was scheduled.
              * @example 2026-01-15T10:30:00.000Z
              */
             createdAt: string;
-            /** @description Why it was not sent; there only when it failed. */
+            /** @description Reason why it was not sent; only with the status `failed`. */
             failure?: components["schemas"]["ScheduledFailure"];
             /**
              * Format: scheduled-id
-             * @description Its id while it waits; the message that is sent has another one.
+             * @description Id of the scheduled message; the message that is sent has another id.
              * @example sch_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             id: string;
-            /** @description Who is mentioned in it. */
+            /** @description Ids of the mentioned users, at most 100; also `@all` and `@here`. */
             mentions: string[];
             /**
              * Format: message-id
@@ -3629,458 +3865,460 @@ export interface components {
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             messageId?: string;
-            /** @description The host's own data. */
+            /** @description Metadata of the message, set by the host; at most 16 KiB. */
             metadata?: {
                 [key: string]: unknown;
             };
             /**
              * Format: message-id
-             * @description The message that it quotes.
+             * @description Id of the message that it quotes.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             replyTo?: string;
             /**
              * Format: date-time
-             * @description When it is sent.
+             * @description Time at which the message is sent.
              * @example 2026-01-15T10:30:00.000Z
              */
             sendAt: string;
             /**
              * Format: user-id
-             * @description Who will have sent it.
+             * @description Id of the author, who becomes the sender.
              * @example alice
              */
             senderId: string;
-            /** @description True when it will notify nobody and count as unread for nobody; else absent. */
+            /** @description True if the message will notify no one and not count as unread; otherwise absent. */
             silent?: boolean;
             /** @description State of the scheduled message. Known values: pending, failed, sent; there may be more later. */
             status: string;
             /**
              * Format: message-id
-             * @description The root of the thread that it goes to.
+             * @description Id of the root message of the thread that it will be a reply in.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             threadId?: string;
             /**
              * Format: int32
-             * @description How many seconds after it was sent it is gone.
+             * @description Time between sending and expiry of the message, in seconds, 1 to 31,622,400 (a year); absent if it does not expire.
              */
             ttlSeconds?: number;
-            /** @description What it is. Known values: text, system, custom; there may be more later. */
+            /** @description Type of the message. Known values: text, system, custom; there may be more later. */
             type: string;
             /**
              * Format: date-time
-             * @description When it was last changed.
+             * @description Time at which it was last changed.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
         };
-        /** @description A piece of a list of scheduled messages, soonest first. */
+        /** @description Page of scheduled messages, soonest first. */
         ScheduledPage: {
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             scheduled: components["schemas"]["ScheduledMessage"][];
         };
-        /** @description A message to send to another user. */
+        /** @description Body of a message to send to a user. */
         SendDirectMessage: {
-            /** @description The files it carries. */
+            /** @description Links to files, at most 20. The service stores the links, not the files. */
             attachments?: components["schemas"]["AttachmentInput"][];
-            /** @description Makes the send repeatable: the same id in the same conversation is the same message. */
+            /** @description Client's id of the message, 1 to 128 characters, which makes the request
+             *     safe to repeat: the same id in the same conversation is the same message. */
             clientMessageId?: string;
-            /** @description Its text, at most 16,384 bytes unless configured otherwise; may be left out with attachments or for a custom message. */
+            /** @description Text, at most 16,384 bytes of UTF-8 unless `MAX_MESSAGE_BYTES` sets another limit. Optional with attachments and for the type `custom`. */
             content?: string;
-            /** @description Who is mentioned in it: user ids, `@all` for every member, `@here` for everybody who is online. */
+            /** @description Mentions, at most 100 distinct values: user ids, `@all` for every member, `@here` for every member who is online. */
             mentions?: string[];
-            /** @description The host's own data. */
+            /** @description JSON object of the host, at most 16 KiB. The service does not interpret it. */
             metadata?: {
                 [key: string]: unknown;
             };
             /**
              * Format: user-id
-             * @description To whom.
+             * @description Id of the user to whom the message goes.
              * @example alice
              */
             receiverId: string;
             /**
              * Format: message-id
-             * @description The message that it quotes.
+             * @description Id of the quoted message. It must be in the same conversation and visible to the sender.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             replyTo?: string;
-            /** @description Whether it notifies nobody and counts as unread for nobody. */
+            /** @description True if the message notifies no user and does not count as unread. Default: false. */
             silent?: boolean;
             /**
              * Format: message-id
-             * @description The root of the thread that it goes to.
+             * @description Id of the root message of the thread to reply in. It must be in the same conversation, visible to the sender and not a reply itself.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             threadId?: string;
             /**
              * Format: int32
-             * @description After how many seconds it is gone, at most a year.
+             * @description Time in seconds after which the message expires, 1 to 31,622,400 (366 days). Default: it does not expire.
              */
             ttlSeconds?: number;
-            /** @description What it is: `text` where it is left out, or `custom`; from the host in nobody's name also `system`. */
+            /** @description Type of the message: `text` (default) or `custom`; from the host without `X-Acting-User` also `system`. */
             type?: components["schemas"]["MessageType"];
         };
-        /** @description A message to send. */
+        /** @description Body of a message to send. */
         SendMessage: {
-            /** @description The files it carries. */
+            /** @description Links to files, at most 20. The service stores the links, not the files. */
             attachments?: components["schemas"]["AttachmentInput"][];
-            /** @description Makes the send repeatable: the same id in the same conversation is the same message. */
+            /** @description Client's id of the message, 1 to 128 characters, which makes the request
+             *     safe to repeat: the same id in the same conversation is the same message. */
             clientMessageId?: string;
-            /** @description Its text, at most 16,384 bytes unless configured otherwise; may be left out with attachments or for a custom message. */
+            /** @description Text, at most 16,384 bytes of UTF-8 unless `MAX_MESSAGE_BYTES` sets another limit. Optional with attachments and for the type `custom`. */
             content?: string;
-            /** @description Who is mentioned in it: user ids, `@all` for every member, `@here` for everybody who is online. */
+            /** @description Mentions, at most 100 distinct values: user ids, `@all` for every member, `@here` for every member who is online. */
             mentions?: string[];
-            /** @description The host's own data. */
+            /** @description JSON object of the host, at most 16 KiB. The service does not interpret it. */
             metadata?: {
                 [key: string]: unknown;
             };
             /**
              * Format: message-id
-             * @description The message that it quotes.
+             * @description Id of the quoted message. It must be in the same conversation and visible to the sender.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             replyTo?: string;
-            /** @description Whether it notifies nobody and counts as unread for nobody. */
+            /** @description True if the message notifies no user and does not count as unread. Default: false. */
             silent?: boolean;
             /**
              * Format: message-id
-             * @description The root of the thread that it goes to.
+             * @description Id of the root message of the thread to reply in. It must be in the same conversation, visible to the sender and not a reply itself.
              * @example msg_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             threadId?: string;
             /**
              * Format: int32
-             * @description After how many seconds it is gone, at most a year.
+             * @description Time in seconds after which the message expires, 1 to 31,622,400 (366 days). Default: it does not expire.
              */
             ttlSeconds?: number;
-            /** @description What it is: `text` where it is left out, or `custom`; from the host in nobody's name also `system`. */
+            /** @description Type of the message: `text` (default) or `custom`; from the host without `X-Acting-User` also `system`. */
             type?: components["schemas"]["MessageType"];
         };
-        /** @description What a process is doing. */
+        /** @description Status of the process that answers. */
         ServiceStatus: {
-            /** @description How far each durable of the deployment is, those furthest behind first, at most 200; some seconds old. Absent while NATS does not answer. */
+            /** @description Lag of the durable consumers of the deployment, the largest first, at most 200; at most a few seconds old. Absent while NATS does not answer. */
             consumers?: components["schemas"]["ConsumerStatus"][];
-            /** @description How far it is behind the event stream. */
+            /** @description Position of the process in the event stream. */
             events: components["schemas"]["StreamStatus"];
-            /** @description Whether every event reaches the event stream. */
+            /** @description State of the relay, which publishes events that the event stream lacks. Absent while MongoDB does not answer. */
             relay?: components["schemas"]["RelayStatus"];
-            /** @description The roles that this process runs. */
+            /** @description Roles that this process runs. */
             roles: string[];
-            /** @description Its long-lived tasks. */
+            /** @description Long-lived tasks of the process. */
             tasks: components["schemas"]["TaskStatus"][];
             /**
              * Format: int64
-             * @description How long it has been running, in seconds.
+             * @description Time in seconds since the start of the process.
              */
             uptimeSeconds: number;
-            /** @description The version of the service. */
+            /** @description Version of the service. */
             version: string;
         };
-        /** @description What was set aside. */
+        /** @description Numbers of entries that were set aside. */
         SetAsideCount: {
             /**
              * Format: int64
-             * @description Events of the last days that the broker does not take, because they are too large for example. Readers get them from the log.
+             * @description Number of events of the last days that the broker does not accept, for example because they are too large. Readers receive them from the log.
              */
             events: number;
             /**
              * Format: int64
-             * @description Conversations and users whose stored state is behind their log and cannot be brought up to date. They are tried again all the time.
+             * @description Number of conversations and users whose stored state is behind their log and cannot be updated. The service keeps retrying.
              */
             owners: number;
         };
-        /** @description How the caller wants to be seen. */
+        /** @description Status to set. */
         SetStatus: {
-            /** @description As what. */
+            /** @description Status from now on: `online`, `away`, `busy` or `invisible`. */
             status: components["schemas"]["ChosenStatus"];
-            /** @description What to say about it; nothing where it is left out. */
+            /** @description Text shown while the user is online, at most 200 characters. Default: none. */
             text?: string;
         };
-        /** @description An entry that the caller may not see. */
+        /** @description Entry that is not visible to the caller. */
         SkippedEntry: {
             /**
              * Format: int64
-             * @description Number of the entry, dense, from 1.
+             * @description Seq of the entry in the log of the conversation, dense, from 1.
              */
             seq: number;
             /**
-             * @description Always `skip`. (enum property replaced by openapi-typescript)
+             * @description Always `skip`: the entry is not visible to the caller. (enum property replaced by openapi-typescript)
              * @enum {string}
              */
             type: "skip";
         };
-        /** @description How far a process is behind the event stream. */
+        /** @description Position of a process in the event stream. */
         StreamStatus: {
-            /** @description Whether events arrive. */
+            /** @description True if the process receives events. */
             isRunning: boolean;
             /**
              * Format: int64
-             * @description How many were still to come at the last one: the lag.
+             * @description Lag: number of events that were pending at the last one.
              */
             pending: number;
             /**
              * Format: int64
-             * @description The number in the stream of the last one.
+             * @description Sequence number in the stream of the last event that the process received.
              */
             position: number;
         };
-        /** @description A user as the host knows them. What is left out is cleared. */
+        /** @description Profile of a user as the host knows it. An omitted field is cleared. */
         SyncUser: {
-            /** @description The picture to show. */
+            /** @description URL of the picture, 1 to 2,048 characters. */
             avatarUrl?: string;
-            /** @description The e-mail address; shown to the user and the host only. */
+            /** @description E-mail address, 1 to 320 characters; visible to the user and the host only. */
             email?: string;
             /**
              * Format: user-id
-             * @description The host's own id of the user.
+             * @description Host's id of the user, 1 to 128 characters.
              * @example alice
              */
             externalUserId: string;
-            /** @description The host's own data; shown to the user and the host only. */
+            /** @description JSON object of the host, at most 16 KiB; visible to the user and the host only. */
             metadata?: {
                 [key: string]: unknown;
             };
-            /** @description The name to show. */
+            /** @description Display name, 1 to 320 characters. */
             name: string;
-            /** @description The host's roles of the user; shown to the user and the host only. */
+            /** @description Roles of the user at the host, at most 50; visible to the user and the host only. */
             roles?: string[];
         };
-        /** @description The result of one item of a batch. */
+        /** @description Result of one item of a batch. */
         SyncUserResult: {
-            /** @description Why it failed. */
+            /** @description Error of a failed item; absent for the others. */
             error?: components["schemas"]["ErrorResponse"];
-            /** @description Which user; absent when the item named none. */
+            /** @description Host's id of the user; absent if the item has none. */
             externalUserId?: string;
-            /** @description What became of it. Known values: created, updated, unchanged, failed; there may be more later. */
+            /** @description Outcome of the item. Known values: created, updated, unchanged, failed; there may be more later. */
             status: string;
         };
-        /** @description Many users at once. Each is taken or refused on its own. */
+        /** @description Profiles to sync. Each item succeeds or fails on its own. */
         SyncUsers: {
-            /** @description The users, at most 1,000. */
+            /** @description Profiles, at most 1,000. */
             users: components["schemas"]["SyncUser"][];
         };
-        /** @description The results of a batch, in the order of its items. */
+        /** @description Results of a batch, in the order of its items. */
         SyncUsersResult: {
-            /** @description One per item. */
+            /** @description Results, one per item, in the order of the items. */
             results: components["schemas"]["SyncUserResult"][];
         };
-        /** @description A long-lived task of a process. */
+        /** @description Status of a long-lived task of a process. */
         TaskStatus: {
-            /** @description Why it failed last; absent if it never did. */
+            /** @description Reason of the last failure; absent if the task never failed. */
             lastFailure?: string;
-            /** @description Its name, for example `writer`, `tail`, `relay`. */
+            /** @description Name of the task, for example `writer`, `tail`, `relay`. */
             name: string;
             /**
              * Format: int64
-             * @description How often it was started again since the start of the process.
+             * @description Number of restarts since the start of the process.
              */
             restarts: number;
-            /** @description Whether it works. Known values: running, failed; there may be more later. */
+            /** @description State of the task. Known values: running, failed; there may be more later. */
             state: string;
         };
-        /** @description A conversation in which something is unread. */
+        /** @description Unread counts of a conversation. */
         UnreadConversation: {
             /**
              * Format: conversation-id
-             * @description Which.
+             * @description Id of the conversation.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId: string;
             /**
              * Format: int64
-             * @description How many of them mention the caller.
+             * @description Number of unread messages that mention the caller.
              */
             mentionCount: number;
             /**
              * Format: int64
-             * @description How many messages.
+             * @description Number of unread messages.
              */
             unreadCount: number;
         };
-        /** @description How much is unread. Own, deleted, silent and system messages count for nothing. */
+        /** @description Numbers of unread messages. Own, deleted, silent and system messages do not count. */
         UnreadCount: {
             /**
              * Format: int64
-             * @description How many of them mention the caller.
+             * @description Number of unread messages that mention the caller.
              */
             mentionCount: number;
             /**
              * Format: int64
-             * @description How many messages.
+             * @description Number of unread messages.
              */
             unreadCount: number;
         };
-        /** @description A piece of a list of conversations with something unread. */
+        /** @description Page of conversations with unread messages. */
         UnreadPage: {
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             conversations: components["schemas"]["UnreadConversation"][];
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
         };
-        /** @description A change of a conversation's settings. What is left out stays; `null` clears. */
+        /** @description Change of a conversation's settings. An omitted field keeps its value, `null` clears it. */
         UpdateConversation: {
-            /** @description Its picture. */
+            /** @description URL of the picture, 1 to 2,048 characters. */
             avatarUrl?: string | null;
-            /** @description What it allows; what is left out stays, `null` is refused. */
+            /** @description Feature switches to change. An omitted switch keeps its value; `null` for the whole field is rejected. */
             features?: components["schemas"]["UpdateFeatures"] | null;
-            /** @description What a member who joins sees of the time before. It always says something: `null` is refused. */
+            /** @description Part of the earlier history that new members see. It always has a value: `null` is rejected. */
             historyVisibility?: components["schemas"]["HistoryVisibility"] | null;
-            /** @description The host's own data. */
+            /** @description JSON object of the host, at most 16 KiB. The service does not interpret it. */
             metadata?: {
                 [key: string]: unknown;
             } | null;
-            /** @description Its name. */
+            /** @description Name of the conversation, 1 to 200 characters. */
             name?: string | null;
             /**
              * Format: int32
-             * @description How long messages stay, in seconds: a minute to ten years. `null`: for ever.
+             * @description Time in seconds after which messages expire: 60 to 315,360,000 (ten years). `null` keeps them without limit.
              */
             retentionSeconds?: number | null;
         };
-        /** @description A change of what a conversation allows. What is left out stays; `null` is on, as where nothing was ever said. */
+        /** @description Change of the feature switches. An omitted switch keeps its value; `null` restores the default, which is on. */
         UpdateFeatures: {
-            /** @description Whether members may react to messages. */
+            /** @description True if members can react to messages. Default: true. */
             reactions?: boolean | null;
-            /** @description Whether members see who read and got what. */
+            /** @description True if members see read and delivery receipts. Default: true. */
             reads?: boolean | null;
-            /** @description Whether members may reply in threads. */
+            /** @description True if members can reply in threads. Default: true. */
             threads?: boolean | null;
-            /** @description Whether members see who is typing or recording. */
+            /** @description True if members see who is typing or recording. Default: true. */
             typing?: boolean | null;
         };
-        /** @description A change of a member's rights. */
+        /** @description Change of a member's role. */
         UpdateParticipant: {
-            /** @description The rights from now on. */
+            /** @description New role of the member. */
             role: components["schemas"]["Role"];
         };
-        /** @description A change of one's own settings in a conversation. What is left out stays; `null` goes back to the default. */
+        /** @description Change of the caller's settings in a conversation. An omitted field keeps its value, `null` restores the default. */
         UpdatePreferences: {
-            /** @description Whether it is put away. */
+            /** @description True to move the conversation to the archive. Default: false. */
             archived?: boolean | null;
-            /** @description What one has begun to write, at most as long as a message. `null` or white space forgets it. */
+            /** @description Unsent text, at most `MAX_MESSAGE_BYTES`. `null` or a blank text clears it. */
             draft?: string | null;
-            /** @description Whether it is left out of lists until the next message. */
+            /** @description True to omit the conversation from lists until the next message. Default: false. */
             hidden?: boolean | null;
-            /** @description Whether one wants no notifications. */
+            /** @description True to mute notifications. Default: false. */
             muted?: boolean | null;
             /**
              * Format: date-time
-             * @description Until when, which mutes. `null`: for as long as `muted` says.
+             * @description End of the muting, in the future; setting it mutes. `null` mutes without an end if `muted` is true.
              * @example 2026-01-15T10:30:00.000Z
              */
             mutedUntil?: string | null;
-            /** @description Of what one wants to be notified. */
+            /** @description Events that notify the caller. Default: `all`. */
             notificationLevel?: components["schemas"]["NotificationLevel"] | null;
-            /** @description Whether it is pinned to the top. */
+            /** @description True to show the conversation at the top. Default: false. */
             pinned?: boolean | null;
         };
-        /** @description A change of a scheduled message. What is left out stays; `null` clears. */
+        /** @description Change of a scheduled message. An omitted field keeps its value, `null` clears it. */
         UpdateScheduledMessage: {
-            /** @description The files it carries. */
+            /** @description Links to files, at most 20. */
             attachments?: components["schemas"]["AttachmentInput"][] | null;
-            /** @description Its text. */
+            /** @description Text, at most `MAX_MESSAGE_BYTES`. */
             content?: string | null;
-            /** @description Who is mentioned in it. */
+            /** @description Mentions, at most 100 distinct values: user ids, `@all`, `@here`. */
             mentions?: string[] | null;
-            /** @description The host's own data. */
+            /** @description JSON object of the host, at most 16 KiB. */
             metadata?: {
                 [key: string]: unknown;
             } | null;
             /**
              * Format: date-time
-             * @description When it is sent, within the next 366 days; one that failed waits again if this is another time. `null` is refused.
+             * @description Time at which the message is sent, within the next 366 days. Another time makes a failed message pending again. `null` is rejected.
              * @example 2026-01-15T10:30:00.000Z
              */
             sendAt?: string | null;
-            /** @description Whether it will notify nobody and count as unread for nobody. */
+            /** @description True if the message will notify no user and not count as unread. */
             silent?: boolean | null;
             /**
              * Format: int32
-             * @description How many seconds after it was sent it is gone, at most a year.
+             * @description Time in seconds after the sending at which the message expires, 1 to 31,622,400 (366 days).
              */
             ttlSeconds?: number | null;
         };
-        /** @description A change of the own profile. What is left out stays; `null` clears. */
+        /** @description Change of the caller's profile. An omitted field keeps its value, `null` clears it. */
         UpdateUser: {
-            /** @description The picture to show. */
+            /** @description URL of the picture, 1 to 2,048 characters. */
             avatarUrl?: string | null;
-            /** @description The own data. */
+            /** @description JSON object of the user, at most 16 KiB. */
             metadata?: {
                 [key: string]: unknown;
             } | null;
-            /** @description The name to show. */
+            /** @description Display name, 1 to 320 characters. */
             name?: string | null;
         };
-        /** @description What is to be changed of an endpoint; what is left out stays. */
+        /** @description Fields of an endpoint to change; omitted fields keep their values. */
         UpdateWebhook: {
-            /** @description What it is for, at most 500 characters; `null` clears it. */
+            /** @description Purpose of the endpoint, at most 500 characters; `null` clears it. */
             description?: string | null;
-            /** @description Names of events, `noun.*`, or `*` for all; at least one. */
+            /** @description Event types to deliver, 1 to 100: a type such as `message.created`, a group such as `message.*`, or `*` for all. */
             events?: string[];
-            /** @description Whether it gets events. What happens while it does not is delivered when it does again. */
+            /** @description True if events are delivered to the endpoint. Events that occur while it is false are delivered when it is true again. */
             isEnabled?: boolean;
-            /** @description Whether a conversation's next event waits until the one before was taken or given up. */
+            /** @description True if the next event of a conversation waits until the previous one was accepted or given up. */
             ordered?: boolean;
-            /** @description Pauses before the second and each further attempt, in seconds: at most 20, each from 1 to 86,400. An empty list means a single attempt; `null`
-             *     means the pauses of `WEBHOOK_RETRY_SCHEDULE`. */
+            /** @description Pauses before the second and each further attempt, in seconds: at most 20, each 1 to 86,400. An empty list means a single attempt; `null` means the
+             *     pauses of `WEBHOOK_RETRY_SCHEDULE`. */
             retrySchedule?: number[] | null;
-            /** @description Where events are delivered. */
+            /** @description URL to which events are delivered: `https` or `http`, at most 2,048 bytes. */
             url?: string;
         };
-        /** @description A user of the host. */
+        /** @description A user of the host, with the profile that the host or the user set. */
         User: {
-            /** @description The picture to show. */
+            /** @description URL of the user's picture, at most 2,048 characters. */
             avatarUrl?: string;
             /**
              * Format: date-time
-             * @description When the service first heard of the user.
+             * @description Time at which the service first learned of the user.
              * @example 2026-01-15T10:30:00.000Z
              */
             createdAt: string;
-            /** @description The e-mail address; shown to the user and the host only. */
+            /** @description E-mail address, at most 320 characters; returned to the user and the host only. */
             email?: string;
             /**
              * Format: user-id
-             * @description The host's id of the user.
+             * @description Id that the host gave the user.
              * @example alice
              */
             externalUserId: string;
-            /** @description The host's own data; shown to the user and the host only. */
+            /** @description Metadata of the user, set by the host, at most 16 KiB; returned to the user and the host only. */
             metadata?: {
                 [key: string]: unknown;
             };
-            /** @description The name to show. */
+            /** @description Display name of the user, 1 to 200 characters. */
             name?: string;
-            /** @description The host's roles of the user; shown to the user and the host only. */
+            /** @description Roles of the user in the host's product, at most 50; returned to the user and the host only. */
             roles?: string[];
             /**
              * Format: date-time
-             * @description When the profile last changed.
+             * @description Time at which the profile last changed.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
         };
         /** @description A user is away */
         UserAwayEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             data: components["schemas"]["UserPresence"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -4088,53 +4326,53 @@ export interface components {
              * @enum {string}
              */
             type: "user.away";
-            /** @description The user in whose log it stands. */
+            /** @description Id of the user whose log has the event. */
             userId: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Whom a user blocks, or no more. */
+        /** @description Data of `user.blocked` and `user.unblocked`. */
         UserBlock: {
             /**
              * Format: user-id
-             * @description Whom.
+             * @description Id of the user who is blocked or unblocked.
              * @example alice
              */
             blockedUserId: string;
             /**
              * Format: user-id
-             * @description Who blocks.
+             * @description Id of the user who blocks or unblocks.
              * @example alice
              */
             externalUserId: string;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the change.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
         };
-        /** @description A user blocked another */
+        /** @description A user blocked another user */
         UserBlockedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             data: components["schemas"]["UserBlock"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -4142,47 +4380,47 @@ export interface components {
              * @enum {string}
              */
             type: "user.blocked";
-            /** @description The user in whose log it stands. */
+            /** @description Id of the user whose log has the event. */
             userId: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Which user is gone. */
+        /** @description Data of `user.deleted`. */
         UserDeleted: {
             /**
              * Format: user-id
-             * @description Which user.
+             * @description Id of the deleted user.
              * @example alice
              */
             externalUserId: string;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the deletion.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
         };
         /** @description A user was deleted */
         UserDeletedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             data: components["schemas"]["UserDeleted"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -4190,53 +4428,53 @@ export interface components {
              * @enum {string}
              */
             type: "user.deleted";
-            /** @description The user in whose log it stands. */
+            /** @description Id of the user whose log has the event. */
             userId: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description Whose sockets the host ended. */
+        /** @description Data of `user.disconnected`. */
         UserDisconnected: {
             /**
              * Format: user-id
-             * @description Whose.
+             * @description Id of the user whose sockets were closed.
              * @example alice
              */
             externalUserId: string;
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the disconnection.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
             /**
              * Format: date-time
-             * @description Tokens that were issued before this moment are refused.
+             * @description Tokens issued before this time are rejected.
              * @example 2026-01-15T10:30:00.000Z
              */
             tokensValidFrom: string;
         };
-        /** @description The host ended a user's sockets and refuses tokens that were issued before */
+        /** @description The host closed a user's sockets and invalidated the tokens issued before */
         UserDisconnectedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             data: components["schemas"]["UserDisconnected"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -4244,27 +4482,27 @@ export interface components {
              * @enum {string}
              */
             type: "user.disconnected";
-            /** @description The user in whose log it stands. */
+            /** @description Id of the user whose log has the event. */
             userId: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description A user is offline, or looks so */
+        /** @description A user is offline or invisible */
         UserOfflineEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             data: components["schemas"]["UserPresence"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -4272,27 +4510,27 @@ export interface components {
              * @enum {string}
              */
             type: "user.offline";
-            /** @description The user in whose log it stands. */
+            /** @description Id of the user whose log has the event. */
             userId: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description A user came online, or is busy */
+        /** @description A user is online or busy */
         UserOnlineEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             data: components["schemas"]["UserPresence"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -4300,96 +4538,96 @@ export interface components {
              * @enum {string}
              */
             type: "user.online";
-            /** @description The user in whose log it stands. */
+            /** @description Id of the user whose log has the event. */
             userId: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description A piece of a list of users. */
+        /** @description Page of users. */
         UserPage: {
-            /** @description Whether there is more in that direction. */
+            /** @description True if there are more items in that direction. */
             hasMore: boolean;
-            /** @description What to give as `before` (as `after`, when this piece was asked for with `after`) to go on; absent at the end. */
+            /** @description Value of `before` for the next page (of `after` if this page was requested with `after`); absent on the last page. */
             nextCursor?: string;
-            /** @description The items. */
+            /** @description Items of this page, in the order of the list. */
             users: components["schemas"]["User"][];
         };
-        /** @description Whether a user is there. */
+        /** @description Data of `user.online`, `user.away` and `user.offline`: a user's presence. */
         UserPresence: {
             /**
              * Format: conversation-id
-             * @description A conversation that the reader shares with them; only on sockets.
+             * @description Id of a conversation that the reader shares with the user; present only on sockets.
              * @example cnv_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             conversationId?: string;
             /**
              * Format: date-time
-             * @description When they were last there; absent while they are.
+             * @description Time at which the user was last online; absent while the user is online, away or busy.
              * @example 2026-01-15T10:30:00.000Z
              */
             lastSeen?: string;
-            /** @description How they are. Known values: online, away, busy, offline; there may be more later. */
+            /** @description Status of the user as others see it. Known values: online, away, busy, offline; there may be more later. */
             status: string;
-            /** @description What they say about it. */
+            /** @description Status text of the user, at most 200 characters; absent if there is none. */
             text?: string;
             /**
              * Format: date-time
-             * @description When this became so.
+             * @description Time at which the status changed.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
             /**
              * Format: user-id
-             * @description Who.
+             * @description Id of the user.
              * @example alice
              */
             userId: string;
         };
-        /** @description One user's reaction. */
+        /** @description Reaction of one user. */
         UserReaction: {
             /**
              * Format: date-time
-             * @description Since when.
+             * @description Time at which the user reacted.
              * @example 2026-01-15T10:30:00.000Z
              */
             createdAt: string;
-            /** @description With what. */
+            /** @description Emoji or `:shortcode:` of the reaction. */
             emoji: string;
             /**
              * Format: user-id
-             * @description Who.
+             * @description Host's id of the user who reacted.
              * @example alice
              */
             userId: string;
         };
-        /** @description How the caller wants to be seen from now on. */
+        /** @description Status of the caller after the request. */
         UserStatus: {
-            /** @description As what. Known values: online, away, busy, invisible; there may be more later. */
+            /** @description Status from now on: `online`, `away`, `busy` or `invisible`. Known values: online, away, busy, invisible; there may be more later. */
             status: string;
-            /** @description What is said about it. */
+            /** @description Text shown while the user is online, at most 200 characters; absent if there is none. */
             text?: string;
         };
-        /** @description The host told of a user for the first time or again */
+        /** @description The host created or updated a user */
         UserSyncedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             data: components["schemas"]["User"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -4397,32 +4635,32 @@ export interface components {
              * @enum {string}
              */
             type: "user.synced";
-            /** @description The user in whose log it stands. */
+            /** @description Id of the user whose log has the event. */
             userId: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description A user blocks another no more */
+        /** @description A user unblocked another user */
         UserUnblockedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             data: components["schemas"]["UserBlock"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -4430,32 +4668,32 @@ export interface components {
              * @enum {string}
              */
             type: "user.unblocked";
-            /** @description The user in whose log it stands. */
+            /** @description Id of the user whose log has the event. */
             userId: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
         /** @description A user changed their profile */
         UserUpdatedEvent: {
-            /** @description Who did it; absent when the host did it in no user's name. */
+            /** @description Id of the user who caused the event; absent if the host caused it without `X-Acting-User`. */
             actorId?: string;
             data: components["schemas"]["User"];
             /**
              * Format: event-id
-             * @description The event's id, the same at every repetition.
+             * @description Id of the event, the same for every delivery.
              */
             id: string;
             /**
              * Format: int64
-             * @description Its dense number in that log.
+             * @description Seq of the entry in that log, dense, from 1.
              */
             seq: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time at which the event happened.
              */
             timestamp: string;
             /**
@@ -4463,145 +4701,145 @@ export interface components {
              * @enum {string}
              */
             type: "user.updated";
-            /** @description The user in whose log it stands. */
+            /** @description Id of the user whose log has the event. */
             userId: string;
             /**
              * Format: int32
-             * @description The version of the event's shape.
+             * @description Version of the format of the event.
              */
             version: number;
         };
-        /** @description An endpoint. */
+        /** @description Webhook endpoint, to which events are delivered or from which they are pulled. */
         Webhook: {
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description Time at which the endpoint was created.
              * @example 2026-01-15T10:30:00.000Z
              */
             createdAt: string;
-            /** @description What it is for. */
+            /** @description Purpose of the endpoint; absent if none was given. */
             description?: string;
-            /** @description Why it gets none, where the service decided that. */
+            /** @description Reason why the service disabled the endpoint; absent if it did not. */
             disabledReason?: string;
-            /** @description Names of events or `noun.*`; `*` for all. */
+            /** @description Event types that are delivered: types, groups such as `message.*`, or `*` for all. */
             events: string[];
-            /** @description Its id; `environment` for the one that the environment names. */
+            /** @description Id of the endpoint; `environment` for the one that the environment sets. */
             id: string;
-            /** @description Whether it gets events. */
+            /** @description True if events are delivered to the endpoint. */
             isEnabled: boolean;
-            /** @description How far it is behind; absent when that cannot be found out. */
+            /** @description Lag of the endpoint; absent if it is not known. */
             lag?: components["schemas"]["WebhookLag"];
-            /** @description Whether a conversation's next event waits until the one before was taken or given up. */
+            /** @description True if the next event of a conversation waits until the previous one was accepted or given up. */
             ordered: boolean;
             /** @description Pauses between attempts, in seconds; absent if the pauses of `WEBHOOK_RETRY_SCHEDULE` apply. */
             retrySchedule?: number[];
             /**
              * Format: date-time
-             * @description Until when two secrets sign, while one is being rotated.
+             * @description Time until which the previous secret signs too; absent if no rotation is in progress.
              * @example 2026-01-15T10:30:00.000Z
              */
             rotatingUntil?: string;
             /**
              * Format: date-time
-             * @description When it was last changed.
+             * @description Time at which the endpoint was last changed.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
-            /** @description Where events are delivered; absent for one without a URL. */
+            /** @description URL to which events are delivered; absent for an endpoint whose events are pulled. */
             url?: string;
         };
-        /** @description An event and what became of it at one endpoint. */
+        /** @description Delivery of one event to one endpoint. */
         WebhookDelivery: {
             /**
              * Format: int64
-             * @description How many attempts are recorded.
+             * @description Number of recorded attempts, at most 30.
              */
             attempts: number;
             /**
              * Format: event-id
-             * @description The event's id.
+             * @description Id of the event.
              * @example evt_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             eventId: string;
-            /** @description The newest attempt. */
+            /** @description The newest attempt; absent if none is recorded. */
             lastAttempt?: components["schemas"]["DeliveryAttempt"];
             /**
              * Format: date-time
-             * @description When it is tried again.
+             * @description Time of the next attempt; absent if there is none.
              * @example 2026-01-15T10:30:00.000Z
              */
             nextAttemptAt?: string;
-            /** @description What became of it so far. Known values: delivered, retrying, dead; there may be more later. */
+            /** @description Current status of the delivery. Known values: delivered, retrying, dead; there may be more later. */
             status: string;
-            /** @description The event's type. */
+            /** @description Type of the event. */
             type: string;
             /**
              * Format: date-time
-             * @description When this was last known.
+             * @description Time at which the delivery was last recorded.
              * @example 2026-01-15T10:30:00.000Z
              */
             updatedAt: string;
         };
-        /** @description A piece of the list of deliveries. */
+        /** @description Page of deliveries, newest event first. */
         WebhookDeliveryPage: {
-            /** @description The deliveries. */
+            /** @description Deliveries of this page. */
             deliveries: components["schemas"]["WebhookDelivery"][];
-            /** @description Whether there is more. */
+            /** @description True if there are more deliveries. */
             hasMore: boolean;
-            /** @description What to give as `before` to go on; absent at the end. */
+            /** @description Value of `before` for the next page; absent on the last page. */
             nextCursor?: string;
         };
-        /** @description An event as an endpoint gets it. */
+        /** @description Event as an endpoint receives it. */
         WebhookEvent: components["schemas"]["MessageCreatedEvent"] | components["schemas"]["MessageUpdatedEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["MessageRestoredEvent"] | components["schemas"]["MessagePinnedEvent"] | components["schemas"]["MessageUnpinnedEvent"] | components["schemas"]["ReactionAddedEvent"] | components["schemas"]["ReactionRemovedEvent"] | components["schemas"]["ConversationCreatedEvent"] | components["schemas"]["ConversationUpdatedEvent"] | components["schemas"]["ConversationDeletedEvent"] | components["schemas"]["ParticipantAddedEvent"] | components["schemas"]["ParticipantRemovedEvent"] | components["schemas"]["ParticipantUpdatedEvent"] | components["schemas"]["UserSyncedEvent"] | components["schemas"]["UserUpdatedEvent"] | components["schemas"]["UserDeletedEvent"] | components["schemas"]["UserBlockedEvent"] | components["schemas"]["UserUnblockedEvent"] | components["schemas"]["UserDisconnectedEvent"] | components["schemas"]["MessageReadEvent"] | components["schemas"]["MessageDeliveredEvent"] | components["schemas"]["ConversationReadEvent"] | components["schemas"]["DraftUpdatedEvent"] | components["schemas"]["UserOnlineEvent"] | components["schemas"]["UserAwayEvent"] | components["schemas"]["UserOfflineEvent"] | components["schemas"]["WebhookTestEvent"];
-        /** @description How far an endpoint is behind. */
+        /** @description Lag of an endpoint. */
         WebhookLag: {
             /**
              * Format: int64
-             * @description Events that are being delivered, or wait for their next attempt.
+             * @description Number of events that are being delivered or wait for their next attempt.
              */
             inFlight: number;
             /**
              * Format: int64
-             * @description How much longer the endpoint is left alone because it kept failing, in milliseconds.
+             * @description Remaining pause after repeated failures, in milliseconds; absent if deliveries are not paused.
              */
             pausedForMs?: number;
             /**
              * Format: int64
-             * @description Events that were not given to a worker yet.
+             * @description Number of events that were not given to a worker yet.
              */
             pending: number;
             /**
              * Format: int64
-             * @description How many of these were tried before.
+             * @description Number of these events that were tried before.
              */
             retrying: number;
         };
-        /** @description A piece of the list of endpoints. */
+        /** @description Page of endpoints, newest first. */
         WebhookPage: {
-            /** @description Whether there is more. */
+            /** @description True if there are more endpoints. */
             hasMore: boolean;
-            /** @description What to give as `before` to go on; absent at the end. */
+            /** @description Value of `before` for the next page; absent on the last page. */
             nextCursor?: string;
-            /** @description The endpoints. */
+            /** @description Endpoints of this page. */
             webhooks: components["schemas"]["Webhook"][];
         };
-        /** @description That a test event is on its way. */
+        /** @description Id of the test event that is being delivered. */
         WebhookTest: {
             /**
              * Format: event-id
-             * @description The id of the test event.
+             * @description Id of the test event.
              * @example evt_01hzx3v7k9q2m4n6p8r0s2t4v6
              */
             eventId: string;
         };
         /** @description Data of a test event. */
         WebhookTestData: {
-            /** @description Id of the endpoint. */
+            /** @description Id of the tested endpoint. */
             webhookId: string;
         };
-        /** @description The event that a test of an endpoint sends. */
+        /** @description Test event of an endpoint. */
         WebhookTestEvent: {
-            /** @description The endpoint. */
+            /** @description Data of the event: the tested endpoint. */
             data: components["schemas"]["WebhookTestData"];
             /**
              * Format: event-id
@@ -4611,7 +4849,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description When the test was asked for.
+             * @description Time at which the test was requested.
              * @example 2026-01-15T10:30:00.000Z
              */
             timestamp: string;
@@ -4626,18 +4864,18 @@ export interface components {
              */
             version: number;
         };
-        /** @description An endpoint and its secret, which is shown this once. */
+        /** @description Endpoint with its secret, which is returned only once. */
         WebhookWithSecret: {
-            /** @description Its id. */
+            /** @description Id of the endpoint. */
             id: string;
-            /** @description What its deliveries are signed with: `whsec_` and base64 of 32 bytes. Keep it; it is not shown again. */
+            /** @description Secret that signs its deliveries: `whsec_` and base64 of 32 bytes. Store it; it is not returned again. */
             secret: string;
-            /** @description The endpoint. */
+            /** @description The endpoint as stored. */
             webhook: components["schemas"]["Webhook"];
         };
     };
     responses: {
-        /** @description The request is wrong; `details` names every fault. */
+        /** @description The request is invalid; `details` names every invalid field. */
         BadRequest: {
             headers: {
                 [name: string]: unknown;
@@ -4658,7 +4896,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The thing is in a state in which this cannot be done. */
+        /** @description The state of the resource does not allow the operation. */
         Conflict: {
             headers: {
                 [name: string]: unknown;
@@ -4673,7 +4911,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The caller may see the thing, but not do this to it. */
+        /** @description The caller can see the resource but is not allowed to do this. */
         Forbidden: {
             headers: {
                 [name: string]: unknown;
@@ -4688,7 +4926,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description A fault of the service. */
+        /** @description The service failed; its log has the cause. */
         InternalError: {
             headers: {
                 [name: string]: unknown;
@@ -4703,7 +4941,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description There is no such thing for this caller. */
+        /** @description The resource does not exist or is not visible to the caller. */
         NotFound: {
             headers: {
                 [name: string]: unknown;
@@ -4718,7 +4956,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The body is too large, or the event that the change would make. */
+        /** @description The body is too large, or the event of the change would be. */
         PayloadTooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -4733,16 +4971,16 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The caller asks for more than the limits allow; the request was not carried out. */
+        /** @description The caller exceeds a rate limit; the request was not executed. */
         RateLimited: {
             headers: {
-                /** @description How many the limit allows in its time. */
+                /** @description Number of requests that the limit allows in its period. */
                 "RateLimit-Limit"?: number;
-                /** @description How many are left now. */
+                /** @description Number of requests that are accepted now. */
                 "RateLimit-Remaining"?: number;
-                /** @description After how many seconds the whole limit is free again. */
+                /** @description Time in seconds until the whole limit is available again. */
                 "RateLimit-Reset"?: number;
-                /** @description How many seconds to wait until the next request is let through. */
+                /** @description Time in seconds until the next request is accepted. */
                 "Retry-After"?: number;
                 [name: string]: unknown;
             };
@@ -4756,7 +4994,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The body arrived too slowly; the request was not carried out. */
+        /** @description The body arrived too slowly; the request was not executed. */
         RequestTimeout: {
             headers: {
                 [name: string]: unknown;
@@ -4771,10 +5009,10 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The caller did not prove who they are. */
+        /** @description The token or the internal secret is missing or invalid. */
         Unauthorized: {
             headers: {
-                /** @description What to prove oneself with. */
+                /** @description Authentication scheme to use: `Bearer`. */
                 "WWW-Authenticate"?: string;
                 [name: string]: unknown;
             };
@@ -4788,10 +5026,10 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description Something that is needed is away for the moment. What was asked for may or may not have happened; repeating it is safe. */
+        /** @description A dependency of the service is temporarily unavailable. The outcome of the request is unknown; it is safe to repeat. */
         Unavailable: {
             headers: {
-                /** @description How many seconds to wait. */
+                /** @description Time in seconds to wait before a repetition. */
                 "Retry-After"?: number;
                 [name: string]: unknown;
             };
@@ -4805,7 +5043,7 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The body is not declared as JSON. */
+        /** @description The Content-Type of the body is not JSON, or the body is compressed. */
         UnsupportedMediaType: {
             headers: {
                 [name: string]: unknown;
@@ -4823,17 +5061,17 @@ export interface components {
     };
     parameters: {
         /**
-         * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+         * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
          * @example J%C3%BCrgen%20M
          */
         ActingUser: string;
-        /** @description Items later than this id or `nextCursor`, oldest first. */
+        /** @description Returns items later than this id or `nextCursor`, oldest first. */
         After: string;
-        /** @description Items on both sides of this id. */
+        /** @description Returns items on both sides of this id. */
         Around: string;
-        /** @description Items earlier than this id or `nextCursor`. */
+        /** @description Returns items earlier than this id or `nextCursor`. */
         Before: string;
-        /** @description How many items. */
+        /** @description Maximum number of items, 1 to 100. Default: 50. */
         Limit: number;
     };
     requestBodies: never;
@@ -4845,13 +5083,13 @@ export interface operations {
     listConsumers: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: never;
@@ -4860,7 +5098,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of the list of hosts' durables, by name. */
+            /** @description Page of hosts' durable consumers, by name. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4920,7 +5158,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed before this request. A host's durable. */
+            /** @description It existed before this request. Durable consumer of a host. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4947,7 +5185,7 @@ export interface operations {
                     "application/json": components["schemas"]["HostConsumer"];
                 };
             };
-            /** @description A host's durable. */
+            /** @description Durable consumer of a host. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -4989,14 +5227,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The host's name. */
+                /** @description Name of the host. */
                 name: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A host's durable. */
+            /** @description Durable consumer of a host. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5035,14 +5273,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The host's name. */
+                /** @description Name of the host. */
                 name: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -5059,9 +5297,9 @@ export interface operations {
     listWebhooks: {
         parameters: {
             query?: {
-                /** @description How many. */
+                /** @description Maximum number of endpoints, 1 to 100. Default: 50. */
                 limit?: number;
-                /** @description Those after this `nextCursor`. */
+                /** @description `nextCursor` of the previous page; returns the endpoints after it. */
                 before?: string;
             };
             header?: never;
@@ -5070,7 +5308,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of the list of endpoints. */
+            /** @description Page of endpoints, newest first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5130,7 +5368,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description An endpoint and its secret, which is shown this once. */
+            /** @description Endpoint with its secret, which is returned only once. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -5175,15 +5413,15 @@ export interface operations {
     listDeadLetters: {
         parameters: {
             query?: {
-                /** @description Of this endpoint only. */
+                /** @description Id of the endpoint whose dead letters are returned. Default: all endpoints. */
                 endpointId?: string;
-                /** @description Of this type of event only. */
+                /** @description Event type of the dead letters to return. Default: all types. */
                 type?: string;
-                /** @description Given up at this moment or later. */
+                /** @description Earliest time at which the event was given up. Default: no limit. */
                 since?: string;
-                /** @description How many. */
+                /** @description Maximum number of dead letters, 1 to 100. Default: 50. */
                 limit?: number;
-                /** @description Those after this `nextCursor`. */
+                /** @description `nextCursor` of the previous page; returns the dead letters after it. */
                 before?: string;
             };
             header?: never;
@@ -5192,7 +5430,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of the list of dead letters. */
+            /** @description Page of dead letters, newest first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5253,7 +5491,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description How many events are on their way again. */
+            /** @description Number of replayed events and the cursor of the next request. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5281,13 +5519,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the dead letter. */
                 letterId: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description An event that an endpoint did not take. */
+            /** @description Event that an endpoint did not accept at the last attempt. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5331,13 +5570,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the dead letter. */
                 letterId: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -5356,13 +5596,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description An endpoint. */
+            /** @description Webhook endpoint, to which events are delivered or from which they are pulled. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5401,13 +5642,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -5427,6 +5669,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
@@ -5447,7 +5690,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description An endpoint. */
+            /** @description Webhook endpoint, to which events are delivered or from which they are pulled. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5491,6 +5734,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
@@ -5504,7 +5748,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description How many events are on their way again. */
+            /** @description Number of replayed events and the cursor of the next request. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5531,22 +5775,23 @@ export interface operations {
     listWebhookDeliveries: {
         parameters: {
             query?: {
-                /** @description Only those with this outcome. */
+                /** @description Status of the deliveries to return. Default: all. */
                 status?: components["schemas"]["DeliveryStatus"];
-                /** @description How many. */
+                /** @description Maximum number of deliveries, 1 to 100. Default: 50. */
                 limit?: number;
-                /** @description Those after this `nextCursor`. */
+                /** @description `nextCursor` of the previous page; returns the deliveries after it. */
                 before?: string;
             };
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of the list of deliveries. */
+            /** @description Page of deliveries, newest event first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5590,14 +5835,16 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
+                /** @description Id of the event. */
                 eventId: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The attempts to deliver one event, oldest first. */
+            /** @description Attempts to deliver one event, oldest first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5630,13 +5877,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description An endpoint. */
+            /** @description Webhook endpoint, to which events are delivered or from which they are pulled. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5673,20 +5921,21 @@ export interface operations {
     pullWebhookEvents: {
         parameters: {
             query?: {
-                /** @description How many. */
+                /** @description Maximum number of events, 1 to 100. Default: 50. */
                 limit?: number;
-                /** @description How long to wait for the first, in seconds. */
+                /** @description Time to wait for the first event, in seconds, 0 to 25. Default: 0. */
                 waitSeconds?: number;
             };
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Events that were taken. */
+            /** @description Events that were pulled from an endpoint. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5731,6 +5980,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
@@ -5746,7 +5996,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description How many were acknowledged. */
+            /** @description Number of acknowledged events. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5775,13 +6025,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description An endpoint and its secret, which is shown this once. */
+            /** @description Endpoint with its secret, which is returned only once. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5825,13 +6076,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id of the endpoint. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description That a test event is on its way. */
+            /** @description Id of the test event that is being delivered. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5854,20 +6106,20 @@ export interface operations {
     listConversations: {
         parameters: {
             query?: {
-                /** @description Whether to list those that the caller put away, instead of the others. */
+                /** @description True to list only the archived conversations, false to list only the others. Default: false. */
                 archived?: boolean;
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -5877,7 +6129,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a list of conversations. */
+            /** @description Page of conversations. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5966,7 +6218,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -5990,7 +6242,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed before this request. A conversation. */
+            /** @description It existed before this request. A conversation and, in answers to a member, the caller's own state in it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6061,7 +6313,7 @@ export interface operations {
                     "application/json": components["schemas"]["Conversation"];
                 };
             };
-            /** @description A conversation. */
+            /** @description A conversation and, in answers to a member, the caller's own state in it. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -6147,20 +6399,20 @@ export interface operations {
     listPublicConversations: {
         parameters: {
             query?: {
-                /** @description What the name begins with; all without it. */
+                /** @description Beginning of the name, 1 to 100 characters, compared regardless of case. Default: all public conversations. */
                 q?: string;
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -6170,7 +6422,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a list of conversations. */
+            /** @description Page of conversations. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6259,20 +6511,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A conversation. */
+            /** @description A conversation and, in answers to a member, the caller's own state in it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6356,20 +6608,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6390,13 +6642,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
@@ -6410,7 +6662,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A conversation. */
+            /** @description A conversation and, in answers to a member, the caller's own state in it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6498,20 +6750,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A conversation. */
+            /** @description A conversation and, in answers to a member, the caller's own state in it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6596,20 +6848,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6629,27 +6881,27 @@ export interface operations {
     listLogEntries: {
         parameters: {
             query?: {
-                /** @description Number after which to begin; default 0. */
+                /** @description Seq after which the page begins. Default: 0. */
                 after?: number;
-                /** @description How many entries, 1 to 100; 50 where it is left out. */
+                /** @description Maximum number of entries, 1 to 100. Default: 50. */
                 limit?: number;
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a conversation's log, ascending. */
+            /** @description Page of a conversation's log, in ascending order of seq. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6716,13 +6968,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
@@ -6737,7 +6989,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A member's own settings in a conversation; nobody else sees them. */
+            /** @description A member's own settings of a conversation; no other member sees them. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6768,31 +7020,31 @@ export interface operations {
     listMessages: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a conversation's history. */
+            /** @description Page of messages. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6846,13 +7098,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
@@ -6877,7 +7129,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed before this request. A message. */
+            /** @description It existed before this request. A message of a conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6912,7 +7164,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description A message. */
+            /** @description A message of a conversation. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -6963,31 +7215,31 @@ export interface operations {
     listParticipants: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a list of members. */
+            /** @description Page of members of a conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7024,13 +7276,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
@@ -7047,7 +7299,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Who is a member now, of those asked for. */
+            /** @description The requested users as members of the conversation. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -7083,22 +7335,22 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
-                /** @description The member's user id, percent-encoded. */
+                /** @description Host's id of the member, percent-encoded. */
                 userId: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7120,15 +7372,15 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
-                /** @description The member's user id, percent-encoded. */
+                /** @description Host's id of the member, percent-encoded. */
                 userId: string;
             };
             cookie?: never;
@@ -7142,7 +7394,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A user's membership in a conversation. */
+            /** @description Membership of a user in a conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7172,31 +7424,31 @@ export interface operations {
     listPinnedMessages: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a conversation's history. */
+            /** @description Page of messages. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7248,31 +7500,31 @@ export interface operations {
     listConversationPresence: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description How a piece of a list of members is. */
+            /** @description Page of the presence of members. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7309,13 +7561,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
@@ -7329,7 +7581,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description How many messages are newly read. */
+            /** @description Number of messages that the request marked as read. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7357,20 +7609,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The conversation's id. */
+                /** @description Id of the conversation. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description How much is unread. Own, deleted, silent and system messages count for nothing. */
+            /** @description Numbers of unread messages. Own, deleted, silent and system messages do not count. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7397,12 +7649,12 @@ export interface operations {
                 /** @description Cursor to resume from: the `id` of the last event that the client received. The header `Last-Event-ID`, which browsers send when they
                  *     reconnect, does the same and takes precedence. */
                 lastEventId?: string;
-                /** @description The token, for browsers, whose `EventSource` sends no header. A log on the way may keep it: prefer the header where there is a choice. */
+                /** @description Access token, for browsers, whose `EventSource` sends no header. Proxies may log the URL: use the header `Authorization` if possible. */
                 token?: string;
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -7412,7 +7664,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Events, until the client goes or the token ends. */
+            /** @description Server-Sent Events until the client disconnects or the token expires. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7438,7 +7690,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The process and each thing that it depends on. */
+            /** @description Health of the process and of each of its dependencies. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7474,7 +7726,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -7503,7 +7755,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed before this request. A message. */
+            /** @description It existed before this request. A message of a conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7538,7 +7790,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description A message. */
+            /** @description A message of a conversation. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -7590,20 +7842,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A message. */
+            /** @description A message of a conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7651,20 +7903,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7685,13 +7937,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
@@ -7705,7 +7957,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A message. */
+            /** @description A message of a conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7756,31 +8008,31 @@ export interface operations {
     listDeliveryReceipts: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of the list of those at whose devices a message arrived. */
+            /** @description Page of delivery receipts of a message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7812,20 +8064,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description When a message arrived at a device of the caller first. */
+            /** @description Time at which the message first arrived at a device of the caller. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7850,13 +8102,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
@@ -7873,7 +8125,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The messages that a forwarded one became, in the order of the conversations asked for. */
+            /** @description The new messages, one per target conversation, in the order of the request. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -7930,31 +8182,31 @@ export interface operations {
     getMessageHistory: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A page of the texts that a message had, oldest first; none for a deleted one. */
+            /** @description Page of the versions of a message's text, oldest first; empty for a deleted message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7989,20 +8241,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A message. */
+            /** @description A message of a conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8052,20 +8304,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -8084,33 +8336,33 @@ export interface operations {
     listReactions: {
         parameters: {
             query?: {
-                /** @description Only those who reacted with this emoji. */
+                /** @description Emoji or `:shortcode:` of the reactions to list. Default: all. */
                 emoji?: string;
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The reactions to a message, and a piece of the list of who gave them. */
+            /** @description All reactions to the message, and a page of the users who reacted. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8152,13 +8404,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
@@ -8172,7 +8424,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description All reactions to a message, one item per emoji, the most used first. */
+            /** @description All reactions to the message, one item per emoji, the most used first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8211,13 +8463,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
                 /** @description The emoji or `:shortcode:`, percent-encoded. */
                 emoji: string;
@@ -8226,7 +8478,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All reactions to a message, one item per emoji, the most used first. */
+            /** @description All reactions to the message, one item per emoji, the most used first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8260,31 +8512,31 @@ export interface operations {
     listReadReceipts: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of the list of those who read a message. */
+            /** @description Page of read receipts of a message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8316,20 +8568,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description When the caller read a message first. */
+            /** @description Time at which the caller first read the message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8354,20 +8606,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -8385,31 +8637,31 @@ export interface operations {
     listReplies: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The id of the message that the thread began with. */
+                /** @description Id of the root message of the thread. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a conversation's history. */
+            /** @description Page of messages. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8463,20 +8715,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The id of the message that the thread began with. */
+                /** @description Id of the root message of the thread. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description When the caller read a message first. */
+            /** @description Time at which the caller first read the message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8501,20 +8753,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The id of the message that the thread began with. */
+                /** @description Id of the root message of the thread. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description How much is unread. Own, deleted, silent and system messages count for nothing. */
+            /** @description Numbers of unread messages. Own, deleted, silent and system messages do not count. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8540,20 +8792,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The message's id. */
+                /** @description Id of the message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A message. */
+            /** @description A message of a conversation. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8627,7 +8879,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -8647,7 +8899,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description How users are, in the order of the question. */
+            /** @description Presence of the requested users, in the order of the request. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8683,18 +8935,18 @@ export interface operations {
     listScheduledMessages: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -8704,7 +8956,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a list of scheduled messages, soonest first. */
+            /** @description Page of scheduled messages, soonest first. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8743,7 +8995,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -8763,7 +9015,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed before this request. A message that waits for its time. Only its author sees it. */
+            /** @description It existed before this request. A message that is sent at a later time. Only its author sees it until then. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8785,7 +9037,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScheduledMessage"];
                 };
             };
-            /** @description A message that waits for its time. Only its author sees it. */
+            /** @description A message that is sent at a later time. Only its author sees it until then. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -8825,20 +9077,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The scheduled message's id. */
+                /** @description Id of the scheduled message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A message that waits for its time. Only its author sees it. */
+            /** @description A message that is sent at a later time. Only its author sees it until then. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8873,20 +9125,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The scheduled message's id. */
+                /** @description Id of the scheduled message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -8906,13 +9158,13 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The scheduled message's id. */
+                /** @description Id of the scheduled message. */
                 id: string;
             };
             cookie?: never;
@@ -8927,7 +9179,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A message that waits for its time. Only its author sees it. */
+            /** @description A message that is sent at a later time. Only its author sees it until then. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8969,7 +9221,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What a process is doing. */
+            /** @description Status of the process that answers. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9018,18 +9270,18 @@ export interface operations {
     listUnreadConversations: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -9039,7 +9291,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a list of conversations with something unread. */
+            /** @description Page of conversations with unread messages. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9070,7 +9322,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -9080,7 +9332,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description How much is unread. Own, deleted, silent and system messages count for nothing. */
+            /** @description Numbers of unread messages. Own, deleted, silent and system messages do not count. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9105,7 +9357,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -9115,7 +9367,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A user of the host. */
+            /** @description A user of the host, with the profile that the host or the user set. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9151,7 +9403,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -9169,7 +9421,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A user of the host. */
+            /** @description A user of the host, with the profile that the host or the user set. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9206,18 +9458,18 @@ export interface operations {
     listBlocks: {
         parameters: {
             query?: {
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -9227,7 +9479,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of the list of whom the caller blocks. */
+            /** @description Page of the users that the caller blocks. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9257,20 +9509,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The user's id, percent-encoded. */
+                /** @description Host's id of the user, percent-encoded. */
                 userId: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -9291,20 +9543,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The user's id, percent-encoded. */
+                /** @description Host's id of the user, percent-encoded. */
                 userId: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -9324,7 +9576,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -9342,7 +9594,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description How the caller wants to be seen from now on. */
+            /** @description Status of the caller after the request. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9368,20 +9620,20 @@ export interface operations {
     searchUsers: {
         parameters: {
             query: {
-                /** @description What the name or id begins with, 1 to 100 characters. */
+                /** @description Beginning of the name, of a word in it or of the id, 1 to 100 characters. */
                 q: string;
-                /** @description How many items. */
+                /** @description Maximum number of items, 1 to 100. Default: 50. */
                 limit?: components["parameters"]["Limit"];
-                /** @description Items earlier than this id or `nextCursor`. */
+                /** @description Returns items earlier than this id or `nextCursor`. */
                 before?: components["parameters"]["Before"];
-                /** @description Items later than this id or `nextCursor`, oldest first. */
+                /** @description Returns items later than this id or `nextCursor`, oldest first. */
                 after?: components["parameters"]["After"];
-                /** @description Items on both sides of this id. */
+                /** @description Returns items on both sides of this id. */
                 around?: components["parameters"]["Around"];
             };
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
@@ -9391,7 +9643,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A piece of a list of users. */
+            /** @description Page of users. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9444,7 +9696,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed before this request. A user of the host. */
+            /** @description It existed before this request. A user of the host, with the profile that the host or the user set. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9467,7 +9719,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description A user of the host. */
+            /** @description A user of the host, with the profile that the host or the user set. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -9534,7 +9786,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The results of a batch, in the order of its items. */
+            /** @description Results of a batch, in the order of its items. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9570,20 +9822,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The host's own id of the user, percent-encoded. */
+                /** @description Host's id of the user, percent-encoded. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A user of the host. */
+            /** @description A user of the host, with the profile that the host or the user set. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9617,19 +9869,19 @@ export interface operations {
     deleteUser: {
         parameters: {
             query?: {
-                /** @description What becomes of the user's messages; `anonymise` when it is left out. */
+                /** @description Treatment of the user's messages. Default: `anonymise`. */
                 messages?: components["schemas"]["ErasureMode"];
             };
             header?: never;
             path: {
-                /** @description The host's own id of the user, percent-encoded. */
+                /** @description Host's id of the user, percent-encoded. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -9649,14 +9901,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The host's own id of the user, percent-encoded. */
+                /** @description Host's id of the user, percent-encoded. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done. */
+            /** @description Success, without a body. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -9675,14 +9927,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The host's own id of the user, percent-encoded. */
+                /** @description Host's id of the user, percent-encoded. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The report of an erasure. */
+            /** @description Report of an erasure. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9722,7 +9974,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The host's own id of the user, percent-encoded. */
+                /** @description Host's id of the user, percent-encoded. */
                 id: string;
             };
             cookie?: never;
@@ -9750,20 +10002,20 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The user for whom the host acts; only with the internal secret. The value is the host's own user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
+                 * @description Id of the user for whom the host acts; only with the internal secret. The value is the host's user id in UTF-8, percent-encoded: `Jürgen M` is `J%C3%BCrgen%20M`.
                  * @example J%C3%BCrgen%20M
                  */
                 "X-Acting-User"?: components["parameters"]["ActingUser"];
             };
             path: {
-                /** @description The host's own id of the user, percent-encoded. */
+                /** @description Host's id of the user, percent-encoded. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description How a user is at this moment. */
+            /** @description Current presence of a user. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9794,7 +10046,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description That the process works. */
+            /** @description Health of a process. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9820,7 +10072,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description That the process works. */
+            /** @description Health of a process. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -9845,7 +10097,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description That the process works. */
+            /** @description Health of a process. */
             200: {
                 headers: {
                     [name: string]: unknown;
