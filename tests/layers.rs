@@ -1,4 +1,4 @@
-//! The rooms of `src/` and who may know whom. The layout is only worth something while it is true.
+//! The modules of `src/` and their allowed dependencies. These tests keep the layout true.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ struct File {
 }
 
 impl File {
-    /// The room: the first part of the path.
+    /// The module: the first part of the path.
     fn room(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();
         first.trim_end_matches(".rs")
@@ -194,7 +194,7 @@ fn each_external_library_is_used_in_one_module() {
         ("tokio_tungstenite", "ws"),
     ] {
         no_file(&format!("only {room} uses {name}"), |file| {
-            // The benchmark is a client: it speaks what clients speak.
+            // The benchmark is a client and uses the protocols of clients.
             let is_client = file.path.starts_with("cli/bench");
             file.room() != room && !is_client && file.uses_crate(name)
         });

@@ -1,5 +1,5 @@
-//! Holds every answer against the committed OpenAPI document: the status must be documented for the operation, and the body must be of the
-//! documented form, without a field that the document does not know.
+//! Checks every answer against the committed OpenAPI document: the status must be documented for the operation, and the body must match the schema, without
+//! unknown fields.
 
 use std::{
     collections::HashMap,
@@ -27,7 +27,7 @@ pub fn document() -> &'static Value {
 pub struct Operation {
     /// In upper case.
     pub method: String,
-    /// With `{name}` for what varies.
+    /// With `{name}` for each parameter.
     pub path: String,
     /// The OpenAPI description of the operation.
     pub says: Value,
@@ -48,14 +48,14 @@ impl Operation {
         parts.collect::<Vec<_>>().join("/")
     }
 
-    /// Whether it asks who is calling.
+    /// True if the operation requires authentication.
     pub fn is_guarded(&self) -> bool {
         self.says["security"]
             .as_array()
             .is_some_and(|schemes| !schemes.is_empty())
     }
 
-    /// Whether it takes a body.
+    /// True if the operation takes a body.
     pub fn takes_body(&self) -> bool {
         self.says["requestBody"].is_object()
     }
@@ -79,12 +79,12 @@ pub fn operations() -> Vec<Operation> {
     operations.collect()
 }
 
-/// Operations of plugins from outside that tests bring: they stand in the document of their own program, not in the committed one.
+/// Operations of external plugins that tests bring: they are in the document of their own program, not in the committed one.
 const OF_GUESTS: [&str; 2] = ["/api/admin/trail", "/api/admin/faulty"];
 
-/// Fails the test when an answer is none that the document allows.
+/// Fails the test if the document does not allow the answer.
 ///
-/// `path` may have a query. Only what is under `/api` counts: every role answers `/health`, and only one of them has the document.
+/// `path` may have a query. Only paths under `/api` are checked: every role answers `/health`, but only one role has the document.
 pub fn check(method: &str, path: &str, status: u16, content_type: Option<&str>, body: &[u8]) {
     let bare = path.split(['?', '#']).next().unwrap_or_default();
     if !bare.starts_with("/api/") || UNDOCUMENTED.contains(&bare) && status == 200 {
@@ -96,7 +96,7 @@ pub fn check(method: &str, path: &str, status: u16, content_type: Option<&str>, 
         assert!(is_json, "{at} with {content_type:?} instead of JSON");
         check_error(&at, status, body);
     }
-    // A wrong method is no operation, even where the path could be another one's.
+    // A wrong method is no operation, even if the path matches another one's pattern.
     if status == 405 {
         return;
     }

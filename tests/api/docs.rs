@@ -1,4 +1,4 @@
-//! `/api/docs*`: the documents are there, are the committed ones, and say what the service does.
+//! `/api/docs*`: the documents are served, equal the committed ones, and describe the service correctly.
 
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ async fn every_documented_operation_exists_and_answers_as_documented() {
                 Some(json!({ "surprise": 1 })),
                 Some(json!([])),
             ] {
-                // The client holds each answer against the document.
+                // The client checks each answer against the document.
                 let answer = super::ask(client, &operation.method, &path, body).await;
                 assert!(
                     answer.status < 500,
@@ -192,7 +192,7 @@ async fn without_plugins_the_documents_have_none_of_their_operations() {
         let text = String::from_utf8_lossy(&page.body).into_owned();
         assert!(!text.contains("/api/admin/webhooks"), "{path}");
     }
-    // Past the tests' client, which holds answers against the whole document.
+    // Without the tests' client, which checks answers against the whole document.
     let missing = reqwest::Client::new()
         .get(format!("{}/api/admin/webhooks", service.api_url()))
         .header("X-Internal-Secret", INTERNAL_SECRET)

@@ -263,7 +263,7 @@ async fn a_body_over_one_mebibyte_is_413() {
     assert_eq!(announced.status, 413);
     assert_eq!(announced.code(), "PAYLOAD_TOO_LARGE");
 
-    // Only said to be large: it is refused before anything of it came.
+    // The header announces a large body: the request is refused before any of the body arrives.
     let lie = format!(
         "{}content-length: 99999999999\r\n\r\n",
         wire::head("POST", "/api/messages", &headers)

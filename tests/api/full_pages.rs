@@ -1,4 +1,4 @@
-//! Pages that are full before they have as many items as were asked for: they end early, and their cursor goes on exactly there.
+//! Pages that reach their size limit before the requested number of items: they end early, and their cursor continues exactly there.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};

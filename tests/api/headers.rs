@@ -140,7 +140,7 @@ async fn cors_allows_only_listed_origins_if_configured() {
                 .is_some_and(|vary| vary.to_lowercase().contains("origin"))
         );
     }
-    // A page learns of a refusal too, or it could not tell a fault of its own from a network that is away.
+    // A web page must be able to read errors too, or it could not tell them from a network failure.
     let answer = wire::send(
         &service,
         "GET",

@@ -153,7 +153,7 @@ async fn an_operator_in_any_field_of_any_body_is_a_wrong_value() {
             assert!(faults(&answer)[0].starts_with(&field), "{body}");
         }
     }
-    // Nothing of it was done.
+    // The request had no effect.
     let messages = alice
         .get(&format!("/api/conversations/{conversation}/messages"))
         .await

@@ -1,4 +1,4 @@
-//! Rate limits over REST: what is refused and what it is told, who is not hurt by it, and whose word about an address counts.
+//! Rate limits over REST: refusals and their headers, requests that are exempt, and trusted sources of a client's address.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn is_uncounted(answer: &Answer) -> bool {
     answer.header("RateLimit-Limit").is_empty()
 }
 
-/// Checks a refusal by rate, and returns the seconds that it asks to wait.
+/// Checks a rate limit error, and returns the seconds that it asks to wait.
 fn refusal(answer: Answer, limit: u64) -> u64 {
     let [told, remaining, reset] = standing(&answer);
     let wait: u64 = answer.header("Retry-After").parse().expect("a number");
@@ -31,7 +31,7 @@ fn refusal(answer: Answer, limit: u64) -> u64 {
     wait
 }
 
-/// A group that the host makes, so that nothing of its owner is counted.
+/// A group that the host creates, so that no request of its owner is counted.
 async fn group(service: &Service, owner: &User) -> String {
     let body = json!({ "type": "group", "participantIds": [], "name": "A group" });
     let host = service.internal().acting_for(&owner.id);
@@ -59,7 +59,7 @@ async fn requests_over_the_limit_are_refused_until_the_window_frees_up() {
     }
     let wait = refusal(me(&alice).await, 3);
     assert!(wait <= 2, "one more is free every 2 s, not after {wait}");
-    // Any other operation is refused too, for her alone.
+    // Every other operation is refused too, but only for her.
     refusal(alice.get("/api/conversations").await, 3);
     me(&bob).await.expect(200);
     eventually_within(Duration::from_secs(10), "there is room again", || async {
@@ -115,7 +115,7 @@ async fn the_host_is_never_limited() {
         me(&host).await.expect(200);
         service.user("alice").await;
     }
-    // Nothing of it was counted against her.
+    // No request was counted against her.
     assert_eq!(standing(&me(&alice).await)[..2], [1, 0]);
 }
 
@@ -160,7 +160,7 @@ async fn bad_tokens_and_secrets_of_one_address_are_limited_together() {
     // A request with valid credentials is still served from the same address.
     me(&alice).await.expect(200);
     service.internal().get("/api/status").await.expect(200);
-    // And whose own token has expired hears that it has.
+    // A user with an expired token gets the error for expired tokens.
     let old = service.token("alice").expires_in(-600).sign();
     let late = nobody.with("Authorization", &format!("Bearer {old}"));
     me(&late).await.expect_error(401, "UNAUTHORIZED");
@@ -190,7 +190,7 @@ async fn a_token_of_the_host_with_a_wrong_claim_is_no_failed_proof() {
     for client in wrong {
         me(&client).await.expect_error(401, "UNAUTHORIZED");
     }
-    // The first forged one is told so, the second is one too many.
+    // The first forged token gets that error; the second one is over the limit.
     let forger = by(service.token("alice").secret(&"x".repeat(48)).sign());
     me(&forger).await.expect_error(401, "UNAUTHORIZED");
     refusal(me(&forger).await, 1);

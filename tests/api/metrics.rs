@@ -1,4 +1,4 @@
-//! `/metrics`: what it shows is what docs/OPERATIONS.md lists.
+//! `/metrics` shows exactly the metrics that docs/OPERATIONS.md lists.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! REST, as the host's engineers call it. Folders and files mirror the URL tree; every test reads as the promise that it checks.
+//! The REST API. Folders and files mirror the URL tree; the name of every test states the behaviour that it checks.
 
 pub mod contract;
 mod conversations;
@@ -56,7 +56,7 @@ fn column(items: &Value, field: &str) -> Vec<String> {
     items.iter().map(|item| text(item, field)).collect()
 }
 
-/// The fields that an answer finds fault with, in its order.
+/// The field names of an error's details, in their order.
 fn faults(answer: &Answer) -> Vec<String> {
     match answer.json["details"].is_array() {
         true => column(&answer.json["details"], "field"),

@@ -1,4 +1,4 @@
-//! Pages, cursors and ids out of a path: asked for rightly, or refused by name.
+//! Pages, cursors and ids in paths: valid requests, and errors that name the field.
 
 use super::{faults, wire};
 use crate::support::Service;

@@ -1,4 +1,4 @@
-//! Presence over REST: what is answered of whom, and what is refused.
+//! Presence over REST: answers and errors.
 
 use reqwest::Method;
 use serde_json::{Value, json};

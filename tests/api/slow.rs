@@ -1,4 +1,4 @@
-//! Clients that are slow, or that send what is no request: nobody holds a connection for long, and each is told why in the shape of all errors.
+//! Slow clients and invalid HTTP requests: no connection is held for long, and each client gets a standard error with the reason.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ async fn a_body_that_trickles_is_408_within_seconds() {
         assert_eq!(answer.header("connection"), Some("close"));
         assert!(took < Duration::from_secs(15), "{took:?}");
     }
-    // A body that comes in pieces, and fast enough, is as good as any.
+    // A body that comes in pieces is accepted if it is fast enough.
     let mut stream = TcpStream::connect(&address).await.expect("it listens");
     let body = json!({ "type": "group", "participantIds": [] }).to_string();
     let head = wire::head("POST", "/api/conversations", &headers);
@@ -285,7 +285,7 @@ async fn health_is_limited_by_address_on_every_port_and_nothing_else_is_counted_
             assert!(wait.is_some_and(|wait: u64| wait >= 1), "{answer:?}");
         }
     }
-    // Another address is asked nothing of, and users are not touched.
+    // Other addresses and users are not affected.
     service.anonymous().get("/health").await.expect(200);
     let alice = service.user("alice").await;
     alice.get("/api/users/me").await.expect(200);

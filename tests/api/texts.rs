@@ -1,4 +1,4 @@
-//! Names and texts: one rule for all of them, and names that are found however they are written.
+//! Names and texts: the same rule for all of them, and search by name independent of spelling variants.
 
 use mongodb::bson::doc;
 use serde_json::{Value, json};
@@ -409,7 +409,7 @@ async fn names_that_an_earlier_version_stored_are_found_after_the_upgrade() {
         .expect("MongoDB answers");
     let done = done.expect("it is noted");
     assert_eq!(done.get_bool("isDone").ok(), Some(true));
-    // One that was interrupted goes on behind what is done: what lies before stays as it is.
+    // An interrupted upgrade continues after the documents that are done: earlier ones stay as they are.
     let stale = doc! { "$set": { "searchKeys": ["stale"] } };
     for user in ["u00", "u05"] {
         users

@@ -1,4 +1,4 @@
-//! Requests as bytes, for what no well-behaved client sends.
+//! Requests as raw bytes, for input that no well-behaved client sends.
 
 use std::time::Duration;
 

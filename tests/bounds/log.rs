@@ -1,4 +1,4 @@
-//! Statements to MongoDB are bounded in bytes: however large messages are, and however many come at once, the outcome of each is known.
+//! Statements to MongoDB are bounded in bytes: however large and many the messages are, the outcome of each is known.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::support::{Place, Service, large::near_limit};
 
-/// Nobody is told.
+/// An announcer that notifies nobody.
 struct Silent;
 
 impl Announce for Silent {
@@ -69,7 +69,7 @@ impl Scene {
         scene
     }
 
-    /// Hands all over in one moment, and waits for what becomes of each.
+    /// Submits all at once, and waits for the outcome of each.
     async fn all(&self, commands: Vec<Command>) -> Vec<Result<Outcome>> {
         let outcomes: Vec<_> = commands
             .into_iter()

@@ -1,4 +1,4 @@
-//! Bounds in bytes: of an event, whichever command makes it, and of what is put together between processes and for MongoDB.
+//! Limits in bytes: of an event, for every command that produces one, and of batches between processes and for MongoDB.
 
 mod event;
 mod groups;

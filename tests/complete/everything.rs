@@ -166,7 +166,7 @@ async fn use_a_socket(deployment: &Deployment, scene: &mut Scene) {
     }
     socket.raw(Message::text("nonsense"));
     socket.next("error").await;
-    // Reload: a cursor that nobody gave.
+    // Reload: an unknown cursor.
     let mut lost = scene.member.user.resume("nonsense").await;
     lost.next("sync:reset").await;
     // Away, then gone.
@@ -207,7 +207,7 @@ fn names(kind: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Does what no row does, and fails for what is in a document and was not done at `deployment` by then. Ends its nodes.
+/// Runs the steps that no row covers, and fails for every documented operation or event that did not happen at `deployment`. Ends its nodes.
 pub async fn finish(deployment: &Deployment) {
     let url = deployment.front.api_url().to_owned();
     let mut scene = deployment.scene(Setting::Group).await;

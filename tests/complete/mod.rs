@@ -1,8 +1,9 @@
-//! Completeness: whoever read everything by REST once and then followed a socket sees exactly what REST answers now, whatever was done by whom.
+//! Completeness: a client that reads everything by REST once and then follows a socket has exactly the current state of REST, after any operations.
 //!
-//! - [`table`]: every operation that changes something, and what each role gets pushed. An operation, command or event type that is in no row fails here.
-//! - [`everything`]: what the documents of the contract name, each once through nginx.
-//! - [`session`]: thousands of random ones.
+//! - [`table`]: every operation that changes something, and the events that each role receives. An operation, command or event type that is in no row fails
+//!   here.
+//! - [`everything`]: everything that the API documents list, each once through nginx.
+//! - [`session`]: thousands of random operations.
 //!
 //! The model of a client is `tests/support/replica`.
 

@@ -24,13 +24,13 @@ async fn first_message(scene: &Scene) -> String {
     history[0]["id"].as_str().expect("an id").to_owned()
 }
 
-/// Somebody does `start`, then `stop`.
+/// A member sends `start`, then `stop`.
 async fn signal(scene: &mut Scene, start: &str, stop: &str) {
     let data = json!({ "conversationId": scene.conversation });
     scene.member.socket.ok(start, data.clone()).await;
     let event = format!("user:{}", start.split(':').next().unwrap_or_default());
     let is_it = |frame: &Value| frame["event"] == *event;
-    // Only what was seen to begin is seen to end.
+    // Only an indicator that was shown can be seen to end.
     for watcher in [&mut scene.owner, &mut scene.admin] {
         let frame = watcher.socket.find("the signal", is_it).await;
         assert_eq!(frame["data"]["isActive"], true, "{frame}");

@@ -25,7 +25,7 @@ const FIRST_SCENE: u32 = 1000;
 /// How many users a crowd has: more than one entry of a log may name.
 pub const CROWD: usize = 230;
 
-/// Two nodes with all roles behind nginx, and an ear at NATS.
+/// Two nodes with all roles behind nginx, and a NATS subscriber.
 pub struct Deployment {
     /// nginx.
     pub front: Arc<Front>,
@@ -35,7 +35,7 @@ pub struct Deployment {
     nodes: [Service; 2],
 }
 
-/// The people and the conversation of one row.
+/// The users and the conversation of one row.
 pub struct Scene {
     /// nginx.
     pub front: Arc<Front>,
@@ -53,12 +53,12 @@ pub struct Scene {
     pub conversation: String,
     /// A message of the member.
     pub message: String,
-    /// Every conversation that is compared; what an act makes must be entered here.
+    /// Every conversation that is compared; an act that creates one must add it here.
     pub ids: Vec<String>,
     number: String,
     /// Every event of the deployment.
     events: Arc<Mutex<Vec<Value>>>,
-    /// How many of them were there before what the row is about.
+    /// Number of events that were received before the row began.
     before: usize,
 }
 
@@ -101,7 +101,7 @@ impl Deployment {
         }
     }
 
-    /// A new conversation with new people, everything of it known to everybody's replica.
+    /// Creates a conversation with new users, known completely to everybody's replica.
     pub async fn scene(&self, setting: Setting) -> Scene {
         let number = self.scenes.fetch_add(1, Ordering::Relaxed);
         let front = Arc::clone(&self.front);
@@ -186,7 +186,7 @@ impl Scene {
         self.front.internal()
     }
 
-    /// Lets something happen before what the row is about, and waits until everybody knows it.
+    /// Prepares the fixture before the row begins, and waits until every replica has followed.
     pub async fn have(&mut self, id: Option<&Value>) {
         if let Some(id) = id {
             self.ids.push(id.as_str().expect("an id").to_owned());
@@ -218,7 +218,7 @@ impl Scene {
         self.before = self.events.lock().len();
     }
 
-    /// Whether an event was made on this scene, notebooks aside.
+    /// True if an event is about this fixture, except for notebooks.
     fn is_own(&self, event: &Value) -> bool {
         let people = [
             &self.owner,

@@ -1,6 +1,6 @@
-//! Every operation that changes something: how to provoke it, the events that it makes, and which of them each role gets.
+//! Every operation that changes something: the calls that provoke it, its events, and the events that each role receives.
 //!
-//! The rows stand in a file per noun; [`NOUNS`] names them. `ROW=<part of a name> ./dev test complete::table` runs some.
+//! The rows are in a file per resource; [`NOUNS`] names them. `ROW=<part of a name> ./dev test complete::table` runs some.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{api::contract, support::replica::settle};
 
-/// The rows, by noun.
+/// The rows, by resource.
 const NOUNS: &[&[Row]] = &[
     conversations::ROWS,
     participants::ROWS,
@@ -26,7 +26,7 @@ const NOUNS: &[&[Row]] = &[
     users::ROWS,
 ];
 
-/// How many rows are played at once, each on a scene of its own.
+/// Number of rows that run at once, each on its own fixture.
 const AT_ONCE: usize = 6;
 
 /// Operations of the OpenAPI document, other than GET, that are in no row: `operationId`, reason.
@@ -145,7 +145,7 @@ pub struct Pushed {
 /// Nothing to anybody.
 pub const NOBODY: Pushed = members(&[]);
 
-/// The same to everybody who is in, and nothing to others.
+/// The same events for all members, and none for others.
 pub const fn members(events: &'static [&'static str]) -> Pushed {
     Pushed {
         owner: events,
@@ -160,7 +160,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
     NOUNS.iter().copied().flatten()
 }
 
-/// Plays one row in one way. Returns what went wrong.
+/// Checks one row in one way. Returns the differences, if any.
 async fn play(deployment: &Deployment, row: &Row, way: &Way) -> Result<(), String> {
     let mut scene = deployment.scene(row.scene).await;
     (way.act)(&mut scene).await;

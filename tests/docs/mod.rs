@@ -1,4 +1,4 @@
-//! The documents are true: their links lead somewhere, their tables are whole, and every example works as it stands there.
+//! The documents are correct: links have targets, tables are complete, and every example works as written.
 
 mod rest;
 mod shown;

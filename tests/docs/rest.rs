@@ -1,4 +1,4 @@
-//! The commands of the documents, run by a shell in the order in which they stand there, through nginx; and whether they answer what is shown.
+//! Runs the documents' commands in a shell, in order and through nginx, and compares the answers with those that are shown.
 
 use std::{
     collections::BTreeSet,

@@ -20,7 +20,7 @@ pub enum Shown {
     Line(String),
 }
 
-/// How strictly a real answer is held against what is shown.
+/// The strictness of the comparison between a real answer and a shown one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Like {
     /// The same fields with the same values. Times, and numbers that measure something, may differ; ids may be others, but always the same others.
@@ -130,7 +130,7 @@ impl Shown {
         }
     }
 
-    /// Why `real` is not as this shows it.
+    /// The reason why `real` does not match.
     pub fn against(&self, real: &Self, like: Like, names: &mut Names) -> Result<(), String> {
         self.compare(real, "", like, names)
     }

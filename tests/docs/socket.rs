@@ -1,4 +1,4 @@
-//! The frames of docs/WEBSOCKET.md: what a client sends there works, and what comes looks as it is shown.
+//! The frames of docs/WEBSOCKET.md: the shown commands work, and real frames match the shown ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! A writer that dies right after its acknowledgement: what it acknowledged is in every list and count at once, whether or not NATS is there.
+//! A writer that dies right after its acknowledgement: its messages are in every list and count at once, with or without NATS.
 
 use std::time::Duration;
 
@@ -87,11 +87,11 @@ async fn with_nats_away_what_a_killed_writer_acknowledged_is_listed_and_counted_
     let mut nats = Nats::start().await;
     let (mut pair, _reader) = pair(Some(&nats)).await;
     nats.kill();
-    // Before anybody has noticed that NATS is away.
+    // Before any process has detected that NATS is away.
     pair.alice.say(&pair.conversation, "m1").await;
     pair.writer.kill();
     assert_lists(&pair.bob, &pair.conversation, "m1", 1).await;
-    // The same long after everybody has.
+    // The same long after all processes have detected it.
     tokio::time::sleep(Duration::from_secs(6)).await;
     for n in 2..=4 {
         insert_as_a_dead_writer(pair.writer.place(), &pair.conversation, &format!("m{n}")).await;
@@ -112,7 +112,7 @@ async fn the_sweep_applies_without_nats() {
     nats.kill();
     let (_, seq) = insert_as_a_dead_writer(service.place(), &conversation, "orphan").await;
     let conversations = service.place().collection("conversations").await;
-    // Nobody reads it, so nobody but the relay applies it.
+    // No request reads it, so only the relay can apply it.
     eventually_within(
         Duration::from_secs(20),
         "the conversation is brought up to date",

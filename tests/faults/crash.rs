@@ -1,4 +1,4 @@
-//! The service killed in the middle of sends. Promise 1: what was answered with success is in the history exactly once.
+//! The service killed during sends. Promise 1: an acknowledged message is in the history exactly once.
 
 use std::os::unix::process::ExitStatusExt;
 

@@ -1,4 +1,4 @@
-//! The service killed in the middle of an erasure: it goes on by itself, and the report is right.
+//! The service killed during an erasure: it continues by itself, and the report is correct.
 
 use std::{os::unix::process::ExitStatusExt, time::Duration};
 

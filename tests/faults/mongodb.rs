@@ -1,4 +1,4 @@
-//! MongoDB away or frozen. Promise 7: a send answers 503 within two seconds, and what is repeated under its id is never there twice.
+//! MongoDB away or frozen. Promise 7: a send answers 503 within two seconds, and a repetition under the same id is never stored twice.
 
 use std::time::{Duration, Instant};
 

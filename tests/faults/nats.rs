@@ -1,4 +1,4 @@
-//! NATS away, empty, or thrown back in time. Promise 7: sends succeed, and delivery catches up.
+//! NATS away, empty, or reset to an earlier state. Promise 7: sends succeed, and delivery catches up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -64,7 +64,7 @@ impl Scene {
         Traffic::start(&self.senders, &self.conversations)
     }
 
-    /// Everything is where it should be, for who listened all the time, for who comes back now, and on a node that starts now.
+    /// Delivery is complete for a client that stayed connected, for one that reconnects now, and on a node that starts now.
     async fn check(self, outcome: Outcome) {
         let place = Arc::clone(self.service.place());
         check_history(
@@ -266,7 +266,7 @@ async fn a_stream_that_somebody_else_makes_again_at_once_has_every_entry_again()
         let config = stream.info().await.expect("answers").config.clone();
         let deleted = jetstream.delete_stream(place.stream()).await;
         deleted.expect("is deleted");
-        // Nobody of the service need have noticed yet.
+        // No process of the service needs to have detected it yet.
         let made = jetstream.create_stream(config).await;
         assert!(made.is_ok() || jetstream.get_stream(place.stream()).await.is_ok());
         traffic.go_on(100).await;

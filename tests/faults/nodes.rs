@@ -1,4 +1,4 @@
-//! Several processes: users on different nodes talk, and the loss of one of each role is survived by the others.
+//! Several processes: users on different nodes exchange messages, and the loss of one process of each role does no harm.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ async fn users_on_different_nodes_talk_and_the_loss_of_nodes_loses_nothing() {
         }
     }
 
-    // One of each role goes without a word while everybody talks.
+    // One process of each role is killed while all users send.
     let listener = api_one.user("listener").await;
     let mut senders: Vec<User> = Vec::new();
     for n in 0..6 {
@@ -122,7 +122,7 @@ async fn users_on_different_nodes_talk_and_the_loss_of_nodes_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_that_dies_after_its_insert_is_finished_by_another_node() {
-    // The one that was there first writes.
+    // The process that started first is the writer.
     let mut victim = Service::builder()
         .roles("api")
         .env("CHAT_FAILPOINT", "append.after_insert:30")
@@ -152,7 +152,7 @@ async fn a_writer_that_dies_after_its_insert_is_finished_by_another_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sockets_sends_keep_their_order_while_their_writer_dies_and_returns() {
-    // The one that was there first writes, then the other.
+    // First the process that started first is the writer, then the other one.
     let mut goes = Service::builder().roles("api").spawn().await;
     let stays = Service::builder().database(&goes).start().await;
     let alice = stays.user("alice").await;

@@ -1,4 +1,4 @@
-//! Presence cannot stick: whatever dies, its users are offline within the lease, and no indicator of typing outlives its time.
+//! Presence cannot get stuck: after any failure users are offline within the lease, and no typing indicator outlives its time.
 
 use std::time::{Duration, Instant};
 
@@ -86,7 +86,7 @@ async fn users_of_a_deployment_that_died_are_offline_after_its_return() {
     only.kill();
     drop(a);
     only.restart().await;
-    // The host was told that alice is there; it must be told that she is not.
+    // The host was notified that alice is online; it must be notified that she is offline.
     eventually_within(Duration::from_secs(30), "the world is told", || async {
         let events = only.place().events("user.offline").await;
         (events.len() == 1 && events[0]["userId"] == "alice").then_some(())

@@ -1,4 +1,4 @@
-//! A broker that comes back empty: every durable gets what it had not settled, first and in little time, however much history there is.
+//! A broker that returns empty: every durable gets its unacknowledged events first and quickly, however large the history is.
 
 use std::{
     collections::HashSet,
@@ -13,7 +13,7 @@ use crate::{
     webhooks::{Hook, hook},
 };
 
-/// How many entries there are that everyone has settled long ago.
+/// Number of entries that all durables have acknowledged long ago.
 const HISTORY: usize = 20_000;
 
 fn seconds_ago(seconds: u64) -> u32 {

@@ -1,4 +1,4 @@
-//! A database that was restored from a backup: the log goes on at an earlier point, and gives out numbers once more.
+//! A database that is restored from a backup: the log continues from an earlier position and assigns seqs again.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! An entry that the broker never takes, an entry that nobody can read, and an owner that cannot be applied: none of them stops another.
+//! An entry that the broker never accepts, an unreadable entry, and an owner that cannot be applied: none of them blocks others.
 
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ async fn an_entry_that_cannot_be_read_and_an_owner_that_cannot_be_applied_stop_n
     // Lists with it in them still answer.
     let listed = bob.get("/api/conversations").await.expect(200);
     assert_eq!(listed["conversations"].as_array().map(Vec::len), Some(2));
-    // Once it can be read again, it is applied without anybody's doing.
+    // Once the entry is readable again, it is applied without intervention.
     let log = service.place().collection("log").await;
     log.delete_one(doc! { "_id": spoilt })
         .await

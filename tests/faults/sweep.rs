@@ -1,4 +1,4 @@
-//! An entry that nobody published or applied: its writer died right after the insert. The relay finishes it.
+//! Entries that were neither published nor applied, because the writer died right after the insert. The relay completes them.
 
 use std::time::{Duration, Instant};
 

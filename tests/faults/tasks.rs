@@ -1,4 +1,4 @@
-//! Long-lived tasks that fail: each is started again, or ends the process with a code of its own; readiness says so meanwhile.
+//! Long-running tasks that fail: each is restarted, or ends the process with its own exit code; readiness reports it meanwhile.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ async fn a_task_that_panics_is_started_again_and_readiness_says_so_meanwhile() {
             process.anonymous().get(path).await.expect(200);
         }
         assert_eq!(task["lastFailure"], "it panicked", "{task}");
-        // And the service does its work.
+        // The service works.
         let alice = process.user("alice").await;
         let conversation = process.group(&alice, &[]).await;
         let mut socket = alice.connect().await;

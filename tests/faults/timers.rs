@@ -1,4 +1,4 @@
-//! Timers in processes that die: what was scheduled is sent once, what is over ends once, at its time or right after.
+//! Timers in processes that die: scheduled messages are sent once and expired ones end once, on time or right after.
 
 use std::{
     os::unix::process::ExitStatusExt,

@@ -1,4 +1,4 @@
-//! Documents of many conversations are written in one statement: each moves only from where it must be.
+//! Documents of many conversations are written in one statement: each changes only from its expected seq.
 
 use std::sync::Arc;
 

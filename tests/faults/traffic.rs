@@ -1,4 +1,4 @@
-//! Clients that behave as the contract asks them to, whatever happens to the service, and a book of what they were promised.
+//! Clients that behave as the contract asks, whatever happens to the service, and a record of the acknowledged sends.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -53,7 +53,7 @@ pub struct Outcome {
     pub promises: Vec<Promise>,
     /// How many sends were answered with 503.
     pub refusals: u64,
-    /// How many requests found nobody or lost their connection.
+    /// Number of requests that found no service or lost their connection.
     pub broken: u64,
     /// The longest time that a single request took to be answered.
     pub slowest: Duration,

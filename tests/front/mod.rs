@@ -1,4 +1,4 @@
-//! nginx before the service: what passes, what it refuses itself and in which form, what it tells the nodes, and what it must never write down.
+//! nginx in front of the service: forwarded requests, own errors and their form, headers for the nodes, and secrets that must not be logged.
 
 mod forwarding;
 mod nodes;

@@ -1,4 +1,4 @@
-//! Nodes come and go behind nginx; clients keep their one address.
+//! Nodes are added and removed behind nginx; clients keep one address.
 
 use serde_json::json;
 
@@ -62,7 +62,7 @@ async fn a_node_that_is_gone_costs_no_request_and_its_sockets_resume_at_the_othe
     two.crash();
     for number in 0..20 {
         alice.get("/api/users/me").await.expect(200);
-        // Not one was carried out: nobody took the connection.
+        // No request was carried out, because no node accepted the connection.
         alice.say(&conversation, &number.to_string()).await;
     }
     let mut cut = 0;

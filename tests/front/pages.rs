@@ -88,7 +88,7 @@ async fn a_listed_page_can_read_every_error_and_another_one_none() {
     for (origin, allowed) in [(SHOP, &[SHOP][..]), (EVIL, &[][..])] {
         for (whose, status, answer) in answers(&front, origin).await {
             let what = format!("{status} of {whose} to {origin}: {answer:?}");
-            // Before a request is read nobody knows which page sent it.
+            // Before a request is read, its origin is unknown.
             let allowed = if whose == "nginx, unread" {
                 &[][..]
             } else {

@@ -1,4 +1,4 @@
-//! Tokens and secrets are in no log of nginx, whatever becomes of the request.
+//! Tokens and secrets are in no log of nginx, whatever the outcome of the request.
 
 use super::start;
 use crate::{

@@ -1,4 +1,4 @@
-//! Commands of hosts: the same operations as over REST, by another way.
+//! Commands of hosts: the operations of REST over NATS.
 
 use std::time::Duration;
 
@@ -482,7 +482,7 @@ async fn commands_follow_the_same_access_rules() {
     let added = shop.command("participants.add", None, &payload).await;
     assert_eq!(added.status, 201, "{}", added.json);
     bob.delete(path).await.expect(204);
-    // Neither member of a direct conversation decides for the other.
+    // Neither member of a direct conversation can set the retention for the other.
     let direct = service.direct(&alice, &bob).await;
     let payload = json!({ "conversationId": direct, "retentionSeconds": 60 }).to_string();
     let refused = shop

@@ -1,4 +1,4 @@
-//! A host's durable across everything that may happen to the broker: the host gets every logged event.
+//! A host's durable through broker failures: the host gets every logged event.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,4 @@
-//! The hosts in `examples/`, with the official libraries, killed in the middle; and what they may not do.
+//! The hosts in `examples/`, with the official libraries, killed during work; and the operations that are forbidden to them.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! Hosts on NATS: each in an account of its own that may take its events, send its commands, and do nothing else.
+//! Hosts on NATS: each in its own account, which may only take its events and send its commands.
 
 mod admin;
 mod cluster;
@@ -101,7 +101,7 @@ impl Host {
         let mut events = Vec::new();
         while let Some(Ok(message)) = messages.next().await {
             let event = serde_json::from_slice(&message.payload).unwrap_or_default();
-            // Dealt with first, settled then: what is not settled comes again.
+            // Handled first and acknowledged then: an event without an acknowledgement is delivered again.
             events.push(event);
             let _ = message.double_ack().await;
         }

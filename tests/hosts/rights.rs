@@ -175,7 +175,7 @@ impl Scene {
         self.service.place().nats().await
     }
 
-    /// Messages, consumers and their positions: what nobody may have changed.
+    /// Messages, consumers and their positions, which no host may have changed.
     async fn state(&self) -> (String, Vec<(String, u64, u64)>) {
         use futures_util::TryStreamExt;
         let jetstream = self.service.place().jetstream().await;
@@ -260,7 +260,7 @@ async fn forbidden_operations_of_a_host_are_refused_and_change_nothing() {
 #[tokio::test]
 async fn a_user_of_the_account_without_permissions_of_their_own_still_reaches_nothing_of_the_service()
  {
-    // The account is the wall; the permissions in it only say so aloud.
+    // The account is the boundary; its permissions only make refusals explicit.
     let nats = {
         let mut nats = Nats::with_hosts(&["shop", "game"]).await;
         let file = nats.configuration().join("hosts/shop.conf");

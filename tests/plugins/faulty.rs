@@ -1,4 +1,4 @@
-//! A plugin that fails in every way: nobody else notices.
+//! A plugin that fails in every way must not affect anything else.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! Plugins, as their authors and operators see them: the example that is there to be copied, one that fails in every way, and whose name stands where.
+//! Plugins for their authors and operators: the example to copy, one that fails in every way, and the names that a plugin owns.
 
 mod example;
 mod faulty;

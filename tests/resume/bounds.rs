@@ -1,4 +1,4 @@
-//! When a client is told to reload.
+//! Conditions under which a client must reload.
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Coming back: what a client gets that was away, from which node, after what, and when it is told to reload instead.
+//! Resuming: the entries that a returning client receives, from any node, and the cases in which it must reload.
 
 mod bounds;
 mod membership;

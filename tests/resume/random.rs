@@ -1,4 +1,4 @@
-//! Random traffic and random absences: whatever happens, a client ends up with every number of its memberships, in order, without a hole.
+//! Random traffic and random disconnections: a client ends up with every seq of its memberships, in order and without gaps.
 
 use std::{
     sync::{

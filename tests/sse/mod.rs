@@ -1,4 +1,4 @@
-//! Event streams: `GET /api/events`, to clients that only read.
+//! Event streams: `GET /api/events`, for clients that only read.
 
 mod ending;
 mod following;

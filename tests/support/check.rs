@@ -1,4 +1,4 @@
-//! Conditions: waiting for one, and what a client may conclude from the numbers that it got.
+//! Waiting for conditions, and conclusions that a client may draw from the seqs that it received.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! HTTP as a host's backend and its users speak it.
+//! HTTP clients of a host's backend and its users.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use super::{
 /// How long a request is repeated that is answered with 503.
 const REPEATED_FOR: Duration = Duration::from_secs(60);
 
-/// Somebody who sends requests to one service.
+/// A client of one service.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,

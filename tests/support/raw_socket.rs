@@ -1,4 +1,4 @@
-//! A WebSocket client as bytes, for what no library sends, and for how exactly a connection ends.
+//! A WebSocket client on raw bytes, for input that no library sends and for the exact end of a connection.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A host's webhook receiver: a real HTTP server that notes what comes and answers as it is told.
+//! A host's webhook receiver: a real HTTP server that records requests and answers by a rule.
 
 use std::{
     collections::HashMap,

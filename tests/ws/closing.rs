@@ -277,7 +277,7 @@ async fn a_client_that_ends_without_a_close_frame_gets_an_orderly_end() {
     assert_eq!((end.code, end.is_orderly), (None, true));
 }
 
-/// The end of a connection that the service closes, of a client that answers the close frame or just ends.
+/// The end of a connection that the service closes, for a client that answers the close frame or just ends.
 async fn end_from_the_service(mut socket: RawSocket, answers: bool) -> End {
     loop {
         let frame = socket.next().await.expect("no reset").expect("no end");

@@ -1,4 +1,4 @@
-//! Commands that are wrong, foreign, or have nothing to do with messages.
+//! Commands that are invalid, about other users' resources, or unrelated to messages.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! From an HTTP request to a socket: tokens, origins, and what is no WebSocket request at all.
+//! From an HTTP request to a socket: tokens, origins, and requests that are not WebSocket requests.
 
 use serde_json::json;
 use tokio::{

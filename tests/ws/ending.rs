@@ -1,4 +1,4 @@
-//! How a node ends: clients are told to come back.
+//! Shutdown of a node: clients are asked to reconnect.
 
 use crate::support::Service;
 

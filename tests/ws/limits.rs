@@ -1,4 +1,4 @@
-//! Bounds: sockets of one user, and readers that do not read.
+//! Limits: sockets per user, and clients that do not read.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ async fn sockets_per_user_are_limited() {
     let two = alice.connect().await;
     let refused = alice.try_connect(Connect::default()).await;
     assert_eq!(refused.err(), Some(Refusal::Closed(4429)));
-    // Others are not concerned, and neither is who is connected.
+    // Other users and existing connections are not affected.
     bob.connect().await;
     one.ok("ping", json!({})).await;
     drop(two);

@@ -1,4 +1,4 @@
-//! Sockets: connecting, commands, who hears of what, and how they end.
+//! Sockets: connecting, commands, recipients of events, and closing.
 
 mod closing;
 mod commands;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Service, Socket, User, eventually, eventually_within};
 
-/// How `user` is, as `viewer` sees it.
+/// The presence of `user` as `viewer` sees it.
 async fn presence(viewer: &User, user: &str) -> Value {
     let path = format!("/api/users/{user}/presence");
     viewer.get(&path).await.expect(200)
@@ -351,7 +351,7 @@ async fn nodes_know_each_others_online_users() {
     let here = alice.connect().await;
     assert_eq!(told(&mut b, "alice").await["event"], "user:online");
     let there = alice.clone().between(&two, &two).connect().await;
-    // A newcomer learns of everybody before it answers for long.
+    // A node that starts learns the presence of all users before it serves for long.
     let three = Service::builder().database(&one).start().await;
     let viewer = bob.clone().between(&three, &three);
     wait_for(&viewer, "alice", "online").await;

@@ -1,4 +1,4 @@
-//! Frames that are none.
+//! Invalid frames.
 
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;

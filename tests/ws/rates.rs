@@ -1,4 +1,4 @@
-//! Rate limits on sockets: what is refused and what it is told, who is not hurt by it, and who is closed.
+//! Rate limits on sockets: refusals and their contents, exempt requests, and closed clients.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn messages_are_counted_over_rest_and_sockets_together() {
         .post(&path, json!({ "content": "hello" }))
         .await
         .expect_error(429, "RATE_LIMITED");
-    // Other commands go on, and so do other users.
+    // Other commands and other users are not affected.
     one.ok("ping", json!({})).await;
     let direct = json!({ "receiverId": "alice", "content": "hello" });
     bob.connect().await.ok("message:send", direct).await;
@@ -94,7 +94,7 @@ async fn a_client_that_ignores_rate_limits_is_closed_with_4429() {
         socket.post("ping", json!({}));
     }
     assert_eq!(socket.closed().await, 4429);
-    // It may come back and hear of what happens.
+    // The client may reconnect and receives events.
     alice.connect().await;
 }
 
@@ -149,7 +149,7 @@ async fn a_socket_with_the_internal_secret_is_not_limited() {
         socket.ok("message:send", message).await;
         socket.ok("ping", json!({})).await;
     }
-    // Nothing of it was counted against her.
+    // No request was counted against her.
     let mut plain = alice.connect().await;
     plain.ok("ping", json!({})).await;
     wait_of(&plain.refused("ping", json!({})).await);

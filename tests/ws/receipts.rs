@@ -1,4 +1,4 @@
-//! Receipts over sockets: marking, and who is told.
+//! Receipts over sockets: marks, and the recipients of their events.
 
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ async fn reading_is_pushed_to_members_and_the_badge_to_own_devices() {
         phone.next("conversation:read").await["data"]["unreadCount"],
         0
     );
-    // Marking unread is one's own affair.
+    // Marking unread is private.
     let path = format!(
         "/api/messages/{}/read",
         second["id"].as_str().expect("an id")
@@ -205,7 +205,7 @@ async fn in_a_large_conversation_receipts_reach_the_author_and_the_reader_alone(
         let read = socket.next("message:read").await;
         assert_eq!(read["data"]["messageId"], message["id"]);
     }
-    // Carol hears of the small one first: of the large one she was not told.
+    // Carol receives the event of the small conversation first, so the large one sent her none.
     let read = c.next("message:read").await;
     assert_eq!(read["data"]["messageId"], other["id"]);
 }

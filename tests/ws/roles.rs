@@ -1,5 +1,5 @@
-//! The table: who may send which command about what. One row per command and kind of object, one column per caller; the cell is `ok` or the status
-//! that REST answers such a refusal with. tests/api/guards/roles.rs is the same for REST.
+//! The access table of socket commands. One row per command and kind of object, one column per caller; the cell is `ok` or the status with which REST answers
+//! such a refusal. tests/api/guards/roles.rs is the same for REST.
 //!
 //! `{c}` is the conversation, `{own}` a message of the caller, `{other}` one of the member `target`, `{ghost}` and `{nothing}` are a conversation and a
 //! message that nobody has, `{token}` is the caller's, `{later}` is a time in an hour. `former` was a member and left; `blocked` is one of a direct conversation whom `target`, the
@@ -30,7 +30,7 @@ const NOTHING: &str = "msg_00000000000000000000000000";
 /// A command, the data that it is sent with, and a cell per caller.
 struct Row(&'static str, &'static str, &'static str);
 
-/// In a group, and in a public conversation: what one may do there does not depend on who could join.
+/// In a group and in a public conversation: permissions there do not depend on the right to join.
 #[rustfmt::skip]
 const GROUP: &[Row] = &[
     //                                                                                        owner admin member former blocked stranger anonymous
@@ -165,7 +165,7 @@ async fn code_of_anonymous(service: &Service, command: &str, data: Value) -> Str
     socket.closed().await.to_string()
 }
 
-/// Plays `rows` with everybody. Returns what is wrong.
+/// Checks `rows` with every caller. Returns the differences, if any.
 async fn play(
     service: &Service,
     target: &User,

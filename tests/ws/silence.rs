@@ -1,4 +1,4 @@
-//! A client that is gone without a word: its connection is open for the kernel, and nobody answers.
+//! A client that vanished silently: the kernel keeps its connection open, and no ping is answered.
 
 use std::time::Duration;
 

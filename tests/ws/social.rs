@@ -222,7 +222,7 @@ async fn under_joined_changes_of_an_older_message_carry_only_a_seq() {
             .expect("an id")
             .to_owned()
     };
-    // Bob was there for the first, not for the second, and comes back.
+    // Bob was a member for the first, not for the second, and rejoins.
     let first = say(&alice, "secret first").await;
     bob.post(&format!("/api/conversations/{id}/leave"), Value::Null)
         .await
@@ -306,7 +306,7 @@ async fn under_joined_changes_of_an_older_message_carry_only_a_seq() {
     seen.follow(&mut from_start, &id, last).await;
     assert_eq!(events(&seen, 1), expected([true; 3]), "alice");
 
-    // The log by REST says the same.
+    // The log over REST agrees.
     let log = format!("/api/conversations/{id}/log?after=6&limit=100");
     let kinds = async |user: &User| -> Vec<String> {
         let entries = user.get(&log).await.expect(200)["entries"].clone();

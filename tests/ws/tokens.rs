@@ -1,4 +1,4 @@
-//! The end of a token, and a new one in time.
+//! Expiry of a token, and its renewal in time.
 
 use std::time::Duration;
 

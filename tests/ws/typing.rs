@@ -58,7 +58,7 @@ async fn typing_is_shown_to_the_others_and_ends_with_stop() {
             .ok(&format!("{command}:stop"), in_room(&conversation))
             .await;
         assert_eq!(indicator(&mut b).await["data"]["isActive"], false);
-        // To stop again says nothing new.
+        // A second stop sends no event.
         phone
             .ok(&format!("{command}:stop"), in_room(&conversation))
             .await;
@@ -97,7 +97,7 @@ async fn repeated_starts_are_one_indicator_that_ends_by_itself() {
         "{:?}",
         stopped.elapsed()
     );
-    // Begun anew, it is shown anew.
+    // A new start is shown again.
     a.ok("typing:start", in_room(&conversation)).await;
     assert_eq!(indicator(&mut b).await["data"]["isActive"], true);
 }
@@ -129,7 +129,7 @@ async fn a_message_clears_the_indicator_before_it_comes() {
         }
     }
     assert_eq!(events, ["user:typing", "message:new"]);
-    // The sender's node knows it too: the next start is told at once.
+    // The sender's node knows it too: the next start is pushed at once.
     a.ok("typing:start", in_room(&conversation)).await;
     assert_eq!(indicator(&mut b).await["data"]["isActive"], true);
 }

@@ -50,18 +50,18 @@ async fn adding_a_user_who_blocks_the_caller_fails_like_an_unknown_user() {
     let mine = alice.get("/api/conversations").await.expect(200);
     assert_eq!(mine["conversations"], json!([]));
 
-    // The other way round the caller knows why.
+    // In the other direction the caller gets the reason.
     let answer = create(&alice, "group", &["mallory"]).await;
     refused(&answer, &["participantIds[0]"]);
     assert_eq!(
         answer.json["details"][0]["message"],
         "is a user whom you block; unblock them first"
     );
-    // The host in nobody's name is bound by no block.
+    // Blocks do not apply to the host without an acting user.
     let host = service.internal();
     let added = host.post(&path, json!({ "userIds": ["alice"] })).await;
     added.expect(201);
-    // A member already, so nothing is asked again, and nothing is told.
+    // The user is a member already, so the rule is not checked and no event is sent.
     add(&mallory, &group, &["alice"]).await.expect(201);
 }
 
@@ -87,7 +87,7 @@ async fn rule_shared_allows_adding_only_users_with_a_shared_conversation() {
     let carol = service.user("carol").await;
     let answer = create(&alice, "group", &["bob", "carol"]).await;
     refused(&answer, &["participantIds[0]", "participantIds[1]"]);
-    // A public conversation is shared with anyone who likes.
+    // A public conversation counts as shared, because anybody may join it.
     let public = id(&create(&alice, "public", &[]).await.expect(201));
     let join = format!("/api/conversations/{public}/join");
     carol.post(&join, Value::Null).await.expect(200);
@@ -136,7 +136,7 @@ async fn conversations_per_user_are_limited() {
     let carol = service.user("carol").await;
     let first = service.group(&alice, &[&bob]).await;
     service.direct(&alice, &bob).await;
-    // By creating, joining, beginning a direct conversation, also with a message.
+    // Limits apply when creating, joining, and starting a direct conversation, also with a message.
     let full = create(&alice, "group", &[]).await;
     full.expect_error(409, "CONFLICT");
     let public = id(&create(&carol, "public", &[]).await.expect(201));
@@ -150,7 +150,7 @@ async fn conversations_per_user_are_limited() {
         .expect_error(409, "CONFLICT");
     let answer = create(&carol, "direct", &["alice"]).await;
     answer.expect_error(409, "CONFLICT");
-    // By others, by the host, and over a socket.
+    // Limits apply to members added by other users, by the host, and over a socket.
     let answer = create(&carol, "group", &["alice", "bob"]).await;
     refused(&answer, &["participantIds[0]", "participantIds[1]"]);
     refused(&add(&carol, &public, &["bob"]).await, &["userIds[0]"]);

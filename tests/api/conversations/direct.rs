@@ -1,4 +1,4 @@
-//! Direct conversations: one for a pair, whoever begins and however often.
+//! Direct conversations: one per pair, whichever side starts it and however often.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

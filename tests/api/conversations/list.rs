@@ -92,7 +92,7 @@ async fn pages_hold_every_conversation_once() {
         .await;
         assert_eq!(column(&json!(read), "id"), ids, "in pieces of {limit}");
     }
-    // An id is as good as a cursor, and after goes the other way.
+    // An id can replace a cursor, and `after` pages in the opposite direction.
     let page = alice
         .get(&format!("/api/conversations?before={}&limit=3", ids[9]))
         .await

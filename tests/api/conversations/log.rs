@@ -1,4 +1,4 @@
-//! `GET /api/conversations/{id}/log`: the proof that nothing is missing.
+//! `GET /api/conversations/{id}/log`: lets a client verify that it has every entry.
 
 use serde_json::{Value, json};
 

@@ -54,7 +54,7 @@ async fn add_members(place: &Place, conversation: &str, count: i32, is_active: b
     conversations.aggregate(pipeline).await.expect("written");
 }
 
-/// A new process in the place of `service`.
+/// A new process that replaces `service`.
 async fn start_anew(service: Service) -> Service {
     let place = Arc::clone(service.place());
     service.stop();
@@ -76,7 +76,7 @@ async fn former_members_cost_a_conversation_nothing() {
     let many = service.user("many-7").await;
     let square = open_conversation(&alice, "full").await;
     add_members(service.place(), &square, FORMER_MEMBERS, false).await;
-    // A new process knows nothing yet, and reads what it needs of the conversation.
+    // A new process has an empty cache and loads what it needs of the conversation.
     let service = start_anew(service).await;
     let (alice, bob, many) = (alice.at(&service), bob.at(&service), many.at(&service));
     let path = format!("/api/conversations/{square}");
@@ -225,7 +225,7 @@ async fn deleting_a_large_group_does_not_block_others() {
         let (alice, path) = (alice.clone(), format!("/api/conversations/{group}"));
         tokio::spawn(async move {
             let begun = Instant::now();
-            // Whether it is answered in time is not the question here.
+            // This test does not check whether the answer comes within the deadline.
             alice.delete(&path).await;
             begun
         })

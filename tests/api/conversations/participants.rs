@@ -12,7 +12,7 @@ struct Group {
 }
 
 impl Group {
-    /// A group of alice alone, beside five users who are in nothing yet.
+    /// A group with only alice, and five users who are members of nothing.
     async fn of_alice() -> Self {
         let service = Service::start().await;
         let alice = service.user("alice").await;
@@ -166,7 +166,7 @@ async fn a_group_with_members_always_has_an_owner() {
     bob.patch(&format!("{path}/bob"), json!({ "role": "member" }))
         .await
         .expect_error(409, "CONFLICT");
-    // The last of all may go.
+    // The last member may leave.
     bob.post(&leave, Value::Null).await.expect(204);
     bob.get(&group.path).await.expect(404);
 }
@@ -357,7 +357,7 @@ async fn if_not_all_fit_nobody_is_added() {
         .await
         .expect_error(409, "CONFLICT");
     assert_eq!(count().await, 1);
-    // Those who are members already take no room.
+    // Users who are members already take no further place.
     alice
         .post(&participants, json!({ "userIds": ids(0..150) }))
         .await

@@ -1,4 +1,4 @@
-//! `PATCH /api/conversations/{id}/me`: what a member set for themselves. And what a conversation allows.
+//! `PATCH /api/conversations/{id}/me`: a member's preferences. Also the permissions of a conversation.
 
 use serde_json::{Value, json};
 
@@ -273,7 +273,7 @@ async fn a_mute_ends_at_its_time_and_preferences_round_trip() {
         .patch(&me, json!({ "pinned": true }))
         .await
         .expect(200);
-    // A mute without an end does not begin where the old one ended.
+    // A mute without an end does not keep the end of an earlier one.
     let muted = alice.patch(&me, json!({ "muted": true })).await.expect(200);
     assert_eq!(muted, with(json!({ "muted": true, "pinned": true })));
 }

@@ -1,4 +1,4 @@
-//! Public conversations: found by their name, joined and left by anybody.
+//! Public conversations: found by name; anybody may join and leave.
 
 use serde_json::{Value, json};
 

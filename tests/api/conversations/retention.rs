@@ -1,4 +1,4 @@
-//! `retentionSeconds`: what is older is gone.
+//! `retentionSeconds`: older messages are removed.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::super::{column, faults, id};
 use crate::support::{Service, User, eventually_within};
 
-/// How long a change of the setting may take to count.
+/// Time within which a change of the setting must take effect.
 const SOON: Duration = Duration::from_secs(40);
 
-/// Makes a message older than it is, past the service: nobody waits for a minute here.
+/// Backdates a message in the database, because the shortest retention is a minute.
 async fn make_older(service: &Service, message: &Value, seconds: i64) {
     let event = id(message).replace("msg_", "evt_");
     let at = DateTime::from_millis(Timestamp::now().as_millis() - seconds * 1000);
@@ -72,7 +72,7 @@ async fn messages_older_than_the_retention_are_removed_and_newer_ones_stay() {
     for gone in ["oldest", "\"old\"", "edited"] {
         assert!(!log.to_string().contains(gone), "{gone} in {log}");
     }
-    // A shorter time counts for what is there already; a longer one brings nothing back.
+    // A shorter retention applies to existing messages; a longer one restores nothing.
     make_older(&service, &messages[2], 120).await;
     alice
         .patch(&conversation, json!({ "retentionSeconds": 60 }))
@@ -90,7 +90,7 @@ async fn messages_older_than_the_retention_are_removed_and_newer_ones_stay() {
         .await;
     let short = alice.say(&other, "short").await;
     make_older(&service, &short, 58).await;
-    // The other one's end shows that the timer came by.
+    // The end of the other message shows that the timer has run.
     wait_for(&bob, &other, &[]).await;
     assert_eq!(contents(&bob, &group).await, ["kept"]);
     let count = service
@@ -203,7 +203,7 @@ async fn only_an_owner_or_the_host_shortens_the_retention() {
     for shorter in [&minute, &year] {
         let refused = alice.patch(&path, shorter.clone()).await;
         refused.expect_error(403, "FORBIDDEN");
-        // In a user's name the host is that user.
+        // With an acting user the host has that user's rights.
         let acting = host.acting_for("alice");
         let refused = acting.patch(&path, shorter.clone()).await;
         refused.expect_error(403, "FORBIDDEN");

@@ -1,4 +1,4 @@
-//! User ids are the host's own: whatever it uses comes through unharmed, in bodies, tokens and paths.
+//! User ids are chosen by the host: every id is preserved in bodies, tokens and paths.
 
 use serde_json::json;
 
@@ -137,7 +137,7 @@ async fn a_path_with_an_impossible_user_id_matches_no_user() {
     let long = "x".repeat(129);
     for id in ["%00", "a%0Ab", "%ff", "%C3%28", "sync", long.as_str()] {
         let answer = wire::send(&service, "GET", &format!("/api/users/{id}"), &headers, b"").await;
-        // `sync` is a path of its own, with other methods; what is no text at all matches no path.
+        // `sync` is a path of its own, with other methods; bytes that are not UTF-8 match no path.
         assert!(
             matches!(answer.status, 404 | 405),
             "{id}: {}",

@@ -1,4 +1,4 @@
-//! Runs the table of [`roles`](super::roles): every cell is a request of its own, on a conversation of its own where it changes something.
+//! Runs the table of [`roles`](super::roles): every cell is a request of its own, on a separate conversation if it changes something.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use crate::support::{Answer, Client, Service, User};
 
 const GHOST_CONVERSATION: &str = "cnv_00000000000000000000000000";
 const GHOST_MESSAGE: &str = "msg_00000000000000000000000000";
-/// How many cells are tried at once.
+/// Number of cells that run at once.
 const AT_ONCE: usize = 6;
 
-/// Everybody who has a part.
+/// All callers of the table.
 struct Cast {
     host: Client,
     anonymous: Client,
@@ -166,7 +166,7 @@ impl Stage {
     }
 }
 
-/// Plays one cell. Returns what is wrong with it.
+/// Checks one cell. Returns the difference from the table, if any.
 async fn cell(
     service: &Service,
     cast: &Cast,

@@ -153,7 +153,7 @@ async fn acting_for_an_unknown_or_invalid_user_is_refused() {
         (answer.status, faults(&answer)),
         (400, vec!["X-Acting-User".to_owned()])
     );
-    // It did not make anybody.
+    // The request created no user.
     service.internal().get("/api/users/ghost").await.expect(404);
 }
 

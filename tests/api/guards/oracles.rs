@@ -11,7 +11,7 @@ const NO_SCHEDULED: &str = "sch_01hzx3v7k9q2m4n6p8r0s2t4v6";
 /// The placeholder for an id in the tables.
 const ID: &str = "{id}";
 
-/// Everything that belongs to others, and what `mallory` has of her own.
+/// Everything that belongs to other users, and `mallory`'s own resources.
 struct Place {
     service: Service,
     mallory: User,

@@ -1,4 +1,4 @@
-//! Words that stand for something else are no ids of users, wherever an id enters.
+//! Reserved words are not valid user ids, in any place that takes an id.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};

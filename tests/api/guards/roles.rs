@@ -1,8 +1,8 @@
-//! The table: who may do what. One row per operation, one column per caller; the cell is the status.
+//! The access table: one row per operation, one column per caller; the cell is the status.
 //!
 //! `{c}` is the conversation, `{own}` a message of the caller, `{other}` a message of the member `target`, `{self}` the caller. `admin` and `deputy` are
-//! admins, `former` was a member and left. `acting` is the host acting for the plain member, `host` the host in nobody's name. `blocked` is a
-//! member of a direct conversation whom `target`, the other one, blocks. `-`: cannot be.
+//! admins, `former` is a former member. `acting` is the host acting for the plain member, `host` the host without an acting user. `blocked` is a member of a
+//! direct conversation whom `target`, the other member, blocks. `-`: impossible combination.
 
 /// An operation, its body, and a status per caller.
 pub struct Row {
@@ -12,7 +12,7 @@ pub struct Row {
     pub path: &'static str,
     /// The body as JSON; empty for none.
     pub body: &'static str,
-    /// The statuses, in the order of [`CALLERS`]; `None` where the cell cannot be.
+    /// The statuses, in the order of [`CALLERS`]; `None` for an impossible combination.
     pub statuses: [Option<u16>; 9],
 }
 
@@ -202,7 +202,7 @@ pub fn elsewhere() -> Vec<Row> {
         row("PUT",    "/users/me/blocks/ghost", "",                                                      "-     -     -      -      404      401       404    400"),
         row("DELETE", "/users/me/blocks/newcomer", "",                                                   "-     -     -      -      204      401       204    400"),
         row("GET",    "/users/me/blocks", "",                                                            "-     -     -      -      200      401       200    400"),
-        // Refused for its time, after the guard: one that lies ahead would have to be made anew each time.
+        // Refused for its time, after the access check: a time in the future would have to be computed for each request.
         row("POST",   "/scheduled", r#"{"receiverId":"target","content":"x","sendAt":"2020-01-01T00:00:00.000Z"}"#, "-     -     -      -      400      401       400    400"),
         row("GET",    "/scheduled", "",                                                                  "-     -     -      -      200      401       200    400"),
         row("GET",    "/scheduled/sch_00000000000000000000000000", "",                                   "-     -     -      -      404      401       404    400"),

@@ -1,4 +1,4 @@
-//! Tokens that somebody forged, bent or kept too long: each is 401 in the same shape, and none makes a user.
+//! Forged, altered and expired tokens: each is refused with the same 401, and none creates a user.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};

@@ -243,7 +243,7 @@ async fn edits_and_a_deletion_at_once_end_deleted() {
 async fn a_request_by_a_stranger_reveals_nothing() {
     let group = Group::of_two().await;
     let stranger = group.service.user("stranger").await;
-    // A member of another conversation is a stranger here as well.
+    // A member of another conversation is treated as a stranger.
     service_of_their_own(&group, &stranger).await;
     let message = id(&group.alice.say(&group.id, "private").await);
     let ghost = "msg_00000000000000000000000000";

@@ -1,4 +1,4 @@
-//! `PATCH /api/messages/{id}` and `message:edit`: whatever can be sent can be edited to.
+//! `PATCH /api/messages/{id}` and `message:edit`: an edit can set everything that a send can.
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ async fn null_clears_metadata_and_members_are_told() {
     assert_eq!(told["data"].get("metadata"), None);
     assert_eq!(told["data"]["content"], "a");
     assert_eq!(group.bob.get(&path).await.expect(200), cleared);
-    // An edit of the text alone does not bring it back.
+    // An edit of the text alone does not restore it.
     let edited = group.edited(&path, json!({ "content": "b" })).await;
     assert_eq!(edited.get("metadata"), None);
     let set = group.edited(&path, json!({ "metadata": { "v": 2 } })).await;
@@ -53,7 +53,7 @@ async fn null_clears_metadata_and_members_are_told() {
     );
     let versions = group.bob.get(&format!("{path}/history")).await.expect(200);
     assert_eq!(column(&versions["versions"], "content"), ["a", "b"]);
-    // It survives a deletion and the return.
+    // It survives deletion and restoring.
     group.alice.delete(&path).await.expect(204);
     group.edited_back(&path).await;
     let back = group.bob.get(&path).await.expect(200);
@@ -193,7 +193,7 @@ async fn concurrent_edits_do_not_overwrite_each_other() {
     let after = group.bob.get(&path).await.expect(200);
     assert_ne!(after["content"], "0");
     assert_ne!(after["metadata"], json!({ "n": 0 }), "{after}");
-    // Two in order through one socket: the second is no edit only if the first was none.
+    // Two edits in order through one socket: the second has no effect only if the first had none.
     let mut socket = group.alice.connect().await;
     for round in 0..10 {
         let first = json!({ "messageId": after["id"], "content": format!("round {round}") });

@@ -1,4 +1,4 @@
-//! Messages with `ttlSeconds`: at their time they are gone, everywhere.
+//! Messages with `ttlSeconds` are removed everywhere at their time.
 
 use chat_sdk::Timestamp;
 use mongodb::bson::doc;

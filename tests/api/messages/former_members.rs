@@ -244,7 +244,7 @@ async fn a_later_history_visibility_does_not_apply_to_former_members() {
     say_that_history_is("joined").await;
     assert_eq!(group.texts(&carol).await, all);
 
-    // The other way round: what she never saw stays unseen.
+    // Conversely, messages that she never saw stay invisible.
     group.add(&carol).await;
     assert_eq!(group.texts(&carol).await, all[1..]);
     group.leave(&carol).await;

@@ -1,4 +1,4 @@
-//! `GET /api/conversations/{id}/messages`: every message once, in order, whatever happens meanwhile.
+//! `GET /api/conversations/{id}/messages`: every message once, in order, whatever happens during paging.
 
 use serde_json::{Value, json};
 
@@ -183,7 +183,7 @@ async fn reading_backwards_is_undisturbed_by_what_arrives() {
         };
         path = format!("{}?limit=7&before={next}", group.messages);
         group.alice.say(&group.id, "and another").await;
-        // Even the message that the cursor names may go.
+        // Even the message of the cursor may be removed.
         group
             .alice
             .delete(&format!("/api/messages/{}", seen[seen.len() - 1]))

@@ -1,4 +1,4 @@
-//! Messages of a special kind: the host's own, silent ones, those with an end, and mentions of many.
+//! Special messages: system messages of the host, silent ones, expiring ones, and group mentions.
 
 use serde_json::json;
 
@@ -30,7 +30,7 @@ async fn the_host_writes_as_system_without_an_acting_user() {
         (&json!("system"), &json!("text"))
     );
 
-    // Nobody else sends that type, not even the host in a user's name.
+    // No other caller can send that type, not even the host with an acting user.
     let body = json!({ "content": "x", "type": "system" });
     for client in [(*group.alice).clone(), host.acting_for("alice")] {
         let answer = client.post(&group.messages, body.clone()).await;
@@ -140,7 +140,7 @@ async fn an_expired_message_answers_like_a_missing_one() {
             .await
             .expect_error(404, "NOT_FOUND");
     }
-    // Whether the timer has come by or not.
+    // The result does not depend on whether the timer has run.
     for field in ["replyTo", "threadId"] {
         let body = json!({ "content": "x", field: sent["id"] });
         let answer = group.bob.post(&group.messages, body).await;

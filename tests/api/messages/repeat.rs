@@ -1,4 +1,4 @@
-//! `clientMessageId`: a send can be repeated as often as it takes, and happens once.
+//! `clientMessageId`: a send can be repeated any number of times and is stored once.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

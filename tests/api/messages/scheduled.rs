@@ -193,7 +193,7 @@ async fn a_repetition_is_the_same_before_and_after_it_is_sent() {
         .schedule(&group.alice, other)
         .await
         .expect_error(409, "CONFLICT");
-    // The id of a message that was sent at once is none of a schedule.
+    // The id of a sent message is not an id of a scheduled message.
     let sent = json!({ "content": "now", "clientMessageId": "d" });
     group
         .alice
@@ -270,7 +270,7 @@ async fn scheduled_messages_are_listed_soonest_first_changed_and_cancelled() {
         );
     }
 
-    // A foreign one is a missing one.
+    // Another user's scheduled message answers like a missing one.
     let ghost = "/api/scheduled/sch_00000000000000000000000000";
     for method in ["GET", "PATCH", "DELETE"] {
         let body = (method == "PATCH").then(|| json!({ "content": "mine" }));
@@ -301,7 +301,7 @@ async fn exactly_one_of_cancellation_and_send_wins() {
     }))
     .await;
     let due = millis(&text(&waiting[0], "sendAt"));
-    // Cancelling goes on around the moment at which they are due.
+    // Cancellations continue around the time at which the messages are due.
     let cancelled = join_all(waiting.iter().map(|scheduled| async {
         let at = millis(&text(scheduled, "sendAt"));
         let wait = (at - Timestamp::now().as_millis() + (at - due) % 7).max(0);
@@ -399,7 +399,7 @@ async fn to_a_user_it_waits_without_a_conversation() {
 async fn a_user_has_a_thousand_at_most() {
     let group = Group::of_two().await;
     let first = group.later(&group.alice, "0", HOUR).await;
-    // The rest is put there past the service, which would take a while.
+    // The rest is inserted directly into the database, because scheduling so many over REST would take too long.
     let scheduled = group.service.place().collection("scheduled").await;
     let one = scheduled
         .find_one(mongodb::bson::doc! { "_id": id(&first) })
@@ -585,7 +585,7 @@ async fn null_clears_and_what_was_read_can_be_sent_back() {
     for field in ["metadata", "silent", "ttlSeconds"] {
         assert_eq!(cleared.get(field), None, "{field}");
     }
-    // One that failed stays so, unless it gets another time.
+    // A failed message stays failed unless it gets a new time.
     let failing = group.later(&group.bob, "hello", 500).await;
     let bob = format!("/api/conversations/{}/participants/bob", group.id);
     group.alice.delete(&bob).await.expect(204);

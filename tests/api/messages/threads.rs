@@ -127,7 +127,7 @@ async fn a_thread_begins_with_a_message_of_the_conversation_that_is_no_reply() {
     let foreign = id(&group.alice.say(&elsewhere, "elsewhere").await);
     group.refuses(&group.bob, "threadId", &foreign).await;
     assert_eq!(message(&group.bob, &foreign).await["replyCount"], 0);
-    // The root of a deleted message takes no replies; those that are there stay.
+    // A deleted root takes no new replies; existing replies stay.
     group
         .alice
         .delete(&format!("/api/messages/{root}"))

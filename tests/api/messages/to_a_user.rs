@@ -1,4 +1,4 @@
-//! `POST /api/messages`: to a user, the conversation made on the way.
+//! `POST /api/messages`: sends to a user and creates the conversation if needed.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -147,7 +147,7 @@ async fn a_refused_first_message_makes_no_conversation() {
     }
     assert_eq!(bob.get("/api/conversations").await.expect(200), listed);
     let mut pushed = watcher.drain().await;
-    // Alice may come online at any time; that is no news of a conversation.
+    // Alice may come online at any time, so that event is ignored.
     pushed.retain(|frame| frame["event"] != "user:online");
     assert!(pushed.is_empty(), "bob was told something: {pushed:?}");
     let fine = json!({ "receiverId": "bob", "content": "hi" });

@@ -141,7 +141,7 @@ async fn a_kept_count_holds_until_something_of_it_changes() {
     send(&alice, &group, mention(&["bob"])).await;
     bob.say(&group, "own").await;
     assert_eq!(counts_everywhere(&bob, &group).await, (321, 33));
-    // One that was counted goes, and comes back.
+    // A counted message is deleted and restored.
     let path = format!("/api/messages/{}", id(&first));
     alice.delete(&path).await.expect(204);
     assert_eq!(counts_everywhere(&bob, &group).await, (320, 32));

@@ -1,4 +1,4 @@
-//! Reading: who read what and when, what is unread, what was begun to be written.
+//! Receipts, unread counts and drafts.
 
 mod counts;
 mod drafts;
@@ -15,7 +15,7 @@ async fn put(user: &User, path: &str) -> Answer {
     ask(user, "PUT", path, None).await
 }
 
-/// Marks a message as read. Returns since when.
+/// Marks a message as read. Returns its read time.
 async fn read(user: &User, message: &Value) -> String {
     let path = format!("/api/messages/{}/read", id(message));
     text(&put(user, &path).await.expect(200), "readAt")
@@ -27,7 +27,7 @@ async fn unread(user: &User, message: &Value) {
     user.delete(&path).await.expect(204);
 }
 
-/// Marks a conversation as read. Returns how many messages newly are.
+/// Marks a conversation as read. Returns the number of messages that became read.
 async fn read_all(user: &User, conversation: &str, body: Value) -> u64 {
     let path = format!("/api/conversations/{conversation}/read");
     let answer = ask(user, "PUT", &path, Some(body)).await.expect(200);

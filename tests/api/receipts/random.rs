@@ -1,4 +1,4 @@
-//! Anything in any order: the counts are those of a model, over every way.
+//! Random operations: the counts equal those of a model, over every way to query them.
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};

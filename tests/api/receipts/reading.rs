@@ -25,7 +25,7 @@ async fn reading_a_message_reads_all_before_it_and_says_since_when() {
         let expected = vec![("bob".to_owned(), at.clone())];
         assert_eq!(readers(&alice, message).await, expected);
     }
-    // Again, and one from before: nothing goes backwards, and the time stays.
+    // Repeated and earlier marks: the watermark never moves back, and the time stays.
     assert_eq!(read(&bob, &said[3]).await, second);
     assert_eq!(read(&bob, &said[0]).await, first);
     assert_eq!(counts(&bob, &group).await, (0, 0));
@@ -49,7 +49,7 @@ async fn marking_unread_takes_the_watermark_back_to_before_the_message() {
         readers(&alice, &said[1]).await,
         [("bob".to_owned(), at.clone())]
     );
-    // Later ones are unread already: nothing happens.
+    // Later messages are unread already, so nothing changes.
     unread(&bob, &said[4]).await;
     assert_eq!(counts(&bob, &group).await, (3, 0));
     let again = read(&bob, &said[3]).await;
@@ -148,7 +148,7 @@ async fn concurrent_marks_move_the_watermark_forward_only() {
     for n in 0..30 {
         said.push(alice.say(&group, &n.to_string()).await);
     }
-    // Two devices on two nodes, every message, in no order.
+    // Two devices on two nodes mark every message, in random order.
     let devices = [bob.clone(), bob.at(&node)];
     let marks = said.iter().enumerate().rev().map(|(n, message)| {
         let device = devices[n % 2].clone();
@@ -193,7 +193,7 @@ async fn receipts_name_members_who_saw_the_message_in_pieces_without_its_sender(
     for limit in [1, 3, 7, 100] {
         let path = format!("/api/messages/{}/read", id(&message));
         let read = super::super::read_all(&alice, &path, "receipts", "after", limit).await;
-        // Neither who came later and does not see it, nor who has left.
+        // Excludes members who joined later and do not see it, and former members.
         assert_eq!(
             column(&json!(read), "userId"),
             names,

@@ -1,4 +1,4 @@
-//! `/api/users/me/blocks`: who is blocked cannot write, and cannot tell.
+//! `/api/users/me/blocks`: a blocked user cannot write and cannot detect the block.
 
 use mongodb::bson::{DateTime, doc};
 use reqwest::Method;
@@ -223,7 +223,7 @@ async fn a_block_stops_new_messages_in_an_existing_direct_conversation() {
             (answer.status, faults(&answer)),
             (400, vec!["conversationIds[0]".to_owned()])
         );
-        // Reading, and what is one's own, go on.
+        // Reading and private settings still work.
         assert_eq!(user.history(&direct).await.len(), 2);
         user.patch(&format!("{path}/me"), json!({ "archived": true }))
             .await

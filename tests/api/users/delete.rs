@@ -1,4 +1,4 @@
-//! `DELETE /api/users/{id}`: what is gone at once, what is gone in the end, and the report.
+//! `DELETE /api/users/{id}`: immediate effects, the erasure, and its report.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn profile_tokens_and_sockets_are_gone_at_once() {
         .get("/api/users/me")
         .await
         .expect_error(401, "UNAUTHORIZED");
-    // A token from after it makes nobody: the host decides who is a user again.
+    // A token that was issued later creates no user: only the host can restore the user.
     let new = issued(&service, "alice", 2);
     with_token(&alice, &new)
         .get("/api/users/me")
@@ -122,7 +122,7 @@ async fn erased_messages_have_no_text_anywhere() {
     for text in ["secret", "4711", "c-1"] {
         assert!(!stored.contains(text), "{text} is still stored");
     }
-    // Nobody brings them back.
+    // No request of a user restores the deleted user.
     let restore = format!("{first}/restore");
     let answer = bob.post(&restore, Value::Null).await;
     answer.expect_error(409, "CONFLICT");
@@ -152,7 +152,7 @@ async fn anonymised_messages_stay_and_nothing_tells_who_wrote_them_but_the_id() 
         let stored = service.place().text(collection).await;
         assert!(!stored.contains("Liddell") && !stored.contains("wonder"));
     }
-    // Later the host wants more.
+    // Later the host requests a more complete erasure.
     delete(&service, "alice", "?messages=erase").await;
     eventually("the messages are erased too", || async {
         let history = bob.history(&conversation).await;

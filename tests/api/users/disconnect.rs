@@ -1,4 +1,4 @@
-//! `POST /api/users/{id}/disconnect`: sessions end everywhere, and older tokens open nothing.
+//! `POST /api/users/{id}/disconnect`: sessions end on all nodes, and older tokens are refused.
 
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ async fn sockets_and_streams_end_on_every_node_and_older_tokens_are_refused_ther
             alice.try_connect(how()).await.err(),
             Some(Refusal::Closed(4401))
         );
-        // One that does not say when it was issued cannot prove that it is newer.
+        // A token without an issue time cannot prove that it is newer.
         alice.get("/api/users/me").await.expect(401);
         let new = issued(node, "alice", 2);
         with_token(&alice, &new)
@@ -116,7 +116,7 @@ async fn a_node_that_starts_later_refuses_older_tokens_and_keeps_newer_sockets()
         ..Connect::default()
     };
     let mut socket = there.connect_with(how).await;
-    // The stream tells the new node of the old disconnection too: that ends nothing.
+    // The stream delivers the old disconnection to the new node too: it must end no session.
     let bob = second.user("bob").await;
     let conversation = second.group(&bob, &[&alice]).await;
     eventually("the node follows the stream", || async {
@@ -181,7 +181,7 @@ async fn a_request_that_names_the_user_after_a_restart_revives_no_token() {
         "X-Acting-User",
         "blocks",
     ] {
-        // A new process, which has heard nothing of alice yet.
+        // A new process that has loaded nothing about alice yet.
         let service = Service::builder().place_of(&place).start().await;
         name_alice(&service, way).await;
         let here = alice.at(&service);

@@ -1,4 +1,4 @@
-//! `GET /api/users/{id}/export`: everything that is kept of a person.
+//! `GET /api/users/{id}/export`: all stored data of a user.
 
 use serde_json::{Value, json};
 

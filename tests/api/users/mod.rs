@@ -1,4 +1,4 @@
-//! `/api/users`: what the host tells of users, what they tell of themselves, and who sees it; and how they go.
+//! `/api/users`: sync by the host, profiles and their visibility, and deletion.
 
 mod blocks;
 mod delete;

@@ -1,4 +1,4 @@
-//! `GET /api/users/{id}` and `/api/users/me`: what one shows of oneself, and to whom.
+//! `GET /api/users/{id}` and `/api/users/me`: profile fields and their visibility.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! An id that was deleted and is synced again: its new holder shares nothing with the former one.
+//! An id that is synced again after deletion: the new holder shares nothing with the former one.
 
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ async fn what_the_former_holder_could_read_and_had_set_is_gone() {
     let blocks = anew.get("/api/users/me/blocks").await.expect(200);
     assert_eq!(blocks["users"], json!([]));
 
-    // With the former holder's cursor nothing of the former holder comes.
+    // The former holder's cursor delivers nothing of the former holder.
     let how = crate::support::Connect {
         token: Some(issued(&service, "alice", 3)),
         resume: Some(cursor),

@@ -1,4 +1,5 @@
-//! A random session: several users do thousands of things at once, right and wrong ones, over REST and sockets, through nginx, and come and go meanwhile.
+//! A random session: several users run thousands of operations concurrently, valid and invalid ones, over REST and sockets, through nginx, and disconnect and
+//! reconnect meanwhile.
 //!
 //! Afterwards, and now and then, everybody's replica equals what REST answers, and every socket got exactly the entries inside its user's memberships.
 //! `SEED` and `SESSION_OPERATIONS` repeat and lengthen it.
@@ -41,7 +42,7 @@ async fn play_session(seed: u64, operations: usize) {
     for (number, name) in USERS.iter().enumerate() {
         let user = front.user(name).await;
         let mut watcher = Watcher::connect(&user).await;
-        // Marking unread is told to nobody else, so others cannot follow who read what; the table compares both.
+        // Marking unread is not pushed to others, so they cannot follow read positions; the table compares both.
         watcher.replica.without.insert("receipts");
         // A user who blocks looks offline to the blocked user, who gets no event about the block; the table compares presence.
         watcher.replica.without.insert("presence");

@@ -1,4 +1,4 @@
-//! One who takes part in a session: does things at random, and fails for an answer that nothing may get.
+//! A participant of a session: runs random operations, and fails on an answer that no request may get.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ pub struct Pool {
     pub messages: Vec<String>,
 }
 
-/// One who takes part.
+/// A participant.
 pub struct Player {
-    /// The user, their socket, and what they see by it.
+    /// The user, their socket, and their view.
     pub watcher: Watcher,
     /// Chooses the next action.
     pub random: StdRng,

@@ -8,7 +8,7 @@ use mongodb::bson::{Document, doc};
 use super::player::Player;
 use crate::support::Place;
 
-/// Every number of a conversation, and in which of them each user is a member, read past the service.
+/// All seqs of a conversation, and each user's memberships as ranges of seqs, read directly from the database.
 #[derive(Default)]
 pub struct Truth {
     last: u64,
