@@ -31,7 +31,7 @@ pub fn run(args: &HealthcheckArgs) -> ExitCode {
                 ExitCode::FAILURE
             }
             Err(error) => {
-                eprintln!("{} did not answer: {error}", args.url);
+                eprintln!("{} did not respond: {error}", args.url);
                 ExitCode::FAILURE
             }
         }

@@ -40,7 +40,7 @@ pub fn run<P: Plugin>(
                 .await
                 .map(|()| "the database is prepared"),
             true => app::begin_epoch(&config).await.map(
-                |()| "a new epoch of the log has begun, and the event stream will be made anew",
+                |()| "a new epoch of the log has begun, and the event stream will be recreated",
             ),
         };
         match done {

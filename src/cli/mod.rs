@@ -3,7 +3,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line speaks to a person"
+    reason = "a command line prints to the terminal"
 )]
 
 pub mod asyncapi;
@@ -112,7 +112,7 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
-            eprintln!("the runtime cannot be started: {error}");
+            eprintln!("the runtime failed to start: {error}");
             ExitCode::FAILURE
         }
     }

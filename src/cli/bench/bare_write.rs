@@ -30,7 +30,9 @@ fn measure_here(sockets: u32) -> anyhow::Result<f64> {
     let mut near = Vec::new();
     let mut far = Vec::new();
     for _ in 0..sockets {
-        far.push(TcpStream::connect(address).context("too few open files? see ulimit -n")?);
+        far.push(TcpStream::connect(address).context(
+            "cannot connect a socket; the limit of open files may be too low, see ulimit -n",
+        )?);
         let (socket, _) = listener.accept()?;
         socket.set_nodelay(true)?;
         near.push(socket);

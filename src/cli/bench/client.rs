@@ -59,8 +59,9 @@ impl Host {
     /// If a secret is missing or the bench cannot use an address.
     pub fn new(target: &TargetArgs) -> anyhow::Result<Self> {
         let set = |secret: &Option<String>| secret.clone().filter(|text| !text.is_empty());
-        let jwt_secret = set(&target.jwt_secret)
-            .context("AUTH_JWT_SECRET is not set; the bench makes its users' tokens with it")?;
+        let jwt_secret = set(&target.jwt_secret).context(
+            "AUTH_JWT_SECRET is not set; the bench signs the tokens of its users with it",
+        )?;
         let internal_secret = set(&target.internal_secret)
             .context("INTERNAL_API_SECRET is not set; the bench syncs its users with it")?;
         let clean = |urls: &[String]| -> Vec<String> {
@@ -84,7 +85,7 @@ impl Host {
         }
         if let Some(url) = ws.iter().find(|url| !url.starts_with("ws://")) {
             bail!(
-                "{url} is not a ws:// address; the bench speaks no TLS, give the address behind it"
+                "{url} is not a ws:// address; the bench does not support TLS, so use the address behind the TLS proxy"
             );
         }
         Ok(Self {
@@ -178,7 +179,7 @@ impl Host {
         let conversation = answer(request, "create a conversation").await?;
         match conversation["id"].as_str() {
             Some(id) => Ok(id.to_owned()),
-            None => bail!("create a conversation: the answer has no id"),
+            None => bail!("create a conversation: the response has no id"),
         }
     }
 
@@ -257,7 +258,7 @@ impl Host {
         let response = request
             .send()
             .await
-            .with_context(|| format!("{path}: no answer; does the service run?"))?;
+            .with_context(|| format!("{path}: no response; check that the service runs"))?;
         let status = response.status().as_u16();
         Ok((status, response.json().await.unwrap_or(Value::Null)))
     }
@@ -297,7 +298,7 @@ async fn answer(request: RequestBuilder, what: &str) -> anyhow::Result<Value> {
     let response = request
         .send()
         .await
-        .with_context(|| format!("{what}: no answer; does the service run?"))?;
+        .with_context(|| format!("{what}: no response; check that the service runs"))?;
     let status = response.status();
     let body: Value = response.json().await.unwrap_or(Value::Null);
     if status.is_success() {

@@ -125,7 +125,7 @@ impl Probe {
         for (name, pid) in parse_pids(list)? {
             if read_stat(pid).is_none() {
                 bail!(
-                    "CHAT_BENCH_PIDS: {name}={pid} does not run; give the pids of the running servers"
+                    "CHAT_BENCH_PIDS: {name}={pid} does not run; set the pids of the running servers"
                 );
             }
             let part = if name.starts_with("nginx") {
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn stat_of_nonsense() {
+    fn stat_of_invalid_text() {
         assert_eq!(parse_stat(""), None);
         assert_eq!(parse_stat("7 (x"), None);
         assert_eq!(parse_stat("7 (x) S 1 2 3"), None);

@@ -110,7 +110,7 @@ impl Environment {
         say("load before", &self.load_before);
         say("versions", &pairs(&self.versions, " "));
         say("build", &self.build);
-        say("by way of", &self.addresses);
+        say("addresses", &self.addresses);
         let processes: Vec<String> = self
             .processes
             .iter()
@@ -130,7 +130,7 @@ impl Environment {
             None => "unknown".to_owned(),
         };
         let rates = if self.limits.is_empty() {
-            "rate limits as the service was started with".to_owned()
+            "rate limits as configured in the service".to_owned()
         } else {
             pairs(&self.limits, " = ")
         };

@@ -143,7 +143,7 @@ async fn measure_write_path(args: &FloorArgs, probe: &Probe) -> anyhow::Result<W
         .context("MONGODB_URI")?
         .database(DATABASE);
     let jetstream = jetstream::new(connect_nats(&args.nats_url).await?);
-    database.drop().await.context("MongoDB does not answer")?;
+    database.drop().await.context("MongoDB does not respond")?;
     prepare(&database, args.convs as usize).await?;
     jetstream
         .get_or_create_stream(jetstream::stream::Config {
@@ -153,7 +153,7 @@ async fn measure_write_path(args: &FloorArgs, probe: &Probe) -> anyhow::Result<W
             ..Default::default()
         })
         .await
-        .context("the stream of the measurement cannot be made")?;
+        .context("the stream of the measurement cannot be created")?;
 
     let outcome = drive(args, probe, &database, &jetstream).await;
     database.drop().await?;
@@ -176,7 +176,7 @@ async fn connect_nats(address: &str) -> anyhow::Result<async_nats::Client> {
     options
         .connect(url.as_str())
         .await
-        .context("NATS does not answer")
+        .context("NATS does not respond")
 }
 
 /// Creates the conversations, and the three indexes that numbering, deduplicating and listing messages require.

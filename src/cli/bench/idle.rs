@@ -132,7 +132,7 @@ pub(super) async fn run(args: IdleArgs) -> anyhow::Result<bool> {
     if growth.is_empty() {
         say(
             "memory",
-            "not measured: no process is named; set CHAT_BENCH_PIDS",
+            "not measured: no processes are named; set CHAT_BENCH_PIDS",
         );
     } else {
         say(

@@ -395,7 +395,7 @@ fn print_pairs(pairs: &[Pair], ratio: f64) {
     {
         say(
             "remedy",
-            "nothing of the flood was refused: the service was started with RATE_LIMIT_MESSAGES off or very high",
+            "no request of the flood was refused: RATE_LIMIT_MESSAGES of the service is off or very high",
         );
     }
 }
@@ -405,7 +405,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_constant_rate_misses_none_however_late_it_is_asked() {
+    fn a_constant_rate_misses_no_send_after_late_ticks() {
         let mut due = Due::new(1_000.0);
         due.started = Instant::now() - Duration::from_secs(2);
         let first = due.take();

@@ -143,7 +143,7 @@ pub(super) fn print_run(run: &Measured) {
     match run.settled_ms {
         None => say(
             "last delivery after",
-            "not all answers and deliveries came within 15 s",
+            "not all answers and deliveries arrived within 15 s",
         ),
         Some(ms) => say(
             "last delivery after",

@@ -68,7 +68,7 @@ pub(super) struct MaxArgs {
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
-        _ => Err("a rate is a number above 0 and up to 1000000".to_owned()),
+        _ => Err("the rate must be a number above 0 and up to 1000000".to_owned()),
     }
 }
 
@@ -154,7 +154,7 @@ async fn run_all(
     let mut runs = Vec::new();
     for pace in paces {
         let how = match pace {
-            Pace::Inflight(count) => format!("{count} sends under way"),
+            Pace::Inflight(count) => format!("{count} concurrent sends"),
             Pace::Rate(rate) => format!("{rate} messages per second"),
         };
         say(

@@ -47,7 +47,7 @@ pub(super) struct BackfillArgs {
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {
     OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| "write a time such as 2026-01-15T00:00:00.000Z".to_owned())
+        .map_err(|_| "the time must have the form 2026-01-15T00:00:00.000Z".to_owned())
 }
 
 /// Replays dead letters.
@@ -73,18 +73,18 @@ pub(super) async fn replay(
         show::one(&json!({ "replayed": replayed, "left": left }))?;
     } else {
         show::print(&match (replayed, left) {
-            (0, _) => "there are no such dead letters\n".to_owned(),
+            (0, _) => "no dead letters match\n".to_owned(),
             (_, None) => format!(
-                "{replayed} are on their way; each leaves the list of dead letters when it is taken\n"
+                "{replayed} dead letters are queued for delivery; each leaves the list when its endpoint accepts it\n"
             ),
-            (_, Some(0)) => format!("{replayed} were delivered\n"),
+            (_, Some(0)) => format!("{replayed} dead letters were delivered\n"),
             (_, Some(_)) => String::new(),
         })?;
     }
     match left.unwrap_or(0) {
         0 => Ok(()),
         left => Err(Failure::Refused(format!(
-            "{} of the dead letters were not delivered within {} s; `chat-service webhooks list` says how their endpoints are",
+            "{} of the dead letters were not delivered within {} s; `chat-service webhooks list` shows the state of their endpoints",
             if left >= 100 {
                 "100 or more".to_owned()
             } else {
@@ -96,7 +96,7 @@ pub(super) async fn replay(
 }
 
 async fn replay_all(service: &Service, which: &Which, is_json: bool) -> Result<u64, Failure> {
-    let progress = Progress::new("put in again", is_json);
+    let progress = Progress::new("replayed", is_json);
     let mut body = json!({ "limit": STEP });
     for (name, value) in which.query() {
         if let Some(value) = value {
@@ -179,7 +179,7 @@ pub(super) async fn backfill(
     if is_json {
         return show::one(&json!({ "replayed": replayed }));
     }
-    show::print(&format!("{replayed} events are on their way\n"))
+    show::print(&format!("{replayed} events are queued for delivery\n"))
 }
 
 fn seconds(span: time::Duration) -> u64 {
@@ -208,7 +208,7 @@ pub(super) async fn test(
     };
     if attempts.is_null() {
         return Err(Failure::Refused(format!(
-            "the test event {event} was not tried within {wait} s; an endpoint without a URL has to pull it, others need a process with the role webhooks"
+            "the test event {event} was not attempted within {wait} s; an endpoint without a URL must pull it, any other needs a process with the role webhooks"
         )));
     }
     let is_taken = attempts
@@ -222,7 +222,7 @@ pub(super) async fn test(
     match is_taken {
         true => Ok(()),
         false => Err(Failure::Refused(
-            "the endpoint did not take it; it is tried again".to_owned(),
+            "the endpoint did not accept it; it will be retried".to_owned(),
         )),
     }
 }

@@ -90,7 +90,7 @@ impl Service {
                 .collect();
             let mut page = self.get(&format!("{path}?{}", pairs.join("&"))).await?;
             let Value::Array(found) = page[name].take() else {
-                return Err(Failure::Refused(format!("the answer has no {name}")));
+                return Err(Failure::Refused(format!("the response has no {name}")));
             };
             let is_empty = found.is_empty();
             items.extend(found);
@@ -130,11 +130,11 @@ impl Service {
         }
         let response = request.send().await.map_err(|error| {
             let why = if error.is_builder() {
-                "is no address of a service"
+                "is not the URL of a service"
             } else if error.is_timeout() {
-                "did not answer in time"
+                "did not respond in time"
             } else {
-                "did not answer; does the service run? --url says where"
+                "did not respond; check that the service runs, and set --url to its address"
             };
             Failure::Unavailable(format!("{} {why}", self.base_url))
         })?;
@@ -146,7 +146,7 @@ impl Service {
         if (200..300).contains(&status) {
             return Ok(answer);
         }
-        let told = answer["message"].as_str().unwrap_or("(no words)");
+        let told = answer["message"].as_str().unwrap_or("(no message)");
         let mut text = format!("{status}: {told}");
         for detail in answer["details"].as_array().into_iter().flatten() {
             let word = |name: &str| detail[name].as_str().unwrap_or("-").to_owned();
@@ -154,12 +154,12 @@ impl Service {
         }
         Err(match status {
             401 => Failure::Refused(format!(
-                "{text}\n  INTERNAL_API_SECRET is not that of {}",
+                "{text}\n  INTERNAL_API_SECRET differs from the one of {}",
                 self.base_url
             )),
             404 if answer["message"].is_null() || told.contains("nothing at this path") => {
                 Failure::Refused(format!(
-                    "{text}\n  {} has no webhooks; are they among its PLUGINS?",
+                    "{text}\n  {} has no webhooks; check that its PLUGINS include webhooks",
                     self.base_url
                 ))
             }
@@ -174,7 +174,7 @@ mod tests {
     use super::segment;
 
     #[test]
-    fn what_is_typed_stays_one_part_of_the_path() {
+    fn an_argument_stays_one_path_segment() {
         assert_eq!(segment("a/../b?c=d#e%"), "a%2F%2E%2E%2Fb%3Fc%3Dd%23e%25");
     }
 }

@@ -118,9 +118,9 @@ pub(super) fn one(value: &Value) -> Result<(), Failure> {
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         // A reader that closes the pipe early (`| head`) is not an error.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Refused(format!("nothing can be printed: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Refused(format!(
+            "the output cannot be written: {error}"
+        ))),
         _ => Ok(()),
     }
 }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_cannot_move_the_cursor() {
+    fn a_response_cannot_move_the_cursor() {
         assert_eq!(text(&json!("a\u{1b}[2Jb\nc")), "a [2Jb c");
         assert_eq!(text(&json!("x".repeat(500))).len(), 120);
     }

@@ -161,7 +161,7 @@ fn text_of(
             )
         }
         Some(Ok(_)) => Ok(None),
-        Some(Err(error)) => Err(anyhow::Error::new(error).context("a socket broke")),
+        Some(Err(error)) => Err(anyhow::Error::new(error).context("a socket failed")),
         None => Err(anyhow!("a socket ended")),
     }
 }
@@ -175,7 +175,7 @@ struct Work {
 
 impl Work {
     fn take(&mut self, text: &str) -> anyhow::Result<()> {
-        let heard = heard(text).context("a frame that is none of the protocol")?;
+        let heard = heard(text).context("a frame that is not of the protocol")?;
         if heard.event != "ack" {
             if self.phase.act.is_told_by(heard.event) {
                 self.phase.told.fetch_add(1, Relaxed);
@@ -186,9 +186,9 @@ impl Work {
         let Some((number, due_us)) =
             number.and_then(|number| Some((number, self.under_way.remove(&number)?)))
         else {
-            bail!("an answer to what was not asked");
+            bail!("an answer to an unknown request");
         };
-        let Ack { data } = serde_json::from_str(text).context("an answer of another form")?;
+        let Ack { data } = serde_json::from_str(text).context("an answer of unexpected form")?;
         if data.success {
             let message = data.message.map(|message| Message {
                 seq: message.seq,

@@ -128,7 +128,7 @@ pub(super) async fn run(args: ActsArgs) -> anyhow::Result<bool> {
     require_open_files(scene.convs as usize * scene.members as usize)?;
     ensure!(
         scene.members > 1,
-        "nobody is told that somebody types in a conversation of one; give --members 2 or more"
+        "typing notifies nobody in a conversation of one member; set --members to 2 or more"
     );
     let host = Host::new(&scene.target)?;
     let probe = Probe::new(&scene.target.pids)?;
@@ -139,7 +139,7 @@ pub(super) async fn run(args: ActsArgs) -> anyhow::Result<bool> {
     say(
         "run",
         &format!(
-            "{} under way; in each of {} rounds every act {} s after {} s",
+            "{} concurrent; in each of {} rounds every act {} s after {} s of warm-up",
             args.inflight, args.rounds, scene.secs, scene.warmup
         ),
     );
@@ -217,7 +217,7 @@ async fn measure(
     let refused = noted.refused;
     ensure!(
         seconds >= SHORTEST_SECONDS,
-        "{}: nothing was left to do after {seconds:.2} s ({}); give more --secs, so that more is sent, or less --warmup",
+        "{}: no act was left to do after {seconds:.2} s ({}); increase --secs, so that more is sent, or reduce --warmup",
         phase.act.name(),
         told_refusals(&refused)
     );
@@ -336,7 +336,7 @@ fn print_notes(acts: &[Summary], rounds: &[Vec<Measured>], (members, secs): (usi
             say(
                 "note",
                 &format!(
-                    "{}: everything that was sent was read after {:.1} s",
+                    "{}: all sent messages were read after {:.1} s",
                     measured.act.name(),
                     measured.seconds
                 ),
@@ -350,14 +350,14 @@ fn print_notes(acts: &[Summary], rounds: &[Vec<Measured>], (members, secs): (usi
             let meaning = match summary.act {
                 Act::Type => "the others changed nothing and are not counted as changes",
                 Act::Read => {
-                    "where a member reads faster than it can be told, only the newest mark is"
+                    "if a member reads faster than it can be notified, only the newest mark is published"
                 }
-                _ => "the rest came too late or never",
+                _ => "the rest arrived too late or never",
             };
             say(
                 "note",
                 &format!(
-                    "{}: members were told of {:.0} % of the acts; {meaning}",
+                    "{}: members were notified of {:.0} % of the acts; {meaning}",
                     summary.act.name(),
                     share * 100.0
                 ),
@@ -370,11 +370,11 @@ fn print_notes(acts: &[Summary], rounds: &[Vec<Measured>], (members, secs): (usi
         .map(|summary| summary.act.name().to_owned())
         .collect();
     if acts.iter().all(|summary| summary.ratio_to_send.is_none()) {
-        println!("promise: no process was named, so there is no cost to compare");
+        println!("target: no processes were named, so there is no cost to compare");
     } else if above.is_empty() {
-        println!("promise: reading, reacting and typing cost no more per change than a send");
+        println!("target: met; reading, reacting and typing cost no more per change than a send");
     } else {
-        println!("promise: NOT KEPT by {}", above.join(", "));
+        println!("target: MISSED by {}", above.join(", "));
     }
     let refused = rounds.iter().flatten().filter(|m| !m.refused.is_empty());
     for measured in refused {
@@ -399,7 +399,7 @@ fn told_refusals(refused: &BTreeMap<String, u64>) -> String {
         .iter()
         .map(|(code, times)| format!("{code} {times} times"));
     match refused.is_empty() {
-        true => "none was refused".to_owned(),
+        true => "no act was refused".to_owned(),
         false => codes.collect::<Vec<_>>().join(", "),
     }
 }
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn typing_that_nobody_was_told_of_is_no_change() {
+    fn typing_without_notification_is_no_change() {
         assert_eq!(changes(Act::Type, 100, 0.4), 40.0);
         assert_eq!(changes(Act::Type, 100, 1.01), 100.0);
         assert_eq!(changes(Act::Read, 100, 0.4), 100.0);

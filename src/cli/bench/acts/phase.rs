@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_begun_is_taken_back_by_the_same_member() {
+    fn the_same_member_reverts_what_it_started() {
         let react = phase(Act::React, 1);
         assert_eq!(said(&react, 0), r#""reaction:add" msg_a0"#);
         assert_eq!(said(&react, 4), r#""reaction:remove" msg_a0"#);

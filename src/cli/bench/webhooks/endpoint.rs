@@ -55,15 +55,15 @@ pub(super) async fn make(host: &Host, url: &str) -> anyhow::Result<String> {
         .is_some_and(|details| details.iter().any(|detail| detail["field"] == "url"));
     if is_url_refused {
         bail!(
-            "the service does not deliver to {url}, where the bench listens; start it with WEBHOOK_ALLOW_PRIVATE=true, or with APP_ENV=development, which allows loopback"
+            "the service does not deliver to {url}, the address of the bench; start it with WEBHOOK_ALLOW_PRIVATE=true, or with APP_ENV=development, which allows loopback"
         );
     }
     if answer.to_string().contains("SECRETS_KEY") {
         bail!(
-            "the service has no SECRETS_KEY, which endpoints made by the API need; start it with one"
+            "the service has no SECRETS_KEY, which endpoints created by the API require; start it with one"
         );
     }
-    bail!("make an endpoint: {}", words(status, &answer));
+    bail!("create an endpoint: {}", words(status, &answer));
 }
 
 /// Removes an endpoint and its pending deliveries.
@@ -96,7 +96,7 @@ pub(super) async fn wait_served(host: &Host, id: &str, receiver: &Receiver) -> a
     while receiver.tests() == before {
         if Instant::now() > deadline {
             bail!(
-                "no test event came to {} within {} s; does a process with the role webhooks run, on this machine?",
+                "no test event arrived at {} within {} s; check that a process with the role webhooks runs on this machine",
                 receiver.url(),
                 PATIENCE.as_secs()
             );

@@ -137,7 +137,7 @@ async fn stage(args: &WebhooksArgs, host: &Host) -> anyhow::Result<Stage> {
     say(
         "scene",
         &format!(
-            "{} conversations, {} bytes a message, one endpoint that answers at once",
+            "{} conversations, {} bytes a message, one endpoint that responds at once",
             args.convs, args.size
         ),
     );
@@ -238,7 +238,7 @@ async fn run_beside_dead(scene: &Scene, pace: Pace) -> anyhow::Result<Measured> 
 
 fn told(pace: Pace) -> String {
     match pace {
-        Pace::Inflight(count) => format!("as fast as it goes, {count} messages under way"),
+        Pace::Inflight(count) => format!("at full speed, {count} messages in flight"),
         Pace::Rate(rate) => format!("{} messages per second", whole(rate)),
     }
 }

@@ -159,7 +159,7 @@ impl Shared {
 async fn listen() -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(("127.0.0.1", 0))
         .await
-        .context("no port of loopback is free for the receiver")?;
+        .context("no loopback port is free for the receiver")?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

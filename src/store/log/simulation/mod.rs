@@ -159,7 +159,7 @@ fn the_same_seed_is_the_same_run() {
 }
 
 #[test]
-fn broken_promises_of_the_database_are_noticed() {
+fn defects_of_the_database_are_noticed() {
     for mutant in Mutant::ALL {
         // A member overwritten by an older version takes the most runs to occur.
         let is_noticed = (0..600).any(|seed| !run(seed, Some(mutant)).0.is_empty());

@@ -123,7 +123,7 @@ const LOST: Fate = Fate::Failed {
 };
 
 #[test]
-fn two_writers_guess_the_same_number() {
+fn two_writers_guess_the_same_seq() {
     on_own_clock(async {
         let stage = Stage::new(2).await;
         let last = stage.log().len() as u64;
@@ -199,7 +199,7 @@ fn messages_keep_their_order_after_an_unknown_outcome() {
 }
 
 #[test]
-fn nothing_is_written_behind_a_refused_entry() {
+fn nothing_is_written_after_a_refused_entry() {
     on_own_clock(async {
         let stage = Stage::new(1).await;
         let first = entry(stage.ask(0, 0, message("first", Some("x"))).await);
@@ -321,7 +321,7 @@ fn a_refusal_rests_on_the_newest_entry() {
 }
 
 #[test]
-fn a_member_who_comes_again_continues_the_earlier_record() {
+fn rejoining_continues_the_earlier_member_record() {
     on_own_clock(async {
         let stage = Stage::new(2).await;
         let join = || Command::Join {
@@ -352,7 +352,7 @@ fn a_member_who_comes_again_continues_the_earlier_record() {
 }
 
 #[test]
-fn what_may_yet_be_written_is_not_refused() {
+fn a_command_after_a_pending_write_is_not_refused() {
     on_own_clock(async {
         let stage = Stage::bare(1);
         stage.next(Fate::Failed {
@@ -373,7 +373,7 @@ fn what_may_yet_be_written_is_not_refused() {
 }
 
 #[test]
-fn a_hole_is_filled_with_a_noop() {
+fn a_gap_is_filled_with_a_noop() {
     on_own_clock(async {
         let stage = Stage::new(1).await;
         let last = stage.log().len() as u64;
@@ -423,7 +423,7 @@ fn an_unapplied_entry_of_a_dead_writer_is_applied_by_the_next() {
 }
 
 #[test]
-fn what_many_messages_do_to_their_conversation_is_written_once_and_soon() {
+fn effects_of_many_messages_are_written_to_the_conversation_once_and_soon() {
     on_own_clock(async {
         let stage = Stage::new(1).await;
         let before = stage.applied();
@@ -444,7 +444,7 @@ fn what_many_messages_do_to_their_conversation_is_written_once_and_soon() {
 }
 
 #[test]
-fn under_load_groups_begin_apart_and_a_lone_command_waits_for_nothing() {
+fn groups_are_spaced_under_load_and_a_lone_command_does_not_wait() {
     on_own_clock(async {
         let stage = Stage::new(1).await;
         stage.world.database.with(|inner| inner.is_quick = true);
@@ -487,7 +487,7 @@ fn under_load_groups_begin_apart_and_a_lone_command_waits_for_nothing() {
 }
 
 #[test]
-fn whoever_asks_has_the_documents_at_what_was_answered_at_once() {
+fn a_read_barrier_applies_the_answered_entry_at_once() {
     on_own_clock(async {
         let stage = Stage::new(1).await;
         let before = stage.applied();
@@ -506,7 +506,7 @@ fn whoever_asks_has_the_documents_at_what_was_answered_at_once() {
 }
 
 #[test]
-fn what_is_more_than_a_message_is_applied_with_all_before_it_when_it_is_answered() {
+fn entries_other_than_plain_messages_are_applied_before_the_answer() {
     on_own_clock(async {
         let stage = Stage::new(1).await;
         let root = stage.message().await;
@@ -520,7 +520,7 @@ fn what_is_more_than_a_message_is_applied_with_all_before_it_when_it_is_answered
 }
 
 #[test]
-fn what_can_roll_back_is_not_acted_on() {
+fn entries_that_can_roll_back_are_not_answered() {
     on_own_clock(async {
         let stage = Stage::new(2).await;
         let last = stage.log().len() as u64;
@@ -551,7 +551,7 @@ fn what_can_roll_back_is_not_acted_on() {
 }
 
 #[test]
-fn a_document_that_was_half_written_is_finished() {
+fn a_partly_written_document_is_completed() {
     on_own_clock(async {
         for fates in [[LOST, Fate::Answered], [Fate::Answered, LOST]] {
             let stage = Stage::new(1).await;
