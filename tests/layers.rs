@@ -20,7 +20,7 @@ impl File {
         first.trim_end_matches(".rs")
     }
 
-    /// Whether the code names the path `name`, at the start of a path or after `crate::`.
+    /// True if the code names the path `name`, at the start of a path or after `crate::`.
     fn names(&self, name: &str) -> bool {
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         self.code.match_indices(name).any(|(at, _)| {
@@ -34,13 +34,13 @@ impl File {
         })
     }
 
-    /// Whether the code uses the crate `name`.
+    /// True if the code uses the crate `name`.
     fn uses_crate(&self, name: &str) -> bool {
         self.code.contains(&format!("{name}::")) && self.names(name)
             || self.code.contains(&format!("use {name};"))
     }
 
-    /// Whether the code reaches into the room `room` of this crate: `crate::room`, or inside a `use crate::{…}`.
+    /// True if the code uses the module `room` of this crate: `crate::room`, or inside a `use crate::{…}`.
     fn enters(&self, room: &str) -> bool {
         if self.names(&format!("crate::{room}")) {
             return true;
@@ -126,7 +126,7 @@ fn files() -> Vec<File> {
         .collect()
 }
 
-/// Fails with every file for which `is_wrong`.
+/// Fails with every file for which `is_wrong` is true.
 fn no_file(rule: &str, is_wrong: impl Fn(&File) -> bool) {
     let wrong: Vec<String> = files()
         .into_iter()
@@ -201,7 +201,7 @@ fn each_external_library_is_used_in_one_module() {
     }
 }
 
-/// Whether the code names one of the driver's own types by which it reads.
+/// True if the code names one of the driver's types for reads.
 fn names_the_driver(code: &str) -> bool {
     let compact: String = code.chars().filter(|c| !c.is_whitespace()).collect();
     compact.match_indices("mongodb::").any(|(at, name)| {

@@ -11,7 +11,7 @@ use tokio::{
 use super::contract;
 use crate::support::Node;
 
-/// How long any answer may take.
+/// Maximum time to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An answer as it came.

@@ -22,7 +22,7 @@ use crate::support::{
 
 /// The number of the first scene; each user's id ends with their scene's. Those of a crowd have less digits.
 const FIRST_SCENE: u32 = 1000;
-/// How many users a crowd has: more than one entry of a log may name.
+/// Number of users in a crowd: more than one log entry may name.
 pub const CROWD: usize = 230;
 
 /// Two nodes with all roles behind nginx, and a NATS subscriber.
@@ -137,7 +137,7 @@ impl Deployment {
         let message = member.say(&conversation, "hello").await;
         let leave = format!("{path}/leave");
         former.post(&leave, json!({})).await.expect(204);
-        // Somebody whose replica begins in the middle.
+        // The replica of this user starts after the conversation has begun.
         watching.insert(admin.id.clone(), Watcher::connect(admin).await);
         let mut take = |user: &User| watching.remove(&user.id).expect("watches");
         let mut scene = Scene {
@@ -245,7 +245,7 @@ impl Scene {
     /// Waits until NATS showed exactly these events since.
     ///
     /// # Errors
-    /// What it showed instead.
+    /// The events that NATS showed instead.
     pub async fn expect_events(&self, expected: &[EventType]) -> Result<(), String> {
         let expected: Vec<&str> = expected.iter().map(|kind| kind.as_str()).collect();
         let deadline = Instant::now() + Duration::from_secs(10);

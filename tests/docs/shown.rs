@@ -193,7 +193,7 @@ fn texts_fit(shown: &str, real: &str, like: Like, names: &mut Names) -> bool {
     }
 }
 
-/// Whether a line has all that is shown of it, in that order.
+/// True if a line contains all shown parts, in their order.
 fn line_fits(shown: &str, real: &str) -> bool {
     let mut pieces = shown.split('…');
     let Some(mut rest) = pieces.next().and_then(|first| real.strip_prefix(first)) else {
@@ -227,7 +227,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Whether there is more.
+    /// Skips whitespace. Returns true if more follows.
     fn skip_space(&mut self) -> bool {
         self.rest = self.rest.trim_start();
         !self.rest.is_empty()

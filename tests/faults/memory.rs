@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::support::{Connect, Service, eventually_within, send_large, switch};
 
-/// How much more memory, in MiB, the process may have while clients ask for all of this at once.
+/// Maximum growth of the process's memory, in MiB, while clients request all of this at once.
 const MAX_GROWTH: u64 = 256;
 
 #[tokio::test]

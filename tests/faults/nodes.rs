@@ -102,7 +102,7 @@ async fn users_on_different_nodes_talk_and_the_loss_of_nodes_loses_nothing() {
     ws_two.kill();
     traffic.go_on(100).await;
     api_two.kill();
-    // Those of the first node go on, though half of the shards had their writer in the second.
+    // Clients of the first node continue, although half of the shards had their writer in the second.
     let before = traffic.count();
     traffic.go_on(50).await;
     assert!(traffic.count() > before);

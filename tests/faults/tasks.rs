@@ -9,7 +9,7 @@ use crate::support::{Node, Service, eventually_within};
 /// Two failures and their pauses, with room for a slow machine.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// How the task `name` is, as the status says.
+/// State of the task `name` according to the status.
 async fn task(node: &Node, name: &str) -> Value {
     let status = node.internal().get("/api/status").await.expect(200);
     let tasks = status["tasks"].as_array().expect("a list").clone();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Node, Service, User, eventually, eventually_within};
 
-/// How long after a restart the timers may take to catch up.
+/// Maximum time that the timers may take to catch up after a restart.
 const CATCH_UP: Duration = Duration::from_secs(3);
 
 fn in_millis(millis: i64) -> String {

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Connect, Node, Place, Seen, User};
 
-/// How long an unlucky client tries.
+/// Maximum time for which a client retries.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A send that was answered with success.
@@ -51,7 +51,7 @@ struct Book {
 pub struct Outcome {
     /// The sends that were acknowledged.
     pub promises: Vec<Promise>,
-    /// How many sends were answered with 503.
+    /// Number of sends that were answered with 503.
     pub refusals: u64,
     /// Number of requests that found no service or lost their connection.
     pub broken: u64,
@@ -107,7 +107,7 @@ impl Traffic {
         }
     }
 
-    /// How many sends were answered with success so far.
+    /// Number of sends that succeeded so far.
     pub fn count(&self) -> usize {
         self.book.promises.lock().len()
     }
@@ -188,7 +188,7 @@ async fn send(user: &User, conversation: &str, key: &str, book: &Book) {
     }
 }
 
-/// Fails unless every promise is kept: in the log exactly once, under the id and number that were answered; and the log without a hole.
+/// Fails unless every acknowledged send is in the log exactly once, under the id and seq of its answer, and the log has no gap.
 pub async fn check_history(
     place: &Place,
     reader: &User,

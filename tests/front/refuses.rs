@@ -29,7 +29,7 @@ fn assert_is_error(answer: &Raw, status: u16, code: &str) {
     }
 }
 
-/// Whether each of `count` requests to `path` reached a node. The log is written when an answer has gone, so it is waited for.
+/// For each of `count` requests to `path`: true if it reached a node. nginx writes the log after the answer, so this waits for the lines.
 async fn reached_a_node(front: &Front, path: &str, count: usize) -> Vec<bool> {
     eventually("every request is in the log", || async {
         let lines = front.access_log();

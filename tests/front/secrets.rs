@@ -6,7 +6,7 @@ use crate::{
     support::{Connect, Front, INTERNAL_SECRET, Place, TokenBy, eventually},
 };
 
-/// Fails when a log of `front` has a piece of `secret` in it that would be of use.
+/// Fails if a log of `front` contains a usable part of `secret`.
 #[track_caller]
 fn assert_keeps(front: &Front, secret: &str) {
     let logs = front.access_log_text() + &front.error_log_text();

@@ -15,7 +15,7 @@ use crate::{
     support::{Nats, Node, Service, eventually_within},
 };
 
-/// How long everything may take to arrive.
+/// Maximum time for everything to arrive.
 const LONG: Duration = Duration::from_secs(60);
 
 /// A host that takes its events all the time.

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{durable, rights::FORBIDDEN, service_on};
 use crate::support::{Nats, User, eventually_within, mortal};
 
-/// How long everything may take.
+/// Maximum time for a program to finish.
 const LONG: Duration = Duration::from_secs(60);
 
 /// An example with its libraries, in a folder of its own.

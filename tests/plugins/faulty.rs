@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::support::{Service, eventually_within};
 
-/// How often it was begun and what it got, for all of its lives.
+/// Number of starts and the received events, over all runs of the plugin.
 #[derive(Default)]
 struct Counts {
     lives: AtomicUsize,

@@ -1,4 +1,4 @@
-//! How a stream ends.
+//! The end of an event stream.
 
 use std::time::Duration;
 

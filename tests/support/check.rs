@@ -59,14 +59,14 @@ pub fn random_seed() -> u64 {
 #[derive(Debug, Default)]
 pub struct Seen {
     conversations: BTreeMap<String, Vec<(u64, Value)>>,
-    /// How many frames came again.
+    /// Number of frames that were repeated.
     pub repeats: usize,
 }
 
 impl Seen {
-    /// Notes `frames`. Those without a number are of no log.
+    /// Records `frames`. Frames without a seq belong to no log.
     ///
-    /// A number that came before must bear the same event; it counts as a repetition and is otherwise ignored, as a client would.
+    /// A repeated seq must carry the same event; it counts as a repetition and is otherwise ignored, as a client would.
     #[track_caller]
     pub fn note(&mut self, frames: impl IntoIterator<Item = Value>) {
         for frame in frames {
@@ -96,7 +96,7 @@ impl Seen {
         }
     }
 
-    /// Notes what `socket` gets until number `seq` of `conversation` came.
+    /// Records the frames of `socket` until seq `seq` of `conversation`.
     pub async fn follow(&mut self, socket: &mut Socket, conversation: &str, seq: u64) {
         let started = Instant::now();
         let limit = Duration::from_secs(20);
@@ -140,7 +140,7 @@ impl Seen {
         self.numbers(conversation).into_iter().max().unwrap_or(0)
     }
 
-    /// Fails unless the numbers of `conversation` came in order and without a hole.
+    /// Fails unless the seqs of `conversation` arrived in order and without a gap.
     #[track_caller]
     pub fn assert_dense(&self, conversation: &str) {
         let numbers = self.numbers(conversation);
@@ -153,7 +153,7 @@ impl Seen {
         }
     }
 
-    /// Fails unless every number from `from` to `to` of `conversation` came, in order.
+    /// Fails unless every seq from `from` to `to` of `conversation` arrived, in order.
     #[track_caller]
     pub fn assert_complete(&self, conversation: &str, from: u64, to: u64) {
         let expected: Vec<u64> = (from..=to).collect();

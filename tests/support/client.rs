@@ -15,7 +15,7 @@ use super::{
     token::Token,
 };
 
-/// How long a request is repeated that is answered with 503.
+/// Maximum time for which a request that is answered with 503 is repeated.
 const REPEATED_FOR: Duration = Duration::from_secs(60);
 
 /// A client of one service.
@@ -131,7 +131,7 @@ impl Client {
     /// A POST that may find nobody: the service may be dying.
     ///
     /// # Errors
-    /// When there was no answer.
+    /// The request got no answer.
     pub async fn try_post(&self, path: &str, body: Value) -> reqwest::Result<Answer> {
         self.try_send(
             Method::POST,

@@ -77,7 +77,7 @@ impl Node {
         }
     }
 
-    /// Nobody in particular.
+    /// A client without credentials.
     pub fn anonymous(&self) -> Client {
         self.client.clone()
     }
@@ -92,7 +92,7 @@ impl Node {
         Token::of(subject)
     }
 
-    /// A user that the host told of.
+    /// A user that the host has synced.
     pub async fn user(&self, id: &str) -> User {
         let answer = self
             .internal()
@@ -105,7 +105,7 @@ impl Node {
         self.known_user(id)
     }
 
-    /// A user whom the service may or may not know.
+    /// A user that may be unknown to the service.
     pub fn known_user(&self, id: &str) -> User {
         User::new(id, &self.client, &self.ws_url)
     }
@@ -144,7 +144,7 @@ impl Node {
 }
 
 impl Client {
-    /// Whether the port answers that it is ready.
+    /// True if the port reports that it is ready.
     pub async fn is_ready(&self) -> bool {
         let request = self.try_get("/health/ready").await;
         request.is_ok_and(|status| status == 200)

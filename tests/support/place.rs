@@ -28,7 +28,7 @@ pub struct Place {
     pub database: String,
     /// Prefix of the NATS subjects.
     pub prefix: String,
-    /// Whether the servers live on after this test.
+    /// True if the servers outlive this test.
     is_shared: bool,
 }
 
@@ -78,7 +78,7 @@ impl Place {
         format!("{}_EVENTS", self.prefix.to_uppercase())
     }
 
-    /// The database's own view, past the service.
+    /// Direct access to the database, without the service.
     pub async fn collection(&self, name: &str) -> Collection<Document> {
         let mut options = ClientOptions::parse(&self.mongodb_uri)
             .await
@@ -101,12 +101,12 @@ impl Place {
         format!("{found:?}")
     }
 
-    /// The broker's own view, past the service.
+    /// Direct access to the broker, without the service.
     pub async fn jetstream(&self) -> async_nats::jetstream::Context {
         async_nats::jetstream::new(self.nats().await)
     }
 
-    /// A connection to the broker, past the service.
+    /// A connection to the broker, without the service.
     pub async fn nats(&self) -> async_nats::Client {
         connect_nats(&self.nats_url).await.expect("NATS answers")
     }
@@ -151,7 +151,7 @@ impl Place {
             .collect()
     }
 
-    /// Counts from now on how often `collection` is read.
+    /// Counts reads of `collection` from now on.
     pub async fn count_reads(&self, collection: &str) -> Reads {
         let found = self.collection(collection).await;
         let database = found.client().database(&self.database);
@@ -202,12 +202,12 @@ pub struct Reads {
 }
 
 impl Reads {
-    /// How many there were. Ends the counting.
+    /// Returns the number of reads. Ends the counting.
     pub async fn count(self) -> usize {
         self.examined().await.len()
     }
 
-    /// How many documents each of them looked at. Ends the counting.
+    /// Returns the number of documents that each read examined. Ends the counting.
     pub async fn examined(self) -> Vec<i64> {
         use futures_util::TryStreamExt;
         let profile = self.database.collection::<Document>("system.profile");

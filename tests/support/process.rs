@@ -134,7 +134,7 @@ impl Process {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// How many MiB of memory it has now, and how many it had at most since [`Process::forget_peak`].
+    /// Current memory in MiB, and its maximum since [`Process::forget_peak`].
     pub fn memory(&self) -> (u64, u64) {
         let status = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(status).expect("the process lives");
@@ -146,19 +146,19 @@ impl Process {
         (mib("VmRSS:"), mib("VmHWM:"))
     }
 
-    /// Measures the most memory anew from now on.
+    /// Resets the maximum of the memory.
     pub fn forget_peak(&self) {
         let path = format!("/proc/{}/clear_refs", self.child.id());
         std::fs::write(path, "5").expect("the process lives");
     }
 
-    /// Ends it without a chance to finish anything.
+    /// Kills it.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Asks it to end.
+    /// Asks it to stop.
     pub fn terminate(&self) {
         signal(&self.child, Signal::TERM);
     }
@@ -207,7 +207,7 @@ impl Drop for Process {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let last = lines.len().saturating_sub(40);
-            // Part of the failure's report: what the process said before its end.
+            // The last log lines of the process are part of the failure report.
             #[expect(
                 clippy::print_stderr,
                 reason = "a failing test shows the log of its process"

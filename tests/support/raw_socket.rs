@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::http::Request;
 
 use super::socket::{Connect, request};
 
-/// How long anything that must come may take.
+/// Maximum time to wait for anything that must arrive.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Opcodes of RFC 6455.
@@ -32,14 +32,14 @@ pub struct RawFrame {
     pub payload: Vec<u8>,
 }
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
     /// The code of the close frame: `None` if there was no close frame, `Some(None)` if it was empty.
     pub code: Option<Option<u16>>,
     /// The reason of the close frame.
     pub reason: String,
-    /// Whether the service ended the connection in order (FIN), and not by a reset.
+    /// True if the service ended the connection in order (FIN), not by a reset.
     pub is_orderly: bool,
 }
 
@@ -118,7 +118,7 @@ impl RawSocket {
         socket
     }
 
-    /// Writes bytes as they are. A connection that the service has ended takes them or not.
+    /// Writes bytes as they are. Errors are ignored, because the service may have ended the connection.
     pub async fn bytes(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }

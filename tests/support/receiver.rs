@@ -18,21 +18,21 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{catalogue, check::eventually_within};
 
-/// How one request is answered.
+/// The answer to one request.
 #[derive(Debug, Clone)]
 pub struct Answering {
     /// The status.
     pub status: u16,
     /// Headers.
     pub headers: Vec<(&'static str, String)>,
-    /// After how long.
+    /// Delay before the answer.
     pub delay: Duration,
     /// The body.
     pub body: String,
 }
 
 impl Answering {
-    /// At once, with nothing but a status.
+    /// Answers at once, with only a status.
     pub fn with(status: u16) -> Self {
         Self {
             status,
@@ -42,19 +42,19 @@ impl Answering {
         }
     }
 
-    /// With one more header.
+    /// Adds a header.
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     pub fn body(mut self, body: &str) -> Self {
         self.body = body.to_owned();
         self
     }
 
-    /// Later.
+    /// Sets the delay.
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
@@ -72,7 +72,7 @@ pub struct Received {
     pub body: Bytes,
     /// The event in it.
     pub event: Value,
-    /// When it was there.
+    /// Time of arrival.
     pub at: Instant,
     /// HTTP status of the answer.
     pub status: u16,
@@ -106,7 +106,7 @@ struct Shared {
     rule: Mutex<Arc<Rule>>,
 }
 
-/// The receiver. It ends with its handle.
+/// The receiver. It stops when its handle is dropped.
 pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -114,12 +114,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// One that takes everything.
+    /// Starts a receiver that accepts everything.
     pub async fn start() -> Self {
         Self::answering(|_, _| Answering::with(204)).await
     }
 
-    /// One that answers by a rule: the event, and how often it came before.
+    /// Starts a receiver that answers by a rule: from the event, and the number of times that it arrived before.
     pub async fn answering(
         rule: impl Fn(&Value, usize) -> Answering + Send + Sync + 'static,
     ) -> Self {
@@ -182,7 +182,7 @@ impl Receiver {
         .await
     }
 
-    /// Waits until a request with this content was taken.
+    /// Waits until a request with this content was accepted.
     pub async fn wait_taken(&self, content: &str) -> Received {
         eventually_within(
             Duration::from_secs(20),

@@ -1,4 +1,4 @@
-//! A MongoDB and a NATS of one test's own, which it may stop, kill, freeze, and rob of their data.
+//! A MongoDB and a NATS of a single test, which may stop, kill and freeze them and delete their data.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use super::{
     process::{free_port, freeze, mortal, signal},
 };
 
-/// How long a server may take to start.
+/// Maximum time for a server to start.
 const START: Duration = Duration::from_secs(30);
 
 /// A mongod as a replica set of one.
@@ -99,7 +99,7 @@ impl Mongod {
         .await;
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub fn kill(&mut self) {
         end(&mut self.child);
     }
@@ -116,7 +116,7 @@ impl Mongod {
         freeze(&self.child);
     }
 
-    /// Lets it go on.
+    /// Unfreezes it.
     pub fn thaw(&self) {
         signal(&self.child, Signal::CONT);
     }
@@ -220,12 +220,12 @@ impl Nats {
         .await;
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub fn kill(&mut self) {
         end(&mut self.child);
     }
 
-    /// Starts it again with the data that lies there.
+    /// Starts it again with its current data.
     pub async fn restart(&mut self) {
         self.kill();
         self.child = launch_nats(self.folder.path(), self.port);
@@ -237,12 +237,12 @@ impl Nats {
         freeze(&self.child);
     }
 
-    /// Lets it go on.
+    /// Unfreezes it.
     pub fn thaw(&self) {
         signal(&self.child, Signal::CONT);
     }
 
-    /// Throws its data away. It must not run.
+    /// Deletes its data. It must not run.
     pub fn lose_everything(&self) {
         let _ = fs::remove_dir_all(self.folder.path().join("data"));
     }

@@ -1,4 +1,4 @@
-//! A service in this process, on a runtime of its own: it ends with its handle, and can be made to vanish as if it had crashed.
+//! A service in this process, on its own runtime: it stops when its handle is dropped, and can be dropped abruptly like after a crash.
 
 use std::{ops::Deref, path::Path, sync::Arc, sync::mpsc, time::Duration};
 
@@ -19,7 +19,7 @@ use super::{
     servers::{Mongod, Nats},
 };
 
-/// How a service is to be started.
+/// Settings of a service before its start.
 pub struct Builder {
     roles: String,
     settings: Vec<(String, String)>,
@@ -51,7 +51,7 @@ impl Service {
         Self::builder().start().await
     }
 
-    /// Something else.
+    /// Starts to build a service with other settings.
     pub fn builder() -> Builder {
         Builder {
             roles: "all".to_owned(),
@@ -68,12 +68,12 @@ impl Service {
         self.end();
     }
 
-    /// Tells it to stop, as SIGTERM does, and goes on.
+    /// Tells it to stop, as SIGTERM does, without waiting.
     pub fn begin_stop(&self) {
         self.stop.cancel();
     }
 
-    /// Lets it vanish in the middle of whatever it does.
+    /// Ends it abruptly, in the middle of its work.
     pub fn crash(mut self) {
         if let Some(runtime) = self.runtime.take() {
             shut_down(runtime, Duration::from_millis(100));
@@ -131,13 +131,13 @@ impl Builder {
         self
     }
 
-    /// With a MongoDB that may be hurt.
+    /// With a MongoDB that the test may damage.
     pub fn mongod(mut self, mongod: &Mongod) -> Self {
         self.mongodb_uri = Some(mongod.uri());
         self
     }
 
-    /// With a NATS that may be hurt.
+    /// With a NATS that the test may damage.
     pub fn nats(mut self, nats: &Nats) -> Self {
         self.nats_url = Some(nats.url());
         self
@@ -225,7 +225,7 @@ impl Builder {
     }
 }
 
-/// With `TEST_LOG=debug`, what the services say goes to standard error.
+/// With `TEST_LOG=debug`, the services log to standard error.
 fn start_logging() {
     if let Ok(filter) = std::env::var("TEST_LOG") {
         let _ = tracing_subscriber::fmt()

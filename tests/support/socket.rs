@@ -1,4 +1,4 @@
-//! A client's socket. A task of its own reads whatever comes, as a good client does.
+//! A client's socket. A separate task reads every frame, as a good client does.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,10 +22,10 @@ use tokio_tungstenite::{
 
 use super::record;
 
-/// How long anything that must come may take.
+/// Maximum time to wait for anything that must arrive.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How a client shows its token.
+/// The place where a client puts its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TokenBy {
     /// `Authorization: Bearer`.
@@ -37,11 +37,11 @@ pub enum TokenBy {
     Query,
     /// The first frame.
     FirstFrame,
-    /// Not at all.
+    /// No token.
     Nothing,
 }
 
-/// How a client connects.
+/// Settings of a connection.
 #[derive(Debug, Clone, Default)]
 pub struct Connect {
     /// The place of the token in the request.
@@ -50,20 +50,20 @@ pub struct Connect {
     pub token: Option<String>,
     /// The cursor to resume after.
     pub resume: Option<String>,
-    /// The page that connects.
+    /// The origin of the web page that connects.
     pub origin: Option<String>,
     /// The internal secret, which the host's own client presents beside the token.
     pub internal_secret: Option<String>,
 }
 
-/// How a connection was refused.
+/// The kind of a refused connection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Refusal {
-    /// By the status of the switch.
+    /// Refused with the status of the upgrade.
     Status(u16, Value),
-    /// By a close code after it.
+    /// Closed with a code after the upgrade.
     Closed(u16),
-    /// Nobody was there, or the connection broke.
+    /// No service was reached, or the connection broke.
     Broken,
 }
 
@@ -127,7 +127,7 @@ pub fn request(url: &str, how: &Connect) -> Request {
     request
 }
 
-/// Switches a connection. Nothing is read from it.
+/// Upgrades a connection without reading from it.
 ///
 /// # Errors
 /// [`Refusal::Status`] or [`Refusal::Broken`].
@@ -156,7 +156,7 @@ impl Socket {
     /// Connects, and waits for `connected`. Frames before it (missed entries) stay queued.
     ///
     /// # Errors
-    /// How it was refused.
+    /// The refusal, as a [`Refusal`].
     pub async fn connect(url: &str, how: Connect) -> Result<Self, Refusal> {
         let mut socket = Self::open(url, &how).await?;
         if how.token_by == TokenBy::FirstFrame {
@@ -187,10 +187,10 @@ impl Socket {
         }
     }
 
-    /// Switches, and waits for nothing.
+    /// Upgrades a connection without waiting for a frame.
     ///
     /// # Errors
-    /// How it was refused.
+    /// The refusal, as a [`Refusal`].
     pub async fn open(url: &str, how: &Connect) -> Result<Self, Refusal> {
         let (ws, response) = switch(url, how).await?;
         let (out, outbox) = mpsc::unbounded_channel();
@@ -271,17 +271,17 @@ impl Socket {
         frame["data"].clone()
     }
 
-    /// The next frame of `event`, whole. Others that come meanwhile wait to be taken.
+    /// The next frame of `event`, whole. Other frames that arrive meanwhile stay queued.
     pub async fn next(&mut self, event: &str) -> Value {
         self.find(event, |frame| frame["event"] == *event).await
     }
 
-    /// The next frame that `is_wanted` says yes to.
+    /// The next frame for which `is_wanted` is true.
     pub async fn find(&mut self, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
         self.find_within(LIMIT, what, is_wanted).await
     }
 
-    /// The next frame that `is_wanted` says yes to, within `limit`.
+    /// The next frame for which `is_wanted` is true, within `limit`.
     pub async fn find_within(
         &mut self,
         limit: Duration,
@@ -362,7 +362,7 @@ impl Socket {
         }
     }
 
-    /// Takes everything that has come, also what the node had queued when this was called.
+    /// Takes every frame that has arrived, including those that the node had queued at the time of the call.
     pub async fn drain(&mut self) -> Vec<Value> {
         let id = self.post("ping", json!({}));
         self.ack(&id).await;
@@ -387,7 +387,7 @@ impl Socket {
         }
     }
 
-    /// Takes what has come, without asking the node.
+    /// Takes the frames that have arrived, without asking the node.
     pub fn take_arrived(&mut self) -> Vec<Value> {
         while let Ok(arrival) = self.arrivals.try_recv() {
             self.take(arrival);
@@ -418,7 +418,7 @@ impl Socket {
         }
     }
 
-    /// Goes away without a word, as a client does whose network is gone. Returns what had come.
+    /// Disconnects silently, like a client that loses its network. Returns the frames that had arrived.
     pub fn vanish(mut self) -> Vec<Value> {
         self.task.abort();
         self.take_arrived()

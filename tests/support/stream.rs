@@ -7,7 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{Node, User};
 
-/// How long anything that must come may take.
+/// Maximum time to wait for anything that must arrive.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// One event.
@@ -29,12 +29,12 @@ pub struct Parser {
     pub last_id: Option<String>,
     /// Time that the server asks to wait before the next connection, in milliseconds.
     pub retry: Option<u64>,
-    /// How many comments came.
+    /// Number of comments received.
     pub comments: usize,
 }
 
 impl Parser {
-    /// Takes in more text. Returns the events that are whole now.
+    /// Adds text. Returns the events that are complete now.
     pub fn take(&mut self, text: &str) -> Vec<Event> {
         self.rest.push_str(text);
         let mut events = Vec::new();
@@ -75,7 +75,7 @@ impl Parser {
     }
 }
 
-/// An open stream. A task of its own reads whatever comes.
+/// An open stream. A separate task reads whatever arrives.
 pub struct EventStream {
     parser: Parser,
     arrivals: mpsc::UnboundedReceiver<String>,
@@ -116,7 +116,7 @@ impl EventStream {
             let mut bytes = Vec::new();
             while let Ok(Some(chunk)) = response.chunk().await {
                 bytes.extend_from_slice(&chunk);
-                // A chunk may end inside a letter.
+                // A chunk may end inside a character.
                 let whole = match std::str::from_utf8(&bytes) {
                     Ok(text) => text.len(),
                     Err(error) => error.valid_up_to(),
@@ -178,7 +178,7 @@ impl EventStream {
         }
     }
 
-    /// Reads, within `limit`, until `is_enough` of what was read aside from events.
+    /// Reads, within `limit`, until `is_enough` is true for the content apart from events.
     pub async fn read_until(&mut self, limit: Duration, is_enough: impl Fn(&Parser) -> bool) {
         let deadline = Instant::now() + limit;
         while !is_enough(&self.parser) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Client, Node, User};
 
-/// How many documents are inserted together.
+/// Number of documents per insert.
 const BATCH: usize = 1000;
 
 /// The body of a message of about 97 KB, of which the text and all attachments are as large as they may be.

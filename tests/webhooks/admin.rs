@@ -1,4 +1,4 @@
-//! The admin API: what is refused, and what is never shown.
+//! The admin API: refused requests, and values that are never shown.
 
 use std::time::Duration;
 
@@ -160,7 +160,7 @@ async fn without_a_key_no_secret_is_stored() {
 #[tokio::test]
 async fn without_the_plugin_the_core_runs_and_has_none_of_its_routes() {
     let service = Service::builder().env("PLUGINS", "none").start().await;
-    // Past the check against the document, which has the operations of all plugins.
+    // Without the check against the document, which has the operations of all plugins.
     let answer = reqwest::Client::new()
         .get(format!("{}/api/admin/webhooks", service.api_url()))
         .header("X-Internal-Secret", crate::support::INTERNAL_SECRET)

@@ -11,7 +11,7 @@ use crate::{
     support::{Answering, Nats, Node, Receiver, Service, eventually, eventually_within},
 };
 
-/// How long everything may take to arrive.
+/// Maximum time for everything to arrive.
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The lag of endpoints, where ops look for it: `GET /api/status` and `/metrics`.
+//! The lag of endpoints, as operators see it: `GET /api/status` and `/metrics`.
 
 use std::time::{Duration, Instant};
 
@@ -150,7 +150,7 @@ async fn every_role_tells_the_lag_and_asks_the_broker_once_in_a_while_only() {
             scrape().await;
         }
         let most = began.elapsed().as_secs() / 5 + 1;
-        // One of our own shows that none goes unseen.
+        // A request of the test itself proves that the subscription sees them.
         let jetstream = api.place().jetstream().await;
         let stream = jetstream.get_stream_no_info(api.place().stream()).await;
         let mut own = stream.expect("the stream").consumers();

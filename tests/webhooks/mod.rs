@@ -1,4 +1,4 @@
-//! Webhooks, as a host sees them: a real receiver, the admin API, and a broker and workers that die.
+//! Webhooks from a host's view: a real receiver, the admin API, and a broker and workers that fail.
 
 mod admin;
 mod bench;

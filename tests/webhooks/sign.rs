@@ -1,4 +1,4 @@
-//! The headers of a delivery, verified by code that knows nothing of ours.
+//! The headers of a delivery, verified by code that is independent of the service.
 
 use std::{
     collections::HashSet,
@@ -25,7 +25,7 @@ pub fn verify_body(received: &Received, secret: &str) -> bool {
     received.header("x-webhook-signature") == format!("sha256={}", hex(tag.as_ref()))
 }
 
-/// Whether one of the signatures is right, as the Standard Webhooks libraries decide it.
+/// True if one of the signatures is right according to the rules of the Standard Webhooks libraries.
 pub fn verify_standard(received: &Received, secret: &str) -> bool {
     let key = match secret.strip_prefix("whsec_") {
         Some(encoded) => BASE64_STANDARD.decode(encoded).expect("base64"),

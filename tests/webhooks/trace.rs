@@ -1,4 +1,4 @@
-//! The trace of a request, in everything that follows from it.
+//! The trace of a request, in everything that the request causes.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! How connections end: the cases 1-7 and 9 of the Autobahn test suite that do not need an echo, from both sides, directly and through nginx.
+//! The end of connections: the cases 1-7 and 9 of the Autobahn test suite that do not need an echo, from both sides, directly and through nginx.
 
 use reqwest::Method;
 use serde_json::json;

@@ -99,7 +99,7 @@ const ELSEWHERE: &[Row] = &[
     Row("authenticate",         r#"{"token":"{token}"}"#,                                    "ok    ok    ok     ok     -       ok       -"),
 ];
 
-/// Somebody with a socket, and what they can name.
+/// A caller with a socket, and the ids that it can name.
 struct Caller {
     name: &'static str,
     user: User,
@@ -107,7 +107,7 @@ struct Caller {
     conversation: String,
     own: String,
     other: String,
-    /// Whether they and the target may write now, so that every cell can have messages of its own.
+    /// True if the caller and the target may write now, so that every cell can have its own messages.
     writes: bool,
 }
 

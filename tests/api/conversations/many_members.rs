@@ -192,7 +192,7 @@ async fn joining_and_leaving_in_turn_keeps_a_bounded_record() {
     assert_eq!(texts, ["while bob is there"]);
 }
 
-/// How long it takes to change a message.
+/// Measures the time to change a message.
 async fn edit(user: &User, message: &str) -> Duration {
     let begun = Instant::now();
     let body = json!({ "content": format!("{begun:?}") });

@@ -27,9 +27,9 @@ use crate::support::{
     replica::{Watcher, settle},
 };
 
-/// How many operations a session has, unless `SESSION_OPERATIONS` says otherwise.
+/// Default number of operations of a session; `SESSION_OPERATIONS` overrides it.
 const OPERATIONS: usize = 2_400;
-/// After how many pieces of the session everybody is compared.
+/// Number of pieces of a session; all replicas are compared after each piece.
 const PIECES: usize = 3;
 /// The participants. The last one only listens and is a member of nothing.
 const USERS: [&str; 6] = ["ann", "ben", "cat", "dan", "eve", "nobody"];

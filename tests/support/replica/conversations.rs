@@ -14,7 +14,7 @@ use crate::support::client::User;
 
 /// The list of those that were put away.
 const ARCHIVED: &str = "/api/conversations?archived=true";
-/// How many members a conversation names.
+/// Maximum number of members that a conversation names.
 const SHOWN_MEMBERS: usize = 20;
 
 /// `GET /api/conversations/{id}`
@@ -147,7 +147,7 @@ fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
             room.is_member = true;
             room.conversation = frame.data.clone();
             room.conversation["preferences"] = no_preferences();
-            // A draft of before may wait, and what was read before stays read.
+            // A former draft may still exist, and earlier read state is kept.
             room.stale.insert(NOUN.name);
         }
         "conversation:updated" => {

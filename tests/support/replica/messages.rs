@@ -162,7 +162,7 @@ fn forget(message: &mut Value, fields: &[&str]) {
     }
 }
 
-/// How many users of a reaction are shown.
+/// Number of users of a reaction that are shown.
 const SHOWN_USERS: usize = 20;
 
 /// Lays a reaction, given or taken back, over a message.
@@ -202,7 +202,8 @@ fn react(message: &mut Value, frame: &Frame<'_>, me: &str) {
     message["reactions"] = Value::Array(reactions);
 }
 
-/// The messages whose time is not over, by number. The end is told a moment after it, and to members alone; until then, and for who left, the clock says it.
+/// Messages that have not expired, by seq. The expiry event comes a moment after the time, and only to members; until then, and for former members, the clock
+/// decides.
 pub fn shown(room: &Room) -> impl DoubleEndedIterator<Item = (u64, &Value)> {
     let now = Timestamp::now().to_string();
     room.messages
@@ -211,7 +212,7 @@ pub fn shown(room: &Room) -> impl DoubleEndedIterator<Item = (u64, &Value)> {
         .filter(move |(_, message)| message["expiresAt"].as_str().is_none_or(|at| *at > *now))
 }
 
-/// The messages that count as unread when they are, by number: of others, there, neither silent nor the service's own.
+/// Messages that count as unread, by seq: sent by others, not deleted, neither silent nor system messages.
 pub fn countable(room: &Room) -> impl DoubleEndedIterator<Item = (u64, &Value)> {
     shown(room).filter(|(_, message)| {
         message["senderId"] != *room.me

@@ -111,11 +111,11 @@ pub struct Room {
     pub me: String,
     /// The conversation's id.
     pub id: String,
-    /// Whether the user is a member.
+    /// True if the user is a member.
     pub is_member: bool,
-    /// Whether the conversation was deleted while the user was a member.
+    /// True if the conversation was deleted while the user was a member.
     pub is_deleted: bool,
-    /// The newest number that is taken in.
+    /// Seq of the newest entry that is applied.
     pub seq: u64,
     /// The conversation itself.
     pub conversation: Value,
@@ -123,23 +123,23 @@ pub struct Room {
     pub members: BTreeMap<String, Value>,
     /// The messages by number.
     pub messages: BTreeMap<u64, Value>,
-    /// The number up to which the user has read.
+    /// Seq up to which the user has read.
     pub read_seq: u64,
     /// The members' read positions, in the order of their events.
     pub reads: Vec<receipts::Step>,
-    /// The same of what arrived.
+    /// The members' delivery positions, in the order of their events.
     pub deliveries: Vec<receipts::Step>,
     /// Nouns that a client has to read anew now, by their names: those that an event tells of without carrying them.
     pub stale: BTreeSet<&'static str>,
-    /// The number that the conversation had before the rest was read by REST: what was read then holds everything up to it.
+    /// Seq of the conversation before the rest was read by REST: the snapshot holds everything up to it.
     pub position: u64,
-    /// The number up to which the messages are what REST answered.
+    /// Seq up to which the messages are a snapshot of REST.
     pub messages_at: u64,
-    /// The number that REST answered at connecting; up to it events are part of what was read.
+    /// Seq that REST answered at connecting; events up to it are part of the snapshot.
     loaded: u64,
     /// The id of each event that came.
     events: BTreeMap<u64, String>,
-    /// The greatest id of each event of one's own that is in no log.
+    /// The greatest id of each private event that is in no log.
     last_words: BTreeMap<String, String>,
 }
 
@@ -148,13 +148,13 @@ pub struct Room {
 pub struct Replica {
     user: String,
     rooms: BTreeMap<String, Room>,
-    /// How others are, as far as it is known.
+    /// Presence of other users, as far as it is known.
     presence: BTreeMap<String, Value>,
-    /// Whether somebody came into sight of whom nobody has told yet how they are.
+    /// True if a user became visible whose presence is not known yet.
     knows_not_who_is_there: bool,
     /// Names of resources and overviews that are not compared; a test that adds one states the reason.
     pub without: BTreeSet<&'static str>,
-    /// How many numbered events came again.
+    /// Number of entries that were delivered repeatedly.
     pub repeats: usize,
 }
 
@@ -215,7 +215,7 @@ impl Replica {
         let begins = matches!(event, "conversation:new" | "conversation:joined");
         self.knows_not_who_is_there |= begins || event == "participant:added";
         if ONES_OWN.contains(&event) && !self.rooms.get(id).is_some_and(|room| room.is_member) {
-            // It was under way when the user left.
+            // The event was under way when the user left.
             return;
         }
         let room = match self.rooms.get_mut(id) {
@@ -224,7 +224,7 @@ impl Replica {
             None => panic!("{user} got what they may not see: {frame}"),
         };
         if ONES_OWN.contains(&event) {
-            // It is in no log: two nodes may tell out of order, and the greatest id is the last word.
+            // The event is in no log: two nodes may deliver out of order, so the greatest id wins.
             let id = frame["id"].as_str().expect("an id").to_owned();
             let last = room.last_words.entry(event.to_owned()).or_default();
             if id < *last {
@@ -317,7 +317,7 @@ impl Replica {
         self.rooms.keys().chain(others).cloned().collect()
     }
 
-    /// The conversations of which the user has still to hear something, by the list that REST answers.
+    /// Conversations whose events are not complete yet, compared with the list of REST.
     async fn missing(&self, user: &User) -> Vec<String> {
         let mut positions = conversations::positions(user).await;
         let mut missing: Vec<String> = Vec::new();

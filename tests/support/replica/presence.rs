@@ -15,7 +15,7 @@ pub const OVERVIEW: Overview = Overview {
     show,
 };
 
-/// How everybody is whom the user may see, but the user.
+/// Presence of every user whom the user may see, except for the user.
 pub async fn read(user: &User) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     for id in conversations::positions(user).await.into_keys() {

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::Replica;
 use crate::support::{client::User, socket::Socket};
 
-/// How long a socket may take to get what it must.
+/// Maximum time for a socket to receive what it must.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A user who watches.
+/// A user with an observed socket.
 pub struct Watcher {
     /// The user, with a REST client.
     pub user: User,
@@ -26,7 +26,7 @@ pub struct Watcher {
     pub came: Vec<Value>,
     /// True if the service has deleted the user: the token is no longer valid, and the view is no longer compared.
     pub is_gone: bool,
-    /// A conversation of this user alone: what is said there comes after everything that was under way before.
+    /// A conversation of this user alone: a message in it arrives after everything that was under way before.
     notebook: String,
     cursor: String,
 }
@@ -61,7 +61,7 @@ impl Watcher {
         &self.notebook
     }
 
-    /// Takes in what has come so far.
+    /// Applies the frames that have arrived so far.
     pub async fn follow(&mut self) {
         let frames = self.socket.take_arrived();
         self.take(frames).await;
@@ -82,7 +82,7 @@ impl Watcher {
         self.replica.refresh(&self.user).await;
     }
 
-    /// Takes in what has come and what was under way: says something to itself and waits until it hears it.
+    /// Applies everything that has arrived or is under way: sends a message to its own conversation and waits until it arrives.
     pub async fn catch_up(&mut self) {
         let said = self.user.say(&self.notebook, "until here").await;
         let is_it = |frame: &Value| frame["data"]["id"] == said["id"];
@@ -102,7 +102,7 @@ impl Watcher {
         }
     }
 
-    /// Goes away without a word after having taken in the first `share` (0 to 1) of what has come, and comes back from there.
+    /// Disconnects silently after applying the first `share` (0 to 1) of the arrived frames, and resumes from there.
     pub async fn resume_after(&mut self, share: f64) {
         let mut frames = self.socket.take_arrived();
         frames.truncate((frames.len() as f64 * share).ceil() as usize);
@@ -148,7 +148,7 @@ fn present<'a, 'w>(
 /// Waits until every watcher's replica equals what REST answers, also of the conversations `ids`, whoever is in them.
 ///
 /// # Errors
-/// Where they still differ after ten seconds, one line per place.
+/// The differences that remain after ten seconds, one line per place.
 pub async fn settle(watchers: &mut [&mut Watcher], ids: &[String]) -> Result<(), String> {
     let deadline = Instant::now() + LIMIT;
     let mut watchers: Vec<&mut &mut Watcher> = present(watchers).collect();
@@ -172,7 +172,7 @@ pub async fn settle(watchers: &mut [&mut Watcher], ids: &[String]) -> Result<(),
     }
 }
 
-/// Waits until every watcher has heard of everything that stands in the logs of their conversations. Cheaper than [`settle`], and proves less.
+/// Waits until every watcher has received every entry in the logs of their conversations. Cheaper than [`settle`], and proves less.
 pub async fn hear_all(watchers: &mut [&mut Watcher]) {
     join_all(present(watchers).map(|watcher| watcher.hear_all())).await;
 }
