@@ -37,7 +37,7 @@ export function createUserSync({ url, secret }) {
   }
 
   return {
-    /** Somebody registered, or changed the profile: the same call. What is left out is cleared. */
+    /** Somebody registered, or changed the profile: the same call. The service clears the fields that are left out. */
     sync: (user) => call('POST', '/api/users/sync', toChatUser(user)),
 
     /** Everybody, for the first start and for repairs. Gives the users that were refused, each with the reason. */

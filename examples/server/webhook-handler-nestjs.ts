@@ -24,7 +24,7 @@ import { verifyWebhook, WebhookError, type WebhookEvent } from './webhook-signat
 const SECRET = Symbol('the secret of the webhook endpoint');
 export const HANDLERS = Symbol('what the product does with each type of event');
 
-/** What your product does with each type of event. */
+/** Handlers of your product, by type of event. */
 export type Handlers = Record<string, (event: WebhookEvent) => Promise<void>>;
 type VerifiedRequest = RawBodyRequest<Request> & { chatEvent?: WebhookEvent };
 

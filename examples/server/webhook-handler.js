@@ -5,7 +5,7 @@ import express from 'express';
 import { pathToFileURL } from 'node:url';
 import { verifyWebhook, WebhookError } from './webhook-signature.js';
 
-/** What your product does with each type of event. Types without an entry are acknowledged and passed over. */
+/** Handlers of your product, by type of event. Types without an entry are acknowledged and passed over. */
 const handlers = {
   'message.created': async ({ data }) => console.log(`${data.senderId} wrote in ${data.conversationId}`),
   'participant.added': async ({ data }) => console.log(`${data.userIds.join(', ')} joined ${data.conversationId}`),
@@ -13,7 +13,7 @@ const handlers = {
 };
 
 /**
- * Which events were taken already. An event may come more than once, under the same id. Replace this with your database: insert the id
+ * Ids of the events that were taken already. An event may come more than once, under the same id. Replace this with your database: insert the id
  * under a unique index, in the transaction in which the work is done.
  */
 export function memoryOfIds(most = 100_000) {

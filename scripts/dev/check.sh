@@ -26,6 +26,7 @@ run_checks() {
   check "Docs (cargo doc)" check_docs
   check "Licences and origins of all crates (cargo-deny)" "$CARGO_DENY" --locked check bans licenses sources
   check "Dependencies that nothing uses (cargo-shear)" "$CARGO_SHEAR" --locked
+  check "Prose of comments, documents and API texts" python3 scripts/dev/prose.py
   check "Shell scripts (bash -n)" check_scripts
   check "nginx configuration (nginx -t)" check_nginx
   check "NATS configuration (nats-server -t)" check_nats

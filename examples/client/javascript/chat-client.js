@@ -580,7 +580,7 @@ var ConversationState = class {
     if (this.snap.isLoaded) await this.load();
     else await this.readAgain();
   }
-  /** What a resume does not bring: the read position, drafts and counts that other devices changed. */
+  /** Reads again what a resume does not bring: the read position, drafts and counts that other devices changed. */
   resumed() {
     this.refreshSoon();
   }
@@ -1072,7 +1072,7 @@ var Outbox = class {
   release(error) {
     for (const id of [...this.waiters.keys()]) this.settle(id, (waiter) => waiter.reject(error));
   }
-  /** Ends this tab's part. What is stored stays for the next one. */
+  /** Ends this tab's part. Stored messages stay for the next tab. */
   close(error = disconnected()) {
     this.end.abort(error);
     this.channel?.close();
@@ -1335,7 +1335,7 @@ var ChatClient = class {
     this.listCursor = page.nextCursor;
     for (const conversation of page.conversations) this.stateOf(conversation.id).takeListed(conversation);
   }
-  /** What is known of a conversation. The same object until it changes. */
+  /** The snapshot of a conversation. The same object until it changes. */
   conversation(id) {
     return this.stateOf(id).snapshot;
   }

@@ -17,7 +17,7 @@ export interface ChatClientOptions {
   getToken: TokenProvider;
   /** The address of the socket, if it is not `/ws` at `url`. */
   socketUrl?: string;
-  /** Where waiting messages survive a reload: `localStorage` where there is one, else memory. */
+  /** Storage in which waiting messages survive a reload. Default: `localStorage` if there is one, else memory. */
   storage?: StorageAdapter;
   /** Makes sockets; needed only where the platform has no WebSocket. */
   webSocket?: WebSocketFactory;
@@ -27,7 +27,7 @@ export interface ChatClientOptions {
   watchdog?: Watchdog;
 }
 
-/** What the client tells beside its snapshots. */
+/** Events of the client beside its snapshots. */
 export interface ClientEvents {
   state: ConnectionState;
   /** Every event that the service pushes, in order; numbered ones may come a moment before the snapshot shows them. */
@@ -163,7 +163,7 @@ export class ChatClient {
     for (const conversation of page.conversations) this.stateOf(conversation.id).takeListed(conversation);
   }
 
-  /** What is known of a conversation. The same object until it changes. */
+  /** The snapshot of a conversation. The same object until it changes. */
   conversation(id: string): ConversationSnapshot {
     return this.stateOf(id).snapshot;
   }

@@ -108,7 +108,7 @@ export class Connection {
       return this.lost(1006, '');
     }
     this.socket = socket;
-    // Frames and the end of a socket that was given up count no more.
+    // Frames and the close event of an abandoned socket are ignored.
     const isCurrent = () => this.socket === socket;
     socket.onmessage = ({ data }) => {
       if (isCurrent() && typeof data === 'string') this.take(data, token);

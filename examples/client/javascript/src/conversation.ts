@@ -19,7 +19,7 @@ export interface Receipt {
   deliveredSeq: number;
 }
 
-/** What is known of a conversation at one moment. Immutable: a change makes a new one, and untouched parts stay the same objects. */
+/** The state of a conversation at one moment. Immutable: a change makes a new one, and untouched parts stay the same objects. */
 export interface ConversationSnapshot {
   readonly id: string;
   /** The conversation as REST shows it; absent until it is read for the first time. */
@@ -37,7 +37,7 @@ export interface ConversationSnapshot {
   readonly readSeq: number;
   readonly unreadCount: number;
   readonly mentionCount: number;
-  /** Who is writing or recording now. */
+  /** Members who are writing or recording now. */
   readonly active: readonly { userId: string; type: string }[];
   /** Other members' receipts, as far as they were told. */
   readonly receipts: ReadonlyMap<string, Receipt>;
@@ -167,7 +167,7 @@ export class ConversationState {
     else await this.readAgain();
   }
 
-  /** What a resume does not bring: the read position, drafts and counts that other devices changed. */
+  /** Reads again what a resume does not bring: the read position, drafts and counts that other devices changed. */
   resumed(): void {
     this.refreshSoon();
   }
@@ -391,7 +391,7 @@ export class ConversationState {
     const known = this.snap.receipts.get(userId) ?? { readSeq: 0, deliveredSeq: 0 };
     if (seq === undefined || seq <= known[field]) return;
     const next = { ...known, [field]: seq };
-    // What was read has arrived.
+    // A message that was read has also arrived.
     next.deliveredSeq = Math.max(next.deliveredSeq, next.readSeq);
     this.set({ receipts: new Map(this.snap.receipts).set(userId, next) });
   }
@@ -495,7 +495,7 @@ export class ConversationState {
       const path = `/api/conversations/${this.id}/messages`;
       const page = await this.hooks.rest.call<{ messages: Message[]; hasMore: boolean }>(path, { query: { limit: PAGE } });
       const newest = page.messages[0]?.seq ?? 0;
-      // What was read after the conversation must not be newer than it, else part of later events is in it already.
+      // The messages are read after the conversation and must not be newer than it: else they contain part of later events already.
       if (conversation && newest > conversation.seq && tries < 5) continue;
       this.batch(() => {
         const messages = page.messages.slice().reverse();

@@ -37,8 +37,8 @@ const MAX_TRIES = 20;
 type TabMessage = { kind: 'added' } | { kind: 'sent'; item: OutboxItem; message: Message } | { kind: 'failed'; item: OutboxItem } | { kind: 'removed'; item: OutboxItem };
 
 /**
- * Messages on their way. Each is stored before it is sent, so that a reload or a crash loses none, and sent under its `clientMessageId`, so that
- * a repetition is stored once. Of all tabs of a user one sends, the holder of a lock of the platform; the others hand it theirs by the storage.
+ * Messages on their way. The outbox stores each before it sends it, so that a reload or a crash loses none, and sent under its `clientMessageId`, so that
+ * a repetition is stored once. One tab of a user sends, the holder of a lock of the platform; the others hand it theirs by the storage.
  * Messages of one conversation go one after the other, so that a repeated one cannot fall behind a later one.
  */
 export class Outbox {
@@ -118,7 +118,7 @@ export class Outbox {
     for (const id of [...this.waiters.keys()]) this.settle(id, (waiter) => waiter.reject(error));
   }
 
-  /** Ends this tab's part. What is stored stays for the next one. */
+  /** Ends this tab's part. Stored messages stay for the next tab. */
   close(error: ChatError = disconnected()): void {
     this.end.abort(error);
     this.channel?.close();

@@ -16,7 +16,7 @@ export interface AckFrame {
   };
 }
 
-/** What a command is answered with, beside `success`. */
+/** Fields of the answer to each command, beside `success`. */
 export interface SocketAnswers {
   'message:send': { message: Message };
   'message:edit': { message: Message };

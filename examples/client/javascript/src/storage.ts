@@ -1,5 +1,5 @@
 /**
- * Where messages that wait to be sent survive a reload. Keys are texts of this client; values are JSON texts.
+ * Storage in which messages that wait to be sent survive a reload. Keys are texts of this client; values are JSON texts.
  * Any method may fail: the client then keeps what it has in memory and reports the failure.
  */
 export interface StorageAdapter {

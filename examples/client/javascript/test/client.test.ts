@@ -1,4 +1,4 @@
-// What an application relies on, each against the running service.
+// The promises to an application, each against the running service.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { ChatError, type ConnectionState, type Message, memoryStorage, type StorageAdapter } from '../src/index';

@@ -17,9 +17,9 @@ export interface ChatSocket {
   /** Own messages on their way, to be shown after `messages`. */
   pending: ReturnType<typeof useConversation>['pending'];
   unreadCount: number;
-  /** Who is writing now. */
+  /** Ids of the users who are writing now. */
   typingUsers: readonly string[];
-  /** Who is online, away or busy, as far as it was told since the connection. */
+  /** Ids of the users who are online, away or busy, according to the events since the connection. */
   onlineUsers: readonly string[];
   sendMessage(message: string | Outgoing): Promise<Message>;
   /** Call it at every key press. */
