@@ -96,7 +96,7 @@ fn without_comments_and_texts(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     for line in text.lines() {
         let line = line.split("//").next().unwrap_or_default();
-        // Between quotes lies text: every second piece.
+        // Text is between quotes, so it is every second piece.
         let pieces: Vec<&str> = line.split('"').step_by(2).collect();
         code.push_str(&pieces.join("\"\""));
         code.push('\n');

@@ -1,7 +1,7 @@
 //! The tests of Chat Service from outside: real sockets, real HTTP, a real MongoDB and NATS. `./dev test` starts both and runs them.
 //!
-//! Folders mirror what is tested. Every test has a database and a subject prefix of its own, so all may run side by side; those of [`faults`] that
-//! hurt a server start their own.
+//! Folders mirror the subjects of the tests. Every test has its own database and subject prefix, so all tests may run in parallel; tests of [`faults`] that
+//! damage a server start their own.
 
 mod api;
 mod bounds;

@@ -257,7 +257,7 @@ fn validator(schema: &Value) -> Validator {
         .expect("the document's schemas are valid")
 }
 
-/// Makes schemas stricter: an object has no field but the named ones, and a text that may get more values has one of those that are known.
+/// Makes schemas stricter: objects allow no additional fields, and open enumerations allow only their known values.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {

@@ -13,7 +13,7 @@ fn committed(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("openapi/{name}: {error}"))
 }
 
-/// A path of nobody's things.
+/// A path with ids that do not exist.
 fn ghost_path(operation: &contract::Operation) -> String {
     operation.path_with(
         |name| match (name, operation.path.contains("/messages/{")) {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::contract::{document, operations};
 
-/// Calls `check` with every object inside `value`, and the place where it stands.
+/// Calls `check` with every object inside `value`, and its location.
 fn each_object(place: &str, value: &Value, check: &mut dyn FnMut(&str, &Value)) {
     match value {
         Value::Object(fields) => {

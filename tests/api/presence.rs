@@ -67,7 +67,7 @@ async fn invalid_presence_requests_name_the_field() {
     let body = json!({ "status": "busy", "text": text });
     let chosen = ask(&alice, "PUT", "/api/users/me/status", Some(body.clone())).await;
     assert_eq!(chosen.expect(200), body);
-    // An empty text is none.
+    // An empty status text counts as no text.
     let body = json!({ "status": "online", "text": "" });
     let chosen = alice
         .request(Method::PUT, "/api/users/me/status", Some(body))

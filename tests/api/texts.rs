@@ -41,7 +41,7 @@ enum Blank {
     Clears,
 }
 
-/// A field that takes a name or text: how it is set, and what it may look like.
+/// A field that takes a name or text: the call that sets it, and the values that it allows.
 struct Field<'a> {
     client: &'a Client,
     method: &'static str,
@@ -229,7 +229,7 @@ async fn every_name_and_text_follows_one_rule() {
             }
         }
     }
-    // A blank status and a blank draft are none.
+    // A blank status and a blank draft count as absent.
     let status = json!({ "status": "busy", "text": "\u{200b}" });
     let status = ask(&alice, "PUT", "/api/users/me/status", Some(status))
         .await
@@ -259,7 +259,7 @@ async fn every_name_and_text_follows_one_rule() {
     assert_eq!(refused["details"][0]["field"], "attachments[0].name");
 }
 
-/// Names, and what finds each.
+/// Names, and the searches that find each.
 const NAMES: &[(&str, &[&str])] = &[
     (
         "José Núñez",

@@ -9,7 +9,7 @@ use crate::support::{
     Place, Service, User, eventually, free_port, large::near_limit, mortal, program,
 };
 
-/// Two processes of one deployment, the first of which writes for all shards; what a user of the second does is handed over.
+/// Two processes of one deployment. The first writes for all shards, so commands of the second's users are forwarded.
 async fn writer_and_other() -> (Service, Service) {
     let writer = Service::start().await;
     let other = Service::builder().place_of(writer.place()).start().await;

@@ -26,7 +26,7 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-/// Everything of the admin API. Returns what its reads need: an endpoint, one that is pulled, an event, a dead letter.
+/// Runs every operation of the admin API. Returns the ids that its reads need: an endpoint, a pulled one, an event, a dead letter.
 async fn administer(scene: &Scene) -> [String; 4] {
     let host = scene.host();
     let receiver = Receiver::answering(|_, _| Answering::with(500)).await;

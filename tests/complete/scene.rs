@@ -41,7 +41,7 @@ pub struct Scene {
     pub front: Arc<Front>,
     /// The user who created the conversation.
     pub owner: Watcher,
-    /// An admin of it, who connected when it was there already.
+    /// An admin of it, who connected after it was created.
     pub admin: Watcher,
     /// A plain member.
     pub member: Watcher,
@@ -195,7 +195,7 @@ impl Scene {
         self.forget_what_came();
     }
 
-    /// Many users whom the host tells of now. Returns their ids.
+    /// Creates many users by a sync of the host. Returns their ids.
     pub async fn crowd(&mut self) -> Vec<String> {
         let ids: Vec<String> = (0..CROWD).map(|n| format!("crowd{n:03}")).collect();
         let users = ids

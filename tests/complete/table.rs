@@ -83,16 +83,16 @@ pub struct Row {
     pub pushed: Pushed,
 }
 
-/// The kind of conversation on the scene; see [`Scene`] for who is in it.
+/// The kind of conversation of the fixture; [`Scene`] lists its members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
-    /// A group whose history everybody in it sees.
+    /// A group with the full history visible to all members.
     Group,
-    /// A group in which one sees what came after joining.
+    /// A group in which members see only messages since they joined.
     JoinedGroup,
     /// A public conversation.
     Public,
-    /// A public conversation in which one sees what came after joining.
+    /// A public conversation in which members see only messages since they joined.
     JoinedPublic,
 }
 
@@ -102,7 +102,7 @@ pub struct Way {
     act: Act,
 }
 
-/// Does it, and leaves what came about in the scene.
+/// Runs the operation, and stores its results in the fixture.
 pub type Act = for<'a> fn(&'a mut Scene) -> BoxFuture<'a, ()>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub struct Pushed {
     pub stranger: &'static [&'static str],
 }
 
-/// Nothing to anybody.
+/// No events for anybody.
 pub const NOBODY: Pushed = members(&[]);
 
 /// The same events for all members, and none for others.

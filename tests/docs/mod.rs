@@ -14,7 +14,7 @@ pub struct Block {
     pub text: String,
     /// The line of its first fence.
     pub line: usize,
-    /// Nothing but empty lines stands between it and the block before.
+    /// True if only empty lines separate it from the block before.
     pub follows: bool,
 }
 
@@ -24,7 +24,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The blocks of a document. A block in a list is told by its indentation, which is no part of it.
+/// The blocks of a document. The indentation of a block in a list is not part of the block.
 fn blocks(document: &str) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let (mut open, mut follows) = (None, false);

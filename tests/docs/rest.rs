@@ -65,7 +65,7 @@ impl Shell {
             _folder: folder,
         };
         shell.run("exec 2>&1");
-        // A stream that a person ends with Ctrl-C ends by itself here.
+        // A stream that a reader ends with Ctrl-C ends by a time limit here.
         shell.run(
             r#"curl() { case " $* " in *" -N "*) command curl --max-time 2 "$@" ;; *) command curl "$@" ;; esac; }"#,
         );
@@ -95,7 +95,7 @@ impl Drop for Shell {
     }
 }
 
-/// Waits for what a block takes for granted and only time brings.
+/// Waits for conditions that a block assumes and that only need time.
 async fn prepare(node: &Node, commands: &str) {
     let (path, list) = if commands.contains("/dead-letters") {
         ("/api/admin/webhooks/dead-letters", "deadLetters")

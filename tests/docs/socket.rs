@@ -15,7 +15,7 @@ use crate::support::{Connect, Service, Socket, User, in_an_hour, many_groups};
 /// The time for which docs/WEBSOCKET.md schedules a message.
 const SEND_AT: &str = "2026-11-21T10:49:46.000Z";
 
-/// Commands have a `>` before them, what comes back a `<`. A frame goes on in the lines that have neither.
+/// A `>` marks a command, a `<` a frame of the server. A frame continues in the lines that have neither.
 fn conversation(text: &str) -> Vec<(bool, String)> {
     let mut found: Vec<(bool, String)> = Vec::new();
     for line in text.lines() {
@@ -52,7 +52,7 @@ fn pushed(document: &str) -> BTreeMap<String, Vec<Shown>> {
     found
 }
 
-/// Lets Bob do what an event that is shown to Alice tells of.
+/// Makes Bob do what causes the event that is shown to Alice.
 async fn provoke(bob: &User, event: &str) {
     let status = match event {
         "user:online" => json!({ "status": "busy", "text": "On the phone" }),
@@ -106,7 +106,7 @@ async fn every_command_has_an_example_and_each_is_answered_as_shown() {
                     .await
             } else {
                 provoke(&bob, &event).await;
-                // That Bob came may be told now, too.
+                // The event that Bob came online may arrive now, too.
                 let status = shown.field("data").and_then(|data| data.field("status"));
                 let status = status.and_then(Shown::text).unwrap_or_default();
                 let is_wanted =

@@ -137,7 +137,7 @@ fn tables_have_no_duplicate_rows() {
                 continue;
             }
             let first = line[1..].split(" |").next().unwrap_or_default();
-            // A method stands in many rows, and its path beside it.
+            // A method is in many rows, with its path beside it.
             let is_one_thing = first.trim_start().starts_with('`');
             assert!(!is_one_thing || seen.insert(first), "{name}: {line}");
         }

@@ -12,7 +12,7 @@ use std::{
 
 use crate::support::{INTERNAL_SECRET, JWT_SECRET, Service, mortal};
 
-/// Runs a script of the example `name` in Node, without blocking the runtime that the service runs beside; fails with what it printed.
+/// Runs a script of the example `name` in Node, without blocking the runtime of the service; fails with the script's output.
 async fn run_node(
     name: &'static str,
     arguments: &'static [&'static str],

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::traffic::{Listener, Traffic, check_history};
 use crate::support::{Service, User};
 
-/// Users `s0`, `s1` and so on, and one who only listens.
+/// Users `s0`, `s1` and so on, and one user who only listens.
 async fn people(service: &crate::support::Node, count: usize) -> (Vec<User>, User) {
     let users = (0..count)
         .map(|n| json!({ "externalUserId": format!("s{n}"), "name": "Sender" }))

@@ -91,7 +91,7 @@ impl Scene {
                 assert!(seen.numbers(conversation).contains(&2));
             }
         }
-        // And it goes on.
+        // Delivery continues.
         let mut socket = self.listener.connect().await;
         self.senders[0]
             .at(&second)

@@ -1,4 +1,4 @@
-//! Processes without sockets, which read of the stream only what they need, beside some with.
+//! Processes without sockets, which read only the necessary part of the stream, beside processes with sockets.
 
 use std::{sync::Arc, time::Duration};
 

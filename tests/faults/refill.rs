@@ -129,7 +129,8 @@ impl Scene {
         (scene, alice)
     }
 
-    /// Waits until both sweeps of the relay have passed what there is, so that a loss is noticed, and what is inserted with an older time is left alone.
+    /// Waits until both sweeps of the relay have passed the existing entries, so that a loss is detected, and entries that are inserted with an older time are
+    /// ignored.
     async fn wait_swept(&self, alice: &User) {
         let relay = self.service.place().collection("relay").await;
         eventually_within(Duration::from_secs(60), "the relay is there", || async {

@@ -29,7 +29,7 @@ async fn back_up(place: &Place) -> Vec<(String, Vec<Document>)> {
     backup
 }
 
-/// Puts back what [`back_up`] found, and nothing else.
+/// Restores exactly what [`back_up`] saved.
 async fn restore(place: &Place, backup: Vec<(String, Vec<Document>)>) {
     let any = place.collection("log").await;
     any.client()

@@ -92,7 +92,7 @@ async fn an_event_that_the_stream_never_takes_reaches_sockets_and_webhooks_and_s
         });
         assert_eq!(received.await.content(), content, "{id}");
     }
-    // It goes on.
+    // Delivery continues.
     alice.say(&conversation, "after").await;
     let after = socket.next("message:new").await;
     assert_eq!(after["data"]["content"], "after");

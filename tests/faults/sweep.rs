@@ -120,7 +120,7 @@ async fn a_client_that_connects_before_the_sweep_gets_the_orphan() {
     resumed
         .find_within(limit, "the orphan", |frame| frame["id"] == id)
         .await;
-    // A fresh connection begins where the conversation is: what was there before it is listed, what comes later is pushed.
+    // A new connection starts at the current position: earlier messages are listed, later ones are pushed.
     let listed = bob.get("/api/conversations").await.expect(200);
     if listed["conversations"][0]["lastMessage"]["content"] != "orphan" {
         fresh
@@ -151,7 +151,7 @@ async fn the_second_sweep_delivers_entries_that_the_first_could_not_see() {
         (first.time > second.time + 1 && first.time > 0).then_some((first, second))
     })
     .await;
-    // As one whose insert waited so long that the first sweep had passed its time.
+    // Simulates an insert that waited so long that the first sweep had passed its time.
     let ts = Timestamp {
         time: first.time,
         increment: 0,

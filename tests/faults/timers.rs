@@ -29,7 +29,7 @@ async fn count(node: &Node, conversation: &str, kind: &str) -> usize {
     log.iter().filter(|(_, of)| of == kind).count()
 }
 
-/// Waits until nothing is scheduled any more.
+/// Waits until no message is scheduled.
 async fn nothing_waits(user: &User) {
     eventually("nothing is scheduled any more", || async {
         let listed = user.get("/api/scheduled").await.expect(200);
@@ -60,7 +60,7 @@ async fn is_sent_once_after_a_crash_at(point: &str) {
     })
     .await;
     assert!(restarted.elapsed() < CATCH_UP, "{:?}", restarted.elapsed());
-    // The claim of the dead process is looked at once more, and what was sent by it is recognised.
+    // The claim of the dead process is checked again, and the message that it sent is recognised.
     let scheduled = process.place().collection("scheduled").await;
     eventually_within(Duration::from_secs(15), "it is done with", || async {
         let left = scheduled.count_documents(mongodb::bson::doc! {}).await;

@@ -94,7 +94,7 @@ async fn documents_that_are_written_together_move_only_from_where_they_must_be()
             is_moved,
             "{index}"
         );
-        // A document that is where the run ends, or farther, has what the run says.
+        // A document that is at the end of the run or beyond it already contains the run's changes.
         let is_there = is_moved || applied(index) >= from(index) + 2;
         let position = usize::try_from(index).expect("small");
         assert_eq!(written[position], is_there, "{index}");

@@ -129,7 +129,7 @@ impl Traffic {
         .await;
     }
 
-    /// Lets every sender finish what it is at.
+    /// Lets every sender finish its current message.
     pub async fn finish(self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
         for sender in self.senders {
@@ -250,7 +250,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Connects `user`, who may have several nodes to go to, and stays.
+    /// Connects `user`, who may have several nodes to choose from, and stays connected.
     pub async fn start(at: Vec<User>) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let problem = Arc::new(Mutex::new(None));

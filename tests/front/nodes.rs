@@ -36,7 +36,7 @@ async fn a_reload_brings_other_nodes_and_cuts_no_open_socket() {
     assert_eq!(socket.next("message:new").await["data"], sent["message"]);
     let said = alice.say(&conversation, "from the new node").await;
     assert_eq!(socket.next("message:new").await["data"], said);
-    // A new socket comes to the new one, and both hear the same.
+    // A new socket reaches the new node, and both sockets receive the same events.
     let mut newer = alice.connect().await;
     let said = alice.say(&conversation, "to both").await;
     assert_eq!(newer.next("message:new").await["data"], said);

@@ -135,7 +135,7 @@ async fn without_a_node_requests_and_sockets_are_unavailable_and_told_to_come_ag
     }
 }
 
-/// An address at which nobody listens.
+/// An address without a listener.
 async fn closed_address() -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
         .await

@@ -10,7 +10,7 @@ use crate::{
 #[track_caller]
 fn assert_keeps(front: &Front, secret: &str) {
     let logs = front.access_log_text() + &front.error_log_text();
-    // A token has three parts; the last one is what makes it valid.
+    // A token has three parts; only the last one, the signature, makes it valid.
     for part in secret.split('.') {
         assert!(!logs.contains(part), "{part} is in a log:\n{logs}");
     }

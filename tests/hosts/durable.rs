@@ -112,7 +112,7 @@ impl Scene {
         }
     }
 
-    /// Waits until what the host has settled is remembered.
+    /// Waits until the host's acknowledgements are stored.
     async fn wait_marked(&self) {
         let durables = self.service.place().collection("durables").await;
         let newest = || async {
@@ -234,7 +234,7 @@ async fn expired_events_are_republished_only_for_the_host_that_missed_them() {
     while ids(&by_game).len() < 30 {
         by_game.extend(game.take(100).await);
     }
-    // A connection made anew is when a durable's place is looked at.
+    // The position of a durable is checked on a new connection.
     let mut nats = nats;
     let jetstream = service.place().jetstream().await;
     let mut stream = jetstream.get_stream(STREAM).await.expect("the stream");

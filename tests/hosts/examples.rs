@@ -187,7 +187,7 @@ async fn the_host_in_node_is_killed_and_misses_nothing() {
     }
 }
 
-/// Asks for everything that is forbidden, and fails for what is not refused aloud.
+/// Attempts every forbidden operation, and fails for each that is not refused with an error.
 const IN_PYTHON: &str = r#"
 import asyncio, json, os, nats
 async def main():

@@ -43,7 +43,7 @@ async fn durable(service: &Node, host: &str, extra: Value) -> Value {
     made.expect(201)
 }
 
-/// A host's own connection, and what the server refused it.
+/// A host's own connection, and the errors that the server sent to it.
 #[derive(Clone)]
 struct Host {
     name: String,

@@ -297,7 +297,7 @@ async fn a_user_of_the_account_without_permissions_of_their_own_still_reaches_no
     while let Ok(Some(answer)) =
         tokio::time::timeout(Duration::from_millis(300), answers.next()).await
     {
-        // The server itself answers that nobody listens, or that the account has no streams.
+        // The server itself answers that there is no responder, or that the account has no streams.
         let text = String::from_utf8_lossy(&answer.payload);
         let is_nobody = answer.status == Some(async_nats::StatusCode::NO_RESPONDERS);
         assert!(

@@ -145,7 +145,7 @@ async fn a_plugin_that_panics_returns_and_hangs_is_started_again_and_nobody_else
     let conversation = service.group(&alice, &[&bob]).await;
     let mut socket = bob.connect().await;
     let mut said = 0;
-    // It dies three times, with pauses of one, two and four seconds; meanwhile everything else goes on.
+    // The plugin dies three times, with pauses of one, two and four seconds; everything else continues meanwhile.
     eventually_within(Duration::from_secs(40), "its fourth life begins", || {
         said += 1;
         let content = format!("meanwhile {said}");

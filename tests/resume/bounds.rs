@@ -162,6 +162,6 @@ async fn missed_entries_of_many_conversations_are_all_delivered() {
         numbers.retain(|seq| *seq > 1);
         assert_eq!(numbers, [2, 3]);
     }
-    // A client that goes away in the middle of catching up has a cursor to go on from.
+    // A client that disconnects during catching up has a cursor from which it can continue.
     assert!(!socket.cursor().is_empty());
 }

@@ -136,7 +136,7 @@ async fn history_reaches_back_as_far_as_the_conversation_says() {
         add(&alice, &conversation, "bob").await;
         alice.say(&conversation, "inside").await;
         alice.say(&conversation, "inside").await;
-        // Pushed and resumed is what happened while a member, whatever the history shows.
+        // Entries of the membership are pushed and resumed, whatever the history shows.
         let mut seen = Seen::default();
         seen.note([socket.next("conversation:joined").await]);
         seen.note([

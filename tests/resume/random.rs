@@ -50,7 +50,7 @@ async fn make_traffic(user: User, conversations: Vec<String>, seed: u64, stop: A
     }
 }
 
-/// Comes and goes at random between `nodes` for a while, then stays. Returns what it got and the socket on which it stays.
+/// Connects and disconnects at random between `nodes` for a while, then stays. Returns what it received and the socket on which it stays.
 async fn come_and_go(user: User, nodes: Vec<&Node>, rounds: u32, seed: u64) -> (Seen, Socket) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut seen = Seen::default();
@@ -72,7 +72,7 @@ async fn come_and_go(user: User, nodes: Vec<&Node>, rounds: u32, seed: u64) -> (
             .iter()
             .rev()
             .find_map(|frame| frame["cursor"].as_str().filter(|cursor| !cursor.is_empty()));
-        // A client that got no push since keeps what `connected` said.
+        // A client that has received no push since then keeps the cursor of `connected`.
         cursor = last.or(connected.as_str()).map(str::to_owned);
         seen.note(frames);
         tokio::time::sleep(Duration::from_millis(random.random_range(0..100))).await;
@@ -81,7 +81,7 @@ async fn come_and_go(user: User, nodes: Vec<&Node>, rounds: u32, seed: u64) -> (
     (seen, socket)
 }
 
-/// Notes what `socket` gets until `is_enough`, at most for ten seconds.
+/// Records the frames of `socket` until `is_enough`, at most for ten seconds.
 async fn note_until(seen: &mut Seen, socket: &mut Socket, is_enough: impl Fn(&Seen) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !is_enough(seen) && Instant::now() < deadline {
@@ -208,7 +208,7 @@ async fn members_that_come_and_go_while_clients_come_and_go_see_exactly_their_me
                 socket = guest.resume(&cursor).await;
             }
         }
-        // Going at any moment: what is on its way is missed, and comes later.
+        // A disconnection at any moment: frames under way are missed, and delivered later.
         let frames = socket.take_arrived();
         seen.note(frames);
         cursor = socket.cursor();

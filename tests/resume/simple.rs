@@ -202,7 +202,7 @@ async fn a_node_with_an_empty_cache_reads_missed_entries_from_the_log() {
     for n in 0..30 {
         alice.say(&conversation, &n.to_string()).await;
     }
-    // A later process, and a stream that holds nothing any more: the node has no memory but the database.
+    // A later process and an empty stream: the node has only the database to read from.
     let second = Service::builder().database(&first).start().await;
     first
         .place()
@@ -314,7 +314,7 @@ async fn documents_that_are_behind_cause_no_repetition() {
     }
     let cursor = socket.cursor();
     socket.vanish();
-    // The second node has nobody of the conversation, but remembers it by the time that this arrives.
+    // The second node serves no member of the conversation, but has it cached by the time that this arrives.
     alice.say(&other, "after all of it").await;
     witness.next("message:new").await;
     // As if they had not been written yet.

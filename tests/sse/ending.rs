@@ -91,7 +91,7 @@ async fn a_reader_that_stalls_is_dropped_and_delays_nobody() {
             good.find("message:new").await;
         }
     }
-    // The connection is gone too: what the kernel still holds comes, and then its end.
+    // The connection is closed too: the bytes that the kernel still holds arrive, and then its end.
     let mut rest = Vec::new();
     let drained = tokio::time::timeout(Duration::from_secs(5), slow.read_to_end(&mut rest)).await;
     assert!(drained.is_ok(), "the connection is still open");

@@ -41,7 +41,7 @@ fn validator(kind: &str) -> Option<Arc<Validator>> {
     found
 }
 
-/// Allows an object nothing but what its schema names.
+/// Allows in an object only the fields that its schema names.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(map) => {

@@ -30,7 +30,7 @@ pub struct Client {
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The body; null when it was none or no JSON.
+    /// The body; null if there was none or if it was not JSON.
     pub json: Value,
     /// The body as it came.
     pub text: String,
@@ -108,7 +108,7 @@ impl Client {
         self.request(Method::DELETE, path, None).await
     }
 
-    /// Any request with a JSON body or none.
+    /// Any request, with or without a JSON body.
     pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let text = body.map(|body| body.to_string());
         self.send(method, path, "application/json", text).await
@@ -128,7 +128,7 @@ impl Client {
             .unwrap_or_else(|error| panic!("{label} was not answered: {error:?}"))
     }
 
-    /// A POST that may find nobody: the service may be dying.
+    /// A POST that may fail to connect, because the service may be dying.
     ///
     /// # Errors
     /// The request got no answer.

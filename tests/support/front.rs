@@ -1,7 +1,7 @@
 //! A real nginx with the repository's own configuration, in front of the nodes of a test.
 //!
-//! It derefs to a [`Node`] whose addresses are nginx's, so users, sockets and everything else work through it unchanged. Its limits per address exempt
-//! loopback, and so the tests.
+//! It derefs to a [`Node`] with nginx's addresses, so users, sockets and everything else work through it unchanged. Its limits per address exempt loopback, and
+//! so the tests.
 
 use std::{
     fs,
@@ -129,7 +129,7 @@ impl Front {
         fs::read_to_string(self.path("access.log")).unwrap_or_default()
     }
 
-    /// Its error log, and what it said on its standard output.
+    /// Its error log and its standard output.
     pub fn error_log_text(&self) -> String {
         let read = |name| fs::read_to_string(self.path(name)).unwrap_or_default();
         read("error.log") + &read("said")
@@ -189,7 +189,7 @@ fn render(folder: &Path, port: u16, origins: &str, api: &[SocketAddr], ws: &[Soc
 fn command(folder: &Path) -> Command {
     let mut directives = "daemon off;".to_owned();
     if rustix::process::geteuid().is_root() {
-        // As root its workers would turn into another user, who may not read the folders of this one.
+        // As root its workers would switch to another user, who may not read the folders of this one.
         directives.push_str(" user root;");
     }
     // Asked to end, the first process takes its workers with it; killed, it would leave them behind.

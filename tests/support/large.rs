@@ -1,4 +1,4 @@
-//! Messages whose parts are all within their limits: one whose event is too large, and one whose event has just the largest size.
+//! Messages whose parts are all within their limits: one whose event is too large, and one whose event has exactly the maximum size.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! A running service, in this process or another, as those see it who use it.
+//! A running service, in this process or another, from the view of its users.
 
 use std::{sync::Arc, time::Duration};
 

@@ -257,7 +257,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let (stream, prefix) = (self.stream(), self.prefix.clone());
         let nats_url = self.nats_url.clone();
-        // Servers of the test's own may be gone by now; what they have is then nobody's any more.
+        // Servers of the test may have ended by now, and their data with them.
         let check = async move {
             match connect_nats(&nats_url).await {
                 Ok(client) => catalogue::faults(client, &stream, &prefix).await,

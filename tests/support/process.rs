@@ -1,4 +1,4 @@
-//! The real binary as a child process, for what a process alone can show: signals, crashes, fail points.
+//! The real binary as a child process, for behaviour that needs a process: signals, crashes, fail points.
 
 use std::{
     fs::File,
@@ -63,7 +63,7 @@ pub fn signal(child: &Child, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
-/// Freezes a child, and waits until all of it stands still: the signal alone comes a moment later.
+/// Freezes a child, and waits until all its threads have stopped, because the signal takes effect a moment later.
 pub fn freeze(child: &Child) {
     signal(child, Signal::STOP);
     let tasks = format!("/proc/{}/task", child.id());

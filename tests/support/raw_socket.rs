@@ -133,7 +133,7 @@ impl RawSocket {
         let _ = self.stream.shutdown().await;
     }
 
-    /// Reads what is there. Returns false at the end.
+    /// Reads the available bytes. Returns false at the end.
     async fn read(&mut self) -> std::io::Result<bool> {
         let mut buffer = [0; 16 * 1024];
         let count = self.stream.read(&mut buffer).await?;

@@ -125,7 +125,7 @@ impl Builder {
         self
     }
 
-    /// At a place whose services have all ended.
+    /// On a storage whose services have all ended.
     pub fn place_of(mut self, place: &Arc<Place>) -> Self {
         self.place = Some(Arc::clone(place));
         self

@@ -46,7 +46,7 @@ pub enum TokenBy {
 pub struct Connect {
     /// The place of the token in the request.
     pub token_by: TokenBy,
-    /// The token; the user's own when none is given.
+    /// The token; `None` for the user's own.
     pub token: Option<String>,
     /// The cursor to resume after.
     pub resume: Option<String>,
@@ -67,7 +67,7 @@ pub enum Refusal {
     Broken,
 }
 
-/// A socket, or what is left of it.
+/// A socket; after its end, the frames that were not taken yet.
 pub struct Socket {
     /// The `data` of the event `connected`.
     pub connected: Value,
@@ -326,7 +326,7 @@ impl Socket {
         }
     }
 
-    /// Notes that `frame` came, and what was done by it.
+    /// Records `frame` and the command that it acknowledges.
     fn record(&mut self, frame: &Value) {
         let event = frame["event"].as_str().unwrap_or_default().to_owned();
         let asked = frame["id"].as_str().and_then(|id| self.asked.remove(id));

@@ -136,7 +136,7 @@ impl EventStream {
         })
     }
 
-    /// The stream of `user` at the sockets' port of `node`, connected. Returns also what came before `connected`.
+    /// The stream of `user` at the sockets' port of `node`, connected. Also returns the events before `connected`.
     pub async fn follow(node: &Node, user: &User, resume: Option<&str>) -> (Self, Vec<Event>) {
         let bearer = format!("Bearer {}", user.token);
         let mut headers = vec![("Authorization", bearer.as_str())];

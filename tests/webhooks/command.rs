@@ -35,7 +35,7 @@ async fn webhooks_as(secret: &str, url: &str, args: &[&str]) -> Said {
         .current_dir(folder.path())
         .args(["webhooks", "--url", url])
         .args(args);
-    // The receiver lives on this runtime: it must go on while the command runs.
+    // The receiver uses this runtime, so it must keep running while the command runs.
     let output = tokio::task::spawn_blocking(move || command.output())
         .await
         .expect("it runs")
@@ -164,7 +164,7 @@ async fn endpoints_are_listed_tested_enabled_and_filled_from_the_log() {
     )
     .await;
     assert!(said.err.contains("seconds of the log: "), "{}", said.err);
-    // The newest seconds of the log cannot be read yet; what is in them was delivered as it happened, or is read by the next backfill.
+    // The newest seconds of the log cannot be read yet; their events were delivered live, or are read by the next backfill.
     let count: usize = said
         .out
         .split(' ')

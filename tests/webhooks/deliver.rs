@@ -238,7 +238,7 @@ async fn a_dead_endpoint_delays_nobody_else() {
     let dead = hook(&service, &silent, json!({})).await;
     let _broken = hook(&service, &broken, json!({})).await;
     let unreachable = json!({ "url": "http://127.0.0.1:9/", "events": ["*"] });
-    // Port 9 is free: nobody listens there.
+    // Port 9 has no listener.
     super::make(&service, unreachable).await;
     let _good = hook(&service, &good, json!({})).await;
     let (alice, conversation) = scene(&service).await;
@@ -315,7 +315,7 @@ async fn events_before_an_endpoints_creation_can_be_delivered_to_it() {
     }
     let hook = hook(&service, &receiver, json!({})).await;
     let host = service.internal();
-    // The newest entries are read only when nothing can come in front of them any more.
+    // The newest entries are read only once no earlier entry can be inserted.
     eventually("all five are put in", || async {
         let put = host
             .post(&hook.path("/backfill"), json!({ "since": since }))

@@ -1,5 +1,5 @@
-//! Workers that are killed, receivers that are away, and a broker that loses what it had. Promise 4: every endpoint gets every logged event at least once
-//! under one stable id.
+//! Workers that are killed, receivers that are away, and a broker that loses data. Promise 4: every endpoint gets every logged event at least once under one
+//! stable id.
 
 use std::{collections::HashSet, os::unix::process::ExitStatusExt, time::Duration};
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{hook, make, scene};
 use crate::support::{Answering, Node, Receiver, Service, eventually_within};
 
-/// Longer than what was found may be told again.
+/// Longer than the time for which a result may be served from the cache.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A durable's part of the status; null while it is not listed.

@@ -46,7 +46,7 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// Its path, with what follows.
+    /// Path of the endpoint, with a suffix.
     pub fn path(&self, rest: &str) -> String {
         format!("/api/admin/webhooks/{}{rest}", self.id)
     }

@@ -18,7 +18,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `sha256=` of the body, as a receiver computes it who knows the secret's text only.
+/// `sha256=` of the body, computed by a receiver that knows only the secret's text.
 pub fn verify_body(received: &Received, secret: &str) -> bool {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, &received.body);
@@ -45,7 +45,7 @@ pub fn verify_standard(received: &Received, secret: &str) -> bool {
         .any(|signature| hmac::verify(&key, &text, &signature).is_ok())
 }
 
-/// Reads a body, headers and secrets, and fails unless every secret verifies the body and none a changed one.
+/// Reads a body, headers and secrets, and fails unless every secret verifies the body and none verifies a changed one.
 const IN_PYTHON: &str = r#"
 import json, sys
 from standardwebhooks.webhooks import Webhook

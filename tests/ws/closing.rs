@@ -375,7 +375,7 @@ async fn a_slow_reader_gets_4408_when_it_reads_again() {
     let mut slow = RawSocket::open(service.ws_url(), &how).await;
     slow.find(op::TEXT, "\"connected\"").await;
     let mut fast = alice.connect().await;
-    // More than the kernel buffers for a client, and what the service keeps for it beyond that.
+    // More than the kernel buffers for a client and the service queues beyond that.
     let content = "x".repeat(16_000);
     let mut is_ended = false;
     for number in 0..1_000 {

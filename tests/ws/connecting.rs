@@ -318,7 +318,7 @@ async fn dial(node: &Node) -> TcpStream {
         .expect("a connection")
 }
 
-/// Sends a text and returns what comes until the end, or the head of a switch.
+/// Sends a text and returns everything that arrives until the end, or the head of an upgrade.
 async fn raw(node: &Node, request: &str) -> String {
     let mut stream = dial(node).await;
     stream

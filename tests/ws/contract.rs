@@ -30,7 +30,7 @@ fn frames() -> &'static HashMap<String, Validator> {
     })
 }
 
-/// Panics when `frame` is not what the document says of its event.
+/// Panics if `frame` does not match the document's schema of its event.
 pub fn check_frame(frame: &Value) {
     let event = frame["event"].as_str().unwrap_or_default();
     let Some(validator) = frames().get(event) else {

@@ -125,7 +125,7 @@ async fn a_client_that_asks_for_pages_and_does_not_read_is_closed() {
         let data = json!({ "conversationId": group, "limit": 100 });
         let frame = json!({ "id": n, "event": "messages:list", "data": data });
         let text = Message::text(frame.to_string());
-        // The node reads no more from it at some point.
+        // The node stops reading from it at some point.
         let sent = tokio::time::timeout(Duration::from_millis(500), silent.send(text)).await;
         if !matches!(sent, Ok(Ok(()))) {
             break;
@@ -231,7 +231,7 @@ async fn a_user_with_twenty_thousand_conversations_connects_and_delays_nobody() 
     let listed = page["conversations"].as_array().expect("conversations");
     let newest: Vec<&Value> = listed.iter().map(|one| &one["id"]).collect();
     assert_eq!(newest, [&groups[COUNT - 1], &groups[COUNT / 2], &groups[0]]);
-    // Going away takes it out of all rooms, and delays nobody either.
+    // Disconnecting removes it from all rooms, and delays nobody either.
     drop(socket);
     for n in 0..20 {
         assert!(delivery(n).await < Duration::from_secs(2));

@@ -82,7 +82,7 @@ async fn presence_changes_are_pushed_once_to_users_with_a_shared_conversation() 
     assert_eq!(offline["event"], "user:offline");
     assert_eq!(offline["data"]["status"], "offline");
     assert!(offline["data"]["lastSeen"].is_string(), "{offline}");
-    // It is written a moment after it is told.
+    // The time is stored a moment after the event is pushed.
     eventually("it is kept when alice was last there", || async {
         let presence = presence(&bob, "alice").await;
         (presence["lastSeen"] == offline["data"]["lastSeen"]).then_some(())

@@ -120,7 +120,7 @@ async fn bad_tokens_of_one_address_are_told_to_back_off() {
         let refused = alice.try_connect(how).await.err();
         assert_eq!(refused, Some(Refusal::Closed(code)), "by {token_by:?}");
     }
-    // A valid token opens, and an expired one is told to be, from the same address.
+    // From the same address a valid token is accepted, and an expired one gets its own error.
     alice.connect().await;
     let expired = Connect {
         token: Some(service.token("alice").expires_in(-600).sign()),

@@ -152,7 +152,7 @@ async fn with_receipts_off_only_own_devices_are_notified() {
         b.ok(event, json!({ "messageId": message["id"] })).await;
     }
     assert_eq!(b.next("conversation:read").await["data"]["unreadCount"], 0);
-    // A receipt that is told comes after those that would have been.
+    // The receipt that is pushed comes after the ones that must not be pushed.
     b.ok("message:read", json!({ "messageId": other["id"] }))
         .await;
     let told = a

@@ -1,9 +1,9 @@
 //! The access table of socket commands. One row per command and kind of object, one column per caller; the cell is `ok` or the status with which REST answers
 //! such a refusal. tests/api/guards/roles.rs is the same for REST.
 //!
-//! `{c}` is the conversation, `{own}` a message of the caller, `{other}` one of the member `target`, `{ghost}` and `{nothing}` are a conversation and a
-//! message that nobody has, `{token}` is the caller's, `{later}` is a time in an hour. `former` was a member and left; `blocked` is one of a direct conversation whom `target`, the
-//! other one, blocks; `anonymous` has a socket and shows no token: it is closed with 4401. `-`: cannot be.
+//! `{c}` is the conversation, `{own}` a message of the caller, `{other}` one of the member `target`, `{ghost}` and `{nothing}` are a conversation and a message
+//! that do not exist, `{token}` is the caller's, `{later}` is a time in an hour. `former` is a former member; `blocked` is a member of a direct conversation
+//! whom `target`, the other member, blocks; `anonymous` has a socket and shows no token: it is closed with 4401. `-`: impossible combination.
 
 use std::collections::BTreeSet;
 
@@ -124,7 +124,7 @@ impl Caller {
         serde_json::from_str(&text).expect("JSON")
     }
 
-    /// The same, about what nobody has.
+    /// The same, with ids that do not exist.
     fn fill_with_nothing(&self, template: &str) -> Value {
         let (own, other) = ("{nothing}", "{nothing}");
         let template = template.replace("{own}", own).replace("{other}", other);

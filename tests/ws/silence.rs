@@ -13,7 +13,7 @@ use crate::support::{Service, eventually_within};
 /// Two pings of 25 seconds and one to notice it, with room for a slow machine.
 const LIMIT: Duration = Duration::from_secs(110);
 
-/// A frame of the server, which masks nothing: its kind and what it holds.
+/// A frame of the server, which is not masked: its kind and its payload.
 async fn frame(socket: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     let head = socket.read_u16().await.ok()?;
     let length = match head & 0x7f {
@@ -54,7 +54,7 @@ async fn a_client_that_answers_no_ping_is_closed_and_one_that_does_stays() {
         (alice.get(presence).await.expect(200)["status"] == "online").then_some(())
     })
     .await;
-    // It reads, but says nothing, as a proxy does whose client is gone.
+    // The client reads but sends nothing, like a proxy whose client is gone.
     let (pings, code) = tokio::time::timeout(LIMIT, async {
         let mut pings = 0;
         loop {

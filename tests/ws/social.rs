@@ -275,7 +275,7 @@ async fn under_joined_changes_of_an_older_message_carry_only_a_seq() {
         let of_message = sees.map(|sees| names.map(|name| if sees { name } else { "seq:skip" }));
         of_message.into_iter().flatten().collect()
     };
-    // A cursor from before may bring what bob was there for before he left; it is his to see, and no part of this.
+    // An earlier cursor may deliver entries of bob's former membership; he may see them, and this test ignores them.
     let events = |seen: &Seen, from: u64| -> Vec<String> {
         let frames = seen.frames(&id).into_iter();
         frames

@@ -161,7 +161,7 @@ async fn an_existing_one_is_found_after_the_other_user_is_deleted() {
     assert_eq!(found["id"], json!(direct));
 }
 
-/// The id that anybody can compute from two user ids.
+/// The id that can be computed from two user ids without a secret.
 fn computed_id(one: &str, other: &str) -> String {
     use sha2::{Digest, Sha256};
     let (first, second) = (one.min(other), one.max(other));

@@ -66,7 +66,7 @@ async fn pages_list_every_public_conversation_once() {
     let alice = service.user("alice").await;
     let mut made = Vec::new();
     for n in 0..12 {
-        // Equal names, and names whose case and spaces differ, lie side by side.
+        // Equal names, and names that differ only in case and spaces, sort next to each other.
         let name = ["Room", "room", " Room ", "Room 1"][n % 4];
         made.push(open(&alice, name).await);
     }

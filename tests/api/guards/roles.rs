@@ -122,7 +122,7 @@ pub fn public() -> Vec<Row> {
     rows
 }
 
-/// In a direct conversation: two plain members, who stay.
+/// In a direct conversation: two plain members, who cannot leave.
 #[rustfmt::skip]
 pub fn direct() -> Vec<Row> {
     vec![

@@ -137,7 +137,7 @@ async fn forwarded_copies_expire_with_their_source() {
     // Later it is still the same request.
     let again = group.bob.post(&path(&id(&first)), to).await.expect(201);
     assert_eq!(again["messages"][0]["id"], copy["id"]);
-    // A copy of the copy has no more time either.
+    // A copy of the copy keeps the same expiry.
     let to = json!({ "conversationIds": [group.id] });
     let answer = group.bob.post(&path(&id(&copy)), to).await.expect(201);
     assert_eq!(answer["messages"][0]["expiresAt"], first["expiresAt"]);

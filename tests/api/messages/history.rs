@@ -121,7 +121,7 @@ async fn all_of_250_are_read_once_in_every_direction() {
             newest_first[at..at + found.len()],
             "around {place} is a piece of the history"
         );
-        // The cursor goes on towards the past, without a gap.
+        // The cursor continues backwards in time, without a gap.
         if let Some(next) = next {
             let page = group
                 .bob

@@ -48,7 +48,7 @@ async fn a_restored_message_is_back_with_all_that_it_had() {
     let history = group.bob.get(&format!("{path}/history")).await.expect(200);
     assert_eq!(column(&history["versions"], "content"), ["first", "second"]);
 
-    // It can be edited again, and what the edit leaves out stays.
+    // It can be edited again, and fields that the edit leaves out stay.
     let edited = group
         .bob
         .patch(&path, json!({ "content": "third" }))

@@ -16,7 +16,7 @@ fn in_millis(millis: i64) -> String {
 const HOUR: i64 = 3_600_000;
 
 impl Group {
-    /// Schedules a text. Returns what waits.
+    /// Schedules a text. Returns the scheduled message.
     async fn later(&self, user: &User, content: &str, millis: i64) -> Value {
         let body = json!({ "content": content, "sendAt": in_millis(millis) });
         self.schedule(user, body).await.expect(201)

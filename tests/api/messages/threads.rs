@@ -250,7 +250,7 @@ async fn a_thread_does_not_count_replies_whose_time_is_over() {
             (&json!(1), &stays["createdAt"])
         );
     }
-    // A tombstone is counted, and so is what comes later.
+    // A tombstone is counted, and so are later replies.
     group
         .bob
         .delete(&format!("/api/messages/{}", id(&stays)))

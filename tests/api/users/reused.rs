@@ -12,7 +12,7 @@ use super::{
 };
 use crate::support::{Client, Node, Service, User, eventually, eventually_within, in_an_hour};
 
-/// Deletes `alice`, waits for the end of the erasure, and gives the id to somebody else.
+/// Deletes `alice`, waits for the end of the erasure, and gives the id to another person.
 async fn give_out_anew(service: &Node, messages: &str) -> Client {
     let host = service.internal();
     let path = format!("/api/users/alice?messages={messages}");
@@ -75,7 +75,7 @@ async fn the_former_holders_messages_are_not_the_new_ones_to_change() {
     let edit_former = json!({ "messageId": id(&sent), "content": "changed" });
     let refused = socket.refused("message:edit", edit_former).await;
     assert_eq!(refused["code"], "FORBIDDEN");
-    // The same id of one's own is another message of another person.
+    // The same `clientMessageId` of the new holder is another message.
     let own = anew.post(&messages, body).await.expect(201);
     assert_ne!(own["id"], sent["id"]);
     anew.patch(&message(&own), edit).await.expect(200);

@@ -104,7 +104,7 @@ async fn after_a_random_session_every_replica_equals_rest() {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(OPERATIONS);
-    // In a task, so that whatever fails is told with its seed.
+    // Runs in a task, so that a failure is reported with its seed.
     let session = tokio::spawn(play_session(seed, operations));
     if let Err(error) = session.await {
         panic!("SEED={seed} SESSION_OPERATIONS={operations}: {error}");

@@ -13,9 +13,9 @@ use crate::support::replica::Watcher;
 /// State that the participants share about one another's actions.
 #[derive(Default)]
 pub struct Pool {
-    /// Conversations that somebody made.
+    /// Conversations that a participant created.
     pub conversations: Vec<String>,
-    /// Messages that somebody sent.
+    /// Messages that a participant sent.
     pub messages: Vec<String>,
 }
 

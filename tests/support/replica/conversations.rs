@@ -1,4 +1,4 @@
-//! The conversation itself, and the list of one's conversations.
+//! The conversation itself, and the user's list of conversations.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub const NOUN: Noun = Noun {
             room.read_seq = conversation["readSeq"].as_u64().unwrap_or(0);
             room.conversation = conversation;
         } else if conversation.is_object() {
-            // The rest is told by events; and it may be further already than those that came.
+            // The other fields come by events; the answer of REST may be ahead of them.
             room.read_seq = conversation["readSeq"].as_u64().expect("a number");
             set_draft(room, conversation.get("draft"));
         }

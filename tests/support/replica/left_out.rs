@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Replica, Room};
 
-/// Fields that no event of a conversation tells of: noun, field of its items, reason.
+/// Fields that no event of a conversation carries: resource, field of its items, reason.
 pub const FIELDS: &[(&str, &str, &str)] = &[
     (
         "participants",
@@ -14,7 +14,7 @@ pub const FIELDS: &[(&str, &str, &str)] = &[
     ("participants", "avatarUrl", "as the name"),
 ];
 
-/// A case in which a noun of one conversation is not compared: the noun, whether it is this case (from the replica's room and from what REST answers), reason.
+/// A case in which a resource of one conversation is not compared: the resource, the condition (from the replica's room and the answer of REST), reason.
 pub type Case = (&'static str, fn(&Room, &Value) -> bool, &'static str);
 
 /// The cases.
@@ -24,7 +24,7 @@ pub const CASES: &[Case] = &[(
     "who left before a conversation was deleted is told nothing of it, because nothing outside a membership is pushed; they get 404 when they ask",
 )];
 
-/// Takes out of both views what cannot be compared.
+/// Removes from both views what cannot be compared.
 pub fn strip(replica: &Replica, own: &mut Value, fresh: &mut Value) {
     for room in replica.rooms() {
         for (noun, field, _) in FIELDS {

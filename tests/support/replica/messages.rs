@@ -44,7 +44,7 @@ pub const NOUN: Noun = Noun {
 
 fn apply(room: &mut Room, frame: &Frame<'_>) -> bool {
     match frame.event {
-        // It is in what was read already, and so is what came of it since.
+        // The snapshot contains it already, with its later changes.
         event
             if frame.seq.is_some_and(|seq| seq <= room.messages_at)
                 && (event.starts_with("message:") || event.starts_with("reaction:")) => {}

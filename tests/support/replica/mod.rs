@@ -1,9 +1,9 @@
-//! A client-side model of what one user sees: REST once, at connecting, then nothing but what sockets push.
+//! A client-side model of one user's view: it reads REST once, at connecting, then only uses what sockets push.
 //!
 //! The proof of completeness is `apply(events, old state) == fresh state`: [`Replica::show`] must equal what [`fresh`] reads by REST, for every user.
 //!
-//! # To add a noun or an event
-//! - An event that changes something which is shown already (a message, a member, a conversation): an arm in `apply` of that noun's file.
+//! # To add a resource or an event
+//! - An event that changes a resource which is shown already (a message, a member, a conversation): an arm in `apply` of that resource's file.
 //! - Something with a list or an answer of its own: a file with a [`Noun`] (per conversation) or an [`Overview`] (per user), entered in [`NOUNS`] or [`OVERVIEWS`].
 //! - An event that no file knows fails the test that saw it. Fields that cannot be compared are in [`left_out`], with the reason.
 
@@ -36,9 +36,9 @@ const NOUNS: &[Noun] = &[
 ];
 /// The resources per user, over all conversations.
 const OVERVIEWS: &[Overview] = &[conversations::LIST, unread::OVERVIEW, presence::OVERVIEW];
-/// Frames that come when somebody comes, goes or is away, also without anything being done.
+/// Presence frames, which also arrive without any operation.
 pub const OF_PRESENCE: &[&str] = &["user:online", "user:away", "user:offline"];
-/// Frames about what is the user's own, whether they are a member still or not.
+/// Private frames of the user, sent to former members too.
 const ONES_OWN: &[&str] = &["conversation:read", "draft:updated"];
 /// Frames about the socket itself.
 const OF_THE_SOCKET: &[&str] = &["ack", "connected", "rooms", "error", "reconnect"];
@@ -49,11 +49,11 @@ pub struct Noun {
     pub name: &'static str,
     /// Reads it by REST; null where the answer is 404.
     pub load: for<'a> fn(&'a User, &'a str) -> BoxFuture<'a, Value>,
-    /// Takes in what `load` read.
+    /// Stores what `load` read.
     pub store: fn(&mut Room, Value),
     /// The value that `load` would read now, according to the events.
     pub show: fn(&Room) -> Value,
-    /// Lays an event over the room. Returns whether this noun knows it.
+    /// Applies an event to the room. Returns true if this resource knows the event.
     pub apply: fn(&mut Room, &Frame) -> bool,
 }
 
@@ -71,7 +71,7 @@ pub struct Overview {
 pub struct Frame<'a> {
     /// Its name.
     pub event: &'a str,
-    /// Its number in the conversation's log; `None` for what is in no log.
+    /// Its seq in the conversation's log; `None` for an event that is in no log.
     pub seq: Option<u64>,
     /// Its data.
     pub data: &'a Value,
@@ -86,7 +86,7 @@ impl Frame<'_> {
             .unwrap_or_else(|| panic!("{} has no {field}: {}", self.event, self.data))
     }
 
-    /// Copies fields of the data to `noun`; a field that the data lacks stays.
+    /// Copies fields of the data to `noun`; a field that the data lacks stays unchanged.
     pub fn copy(&self, noun: &mut Value, fields: &[&str]) {
         for field in fields {
             if let Some(value) = self.data.get(field) {
@@ -129,7 +129,7 @@ pub struct Room {
     pub reads: Vec<receipts::Step>,
     /// The members' delivery positions, in the order of their events.
     pub deliveries: Vec<receipts::Step>,
-    /// Nouns that a client has to read anew now, by their names: those that an event tells of without carrying them.
+    /// Names of resources that a client has to reload now, because an event announced a change without carrying it.
     pub stale: BTreeSet<&'static str>,
     /// Seq of the conversation before the rest was read by REST: the snapshot holds everything up to it.
     pub position: u64,

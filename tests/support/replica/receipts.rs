@@ -43,7 +43,7 @@ pub const NOUN: Noun = Noun {
     apply,
 };
 
-/// A step forward: to which number, by whom, when.
+/// A step of a watermark: its seq, its user, its time.
 pub type Step = (u64, String, Value);
 
 fn step(seq: u64, of: &Value, time: &str) -> Step {

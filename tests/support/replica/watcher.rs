@@ -145,7 +145,7 @@ fn present<'a, 'w>(
     watchers.iter_mut().filter(|watcher| !watcher.is_gone)
 }
 
-/// Waits until every watcher's replica equals what REST answers, also of the conversations `ids`, whoever is in them.
+/// Waits until every watcher's replica equals the current answers of REST, also for the conversations `ids`, whoever their members are.
 ///
 /// # Errors
 /// The differences that remain after ten seconds, one line per place.
