@@ -110,7 +110,7 @@ async fn a_body_that_trickles_is_408_within_seconds() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_reads_holds_nothing() {
+async fn an_unread_body_holds_no_connection() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let (rest, sockets) = (rest(&service), sockets(&service));

@@ -45,7 +45,7 @@ async fn a_send_whose_event_would_be_too_large_is_refused_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_message_to_a_user_makes_no_conversation() {
+async fn a_refused_message_to_a_user_creates_no_conversation() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let mut body = hostile();
@@ -213,7 +213,7 @@ async fn members_with_the_longest_ids_become_entries_that_fit() {
 }
 
 #[tokio::test]
-async fn a_draft_that_the_other_devices_could_not_be_told_is_refused() {
+async fn a_draft_whose_event_would_be_too_large_is_refused() {
     let service = Service::builder()
         .env("MAX_MESSAGE_BYTES", "65536")
         .start()

@@ -121,7 +121,7 @@ fn ids(outcomes: &[Result<Outcome>]) -> Vec<EventId> {
 }
 
 #[tokio::test]
-async fn messages_of_32_mib_at_once_are_all_stored_with_a_known_outcome() {
+async fn concurrent_messages_of_32_mib_are_all_stored_with_a_known_outcome() {
     let scene = Scene::start().await;
     let messages = (0..256).map(|n| message(format!("{n:03}{}", "x".repeat(127 * 1024))));
     let sent = ids(&scene.all(messages.collect()).await);
@@ -145,7 +145,7 @@ async fn messages_of_32_mib_at_once_are_all_stored_with_a_known_outcome() {
 }
 
 #[tokio::test]
-async fn edits_of_32_mib_at_once_are_all_applied() {
+async fn concurrent_edits_of_32_mib_are_all_applied() {
     let scene = Scene::start().await;
     let messages = (0..256).map(|n| message(format!("{n}"))).collect();
     let sent = ids(&scene.all(messages).await);

@@ -65,7 +65,7 @@ async fn pair(nats: Option<&Nats>) -> (Pair, Process) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_killed_writer_acknowledged_is_listed_and_counted_elsewhere_at_once() {
+async fn messages_acknowledged_by_a_killed_writer_are_listed_at_once() {
     let (mut pair, _reader) = pair(None).await;
     // The reader has been there for so long that it trusts its writer.
     tokio::time::sleep(Duration::from_secs(32)).await;
@@ -82,8 +82,7 @@ async fn what_a_killed_writer_acknowledged_is_listed_and_counted_elsewhere_at_on
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_nats_away_what_a_killed_writer_acknowledged_is_listed_and_counted_elsewhere_at_once()
-{
+async fn with_nats_away_messages_acknowledged_by_a_killed_writer_are_listed_at_once() {
     let mut nats = Nats::start().await;
     let (mut pair, _reader) = pair(Some(&nats)).await;
     nats.kill();

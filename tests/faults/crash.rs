@@ -113,7 +113,7 @@ async fn kill_9_under_a_hundred_senders_loses_and_repeats_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_in_good_order_refuses_nobody_who_tries_twice() {
+async fn an_orderly_restart_answers_every_request_in_flight() {
     let mut process = Service::builder().spawn().await;
     let (senders, listener) = people(&process, 10).await;
     let others: Vec<&User> = senders.iter().collect();

@@ -56,21 +56,21 @@ async fn finishes_after_a_crash_at(point: &str) {
 }
 
 #[tokio::test]
-async fn an_erasure_goes_on_after_a_crash_between_deleting_and_erasing() {
+async fn an_erasure_continues_after_a_crash_between_deleting_and_erasing() {
     finishes_after_a_crash_at("erasure.deleted:2").await;
 }
 
 #[tokio::test]
-async fn an_erasure_goes_on_after_a_crash_among_messages() {
+async fn an_erasure_continues_after_a_crash_among_messages() {
     finishes_after_a_crash_at("erasure.messages:2").await;
 }
 
 #[tokio::test]
-async fn an_erasure_goes_on_after_a_crash_among_memberships() {
+async fn an_erasure_continues_after_a_crash_among_memberships() {
     finishes_after_a_crash_at("erasure.membership:2").await;
 }
 
 #[tokio::test]
-async fn an_erasure_goes_on_after_a_crash_at_its_begin() {
+async fn an_erasure_continues_after_a_crash_at_its_start() {
     finishes_after_a_crash_at("erasure.profile").await;
 }

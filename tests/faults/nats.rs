@@ -149,7 +149,7 @@ async fn with_nats_frozen_sends_succeed_and_everything_is_delivered_afterwards()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_nats_that_comes_back_empty_is_filled_again_from_the_log() {
+async fn a_nats_that_returns_empty_is_refilled_from_the_log() {
     let mut scene = Scene::set().await;
     let traffic = scene.traffic();
     traffic.go_on(100).await;
@@ -184,7 +184,7 @@ async fn a_nats_that_comes_back_empty_is_filled_again_from_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_nats_that_is_thrown_back_in_time_is_filled_again_from_the_log() {
+async fn a_nats_reset_to_an_earlier_state_is_refilled_from_the_log() {
     let mut scene = Scene::set().await;
     let traffic = scene.traffic();
     traffic.go_on(100).await;
@@ -223,7 +223,7 @@ async fn a_nats_that_is_thrown_back_in_time_is_filled_again_from_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_is_deleted_under_load_is_made_again_and_nothing_is_missed() {
+async fn a_stream_deleted_under_load_is_recreated_without_loss() {
     let scene = Scene::set().await;
     let traffic = scene.traffic();
     let place = Arc::clone(scene.service.place());
@@ -252,7 +252,7 @@ async fn a_stream_that_is_deleted_under_load_is_made_again_and_nothing_is_missed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_somebody_else_makes_again_at_once_has_every_entry_again() {
+async fn a_stream_recreated_by_another_client_is_refilled_completely() {
     let scene = Scene::set().await;
     let traffic = scene.traffic();
     let place = Arc::clone(scene.service.place());
@@ -277,7 +277,7 @@ async fn a_stream_that_somebody_else_makes_again_at_once_has_every_entry_again()
 }
 
 #[tokio::test]
-async fn a_socket_can_connect_while_nats_is_away_and_hears_later_what_it_missed() {
+async fn a_socket_connects_while_nats_is_away_and_receives_missed_events_later() {
     let mut scene = Scene::set().await;
     scene.nats.kill();
     let conversation = scene.conversations[0].clone();

@@ -160,7 +160,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_loss_what_was_undelivered_comes_first_whatever_history_there_is() {
+async fn after_a_loss_undelivered_entries_come_first_with_any_history() {
     let (mut scene, alice) = Scene::set(3).await;
     let place = std::sync::Arc::clone(scene.service.place());
     alice.say(&scene.conversation, "first").await;
@@ -202,7 +202,7 @@ async fn after_a_loss_what_was_undelivered_comes_first_whatever_history_there_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refill_goes_on_after_a_further_loss_and_its_lag_is_shown() {
+async fn a_refill_continues_after_a_further_loss_and_its_lag_is_shown() {
     const UNDELIVERED: usize = 5000;
     let (mut scene, alice) = Scene::set(1).await;
     let place = std::sync::Arc::clone(scene.service.place());

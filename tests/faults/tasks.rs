@@ -92,7 +92,7 @@ async fn a_task_that_panics_is_started_again_and_readiness_says_so_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_task_whose_memory_cannot_be_made_anew_ends_the_process() {
+async fn a_task_whose_state_cannot_be_rebuilt_ends_the_process() {
     for name in ["writer", "tail", "rest-port"] {
         let mut process = Service::builder().env("CHAT_FAIL_TASK", name).spawn().await;
         let alice = process.user("alice").await;

@@ -74,7 +74,7 @@ async fn recorded() -> (Recorder, Front) {
 }
 
 #[tokio::test]
-async fn a_node_is_told_the_clients_address_and_not_what_the_client_claims() {
+async fn a_node_receives_the_real_client_address_and_not_a_claimed_one() {
     let (recorder, front) = recorded().await;
     let claims = [
         ("x-forwarded-for", "203.0.113.9"),
@@ -137,7 +137,7 @@ async fn a_request_has_one_id_for_client_node_and_log() {
 }
 
 #[tokio::test]
-async fn an_answer_of_the_service_bears_the_request_id_once() {
+async fn an_answer_of_the_service_has_the_request_id_once() {
     let (_service, front) = start().await;
     let headers = [("x-request-id", "mine-1")];
     for path in ["/api/health", "/api/nothing", "/metrics", "/health"] {

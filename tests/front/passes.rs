@@ -46,7 +46,7 @@ async fn rest_documents_and_health_pass_unchanged() {
 }
 
 #[tokio::test]
-async fn the_page_of_documents_may_call_nobody_but_the_service_that_it_is_from() {
+async fn the_page_of_documents_may_call_only_its_own_service() {
     let (_service, front) = start().await;
     for path in ["/api/docs", "/api/docs?x=1"] {
         let page = wire::send(&front, "GET", path, &[], b"").await;

@@ -122,7 +122,7 @@ async fn invalid_http_is_refused_in_the_same_form() {
 }
 
 #[tokio::test]
-async fn without_a_node_requests_and_sockets_are_unavailable_and_told_to_come_again() {
+async fn without_a_node_requests_and_sockets_get_502_with_retry_after() {
     let place = Place::new();
     let gone = closed_address().await;
     let front = Front::start_unready(place, &[gone], &[gone]).await;

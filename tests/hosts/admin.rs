@@ -8,7 +8,7 @@ use crate::support::{Nats, Service, eventually};
 const PATH: &str = "/api/admin/consumers";
 
 #[tokio::test]
-async fn a_durable_is_made_shown_changed_and_removed() {
+async fn a_durable_is_created_shown_changed_and_removed() {
     let service = Service::start().await;
     let host = service.internal();
     let made = durable(

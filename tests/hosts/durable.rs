@@ -131,7 +131,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_is_made_anew_under_load_loses_a_host_no_event() {
+async fn a_stream_recreated_under_load_loses_no_event_of_a_host() {
     let scene = Scene::set().await;
     let jetstream = scene.service.place().jetstream().await;
     for _ in 0..2 {
@@ -149,7 +149,7 @@ async fn a_stream_that_is_made_anew_under_load_loses_a_host_no_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_loses_its_last_minute_loses_a_host_no_event() {
+async fn a_broker_that_loses_its_last_minute_loses_no_event_of_a_host() {
     let mut scene = Scene::set().await;
     scene.traffic.go_on(100).await;
     scene.nats.kill();
@@ -170,7 +170,7 @@ async fn a_broker_that_loses_its_last_minute_loses_a_host_no_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_durable_that_vanished_from_the_broker_is_made_again_where_the_host_was() {
+async fn a_durable_missing_at_the_broker_is_recreated_at_the_hosts_position() {
     let scene = Scene::set().await;
     scene.traffic.go_on(100).await;
     scene.wait_marked().await;

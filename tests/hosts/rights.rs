@@ -358,7 +358,7 @@ async fn a_hosts_reply_subject_is_in_its_own_account() {
 }
 
 #[tokio::test]
-async fn a_host_takes_its_durable_and_hears_what_happens_live() {
+async fn a_host_reads_its_durable_and_receives_live_events() {
     let scene = Scene::set().await;
     let shop = Host::connect(&scene.nats, "shop").await;
     let mut live = shop

@@ -39,7 +39,7 @@ pub fn quoted(path: &Path) -> String {
 }
 
 #[tokio::test]
-async fn with_tls_the_service_and_a_host_work_and_nobody_speaks_in_the_clear() {
+async fn with_tls_the_service_and_a_host_work_and_plaintext_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     certify(folder);

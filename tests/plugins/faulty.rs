@@ -135,7 +135,7 @@ impl Consumer for Clumsy {
 }
 
 #[tokio::test]
-async fn a_plugin_that_panics_returns_and_hangs_is_started_again_and_nobody_else_notices() {
+async fn a_plugin_that_panics_returns_or_hangs_is_restarted_without_side_effects() {
     let service = Service::builder()
         .env("PLUGINS", "webhooks,faulty")
         .start_with::<Faulty>(Some(Faulty::make))

@@ -30,7 +30,7 @@ async fn indexes(place: &Place, collection: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn migrate_makes_the_indexes_of_the_plugins_and_needs_no_broker() {
+async fn migrate_creates_the_indexes_of_plugins_without_a_broker() {
     let place = Place::new();
     // Nobody is there.
     let nobody = ("NATS_URL", "nats://127.0.0.1:1");
@@ -55,7 +55,7 @@ async fn migrate_makes_the_indexes_of_the_plugins_and_needs_no_broker() {
 }
 
 #[tokio::test]
-async fn migrate_makes_nothing_for_plugins_that_do_not_run() {
+async fn migrate_creates_nothing_for_plugins_that_do_not_run() {
     let place = Place::new();
     let (code, said) = migrate(&place, &[("PLUGINS", "none")]).await;
     assert_eq!(code, Some(0), "{said}");

@@ -30,7 +30,7 @@ async fn a_stream_ends_with_its_token_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_node_that_stops_tells_its_streams_when_to_come_back() {
+async fn a_stopping_node_tells_its_streams_when_to_reconnect() {
     let mut process = Service::builder().spawn().await;
     let alice = process.user("alice").await;
     let (mut stream, _) = EventStream::follow(&process, &alice, None).await;

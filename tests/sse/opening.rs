@@ -117,7 +117,7 @@ async fn a_listed_page_may_read_it_and_a_foreign_one_may_not() {
 }
 
 #[tokio::test]
-async fn nothing_on_the_way_keeps_or_holds_back_the_stream() {
+async fn the_stream_is_neither_cached_nor_buffered() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let query = format!("?token={}", alice.token);

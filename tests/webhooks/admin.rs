@@ -8,7 +8,7 @@ use super::{hook, make};
 use crate::support::{Answering, Receiver, Service, eventually, eventually_within, send_large};
 
 #[tokio::test]
-async fn endpoints_are_made_listed_changed_and_removed() {
+async fn endpoints_are_created_listed_changed_and_removed() {
     let service = Service::start().await;
     let host = service.internal();
     let receiver = Receiver::start().await;

@@ -256,7 +256,7 @@ async fn a_dead_endpoint_delays_nobody_else() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_keeps_failing_is_left_alone_and_probed() {
+async fn an_endpoint_that_keeps_failing_is_paused_and_probed() {
     let service = Service::builder()
         // Six times the first pause: how long it is left alone at first.
         .env(

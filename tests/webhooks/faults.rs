@@ -121,7 +121,7 @@ async fn a_receiver_that_is_away_for_a_while_gets_everything_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_is_made_anew_under_load_loses_no_endpoint_any_event() {
+async fn a_stream_recreated_under_load_loses_no_event_of_an_endpoint() {
     let nats = Nats::start().await;
     let service = Service::builder().nats(&nats).start().await;
     let receiver = Receiver::start().await;
@@ -145,7 +145,7 @@ async fn a_stream_that_is_made_anew_under_load_loses_no_endpoint_any_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_is_thrown_back_in_time_loses_no_endpoint_any_event() {
+async fn a_broker_reset_to_an_earlier_state_loses_no_event_of_an_endpoint() {
     let mut nats = Nats::start().await;
     let service = Service::builder().nats(&nats).start().await;
     let receiver = Receiver::start().await;
@@ -207,7 +207,7 @@ async fn events_that_expired_in_the_stream_are_delivered_from_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_workers_share_the_work_and_one_that_stops_in_good_order_repeats_nothing() {
+async fn workers_share_deliveries_and_an_orderly_stop_repeats_none() {
     let service = Service::builder().roles("api").start().await;
     let receiver =
         Receiver::answering(|_, _| Answering::with(200).after(Duration::from_millis(5))).await;

@@ -120,7 +120,7 @@ async fn untaken_events_are_pending_and_the_most_delayed_durable_is_first() {
 }
 
 #[tokio::test]
-async fn every_role_tells_the_lag_and_asks_the_broker_once_in_a_while_only() {
+async fn every_role_reports_the_lag_and_queries_the_broker_rarely() {
     let api = Service::builder().roles("api").start().await;
     let hook = make(&api, json!({ "events": ["message.created"] })).await;
     let name = format!("webhooks-{}", hook.id);

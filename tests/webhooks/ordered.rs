@@ -73,7 +73,7 @@ async fn an_event_that_is_given_up_lets_the_next_one_pass() {
 }
 
 #[tokio::test]
-async fn another_worker_goes_on_in_order_where_the_first_one_died() {
+async fn another_worker_continues_in_order_after_the_first_one_died() {
     let service = Service::builder().roles("api").start().await;
     let mut workers = Vec::new();
     for _ in 0..2 {

@@ -109,7 +109,7 @@ async fn a_request_takes_its_trace_to_the_stream_and_to_every_attempt_of_a_webho
 }
 
 #[tokio::test]
-async fn a_trace_is_made_where_there_is_none_that_is_valid() {
+async fn a_trace_is_created_if_there_is_no_valid_one() {
     let service = Service::start().await;
     let receiver = Receiver::start().await;
     hook(&service, &receiver, json!({})).await;

@@ -3,7 +3,7 @@
 use crate::support::Service;
 
 #[tokio::test]
-async fn a_node_that_stops_tells_its_sockets_to_come_back() {
+async fn a_stopping_node_tells_its_sockets_to_reconnect() {
     let mut process = Service::builder().spawn().await;
     let alice = process.user("alice").await;
     let mut socket = alice.connect().await;
@@ -18,7 +18,7 @@ async fn a_node_that_stops_tells_its_sockets_to_come_back() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_the_stop_is_answered() {
+async fn commands_sent_before_the_stop_are_answered() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let conversation = service.group(&alice, &[]).await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Service, eventually};
 
 #[tokio::test]
-async fn a_message_reaches_both_sides_and_its_sender_is_told_what_was_stored() {
+async fn a_message_reaches_both_sides_and_its_sender_gets_the_stored_message() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
@@ -126,7 +126,7 @@ async fn messages_of_one_socket_keep_the_order_in_which_they_were_sent() {
 }
 
 #[tokio::test]
-async fn a_message_to_a_receiver_makes_the_direct_conversation_on_the_way() {
+async fn a_message_to_a_receiver_creates_the_direct_conversation() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;

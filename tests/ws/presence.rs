@@ -256,7 +256,7 @@ async fn chat_blocks(service: &Service, user: &str, other: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_subscription_tells_of_users_without_a_shared_conversation_until_it_ends() {
+async fn a_subscription_covers_users_without_a_shared_conversation_until_it_ends() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;

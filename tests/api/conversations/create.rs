@@ -41,7 +41,7 @@ async fn a_new_group_has_the_requested_fields_and_its_creator_as_owner() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_has_its_default() {
+async fn omitted_fields_have_defaults() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let made = alice

@@ -172,7 +172,7 @@ async fn a_group_with_members_always_has_an_owner() {
 }
 
 #[tokio::test]
-async fn two_owners_who_leave_at_once_do_not_leave_members_alone() {
+async fn one_of_two_owners_leaving_concurrently_is_refused() {
     let group = Group::of_alice().await;
     group.add(json!(["bob", "carol"])).await;
     group

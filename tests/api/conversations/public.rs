@@ -154,7 +154,7 @@ async fn joining_a_group_fails_like_a_missing_conversation() {
 }
 
 #[tokio::test]
-async fn a_deleted_one_is_not_found_any_more() {
+async fn a_deleted_public_conversation_is_not_found() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let tea = open(&alice, "Tea").await;

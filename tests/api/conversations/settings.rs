@@ -197,7 +197,7 @@ async fn required_fields_cannot_be_cleared() {
 }
 
 #[tokio::test]
-async fn what_was_read_can_be_sent_back() {
+async fn settings_can_be_sent_back_as_read() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let settings = json!({ "avatarUrl": "https://shop.example/a.png", "metadata": { "a": 1 }, "retentionSeconds": 86400 });

@@ -221,7 +221,7 @@ async fn an_admin_deletes_any_message_a_member_ones_own() {
 }
 
 #[tokio::test]
-async fn edits_and_a_deletion_at_once_end_deleted() {
+async fn concurrent_edits_and_a_deletion_end_deleted() {
     let group = Group::of_two().await;
     let path = format!("/api/messages/{}", id(&group.bob.say(&group.id, "0").await));
     let edits = futures_util::future::join_all(

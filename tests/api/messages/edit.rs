@@ -26,7 +26,7 @@ impl Group {
 }
 
 #[tokio::test]
-async fn null_clears_metadata_and_members_are_told() {
+async fn null_clears_metadata_and_members_are_notified() {
     let group = Group::of_two().await;
     let mut socket = group.bob.connect().await;
     let (path, _) = group

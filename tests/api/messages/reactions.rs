@@ -228,7 +228,7 @@ async fn a_deleted_message_takes_no_reactions_and_shows_none() {
 }
 
 #[tokio::test]
-async fn where_reactions_are_off_nobody_reacts_but_what_is_there_stays() {
+async fn with_reactions_off_new_ones_are_refused_and_existing_ones_stay() {
     let group = Group::of_two().await;
     let of = id(&group.alice.say(&group.id, "hello").await);
     let before = react(&group.bob, &of, "👍").await;

@@ -100,7 +100,7 @@ async fn only_an_admin_restores_and_what_is_not_deleted_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn restoring_and_deleting_at_once_ends_in_one_of_the_two() {
+async fn concurrent_restore_and_deletion_end_in_one_of_the_two() {
     let group = Group::of_two().await;
     let of = id(&group.alice.say(&group.id, "text").await);
     let path = format!("/api/messages/{of}");
@@ -158,7 +158,7 @@ async fn a_message_deleted_again_has_no_text_in_the_log() {
 }
 
 #[tokio::test]
-async fn in_a_direct_conversation_nobody_is_an_admin_so_nobody_restores() {
+async fn messages_of_a_direct_conversation_cannot_be_restored() {
     let group = Group::of_two().await;
     let direct = group.service.direct(&group.alice, &group.bob).await;
     let of = id(&group.bob.say(&direct, "said too much").await);

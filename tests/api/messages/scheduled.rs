@@ -95,7 +95,7 @@ async fn it_is_sent_once_at_its_time_and_not_before() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_sent_now_cannot_be_scheduled() {
+async fn a_message_that_could_not_be_sent_now_cannot_be_scheduled() {
     let group = Group::of_two().await;
     let stranger = group.service.user("stranger").await;
     let ghost = "msg_00000000000000000000000000";
@@ -520,7 +520,7 @@ async fn a_send_takes_no_time_and_a_schedule_needs_one_target() {
 }
 
 #[tokio::test]
-async fn the_host_schedules_for_a_user_and_not_for_nobody() {
+async fn the_host_schedules_only_with_an_acting_user() {
     let group = Group::of_two().await;
     let host = group.service.internal();
     let body = json!({ "content": "from the backend", "sendAt": in_millis(600) });

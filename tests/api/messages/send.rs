@@ -50,7 +50,7 @@ async fn a_sent_message_is_returned_unchanged() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_has_its_default() {
+async fn omitted_fields_have_defaults() {
     let group = Group::of_two().await;
     let message = group.alice.say(&group.id, "hello").await;
     assert_eq!(message["type"], "text");

@@ -76,7 +76,7 @@ async fn a_thread_is_counted_at_its_root_and_read_in_both_directions() {
 }
 
 #[tokio::test]
-async fn replies_at_once_all_count() {
+async fn concurrent_replies_all_count() {
     let group = Group::of_two().await;
     let root = id(&group.alice.say(&group.id, "root").await);
     let sends = (0..40).map(|n| {

@@ -7,7 +7,7 @@ use super::super::{faults, text};
 use crate::support::Service;
 
 #[tokio::test]
-async fn the_first_message_makes_the_conversation_the_next_finds_it() {
+async fn the_first_message_creates_the_conversation_and_the_next_uses_it() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let first = json!({ "receiverId": "bob", "content": "hi", "metadata": { "x": [1.5] }, "mentions": ["bob"], "type": "text" });
@@ -30,7 +30,7 @@ async fn the_first_message_makes_the_conversation_the_next_finds_it() {
 }
 
 #[tokio::test]
-async fn thirty_first_messages_at_once_share_one_conversation() {
+async fn thirty_concurrent_first_messages_share_one_conversation() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let sends = (0..30).map(|n| {
@@ -107,7 +107,7 @@ async fn a_repetition_is_recognised_even_of_the_first_message() {
 }
 
 #[tokio::test]
-async fn a_refused_first_message_makes_no_conversation() {
+async fn a_refused_first_message_creates_no_conversation() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;

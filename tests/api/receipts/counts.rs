@@ -115,7 +115,7 @@ async fn the_total_and_the_list_hold_every_conversation_with_something_unread() 
 }
 
 #[tokio::test]
-async fn a_kept_count_holds_until_something_of_it_changes() {
+async fn a_cached_count_is_valid_until_one_of_its_messages_changes() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;

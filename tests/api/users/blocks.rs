@@ -250,7 +250,7 @@ async fn a_block_stops_new_messages_in_an_existing_direct_conversation() {
 }
 
 #[tokio::test]
-async fn a_block_holds_in_direct_conversations_only() {
+async fn a_block_applies_only_to_direct_conversations() {
     let pair = Pair::new().await;
     let group = pair.service.group(&pair.alice, &[&pair.mallory]).await;
     let own = pair.service.group(&pair.mallory, &[&pair.alice]).await;

@@ -129,7 +129,7 @@ async fn erased_messages_have_no_text_anywhere() {
 }
 
 #[tokio::test]
-async fn anonymised_messages_stay_and_nothing_tells_who_wrote_them_but_the_id() {
+async fn anonymised_messages_stay_and_identify_their_sender_only_by_id() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;

@@ -84,7 +84,7 @@ async fn the_former_holders_messages_are_not_the_new_ones_to_change() {
 }
 
 #[tokio::test]
-async fn what_the_former_holder_could_read_and_had_set_is_gone() {
+async fn access_and_settings_of_the_former_holder_are_gone() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let carol = service.user("carol").await;
@@ -201,7 +201,7 @@ async fn the_new_holders_export_and_erasure_leave_the_former_ones_messages_alone
 }
 
 #[tokio::test]
-async fn nobody_gets_the_id_while_the_erasure_is_under_way() {
+async fn an_id_cannot_be_reused_during_the_erasure() {
     let service = Service::start().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&bob, &[&alice]).await;

@@ -41,7 +41,7 @@ async fn a_new_user_is_201_a_known_one_200() {
 }
 
 #[tokio::test]
-async fn syncs_of_one_new_user_at_once_make_one() {
+async fn concurrent_syncs_of_one_new_user_create_one() {
     let service = Service::start().await;
     let host = service.internal();
     let answers =
@@ -88,7 +88,7 @@ async fn every_limit_of_a_profile_is_enforced() {
 }
 
 #[tokio::test]
-async fn a_thousand_users_at_once_are_told_of_in_order() {
+async fn events_of_a_thousand_synced_users_are_in_order() {
     let service = Service::start().await;
     let host = service.internal();
     let users: Vec<Value> = (0..1000)
