@@ -30,8 +30,10 @@ pub enum Like {
 }
 
 /// Numbers that are never the same.
-const MEASURED: [&str; 10] = [
+const MEASURED: [&str; 12] = [
     "latencyMs",
+    "behindMs",
+    "missing",
     "uptimeSeconds",
     "position",
     "pending",
