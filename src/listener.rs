@@ -2,7 +2,7 @@
 //!
 //! poem's own server is not used: it has no time limit for heads, leaves Nagle's algorithm on, and spins if no more files can be opened.
 //!
-//! Every wait for a client has a limit: for the head of a request (10 s, then 408), its body ([`body`], then 408 by the service), the next request
+//! Every wait for a client has a limit: for the head of a request (10 s, then 408), its body (`body`, then 408 by the service), the next request
 //! (75 s), a response that the client does not read (30 s), and the end of the connection (2 s). After the response to a request that was not read
 //! completely, the connection is closed in a way that lets the client read the response.
 

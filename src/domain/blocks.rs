@@ -34,7 +34,7 @@ pub struct Blocked {
 ///
 /// # Errors
 /// [`DomainError::Validation`] if the two are the same user; [`DomainError::NotFound`] if the user is unknown; [`DomainError::Conflict`] if there
-/// would be more than [`MAX_BLOCKED`].
+/// would be more than `MAX_BLOCKED`.
 pub async fn block(ctx: &Context, actor: &UserId, other: &UserId) -> Result<()> {
     if actor == other {
         return Err(DomainError::invalid("userId", "must be another user"));

@@ -3,7 +3,7 @@
 //! The events come from the log and are published on the subject that only this durable reads.
 //!
 //! A refill continues from its position after a further loss or a restart. It is never far ahead of the durable, and never faster than
-//! [`PER_SECOND`], so that live events are not disturbed.
+//! `PER_SECOND`, so that live events are not disturbed.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

@@ -58,7 +58,7 @@ struct Done {
     node: Option<Arc<str>>,
 }
 
-/// A group of commands for another process: at most [`bounds::NATS_GROUP`] bytes.
+/// A group of commands for another process: at most `bounds::NATS_GROUP` bytes.
 #[derive(Default)]
 struct Group {
     commands: Vec<(Request, Reply)>,
