@@ -499,6 +499,7 @@ var PAGE = 50;
 var MAX_UNOPENED = 100;
 var ACTIVE_MS = 45e3;
 var REFRESH_MS = 300;
+var DOUBTFUL_MS = 5e3;
 var MAX_TIMER_MS2 = 2 ** 31 - 1;
 var ConversationState = class {
   constructor(id, hooks) {
@@ -512,6 +513,8 @@ var ConversationState = class {
     this.isHolding = false;
     this.activity = /* @__PURE__ */ new Map();
     this.lastRead = "";
+    /** Time at which the counts were last read, by the device's clock. */
+    this.adoptedAt = 0;
     this.isNotifying = true;
     this.isDirty = false;
     this.snap = {
@@ -714,7 +717,9 @@ var ConversationState = class {
       mentionCount: this.snap.mentionCount + mentions,
       active: this.snap.active.filter(({ userId }) => userId !== message.senderId)
     });
-    if (counts > 0 && message.mentions.includes("@here")) this.refreshSoon();
+    const isCounted = this.recount();
+    const isDoubtful = !isCounted && Date.now() - this.adoptedAt < DOUBTFUL_MS;
+    if (counts > 0 && (isDoubtful || message.mentions.includes("@here"))) this.refreshSoon();
     if (message.expiresAt) this.planExpiry();
   }
   applyDeleted(id, deletedAt, isExpired) {
@@ -726,6 +731,7 @@ var ConversationState = class {
     this.uncount(message);
     const { messages } = this.snap;
     this.setMessages(isExpired ? without(messages, id) : change(messages, id, (known) => tombstone(known, deletedAt)));
+    this.recount();
     if (this.snap.conversation?.lastMessage?.id === id) this.refreshSoon();
     if (message.threadId && isExpired) void this.readMessage(message.threadId).catch(() => void 0);
   }
@@ -769,8 +775,7 @@ var ConversationState = class {
     if (id < this.lastRead) return;
     this.lastRead = id;
     this.set({ readSeq: data.readSeq, unreadCount: data.unreadCount, mentionCount: data.mentionCount });
-    if (this.covers(data.readSeq)) this.recount();
-    else this.refreshSoon();
+    if (!this.recount()) this.refreshSoon();
   }
   applyReceipt(userId, messageId, field) {
     const seq = this.snap.messages.find((message) => message.id === messageId)?.seq;
@@ -797,11 +802,20 @@ var ConversationState = class {
     const first = this.snap.messages[0];
     return this.snap.isLoaded && (!this.snap.hasOlder || first !== void 0 && first.seq <= readSeq + 1);
   }
+  /**
+   * Counts the unread messages here, if all of them are loaded; returns false if they are not. A count of the service belongs to the moment of
+   * its reading, which may be later than the number of the conversation beside it.
+   */
   recount() {
+    if (!this.covers(this.snap.readSeq)) return false;
     const me = this.hooks.me();
     const unread = this.snap.messages.filter((message) => message.seq > this.snap.readSeq && isCountable(message, me));
-    if (unread.some(({ mentions }) => mentions.includes("@here"))) this.refreshSoon();
-    this.set({ unreadCount: unread.length, mentionCount: unread.filter((message) => mentionsUser(message, me)).length });
+    const mentionCount = unread.filter((message) => mentionsUser(message, me)).length;
+    const isKnown = !unread.some(({ mentions }) => mentions.includes("@here"));
+    if (unread.length !== this.snap.unreadCount || isKnown && mentionCount !== this.snap.mentionCount) {
+      this.set({ unreadCount: unread.length, mentionCount: isKnown ? mentionCount : this.snap.mentionCount });
+    }
+    return true;
   }
   /** Reads the conversation again in a moment, for what events do not carry. */
   refreshSoon() {
@@ -824,6 +838,7 @@ var ConversationState = class {
         mentionCount: (fresh.mentionCount ?? 0) + later.filter((message) => mentionsUser(message, me)).length
       });
       if (this.position === void 0) this.position = fresh.seq;
+      this.recount();
       this.drain();
     });
   }
@@ -838,6 +853,8 @@ var ConversationState = class {
         unreadCount: conversation.unreadCount ?? 0,
         mentionCount: conversation.mentionCount ?? 0
       });
+      this.adoptedAt = Date.now();
+      this.recount();
       this.drain();
     });
   }

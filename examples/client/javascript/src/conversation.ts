@@ -65,6 +65,8 @@ const MAX_UNOPENED = 100;
 /** How long an indicator lasts if the service does not end it: longer than its own time. */
 const ACTIVE_MS = 45_000;
 const REFRESH_MS = 300;
+/** Time after reading a conversation in which its counts may be newer than its number. */
+const DOUBTFUL_MS = 5_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** One conversation: takes events in the order of their numbers, repairs gaps from the log, and keeps the snapshot. */
@@ -85,6 +87,8 @@ export class ConversationState {
   private expiryTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly activity = new Map<string, ReturnType<typeof setTimeout>>();
   private lastRead = '';
+  /** Time at which the counts were last read, by the device's clock. */
+  private adoptedAt = 0;
   private isNotifying = true;
   private isDirty = false;
 
@@ -319,8 +323,10 @@ export class ConversationState {
       mentionCount: this.snap.mentionCount + mentions,
       active: this.snap.active.filter(({ userId }) => userId !== message.senderId),
     });
-    // Only the service knows who was online at that moment.
-    if (counts > 0 && message.mentions.includes('@here')) this.refreshSoon();
+    const isCounted = this.recount();
+    // Only the service knows who was online when `@here` was mentioned. A count that was read a moment ago may contain this message already.
+    const isDoubtful = !isCounted && Date.now() - this.adoptedAt < DOUBTFUL_MS;
+    if (counts > 0 && (isDoubtful || message.mentions.includes('@here'))) this.refreshSoon();
     if (message.expiresAt) this.planExpiry();
   }
 
@@ -333,6 +339,7 @@ export class ConversationState {
     this.uncount(message);
     const { messages } = this.snap;
     this.setMessages(isExpired ? timeline.without(messages, id) : timeline.change(messages, id, (known) => timeline.tombstone(known, deletedAt)));
+    this.recount();
     if (this.snap.conversation?.lastMessage?.id === id) this.refreshSoon();
     if (message.threadId && isExpired) void this.readMessage(message.threadId).catch(() => undefined);
   }
@@ -382,8 +389,7 @@ export class ConversationState {
     if (id < this.lastRead) return;
     this.lastRead = id;
     this.set({ readSeq: data.readSeq, unreadCount: data.unreadCount, mentionCount: data.mentionCount });
-    if (this.covers(data.readSeq)) this.recount();
-    else this.refreshSoon();
+    if (!this.recount()) this.refreshSoon();
   }
 
   private applyReceipt(userId: string, messageId: string, field: keyof Receipt): void {
@@ -416,11 +422,21 @@ export class ConversationState {
     return this.snap.isLoaded && (!this.snap.hasOlder || (first !== undefined && first.seq <= readSeq + 1));
   }
 
-  private recount(): void {
+  /**
+   * Counts the unread messages here, if all of them are loaded; returns false if they are not. A count of the service belongs to the moment of
+   * its reading, which may be later than the number of the conversation beside it.
+   */
+  private recount(): boolean {
+    if (!this.covers(this.snap.readSeq)) return false;
     const me = this.hooks.me();
     const unread = this.snap.messages.filter((message) => message.seq > this.snap.readSeq && timeline.isCountable(message, me));
-    if (unread.some(({ mentions }) => mentions.includes('@here'))) this.refreshSoon();
-    this.set({ unreadCount: unread.length, mentionCount: unread.filter((message) => timeline.mentionsUser(message, me)).length });
+    const mentionCount = unread.filter((message) => timeline.mentionsUser(message, me)).length;
+    // Only the service knows who was online when `@here` was mentioned: its count of mentions stays.
+    const isKnown = !unread.some(({ mentions }) => mentions.includes('@here'));
+    if (unread.length !== this.snap.unreadCount || (isKnown && mentionCount !== this.snap.mentionCount)) {
+      this.set({ unreadCount: unread.length, mentionCount: isKnown ? mentionCount : this.snap.mentionCount });
+    }
+    return true;
   }
 
   /** Reads the conversation again in a moment, for what events do not carry. */
@@ -445,6 +461,7 @@ export class ConversationState {
         mentionCount: (fresh.mentionCount ?? 0) + later.filter((message) => timeline.mentionsUser(message, me)).length,
       });
       if (this.position === undefined) this.position = fresh.seq;
+      this.recount();
       this.drain();
     });
   }
@@ -461,6 +478,8 @@ export class ConversationState {
         unreadCount: conversation.unreadCount ?? 0,
         mentionCount: conversation.mentionCount ?? 0,
       });
+      this.adoptedAt = Date.now();
+      this.recount();
       this.drain();
     });
   }
