@@ -103,7 +103,7 @@ pub struct Marked {
     pub at: Timestamp,
     /// True if this change moved the marker to its present position.
     ///
-    /// Of several concurrent changes this is true only for the farthest.
+    /// True only for the farthest of several concurrent changes.
     pub has_moved: bool,
 }
 

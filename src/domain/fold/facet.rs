@@ -89,7 +89,7 @@ impl Facet {
 
     /// Returns the key of this part.
     ///
-    /// Of two changes with the same key and message only the later one counts.
+    /// If two changes have the same key and message, only the later one counts.
     pub fn key(&self) -> (u8, &str) {
         match self {
             // An edit without metadata must not replace one that changes the metadata.
