@@ -1,4 +1,5 @@
-# Image of the Chat Service: one binary for all roles, run as an unprivileged user on a slim Debian.
+# Images of the Chat Service. The default target is the service: one binary for all roles, run as an unprivileged user on a slim Debian.
+# The target `web` is nginx with the chat page and the documentation site: docker build --target web -t chat-service-web .
 
 FROM rust:1.95.0-slim-bookworm AS build
 # A C compiler and make, for the cryptographic library and the allocator.
@@ -16,12 +17,29 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
  && cargo build --release --locked --features jemalloc \
  && install -D target/release/chat-service /out/chat-service
 
+# The chat page and the documentation site.
+FROM node:20-bookworm-slim AS pages
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/root/.npm \
+    npm ci --prefix examples/page && npm run build --prefix examples/page -- --outDir /out/page --emptyOutDir \
+ && npm ci --prefix docs/site && node docs/site/build.mjs /out/docs /tmp/docs-work
+
+# Its configuration is a template, which the image renders with the NGINX_ variables at its start.
+FROM nginx:1.28-alpine AS web
+COPY nginx/chat.conf.template /etc/nginx/templates/nginx.conf.template
+COPY nginx/includes /etc/nginx/includes
+COPY --from=pages /out/page /usr/share/nginx/chat-page
+COPY --from=pages /out/docs /usr/share/nginx/chat-docs
+ENV NGINX_PAGE_DIR=/usr/share/nginx/chat-page NGINX_DOCS_DIR=/usr/share/nginx/chat-docs
+
 FROM debian:bookworm-slim
 # Certificate authorities, for webhooks and JWKS over https.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin chat
+ && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin chat \
+ && install -d -o 10001 /var/lib/chat/attachments
 COPY --from=build /out/chat-service /usr/local/bin/chat-service
 ENV HOST=0.0.0.0 LOG_FORMAT=json
 USER 10001

@@ -9,24 +9,21 @@
 //!
 //! - `api`, `ws` and `worker` never import one another;
 //! - `domain` knows no HTTP, no socket, no broker and no database driver;
-//! - `store` and `bus` never import each other.
+//! - `store` and `bus` depend on [`model`] only, and never import each other;
+//! - `model` has the pure rules and imports no other module.
 
-pub mod address;
 pub mod api;
 pub mod app;
 pub mod auth;
-pub mod bounds;
 pub mod bus;
 pub mod cli;
-pub mod commands;
 pub mod config;
+mod contract;
 pub mod domain;
-pub mod edge;
 pub mod failpoint;
 mod group;
-pub mod health;
-pub mod limits;
-pub mod listener;
+pub mod http;
+pub mod model;
 pub mod plugins;
 pub mod store;
 pub mod tasks;

@@ -2,9 +2,10 @@
 //!
 //! A task that ends without a stop has failed, by a return or by a panic. [`OnEnd`] of the task decides the consequence: the task restarts after a
 //! growing pause if its state in memory can be rebuilt; otherwise the process ends, and its supervisor (systemd, Kubernetes) starts another one. A
-//! process must not continue without one of its tasks: it would count as ready and do only part of its work.
+//! process must not continue without a task that its clients need: it would count as ready and do only part of its work.
 //!
-//! [`Tasks`] has the state of each task, for readiness, `GET /api/status` and the metrics. It depends on no other module of the service.
+//! [`Tasks`] has the state of each task, for readiness, `GET /api/status` and the metrics. `app::tasks` lists all of them. This module depends on no
+//! other part of the service.
 
 use std::{
     future::Future,
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use chat_sdk::plugin::Role;
 use futures_util::{FutureExt, future::BoxFuture};
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
@@ -40,84 +42,128 @@ pub enum OnEnd {
     EndProcess,
 }
 
+/// Time at which a task ends while the process stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopPhase {
+    /// At the stop signal. The process waits for the task within its grace period. For tasks that serve clients or do work of their own.
+    Signal,
+    /// After the clients are gone. For tasks that others need to serve clients.
+    AfterClients,
+    /// With the last handle of the task: it is not told to stop, and the process does not wait for it.
+    LastHandle,
+}
+
 /// A long-lived task.
 pub trait Task: Send + Sync + 'static {
     /// Returns the name for logs, status and metrics.
     fn name(&self) -> &'static str;
 
+    /// Returns the roles that run the task: it runs in a process that has one of them.
+    fn roles(&self) -> &'static [Role];
+
     /// Returns the consequence if the task ends without a stop.
     fn on_end(&self) -> OnEnd;
 
     /// Returns true if the process is not ready while the task does not work.
+    ///
+    /// Only if requests or sockets of this process would fail, or would miss what they were promised: a process that is not ready gets no requests.
     fn is_required(&self) -> bool {
-        true
+        false
+    }
+
+    /// Returns the time at which the task ends while the process stops.
+    fn stop_phase(&self) -> StopPhase {
+        StopPhase::AfterClients
     }
 
     /// Runs until `stop`. An earlier return is a failure, also without an error. A task with [`OnEnd::Restart`] is called again after a failure.
     fn run(&self, stop: CancellationToken) -> BoxFuture<'static, Result<(), String>>;
 }
 
-/// Task that can restart.
-struct Restarted<F> {
+/// Task that a function runs.
+pub struct Routine {
     name: &'static str,
-    run: F,
+    roles: &'static [Role],
+    on_end: OnEnd,
+    is_required: bool,
+    stop_phase: StopPhase,
+    run: Box<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
 }
 
-impl<F, Fut> Task for Restarted<F>
-where
-    F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
+impl Routine {
+    /// Returns a task that restarts if it fails.
+    pub fn restarted<F, Fut>(name: &'static str, roles: &'static [Role], run: F) -> Self
+    where
+        F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        Self {
+            name,
+            roles,
+            on_end: OnEnd::Restart,
+            is_required: false,
+            stop_phase: StopPhase::AfterClients,
+            run: Box::new(move |stop| run(stop).map(Ok).boxed()),
+        }
+    }
+
+    /// Returns a task that runs once and whose failure ends the process.
+    pub fn vital<F, Fut>(name: &'static str, roles: &'static [Role], run: F) -> Self
+    where
+        F: FnOnce(CancellationToken) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let run = Mutex::new(Some(run));
+        Self {
+            name,
+            roles,
+            on_end: OnEnd::EndProcess,
+            is_required: true,
+            stop_phase: StopPhase::AfterClients,
+            run: Box::new(move |stop| match run.lock().take() {
+                Some(run) => run(stop).map(Ok).boxed(),
+                None => std::future::ready(Err("it runs only once".to_owned())).boxed(),
+            }),
+        }
+    }
+
+    /// Makes the process not ready while the task does not work.
+    pub fn required(self) -> Self {
+        Self {
+            is_required: true,
+            ..self
+        }
+    }
+
+    /// Sets the time at which the task ends while the process stops.
+    pub fn stops(self, stop_phase: StopPhase) -> Self {
+        Self { stop_phase, ..self }
+    }
+}
+
+impl Task for Routine {
     fn name(&self) -> &'static str {
         self.name
     }
 
+    fn roles(&self) -> &'static [Role] {
+        self.roles
+    }
+
     fn on_end(&self) -> OnEnd {
-        OnEnd::Restart
+        self.on_end
+    }
+
+    fn is_required(&self) -> bool {
+        self.is_required
+    }
+
+    fn stop_phase(&self) -> StopPhase {
+        self.stop_phase
     }
 
     fn run(&self, stop: CancellationToken) -> BoxFuture<'static, Result<(), String>> {
-        (self.run)(stop).map(Ok).boxed()
-    }
-}
-
-/// Returns a task that restarts if it fails.
-pub fn restarted<F, Fut>(name: &'static str, run: F) -> impl Task
-where
-    F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    Restarted { name, run }
-}
-
-/// Task that runs once.
-struct Once {
-    name: &'static str,
-    run: Mutex<Option<BoxFuture<'static, ()>>>,
-}
-
-impl Task for Once {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn on_end(&self) -> OnEnd {
-        OnEnd::EndProcess
-    }
-
-    fn run(&self, _stop: CancellationToken) -> BoxFuture<'static, Result<(), String>> {
-        match self.run.lock().take() {
-            Some(run) => run.map(Ok).boxed(),
-            None => std::future::ready(Err("it runs only once".to_owned())).boxed(),
-        }
-    }
-}
-
-/// Returns a task whose failure ends the process.
-pub fn vital(name: &'static str, run: impl Future<Output = ()> + Send + 'static) -> impl Task {
-    Once {
-        name,
-        run: Mutex::new(Some(run.boxed())),
+        (self.run)(stop)
     }
 }
 
@@ -163,7 +209,7 @@ impl Tasks {
     /// Supervises `task` until `stop`. The task counts as running from this call on.
     pub fn supervise(
         self: &Arc<Self>,
-        task: impl Task,
+        task: Box<dyn Task>,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
         let state = Arc::new(State {
@@ -206,12 +252,17 @@ impl Tasks {
     }
 }
 
-async fn supervise(tasks: Arc<Tasks>, task: impl Task, state: Arc<State>, stop: CancellationToken) {
+async fn supervise(
+    tasks: Arc<Tasks>,
+    task: Box<dyn Task>,
+    state: Arc<State>,
+    stop: CancellationToken,
+) {
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
         let started = Instant::now();
         state.say_running(true);
-        let failure = run_once(&task, &stop).await;
+        let failure = run_once(&*task, &stop).await;
         if stop.is_cancelled() {
             break;
         }
@@ -241,7 +292,7 @@ async fn supervise(tasks: Arc<Tasks>, task: impl Task, state: Arc<State>, stop: 
 }
 
 /// Runs a task once and returns why it ended.
-async fn run_once(task: &impl Task, stop: &CancellationToken) -> String {
+async fn run_once(task: &dyn Task, stop: &CancellationToken) -> String {
     // A panic in `run` itself counts too.
     let running = async { task.run(stop.clone()).await };
     let ended = AssertUnwindSafe(failpoint::within(task.name(), running))
@@ -267,7 +318,7 @@ mod tests {
         let stop = CancellationToken::new();
         let starts = Arc::new(Mutex::new(Vec::new()));
         let begun = Arc::clone(&starts);
-        let task = restarted("unlucky", move |stop| {
+        let task = Routine::restarted("unlucky", Role::ALL, move |stop| {
             let begun = Arc::clone(&begun);
             async move {
                 let count = {
@@ -282,6 +333,7 @@ mod tests {
                 }
             }
         });
+        let task = Box::new(task.required());
         let running = tokio::spawn(tasks.supervise(task, stop.clone()));
         assert_eq!(tasks.failing(), [""; 0]);
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -306,11 +358,13 @@ mod tests {
         let tasks = Arc::new(Tasks::default());
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&runs);
-        let task = vital("heart", async move {
+        let task = Routine::vital("heart", Role::ALL, |_| async move {
             counted.fetch_add(1, Ordering::Relaxed);
             panic!("as the test wants it");
         });
-        tasks.supervise(task, CancellationToken::new()).await;
+        tasks
+            .supervise(Box::new(task), CancellationToken::new())
+            .await;
         assert_eq!(tasks.lost().await, "heart");
         assert_eq!(tasks.failing(), ["heart"]);
         assert_eq!(runs.load(Ordering::Relaxed), 1);
@@ -321,7 +375,8 @@ mod tests {
         let tasks = Arc::new(Tasks::default());
         let stop = CancellationToken::new();
         stop.cancel();
-        tasks.supervise(vital("heart", async {}), stop).await;
+        let task = Routine::vital("heart", Role::ALL, |_| async {});
+        tasks.supervise(Box::new(task), stop).await;
         assert_eq!(tasks.failing(), [""; 0]);
         assert!(tasks.lost().now_or_never().is_none());
     }

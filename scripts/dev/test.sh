@@ -10,8 +10,11 @@ run_tests() {
   bring_nginx
   bring_webhook_libraries
   bring_host_libraries
+  bring_smtp_server
+  bring_push_library
   bring_example_tools
   bring_client_generators
+  bring_sshd
   raise_file_limit
 
   # Built before the servers start, so that a compile error is reported without them.

@@ -1,31 +1,24 @@
 //! Guards: the authenticated caller as an argument of a handler. A handler without a guard is open to all callers.
-//!
-//! A user authenticates with a token of the host; the backend of the host authenticates
-//! with its secret, and names the user for whom it acts in `X-Acting-User`.
 
 use std::sync::Arc;
 
 use chat_sdk::UserId;
-use poem::{
-    FromRequest, Request, RequestBody,
-    http::{HeaderValue, header},
-};
+use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaSecurityScheme, Registry},
 };
 
 use super::{
-    ApiState,
     error::{ApiError, Code},
-    limits::{self, Counted},
+    state::ApiState,
 };
+pub use crate::http::caller::{ACTING_HEADER, SECRET_HEADER};
 use crate::{
-    auth::{AuthError, Claims, internal_secret_matches},
-    domain::{
-        AddedBy, DomainError,
-        entry::Profile,
-        users::{self, Admission},
+    domain::AddedBy,
+    http::{
+        Client,
+        caller::{self, Counted, Local},
     },
 };
 
@@ -33,16 +26,18 @@ use crate::{
 pub const BEARER: &str = chat_sdk::http::BEARER;
 /// Name of the security scheme of the host in the OpenAPI document.
 pub const INTERNAL: &str = chat_sdk::http::INTERNAL;
-/// Header with the secret of the host.
-pub const SECRET_HEADER: &str = "X-Internal-Secret";
-/// Header with the id of the user for whom the host acts.
-pub const ACTING_HEADER: &str = "X-Acting-User";
+/// Number of requests that joining or leaving a conversation counts as.
+const JOIN_REQUESTS: u32 = 5;
 
 /// Guard: a user, or the host acting for one.
 pub struct AsUser(pub UserId);
 
 /// Guard: a user, or the host acting for one, who sends a message. The request counts against the limit of messages instead of that of requests.
 pub struct AsSender(pub UserId);
+
+/// Guard: a user, or the host acting for one, who joins or leaves a conversation. This writes to the log and to documents of all members, and counts as
+/// several requests.
+pub struct AsJoiner(pub UserId);
 
 /// Guard: a sender of a message, or the host without `X-Acting-User`.
 pub struct SenderOrHost(pub Caller);
@@ -63,9 +58,14 @@ pub struct ByHost(pub AddedBy);
 
 impl<'a> FromRequest<'a> for ByHost {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Self(match request.headers().contains_key(SECRET_HEADER) {
-            true => AddedBy::Host,
-            false => AddedBy::User,
+        let is_host = match local(request) {
+            Some(local) => local.is_host(),
+            None => request.headers().contains_key(SECRET_HEADER),
+        };
+        Ok(Self(if is_host {
+            AddedBy::Host
+        } else {
+            AddedBy::User
         }))
     }
 }
@@ -91,6 +91,14 @@ impl AsSender {
     }
 }
 
+impl AsJoiner {
+    async fn find(request: &Request) -> Result<Self, ApiError> {
+        let AsUser(user) = AsUser::find(request).await?;
+        client(request)?.owe(JOIN_REQUESTS - 1);
+        Ok(Self(user))
+    }
+}
+
 impl SenderOrHost {
     async fn find(request: &Request) -> Result<Self, ApiError> {
         Caller::find_for(request, Counted::Message).await.map(Self)
@@ -100,16 +108,19 @@ impl SenderOrHost {
 impl AsHost {
     /// Accepts only the secret: a token of a user gives no access to operations of the host.
     pub(super) async fn find(request: &Request) -> Result<Self, ApiError> {
-        let state = state(request)?;
-        let Some(secret) = request.headers().get(SECRET_HEADER) else {
-            limits::count_stranger(state, request)?;
-            return Err(ApiError::new(
-                Code::Unauthorized,
-                "This is for the host's backend only, with X-Internal-Secret.",
-            ));
-        };
-        check_secret(state, request, secret)?;
-        Ok(Self)
+        let callers = &state(request)?.callers;
+        let client = client(request)?;
+        if local(request).is_some_and(Local::is_host) {
+            return Ok(Self);
+        }
+        if callers.is_host(request.headers(), client)? {
+            return Ok(Self);
+        }
+        callers.count_stranger(client)?;
+        Err(ApiError::new(
+            Code::Unauthorized,
+            "This is for the host's backend only, with X-Internal-Secret.",
+        ))
     }
 }
 
@@ -118,17 +129,22 @@ impl Caller {
         Self::find_for(request, Counted::Request).await
     }
 
-    /// A secret must be valid if it is given, whatever other credentials the request
-    /// has. Requests of the host are not counted, not even those for a user.
     async fn find_for(request: &Request, what: Counted) -> Result<Self, ApiError> {
-        let state = state(request)?;
-        match request.headers().get(SECRET_HEADER) {
-            Some(secret) => {
-                check_secret(state, request, secret)?;
-                acting_user(state, request).await
-            }
-            None => user(state, request, what).await.map(Self::User),
+        let callers = &state(request)?.callers;
+        if let Some(local) = local(request) {
+            let Some(user) = local.user() else {
+                return Ok(Self::Host);
+            };
+            callers.check_known(user).await?;
+            return Ok(Self::User(user.clone()));
         }
+        let (headers, client) = (request.headers(), client(request)?);
+        if callers.is_host(headers, client)? {
+            let user = callers.acting_user(headers).await?;
+            return Ok(user.map_or(Self::Host, Self::User));
+        }
+        let session = callers.user(caller::bearer(headers), client, what).await?;
+        Ok(Self::User(session.user))
     }
 
     /// Returns the user; `None` for the host.
@@ -150,76 +166,24 @@ pub fn state(request: &Request) -> Result<&Arc<ApiState>, ApiError> {
         .ok_or_else(|| ApiError::internal("the state is not attached to the request"))
 }
 
+/// Returns the client of a request.
+///
+/// # Errors
+/// [`Code::InternalError`] if the request did not come through the edge.
+pub fn client(request: &Request) -> Result<&Client, ApiError> {
+    Client::of(request.extensions()).map(Arc::as_ref)
+}
+
+/// Returns the caller of a request that a part of this process makes.
+fn local(request: &Request) -> Option<&Local> {
+    request.extensions().get()
+}
+
 fn required(caller: Caller) -> Result<UserId, ApiError> {
     match caller {
         Caller::User(user) => Ok(user),
-        Caller::Host => {
-            let problem = "is required here: name the user for whom you act";
-            Err(DomainError::invalid(ACTING_HEADER, problem).into())
-        }
+        Caller::Host => Err(caller::no_acting_user()),
     }
-}
-
-fn check_secret(state: &ApiState, request: &Request, given: &HeaderValue) -> Result<(), ApiError> {
-    if internal_secret_matches(state.internal_secret.expose(), given.as_bytes()) {
-        return Ok(());
-    }
-    limits::failed_proof(state, request)?;
-    Err(ApiError::new(
-        Code::Unauthorized,
-        "X-Internal-Secret is not the internal secret of this service.",
-    ))
-}
-
-async fn acting_user(state: &ApiState, request: &Request) -> Result<Caller, ApiError> {
-    let Some(given) = request.headers().get(ACTING_HEADER) else {
-        return Ok(Caller::Host);
-    };
-    let user: UserId = percent_decode(given.as_bytes())
-        .ok_or("must be UTF-8, percent-encoded".to_owned())
-        .and_then(|text| text.parse().map_err(|fault| format!("{fault}")))
-        .map_err(|fault| DomainError::invalid(ACTING_HEADER, fault))?;
-    users::check_known(&state.ctx, ACTING_HEADER, std::slice::from_ref(&user)).await?;
-    Ok(Caller::User(user))
-}
-
-async fn user(state: &ApiState, request: &Request, what: Counted) -> Result<UserId, ApiError> {
-    let (user, claims) = proven(state, request)
-        .await
-        .map_err(|error| limits::refuse_token(state, request, error))?;
-    limits::count(state, request, &user, what)?;
-    let issued_at = claims.issued_at;
-    match users::admit(&state.ctx, &user, issued_at, profile(claims)).await? {
-        Admission::Admitted => Ok(user),
-        Admission::Revoked => Err(AuthError::Revoked.into()),
-    }
-}
-
-async fn proven(state: &ApiState, request: &Request) -> Result<(UserId, Claims), AuthError> {
-    let token = request
-        .header(header::AUTHORIZATION)
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim())
-        .ok_or(AuthError::Missing)?;
-    let claims = state.verifier.verify(token).await?;
-    let user = claims.subject.clone();
-    Ok((user, claims))
-}
-
-fn profile(claims: Claims) -> Profile {
-    users::fitting(Profile {
-        name: claims.name,
-        avatar_url: claims.avatar_url,
-        roles: claims.roles,
-        ..Profile::default()
-    })
-}
-
-/// Percent-decodes a header, which may hold visible ASCII only; `None` if the result is not UTF-8.
-fn percent_decode(text: &[u8]) -> Option<String> {
-    let decoded = percent_encoding::percent_decode(text).decode_utf8().ok()?;
-    Some(decoded.into_owned())
 }
 
 fn register_bearer(registry: &mut Registry) {
@@ -286,43 +250,9 @@ macro_rules! guard {
 }
 
 guard!(AsUser, [register_bearer: BEARER, register_internal: INTERNAL]);
+guard!(AsJoiner, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(AsSender, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(SenderOrHost, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(Unchecked, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(Caller, [register_bearer: BEARER, register_internal: INTERNAL]);
 guard!(AsHost, [register_internal: INTERNAL]);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn acting_users_are_percent_decoded() {
-        for (given, id) in [
-            ("alice", Some("alice")),
-            ("auth0|5f7", Some("auth0|5f7")),
-            ("%E5%90%8D", Some("名")),
-            ("100%25", Some("100%")),
-            ("50%", Some("50%")),
-            ("%zz", Some("%zz")),
-            ("%ff", None),
-        ] {
-            assert_eq!(percent_decode(given.as_bytes()).as_deref(), id, "{given}");
-        }
-    }
-
-    #[test]
-    fn invalid_claims_of_a_token_are_omitted() {
-        let profile = profile(Claims {
-            subject: "alice".parse().expect("an id"),
-            issued_at: None,
-            expires_at: 0,
-            name: Some("x".repeat(321)),
-            avatar_url: Some("https://shop.example/a.png".to_owned()),
-            roles: vec!["buyer".to_owned(), "a\nb".to_owned()],
-        });
-        assert_eq!(profile.name, None);
-        assert!(profile.avatar_url.is_some());
-        assert_eq!(profile.roles, ["buyer"]);
-    }
-}

@@ -5,17 +5,19 @@ use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
 use super::{
-    Tag,
     auth::AsUser,
     error::ApiError,
-    page::PageQuery,
-    path::Path,
-    reply::{Json, NoContent},
+    failure::{Failure, Status},
+    parts::{
+        page::PageQuery,
+        path::Path,
+        reply::{Json, NoContent},
+    },
+    state::Tag,
 };
-use crate::domain::{
-    Context,
-    blocks::{self, Blocked},
-    page::Page,
+use crate::{
+    domain::{Context, blocks},
+    model::{blocks::Blocked, page::Page},
 };
 
 /// User that the caller blocks.
@@ -78,7 +80,7 @@ impl BlocksApi {
         /// Host's id of the user, percent-encoded.
         #[oai(name = "userId")]
         user_id: Path<UserId>,
-    ) -> Result<NoContent, ApiError> {
+    ) -> Result<NoContent, Failure<Status<409>>> {
         blocks::block(&self.0, &caller.0, &user_id.0).await?;
         Ok(NoContent)
     }

@@ -1,18 +1,23 @@
 //! HTTP operations on hosts' durable consumers, for the host only.
 
-use chat_sdk::{Timestamp, plugin::Lag};
+use chat_sdk::{Timestamp, patterns, plugin::Lag};
 use poem_openapi::{Object, OpenApi, param};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Tag,
     auth::AsHost,
     error::ApiError,
-    json::ValidJson,
-    page::PageQuery,
-    reply::{Json, NoContent, Upserted},
+    parts::{
+        body::ValidJson,
+        page::PageQuery,
+        reply::{Json, NoContent, Upserted},
+    },
+    state::Tag,
 };
-use crate::domain::consumers::{Consumers, Draft, HostConsumer as Stored};
+use crate::{
+    domain::consumers::{Consumers, Draft},
+    model::consumers::HostConsumer as Stored,
+};
 
 /// Durable consumer of a host to create or change.
 #[derive(Debug, Deserialize, Object)]
@@ -84,6 +89,9 @@ pub struct HostConsumer {
     pub stream: String,
     /// Event types that are delivered: types, groups such as `message.*`, or `*` for all.
     pub events: Vec<String>,
+    /// Items of `events` that this version of the service does not know. Nothing is delivered for them; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_events: Option<Vec<String>>,
     /// Purpose of the consumer; absent if none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -120,11 +128,14 @@ pub struct ConsumersApi(pub Consumers);
 impl ConsumersApi {
     async fn show(&self, stored: Stored) -> HostConsumer {
         let lag = self.0.lag(&stored.name).await.map(ConsumerLag::from);
+        let unknown_events = patterns::unknown(&stored.events);
         HostConsumer {
+            unknown_events: (!unknown_events.is_empty()).then_some(unknown_events),
             stream: self.0.durables.stream(),
-            events: match stored.events.is_empty() {
-                true => vec!["*".to_owned()],
-                false => stored.events,
+            events: if stored.events.is_empty() {
+                vec!["*".to_owned()]
+            } else {
+                stored.events
             },
             name: stored.name,
             description: stored.description,

@@ -1,160 +1,28 @@
 //! HTTP operations on conversations.
 
 use chat_sdk::{
-    Conversation, ConversationId, ConversationType, Features, HistoryVisibility, Metadata, UserId,
+    Conversation, ConversationId, Patch,
+    commands::conversations::{CreateConversation, UpdateConversation},
     http::Query,
 };
-use poem_openapi::{Object, OpenApi};
-use serde::Deserialize;
+use poem_openapi::OpenApi;
 
 use super::{
-    Tag,
-    auth::{AsUser, ByHost, Caller},
+    auth::{AsJoiner, AsUser, ByHost, Caller},
     error::ApiError,
-    json::ValidJson,
-    page::{ConversationPage, PageQuery},
-    path::Path,
-    reply::{Json, NoContent, Upserted},
+    failure::{Failure, Status},
+    parts::{
+        body::ValidJson,
+        page::{ConversationPage, PageQuery},
+        path::Path,
+        reply::{Json, NoContent, Upserted},
+    },
+    state::Tag,
 };
-use crate::domain::{
-    Context,
-    command::{FeaturesPatch, SettingsPatch},
-    conversations::{self, NewConversation},
-    entry::Settings,
-    error::Faults,
-    participants,
-    patch::Patch,
+use crate::{
+    domain::{Context, conversations, participants},
+    model::error::Faults,
 };
-
-/// Body of a conversation to create.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct CreateConversation {
-    /// Type of the conversation. With `direct` the request finds or creates the one conversation of the two users.
-    #[serde(rename = "type")]
-    #[oai(rename = "type")]
-    pub kind: ConversationType,
-    /// Ids of the members. The caller is always a member, also if not listed. `direct` takes exactly one other user.
-    pub participant_ids: Vec<UserId>,
-    /// Name of the conversation, 1 to 200 characters.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: Option<String>,
-    /// URL of the picture, 1 to 2,048 characters.
-    #[oai(validator(min_length = 1, max_length = 2048))]
-    pub avatar_url: Option<String>,
-    /// JSON object of the host, at most 16 KiB. The service does not interpret it.
-    pub metadata: Option<Metadata>,
-    /// Part of the earlier history that new members see. Default: `full`.
-    pub history_visibility: Option<HistoryVisibility>,
-    /// Feature switches. An omitted switch is on.
-    pub features: Option<FeatureSwitches>,
-    /// Time in seconds after which messages expire: 60 to 315,360,000 (ten years). Default: messages are kept without limit.
-    #[oai(validator(minimum(value = "60"), maximum(value = "315360000")))]
-    pub retention_seconds: Option<u32>,
-}
-
-impl From<CreateConversation> for NewConversation {
-    fn from(body: CreateConversation) -> Self {
-        Self {
-            kind: body.kind,
-            participant_ids: body.participant_ids,
-            settings: Settings {
-                name: body.name,
-                avatar_url: body.avatar_url,
-                metadata: body.metadata,
-                history_visibility: body.history_visibility.unwrap_or_default(),
-                features: body.features.unwrap_or_default().into(),
-                retention_seconds: body.retention_seconds,
-            },
-        }
-    }
-}
-
-/// Feature switches of a new conversation. An omitted switch is on.
-#[derive(Debug, Default, Deserialize, Object)]
-pub struct FeatureSwitches {
-    /// True if members see who is typing or recording. Default: true.
-    pub typing: Option<bool>,
-    /// True if members see read and delivery receipts. Default: true.
-    pub reads: Option<bool>,
-    /// True if members can react to messages. Default: true.
-    pub reactions: Option<bool>,
-    /// True if members can reply in threads. Default: true.
-    pub threads: Option<bool>,
-}
-
-impl From<FeatureSwitches> for Features {
-    fn from(body: FeatureSwitches) -> Self {
-        let default = Self::default();
-        Self {
-            typing: body.typing.unwrap_or(default.typing),
-            reads: body.reads.unwrap_or(default.reads),
-            reactions: body.reactions.unwrap_or(default.reactions),
-            threads: body.threads.unwrap_or(default.threads),
-        }
-    }
-}
-
-/// Change of a conversation's settings. An omitted field keeps its value, `null` clears it.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct UpdateConversation {
-    /// Name of the conversation, 1 to 200 characters.
-    #[serde(default)]
-    #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: Patch<String>,
-    /// URL of the picture, 1 to 2,048 characters.
-    #[serde(default)]
-    #[oai(validator(min_length = 1, max_length = 2048))]
-    pub avatar_url: Patch<String>,
-    /// JSON object of the host, at most 16 KiB. The service does not interpret it.
-    #[serde(default)]
-    pub metadata: Patch<Metadata>,
-    /// Part of the earlier history that new members see. It always has a value: `null` is rejected.
-    #[serde(default)]
-    pub history_visibility: Patch<HistoryVisibility>,
-    /// Feature switches to change. An omitted switch keeps its value; `null` for the whole field is rejected.
-    #[serde(default)]
-    pub features: Patch<UpdateFeatures>,
-    /// Time in seconds after which messages expire: 60 to 315,360,000 (ten years). `null` keeps them without limit.
-    #[serde(default)]
-    #[oai(validator(minimum(value = "60"), maximum(value = "315360000")))]
-    pub retention_seconds: Patch<u32>,
-}
-
-/// Change of the feature switches. An omitted switch keeps its value; `null` restores the default, which is on.
-#[derive(Debug, Default, Deserialize, Object)]
-#[serde(rename_all = "camelCase", default)]
-#[oai(rename_all = "camelCase")]
-pub struct UpdateFeatures {
-    /// True if members see who is typing or recording. Default: true.
-    pub typing: Patch<bool>,
-    /// True if members see read and delivery receipts. Default: true.
-    pub reads: Patch<bool>,
-    /// True if members can react to messages. Default: true.
-    pub reactions: Patch<bool>,
-    /// True if members can reply in threads. Default: true.
-    pub threads: Patch<bool>,
-}
-
-impl From<UpdateFeatures> for FeaturesPatch {
-    fn from(body: UpdateFeatures) -> Self {
-        let of = |switch: Patch<bool>, default: bool| match switch {
-            Patch::Keep => None,
-            Patch::Clear => Some(default),
-            Patch::Set(is_on) => Some(is_on),
-        };
-        let default = Features::default();
-        Self {
-            typing: of(body.typing, default.typing),
-            reads: of(body.reads, default.reads),
-            reactions: of(body.reactions, default.reactions),
-            threads: of(body.threads, default.threads),
-        }
-    }
-}
 
 /// Returns the new value of a field that always has one; adds a fault for `null`.
 pub(super) fn set_or_kept<T>(
@@ -194,8 +62,8 @@ impl ConversationsApi {
         caller: AsUser,
         by: ByHost,
         body: ValidJson<CreateConversation>,
-    ) -> Result<Upserted<Conversation>, ApiError> {
-        let made = conversations::create(&self.0, &caller.0, by.0, body.0.into()).await?;
+    ) -> Result<Upserted<Conversation>, Failure<CreateConversation>> {
+        let made = conversations::create(&self.0, &caller.0, by.0, body.0).await?;
         Ok(Upserted {
             is_new: made.is_new,
             body: made.conversation,
@@ -279,21 +147,8 @@ impl ConversationsApi {
         /// Id of the conversation.
         id: Path<ConversationId>,
         body: ValidJson<UpdateConversation>,
-    ) -> Result<Json<Conversation>, ApiError> {
-        let mut faults = Faults::default();
-        let history_visibility =
-            set_or_kept("historyVisibility", body.0.history_visibility, &mut faults);
-        let features = set_or_kept("features", body.0.features, &mut faults);
-        faults.into_result()?;
-        let patch = SettingsPatch {
-            name: body.0.name,
-            avatar_url: body.0.avatar_url,
-            metadata: body.0.metadata,
-            history_visibility,
-            features: features.map(FeaturesPatch::from),
-            retention_seconds: body.0.retention_seconds,
-        };
-        let changed = conversations::change(&self.0, caller.user(), &id.0, patch).await?;
+    ) -> Result<Json<Conversation>, Failure<UpdateConversation>> {
+        let changed = conversations::change(&self.0, caller.user(), &id.0, body.0).await?;
         Ok(Json(changed))
     }
 
@@ -312,7 +167,7 @@ impl ConversationsApi {
         caller: AsUser,
         /// Id of the conversation.
         id: Path<ConversationId>,
-    ) -> Result<NoContent, ApiError> {
+    ) -> Result<NoContent, Failure<Status<403>>> {
         conversations::delete(&self.0, &caller.0, &id.0).await?;
         Ok(NoContent)
     }
@@ -321,8 +176,8 @@ impl ConversationsApi {
     ///
     /// Makes the caller a member and returns the conversation, also if the caller already is a member.
     ///
-    /// Fails with 404 if the conversation does not exist or is not public, and with 409 if it is full or the caller is a member of
-    /// `MAX_CONVERSATIONS_PER_USER` conversations.
+    /// Fails with 403 if a hook refuses the new member, with 404 if the conversation does not exist or is not public, and with 409 if it is full or
+    /// the caller is a member of `MAX_CONVERSATIONS_PER_USER` conversations.
     #[oai(
         path = "/conversations/:id/join",
         method = "post",
@@ -330,10 +185,10 @@ impl ConversationsApi {
     )]
     async fn join(
         &self,
-        caller: AsUser,
+        caller: AsJoiner,
         /// Id of the conversation.
         id: Path<ConversationId>,
-    ) -> Result<Json<Conversation>, ApiError> {
+    ) -> Result<Json<Conversation>, Failure<Status<403, 409>>> {
         Ok(Json(participants::join(&self.0, &caller.0, &id.0).await?))
     }
 
@@ -349,10 +204,10 @@ impl ConversationsApi {
     )]
     async fn leave(
         &self,
-        caller: AsUser,
+        caller: AsJoiner,
         /// Id of the conversation.
         id: Path<ConversationId>,
-    ) -> Result<NoContent, ApiError> {
+    ) -> Result<NoContent, Failure<Status<403, 409>>> {
         participants::leave(&self.0, &caller.0, &id.0).await?;
         Ok(NoContent)
     }

@@ -1,7 +1,7 @@
 //! HTTP operations on a person's data: end sessions, export the data and report an erasure.
 
 use bytes::Bytes;
-use chat_sdk::{Timestamp, UserId};
+use chat_sdk::{Timestamp, UserId, http::Query};
 use futures_util::stream;
 use poem::{Body, IntoResponse, Response, http::header};
 use poem_openapi::{
@@ -13,16 +13,20 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{
-    Tag,
     auth::AsHost,
     error::ApiError,
-    path::Path,
-    reply::{Json, NoContent},
+    parts::{
+        path::Path,
+        reply::{Json, NoContent},
+    },
+    state::Tag,
 };
-use crate::domain::{
-    Context, Result,
-    erasure::{self, Erasure, OwnMessages, Removed},
-    export, users,
+use crate::{
+    domain::{Context, erasure, export, users},
+    model::{
+        Result,
+        erasure::{Erasure, OwnMessages, Removed},
+    },
 };
 
 /// Number of lines of an export that wait for their reader. One line may have as many bytes as an event.
@@ -67,6 +71,8 @@ pub struct RemovedCounts {
     pub reads: u64,
     /// Number of scheduled messages.
     pub scheduled: u64,
+    /// Number of held messages, and of stored verdicts of hooks about recent sends.
+    pub held: u64,
     /// Number of presence records.
     pub presence: u64,
     /// Number of reactions.
@@ -128,6 +134,7 @@ impl From<Erasure> for ErasureReport {
                 markers: count(Removed::Markers),
                 reads: count(Removed::Reads),
                 scheduled: count(Removed::Scheduled),
+                held: count(Removed::Held),
                 presence: count(Removed::Presence),
                 reactions: count(Removed::Reactions),
                 memberships: count(Removed::Memberships),
@@ -208,6 +215,9 @@ impl ErasureApi {
     ///
     /// Closes every socket and event stream of the user on every node, and rejects tokens that were issued before (by `iat`; a token without it, or
     /// of the same second, counts as issued before).
+    ///
+    /// With `sessionId` only the sockets, streams and tokens of that session end: those whose token has this `sid`. The service keeps the ids of 64 ended
+    /// sessions of a user; the next one ends all sessions of the user instead. An id must not be used again for another session.
     #[oai(
         path = "/users/:id/disconnect",
         method = "post",
@@ -218,15 +228,18 @@ impl ErasureApi {
         _host: AsHost,
         /// Host's id of the user, percent-encoded.
         id: Path<UserId>,
+        /// Id of the session to end (claim `sid` of its tokens), 1 to 128 characters of visible ASCII. Default: all sessions.
+        #[oai(name = "sessionId")]
+        session_id: Query<Option<String>>,
     ) -> std::result::Result<NoContent, ApiError> {
-        users::disconnect(&self.0, &id.0).await?;
+        users::disconnect(&self.0, &id.0, session_id.0).await?;
         Ok(NoContent)
     }
 
     /// Export a user's data
     ///
     /// Streams all stored data of the user, one JSON object per line: `profile`, `membership`, `message`
-    /// (each followed by its `edit`s), `reaction`, `block`, `marker`, `read`, `scheduled`, `presence`,
+    /// (each followed by its `edit`s), `reaction`, `block`, `marker`, `read`, `scheduled`, `held`, `presence`,
     /// and finally `end` with the number of lines before it. An export without that line is incomplete.
     ///
     /// Fails with 404 if the user does not exist.

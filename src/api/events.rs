@@ -1,8 +1,9 @@
-//! The event stream as an operation of the OpenAPI document. The stream needs the sockets' hub, so a process with the role `ws` serves the path
-//! before this module is asked; a process without it answers 503 and names that role.
+//! The event stream as an operation. It needs the sockets' hub, so a process without the role `ws` answers 503 and names that role.
+
+use std::sync::Arc;
 
 use chat_sdk::http::Query;
-use poem::{IntoResponse, Response};
+use poem::{IntoResponse, Request, Response};
 use poem_openapi::{
     ApiResponse, OpenApi,
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
@@ -10,19 +11,19 @@ use poem_openapi::{
 };
 
 use super::{
-    Tag,
     auth::Unchecked,
     error::{ApiError, Code},
+    failure::{Failure, Status},
+    state::Tag,
 };
+use crate::http::{self, Client, EventStreams};
 
 /// Response 200 with events until the client disconnects.
-pub struct EventStream;
+pub struct EventStream(http::Response);
 
 impl IntoResponse for EventStream {
     fn into_response(self) -> Response {
-        Response::builder()
-            .content_type("text/event-stream")
-            .finish()
+        self.0.into()
     }
 }
 
@@ -46,7 +47,7 @@ impl ApiResponse for EventStream {
 }
 
 /// Operation of the event stream.
-pub struct EventsApi;
+pub struct EventsApi(pub Option<Arc<dyn EventStreams>>);
 
 #[OpenApi(prefix_path = "/api")]
 impl EventsApi {
@@ -64,6 +65,7 @@ impl EventsApi {
     )]
     async fn follow(
         &self,
+        request: &Request,
         _caller: Unchecked,
         /// Cursor to resume from: the `id` of the last event that the client received. The header `Last-Event-ID`, which browsers send when they
         /// reconnect, does the same and takes precedence.
@@ -72,10 +74,20 @@ impl EventsApi {
         /// Access token, for browsers, whose `EventSource` sends no header. Proxies may log the URL: use the header `Authorization` if possible.
         #[oai(name = "token")]
         _token: Query<Option<String>>,
-    ) -> Result<EventStream, ApiError> {
-        Err(ApiError::new(
-            Code::Unavailable,
-            "Events are served by the nodes with the role ws: ask one of them, or the address in front of all nodes.",
-        ))
+    ) -> Result<EventStream, Failure<Status<403>>> {
+        let Some(streams) = &self.0 else {
+            return Err(ApiError::new(
+                Code::Unavailable,
+                "Events are served by the nodes with the role ws: ask one of them, or the address in front of all nodes.",
+            )
+            .into());
+        };
+        let client = Client::of(request.extensions())?;
+        let mut head = http::Request::new(http::body(""));
+        *head.method_mut() = client.method.clone();
+        *head.uri_mut() = request.original_uri().clone();
+        *head.headers_mut() = request.headers().clone();
+        head.extensions_mut().insert(Arc::clone(client));
+        Ok(EventStream(Arc::clone(streams).open(head).await?))
     }
 }

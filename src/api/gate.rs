@@ -1,9 +1,11 @@
 //! The guards, bodies and errors of this module for the operations of plugins, as `chat_sdk::http` requires them.
 
+use std::net::IpAddr;
+
 use chat_sdk::{
     UserId,
-    http::{Gate, Refusal},
-    plugin::BoxFuture,
+    http::{ApiError as PluginError, Gate},
+    plugin::{BoxFuture, ChatError},
 };
 use poem::{Request, RequestBody};
 use serde_json::Value;
@@ -11,9 +13,12 @@ use serde_json::Value;
 use super::{
     auth::{AsHost, AsUser},
     error::{ApiError, Code},
-    json,
+    parts::body,
 };
-use crate::domain::{DomainError, FieldError};
+use crate::{
+    http::{Client, limits},
+    model::{DomainError, FieldError},
+};
 
 /// Implementation of the gate by the core.
 pub struct CoreGate;
@@ -30,6 +35,11 @@ impl Gate for CoreGate {
         Box::pin(async move { Ok(AsUser::find(request).await?.0) })
     }
 
+    fn address(&self, request: &Request) -> poem::Result<IpAddr> {
+        let client = Client::of(request.extensions())?;
+        Ok(limits::network(client.address))
+    }
+
     fn body<'a>(
         &'a self,
         request: &'a Request,
@@ -37,20 +47,28 @@ impl Gate for CoreGate {
         schema: &'a str,
     ) -> BoxFuture<'a, poem::Result<Value>> {
         Box::pin(async move {
-            let text = json::receive(request, body).await?;
-            Ok(json::read(&text, schema).map_err(ApiError::from)?)
+            let text = body::receive(request, body).await?;
+            Ok(body::read(&text, schema).map_err(ApiError::from)?)
         })
     }
 }
 
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
+impl From<PluginError> for ApiError {
+    fn from(refusal: PluginError) -> Self {
         match refusal {
-            Refusal::NotFound(text) => Self::new(Code::NotFound, text),
-            Refusal::Conflict(text) => Self::new(Code::Conflict, text),
-            Refusal::Unavailable(text) => Self::new(Code::Unavailable, text),
-            Refusal::Internal(text) => Self::internal(text),
-            Refusal::Invalid(faults) => {
+            PluginError::Unauthorized(text) => Self::new(Code::Unauthorized, text),
+            PluginError::Forbidden(text) => Self::new(Code::Forbidden, text),
+            PluginError::RateLimited {
+                message,
+                retry_after,
+            } => Self::new(Code::RateLimited, message)
+                .with_retry_after(limits::whole_seconds(retry_after).max(1)),
+            PluginError::NotFound(text) => Self::new(Code::NotFound, text),
+            PluginError::Conflict(text) => Self::new(Code::Conflict, text),
+            PluginError::Unavailable(text) => Self::new(Code::Unavailable, text),
+            PluginError::Chat(error) => relayed(*error),
+            PluginError::Internal(text) => Self::internal(text),
+            PluginError::Invalid(faults) => {
                 let faults = faults
                     .into_iter()
                     .map(|(field, problem)| FieldError::new(field, problem))
@@ -58,5 +76,25 @@ impl From<Refusal> for ApiError {
                 DomainError::Validation(faults).into()
             }
         }
+    }
+}
+
+/// Returns the error of an operation that a plugin called as the error of the plugin's own operation.
+fn relayed(error: ChatError) -> ApiError {
+    let code = match error.status {
+        400 => Code::ValidationError,
+        429 => Code::RateLimited,
+        503 => Code::Unavailable,
+        status => match Code::of_status(status) {
+            Some(code) => code,
+            None => return ApiError::internal(format!("the core answered a call with {status}")),
+        },
+    };
+    let details = error.details.into_iter();
+    let details = details.map(|fault| FieldError::new(fault.field, fault.message));
+    let relayed = ApiError::new(code, error.message).with_details(details.collect());
+    match error.retry_after {
+        Some(pause) => relayed.with_retry_after(limits::whole_seconds(pause).max(1)),
+        None => relayed,
     }
 }

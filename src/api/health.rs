@@ -2,43 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chat_sdk::Timestamp;
-use poem::{Endpoint, Request, Response, endpoint::make, error::ResponseError};
+use chat_sdk::{Timestamp, plugin::FailurePolicy};
+use poem::{Endpoint, Request, Response, endpoint::make};
 use poem_openapi::{Enum, Object, OpenApi, payload::PlainText};
 use serde::Serialize;
 
 use super::{
-    Tag,
-    auth::AsHost,
-    error::{ApiError, Code},
-    limits,
-    reply::Json,
+    auth::{AsHost, client},
+    error::ApiError,
+    parts::reply::Json,
+    state::Tag,
 };
 use crate::{
     bus::lag::DurableLag,
-    domain::FieldError,
-    health::{Dependency, Obstacle, Probe},
+    domain::hooks::{HookPhase, HookReport, Hooks},
+    http::health::{Dependency, Health, HealthChecks, HealthStatus, require_none},
+    plugins::{PluginPhase, PluginReport, Plugins},
     store::Backlog,
     tasks::TaskReport,
 };
-
-/// State of a process, dependency or relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[serde(rename_all = "lowercase")]
-#[oai(rename_all = "lowercase")]
-pub enum HealthStatus {
-    /// It works.
-    Up,
-    /// It does not work or does not answer.
-    Down,
-}
-
-/// Health of a process.
-#[derive(Debug, Serialize, Object)]
-pub struct Health {
-    /// Always `up`; a process that does not work returns 503.
-    pub status: HealthStatus,
-}
 
 /// Health of a dependency of the service.
 #[derive(Debug, Serialize, Object)]
@@ -59,9 +41,10 @@ impl From<Dependency> for DependencyHealth {
     fn from(dependency: Dependency) -> Self {
         Self {
             name: dependency.name.to_owned(),
-            status: match dependency.is_up {
-                true => HealthStatus::Up,
-                false => HealthStatus::Down,
+            status: if dependency.is_up {
+                HealthStatus::Up
+            } else {
+                HealthStatus::Down
             },
             latency_ms: dependency.latency.as_micros() as f64 / 1000.0,
             is_required: dependency.is_required,
@@ -115,9 +98,10 @@ impl From<Backlog> for RelayStatus {
     fn from(backlog: Backlog) -> Self {
         let age = backlog.age();
         Self {
-            status: match age > MISSING_LIMIT {
-                true => HealthStatus::Down,
-                false => HealthStatus::Up,
+            status: if age > MISSING_LIMIT {
+                HealthStatus::Down
+            } else {
+                HealthStatus::Up
             },
             missing: backlog.missing,
             behind_ms: millis(age),
@@ -178,11 +162,117 @@ impl From<TaskReport> for TaskStatus {
     fn from(report: TaskReport) -> Self {
         Self {
             name: report.name.to_owned(),
-            state: match report.is_running {
-                true => TaskState::Running,
-                false => TaskState::Failed,
+            state: if report.is_running {
+                TaskState::Running
+            } else {
+                TaskState::Failed
             },
             restarts: report.restarts,
+            last_failure: report.last_failure,
+        }
+    }
+}
+
+/// State of a plugin in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub enum PluginRunState {
+    /// It is being prepared.
+    Preparing,
+    /// It works.
+    Running,
+    /// It is prepared, and its background work runs in processes with other roles.
+    Ready,
+    /// It failed. It starts again after a pause; if it could not be created, at the next start of the process.
+    Failed,
+}
+
+/// Status of a plugin in a process.
+#[derive(Debug, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct PluginStatus {
+    /// Name of the plugin.
+    pub name: String,
+    /// State of the plugin.
+    pub state: PluginRunState,
+    /// Number of failures since the start of the process.
+    pub failures: u64,
+    /// Reason of the last failure; absent if it never failed.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}
+
+impl From<PluginReport> for PluginStatus {
+    fn from(report: PluginReport) -> Self {
+        Self {
+            name: report.name.to_owned(),
+            state: match report.phase {
+                PluginPhase::Preparing => PluginRunState::Preparing,
+                PluginPhase::Running => PluginRunState::Running,
+                PluginPhase::Ready => PluginRunState::Ready,
+                PluginPhase::Failed => PluginRunState::Failed,
+            },
+            failures: report.failures,
+            last_failure: report.last_failure,
+        }
+    }
+}
+
+/// State of a hook in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub enum HookRunState {
+    /// It was not called yet.
+    Unknown,
+    /// It answered the last call or probe.
+    Answering,
+    /// It failed at the last call or probe.
+    Failing,
+    /// It failed several times in a row, and no operation waits for it now; its policy applies at once.
+    LeftAlone,
+}
+
+/// Status of a hook in a process.
+#[derive(Debug, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub struct HookStatus {
+    /// Name of the plugin that has the hook.
+    pub plugin: String,
+    /// Name of the hook.
+    pub name: String,
+    /// State of the hook.
+    pub state: HookRunState,
+    /// Consequence of a failure for the operation.
+    pub failure: FailurePolicy,
+    /// True if verdicts are only counted and logged.
+    pub shadow: bool,
+    /// Number of failed calls and probes since the start of the process.
+    pub failures: u64,
+    /// Reason of the last failure; absent if it never failed.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}
+
+impl From<HookReport> for HookStatus {
+    fn from(report: HookReport) -> Self {
+        Self {
+            plugin: report.plugin,
+            name: report.hook,
+            state: match report.phase {
+                HookPhase::Unknown => HookRunState::Unknown,
+                HookPhase::Answering => HookRunState::Answering,
+                HookPhase::Failing => HookRunState::Failing,
+                HookPhase::LeftAlone => HookRunState::LeftAlone,
+            },
+            failure: report.policy,
+            shadow: report.is_shadow,
+            failures: report.failures,
             last_failure: report.last_failure,
         }
     }
@@ -203,6 +293,10 @@ pub struct ServiceStatus {
     pub events: StreamStatus,
     /// Long-lived tasks of the process.
     pub tasks: Vec<TaskStatus>,
+    /// Plugins of the process.
+    pub plugins: Vec<PluginStatus>,
+    /// Hooks of the process, of its plugins and of plugins in other processes, in the order in which they are asked.
+    pub hooks: Vec<HookStatus>,
     /// State of the relay, which publishes events that the event stream lacks. Absent while MongoDB does not answer.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -252,7 +346,7 @@ impl From<DurableLag> for ConsumerStatus {
 }
 
 /// Operations on health, status and metrics.
-pub struct HealthApi(pub Arc<Probe>);
+pub struct HealthApi(pub HealthChecks, pub Plugins, pub Arc<Hooks>);
 
 #[OpenApi(tag = "Tag::Health")]
 impl HealthApi {
@@ -269,10 +363,7 @@ impl HealthApi {
     /// Returns 200 as long as the process handles requests; it checks no dependency.
     #[oai(path = "/health/live", method = "get", operation_id = "getLiveness")]
     async fn live(&self, request: &Request) -> Result<Json<Health>, ApiError> {
-        limits::count_health(request)?;
-        Ok(Json(Health {
-            status: HealthStatus::Up,
-        }))
+        self.0.live(client(request)?).map(Json)
     }
 
     /// Check whether the process accepts work
@@ -281,16 +372,7 @@ impl HealthApi {
     /// or while a required task does not work; `details` names each of these.
     #[oai(path = "/health/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, request: &Request) -> Result<Json<Health>, ApiError> {
-        limits::count_health(request)?;
-        match self.0.obstacles().await {
-            obstacles if obstacles.is_empty() => Ok(Json(Health {
-                status: HealthStatus::Up,
-            })),
-            obstacles => {
-                let refusal = ApiError::new(Code::Unavailable, "This process takes no work now.");
-                Err(refusal.with_details(faults(obstacles)))
-            }
-        }
+        self.0.ready(client(request)?).await.map(Json)
     }
 
     /// Get the state of each dependency
@@ -300,42 +382,41 @@ impl HealthApi {
     /// Fails with 503 if the process cannot do all of its work; `details` names the reasons.
     #[oai(path = "/api/health", method = "get", operation_id = "getHealthReport")]
     async fn report(&self, request: &Request) -> Result<Json<HealthReport>, ApiError> {
-        limits::count_health(request)?;
-        let (obstacles, dependencies) = tokio::join!(self.0.obstacles(), self.0.dependencies());
-        if !obstacles.is_empty() {
-            let refusal =
-                ApiError::new(Code::Unavailable, "The service cannot do all of its work.");
-            return Err(refusal.with_details(faults(obstacles)));
-        }
+        self.0.count(client(request)?)?;
+        let probe = &self.0.probe;
+        let (obstacles, dependencies) = tokio::join!(probe.obstacles(), probe.dependencies());
+        require_none("The service cannot do all of its work.", obstacles)?;
         Ok(Json(HealthReport {
             status: HealthStatus::Up,
             dependencies: dependencies.into_iter().map(Into::into).collect(),
-            relay: self.0.backlog().await.map(Into::into),
+            relay: probe.backlog().await.map(Into::into),
         }))
     }
 
     /// Get the status of the process
     ///
-    /// Returns version, roles, uptime, tasks and lag of the process that answers, and the lag of every durable consumer.
+    /// Returns version, roles, uptime, tasks, plugins, hooks and lag of the process that answers, and the lag of every durable consumer.
     #[oai(path = "/api/status", method = "get", operation_id = "getStatus")]
     async fn status(&self, _host: AsHost) -> Result<Json<ServiceStatus>, ApiError> {
-        let (consumers, backlog) = tokio::join!(self.0.consumers(), self.0.backlog());
-        let tail = self.0.tail();
+        let probe = &self.0.probe;
+        let (consumers, backlog) = tokio::join!(probe.consumers(), probe.backlog());
+        let tail = probe.tail();
         Ok(Json(ServiceStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            roles: self
-                .0
+            roles: probe
                 .roles()
                 .iter()
                 .map(|role| (*role).to_owned())
                 .collect(),
-            uptime_seconds: self.0.uptime().as_secs(),
+            uptime_seconds: probe.uptime().as_secs(),
             events: StreamStatus {
                 is_running: tail.is_running(),
                 position: tail.watermark(),
                 pending: tail.pending(),
             },
-            tasks: self.0.tasks().into_iter().map(Into::into).collect(),
+            tasks: probe.tasks().into_iter().map(Into::into).collect(),
+            plugins: self.1.reports().into_iter().map(Into::into).collect(),
+            hooks: self.2.report().into_iter().map(Into::into).collect(),
             relay: backlog.map(Into::into),
             consumers: consumers.map(|all| all.into_iter().map(Into::into).collect()),
         }))
@@ -346,26 +427,18 @@ impl HealthApi {
     /// Returns the metrics of the process that answers, and the lag of all durable consumers, in the text format of Prometheus.
     #[oai(path = "/api/metrics", method = "get", operation_id = "getMetrics")]
     async fn metrics(&self, _host: AsHost) -> Result<PlainText<String>, ApiError> {
-        Ok(PlainText(self.0.render_metrics().await))
+        Ok(PlainText(self.0.probe.render_metrics().await))
     }
 }
 
-fn faults(obstacles: Vec<Obstacle>) -> Vec<FieldError> {
-    let fault = |obstacle: Obstacle| FieldError::new(obstacle.what, obstacle.problem);
-    obstacles.into_iter().map(fault).collect()
-}
-
 /// `GET /metrics` on the role's own port, which nginx does not expose.
-pub fn metrics(probe: Arc<Probe>) -> impl Endpoint {
+pub fn metrics(checks: HealthChecks) -> impl Endpoint {
     make(move |request: Request| {
-        let probe = Arc::clone(&probe);
+        let checks = checks.clone();
         async move {
-            if let Err(refused) = limits::count_health(&request) {
-                return refused.as_response();
-            }
-            Response::builder()
-                .content_type("text/plain; version=0.0.4; charset=utf-8")
-                .body(probe.render_metrics().await)
+            let metrics = async { checks.metrics(client(&request)?).await };
+            let metrics = metrics.await.unwrap_or_else(|error| error.response());
+            Response::from(metrics)
         }
     })
 }

@@ -15,11 +15,18 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Tag, auth::AsUser, error::ApiError, path::Path, reply::Json};
-use crate::domain::{
-    Context,
-    log::{self, Line, Lines},
-    page::PageRequest,
+use super::{
+    auth::AsUser,
+    error::ApiError,
+    parts::{path::Path, reply::Json},
+    state::Tag,
+};
+use crate::{
+    domain::{
+        Context,
+        log::{self, Line, Lines},
+    },
+    model::page::PageRequest,
 };
 
 /// Type of an entry that is not visible to the caller.

@@ -1,102 +1,31 @@
 //! HTTP operations on messages.
 
 use chat_sdk::{
-    Attachment, ConversationId, Message, MessageId, MessageType, Metadata, Timestamp, UserId,
+    ConversationId, Message, MessageId, Timestamp,
+    commands::messages::{DeleteMessage, EditMessage, SendDirectMessage, SendMessage},
 };
 use poem_openapi::{Object, OpenApi};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Tag,
     auth::{AsSender, AsUser, Caller, SenderOrHost},
     error::ApiError,
-    json::ValidJson,
-    page::{MessageHistory, MessagePage, PageQuery},
-    path::Path,
-    reply::{Created, Json, NoContent, Upserted},
+    failure::{Failure, Status},
+    parts::{
+        body::ValidJson,
+        page::{MessagePage, PageQuery, pages},
+        path::Path,
+        reply::{Json, NoContent, Upserted},
+    },
+    state::Tag,
 };
-use crate::domain::{
-    Context,
-    messages::{self, Draft, Sent, Version},
-    patch::Patch,
+use crate::{
+    domain::{
+        Context,
+        messages::{self, Forwarded, Sent},
+    },
+    model::messages::Version,
 };
-
-/// Body of a message to send.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct SendMessage {
-    /// Text, at most 16,384 bytes of UTF-8 unless `MAX_MESSAGE_BYTES` sets another limit. Optional with attachments and for the type `custom`.
-    pub content: Option<String>,
-    /// Type of the message: `text` (default) or `custom`; from the host without `X-Acting-User` also `system`.
-    #[serde(rename = "type")]
-    #[oai(rename = "type")]
-    pub kind: Option<MessageType>,
-    /// Links to files, at most 20. The service stores the links, not the files.
-    #[oai(validator(max_items = 20))]
-    pub attachments: Option<Vec<Attachment>>,
-    /// Id of the quoted message. It must be in the same conversation and visible to the sender.
-    pub reply_to: Option<MessageId>,
-    /// Id of the root message of the thread to reply in. It must be in the same conversation, visible to the sender and not a reply itself.
-    pub thread_id: Option<MessageId>,
-    /// Mentions, at most 100 distinct values: user ids, `@all` for every member, `@here` for every member who is online.
-    #[oai(validator(max_items = 100, unique_items))]
-    pub mentions: Option<Vec<UserId>>,
-    /// JSON object of the host, at most 16 KiB. The service does not interpret it.
-    pub metadata: Option<Metadata>,
-    /// Client's id of the message, 1 to 128 characters, which makes the request
-    /// safe to repeat: the same id in the same conversation is the same message.
-    #[oai(validator(min_length = 1, max_length = 128))]
-    pub client_message_id: Option<String>,
-    /// True if the message notifies no user and does not count as unread. Default: false.
-    pub silent: Option<bool>,
-    /// Time in seconds after which the message expires, 1 to 31,622,400 (366 days). Default: it does not expire.
-    #[oai(validator(minimum(value = "1"), maximum(value = "31622400")))]
-    pub ttl_seconds: Option<u32>,
-}
-
-impl From<SendMessage> for Draft {
-    fn from(body: SendMessage) -> Self {
-        Self {
-            content: body.content.unwrap_or_default(),
-            kind: body.kind,
-            attachments: body.attachments.unwrap_or_default(),
-            reply_to: body.reply_to,
-            thread_id: body.thread_id,
-            mentions: body.mentions.unwrap_or_default(),
-            metadata: body.metadata,
-            client_message_id: body.client_message_id,
-            silent: body.silent.unwrap_or_default(),
-            ttl_seconds: body.ttl_seconds,
-            forwarded_from: None,
-            expires_at: None,
-        }
-    }
-}
-
-/// Body of a message to send to a user.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct SendDirectMessage {
-    /// Id of the user to whom the message goes.
-    pub receiver_id: UserId,
-    /// Content of the message.
-    #[serde(flatten)]
-    #[oai(flatten)]
-    pub message: SendMessage,
-}
-
-/// Change of a message. An omitted field keeps its value, `null` clears it. At least one field is required.
-#[derive(Debug, Deserialize, Object)]
-pub struct EditMessage {
-    /// New text, at most `MAX_MESSAGE_BYTES`. It can be cleared if the message has attachments or has the type `custom`.
-    #[serde(default)]
-    pub content: Patch<String>,
-    /// New JSON object of the host, at most 16 KiB.
-    #[serde(default)]
-    pub metadata: Patch<Metadata>,
-}
 
 /// Target conversations of a forwarded message.
 #[derive(Debug, Deserialize, Object)]
@@ -111,10 +40,10 @@ pub struct ForwardMessage {
     pub client_message_id: Option<String>,
 }
 
-/// The new messages, one per target conversation, in the order of the request.
+/// Copies of a message, one per target conversation, in the order of the request.
 #[derive(Debug, Serialize, Object)]
 pub struct ForwardedMessages {
-    /// New messages, one per target conversation, in the order of `conversationIds`.
+    /// Copies, one per target conversation, in the order of `conversationIds`.
     pub messages: Vec<Message>,
 }
 
@@ -129,11 +58,27 @@ pub struct MessageVersion {
     pub created_at: Timestamp,
 }
 
+pages! {
+    /// Page of the versions of a message's text, oldest first; empty for a deleted message.
+    MessageHistory { versions: MessageVersion }
+}
+
 impl From<Version> for MessageVersion {
     fn from(version: Version) -> Self {
         Self {
             content: version.content,
             created_at: version.at,
+        }
+    }
+}
+
+impl From<Forwarded> for Upserted<ForwardedMessages> {
+    fn from(forwarded: Forwarded) -> Self {
+        Self {
+            is_new: !forwarded.is_repeated,
+            body: ForwardedMessages {
+                messages: forwarded.messages,
+            },
         }
     }
 }
@@ -171,7 +116,7 @@ impl MessagesApi {
         /// Id of the conversation.
         id: Path<ConversationId>,
         body: ValidJson<SendMessage>,
-    ) -> Result<Upserted<Message>, ApiError> {
+    ) -> Result<Upserted<Message>, Failure<SendMessage>> {
         let (ctx, draft) = (&self.0, body.0.into());
         let sent = match caller.0 {
             Caller::User(user) => messages::send(ctx, &user, &id.0, draft).await?,
@@ -195,12 +140,12 @@ impl MessagesApi {
         &self,
         caller: AsSender,
         body: ValidJson<SendDirectMessage>,
-    ) -> Result<Upserted<Message>, ApiError> {
+    ) -> Result<Upserted<Message>, Failure<SendDirectMessage>> {
         let SendDirectMessage {
             receiver_id: receiver,
             message,
         } = body.0;
-        let sent = messages::send_direct(&self.0, &caller.0, &receiver, message.into()).await?;
+        let sent = messages::send_direct(&self.0, &caller.0, &receiver.0, message.into()).await?;
         Ok(sent.into())
     }
 
@@ -254,7 +199,7 @@ impl MessagesApi {
         /// Id of the message.
         id: Path<MessageId>,
         body: ValidJson<EditMessage>,
-    ) -> Result<Json<Message>, ApiError> {
+    ) -> Result<Json<Message>, Failure<EditMessage>> {
         let EditMessage { content, metadata } = body.0;
         let edit = messages::Edit { content, metadata };
         let edited = messages::edit(&self.0, &caller.0, &id.0, edit).await?;
@@ -276,7 +221,7 @@ impl MessagesApi {
         caller: AsUser,
         /// Id of the message.
         id: Path<MessageId>,
-    ) -> Result<NoContent, ApiError> {
+    ) -> Result<NoContent, Failure<DeleteMessage>> {
         messages::delete(&self.0, &caller.0, &id.0).await?;
         Ok(NoContent)
     }
@@ -297,7 +242,7 @@ impl MessagesApi {
         caller: AsUser,
         /// Id of the message.
         id: Path<MessageId>,
-    ) -> Result<Json<Message>, ApiError> {
+    ) -> Result<Json<Message>, Failure<Status<403, 409, 413>>> {
         Ok(Json(messages::restore(&self.0, &caller.0, &id.0).await?))
     }
 
@@ -305,9 +250,10 @@ impl MessagesApi {
     ///
     /// Sends the text, the attachments and the metadata of the message to 1 to 20 other
     /// conversations of the caller. If one of them does not accept the message, nothing is sent.
+    /// A repetition with the same `clientMessageId` returns 200 with the messages that exist already.
     ///
-    /// Fails with 400 if the caller cannot write to one of the conversations and with 409 if one of them has another message under the
-    /// `clientMessageId`; the response names the conversation.
+    /// Fails with 400 if the caller cannot write to one of the conversations, and with 409 if one of them has another message under the
+    /// `clientMessageId`; the response names the conversation. Fails with 400 if the copies together have more than 1 MiB.
     #[oai(
         path = "/messages/:id/forward",
         method = "post",
@@ -319,12 +265,12 @@ impl MessagesApi {
         /// Id of the message.
         id: Path<MessageId>,
         body: ValidJson<ForwardMessage>,
-    ) -> Result<Created<ForwardedMessages>, ApiError> {
+    ) -> Result<Upserted<ForwardedMessages>, Failure<Status<403, 409>>> {
         let ForwardMessage {
             conversation_ids,
             client_message_id,
         } = body.0;
-        let messages = messages::forward(
+        let forwarded = messages::forward(
             &self.0,
             &caller.0,
             &id.0,
@@ -332,7 +278,7 @@ impl MessagesApi {
             client_message_id,
         )
         .await?;
-        Ok(Created(ForwardedMessages { messages }))
+        Ok(forwarded.into())
     }
 
     /// List replies to a message

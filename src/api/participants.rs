@@ -1,87 +1,33 @@
 //! HTTP operations on members of conversations.
 
 use chat_sdk::{
-    ConversationId, NotificationLevel, Participant, Preferences, Role, Timestamp, UserId,
+    ConversationId, Participant, Patch, Preferences, Role, UserId,
+    commands::participants::{
+        AddParticipants, AddedParticipants, RemoveParticipant, UpdatePreferences,
+    },
 };
 use poem_openapi::{Object, OpenApi};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
-    Tag,
     auth::{AsUser, ByHost, Caller},
     error::ApiError,
-    json::ValidJson,
-    page::{PageQuery, ParticipantPage},
-    path::Path,
-    reply::{Created, Json, NoContent},
+    failure::{Failure, Status},
+    parts::{
+        body::ValidJson,
+        page::{PageQuery, ParticipantPage},
+        path::Path,
+        reply::{Created, Json, NoContent},
+    },
+    state::Tag,
 };
-use crate::domain::{Context, command::PreferencesPatch, drafts, participants, patch::Patch};
-
-/// Users to add to a conversation.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct AddParticipants {
-    /// Ids of the users, at least one.
-    #[oai(validator(min_items = 1))]
-    pub user_ids: Vec<UserId>,
-    /// Role of the new members, at most the role of the caller. Default: `member`.
-    pub role: Option<Role>,
-}
-
-/// The requested users as members of the conversation.
-#[derive(Debug, Serialize, Object)]
-pub struct AddedParticipants {
-    /// Members, in the order of `userIds`.
-    pub participants: Vec<Participant>,
-}
+use crate::domain::{Context, drafts, participants};
 
 /// Change of a member's role.
 #[derive(Debug, Deserialize, Object)]
 pub struct UpdateParticipant {
     /// New role of the member.
     pub role: Role,
-}
-
-/// Change of the caller's settings in a conversation. An omitted field keeps its value, `null` restores the default.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct UpdatePreferences {
-    /// True to mute notifications. Default: false.
-    #[serde(default)]
-    pub muted: Patch<bool>,
-    /// End of the muting, in the future; setting it mutes. `null` mutes without an end if `muted` is true.
-    #[serde(default)]
-    pub muted_until: Patch<Timestamp>,
-    /// True to move the conversation to the archive. Default: false.
-    #[serde(default)]
-    pub archived: Patch<bool>,
-    /// True to show the conversation at the top. Default: false.
-    #[serde(default)]
-    pub pinned: Patch<bool>,
-    /// True to omit the conversation from lists until the next message. Default: false.
-    #[serde(default)]
-    pub hidden: Patch<bool>,
-    /// Events that notify the caller. Default: `all`.
-    #[serde(default)]
-    pub notification_level: Patch<NotificationLevel>,
-    /// Unsent text, at most `MAX_MESSAGE_BYTES`. `null` or a blank text clears it.
-    #[serde(default)]
-    pub draft: Patch<String>,
-}
-
-impl From<UpdatePreferences> for PreferencesPatch {
-    fn from(body: UpdatePreferences) -> Self {
-        Self {
-            muted: body.muted.or_default(),
-            muted_until: body.muted_until,
-            archived: body.archived.or_default(),
-            pinned: body.pinned.or_default(),
-            hidden: body.hidden.or_default(),
-            notification_level: body.notification_level.or_default(),
-        }
-    }
 }
 
 /// Operations on members.
@@ -129,7 +75,7 @@ impl ParticipantsApi {
         /// Id of the conversation.
         id: Path<ConversationId>,
         body: ValidJson<AddParticipants>,
-    ) -> Result<Created<AddedParticipants>, ApiError> {
+    ) -> Result<Created<AddedParticipants>, Failure<AddParticipants>> {
         let AddParticipants { user_ids, role } = body.0;
         let role = role.unwrap_or_default();
         let asked = (caller.user(), by.0);
@@ -156,7 +102,7 @@ impl ParticipantsApi {
         #[oai(name = "userId")]
         user_id: Path<UserId>,
         body: ValidJson<UpdateParticipant>,
-    ) -> Result<Json<Participant>, ApiError> {
+    ) -> Result<Json<Participant>, Failure<Status<403, 409>>> {
         let changed =
             participants::change_role(&self.0, caller.user(), &id.0, &user_id.0, body.0.role)
                 .await?;
@@ -185,7 +131,7 @@ impl ParticipantsApi {
         // Check both first: an invalid draft must not leave the preferences changed.
         drafts::check(&self.0, draft.value())?;
         let preferences =
-            participants::change_preferences(&self.0, &caller.0, &id.0, change.into()).await?;
+            participants::change_preferences(&self.0, &caller.0, &id.0, change).await?;
         match draft {
             Patch::Keep => {}
             Patch::Clear => drafts::set(&self.0, &caller.0, &id.0, None).await?,
@@ -214,7 +160,7 @@ impl ParticipantsApi {
         /// Host's id of the member, percent-encoded.
         #[oai(name = "userId")]
         user_id: Path<UserId>,
-    ) -> Result<NoContent, ApiError> {
+    ) -> Result<NoContent, Failure<RemoveParticipant>> {
         participants::remove(&self.0, caller.user(), &id.0, &user_id.0).await?;
         Ok(NoContent)
     }

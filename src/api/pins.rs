@@ -4,12 +4,15 @@ use chat_sdk::{ConversationId, Message, MessageId};
 use poem_openapi::OpenApi;
 
 use super::{
-    Tag,
     auth::AsUser,
     error::ApiError,
-    page::{MessagePage, PageQuery},
-    path::Path,
-    reply::{Json, NoContent},
+    failure::{Failure, Status},
+    parts::{
+        page::{MessagePage, PageQuery},
+        path::Path,
+        reply::{Json, NoContent},
+    },
+    state::Tag,
 };
 use crate::domain::{Context, pins};
 
@@ -33,7 +36,7 @@ impl PinsApi {
         caller: AsUser,
         /// Id of the message.
         id: Path<MessageId>,
-    ) -> Result<Json<Message>, ApiError> {
+    ) -> Result<Json<Message>, Failure<Status<403, 409>>> {
         Ok(Json(pins::pin(&self.0, &caller.0, &id.0).await?))
     }
 
@@ -52,7 +55,7 @@ impl PinsApi {
         caller: AsUser,
         /// Id of the message.
         id: Path<MessageId>,
-    ) -> Result<NoContent, ApiError> {
+    ) -> Result<NoContent, Failure<Status<403>>> {
         pins::unpin(&self.0, &caller.0, &id.0).await?;
         Ok(NoContent)
     }

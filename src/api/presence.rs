@@ -5,13 +5,15 @@ use poem_openapi::{Object, OpenApi};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Tag,
     auth::{AsUser, Caller},
     error::ApiError,
-    json::ValidJson,
-    page::{PageQuery, PresencePage},
-    path::Path,
-    reply::Json,
+    parts::{
+        body::ValidJson,
+        page::{PageQuery, PresencePage},
+        path::Path,
+        reply::Json,
+    },
+    state::Tag,
 };
 use crate::domain::{Context, presence};
 

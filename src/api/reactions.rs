@@ -1,27 +1,24 @@
 //! HTTP operations on reactions.
 
-use chat_sdk::{MessageId, ReactionSummary, Timestamp, UserId, http::Query};
+use chat_sdk::{
+    MessageId, ReactionSummary, Timestamp, UserId,
+    commands::reactions::{AddReaction, Reactions, RemoveReaction},
+    http::Query,
+};
 use poem_openapi::{Object, OpenApi};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
-    Tag, auth::AsUser, error::ApiError, json::ValidJson, page::PageQuery, path::Path, reply::Json,
+    auth::AsUser,
+    error::ApiError,
+    failure::Failure,
+    parts::{body::ValidJson, page::PageQuery, path::Path, reply::Json},
+    state::Tag,
 };
-use crate::domain::{Context, page::Page, reactions};
-
-/// Reaction to add.
-#[derive(Debug, Deserialize, Object)]
-pub struct AddReaction {
-    /// One Unicode emoji, or a `:shortcode:` of at most 64 letters, digits, `_`, `-` and `+`.
-    pub emoji: String,
-}
-
-/// All reactions to the message, one item per emoji, the most used first.
-#[derive(Debug, Serialize, Object)]
-pub struct Reactions {
-    /// Reactions, one item per emoji, the most used first.
-    pub reactions: Vec<ReactionSummary>,
-}
+use crate::{
+    domain::{Context, reactions},
+    model::{page::Page, reactions::Reacted},
+};
 
 /// Reaction of one user.
 #[derive(Debug, Serialize, Object)]
@@ -52,8 +49,8 @@ pub struct ReactionPage {
     pub has_more: bool,
 }
 
-impl From<(Vec<ReactionSummary>, Page<reactions::Reacted>)> for ReactionPage {
-    fn from((reactions, page): (Vec<ReactionSummary>, Page<reactions::Reacted>)) -> Self {
+impl From<(Vec<ReactionSummary>, Page<Reacted>)> for ReactionPage {
+    fn from((reactions, page): (Vec<ReactionSummary>, Page<Reacted>)) -> Self {
         let users = page.items.into_iter().map(|reacted| UserReaction {
             emoji: reacted.emoji,
             user_id: reacted.user,
@@ -91,7 +88,7 @@ impl ReactionsApi {
         /// Id of the message.
         id: Path<MessageId>,
         body: ValidJson<AddReaction>,
-    ) -> Result<Json<Reactions>, ApiError> {
+    ) -> Result<Json<Reactions>, Failure<AddReaction>> {
         let reactions = reactions::add(&self.0, &caller.0, &id.0, &body.0.emoji).await?;
         Ok(Json(Reactions { reactions }))
     }
@@ -113,7 +110,7 @@ impl ReactionsApi {
         id: Path<MessageId>,
         /// The emoji or `:shortcode:`, percent-encoded.
         emoji: Path<String>,
-    ) -> Result<Json<Reactions>, ApiError> {
+    ) -> Result<Json<Reactions>, Failure<RemoveReaction>> {
         let reactions = reactions::remove(&self.0, &caller.0, &id.0, &emoji.0).await?;
         Ok(Json(Reactions { reactions }))
     }

@@ -1,58 +1,34 @@
 //! HTTP operations on receipts: mark messages as read, unread or delivered, and list receipts.
 
-use chat_sdk::{ConversationId, MessageId, Timestamp, UserId};
+use chat_sdk::{
+    ConversationId, MessageId, Timestamp, UserId,
+    commands::receipts::{
+        DeliveredAt, MarkConversationRead, MarkMessageDelivered, MarkMessageRead, NewlyReadCount,
+        ReadAt,
+    },
+};
 use poem_openapi::{Object, OpenApi};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
-    Tag,
     auth::AsUser,
     error::ApiError,
-    json::OptionalJson,
-    page::{DeliveryReceiptPage, PageQuery, ReadReceiptPage},
-    path::Path,
-    reply::{Json, NoContent},
+    failure::{Failure, Status},
+    parts::{
+        body::OptionalJson,
+        page::{PageQuery, pages},
+        path::Path,
+        reply::{Json, NoContent},
+    },
+    state::Tag,
 };
-use crate::domain::{
-    Context,
-    markers::{Receipt, ReceiptKind},
-    page::Page,
-    receipts,
+use crate::{
+    domain::{Context, receipts},
+    model::{
+        page::Page,
+        receipts::{Receipt, ReceiptKind},
+    },
 };
-
-/// Time at which the caller first read the message.
-#[derive(Debug, Serialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct ReadAt {
-    /// Time at which the caller first read the message.
-    pub read_at: Timestamp,
-}
-
-/// Time at which the message first arrived at a device of the caller.
-#[derive(Debug, Serialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct DeliveredAt {
-    /// Time at which the message first arrived at a device of the caller.
-    pub delivered_at: Timestamp,
-}
-
-/// Position up to which to mark a conversation as read.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct MarkConversationRead {
-    /// Id of the last message to mark as read. Default: the newest message.
-    pub up_to_message_id: Option<MessageId>,
-}
-
-/// Number of messages that the request marked as read.
-#[derive(Debug, Serialize, Object)]
-pub struct NewlyReadCount {
-    /// Number of messages that counted as unread before and no longer do.
-    pub count: u64,
-}
 
 /// A member who read the message.
 #[derive(Debug, Serialize, Object)]
@@ -74,6 +50,13 @@ pub struct DeliveryReceipt {
     pub user_id: UserId,
     /// Time at which the message first arrived at a device of the member.
     pub delivered_at: Timestamp,
+}
+
+pages! {
+    /// Page of read receipts of a message.
+    ReadReceiptPage { receipts: ReadReceipt }
+    /// Page of delivery receipts of a message.
+    DeliveryReceiptPage { receipts: DeliveryReceipt }
 }
 
 fn page<T>(page: Page<Receipt>, item: impl Fn(Receipt) -> T) -> Page<T> {
@@ -105,7 +88,7 @@ impl ReceiptsApi {
         caller: AsUser,
         /// Id of the message.
         id: Path<MessageId>,
-    ) -> Result<Json<ReadAt>, ApiError> {
+    ) -> Result<Json<ReadAt>, Failure<MarkMessageRead>> {
         let read_at = receipts::mark_read(&self.0, &caller.0, &id.0).await?;
         Ok(Json(ReadAt { read_at }))
     }
@@ -146,7 +129,7 @@ impl ReceiptsApi {
         /// Id of the message.
         id: Path<MessageId>,
         query: PageQuery,
-    ) -> Result<Json<ReadReceiptPage>, ApiError> {
+    ) -> Result<Json<ReadReceiptPage>, Failure<Status<403>>> {
         let kind = ReceiptKind::Read;
         let found = receipts::list(&self.0, &caller.0, &id.0, kind, &query.0).await?;
         let found = page(found, |receipt| ReadReceipt {
@@ -171,7 +154,7 @@ impl ReceiptsApi {
         caller: AsUser,
         /// Id of the message.
         id: Path<MessageId>,
-    ) -> Result<Json<DeliveredAt>, ApiError> {
+    ) -> Result<Json<DeliveredAt>, Failure<MarkMessageDelivered>> {
         let delivered_at = receipts::mark_delivered(&self.0, &caller.0, &id.0).await?;
         Ok(Json(DeliveredAt { delivered_at }))
     }
@@ -192,7 +175,7 @@ impl ReceiptsApi {
         /// Id of the message.
         id: Path<MessageId>,
         query: PageQuery,
-    ) -> Result<Json<DeliveryReceiptPage>, ApiError> {
+    ) -> Result<Json<DeliveryReceiptPage>, Failure<Status<403>>> {
         let kind = ReceiptKind::Delivered;
         let found = receipts::list(&self.0, &caller.0, &id.0, kind, &query.0).await?;
         let found = page(found, |receipt| DeliveryReceipt {
@@ -218,7 +201,7 @@ impl ReceiptsApi {
         /// Id of the conversation.
         id: Path<ConversationId>,
         body: OptionalJson<MarkConversationRead>,
-    ) -> Result<Json<NewlyReadCount>, ApiError> {
+    ) -> Result<Json<NewlyReadCount>, Failure<MarkConversationRead>> {
         let up_to = body.0.up_to_message_id.as_ref();
         let count = receipts::read_conversation(&self.0, &caller.0, &id.0, up_to).await?;
         Ok(Json(NewlyReadCount { count }))

@@ -1,45 +1,31 @@
 //! HTTP operations on scheduled messages.
 
 use chat_sdk::{
-    Attachment, ConversationId, Metadata, ScheduledId, ScheduledMessage, Timestamp, UserId,
+    ScheduledId, ScheduledMessage,
+    commands::scheduled::{ScheduleMessage, UpdateScheduledMessage},
 };
-use poem_openapi::{Object, OpenApi};
-use serde::Deserialize;
+use poem_openapi::OpenApi;
 
 use super::{
-    Tag,
     auth::{AsSender, AsUser},
     conversations::set_or_kept,
     error::ApiError,
-    json::ValidJson,
-    messages::SendMessage,
-    page::{PageQuery, ScheduledPage},
-    path::Path,
-    reply::{Json, NoContent, Upserted},
+    failure::Failure,
+    parts::{
+        body::ValidJson,
+        page::{PageQuery, ScheduledPage},
+        path::Path,
+        reply::{Json, NoContent, Upserted},
+    },
+    state::Tag,
 };
-use crate::domain::{
-    Context, DomainError,
-    error::Faults,
-    patch::Patch,
-    scheduled::{self, Change, Placed, Target},
+use crate::{
+    domain::{
+        Context,
+        scheduled::{self, Change, Placed, Target},
+    },
+    model::{DomainError, error::Faults},
 };
-
-/// Body of a message to schedule, for a conversation or a user.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct ScheduleMessage {
-    /// Id of the conversation; required without `receiverId`, and not allowed with it.
-    pub conversation_id: Option<ConversationId>,
-    /// Id of the user to whom the message goes. Their direct conversation is created when the message is sent.
-    pub receiver_id: Option<UserId>,
-    /// Time at which the message is sent, within the next 366 days.
-    pub send_at: Timestamp,
-    /// Content of the message.
-    #[serde(flatten)]
-    #[oai(flatten)]
-    pub message: SendMessage,
-}
 
 impl From<Placed> for Upserted<ScheduledMessage> {
     fn from(placed: Placed) -> Self {
@@ -48,37 +34,6 @@ impl From<Placed> for Upserted<ScheduledMessage> {
             body: placed.scheduled,
         }
     }
-}
-
-/// Change of a scheduled message. An omitted field keeps its value, `null` clears it.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct UpdateScheduledMessage {
-    /// Text, at most `MAX_MESSAGE_BYTES`.
-    #[serde(default)]
-    pub content: Patch<String>,
-    /// Links to files, at most 20.
-    #[serde(default)]
-    #[oai(validator(max_items = 20))]
-    pub attachments: Patch<Vec<Attachment>>,
-    /// Mentions, at most 100 distinct values: user ids, `@all`, `@here`.
-    #[serde(default)]
-    #[oai(validator(max_items = 100, unique_items))]
-    pub mentions: Patch<Vec<UserId>>,
-    /// JSON object of the host, at most 16 KiB.
-    #[serde(default)]
-    pub metadata: Patch<Metadata>,
-    /// True if the message will notify no user and not count as unread.
-    #[serde(default)]
-    pub silent: Patch<bool>,
-    /// Time in seconds after the sending at which the message expires, 1 to 31,622,400 (366 days).
-    #[serde(default)]
-    #[oai(validator(minimum(value = "1"), maximum(value = "31622400")))]
-    pub ttl_seconds: Patch<u32>,
-    /// Time at which the message is sent, within the next 366 days. Another time makes a failed message pending again. `null` is rejected.
-    #[serde(default)]
-    pub send_at: Patch<Timestamp>,
 }
 
 impl TryFrom<UpdateScheduledMessage> for Change {
@@ -109,7 +64,7 @@ impl ScheduledApi {
     ///
     /// Stores the message and sends it once, within a second of `sendAt`. The service checks the message now and again when it sends it. The request
     /// can be repeated safely with the same `clientMessageId` and `sendAt`: the repetition returns 200 with the scheduled message, which has the
-    /// status `sent` and the `messageId` once it was sent.
+    /// status `sent` and the `messageId` once it was sent, and the status `cancelled` if it was cancelled.
     ///
     /// Fails with 400 for an invalid message, with 403 or 404 if the caller could
     /// not send it now, and with 409 if the caller has 1,000 scheduled messages.
@@ -118,14 +73,14 @@ impl ScheduledApi {
         &self,
         caller: AsSender,
         body: ValidJson<ScheduleMessage>,
-    ) -> Result<Upserted<ScheduledMessage>, ApiError> {
+    ) -> Result<Upserted<ScheduledMessage>, Failure<ScheduleMessage>> {
         let ScheduleMessage {
             conversation_id,
             receiver_id,
             send_at,
             message,
         } = body.0;
-        let target = Target::new(conversation_id, receiver_id)?;
+        let target = Target::new(conversation_id, receiver_id.map(|given| given.0))?;
         let placed =
             scheduled::schedule(&self.0, &caller.0, &target, message.into(), send_at).await?;
         Ok(placed.into())

@@ -1,32 +1,39 @@
-//! Converts requests of hyper to those of poem, for the listener of this service.
+//! Converts requests of hyper to those of poem, for the ports of this service.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, combinators::BoxBody};
-use hyper::{Request, Response};
 use poem::{
-    Addr, Body, Endpoint, RequestParts,
+    Body, Endpoint, RequestParts,
     endpoint::BoxEndpoint,
     http::uri::Scheme,
     web::{LocalAddr, RemoteAddr},
 };
 
-use crate::listener::TimedBody;
+use super::{error, openapi::published};
+use crate::http::{ApiError, Client, Request, Response};
 
-/// Answers one request of the client with the address `client`.
+/// Answers one request.
+///
+/// # Errors
+/// Returns the error of the operation, or that of the router.
 pub async fn answer(
     endpoint: Arc<BoxEndpoint<'static, poem::Response>>,
-    request: Request<TimedBody>,
-    client: IpAddr,
-) -> Response<BoxBody<Bytes, std::io::Error>> {
-    // Port 0: the real port belongs to the connection, which may be that of a proxy.
-    let from = RemoteAddr(Addr::from(SocketAddr::new(client, 0)));
+    request: Request,
+) -> Result<Response, ApiError> {
+    let client = Arc::clone(Client::of(request.extensions())?);
     let (parts, body) = request.into_parts();
-    let parts: RequestParts = (parts, LocalAddr::default(), from, Scheme::HTTP).into();
-    let request = poem::Request::from_parts(parts, Body::from(body.boxed()));
-    endpoint.get_response(request).await.into()
+    // The addresses stay empty: they would be those of the connection, which may belong to a proxy.
+    let addresses = (LocalAddr::default(), RemoteAddr::default());
+    let parts: RequestParts = (parts, addresses.0, addresses.1, Scheme::HTTP).into();
+    let answered = endpoint
+        .call(poem::Request::from_parts(parts, Body::from(body)))
+        .await;
+    let pattern = match &answered {
+        Ok(response) => response.data(),
+        Err(error) => error.data(),
+    };
+    if let Some(route) = published::route(pattern) {
+        client.matched(route);
+    }
+    answered.map(Into::into).map_err(error::from_poem)
 }

@@ -5,14 +5,19 @@ use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
 use super::{
-    Tag,
     auth::AsUser,
     error::ApiError,
-    page::{PageQuery, UnreadPage},
-    path::Path,
-    reply::Json,
+    parts::{
+        page::{PageQuery, pages},
+        path::Path,
+        reply::Json,
+    },
+    state::Tag,
 };
-use crate::domain::{Context, markers::Counts, page::Page, unread};
+use crate::{
+    domain::{Context, unread},
+    model::{page::Page, receipts::Counts},
+};
 
 /// Numbers of unread messages. Own, deleted, silent and system messages do not count.
 #[derive(Debug, Serialize, Object)]
@@ -45,6 +50,11 @@ pub struct UnreadConversation {
     pub unread_count: u64,
     /// Number of unread messages that mention the caller.
     pub mention_count: u64,
+}
+
+pages! {
+    /// Page of conversations with unread messages.
+    UnreadPage { conversations: UnreadConversation }
 }
 
 /// Operations on unread counts.

@@ -2,56 +2,35 @@
 
 use std::collections::HashSet;
 
-use chat_sdk::{Metadata, User, UserId, http::Query};
-use poem_openapi::{
-    Enum, Object, OpenApi,
-    registry::{MetaSchemaRef, Registry},
-    types::{ParseFromJSON, ParseResult, ToJSON, Type},
+use chat_sdk::{
+    User, UserId,
+    commands::users::{SyncItem, SyncUser, SyncUsers, UpdateUser},
+    http::Query,
 };
-use serde::{Deserialize, Serialize};
+use poem_openapi::{Enum, Object, OpenApi};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Tag,
     auth::{AsHost, AsUser, Caller},
     erasure::ErasureMode,
     error::{ApiError, ErrorBody},
-    json::{self, ValidJson},
-    page::{PageQuery, UserPage},
-    path::Path,
-    reply::{Json, NoContent, Upserted},
+    failure::{Failure, Status},
+    parts::{
+        body::{self, ValidJson},
+        page::{PageQuery, UserPage},
+        path::Path,
+        reply::{Json, NoContent, Upserted},
+    },
+    state::Tag,
 };
-use crate::domain::{
-    Context, DomainError,
-    command::ProfilePatch,
-    entry::Profile,
-    erasure,
-    patch::Patch,
-    users::{self, Sync, Synced},
+use crate::{
+    domain::{
+        Context, erasure,
+        users::{self, Sync, Synced},
+    },
+    model::{DomainError, entry::Profile},
 };
-
-/// Profile of a user as the host knows it. An omitted field is cleared.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct SyncUser {
-    /// Host's id of the user, 1 to 128 characters.
-    pub external_user_id: UserId,
-    /// Display name, 1 to 320 characters.
-    #[oai(validator(min_length = 1, max_length = 320))]
-    pub name: String,
-    /// URL of the picture, 1 to 2,048 characters.
-    #[oai(validator(min_length = 1, max_length = 2048))]
-    pub avatar_url: Option<String>,
-    /// E-mail address, 1 to 320 characters; visible to the user and the host only.
-    #[oai(validator(min_length = 1, max_length = 320))]
-    pub email: Option<String>,
-    /// Roles of the user at the host, at most 50; visible to the user and the host only.
-    #[oai(validator(max_items = 50))]
-    pub roles: Option<Vec<String>>,
-    /// JSON object of the host, at most 16 KiB; visible to the user and the host only.
-    pub metadata: Option<Metadata>,
-}
 
 impl From<SyncUser> for Sync {
     fn from(user: SyncUser) -> Self {
@@ -66,56 +45,6 @@ impl From<SyncUser> for Sync {
                 created_at: 0,
             },
         }
-    }
-}
-
-/// Profiles to sync. Each item succeeds or fails on its own.
-#[derive(Debug, Deserialize, Object)]
-pub struct SyncUsers {
-    /// Profiles, at most 1,000.
-    #[oai(validator(max_items = 1000))]
-    pub users: Vec<SyncItem>,
-}
-
-/// An unchecked item of a batch. Its published schema is that of [`SyncUser`]; the check runs per item, so that one invalid item fails alone.
-#[derive(Debug, Deserialize)]
-pub struct SyncItem(Value);
-
-impl Type for SyncItem {
-    const IS_REQUIRED: bool = true;
-    type RawValueType = Self;
-    type RawElementValueType = Self;
-
-    fn name() -> std::borrow::Cow<'static, str> {
-        SyncUser::name()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        SyncUser::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        SyncUser::register(registry);
-    }
-
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(std::iter::once(self))
-    }
-}
-
-impl ParseFromJSON for SyncItem {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        Ok(Self(value.unwrap_or_default()))
-    }
-}
-
-impl ToJSON for SyncItem {
-    fn to_json(&self) -> Option<Value> {
-        Some(self.0.clone())
     }
 }
 
@@ -156,24 +85,6 @@ pub struct SyncUsersResult {
     pub results: Vec<SyncUserResult>,
 }
 
-/// Change of the caller's profile. An omitted field keeps its value, `null` clears it.
-#[derive(Debug, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase")]
-pub struct UpdateUser {
-    /// Display name, 1 to 320 characters.
-    #[serde(default)]
-    #[oai(validator(min_length = 1, max_length = 320))]
-    pub name: Patch<String>,
-    /// URL of the picture, 1 to 2,048 characters.
-    #[serde(default)]
-    #[oai(validator(min_length = 1, max_length = 2048))]
-    pub avatar_url: Patch<String>,
-    /// JSON object of the user, at most 16 KiB.
-    #[serde(default)]
-    pub metadata: Patch<Metadata>,
-}
-
 /// Operations on users.
 pub struct UsersApi(pub Context);
 
@@ -194,7 +105,7 @@ impl UsersApi {
         &self,
         _host: AsHost,
         body: ValidJson<SyncUser>,
-    ) -> Result<Upserted<User>, ApiError> {
+    ) -> Result<Upserted<User>, Failure<SyncUser>> {
         let (user, synced) = users::sync(&self.0, body.0.into()).await?;
         Ok(Upserted {
             is_new: synced == Synced::Created,
@@ -240,7 +151,7 @@ impl UsersApi {
         operation_id = "getMe",
         tag = "Tag::Users"
     )]
-    async fn get_me(&self, caller: AsUser) -> Result<Json<User>, ApiError> {
+    async fn get_me(&self, caller: AsUser) -> Result<Json<User>, Failure<Status<404>>> {
         Ok(Json(users::get(&self.0, &caller.0).await?))
     }
 
@@ -257,13 +168,8 @@ impl UsersApi {
         &self,
         caller: AsUser,
         body: ValidJson<UpdateUser>,
-    ) -> Result<Json<User>, ApiError> {
-        let patch = ProfilePatch {
-            name: body.0.name,
-            avatar_url: body.0.avatar_url,
-            metadata: body.0.metadata,
-        };
-        Ok(Json(users::change(&self.0, &caller.0, patch).await?))
+    ) -> Result<Json<User>, Failure<Status<404>>> {
+        Ok(Json(users::change(&self.0, &caller.0, body.0).await?))
     }
 
     /// Find users
@@ -353,13 +259,16 @@ fn read_items(batch: SyncUsers) -> (Vec<Option<String>>, Vec<Result<Sync, Domain
             .get("externalUserId")
             .and_then(Value::as_str)
             .map(str::to_owned);
-        let sync = json::check::<SyncUser>(item, Vec::new()).map(Sync::from);
-        let sync = sync.and_then(|sync| match seen.insert(sync.id.clone()) {
-            true => Ok(sync),
-            false => Err(DomainError::invalid(
-                "externalUserId",
-                "repeats an earlier item of this batch",
-            )),
+        let sync = body::check::<SyncUser>(item, Vec::new()).map(Sync::from);
+        let sync = sync.and_then(|sync| {
+            if seen.insert(sync.id.clone()) {
+                Ok(sync)
+            } else {
+                Err(DomainError::invalid(
+                    "externalUserId",
+                    "repeats an earlier item of this batch",
+                ))
+            }
         });
         (name, sync)
     });
@@ -385,9 +294,11 @@ fn sync_result(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::openapi::published::tests::register;
 
     #[test]
     fn an_invalid_item_fails_alone() {
+        register();
         let body = serde_json::json!({ "users": [
             { "externalUserId": "alice", "name": "Alice" },
             { "externalUserId": "me", "name": "" },
@@ -395,7 +306,7 @@ mod tests {
             { "externalUserId": "alice", "name": "Alice again" },
             { "externalUserId": "bob", "name": "B\0b" },
         ]});
-        let batch = json::parse::<SyncUsers>(body.to_string().as_bytes()).expect("a valid batch");
+        let batch = body::parse::<SyncUsers>(body.to_string().as_bytes()).expect("a valid batch");
         let (names, items) = read_items(batch);
         assert_eq!(names[1].as_deref(), Some("me"));
         let fields: Vec<Vec<String>> = items
@@ -417,9 +328,10 @@ mod tests {
 
     #[test]
     fn a_batch_beyond_the_limit_is_one_fault() {
+        register();
         let users = vec![serde_json::json!({ "externalUserId": "a", "name": "A" }); 1001];
         let body = serde_json::json!({ "users": users }).to_string();
-        let Err(DomainError::Validation(faults)) = json::parse::<SyncUsers>(body.as_bytes()) else {
+        let Err(DomainError::Validation(faults)) = body::parse::<SyncUsers>(body.as_bytes()) else {
             panic!("the batch was taken");
         };
         assert_eq!(faults.len(), 1);

@@ -1,5 +1,7 @@
 //! Roles of a process.
 
+use chat_sdk::plugin::Role;
+
 /// Roles that a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Roles {
@@ -12,9 +14,6 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// Names of the roles.
-    pub const NAMES: [&'static str; 3] = ["api", "ws", "webhooks"];
-
     /// Returns all roles, for a single process.
     pub fn all() -> Self {
         Self {
@@ -45,25 +44,31 @@ impl Roles {
                 "webhooks" => roles.webhooks = true,
                 "all" => roles = Self::all(),
                 other => {
+                    let names: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
                     return Err(format!(
                         "{other} is no role of this version; there are {}",
-                        Self::NAMES.join(", ")
+                        names.join(", ")
                     ));
                 }
             }
         }
-        if roles.api || roles.ws || roles.webhooks {
-            Ok(roles)
-        } else {
-            Err("name at least one role".to_owned())
+        if roles.names().is_empty() {
+            return Err("name at least one role".to_owned());
         }
+        Ok(roles)
+    }
+
+    /// Returns true if the process has at least one of `roles`.
+    pub fn has_any(self, roles: &[Role]) -> bool {
+        roles.iter().any(|role| match role {
+            Role::Api => self.api,
+            Role::Ws => self.ws,
+            Role::Webhooks => self.webhooks,
+        })
     }
 
     pub(super) fn names(self) -> Vec<&'static str> {
-        let mut names = Vec::new();
-        names.extend(self.api.then_some("api"));
-        names.extend(self.ws.then_some("ws"));
-        names.extend(self.webhooks.then_some("webhooks"));
-        names
+        let all = Role::ALL.iter().filter(|role| self.has_any(&[**role]));
+        all.map(|role| role.as_str()).collect()
     }
 }

@@ -6,21 +6,21 @@ use std::{
     time::Duration,
 };
 
-use chat_sdk::plugin::Plugin;
+use chat_sdk::plugin::PluginFactory;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::Instant;
 
 use crate::{
     auth::SetupError,
     bus::{Bus, BusError, BusOptions, StreamError},
-    config::{AppEnv, Config, Fault},
-    domain::hashed::PairKey,
-    plugins::{self, Core, PluginFactory, Plugins},
+    config::Config,
+    model::hashed::PairKey,
+    plugins::{self, Core, Plugins},
     store::{PrepareError, Store},
 };
 
 /// Maximum time to wait for MongoDB and NATS at the start.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time between two attempts to reach them.
 const START_PAUSE: Duration = Duration::from_secs(1);
 
@@ -92,43 +92,33 @@ pub(super) fn metrics() -> PrometheusHandle {
         .clone()
 }
 
-/// Creates the configured plugins and prepares the database for them.
-pub(super) async fn start_plugins<P: Plugin>(
+/// Creates those of `plugins` that are configured.
+pub(super) fn create_plugins(
     config: &Config,
     core: &Core,
-    guest: Option<PluginFactory<P>>,
-) -> Result<(Plugins, Option<Arc<P>>), StartError> {
-    let told = |faults: Vec<Fault>| {
+    plugins: &[PluginFactory],
+) -> Result<Plugins, StartError> {
+    let configured = plugins::configure(config, plugins).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         StartError::Plugin(lines.join("; "))
-    };
-    let name = guest.map(|_| P::NAME);
-    let plugins = Plugins::register(config, core, name).map_err(told)?;
-    let guest = plugins::register_guest(config, core, guest).map_err(told)?;
-    patiently("MongoDB", || async {
-        plugins.prepare().await?;
-        match &guest {
-            Some(guest) => guest.prepare().await,
-            None => Ok(()),
-        }
-    })
-    .await
-    .map_err(|error| StartError::Mongo(brief(&error)))?;
-    Ok((plugins, guest))
+    })?;
+    for warning in &configured.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Plugins::create(configured, core))
 }
 
-/// Prepares the database for the core and for the plugins, without a broker.
+/// Prepares the database for the core and for the configured ones of `plugins`, without a broker.
 ///
 /// # Errors
 /// [`StartError::Mongo`] if the database is not reachable, or [`StartError::Plugin`] if the settings of a plugin cannot be used.
-pub async fn prepare_with<P: Plugin>(
-    config: &Config,
-    guest: Option<PluginFactory<P>>,
-) -> Result<(), StartError> {
+pub async fn prepare(config: &Config, plugins: &[PluginFactory]) -> Result<(), StartError> {
     let (store, _) = open_store(config).await?;
-    let key = config.auth.secrets_key.as_ref();
-    let core = Core::without_broker(store, key, "migrate".to_owned());
-    start_plugins(config, &core, guest).await.map(drop)
+    let core = Core::new(Arc::clone(&store), None, &config.auth, "migrate".to_owned());
+    let plugins = create_plugins(config, &core, plugins)?;
+    let prepared = patiently("MongoDB", || plugins.prepare_all()).await;
+    store.close().await;
+    prepared.map_err(|error| StartError::Mongo(brief(&error)))
 }
 
 /// Repeats `attempt` until it succeeds or the time is over. Every failure is logged as one line.
@@ -136,7 +126,7 @@ async fn patiently<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     what: &'static str,
     attempt: impl Fn() -> F,
 ) -> Result<T, E> {
-    let deadline = Instant::now() + START_PATIENCE;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         match attempt().await {
             Ok(value) => return Ok(value),
@@ -203,10 +193,9 @@ pub async fn begin_epoch(config: &Config) -> Result<(), StartError> {
     bus.remove_stream()
         .await
         .map_err(|error| StartError::Nats(error.to_string()))?;
-    store
-        .begin_epoch()
-        .await
-        .map_err(|error| StartError::Mongo(error.to_string()))
+    let begun = store.begin_epoch().await;
+    store.close().await;
+    begun.map_err(|error| StartError::Mongo(error.to_string()))
 }
 
 /// Returns the driver's text without its description of the whole topology, as one readable line.
@@ -225,11 +214,7 @@ pub(super) async fn open_bus(config: &Config) -> Result<Bus, StartError> {
         prefix: stores.nats_subject_prefix.clone(),
         replicas: stores.nats_replicas,
         retention: Duration::from_secs(u64::from(stores.event_retention_days) * 86_400),
-        // Many services share a server in tests, and the server reserves the bytes.
-        max_bytes: match config.server.app_env {
-            AppEnv::Test => 64 << 20,
-            AppEnv::Development | AppEnv::Production => 4 << 30,
-        },
+        max_bytes: i64::from(stores.event_stream_max_mb) << 20,
     };
     let is_limit = |error: &BusError| {
         matches!(
@@ -247,11 +232,14 @@ pub(super) async fn open_bus(config: &Config) -> Result<Bus, StartError> {
     })
     .await
     .and_then(|connected| connected)
-    .map_err(|error| match is_limit(&error) {
-        true => StartError::Limit {
-            variable: "NATS_URL",
-            problem: error.to_string(),
-        },
-        false => StartError::Nats(error.to_string()),
+    .map_err(|error| {
+        if is_limit(&error) {
+            StartError::Limit {
+                variable: "NATS_URL",
+                problem: error.to_string(),
+            }
+        } else {
+            StartError::Nats(error.to_string())
+        }
     })
 }

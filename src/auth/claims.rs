@@ -1,6 +1,6 @@
 //! Claims of a token, read after its signature was checked.
 
-use chat_sdk::UserId;
+use chat_sdk::{UserId, ids::is_session_id};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,6 +18,8 @@ pub struct Claims {
     pub issued_at: Option<i64>,
     /// `exp`, Unix seconds without the fraction.
     pub expires_at: i64,
+    /// `sid`, the id of the session that the token belongs to, if it can be one.
+    pub session_id: Option<String>,
     /// `name`, if it is a text.
     pub name: Option<String>,
     /// `picture`, otherwise `avatarUrl`, if it is a text. Not checked to be a URL.
@@ -34,6 +36,7 @@ pub(super) struct RawClaims {
     iat: Option<Value>,
     nbf: Option<Value>,
     iss: Option<Value>,
+    sid: Option<Value>,
     name: Option<Value>,
     picture: Option<Value>,
     #[serde(rename = "avatarUrl")]
@@ -72,6 +75,7 @@ impl RawClaims {
             subject: subject(self.sub)?,
             issued_at: issued_at.map(seconds),
             expires_at: seconds(expires_at),
+            session_id: text(self.sid).filter(|id| is_session_id(id)),
             name: text(self.name),
             avatar_url: text(self.picture).or_else(|| text(self.avatar_url)),
             roles: match self.roles {

@@ -1,15 +1,15 @@
 //! Fetches the host's published keys and refreshes them.
 //!
-//! The first use fetches. From then on a task fetches again every 10 minutes until the last clone of the verifier is dropped. A token with an unknown
-//! `kid` also requests a fetch, at most one in 10 seconds. There is one fetch at a time; other callers wait for it. A failed fetch keeps the existing
-//! keys.
+//! The first use fetches, and a task of the process fetches again every 10 minutes. A token with an unknown `kid` also requests a fetch, at most one in
+//! 10 seconds. There is one fetch at a time; other callers wait for it. A failed fetch keeps the existing keys.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::{Host, Url};
 
@@ -61,7 +61,6 @@ struct Shared {
 struct Fetches {
     last: Option<Instant>,
     failed: bool,
-    has_task: bool,
 }
 
 impl Jwks {
@@ -120,6 +119,15 @@ impl Jwks {
         self.shared.snapshot().ok_or(AuthError::KeysUnavailable)
     }
 
+    /// Fetches the keys again and again, until `stop`.
+    pub(super) async fn keep_fresh(&self, stop: CancellationToken) {
+        let pause = || tokio::time::sleep(self.shared.timing.refresh);
+        while stop.run_until_cancelled(pause()).await.is_some() {
+            let mut fetches = self.shared.fetches.lock().await;
+            self.shared.fetch(&mut fetches).await;
+        }
+    }
+
     /// Runs in its own task: a caller that is dropped must not cancel a fetch that others wait for.
     async fn fetch_unless_newer(&self, seen: Option<&Arc<KeySet>>) -> Result<(), AuthError> {
         let (shared, seen) = (Arc::clone(&self.shared), seen.cloned());
@@ -133,15 +141,8 @@ impl Shared {
         self.keys.read().clone()
     }
 
-    async fn fetch_unless_newer(
-        self: Arc<Self>,
-        seen: Option<Arc<KeySet>>,
-    ) -> Result<(), AuthError> {
+    async fn fetch_unless_newer(&self, seen: Option<Arc<KeySet>>) -> Result<(), AuthError> {
         let mut fetches = self.fetches.lock().await;
-        if !fetches.has_task {
-            fetches.has_task = true;
-            tokio::spawn(keep_fresh(Arc::downgrade(&self), self.timing.refresh));
-        }
         let current = self.snapshot();
         let newer = match (&current, &seen) {
             (Some(current), Some(seen)) => !Arc::ptr_eq(current, seen),
@@ -210,18 +211,6 @@ impl Shared {
             body.extend_from_slice(&chunk);
         }
         KeySet::parse(&body).ok_or("the answer is not a JWKS document")
-    }
-}
-
-/// Ends after the last verifier is dropped: it holds no strong reference while it sleeps.
-async fn keep_fresh(shared: Weak<Shared>, every: Duration) {
-    loop {
-        tokio::time::sleep(every).await;
-        let Some(shared) = shared.upgrade() else {
-            return;
-        };
-        let mut fetches = shared.fetches.lock().await;
-        shared.fetch(&mut fetches).await;
     }
 }
 

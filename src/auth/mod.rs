@@ -1,6 +1,7 @@
 //! Authentication of callers: checks the host's tokens and the internal secret.
 //!
-//! [`Verifier`] takes a token and returns [`Claims`] or an [`AuthError`]; it uses a fixed key or the host's published key set (`jwks`). Both the REST
+//! [`Verifier`] takes a token and returns [`Claims`] or an [`AuthError`]; it uses a fixed key or the host's published key set (`jwks`). [`Issuer`] signs
+//! tokens for plugins, if the key is a shared secret. Both the REST
 //! API and the sockets use it, so the rules are the same.
 //!
 //! Rules of this module:
@@ -14,6 +15,7 @@
 mod claims;
 mod error;
 mod internal;
+mod issuer;
 mod jwks;
 mod keyset;
 mod verifier;
@@ -30,4 +32,5 @@ mod tests_keys;
 pub use claims::Claims;
 pub use error::{AuthError, SetupError};
 pub use internal::internal_secret_matches;
+pub use issuer::Issuer;
 pub use verifier::Verifier;

@@ -1,5 +1,7 @@
 //! Hostile tokens, all of which must be refused, and the few that must pass.
 
+#![allow(clippy::too_many_lines, reason = "tables of hostile tokens")]
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};

@@ -7,6 +7,7 @@ use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, Header, Validation, dangerous::insecure_decode,
     decode, decode_header,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::claims::{Claims, RawClaims};
 use super::error::{AuthError, SetupError};
@@ -85,6 +86,19 @@ impl Verifier {
         match &self.inner.keys {
             Keys::Fixed(_) => Ok(()),
             Keys::Published(jwks) => jwks.current().await.map(drop),
+        }
+    }
+
+    /// Returns true if the keys are published by the host, so that [`Verifier::keep_fresh`] must run.
+    pub fn has_published_keys(&self) -> bool {
+        matches!(self.inner.keys, Keys::Published(_))
+    }
+
+    /// Fetches published keys again every 10 minutes, until `stop`.
+    pub async fn keep_fresh(self, stop: CancellationToken) {
+        match &self.inner.keys {
+            Keys::Fixed(_) => stop.cancelled().await,
+            Keys::Published(jwks) => jwks.keep_fresh(stop).await,
         }
     }
 

@@ -76,14 +76,14 @@ impl<T> Acks<T> {
         };
         let mut next = Some(message);
         while let Some(message) = next {
-            if let Some((is_stored, what)) = self.settle(&message) {
+            if let Some((is_stored, what)) = self.resolve_ack(&message) {
                 outcome(is_stored, what);
             }
             next = self.answers.next().now_or_never().flatten();
         }
     }
 
-    fn settle(&mut self, message: &Message) -> Option<(bool, T)> {
+    fn resolve_ack(&mut self, message: &Message) -> Option<(bool, T)> {
         let number: u64 = message.subject.strip_prefix(&*self.prefix)?.parse().ok()?;
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let (_, what) = self.waiting.get_mut(index)?.take()?;

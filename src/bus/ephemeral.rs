@@ -1,4 +1,4 @@
-//! Messages between processes that nobody stores: presence, typing, timers, over core NATS. A lost message is repeated, or its effect ends by itself.
+//! Messages between processes that nobody stores: presence and typing, over core NATS. A lost message is repeated, or its effect ends by itself.
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -22,19 +22,19 @@ pub struct Channel<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Channel<T> {
-    /// Returns the channel on which processes announce their users.
+    /// Returns the channel on which processes send heartbeats and announce their users.
     pub fn presence(bus: &Bus) -> Self {
         Self::new(bus, bus.subjects.presence())
-    }
-
-    /// Returns the channel on which processes announce the time of the next scheduled work.
-    pub fn due(bus: &Bus) -> Self {
-        Self::new(bus, bus.subjects.due())
     }
 
     /// Returns the channel on which nodes send typing and recording indicators.
     pub fn typing(bus: &Bus) -> Self {
         Self::new(bus, bus.subjects.typing())
+    }
+
+    /// Returns the channel of ephemeral events of plugins.
+    pub fn signals(bus: &Bus) -> Self {
+        Self::new(bus, bus.subjects.signals())
     }
 
     fn new(bus: &Bus, subject: String) -> Self {
@@ -58,11 +58,6 @@ impl<T: Serialize + DeserializeOwned> Channel<T> {
             // After the flush the server has the subscription, and later messages are received.
             let _ = tokio::time::timeout(SEND_TIMEOUT, self.bus.client.flush()).await;
         }
-    }
-
-    /// Returns true if the server is reachable at this moment.
-    pub fn is_connected(&self) -> bool {
-        self.bus.is_connected()
     }
 
     /// Sends `value` to every subscribed process, including this one. It may be lost.

@@ -20,10 +20,9 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Bus, BusError};
-use crate::{
+use crate::model::{
     bounds,
-    commands::{Answer, Command, Commands},
-    domain::size,
+    host_commands::{Answer, Command, Commands},
 };
 
 /// Header with the user for whom the host acts.
@@ -50,7 +49,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Statistics of one command.
 #[derive(Debug, Clone, Default)]
-struct Tally {
+struct EndpointStats {
     requests: u64,
     errors: u64,
     time: Duration,
@@ -64,7 +63,7 @@ struct Service {
     commands: Arc<dyn Commands>,
     id: String,
     started: OffsetDateTime,
-    tallies: Mutex<BTreeMap<(String, &'static str), Tally>>,
+    stats: Mutex<BTreeMap<(String, &'static str), EndpointStats>>,
 }
 
 /// Serves the commands of `hosts` until `stop`, then finishes those in flight.
@@ -83,7 +82,7 @@ pub async fn serve(
         commands,
         id: ulid::Ulid::generate().to_string(),
         started: OffsetDateTime::now_utc(),
-        tallies: Mutex::default(),
+        stats: Mutex::default(),
     });
     let in_flight = TaskTracker::new();
     while !stop.is_cancelled() {
@@ -190,13 +189,13 @@ impl Service {
         let Some(known) = all.iter().find(|known| known.name == name) else {
             return;
         };
-        let mut tallies = self.tallies.lock();
-        let tally = tallies.entry((host.to_owned(), known.name)).or_default();
-        tally.requests += 1;
-        tally.time += time;
+        let mut stats = self.stats.lock();
+        let endpoint = stats.entry((host.to_owned(), known.name)).or_default();
+        endpoint.requests += 1;
+        endpoint.time += time;
         if answer.is_error() {
-            tally.errors += 1;
-            tally.last_error = format!("{}:{}", answer.status, error_text(answer));
+            endpoint.errors += 1;
+            endpoint.last_error = format!("{}:{}", answer.status, error_text(answer));
         }
     }
 
@@ -234,10 +233,10 @@ impl Service {
             }
             "STATS" => {
                 answer["started"] = json!(self.started.format(&Rfc3339).unwrap_or_default());
-                let tallies = self.tallies.lock().clone();
+                let stats = self.stats.lock().clone();
                 answer["endpoints"] = self.endpoints(|host, name| {
-                    let tally = tallies.get(&(host.to_owned(), name));
-                    statistics(tally.cloned().unwrap_or_default())
+                    let endpoint = stats.get(&(host.to_owned(), name));
+                    statistics(endpoint.cloned().unwrap_or_default())
                 });
                 "stats"
             }
@@ -266,7 +265,7 @@ impl Service {
                 {
                     line.extend(more);
                 }
-                bytes += size::json(&line) + 1;
+                bytes += chat_sdk::json_len(&line) + 1;
                 // With very many hosts the tools see only the first ones: more do not fit into a message.
                 if bytes > bounds::NATS_GROUP - DESCRIPTION_BYTES {
                     break 'all;
@@ -282,14 +281,14 @@ fn failed(error: impl std::fmt::Display) -> BusError {
     BusError::Connect(error.to_string())
 }
 
-fn statistics(tally: Tally) -> Value {
-    let nanoseconds = u64::try_from(tally.time.as_nanos()).unwrap_or(u64::MAX);
+fn statistics(endpoint: EndpointStats) -> Value {
+    let nanoseconds = u64::try_from(endpoint.time.as_nanos()).unwrap_or(u64::MAX);
     json!({
-        "num_requests": tally.requests,
-        "num_errors": tally.errors,
-        "last_error": tally.last_error,
+        "num_requests": endpoint.requests,
+        "num_errors": endpoint.errors,
+        "last_error": endpoint.last_error,
         "processing_time": nanoseconds,
-        "average_processing_time": nanoseconds.checked_div(tally.requests).unwrap_or_default(),
+        "average_processing_time": nanoseconds.checked_div(endpoint.requests).unwrap_or_default(),
     })
 }
 
@@ -317,11 +316,13 @@ fn headers(answer: &Answer) -> HeaderMap {
 /// Returns the text of an error, on one line.
 fn error_text(answer: &Answer) -> String {
     #[derive(serde::Deserialize)]
-    struct Refusal {
+    struct ErrorBody {
         message: String,
     }
-    let message = serde_json::from_slice(&answer.body)
-        .map_or_else(|_| "refused".to_owned(), |refusal: Refusal| refusal.message);
+    let message = serde_json::from_slice(&answer.body).map_or_else(
+        |_| "refused".to_owned(),
+        |refusal: ErrorBody| refusal.message,
+    );
     let is_plain = |c: char| c.is_ascii_graphic() || c == ' ';
     message
         .chars()

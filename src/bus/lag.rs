@@ -18,7 +18,7 @@ use super::{Bus, BusError, StreamError};
 /// Time that a result is cached before the broker is queried again.
 pub const PERIOD: Duration = Duration::from_secs(5);
 /// Time limit of a whole query.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum number of consumers per query; the broker returns pages of 256.
 const MAX_CONSUMERS: usize = 2560;
 /// Maximum number of oldest-event look-ups per query.
@@ -118,7 +118,7 @@ impl Lags {
         {
             return look.found.clone();
         }
-        let found = match tokio::time::timeout(PATIENCE, self.look(&mut known.oldest)).await {
+        let found = match tokio::time::timeout(TIMEOUT, self.look(&mut known.oldest)).await {
             Ok(Ok(found)) => Some(Arc::new(found)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "could not query the durables");

@@ -7,10 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chat_sdk::{EventId, EventType, TraceParent, UserId, events::EventData};
 
-use crate::{
-    bounds,
-    domain::{entry::Owner, latest::LatestValue},
-};
+use crate::model::{bounds, entry::Owner, latest::LatestValue};
 
 /// Maximum number of kept values; beyond it the oldest is dropped.
 ///
@@ -19,7 +16,8 @@ const MAX_KEPT: usize = 10_000;
 /// Size of a value without the text of a draft, in bytes.
 const FIXED: usize = 1024;
 
-fn size_of(value: &LatestValue) -> usize {
+/// Returns the size of a value, in bytes.
+pub(super) fn size_of(value: &LatestValue) -> usize {
     let text = match &value.envelope.data {
         EventData::DraftUpdated(updated) => updated.draft.as_ref().map_or(0, String::len),
         _ => 0,

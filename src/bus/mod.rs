@@ -5,16 +5,17 @@
 //! This module knows the domain's types, and no HTTP, no socket and no database.
 
 mod acks;
+pub mod announcer;
 pub mod commands;
 pub mod durables;
 pub mod ephemeral;
+pub mod hooks;
 pub mod hosts;
 pub mod lag;
 mod latest;
-pub mod nodes;
 pub mod publish;
+mod read_stream;
 mod reader;
-mod recall;
 mod streams;
 pub mod subjects;
 pub mod tail;
@@ -22,12 +23,13 @@ pub mod tail;
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectOptions, Event, connection::State, jetstream};
+use metrics::counter;
 use tokio::sync::watch;
 
 pub use streams::StreamError;
 pub use subjects::Subjects;
 
-use crate::bounds;
+use crate::model::bounds;
 
 /// Maximum pause between two attempts to reconnect.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(4);
@@ -65,7 +67,7 @@ pub enum BusError {
     Stream(#[from] StreamError),
     /// The broker never accepts the message, so a retry would not help.
     #[error("NATS refuses a message: {0}")]
-    Refused(String),
+    Rejected(String),
     /// A limit of the server is smaller than what this program sends.
     #[error(
         "the server's {name} is {found} bytes, and at least {needed} are needed; raise it in the server's configuration"
@@ -194,6 +196,15 @@ async fn connect(
                     }
                     Event::Disconnected => {
                         tracing::warn!(connection = %label, "lost NATS; trying again")
+                    }
+                    // For example a subject that the service's account has no permission for: its caller sees at most a time-out.
+                    Event::ServerError(error) => {
+                        tracing::error!(connection = %label, %error, "NATS refused an operation of the service")
+                    }
+                    Event::SlowConsumer(subscription) => {
+                        counter!("chat_nats_slow_consumers_total", "connection" => label.clone())
+                            .increment(1);
+                        tracing::warn!(connection = %label, subscription, "messages of a NATS subscription were dropped, because they arrived faster than they were read");
                     }
                     other => tracing::debug!(connection = %label, event = %other, "NATS"),
                 }

@@ -1,7 +1,4 @@
-//! Publishing of events to the stream.
-//!
-//! The announcer publishes the entries that this process's writer committed, at once and with acknowledgements, and gives up early: the sweep publishes the
-//! entries that did not arrive. Latest values, which no sweep finds, are kept until the stream has them.
+//! Publishing of events to the stream: their headers and payloads, and the answers of the broker.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,23 +12,14 @@ use async_nats::{
     },
 };
 use futures_util::future::join_all;
-use metrics::counter;
-use tokio::{
-    sync::{Mutex as AsyncMutex, mpsc},
-    time::MissedTickBehavior,
-};
 
-use super::{Bus, BusError, Subjects, acks::Acks, latest::Unpublished};
-use chat_sdk::{Envelope, TraceParent, UserId, events::EventData};
-
-use crate::bounds;
-use crate::domain::{
-    catalogue,
-    command::Announce,
+use super::{Bus, BusError, Subjects};
+use crate::model::{
+    bounds, catalogue,
     entry::{Entry, Owner},
-    latest::{LatestValue, PublishLatest},
+    latest::LatestValue,
 };
-use crate::trace;
+use chat_sdk::{Envelope, TraceParent, UserId, events::EventData};
 
 /// Header with the owner of an event: a conversation's id, or `user:` and a user's id.
 pub const OWNER_HEADER: HeaderName = HeaderName::from_static("Chat-Conversation-Id");
@@ -50,210 +38,17 @@ pub const TRACE_HEADER: HeaderName = HeaderName::from_static(TraceParent::HEADER
 /// Its value says where the event can be read: in the log.
 pub const REFERENCE_HEADER: HeaderName = HeaderName::from_static("Chat-Reference");
 
-/// Maximum number of events waiting to be sent; further ones are left to the sweep.
-const MAX_WAITING: usize = 20_000;
-/// Maximum number of events sent and not acknowledged.
-const MAX_UNANSWERED: usize = 5_000;
 /// Buffer size that is enough for most envelopes, in bytes.
 const ENVELOPE_BYTES: usize = 1024;
 /// Time to wait for an acknowledgement.
-const ACK_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time limit for handing a message to the connection: it blocks while the server is unreachable.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time between attempts to publish latest values that the stream does not have.
-const PUBLISH_AGAIN: Duration = Duration::from_millis(500);
 /// Number of acknowledgements that a sweep waits for concurrently.
 const SWEEP_PIPELINE: usize = 256;
 
-/// Publishes the entries that this process committed.
-pub struct Announcer {
-    entries: mpsc::Sender<Work>,
-}
-
-/// An item that waits to be published.
-enum Work {
-    Entry(Arc<Entry>),
-    Latest(Box<LatestValue>, TraceParent),
-}
-
-impl Announcer {
-    /// Returns an announcer, and the publisher to run for it.
-    pub fn new(bus: Bus) -> (Arc<Self>, Publisher) {
-        let (entries, inbox) = mpsc::channel(MAX_WAITING);
-        let publisher = Publisher {
-            bus,
-            inbox: Arc::new(AsyncMutex::new(inbox)),
-        };
-        (Arc::new(Self { entries }), publisher)
-    }
-}
-
-/// Publishes the items of an announcer.
-#[derive(Clone)]
-pub struct Publisher {
-    bus: Bus,
-    /// Queue that outlives a failure: the next run publishes what it holds.
-    inbox: Arc<AsyncMutex<mpsc::Receiver<Work>>>,
-}
-
-impl Publisher {
-    /// Publishes until the last handle of the announcer is dropped.
-    ///
-    /// After a failure it may run again: the sweep puts back entries that were in flight, and the next latest value replaces a lost one.
-    pub async fn run(self) {
-        let mut inbox = self.inbox.lock().await;
-        run(self.bus, &mut inbox).await;
-    }
-}
-
-impl Announce for Announcer {
-    fn announce(&self, entries: &[Arc<Entry>]) {
-        for entry in entries {
-            let work = Work::Entry(Arc::clone(entry));
-            if self.entries.try_send(work).is_err() {
-                counter!("chat_publish_left_to_sweep_total").increment(1);
-            }
-        }
-    }
-}
-
-impl PublishLatest for Announcer {
-    fn publish(&self, value: LatestValue) {
-        let trace = trace::current().unwrap_or_else(|| TraceParent::of(&value.envelope.id));
-        let work = Work::Latest(Box::new(value), trace);
-        if self.entries.try_send(work).is_err() {
-            counter!("chat_latest_values_lost_total").increment(1);
-        }
-    }
-}
-
-/// Items handed to the connection that one acknowledgement covers.
-enum Sent {
-    /// A number of entries, covered by the answer to the last one.
-    ///
-    /// The stream processes the messages of a connection in order. If it refused an earlier one, the sweep finds that, as it finds entries without an answer.
-    Entries(usize),
-    Latest(Box<LatestValue>, TraceParent),
-}
-
-impl Sent {
-    fn len(&self) -> usize {
-        match self {
-            Self::Entries(count) => *count,
-            Self::Latest(..) => 1,
-        }
-    }
-}
-
-async fn run(bus: Bus, inbox: &mut mpsc::Receiver<Work>) {
-    let mut acks = match Acks::open(&bus.client).await {
-        Ok(acks) => acks,
-        Err(error) => {
-            // The client has ended, and so does the process. Another process publishes the log's entries.
-            tracing::warn!(%error, "event publishing stopped");
-            return;
-        }
-    };
-    let outcomes = [
-        counter!("chat_publishes_total", "outcome" => "failed"),
-        counter!("chat_publishes_total", "outcome" => "ok"),
-    ];
-    let mut batch = Vec::new();
-    let mut events = Vec::new();
-    let mut is_open = true;
-    let mut unpublished = Unpublished::default();
-    // Number of items handed to the connection and not acknowledged.
-    let mut unanswered = 0;
-    // Number of these entries for which no acknowledgement was requested yet.
-    let mut unasked = 0;
-    let mut ticks = tokio::time::interval(PUBLISH_AGAIN);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while is_open || !acks.is_empty() {
-        let has_room = is_open && unanswered < MAX_UNANSWERED;
-        let settle = |is_stored: bool, sent: Sent| {
-            outcomes[usize::from(is_stored)].increment(sent.len() as u64);
-            unanswered -= sent.len();
-            match sent {
-                Sent::Latest(value, _) if is_stored => unpublished.done(&value),
-                Sent::Latest(value, trace) => keep(&mut unpublished, value, trace),
-                Sent::Entries(_) => {}
-            }
-        };
-        tokio::select! {
-            () = acks.take(settle) => {}
-            count = inbox.recv_many(&mut batch, 256), if has_room => {
-                is_open = count > 0;
-            }
-            _ = ticks.tick() => {
-                for sent in acks.take_unanswered(ACK_TIMEOUT) {
-                    outcomes[0].increment(sent.len() as u64);
-                    unanswered -= sent.len();
-                    if let Sent::Latest(value, trace) = sent {
-                        keep(&mut unpublished, value, trace);
-                    }
-                }
-                if is_open && !unpublished.is_empty() && bus.is_connected() {
-                    let again = unpublished.take().into_iter();
-                    batch.extend(again.map(|(value, trace)| Work::Latest(Box::new(value), trace)));
-                }
-            }
-        }
-        // All are encoded before the first is sent, so that they leave together and not each in a packet of its own.
-        events.extend(batch.drain(..).map(|work| match work {
-            Work::Entry(entry) => (bus.event(&entry), None),
-            Work::Latest(value, trace) => {
-                unpublished.begin(&value);
-                (bus.latest_event(&value, trace), Some((value, trace)))
-            }
-        }));
-        let last_entry = events
-            .iter()
-            .rposition(|(event, latest)| latest.is_none() && event.is_ok());
-        for (index, (event, latest)) in events.drain(..).enumerate() {
-            let is_asked = latest.is_some() || Some(index) == last_entry;
-            let reply = is_asked.then(|| acks.next_reply());
-            let outcome = match event {
-                Ok(event) => bus.hand_over(event, reply).await,
-                Err(error) => Err(error),
-            };
-            match (outcome, latest) {
-                (Ok(()), Some((value, trace))) => {
-                    unanswered += 1;
-                    acks.sent(Sent::Latest(value, trace));
-                }
-                (Ok(()), None) => {
-                    unanswered += 1;
-                    unasked += 1;
-                    if is_asked {
-                        acks.sent(Sent::Entries(std::mem::take(&mut unasked)));
-                    }
-                }
-                (Err(_), None) => {
-                    counter!("chat_publish_left_to_sweep_total").increment(1);
-                    if is_asked {
-                        // No later acknowledgement covers the entries before it.
-                        unanswered -= std::mem::take(&mut unasked);
-                    }
-                }
-                (Err(BusError::Refused(_)), Some((value, _))) => {
-                    // A retry would not help.
-                    counter!("chat_latest_values_lost_total").increment(1);
-                    unpublished.done(&value);
-                }
-                (Err(_), Some((value, trace))) => keep(&mut unpublished, value, trace),
-            }
-        }
-    }
-}
-
-/// Keeps a value until it can be published.
-fn keep(unpublished: &mut Unpublished, value: Box<LatestValue>, trace: TraceParent) {
-    let lost = unpublished.failed(value, trace);
-    counter!("chat_latest_values_lost_total").increment(lost as u64);
-}
-
 /// An event in the form that is published.
-struct Event {
+pub(super) struct Event {
     subject: Subject,
     headers: HeaderMap,
     payload: Vec<u8>,
@@ -319,14 +114,14 @@ pub struct Published {
 impl Published {
     fn note(&mut self, index: usize, error: BusError) {
         match error {
-            BusError::Refused(reason) => self.refused.push((index, reason)),
+            BusError::Rejected(reason) => self.refused.push((index, reason)),
             error => self.failure = Some(error),
         }
     }
 }
 
 impl Bus {
-    fn event(&self, entry: &Entry) -> Result<Event, BusError> {
+    pub(super) fn event(&self, entry: &Entry) -> Result<Event, BusError> {
         self.fitting(Event::of(&self.subjects, entry)?)
     }
 
@@ -340,15 +135,20 @@ impl Bus {
     /// It is not sent, because a server answers a message above its own limit by closing the connection, with everything in flight on it.
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), BusError> {
         let most = self.client.max_payload().min(bounds::STREAM_MESSAGE);
-        match bytes > most {
-            true => Err(BusError::Refused(format!(
+        if bytes > most {
+            Err(BusError::Rejected(format!(
                 "it has {bytes} bytes, and the broker takes at most {most}"
-            ))),
-            false => Ok(()),
+            )))
+        } else {
+            Ok(())
         }
     }
 
-    fn latest_event(&self, value: &LatestValue, trace: TraceParent) -> Result<Event, BusError> {
+    pub(super) fn latest_event(
+        &self,
+        value: &LatestValue,
+        trace: TraceParent,
+    ) -> Result<Event, BusError> {
         let envelope = &value.envelope;
         let subject = self.subjects.event(&value.owner, envelope.kind);
         let mut event = Event::new(subject, &value.owner, trace, envelope)?;
@@ -363,7 +163,11 @@ impl Bus {
     /// Hands an event to the connection; the stream answers on `reply`, if given.
     ///
     /// Fails while the server is unreachable.
-    async fn hand_over(&self, event: Event, reply: Option<String>) -> Result<(), BusError> {
+    pub(super) async fn hand_over(
+        &self,
+        event: Event,
+        reply: Option<String>,
+    ) -> Result<(), BusError> {
         let Event {
             subject,
             headers,
@@ -481,7 +285,7 @@ pub(super) async fn wait_for(ack: PublishAckFuture) -> Result<u64, BusError> {
     match tokio::time::timeout(ACK_TIMEOUT, ack.into_future()).await {
         Ok(Ok(ack)) => Ok(ack.sequence),
         Ok(Err(error)) => Err(match refusal(&error) {
-            Some(reason) => BusError::Refused(reason),
+            Some(reason) => BusError::Rejected(reason),
             None => BusError::Publish(error.to_string()),
         }),
         Err(_) => Err(BusError::Publish("no acknowledgement in time".to_owned())),

@@ -4,13 +4,19 @@
 
 use std::{pin::Pin, time::Duration};
 
-use async_nats::{Client, Message, StatusCode, Subject, Subscriber};
+use async_nats::{
+    Client, Message, StatusCode, Subject, Subscriber,
+    jetstream::{
+        self,
+        consumer::{AckPolicy, DeliverPolicy, pull},
+    },
+};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use time::OffsetDateTime;
 use tokio::time::{Instant, Sleep};
 
-use super::StreamError;
+use super::{Bus, StreamError};
 
 /// Time between heartbeats of the server while it has nothing to deliver.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -18,6 +24,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const MISSING_HEARTBEATS: u32 = 2;
 /// Time after which a request expires.
 const EXPIRES: Duration = Duration::from_secs(20);
+/// Time after which the server removes a consumer without requests.
+const INACTIVE_THRESHOLD: Duration = Duration::from_secs(60);
 /// Number of messages per request.
 const BATCH: usize = 2000;
 
@@ -30,7 +38,21 @@ pub(super) enum PollMode {
     Every(Duration),
 }
 
-/// Reads one consumer.
+/// Messages of the event stream that a reader reads.
+pub(super) struct Selection {
+    /// Prefix of the consumer's name.
+    pub(super) name: &'static str,
+    /// First message.
+    pub(super) start: DeliverPolicy,
+    /// Subject of the messages; empty for all.
+    pub(super) subject: String,
+    /// True if the payloads are not needed.
+    pub(super) headers_only: bool,
+    /// Time at which they are delivered.
+    pub(super) pace: PollMode,
+}
+
+/// Reads one consumer. The server removes the consumer some time after the reader is dropped.
 pub(super) struct Reader {
     client: Client,
     pace: PollMode,
@@ -50,18 +72,37 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Opens a reader of the pull consumer `name` of `stream`, without acknowledgements.
-    pub(super) async fn open(
-        client: Client,
-        stream: &str,
-        name: &str,
-        pace: PollMode,
-    ) -> Result<Self, StreamError> {
+    /// Creates a consumer of the event stream, without acknowledgements, and opens a reader of it.
+    ///
+    /// Also returns the number of messages that are to be delivered.
+    pub(super) async fn open(bus: &Bus, selection: Selection) -> Result<(Self, u64), StreamError> {
+        let api = |error: &dyn std::fmt::Display| StreamError::Api(error.to_string());
+        let client = bus.tail.clone();
+        let stream = jetstream::new(client.clone())
+            .get_stream_no_info(bus.subjects.stream())
+            .await
+            .map_err(|error| api(&error))?;
+        let consumer = stream
+            .create_consumer(pull::Config {
+                name: Some(format!("{}-{}", selection.name, ulid::Ulid::generate())),
+                deliver_policy: selection.start,
+                ack_policy: AckPolicy::None,
+                inactive_threshold: INACTIVE_THRESHOLD,
+                memory_storage: true,
+                num_replicas: 1,
+                filter_subject: selection.subject,
+                headers_only: selection.headers_only,
+                ..pull::Config::default()
+            })
+            .await
+            .map_err(|error| api(&error))?;
+        let info = consumer.cached_info();
+        let pace = selection.pace;
         let inbox = Subject::from(client.new_inbox());
         let messages = client
             .subscribe(inbox.clone())
             .await
-            .map_err(|error| StreamError::Api(error.to_string()))?;
+            .map_err(|error| api(&error))?;
         let request = match pace {
             PollMode::Live => serde_json::json!({
                 "batch": BATCH,
@@ -70,7 +111,8 @@ impl Reader {
             }),
             PollMode::Every(_) => serde_json::json!({ "batch": BATCH, "no_wait": true }),
         };
-        Ok(Self {
+        let (stream, name) = (&info.stream_name, &info.name);
+        let reader = Self {
             ask: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}").into(),
             request: request.to_string().into(),
             client,
@@ -81,7 +123,8 @@ impl Reader {
             is_at_end: false,
             alarm: Box::pin(tokio::time::sleep(HEARTBEAT)),
             silent: 0,
-        })
+        };
+        Ok((reader, info.num_pending))
     }
 
     /// Returns the next message.

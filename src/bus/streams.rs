@@ -12,7 +12,7 @@ use async_nats::{
 use time::format_description::well_known::Rfc3339;
 
 use super::Bus;
-use crate::bounds;
+use crate::model::bounds;
 
 /// Time in which the server recognises a repeated event by its id.
 ///

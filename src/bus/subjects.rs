@@ -9,7 +9,7 @@ use std::{
 use async_nats::Subject;
 use chat_sdk::EventType;
 
-use crate::domain::entry::{Owner, SHARDS};
+use crate::model::entry::{Owner, SHARDS};
 
 /// Type token of markers, which are not events and have a subject beside them.
 const MARKER: &str = "marker";
@@ -58,10 +58,14 @@ impl Subjects {
     /// Returns the subject on which an event is published.
     pub fn event(&self, owner: &Owner, kind: EventType) -> Subject {
         let shard = owner.shard();
-        // Types are numbered in the order of the catalogue.
-        let index = usize::from(shard) * EventType::ALL.len() + kind as usize;
         let make = || format!("{}.events.s{shard:02}.{kind}", self.prefix).into();
-        self.events[index].get_or_init(make).clone()
+        match kind.place() {
+            Some(place) => {
+                let index = usize::from(shard) * EventType::ALL.len() + place;
+                self.events[index].get_or_init(make).clone()
+            }
+            None => make(),
+        }
     }
 
     /// Returns the subjects of a durable: events of `kinds` (all if `None`), and its replay subject.
@@ -72,7 +76,7 @@ impl Subjects {
         match kinds {
             None => subjects.push(format!("{}.events.>", self.prefix)),
             Some(kinds) => {
-                let all: BTreeSet<&str> = EventType::ALL.iter().map(|kind| kind.as_str()).collect();
+                let all: BTreeSet<&str> = EventType::all().map(EventType::as_str).collect();
                 let wanted: BTreeSet<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
                 let nouns: BTreeSet<&str> = wanted.iter().map(|kind| noun_of(kind)).collect();
                 for noun in nouns {
@@ -117,7 +121,7 @@ impl Subjects {
 
     /// Returns the event type of a stored subject; `None` for a marker or an unknown type.
     pub fn kind_of(&self, subject: &str) -> Option<EventType> {
-        self.type_of(subject)?.parse().ok()
+        EventType::stored(self.type_of(subject)?).ok()
     }
 
     /// Returns the event type of a stored subject as text, including types unknown to this version.
@@ -134,8 +138,8 @@ impl Subjects {
     }
 
     /// Returns the subject on which process `node` is asked to apply entries to the documents.
-    pub fn settling(&self, node: &str) -> String {
-        format!("{}.cmd.{node}.settle", self.prefix)
+    pub fn apply_now(&self, node: &str) -> String {
+        format!("{}.cmd.{node}.apply", self.prefix)
     }
 
     /// Returns the wildcard subject of all commands of a host.
@@ -154,14 +158,14 @@ impl Subjects {
         rest.split_once('.')
     }
 
+    /// Returns the subject on which a plugin is asked for the verdict of its hook.
+    pub fn hook(&self, plugin: &str) -> String {
+        format!("{}.hook.{plugin}", self.prefix)
+    }
+
     /// Returns the prefix of every subject.
     pub fn prefix(&self) -> &str {
         &self.prefix
-    }
-
-    /// Returns the subject of the processes' heartbeats.
-    pub fn nodes(&self) -> String {
-        format!("{}.eph.nodes", self.prefix)
     }
 
     /// Returns the subject on which processes announce their users.
@@ -169,9 +173,9 @@ impl Subjects {
         format!("{}.eph.presence", self.prefix)
     }
 
-    /// Returns the subject on which processes announce scheduled work.
-    pub fn due(&self) -> String {
-        format!("{}.eph.due", self.prefix)
+    /// Returns the subject of ephemeral events of plugins.
+    pub fn signals(&self) -> String {
+        format!("{}.eph.signals", self.prefix)
     }
 
     /// Returns the subject on which nodes send typing and recording indicators.

@@ -21,11 +21,7 @@ use std::{
 use async_nats::{
     Message,
     header::NATS_MESSAGE_ID,
-    jetstream::{
-        self,
-        consumer::{AckPolicy, DeliverPolicy, pull},
-        stream::Stream,
-    },
+    jetstream::{consumer::DeliverPolicy, stream::Stream},
 };
 use bytes::Bytes;
 use chat_sdk::{EventType, UserId};
@@ -37,14 +33,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Bus, StreamError,
     publish::{self, header},
-    reader::{Place, PollMode, Reader},
+    reader::{Place, PollMode, Reader, Selection},
 };
-use crate::domain::entry::Owner;
+use crate::model::entry::Owner;
 
 /// Look-back of a new tail, so that a new node has in its cache what clients may still request.
 const LOOK_BACK: Duration = Duration::from_secs(180);
-/// Time after which the server removes a consumer without pulls.
-const INACTIVE_THRESHOLD: Duration = Duration::from_secs(60);
 /// Poll period of a headers-only tail. The relay examines entries that are three seconds old.
 const UNHURRIED: Duration = Duration::from_millis(500);
 /// Age above which latest values are skipped: a newer value may have replaced them already.
@@ -140,17 +134,18 @@ pub struct TailStatus {
     watermark: AtomicU64,
     pending: AtomicU64,
     losses: AtomicU64,
-    /// Number of doubts raised about the stream, and the number of them that have been checked.
-    doubts: AtomicU64,
-    settled: AtomicU64,
-    doubted: Notify,
+    /// Number of checks of the stream that were requested, and the number of them that are done.
+    checks_requested: AtomicU64,
+    checks_done: AtomicU64,
+    check_requested: Notify,
 }
 
 impl TailStatus {
-    /// Returns true if a consumer delivers and no doubt about the stream is unchecked.
+    /// Returns true if a consumer delivers and no check of the stream is due.
     pub fn is_running(&self) -> bool {
         self.is_running.load(Ordering::Acquire)
-            && self.settled.load(Ordering::Acquire) == self.doubts.load(Ordering::Acquire)
+            && self.checks_done.load(Ordering::Acquire)
+                == self.checks_requested.load(Ordering::Acquire)
     }
 
     /// Returns true if the tail has read all messages that the stream had when its consumer was created.
@@ -166,9 +161,9 @@ impl TailStatus {
     /// Reports that the stream may have lost data.
     ///
     /// The tail does not count as running until it has verified that the stream is the one it has read.
-    pub fn doubt(&self) {
-        self.doubts.fetch_add(1, Ordering::AcqRel);
-        self.doubted.notify_one();
+    pub fn request_check(&self) {
+        self.checks_requested.fetch_add(1, Ordering::AcqRel);
+        self.check_requested.notify_one();
     }
 
     /// Returns the stream sequence of the last message seen.
@@ -231,65 +226,45 @@ struct Tail {
 impl Tail {
     /// Reads one consumer until it fails or the connection is replaced.
     async fn follow(&mut self) -> Result<(), StreamError> {
-        let api = |error: &dyn std::fmt::Display| StreamError::Api(error.to_string());
         let mut connections = self.bus.tail_connections.clone();
         connections.mark_unchanged();
-        let doubts = self.status.doubts.load(Ordering::Acquire);
+        let checks_requested = self.status.checks_requested.load(Ordering::Acquire);
         let declared = self.bus.declare_stream().await?;
         let created = declared.cached_info().created;
         let start = self.check_incarnation(&declared, created).await?;
-        let stream = jetstream::new(self.bus.tail.clone())
-            .get_stream_no_info(self.bus.subjects.stream())
-            .await
-            .map_err(|error| api(&error))?;
-        let consumer = stream
-            .create_consumer(pull::Config {
-                name: Some(format!("tail-{}", ulid::Ulid::generate())),
-                deliver_policy: start,
-                ack_policy: AckPolicy::None,
-                inactive_threshold: INACTIVE_THRESHOLD,
-                memory_storage: true,
-                num_replicas: 1,
-                // A filter that nearly all messages pass costs the server more than it saves.
-                filter_subject: match self.reads {
-                    TailMode::Full | TailMode::HeadersOnly => String::new(),
-                    TailMode::UserEvents => self.bus.subjects.events_of_users(),
-                },
-                headers_only: self.reads == TailMode::HeadersOnly,
-                ..pull::Config::default()
-            })
-            .await
-            .map_err(|error| api(&error))?;
-        let info = consumer.cached_info();
         let last = declared.cached_info().state.last_sequence;
-        let is_at_end = info.num_pending == 0;
+        let selection = Selection {
+            name: "tail",
+            start,
+            // A filter that nearly all messages pass costs the server more than it saves.
+            subject: match self.reads {
+                TailMode::Full | TailMode::HeadersOnly => String::new(),
+                TailMode::UserEvents => self.bus.subjects.events_of_users(),
+            },
+            headers_only: self.reads == TailMode::HeadersOnly,
+            pace: self.reads.pace(),
+        };
+        let (mut messages, pending) = Reader::open(&self.bus, selection).await?;
         self.status
             .has_caught_up
-            .store(is_at_end, Ordering::Release);
-        let mut messages = Reader::open(
-            self.bus.tail.clone(),
-            &info.stream_name,
-            &info.name,
-            self.reads.pace(),
-        )
-        .await?;
+            .store(pending == 0, Ordering::Release);
+        self.status.pending.store(pending, Ordering::Relaxed);
         self.status
-            .pending
-            .store(info.num_pending, Ordering::Relaxed);
-        self.status.settled.store(doubts, Ordering::Release);
+            .checks_done
+            .store(checks_requested, Ordering::Release);
         self.say_running(true);
         let mut delivered = 0;
         loop {
             // With a long backlog the reader never waits for a message; then only this check notices a new connection.
             let is_new = connections.has_changed().unwrap_or(true);
-            if is_new || self.status.doubts.load(Ordering::Acquire) != doubts {
+            if is_new || self.status.checks_requested.load(Ordering::Acquire) != checks_requested {
                 return Ok(());
             }
             let message = tokio::select! {
                 biased;
                 message = messages.next() => message?,
                 _ = connections.changed() => return Ok(()),
-                () = self.status.doubted.notified() => continue,
+                () = self.status.check_requested.notified() => continue,
             };
             let place = Place::of(&message).ok_or_else(|| {
                 StreamError::Api("a message without a stream position".to_owned())
@@ -407,9 +382,10 @@ impl Tail {
         };
         let is_reference = header(message, publish::REFERENCE_HEADER).is_some();
         for sink in &self.sinks {
-            match is_reference {
-                true => sink.on_reference(&event),
-                false => sink.on_event(&event),
+            if is_reference {
+                sink.on_reference(&event)
+            } else {
+                sink.on_event(&event)
             }
         }
     }
@@ -440,18 +416,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubted_tail_is_not_running_until_checked() {
+    fn tail_with_a_requested_check_is_not_running() {
         let status = TailStatus::default();
         status.is_running.store(true, Ordering::Release);
         assert!(status.is_running());
-        status.doubt();
+        status.request_check();
         assert!(!status.is_running());
-        // A check that began before the second doubt has not covered it.
-        let began = status.doubts.load(Ordering::Acquire);
-        status.doubt();
-        status.settled.store(began, Ordering::Release);
+        // A check that began before the second request has not covered it.
+        let began = status.checks_requested.load(Ordering::Acquire);
+        status.request_check();
+        status.checks_done.store(began, Ordering::Release);
         assert!(!status.is_running());
-        status.settled.store(2, Ordering::Release);
+        status.checks_done.store(2, Ordering::Release);
         assert!(status.is_running());
     }
 }

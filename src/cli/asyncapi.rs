@@ -1,4 +1,4 @@
-//! `asyncapi`: prints the AsyncAPI document, writes the JSON Schemas of events, or prints the table of events. Needs no configuration and no server.
+//! `asyncapi`: prints the AsyncAPI document, or writes the JSON Schemas of events. Needs no configuration and no server.
 
 use std::{
     fs,
@@ -18,25 +18,14 @@ pub struct AsyncapiArgs {
     #[arg(long, value_enum, default_value = "json")]
     format: Format,
     /// Write the JSON Schema of each event into this directory instead.
-    #[arg(long, value_name = "FOLDER", conflicts_with = "table")]
+    #[arg(long, value_name = "FOLDER")]
     schemas: Option<PathBuf>,
-    /// Print the Markdown table of events instead: those of the stream, or those of webhooks.
-    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "stream", value_name = "OF")]
-    table: Option<Table>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Json,
     Yaml,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Table {
-    /// Table for docs/NATS.md
-    Stream,
-    /// Table for docs/WEBHOOKS.md
-    Webhooks,
 }
 
 /// Prints the document or writes the schemas. The exit code is 1 if a file cannot be written.
@@ -51,11 +40,9 @@ pub fn run(args: &AsyncapiArgs) -> ExitCode {
         };
     }
     let documents = catalogue::documents();
-    let text = match (args.table, args.format) {
-        (Some(Table::Stream), _) => catalogue::table(),
-        (Some(Table::Webhooks), _) => catalogue::webhooks_table(),
-        (None, Format::Json) => documents.json,
-        (None, Format::Yaml) => documents.yaml,
+    let text = match args.format {
+        Format::Json => documents.json,
+        Format::Yaml => documents.yaml,
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,14 +5,15 @@ use std::process::ExitCode;
 
 use crate::config::{self, Config, ConfigErrors, Sources};
 use crate::plugins;
+use chat_sdk::plugin::PluginFactory;
 
 /// Prints "configuration is valid" with any warnings, or one line per fault.
 ///
-/// `guest` is the name of an external plugin. The exit code is 0, or 78 if there are faults.
-pub fn check(sources: &Sources, guest: Option<&str>) -> ExitCode {
+/// The settings of enabled `plugins` are checked too. The exit code is 0, or 78 if there are faults.
+pub fn check(sources: &Sources, plugins: &[PluginFactory]) -> ExitCode {
     finish(write_check(
         sources,
-        guest,
+        plugins,
         &mut io::stdout().lock(),
         &mut io::stderr().lock(),
     ))
@@ -41,7 +42,7 @@ fn finish(result: io::Result<bool>) -> ExitCode {
 
 fn write_check(
     sources: &Sources,
-    guest: Option<&str>,
+    plugins: &[PluginFactory],
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<bool> {
@@ -50,14 +51,21 @@ fn write_check(
             for warning in &loaded.warnings {
                 writeln!(err, "warning: {warning}")?;
             }
-            let faults = plugins::faults(&loaded.config, guest);
-            for fault in &faults {
-                writeln!(err, "{fault}")?;
+            match plugins::configure(&loaded.config, plugins) {
+                Ok(configured) => {
+                    for warning in &configured.warnings {
+                        writeln!(err, "warning: {warning}")?;
+                    }
+                    writeln!(out, "configuration is valid")?;
+                    Ok(true)
+                }
+                Err(faults) => {
+                    for fault in &faults {
+                        writeln!(err, "{fault}")?;
+                    }
+                    Ok(false)
+                }
             }
-            if faults.is_empty() {
-                writeln!(out, "configuration is valid")?;
-            }
-            Ok(faults.is_empty())
         }
         Err(errors) => write_faults(&errors, err),
     }
@@ -117,6 +125,7 @@ mod tests {
             toml_path: None,
             dir: dir.path().to_owned(),
             env,
+            plugins: plugins::variables(plugins::BUILT_IN),
         };
         (dir, sources)
     }
@@ -132,7 +141,7 @@ mod tests {
     fn check_says_valid() {
         let (_dir, sources) = sources(&VALID);
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        assert!(write_check(&sources, None, &mut out, &mut err).expect("written"));
+        assert!(write_check(&sources, plugins::BUILT_IN, &mut out, &mut err).expect("written"));
         assert_eq!(String::from_utf8_lossy(&out), "configuration is valid\n");
         assert!(err.is_empty());
     }
@@ -141,7 +150,7 @@ mod tests {
     fn check_lists_every_fault_on_a_line() {
         let (_dir, sources) = sources(&[("PORT", "x")]);
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        assert!(!write_check(&sources, None, &mut out, &mut err).expect("written"));
+        assert!(!write_check(&sources, plugins::BUILT_IN, &mut out, &mut err).expect("written"));
         assert!(out.is_empty());
         let err = String::from_utf8_lossy(&err);
         let names: Vec<&str> = err

@@ -14,7 +14,7 @@ pub struct HealthcheckArgs {
 
 /// Exits with 0 if the response has a success status.
 pub fn run(args: &HealthcheckArgs) -> ExitCode {
-    super::block_on(async {
+    super::process::block_on(async {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(3))

@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use chat_sdk::plugin::Plugin;
+use chat_sdk::plugin::PluginFactory;
 use clap::Args;
 
 use crate::{
     app,
     config::{self, Config, Sources},
-    plugins::PluginFactory,
 };
 
 /// Arguments of `migrate`.
@@ -21,11 +20,7 @@ pub struct MigrateArgs {
 }
 
 /// Creates the missing collections and indexes of the core and of the configured plugins.
-pub fn run<P: Plugin>(
-    args: &MigrateArgs,
-    sources: &Sources,
-    guest: Option<PluginFactory<P>>,
-) -> ExitCode {
+pub fn run(args: &MigrateArgs, sources: &Sources, plugins: &[PluginFactory]) -> ExitCode {
     let config = match Config::load(sources) {
         Ok(loaded) => loaded.config,
         Err(faults) => {
@@ -33,15 +28,16 @@ pub fn run<P: Plugin>(
             return ExitCode::from(config::EXIT_CODE);
         }
     };
-    super::block_on(async move {
+    super::process::block_on(async move {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let done = match args.restored {
-            false => app::prepare_with(&config, guest)
-                .await
-                .map(|()| "the database is prepared"),
-            true => app::begin_epoch(&config).await.map(
+        let done = if args.restored {
+            app::begin_epoch(&config).await.map(
                 |()| "a new epoch of the log has begun, and the event stream will be recreated",
-            ),
+            )
+        } else {
+            app::prepare(&config, plugins)
+                .await
+                .map(|()| "the database is prepared")
         };
         match done {
             Ok(what) => {
@@ -50,9 +46,10 @@ pub fn run<P: Plugin>(
             }
             Err(error) => {
                 eprintln!("{error}");
-                ExitCode::from(match error.is_configuration() {
-                    true => config::EXIT_CODE,
-                    false => super::EXIT_UNAVAILABLE,
+                ExitCode::from(if error.is_configuration() {
+                    config::EXIT_CODE
+                } else {
+                    super::process::EXIT_UNAVAILABLE
                 })
             }
         }

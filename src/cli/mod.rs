@@ -7,28 +7,23 @@
 )]
 
 pub mod asyncapi;
-pub mod bench;
 pub mod config;
+pub mod generate;
 pub mod healthcheck;
 pub mod migrate;
 pub mod openapi;
+pub mod plugin;
+pub mod plugins;
+mod process;
 pub mod serve;
 pub mod webhooks;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use chat_sdk::plugin::Plugin;
+use chat_sdk::plugin::PluginFactory;
 use clap::{Parser, Subcommand};
 
-use crate::{
-    config::Sources,
-    plugins::{NoPlugin, PluginFactory},
-};
-
-/// Exit code if a dependency is unavailable.
-pub const EXIT_UNAVAILABLE: u8 = 69;
-/// Exit code after an internal failure: a task failed that cannot be restarted.
-pub const EXIT_SOFTWARE: u8 = 70;
+use crate::{config::Sources, plugins as program};
 
 /// A pluggable real-time chat microservice.
 #[derive(Debug, Parser)]
@@ -58,10 +53,18 @@ enum Command {
     Openapi(openapi::OpenapiArgs),
     /// Print the AsyncAPI document of events, or write the JSON Schemas of the events.
     Asyncapi(asyncapi::AsyncapiArgs),
+    /// Write the generated files of the repository: documents, schemas, tables.
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
+    /// List the plugins of this program, and how those of a running service are.
+    Plugins(plugins::PluginsArgs),
+    /// Write the crate of a new plugin.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::PluginCommand,
+    },
     /// Manage the webhooks of a running service: endpoints, deliveries, dead letters.
     Webhooks(webhooks::WebhooksArgs),
-    /// Put load on a running service and print its performance.
-    Bench(Box<bench::BenchArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -74,47 +77,28 @@ enum ConfigCommand {
 
 /// Runs the command that the command line names.
 pub fn run() -> ExitCode {
-    run_with::<NoPlugin>(None)
+    run_with([])
 }
 
-/// Runs the command line of a program that adds a plugin: `serve` runs it and `migrate` prepares it if `PLUGINS` names it.
-pub fn run_with<P: Plugin>(guest: Option<PluginFactory<P>>) -> ExitCode {
+/// Runs the command line of a program that adds plugins: `serve` runs and `migrate` prepares those that `PLUGINS` names.
+pub fn run_with(added: impl IntoIterator<Item = PluginFactory>) -> ExitCode {
     let cli = Cli::parse();
-    let sources = Sources::of_process(cli.config);
+    let plugins = program::of_program(added);
+    let sources = Sources::of_process(cli.config, program::variables(&plugins));
     match cli.command {
-        Command::Serve(args) => serve::run(&args, &sources, guest),
+        Command::Serve(args) => serve::run(&args, &sources, &plugins),
         Command::Config { command } => match command {
-            ConfigCommand::Check => config::check(&sources, guest.map(|_| P::NAME)),
+            ConfigCommand::Check => config::check(&sources, &plugins),
             ConfigCommand::Show => config::show(&sources),
         },
-        Command::Migrate(args) => migrate::run(&args, &sources, guest),
+        Command::Migrate(args) => migrate::run(&args, &sources, &plugins),
         Command::Healthcheck(args) => healthcheck::run(&args),
-        Command::Openapi(args) => openapi::run(&args),
+        Command::Openapi(args) => openapi::run(&args, &plugins),
         Command::Asyncapi(args) => asyncapi::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Plugins(args) => plugins::run(&args, &sources, &plugins),
+        Command::Plugin { command } => plugin::run(&command, &plugins),
         Command::Webhooks(args) => webhooks::run(&args, &sources),
-        Command::Bench(args) => block_on(async {
-            match bench::run(*args).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("{error:#}");
-                    ExitCode::FAILURE
-                }
-            }
-        }),
-    }
-}
-
-/// Runs `work` on a runtime with one thread per core.
-fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime.block_on(work),
-        Err(error) => {
-            eprintln!("the runtime failed to start: {error}");
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
 };
 
+use chat_sdk::plugin::PluginFactory;
 use clap::{Args, ValueEnum};
 
 use crate::api::{Documents, documents};
@@ -38,8 +39,8 @@ impl Format {
 }
 
 /// Prints or compares the document. The exit code is 1 if the file differs or cannot be read.
-pub fn run(args: &OpenapiArgs) -> ExitCode {
-    let Documents { json, yaml } = documents();
+pub fn run(args: &OpenapiArgs, plugins: &[PluginFactory]) -> ExitCode {
+    let Documents { json, yaml } = documents(plugins);
     let text = match args.format {
         Format::Json => json,
         Format::Yaml => yaml,

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use chat_sdk::plugin::Plugin;
+use chat_sdk::plugin::PluginFactory;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     app::{self, Listeners, Roles, StartError},
     config::{self, Config, LogFormat, Sources},
-    plugins::{self, PluginFactory},
+    plugins,
 };
 
 /// Arguments of `serve`.
@@ -23,11 +23,7 @@ pub struct ServeArgs {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run<P: Plugin>(
-    args: &ServeArgs,
-    sources: &Sources,
-    guest: Option<PluginFactory<P>>,
-) -> ExitCode {
+pub fn run(args: &ServeArgs, sources: &Sources, plugins: &[PluginFactory]) -> ExitCode {
     let loaded = match Config::load(sources) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -36,8 +32,7 @@ pub fn run<P: Plugin>(
         }
     };
     let config = loaded.config;
-    let faults = plugins::faults(&config, guest.map(|_| P::NAME));
-    if !faults.is_empty() {
+    if let Err(faults) = plugins::configure(&config, plugins) {
         for fault in faults {
             eprintln!("{fault}");
         }
@@ -48,12 +43,12 @@ pub fn run<P: Plugin>(
         tracing::warn!("{warning}");
     }
     let roles = args.roles;
-    super::block_on(async move {
+    super::process::block_on(async move {
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signal(stop.clone()));
         let run = async {
             let listeners = Listeners::open(&config, roles)?;
-            app::run_with(config, roles, listeners, stop, guest).await
+            app::run(config, roles, listeners, stop, plugins).await
         };
         match run.await {
             Ok(()) => ExitCode::SUCCESS,
@@ -62,10 +57,10 @@ pub fn run<P: Plugin>(
                 eprintln!("{error}");
                 ExitCode::from(config::EXIT_CODE)
             }
-            Err(StartError::TaskLost(_)) => ExitCode::from(super::EXIT_SOFTWARE),
+            Err(StartError::TaskLost(_)) => ExitCode::from(super::process::EXIT_SOFTWARE),
             Err(error) => {
                 tracing::error!("{error}");
-                ExitCode::from(super::EXIT_UNAVAILABLE)
+                ExitCode::from(super::process::EXIT_UNAVAILABLE)
             }
         }
     })

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{ConfigErrors, Fault, Secret, Server, Sources, reader::Reader};
+use super::{ConfigErrors, GROUPS, Secret, Server, Sources, finish, reader::Reader};
 
 /// Access of the host to a running service.
 #[derive(Debug, Clone)]
@@ -21,29 +21,20 @@ impl Caller {
     /// # Errors
     /// Fails with all faults at once; the caller prints them and exits with [`super::EXIT_CODE`].
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
-        let mut reader = Reader::new(sources);
+        let mut reader = Reader::new(sources, &GROUPS);
         let server = Server::read(&mut reader);
         let internal_secret = reader.require(
             "INTERNAL_API_SECRET",
             "give the one of the service",
             Secret::strong,
         );
-        let (mut faults, _) = reader.into_findings();
-        match (server, internal_secret) {
-            (Some(server), Some(internal_secret)) if faults.is_empty() => Ok(Self {
+        let caller = server
+            .zip(internal_secret)
+            .map(|(server, internal_secret)| Self {
                 base_url: base_url(server.host, server.port),
                 internal_secret,
-            }),
-            _ => {
-                if faults.is_empty() {
-                    faults.push(Fault {
-                        subject: "configuration".to_owned(),
-                        problem: "could not be read".to_owned(),
-                    });
-                }
-                Err(ConfigErrors { faults })
-            }
-        }
+            });
+        finish(reader, caller).map(|(caller, _)| caller)
     }
 }
 
@@ -71,6 +62,7 @@ mod tests {
             toml_path: None,
             dir: Path::new("/nonexistent").to_owned(),
             env,
+            plugins: Vec::new(),
         })
     }
 

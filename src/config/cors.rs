@@ -2,10 +2,10 @@
 
 use url::Url;
 
+use super::Variable;
 use super::parse;
 use super::reader::Reader;
 use super::server::AppEnv;
-use super::variable::Variable;
 
 pub(super) const VARIABLES: &[Variable] = &[Variable::list("ALLOWED_ORIGINS", Some("*"))];
 

@@ -2,7 +2,8 @@
 //!
 //! Each line is `NAME=value`, optionally after `export `. `#` starts a comment at the start of a line or after white space. In single quotes
 //! everything is literal; in double quotes `\n`, `\"` and `\\` are read and the text may span several lines, as a PEM key does. `$` has no meaning: a
-//! password with a `$` must arrive as it was written.
+//! password with a `$` must arrive as it was written. The crate dotenvy replaces `$name` by a variable of the process, rejects values with spaces, and
+//! quotes the faulty line, which may hold a secret, instead of its number.
 
 /// Returns the pairs in order (a later one wins), or the number of the wrong line and its problem.
 pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'static str)> {

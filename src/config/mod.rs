@@ -17,16 +17,12 @@ mod caller;
 mod cors;
 mod dotenv;
 mod limits;
-mod parse;
 mod plugins;
 mod presence;
 mod reader;
-mod secret;
 mod server;
 mod source;
 mod stores;
-mod variable;
-mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +31,10 @@ mod tests_auth;
 #[cfg(test)]
 mod tests_rules;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
+
+use chat_sdk::settings::parse;
+pub use chat_sdk::settings::{Fault, Kind, Secret, Show, Uri, Variable};
 
 pub use auth::{Auth, TokenKey};
 pub use caller::Caller;
@@ -43,12 +42,9 @@ pub use cors::{Cors, Origins};
 pub use limits::{AddRule, Limits, RateLimit};
 pub use plugins::Plugins;
 pub use presence::Presence;
-pub use secret::{Secret, Uri};
 pub use server::{AppEnv, LogFormat, Server};
-pub use source::{Origin, Sources};
+pub use source::{Group, Origin, Setting, Sources};
 pub use stores::Stores;
-pub use variable::{Kind, Show, Variable};
-pub use webhooks::Webhooks;
 
 use reader::Reader;
 
@@ -64,8 +60,6 @@ pub struct Config {
     pub server: Server,
     /// Authentication of callers.
     pub auth: Auth,
-    /// Endpoint that the environment configures, and rules for all endpoints.
-    pub webhooks: Webhooks,
     /// Web pages that may call.
     pub cors: Cors,
     /// Time until a user is away and until typing ends.
@@ -74,6 +68,8 @@ pub struct Config {
     pub limits: Limits,
     /// Enabled plugins and their tables.
     pub plugins: Plugins,
+    /// `[hooks.<name>]` of `chat.toml` by name, as JSON objects: hooks of plugins in other processes.
+    pub hooks: BTreeMap<String, serde_json::Value>,
 }
 
 /// Configuration that passed every rule, with warnings.
@@ -83,21 +79,6 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings for the log, one line each.
     pub warnings: Vec<String>,
-}
-
-/// One fault of the configuration: the variable, and the problem with its remedy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Variable, or the file if the fault belongs to no variable.
-    pub subject: String,
-    /// Problem and its remedy.
-    pub problem: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject, self.problem)
-    }
 }
 
 /// All faults of a configuration; its `Display` has one line per fault.
@@ -121,19 +102,6 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// One variable as `config show` prints it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    /// Heading of the group.
-    pub group: &'static str,
-    /// Name of the variable.
-    pub name: String,
-    /// Value that is safe to print: secrets are masked. `None` if it is not set.
-    pub value: Option<String>,
-    /// Layer that the value came from; [`Origin::Default`] if it is not set.
-    pub origin: Origin,
-}
-
 /// All variables with their values, whether the configuration is valid or not.
 #[derive(Debug)]
 pub struct Inspection {
@@ -143,12 +111,11 @@ pub struct Inspection {
     pub outcome: Result<Loaded, ConfigErrors>,
 }
 
-/// All groups of variables with their headings, in the order of the documentation.
-pub const GROUPS: [(&str, &[Variable]); 8] = [
+/// All groups of the core's variables with their headings, in the order of the documentation. Those of plugins are in [`Sources`].
+pub const GROUPS: [Group; 7] = [
     ("Stores", stores::VARIABLES),
     ("Server", server::VARIABLES),
     ("Authentication", auth::VARIABLES),
-    ("Webhooks", webhooks::VARIABLES),
     ("CORS", cors::VARIABLES),
     ("Presence", presence::VARIABLES),
     ("Limits", limits::VARIABLES),
@@ -161,9 +128,9 @@ impl Config {
     /// # Errors
     /// Fails with all faults at once; the caller prints them and exits with [`EXIT_CODE`].
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-        let mut reader = Reader::new(sources);
+        let mut reader = Reader::new(sources, &GROUPS);
         let config = Self::read(&mut reader);
-        finish(reader, config)
+        load(reader, config)
     }
 
     /// Every group is read before the first `?`, so that no fault hides another.
@@ -172,30 +139,30 @@ impl Config {
         let server = Server::read(reader);
         let env = server.as_ref().map(|server| server.app_env);
         let auth = Auth::read(reader, env);
-        let webhooks = Webhooks::read(reader);
         let cors = Cors::read(reader, env);
         let presence = Presence::read(reader);
         let limits = Limits::read(reader);
         let plugins = Plugins::read(reader);
+        let hooks = reader.hook_tables().clone();
         Some(Self {
             stores: stores?,
             server: server?,
             auth: auth?,
-            webhooks: webhooks?,
             cors: cors?,
             presence: presence?,
             limits: limits?,
             plugins: plugins?,
+            hooks,
         })
     }
 }
 
 /// Reads everything as [`Config::load`] does, and keeps each value's origin for `config show`.
 pub fn inspect(sources: &Sources) -> Inspection {
-    let mut reader = Reader::new(sources);
+    let mut reader = Reader::new(sources, &GROUPS);
     let mut settings = Vec::new();
-    for (group, variables) in GROUPS {
-        for variable in variables {
+    for (group, variables) in GROUPS.iter().chain(&sources.plugins) {
+        for variable in *variables {
             let (value, origin) = reader.shown(variable);
             settings.push(Setting {
                 group,
@@ -209,16 +176,22 @@ pub fn inspect(sources: &Sources) -> Inspection {
     let config = Config::read(&mut reader);
     Inspection {
         settings,
-        outcome: finish(reader, config),
+        outcome: load(reader, config),
     }
 }
 
-fn finish(reader: Reader, config: Option<Config>) -> Result<Loaded, ConfigErrors> {
+fn load(reader: Reader, config: Option<Config>) -> Result<Loaded, ConfigErrors> {
+    let (config, warnings) = finish(reader, config)?;
+    Ok(Loaded { config, warnings })
+}
+
+/// Returns `value` and the warnings, or all faults.
+fn finish<T>(reader: Reader, value: Option<T>) -> Result<(T, Vec<String>), ConfigErrors> {
     let (mut faults, warnings) = reader.into_findings();
-    match config {
-        Some(config) if faults.is_empty() => Ok(Loaded { config, warnings }),
+    match value {
+        Some(value) if faults.is_empty() => Ok((value, warnings)),
         _ => {
-            // A group can only be missing with a fault of its own; this branch keeps `faults` non-empty even if that is violated.
+            // A value can only be missing with a fault; this branch keeps `faults` non-empty even if that is violated.
             if faults.is_empty() {
                 faults.push(Fault {
                     subject: "configuration".to_owned(),

@@ -1,16 +1,18 @@
-//! Enabled plugins and their tables.
+//! Enabled plugins, their tables and their variables.
 //!
-//! Only names are checked here: the plugin checks the content of its table.
+//! Only names are checked here: the plugin checks its own settings.
 
 use std::collections::BTreeMap;
 
+use chat_sdk::settings::Texts;
+
+use super::Variable;
 use super::parse;
 use super::reader::Reader;
-use super::variable::Variable;
 
 pub(super) const VARIABLES: &[Variable] = &[Variable::list("PLUGINS", Some("webhooks"))];
 
-/// Enabled plugins and their tables.
+/// Enabled plugins, their tables and their variables.
 #[derive(Debug, Clone)]
 pub struct Plugins {
     /// `PLUGINS`: names separated by commas, `none` for none; default webhooks.
@@ -19,9 +21,16 @@ pub struct Plugins {
     pub enabled: Vec<String>,
     /// `[plugins.<name>]` of `chat.toml` by name, as JSON objects; also of plugins that are not enabled.
     pub tables: BTreeMap<String, serde_json::Value>,
+    /// Texts of the variables that plugins declare.
+    pub texts: Texts,
 }
 
 impl Plugins {
+    /// Returns true if the switch `name`, which a plugin declares, is on.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.texts.0.get(name).is_some_and(|text| text == "true")
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let enabled = reader.read("PLUGINS", names)?;
         let tables = reader.plugin_tables().clone();
@@ -32,7 +41,11 @@ impl Plugins {
                 &format!("does not name \"{name}\", so [plugins.{name}] is not used{hint}"),
             );
         }
-        Some(Self { enabled, tables })
+        Some(Self {
+            enabled,
+            tables,
+            texts: reader.plugin_texts(),
+        })
     }
 }
 

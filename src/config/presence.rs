@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::Variable;
 use super::parse;
 use super::reader::Reader;
-use super::variable::Variable;
 
 pub(super) const VARIABLES: &[Variable] = &[
     Variable::number("AWAY_THRESHOLD_SECONDS", "300"),

@@ -3,60 +3,48 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
-
-use super::source::{self, Origin, Sources};
-use super::variable::Variable;
-use super::{Fault, Setting, secret};
+use super::Fault;
+use super::Variable;
+use super::source::{Group, Layers, Origin, Setting, Sources};
+use chat_sdk::settings::Texts;
 
 /// Overlaid layers, and the findings so far.
 pub(super) struct Reader {
-    figment: Figment,
-    plugin_tables: BTreeMap<String, serde_json::Value>,
+    layers: Layers,
+    /// Groups of the core's variables.
+    core: &'static [Group],
     dir: PathBuf,
-    faults: Vec<Fault>,
-    warnings: Vec<String>,
     /// Variables that already have a fault: they are not reported as missing as well.
     faulty: HashSet<String>,
 }
 
 impl Reader {
-    pub(super) fn new(sources: &Sources) -> Self {
-        let (mut faults, mut warnings) = (Vec::new(), Vec::new());
-        let file = source::file(sources, &mut faults);
-        let figment = Figment::new()
-            .merge(source::defaults())
-            .merge(file.layer)
-            .merge(source::dotenv(sources, &mut faults, &mut warnings))
-            .merge(source::environment(sources, &mut warnings));
-        let faulty = faults.iter().map(|fault| fault.subject.clone()).collect();
+    /// Reads the layers. `core` has the variables of the core; those of plugins are in `sources`.
+    pub(super) fn new(sources: &Sources, core: &'static [Group]) -> Self {
+        let layers = Layers::read(sources, core);
+        let subjects = layers.faults.iter().map(|fault| fault.subject.clone());
         Self {
-            figment,
-            plugin_tables: file.plugins,
+            faulty: subjects.collect(),
+            layers,
+            core,
             dir: sources.dir.clone(),
-            faults,
-            warnings,
-            faulty,
         }
     }
 
     /// Returns the text of a variable, if one of the layers has it.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.figment
-            .find_value(name)
-            .ok()
-            .and_then(figment::value::Value::into_string)
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.layers.texts.get(name).map(|(text, _)| text.as_str())
     }
 
     /// True if a file, `.env` or the environment sets the variable.
     pub(super) fn is_set(&self, name: &str) -> bool {
-        self.origin(name)
-            .is_some_and(|origin| origin != Origin::Default)
-            || self.faulty.contains(name)
+        self.origin(name) != Origin::Default || self.faulty.contains(name)
     }
 
-    fn origin(&self, name: &str) -> Option<Origin> {
-        self.figment.find_metadata(name).map(Origin::of)
+    /// Returns the layer of a variable; [`Origin::Default`] if none sets it.
+    fn origin(&self, name: &str) -> Origin {
+        let text = self.layers.texts.get(name);
+        text.map_or(Origin::Default, |(_, origin)| *origin)
     }
 
     /// Reads a required variable: `None` comes with a fault.
@@ -95,7 +83,7 @@ impl Reader {
         if self.faulty.contains(name) {
             return None;
         }
-        match self.text(name).map(|text| rule(&text)) {
+        match self.text(name).map(rule) {
             None => Some(None),
             Some(Ok(value)) => Some(Some(value)),
             Some(Err(problem)) => {
@@ -107,14 +95,14 @@ impl Reader {
 
     pub(super) fn fault(&mut self, name: &str, problem: impl Into<String>) {
         self.faulty.insert(name.to_owned());
-        self.faults.push(Fault {
+        self.layers.faults.push(Fault {
             subject: name.to_owned(),
             problem: problem.into(),
         });
     }
 
     pub(super) fn warn(&mut self, name: &str, text: &str) {
-        self.warnings.push(format!("{name}: {text}"));
+        self.layers.warnings.push(format!("{name}: {text}"));
     }
 
     /// Returns the directory that relative paths start from.
@@ -123,22 +111,40 @@ impl Reader {
     }
 
     pub(super) fn plugin_tables(&self) -> &BTreeMap<String, serde_json::Value> {
-        &self.plugin_tables
+        &self.layers.plugins
+    }
+
+    /// Returns the tables of hooks by the names of their keys.
+    pub(super) fn hook_tables(&self) -> &BTreeMap<String, serde_json::Value> {
+        &self.layers.hooks
+    }
+
+    /// Returns the texts of the plugins' variables that are set or have a default.
+    pub(super) fn plugin_texts(&self) -> Texts {
+        let mut texts = self.layers.texts.clone();
+        for (_, variables) in self.core {
+            for variable in *variables {
+                texts.remove(variable.name);
+            }
+        }
+        let texts = texts.into_iter().map(|(name, (text, _))| (name, text));
+        Texts(texts.collect())
     }
 
     /// Returns a variable's printable value and its origin.
     pub(super) fn shown(&self, variable: &Variable) -> (Option<String>, Origin) {
         let value = self
             .text(variable.name)
-            .map(|text| secret::shown(&text, variable.show));
-        (value, self.origin(variable.name).unwrap_or(Origin::Default))
+            .map(|text| chat_sdk::settings::shown(text, variable.show));
+        (value, self.origin(variable.name))
     }
 
     /// Returns the plugins' tables by the names of their keys.
     ///
     /// The values stay hidden, because this module does not know which are secrets.
     pub(super) fn shown_plugin_tables(&self) -> Vec<Setting> {
-        self.plugin_tables
+        self.layers
+            .plugins
             .iter()
             .map(|(name, table)| {
                 let keys: Vec<&str> = table
@@ -156,6 +162,6 @@ impl Reader {
     }
 
     pub(super) fn into_findings(self) -> (Vec<Fault>, Vec<String>) {
-        (self.faults, self.warnings)
+        (self.layers.faults, self.layers.warnings)
     }
 }

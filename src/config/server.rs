@@ -6,9 +6,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use super::Variable;
 use super::parse;
 use super::reader::Reader;
-use super::variable::Variable;
 
 pub(super) const VARIABLES: &[Variable] = &[
     Variable::number("PORT", "4000"),
@@ -28,8 +28,6 @@ pub enum AppEnv {
     Development,
     /// Deployment with real users.
     Production,
-    /// Tests, with the rules of development.
-    Test,
 }
 
 /// Format of log lines.
@@ -50,7 +48,7 @@ pub struct Server {
     pub ws_port: u16,
     /// `HOST`: the IP address to listen on; default 127.0.0.1 (the image sets 0.0.0.0).
     pub host: IpAddr,
-    /// `APP_ENV`: development, production or test; default development.
+    /// `APP_ENV`: development or production; default development.
     pub app_env: AppEnv,
     /// `LOG_FORMAT`: text or json; default text.
     pub log_format: LogFormat,
@@ -78,7 +76,6 @@ impl Server {
             let choices = [
                 ("development", AppEnv::Development),
                 ("production", AppEnv::Production),
-                ("test", AppEnv::Test),
             ];
             parse::choice(text, &choices)
         });

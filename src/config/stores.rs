@@ -1,13 +1,13 @@
 //! Settings of the data stores: MongoDB, and NATS with its stream.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use chat_sdk::hosts::is_host_name;
 
+use super::Uri;
 use super::parse;
 use super::reader::Reader;
-use super::secret::Uri;
-use super::variable::{Kind, Variable};
+use super::{Kind, Variable};
 
 pub(super) const VARIABLES: &[Variable] = &[
     Variable::uri("MONGODB_URI", Kind::Text),
@@ -18,6 +18,8 @@ pub(super) const VARIABLES: &[Variable] = &[
     Variable::number("NATS_REPLICAS", "1"),
     Variable::list("NATS_COMMAND_HOSTS", None),
     Variable::number("EVENT_RETENTION_DAYS", "7"),
+    Variable::number("EVENT_STREAM_MAX_MB", "4096"),
+    Variable::number("RELAY_SECOND_SWEEP_SECONDS", "600"),
     Variable::number("LOG_RETENTION_DAYS", "365"),
 ];
 
@@ -42,6 +44,10 @@ pub struct Stores {
     pub nats_command_hosts: Vec<String>,
     /// `EVENT_RETENTION_DAYS`: days that events stay in the stream; default 7.
     pub event_retention_days: u32,
+    /// `EVENT_STREAM_MAX_MB`: maximum size of the stream in MiB; default 4096. The server reserves it.
+    pub event_stream_max_mb: u32,
+    /// `RELAY_SECOND_SWEEP_SECONDS`: age at which the relay compares the log with the stream again, 5-3600; default 600.
+    pub second_sweep: Duration,
     /// `LOG_RETENTION_DAYS`: days that log entries other than messages stay; default 365.
     pub log_retention_days: u32,
 }
@@ -77,6 +83,12 @@ impl Stores {
         let event_retention_days = reader.read("EVENT_RETENTION_DAYS", |text| {
             parse::small(text, 1..=3_650, "days")
         });
+        let event_stream_max_mb = reader.read("EVENT_STREAM_MAX_MB", |text| {
+            parse::small(text, 16..=1_048_576, "MiB")
+        });
+        let second_sweep = reader.read("RELAY_SECOND_SWEEP_SECONDS", |text| {
+            parse::seconds(text, 5..=3_600)
+        });
         let log_retention_days = reader.read("LOG_RETENTION_DAYS", |text| {
             parse::small(text, 1..=36_500, "days")
         });
@@ -90,6 +102,8 @@ impl Stores {
             nats_replicas: nats_replicas?,
             nats_command_hosts: nats_command_hosts?.unwrap_or_default(),
             event_retention_days: event_retention_days?,
+            event_stream_max_mb: event_stream_max_mb?,
+            second_sweep: second_sweep?,
             log_retention_days: log_retention_days?,
         })
     }

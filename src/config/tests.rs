@@ -7,6 +7,14 @@ const NATS: (&str, &str) = ("NATS_URL", "nats://localhost:4222");
 const JWT: (&str, &str) = ("AUTH_JWT_SECRET", "3f1c9a7e5b2d4860f1e2d3c4b5a69788");
 const INTERNAL: (&str, &str) = ("INTERNAL_API_SECRET", "a1b2c3d4e5f60718293a4b5c6d7e8f90");
 
+/// Variables of a plugin.
+const OF_WEBHOOKS: &[Variable] = &[
+    Variable::uri("WEBHOOK_URL", Kind::Text),
+    Variable::secret("WEBHOOK_SECRET"),
+    Variable::switch("WEBHOOK_ENABLED", "false"),
+    Variable::switch("WEBHOOK_ALLOW_PRIVATE", "false"),
+];
+
 /// Own directory and environment of a test.
 pub(super) struct Place {
     dir: tempfile::TempDir,
@@ -25,6 +33,7 @@ impl Place {
             toml_path: None,
             dir: dir.path().to_owned(),
             env: Vec::new(),
+            plugins: vec![("webhooks", OF_WEBHOOKS)],
         };
         Self { dir, sources }
     }
@@ -84,6 +93,8 @@ fn four_variables_are_enough_and_the_rest_has_the_defaults() {
         ),
         (1, 7)
     );
+    assert_eq!(config.stores.event_stream_max_mb, 4096);
+    assert_eq!(config.stores.second_sweep.as_secs(), 600);
     assert_eq!(config.stores.log_retention_days, 365);
     assert_eq!((config.server.port, config.server.ws_port), (4000, 4001));
     assert_eq!(config.server.host.to_string(), "127.0.0.1");
@@ -95,15 +106,7 @@ fn four_variables_are_enough_and_the_rest_has_the_defaults() {
     assert_eq!(config.server.shutdown_grace.as_secs(), 30);
     assert_eq!(config.server.trusted_proxies.len(), 2);
     assert_eq!(config.auth.leeway.as_secs(), 5);
-    assert!(!config.webhooks.enabled && !config.webhooks.allow_private);
-    assert_eq!(
-        (
-            config.webhooks.timeout.as_millis(),
-            config.webhooks.retry_attempts
-        ),
-        (5000, 3)
-    );
-    assert_eq!(config.webhooks.events, None);
+    assert_eq!(config.plugins.texts.0["WEBHOOK_ENABLED"], "false");
     assert_eq!(config.cors.allowed_origins, Origins::Any);
     assert_eq!(config.presence.away_threshold.as_secs(), 300);
     assert_eq!(
@@ -187,7 +190,7 @@ fn toml_takes_its_own_types() {
                 plugins_enabled = [\"webhooks\", \"search\"]\n[plugins.search]\nlanguage = \"de\"\nsize = 3\n";
     let Loaded { config, warnings } = Place::valid().file("chat.toml", text).loaded();
     assert!(warnings.is_empty(), "{warnings:?}");
-    assert!(config.webhooks.allow_private);
+    assert_eq!(config.plugins.texts.0["WEBHOOK_ALLOW_PRIVATE"], "true");
     assert!(
         config.cors.allowed_origins.allows("https://b")
             && !config.cors.allowed_origins.allows("https://c")

@@ -144,12 +144,10 @@ fn public_keys_and_key_sets() {
         &[loopback, ("APP_ENV", "production")],
         "must start with https://",
     );
-    for env in ["development", "test"] {
-        let place = Place::valid()
-            .without("AUTH_JWT_SECRET")
-            .env(&[loopback, ("APP_ENV", env)]);
-        assert!(matches!(place.config().auth.key, TokenKey::Jwks(_)));
-    }
+    let place = Place::valid()
+        .without("AUTH_JWT_SECRET")
+        .env(&[loopback, ("APP_ENV", "development")]);
+    assert!(matches!(place.config().auth.key, TokenKey::Jwks(_)));
 }
 
 #[test]
@@ -225,10 +223,7 @@ fn nothing_secret_is_printed() {
         ),
         "{debug}"
     );
-    assert_eq!(
-        config.webhooks.secret.as_ref().map(Secret::expose),
-        Some(secret.as_bytes())
-    );
+    assert_eq!(config.plugins.texts.0["WEBHOOK_SECRET"], secret);
     // Faults about the same variables quote nothing either.
     for (name, text) in [
         ("MONGODB_URI", "mongodb://user:pa55/@x y/db"),

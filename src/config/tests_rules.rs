@@ -116,6 +116,8 @@ fn nats() {
             "-1",
             "a whole number of days from 1",
         ),
+        ("EVENT_STREAM_MAX_MB", "8", "a whole number of MiB from 16"),
+        ("RELAY_SECOND_SWEEP_SECONDS", "4", "seconds from 5 to 3600"),
         ("LOG_RETENTION_DAYS", "1.5", "a whole number of days from 1"),
     ]);
     let stores = config(&[(
@@ -174,60 +176,6 @@ fn server() {
             .server
             .trusted_proxies
             .is_empty()
-    );
-}
-
-#[test]
-fn webhooks() {
-    let url = ("WEBHOOK_URL", "https://host/hook");
-    let secret = ("WEBHOOK_SECRET", "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
-    assert!(fault(&[url]).starts_with("WEBHOOK_SECRET: is required with WEBHOOK_URL"));
-    assert!(
-        fault(&[("WEBHOOK_ENABLED", "true")])
-            .starts_with("WEBHOOK_URL: is required with WEBHOOK_ENABLED=true")
-    );
-    assert!(fault(&[("WEBHOOK_URL", "ftp://h"), secret]).contains("must start with https://"));
-    assert!(
-        fault(&[("WEBHOOK_URL", "https://u:p@h"), secret]).contains("must not hold a user name")
-    );
-    refused(&[
-        ("WEBHOOK_SECRET", "whsec_short", "after whsec_"),
-        ("WEBHOOK_SECRET", "hunter2", "at least 32"),
-        ("WEBHOOK_ENABLED", "maybe", "must be true or false"),
-        ("WEBHOOK_TIMEOUT_MS", "99", "milliseconds from 100"),
-        ("WEBHOOK_RETRY_ATTEMPTS", "21", "retries from 0 to 20"),
-        ("WEBHOOK_EVENTS", "message", "holds \"message\""),
-        (
-            "WEBHOOK_EVENTS",
-            "message.*,Message.created",
-            "holds \"Message.created\"",
-        ),
-        ("WEBHOOK_ALLOW_PRIVATE", "2", "must be true or false"),
-    ]);
-    let place = Place::valid().env(&[url, secret, ("WEBHOOK_EVENTS", "message.*,user.synced")]);
-    assert_eq!(
-        place.config().webhooks.events.expect("some"),
-        ["message.*", "user.synced"]
-    );
-    assert_eq!(
-        place.loaded().warnings.len(),
-        1,
-        "a URL without WEBHOOK_ENABLED is worth a word"
-    );
-    let webhooks = config(&[
-        url,
-        secret,
-        ("WEBHOOK_ENABLED", "Yes"),
-        ("WEBHOOK_EVENTS", "*"),
-    ])
-    .webhooks;
-    assert!(webhooks.enabled && webhooks.events.is_none());
-    let made = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
-    assert!(
-        config(&[("WEBHOOK_SECRET", made)])
-            .webhooks
-            .secret
-            .is_some()
     );
 }
 

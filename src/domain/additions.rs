@@ -7,12 +7,11 @@ use std::collections::HashSet;
 
 use chat_sdk::UserId;
 
-use super::{
-    Context,
-    error::{DomainError, FieldError, Result},
-    users,
+use super::{Context, users};
+use crate::{
+    config::AddRule,
+    model::error::{DomainError, FieldError, Result},
 };
-use crate::config::AddRule;
 
 /// Caller who adds users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

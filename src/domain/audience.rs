@@ -1,183 +1,296 @@
-//! Rules for which user may see which entries; no other module decides this.
-//!
-//! Delivery (socket, resume) includes an entry only during a membership. History includes what [`Audience`] allows.
+//! Recipients of new messages: the members whom messages concern, after every rule that keeps a message from notifying a member.
 
-use chat_sdk::HistoryVisibility;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::state::{ConversationFields, Member};
+use chat_sdk::{
+    ConversationId, MessageId, NotificationLevel, Timestamp, UserId,
+    plugin::{
+        MAX_NEWS_MEMBERS, MAX_NEWS_MESSAGES, News, NewsMembers, NewsMessage, NewsQuery, Recipient,
+    },
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
-/// Range of seqs during which a user was a member: `[joined, left]`, both inclusive.
+use super::{
+    Context,
+    unread::{self, Room},
+};
+use crate::{
+    model::{
+        error::Result,
+        receipts::{Marker, MarkerScope},
+        state::{ConversationFields, Member},
+        visibility::is_member_at,
+    },
+    store::NewMessage,
+};
+
+/// Number of recipients whose unread messages are counted concurrently.
+const COUNTED_AT_ONCE: usize = 16;
+/// Number of users that are looked up at once.
+const USERS_AT_ONCE: usize = 1000;
+
+/// Returns the seq of the newest message of a conversation; `None` if the conversation does not exist or was deleted.
 ///
-/// `left` is `None` if the user is still a member.
-pub type Interval = (u64, Option<u64>);
+/// # Errors
+/// [`crate::model::DomainError::Unavailable`].
+pub async fn newest_seq(ctx: &Context, conversation: &ConversationId) -> Result<Option<u64>> {
+    let fields = ctx.store.find_conversation_fields(conversation).await?;
+    Ok(fields.map(|fields| fields.last_message_seq))
+}
 
-/// Maximum number of intervals kept per member and conversation; the oldest are dropped.
+/// Returns those of `users` that do not exist or were deleted, in their order.
 ///
-/// Under `historyVisibility: joined` the member then no longer sees what was written during the dropped ones.
-pub const MAX_INTERVALS: usize = 100;
+/// # Errors
+/// [`crate::model::DomainError::Unavailable`].
+pub async fn missing_users(ctx: &Context, users: Vec<UserId>) -> Result<Vec<UserId>> {
+    let mut missing = Vec::new();
+    for some in users.chunks(USERS_AT_ONCE) {
+        let ids: Vec<&UserId> = some.iter().collect();
+        let known = ctx.store.find_existing_users(&ids).await?;
+        let unknown = some.iter().filter(|id| !known.contains_key(*id));
+        missing.extend(unknown.cloned());
+    }
+    Ok(missing)
+}
 
-/// Begins a membership at `seq`.
+/// Returns the messages of `query` and the members who are to be notified of them; `None` if the conversation does not exist or was deleted.
 ///
-/// Adjacent earlier intervals are merged. The newest stays separate: its beginning is the time of joining.
-pub fn begin_interval(intervals: &mut Vec<Interval>, seq: u64) {
-    if let [.., (_, end @ Some(_)), (joined, left)] = intervals.as_mut_slice()
-        && end.is_some_and(|end| end + 1 == *joined)
-    {
-        *end = *left;
-        intervals.pop();
+/// # Errors
+/// [`crate::model::DomainError::Unavailable`].
+pub async fn news(ctx: &Context, query: NewsQuery) -> Result<Option<News>> {
+    let Some(fields) = ctx
+        .store
+        .find_conversation_fields(&query.conversation)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let mut news = News {
+        name: fields.settings.name.clone(),
+        kind: fields.kind,
+        participant_count: fields.participant_count,
+        messages: Vec::new(),
+        too_old: 0,
+        recipients: Vec::new(),
+        next: None,
+    };
+    if query.until <= query.after {
+        return Ok(Some(news));
     }
-    if let Some((_, left @ None)) = intervals.last_mut() {
-        // The end of that membership was not seen; it lies before this beginning.
-        *left = Some(seq.saturating_sub(1));
+    let range = (query.after + 1, query.until);
+    let limit = MAX_NEWS_MESSAGES as u32;
+    let found = ctx
+        .store
+        .find_new_messages(&query.conversation, range, query.not_before, limit)
+        .await?;
+    news.too_old = u32::try_from(found.too_old).unwrap_or(u32::MAX);
+    if found.messages.is_empty() {
+        return Ok(Some(news));
     }
-    intervals.push((seq, None));
-    keep_newest(intervals);
-}
-
-/// Drops the oldest intervals if there are more than [`MAX_INTERVALS`].
-pub fn keep_newest(intervals: &mut Vec<Interval>) {
-    let excess = intervals.len().saturating_sub(MAX_INTERVALS);
-    intervals.drain(..excess);
-}
-
-/// The part of a conversation's log that one user may read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audience {
-    /// Ranges of readable seqs, ascending, both ends inclusive; `u64::MAX` is an open end.
-    ranges: Vec<(u64, u64)>,
-    /// For a former member: the last seq whose changes of messages are visible.
-    as_of: Option<u64>,
-}
-
-impl Audience {
-    /// Returns the audience that sees everything: the host.
-    pub fn everything() -> Self {
-        Self {
-            ranges: vec![(1, u64::MAX)],
-            as_of: None,
-        }
-    }
-
-    /// Returns what `member` may read: from the start of the conversation to where they left.
-    ///
-    /// Under `joined` it begins where they joined. For a former member the rule at the time of leaving stays in force.
-    pub fn of(fields: &ConversationFields, member: &Member) -> Self {
-        let end = |left: Option<u64>| left.unwrap_or(u64::MAX);
-        let visibility = member.left_under.filter(|_| !member.is_active());
-        let ranges = match visibility.unwrap_or(fields.settings.history_visibility) {
-            HistoryVisibility::Joined => member
-                .intervals
-                .iter()
-                .map(|(joined, left)| (*joined, end(*left)))
-                .collect(),
-            HistoryVisibility::Full => member
-                .intervals
-                .last()
-                .map(|(_, left)| (1, end(*left)))
-                .into_iter()
-                .collect(),
-        };
-        Self {
-            ranges,
-            as_of: member.intervals.last().and_then(|(_, left)| *left),
-        }
-    }
-
-    /// Returns true if `seq` may be read.
-    pub fn sees(&self, seq: u64) -> bool {
-        self.ranges
-            .iter()
-            .any(|(from, to)| (*from..=*to).contains(&seq))
-    }
-
-    /// Returns the ranges of readable seqs.
-    pub fn ranges(&self) -> &[(u64, u64)] {
-        &self.ranges
-    }
-
-    /// Returns the ranges of readable seqs from `from` to `to`, both inclusive.
-    pub fn within(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
-        self.ranges
-            .iter()
-            .map(|(first, last)| (from.max(*first), to.min(*last)))
-            .filter(|(first, last)| first <= last)
-            .collect()
-    }
-
-    /// Returns a text that identifies what may be read: equal for equal ranges only.
-    pub fn key(&self) -> String {
-        let mut key = String::new();
-        for (from, to) in &self.ranges {
-            if *to == u64::MAX {
-                key.push_str(&format!("{from}- "));
-            } else {
-                key.push_str(&format!("{from}-{to} "));
-            }
-        }
-        key
-    }
-
-    /// Returns the last seq whose changes of messages are visible; `None` if all are.
-    pub fn as_of(&self) -> Option<u64> {
-        self.as_of
-    }
-}
-
-/// Returns true if an entry is delivered to a user with these membership intervals.
-pub fn is_pushed(intervals: &[Interval], seq: u64) -> bool {
-    intervals
+    let (members, next) = considered(ctx, &query, &fields, &found.messages).await?;
+    news.next = next;
+    let round = Round::read(ctx, &query, &fields, &found.messages, members).await?;
+    news.recipients = round.recipients(ctx).await?;
+    let names = ctx.store.find_names(&round.senders).await?;
+    news.messages = found
+        .messages
         .iter()
-        .any(|(joined, left)| *joined <= seq && left.is_none_or(|left| seq <= left))
+        .map(|new| shown(new, &names))
+        .collect();
+    Ok(Some(news))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_limited_to_the_requested_seqs() {
-        let audience = Audience {
-            ranges: vec![(3, 7), (12, u64::MAX)],
-            as_of: None,
-        };
-        assert_eq!(audience.within(1, 20), [(3, 7), (12, 20)]);
-        assert_eq!(audience.within(5, 12), [(5, 7), (12, 12)]);
-        assert!(audience.within(8, 11).is_empty());
-        assert!(audience.within(9, 8).is_empty());
+fn shown(new: &NewMessage, names: &HashMap<UserId, String>) -> NewsMessage {
+    let message = &new.message;
+    let sender = message.sender().cloned();
+    NewsMessage {
+        id: message.id.clone(),
+        seq: message.seq,
+        sender_name: sender.as_ref().and_then(|id| names.get(id).cloned()),
+        sender,
+        content: message.content().to_owned(),
+        attachments: message.as_sent().attachments.len(),
+        created_at: message.as_sent().created_at,
     }
+}
 
-    #[test]
-    fn adjacent_intervals_are_merged() {
-        let mut intervals = Vec::new();
-        for joined in [1, 3, 5, 9] {
-            begin_interval(&mut intervals, joined);
-            intervals.last_mut().expect("begun").1 = Some(joined + 1);
+type Members = Vec<(UserId, Member)>;
+
+/// Returns the members to consider, and the last of them if more follow.
+async fn considered(
+    ctx: &Context,
+    query: &NewsQuery,
+    fields: &ConversationFields,
+    messages: &[NewMessage],
+) -> Result<(Members, Option<UserId>)> {
+    let is_large = fields.participant_count >= query.large_from;
+    let is_named = |user: &UserId| messages.iter().any(|new| new.names(user));
+    let limit = MAX_NEWS_MEMBERS as u32;
+    let after = match &query.members {
+        NewsMembers::Only(user) => {
+            if is_large && !is_named(user) {
+                return Ok((Vec::new(), None));
+            }
+            let only = std::slice::from_ref(user);
+            let found = ctx
+                .store
+                .find_audience_members(&query.conversation, None, Some(only), 1)
+                .await?;
+            return Ok((found, None));
         }
-        assert_eq!(intervals, [(1, Some(6)), (9, Some(10))]);
-        begin_interval(&mut intervals, 11);
-        assert_eq!(intervals, [(1, Some(6)), (9, Some(10)), (11, None)]);
-        begin_interval(&mut intervals, 20);
-        assert_eq!(intervals, [(1, Some(6)), (9, Some(19)), (20, None)]);
-    }
+        NewsMembers::After(after) => after.as_ref(),
+    };
+    let named: Option<Vec<UserId>> = is_large.then(|| {
+        let named: BTreeSet<&UserId> = messages.iter().flat_map(NewMessage::named).collect();
+        named.into_iter().cloned().collect()
+    });
+    let mut members = ctx
+        .store
+        .find_audience_members(&query.conversation, after, named.as_deref(), limit + 1)
+        .await?;
+    let has_more = members.len() > limit as usize;
+    members.truncate(limit as usize);
+    let next = members.last().filter(|_| has_more);
+    let next = next.map(|(user, _)| user.clone());
+    Ok((members, next))
+}
 
-    #[test]
-    fn the_oldest_intervals_beyond_the_limit_are_dropped() {
-        let mut intervals = Vec::new();
-        for round in 0..MAX_INTERVALS as u64 + 5 {
-            begin_interval(&mut intervals, round * 10);
-            intervals.last_mut().expect("begun").1 = Some(round * 10 + 1);
+/// Members who are considered together, and what decides for each of them.
+struct Round<'a> {
+    query: &'a NewsQuery,
+    fields: &'a ConversationFields,
+    messages: &'a [NewMessage],
+    members: Members,
+    /// Markers in the conversation, by member.
+    markers: HashMap<UserId, Marker>,
+    /// Seqs up to which members have read threads.
+    threads: HashMap<(MessageId, UserId), u64>,
+    senders: Vec<&'a UserId>,
+    /// Pairs of a sender and a member with a block in either direction.
+    blocked: HashSet<(UserId, UserId)>,
+}
+
+impl<'a> Round<'a> {
+    async fn read(
+        ctx: &Context,
+        query: &'a NewsQuery,
+        fields: &'a ConversationFields,
+        messages: &'a [NewMessage],
+        members: Members,
+    ) -> Result<Self> {
+        let users: Vec<UserId> = members.iter().map(|(user, _)| user.clone()).collect();
+        let place = MarkerScope::Conversation(query.conversation.clone());
+        let markers = ctx.store.find_markers_in(&place, &users).await?;
+        let roots: BTreeSet<&MessageId> = messages
+            .iter()
+            .filter_map(|new| new.message.thread_id())
+            .collect();
+        let mut threads = HashMap::new();
+        for root in roots {
+            let place = MarkerScope::Thread(root.clone());
+            let read = ctx.store.find_markers_in(&place, &users).await?.into_iter();
+            threads.extend(read.map(|(user, marker)| ((root.clone(), user), marker.read_seq)));
         }
-        assert_eq!(intervals.len(), MAX_INTERVALS);
-        assert_eq!(intervals[0], (50, Some(51)));
+        let senders: BTreeSet<&UserId> = messages
+            .iter()
+            .filter_map(|new| new.message.sender())
+            .collect();
+        let mut blocked = HashSet::new();
+        for sender in &senders {
+            let (blockers, blocked_by) = tokio::try_join!(
+                ctx.store.find_blockers(&users, sender),
+                ctx.store.find_blocked_among(sender, &users),
+            )?;
+            let pairs = blockers.into_iter().chain(blocked_by);
+            blocked.extend(pairs.map(|user| ((*sender).clone(), user)));
+        }
+        Ok(Self {
+            query,
+            fields,
+            messages,
+            members,
+            markers,
+            threads,
+            senders: senders.into_iter().collect(),
+            blocked,
+        })
     }
 
-    #[test]
-    fn the_key_identifies_an_audience() {
-        let audience = Audience {
-            ranges: vec![(3, 7), (12, u64::MAX)],
-            as_of: None,
+    /// Returns true if `new` is to notify the member.
+    fn concerns(&self, new: &NewMessage, user: &UserId, member: &Member, now: Timestamp) -> bool {
+        let message = &new.message;
+        let marker = self.markers.get(user);
+        let is_read = marker.is_some_and(|marker| marker.read_seq >= message.seq)
+            || message.thread_id().is_some_and(|root| {
+                let read = self.threads.get(&(root.clone(), user.clone()));
+                read.is_some_and(|seq| *seq >= message.seq)
+            });
+        let is_blocked = message.sender().is_some_and(|sender| {
+            sender == user || self.blocked.contains(&(sender.clone(), user.clone()))
+        });
+        let preferences = member.shown_preferences(self.fields.last_message_seq, now);
+        let is_wanted = match preferences.notification_level {
+            NotificationLevel::None => false,
+            NotificationLevel::All if !preferences.muted => true,
+            NotificationLevel::All | NotificationLevel::Mentions => new.mentions(user),
         };
-        assert_eq!(audience.key(), "3-7 12- ");
-        assert_eq!(Audience::everything().key(), "1- ");
+        let is_large = self.fields.participant_count >= self.query.large_from;
+        is_wanted
+            && !is_read
+            && !is_blocked
+            && is_member_at(&member.intervals, message.seq)
+            && (!is_large || new.names(user))
+    }
+
+    /// Returns the members who are to be notified, with their unread counts.
+    async fn recipients(&self, ctx: &Context) -> Result<Vec<Recipient>> {
+        let now = Timestamp::now();
+        let none = Marker::default();
+        let concerned: Vec<_> = self
+            .members
+            .iter()
+            .filter_map(|(user, member)| {
+                let messages = self.messages.iter().enumerate();
+                let messages: Vec<usize> = messages
+                    .filter(|(_, new)| self.concerns(new, user, member, now))
+                    .map(|(index, _)| index)
+                    .collect();
+                (!messages.is_empty()).then_some((user, member, messages))
+            })
+            .collect();
+        let counted = concerned.into_iter().map(|(user, member, messages)| {
+            let marker = self.markers.get(user).unwrap_or(&none);
+            self.counted(ctx, (user, member), marker, messages)
+        });
+        let counted: Vec<_> = counted.collect();
+        stream::iter(counted)
+            .buffered(COUNTED_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn counted(
+        &self,
+        ctx: &Context,
+        (user, member): (&UserId, &Member),
+        marker: &Marker,
+        messages: Vec<usize>,
+    ) -> Result<Recipient> {
+        let room = Room {
+            id: &self.query.conversation,
+            fields: self.fields,
+            member,
+        };
+        let counts = unread::count(ctx, user, &[room], std::slice::from_ref(marker)).await?;
+        let counts = counts.first().copied().unwrap_or_default();
+        Ok(Recipient {
+            is_mentioned: messages
+                .iter()
+                .any(|index| self.messages[*index].mentions(user)),
+            user: user.clone(),
+            messages,
+            unread: counts.unread,
+            mentions: counts.mentions,
+        })
     }
 }

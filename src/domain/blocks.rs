@@ -5,30 +5,20 @@
 //! in the blocking user's own log. So that the writer of a direct conversation sees it without a query, it is also an entry in that conversation's
 //! log, visible only to the blocking user.
 
-use chat_sdk::{ConversationType, Timestamp, UserId};
+use chat_sdk::UserId;
 
-use super::{
-    Context, access,
-    command::{Command, Decision, Request},
-    conversations,
-    entry::{Block, Body, ParticipantChange},
+use super::{Context, conversations, users};
+use crate::model::{
+    access,
+    blocks::Blocked,
+    command::{Command, Request},
+    entry::Block,
     error::{DomainError, Result},
     page::{Page, PageRequest},
-    state::{ConversationState, UserState},
-    users,
 };
 
 /// Maximum number of users that a user may block: each presence query reads all of them.
 const MAX_BLOCKED: u64 = 10_000;
-
-/// A block of a user.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Blocked {
-    /// Id of the blocked user.
-    pub user: UserId,
-    /// Time at which the block began.
-    pub at: Timestamp,
-}
 
 /// Blocks `other`. Blocking a blocked user changes nothing.
 ///
@@ -139,36 +129,4 @@ pub(super) async fn check_may_start(
         return Err(access::blocking());
     }
     Ok(())
-}
-
-pub(super) fn check_block(state: &UserState, block: &Block) -> Result<Decision> {
-    state.living().ok_or_else(DomainError::no_user)?;
-    Ok(Decision::Append(Body::UserBlocked(block.clone())))
-}
-
-/// Decides on an unblocking, which is also possible for a deleted user.
-pub(super) fn check_unblock(state: &UserState, block: &Block) -> Result<Decision> {
-    state.fields.as_ref().ok_or_else(DomainError::no_user)?;
-    Ok(Decision::Append(Body::UserUnblocked(block.clone())))
-}
-
-pub(super) fn check_blocking(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    is_blocking: bool,
-) -> Result<Decision> {
-    let (fields, _) = access::member(state, actor)?;
-    let actor = actor.ok_or_else(DomainError::no_user)?;
-    let is_so = state
-        .active_member(actor)
-        .is_some_and(|member| member.is_blocking == is_blocking);
-    if is_so || fields.kind != ConversationType::Direct {
-        return Ok(Decision::Nothing);
-    }
-    Ok(Decision::Append(Body::ParticipantUpdated(
-        ParticipantChange {
-            is_blocking: Some(is_blocking),
-            ..ParticipantChange::of(actor.clone())
-        },
-    )))
 }

@@ -3,22 +3,25 @@
 //! The broker's configuration binds a host's account to its name. The durable therefore has the host's name, and keeps it even if it has to be
 //! created anew.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chat_sdk::{
-    EventType, Timestamp,
+    Timestamp,
     hosts::is_host_name,
     patterns,
     plugin::{BoxFuture, ConsumerSpec, Lag},
     text::Shape,
 };
 
-use super::{
-    Result,
-    error::{DomainError, Faults},
-    page::{Page, PageRequest},
+use crate::{
+    model::{
+        Result,
+        consumers::HostConsumer,
+        error::{DomainError, Faults},
+        page::{Page, PageRequest},
+    },
+    store::Store,
 };
-use crate::store::Store;
 
 /// Maximum number of event patterns of one host.
 const MAX_PATTERNS: usize = 100;
@@ -32,43 +35,6 @@ const ACK_WAITS: std::ops::RangeInclusive<u32> = 1..=3600;
 const MAX_PENDING: u32 = 1000;
 /// Allowed range of the maximum number of unacknowledged events.
 const MAX_PENDINGS: std::ops::RangeInclusive<u32> = 1..=10_000;
-
-/// A host that has a durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostConsumer {
-    /// Name of the host, and of its account and durable in the broker.
-    pub name: String,
-    /// Event patterns as they were given; empty for all events.
-    pub events: Vec<String>,
-    /// Description that the operator gave.
-    pub description: Option<String>,
-    /// Time after which an unacknowledged event is redelivered, in seconds.
-    pub ack_wait_seconds: u32,
-    /// Maximum number of delivered events that are not acknowledged.
-    pub max_pending: u32,
-    /// Time of creation.
-    pub created_at: Timestamp,
-    /// Time of the last change.
-    pub updated_at: Timestamp,
-}
-
-impl HostConsumer {
-    fn kinds(&self) -> Option<Vec<EventType>> {
-        // Stored patterns were checked; after a change of the catalogue, the patterns that are still valid count.
-        patterns::expand(&self.events).ok().flatten()
-    }
-
-    /// Returns the specification of the host's durable.
-    pub fn spec(&self) -> ConsumerSpec {
-        ConsumerSpec {
-            name: self.name.clone(),
-            events: self.kinds(),
-            concurrency: 1,
-            max_pending: self.max_pending as usize,
-            ack_wait: Duration::from_secs(u64::from(self.ack_wait_seconds)),
-        }
-    }
-}
 
 /// Requested settings of a host's durable.
 #[derive(Debug, Clone, Default)]

@@ -3,47 +3,28 @@
 use std::collections::{BTreeSet, HashSet};
 
 use chat_sdk::{
-    Conversation, ConversationId, ConversationType, Metadata, Role, Timestamp, UserId, text::Shape,
+    Conversation, ConversationId, ConversationSettings, ConversationType, Patch, Role, UserId,
+    commands::conversations::{CreateConversation, UpdateConversation},
+    plugin::{HookChange, HookConversation, HookData, HookFault, HookPoint},
 };
 
 use super::{
-    AddedBy, Context,
-    access::{self, Standing},
-    additions, blocks,
-    command::{Command, Decision, Request, SettingsPatch},
-    entry::{Body, ConversationCreated, ConversationSnapshot, NewMember, Settings},
-    error::{DomainError, Faults, Result},
-    hashed,
-    messages::check_metadata,
-    page::{Page, PageRequest},
-    participants,
-    patch::Patch,
-    state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
-    unread, users,
+    AddedBy, Context, additions, blocks,
+    hooks::{Asked, Subject, change_or_refuse},
+    participants, unread, users,
 };
 use crate::{
-    bounds,
+    model::{
+        bounds,
+        command::{Command, Request},
+        conversations::{check_direct, check_settings, check_update},
+        entry::NewMember,
+        error::{DomainError, Faults, Result},
+        hashed,
+        page::{Page, PageRequest},
+    },
     store::{ArchiveFilter, ConversationRow},
 };
-
-/// Maximum length of a conversation's name in characters.
-pub const MAX_NAME: usize = 200;
-/// Maximum length of a link in characters.
-pub const MAX_URL: usize = 2048;
-
-/// Allowed range of `retentionSeconds`: one minute to ten years.
-const RETENTION_SECONDS: std::ops::RangeInclusive<u32> = 60..=315_360_000;
-
-/// A conversation to create.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewConversation {
-    /// Type of the conversation.
-    pub kind: ConversationType,
-    /// Ids of its members; the creator is always a member, listed or not.
-    pub participant_ids: Vec<UserId>,
-    /// Its settings.
-    pub settings: Settings,
-}
 
 /// A conversation, and whether this request created it.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,10 +45,11 @@ pub async fn create(
     ctx: &Context,
     actor: &UserId,
     by: AddedBy,
-    new: NewConversation,
+    new: CreateConversation,
 ) -> Result<Made> {
     let mut faults = Faults::default();
-    check_settings(&new.settings, &mut faults);
+    let settings = new.settings();
+    check_settings(&settings, &mut faults);
     let others: Vec<&UserId> = new
         .participant_ids
         .iter()
@@ -86,9 +68,7 @@ pub async fn create(
     );
     faults.into_result()?;
     if new.kind == ConversationType::Direct {
-        if new.settings.retention_seconds.is_some() {
-            return Err(only_the_host_shortens());
-        }
+        check_direct(&settings)?;
         let other = others[0];
         // An existing conversation is returned whatever became of the other user.
         if find_direct(ctx, actor, other).await?.is_none() {
@@ -96,8 +76,10 @@ pub async fn create(
             let index = new.participant_ids.iter().position(|id| id == other);
             let field = format!("participantIds[{}]", index.unwrap_or_default());
             blocks::check_may_start(ctx, actor, other, &field).await?;
+            let settings = ask_before_direct(ctx, actor, other, settings).await?;
+            return create_direct(ctx, actor, other, settings).await;
         }
-        return create_direct(ctx, actor, other, new.settings).await;
+        return create_direct(ctx, actor, other, settings).await;
     }
     let asked = (Some(actor), by);
     additions::check(
@@ -110,20 +92,22 @@ pub async fn create(
     .await?;
     additions::check_own_room(ctx, actor).await?;
     let others: BTreeSet<UserId> = others.into_iter().cloned().collect();
+    let settings = ask_before_create(ctx, actor, (new.kind, &others), settings).await?;
     let mut ids = vec![actor.clone()];
     ids.extend(others);
     let later = ids.split_off(participants::fit_into_entry(&ids));
     ids.rotate_left(1);
     let members = ids.into_iter().map(|user_id| NewMember {
-        role: match user_id == *actor {
-            true => Role::Owner,
-            false => Role::Member,
+        role: if user_id == *actor {
+            Role::Owner
+        } else {
+            Role::Member
         },
         user_id,
     });
     let id = ConversationId::generate();
     let members = members.collect();
-    append_creation(ctx, &id, actor, new.kind, new.settings, members).await?;
+    append_creation(ctx, &id, actor, new.kind, settings, members).await?;
     if !later.is_empty() {
         participants::append_additions(ctx, Some(actor), &id, &later, Role::Member).await?;
     }
@@ -131,6 +115,84 @@ pub async fn create(
         conversation: get(ctx, actor, &id).await?,
         is_new: true,
     })
+}
+
+/// Settings of a new conversation, which hooks may change.
+#[derive(Clone)]
+struct Changeable {
+    kind: ConversationType,
+    participant_ids: Vec<UserId>,
+    settings: ConversationSettings,
+}
+
+impl Subject for Changeable {
+    fn data(&self) -> HookData {
+        HookData::Conversation(HookConversation {
+            kind: self.kind,
+            participant_ids: self.participant_ids.clone(),
+            name: self.settings.name.clone(),
+            avatar_url: self.settings.avatar_url.clone(),
+            metadata: self.settings.metadata.clone(),
+        })
+    }
+
+    fn change(&mut self, change: HookChange) -> std::result::Result<(), HookFault> {
+        let HookChange {
+            name,
+            avatar_url,
+            metadata,
+            content: Patch::Keep,
+            attachments: Patch::Keep,
+            mentions: Patch::Keep,
+            silent: Patch::Keep,
+            ttl_seconds: Patch::Keep,
+        } = change
+        else {
+            return Err(HookFault::new("a conversation has no fields of a message"));
+        };
+        name.apply(&mut self.settings.name);
+        avatar_url.apply(&mut self.settings.avatar_url);
+        metadata.apply(&mut self.settings.metadata);
+        let mut faults = Faults::default();
+        check_settings(&self.settings, &mut faults);
+        faults
+            .into_result()
+            .map_err(|_| HookFault::new("the changed conversation is invalid"))
+    }
+}
+
+/// Asks the hooks of `conversation.before_create`. Returns the settings with their changes.
+async fn ask_before_create(
+    ctx: &Context,
+    actor: &UserId,
+    (kind, others): (ConversationType, &BTreeSet<UserId>),
+    settings: ConversationSettings,
+) -> Result<ConversationSettings> {
+    let point = HookPoint::ConversationBeforeCreate;
+    if !ctx.hooks.has(point) {
+        return Ok(settings);
+    }
+    let asked = Asked {
+        kind: Some(kind),
+        ..Asked::new(point, actor)
+    };
+    let subject = Changeable {
+        kind,
+        participant_ids: others.iter().cloned().collect(),
+        settings,
+    };
+    Ok(change_or_refuse(&ctx.hooks, asked, subject).await?.settings)
+}
+
+/// Asks the hooks about a direct conversation that does not exist yet. Returns its settings with their changes.
+pub(super) async fn ask_before_direct(
+    ctx: &Context,
+    actor: &UserId,
+    other: &UserId,
+    settings: ConversationSettings,
+) -> Result<ConversationSettings> {
+    let others = BTreeSet::from([other.clone()]);
+    ask_before_create(ctx, actor, (ConversationType::Direct, &others), settings).await
 }
 
 /// Returns the direct conversation of two users; creates it if there is none. Both users must exist.
@@ -141,7 +203,7 @@ pub async fn create_direct(
     ctx: &Context,
     actor: &UserId,
     other: &UserId,
-    settings: Settings,
+    settings: ConversationSettings,
 ) -> Result<Made> {
     if actor == other {
         return Err(DomainError::invalid("receiverId", "must not be the sender"));
@@ -178,7 +240,7 @@ async fn append_creation(
     id: &ConversationId,
     actor: &UserId,
     kind: ConversationType,
-    settings: Settings,
+    settings: ConversationSettings,
     members: Vec<NewMember>,
 ) -> Result<bool> {
     let command = Command::CreateConversation {
@@ -261,9 +323,10 @@ pub async fn list(
     let items = show(ctx, actor, page.items, request.max_bytes).await?;
     let page = Page {
         // The list is shorter than the page that was read if the newest messages are large.
-        next_cursor: match items.len() < count {
-            true => items.last().map(ConversationRow::cursor_of),
-            false => page.next_cursor,
+        next_cursor: if items.len() < count {
+            items.last().map(ConversationRow::cursor_of)
+        } else {
+            page.next_cursor
         },
         has_more: page.has_more || items.len() < count,
         items,
@@ -335,18 +398,15 @@ pub async fn change(
     ctx: &Context,
     actor: Option<&UserId>,
     id: &ConversationId,
-    patch: SettingsPatch,
+    update: UpdateConversation,
 ) -> Result<Conversation> {
     let mut faults = Faults::default();
-    faults.text("name", patch.name.value(), Shape::Line, MAX_NAME);
-    check_url("avatarUrl", patch.avatar_url.value(), &mut faults);
-    check_metadata(patch.metadata.value(), &mut faults);
-    check_retention(patch.retention_seconds.value(), &mut faults);
+    check_update(&update, &mut faults);
     faults.into_result()?;
     ctx.append(Request::new(
         id.clone(),
         actor.cloned(),
-        Command::ChangeSettings(patch),
+        Command::UpdateConversation(update),
     ))
     .await?;
     match actor {
@@ -370,181 +430,4 @@ pub async fn delete(ctx: &Context, actor: &UserId, id: &ConversationId) -> Resul
     ))
     .await?;
     Ok(())
-}
-
-fn check_settings(settings: &Settings, faults: &mut Faults) {
-    faults.text("name", settings.name.as_ref(), Shape::Line, MAX_NAME);
-    check_url("avatarUrl", settings.avatar_url.as_ref(), faults);
-    check_metadata(settings.metadata.as_ref(), faults);
-    check_retention(settings.retention_seconds.as_ref(), faults);
-}
-
-fn check_retention(seconds: Option<&u32>, faults: &mut Faults) {
-    faults.when(
-        seconds.is_some_and(|seconds| !RETENTION_SECONDS.contains(seconds)),
-        "retentionSeconds",
-        "must be between 60 (one minute) and 315360000 (ten years)",
-    );
-}
-
-/// Adds an error if a link is empty, too long, or a script that a browser would run.
-pub(super) fn check_url(
-    field: impl Into<String> + Clone,
-    url: Option<&String>,
-    faults: &mut Faults,
-) {
-    faults.when(
-        url.is_some_and(|url| !(1..=MAX_URL).contains(&url.chars().count())),
-        field.clone(),
-        "must have 1 to 2,048 characters",
-    );
-    faults.when(
-        url.is_some_and(|url| is_program(url)),
-        field,
-        "must not be a javascript: or vbscript: link",
-    );
-}
-
-/// Returns true if a browser would run `url`.
-///
-/// Browsers skip white space and control characters, so this does too.
-pub(super) fn is_program(url: &str) -> bool {
-    let scheme = url.split(':').next().unwrap_or_default();
-    let scheme: String = scheme
-        .chars()
-        .filter(|c| !c.is_control() && !c.is_whitespace())
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
-    url.contains(':') && ["javascript", "vbscript"].contains(&scheme.as_str())
-}
-
-pub(super) fn check_create(
-    state: &ConversationState,
-    kind: ConversationType,
-    settings: &Settings,
-    created_by: &UserId,
-    members: &[NewMember],
-    at: Timestamp,
-) -> Result<Decision> {
-    if state.fields.is_some() {
-        return Ok(Decision::Nothing);
-    }
-    let mut ids: Vec<UserId> = members
-        .iter()
-        .map(|member| member.user_id.clone())
-        .collect();
-    ids.sort();
-    ids.truncate(SHOWN_MEMBERS);
-    Ok(Decision::Append(Body::ConversationCreated(
-        ConversationCreated {
-            conversation: ConversationSnapshot {
-                kind,
-                settings: settings.clone(),
-                created_by: created_by.clone(),
-                created_at: at.as_millis(),
-                participant_count: members.len() as u32,
-                participant_ids: ids,
-            },
-            members: members.to_vec(),
-        },
-    )))
-}
-
-pub(super) fn check_change(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    patch: SettingsPatch,
-) -> Result<Decision> {
-    let (fields, standing) = access::member(state, actor)?;
-    let before = &fields.settings;
-    let settings = changed(before.clone(), patch);
-    // A request may repeat the present values.
-    if fields.kind == ConversationType::Direct
-        && (settings.name != before.name
-            || settings.avatar_url != before.avatar_url
-            || settings.history_visibility != before.history_visibility)
-    {
-        return Err(DomainError::Forbidden(
-            "The name, avatarUrl and historyVisibility of a direct conversation cannot be changed."
-                .into(),
-        ));
-    }
-    if fields.kind != ConversationType::Direct {
-        standing.require(Role::Admin)?;
-    }
-    access::not_blocked(state, actor)?;
-    if settings == *before {
-        return Ok(Decision::Nothing);
-    }
-    check_may_shorten(fields, &standing, &settings)?;
-    Ok(Decision::Append(Body::ConversationUpdated(
-        state.snapshot(fields, settings),
-    )))
-}
-
-/// Fails if the change shortens the retention of other members' messages without the right to.
-///
-/// The two members of a direct conversation have equal rights, so neither of them has this one.
-fn check_may_shorten(
-    fields: &ConversationFields,
-    standing: &Standing<'_>,
-    settings: &Settings,
-) -> Result<()> {
-    let (before, after) = (
-        fields.settings.retention_seconds,
-        settings.retention_seconds,
-    );
-    let is_shorter = after.is_some_and(|after| before.is_none_or(|before| after < before));
-    if !is_shorter || standing.member().is_none() {
-        return Ok(());
-    }
-    if fields.kind == ConversationType::Direct {
-        return Err(only_the_host_shortens());
-    }
-    if standing.role() < Role::Owner {
-        return Err(DomainError::Forbidden(
-            "Only an owner of the conversation, or the host, may shorten retentionSeconds.".into(),
-        ));
-    }
-    Ok(())
-}
-
-fn only_the_host_shortens() -> DomainError {
-    DomainError::Forbidden(
-        "In a direct conversation only the host may shorten retentionSeconds.".into(),
-    )
-}
-
-fn changed(mut settings: Settings, patch: SettingsPatch) -> Settings {
-    let SettingsPatch {
-        name,
-        avatar_url,
-        metadata,
-        history_visibility,
-        features,
-        retention_seconds,
-    } = patch;
-    name.apply(&mut settings.name);
-    avatar_url.apply(&mut settings.avatar_url);
-    Patch::<Metadata>::apply(metadata, &mut settings.metadata);
-    if let Some(visibility) = history_visibility {
-        settings.history_visibility = visibility;
-    }
-    if let Some(features) = features {
-        settings.features = features.apply(settings.features);
-    }
-    retention_seconds.apply(&mut settings.retention_seconds);
-    settings
-}
-
-pub(super) fn check_delete(state: &ConversationState, actor: Option<&UserId>) -> Result<Decision> {
-    let (fields, standing) = access::member(state, actor)?;
-    if fields.kind == ConversationType::Direct {
-        return Err(DomainError::Forbidden(
-            "A direct conversation cannot be deleted, because it also belongs to the other user."
-                .into(),
-        ));
-    }
-    standing.require(Role::Owner)?;
-    Ok(Decision::Append(Body::ConversationDeleted))
 }

@@ -6,11 +6,11 @@ use chat_sdk::{
     text::is_blank,
 };
 
-use super::{
-    Context,
+use super::Context;
+use crate::model::{
     error::{DomainError, Result},
     latest::LatestValue,
-    markers::{Change, MarkerScope},
+    receipts::{Change, MarkerScope},
     size,
 };
 

@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use chat_sdk::{ConversationId, MessageId, Role, Timestamp, UserId};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 
-use super::{
-    Context,
-    command::{Command, Request, WantedReaction},
-    entry::{Block, MessageRemoval},
-    error::{DomainError, Result},
-    own_messages,
-    presence::Chosen,
-};
+use super::{Context, own_messages};
 use crate::{
     failpoint,
+    model::{
+        command::{Command, Request, WantedReaction},
+        entry::{Block, MessageRemoval},
+        erasure::{Erasure, OwnMessages, Removed, unfinished},
+        error::{DomainError, Result},
+        presence::Chosen,
+    },
     store::{CONVERSATIONS_AT_ONCE, ClusterTime, PrivateData},
 };
 
@@ -25,73 +25,6 @@ use crate::{
 const CONCURRENCY: usize = 32;
 /// Number of items of a step that are read at once.
 const PAGE: u32 = 200;
-
-/// Treatment of a deleted user's messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnMessages {
-    /// Their content is erased.
-    Erase,
-    /// They stay, with only the host's id of the deleted user.
-    Anonymise,
-}
-
-/// Erasure of a user, running or complete.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Erasure {
-    /// Id of the user.
-    pub user: UserId,
-    /// Treatment of the user's messages.
-    pub messages: OwnMessages,
-    /// Time of the request.
-    pub started_at: Timestamp,
-    /// Time of completion; `None` while it is running.
-    pub finished_at: Option<Timestamp>,
-    /// Number of removed items of each kind, by the names of [`Removed`].
-    pub removed: BTreeMap<String, u64>,
-}
-
-/// Kind of removed data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removed {
-    /// Entries of the user's log whose profile was erased.
-    ProfileEntries,
-    /// Blocks by the user and of the user.
-    Blocks,
-    /// Read markers and drafts.
-    Markers,
-    /// Receipts of single messages.
-    Reads,
-    /// Scheduled messages.
-    Scheduled,
-    /// Stored presence of the user.
-    Presence,
-    /// Reactions.
-    Reactions,
-    /// Memberships.
-    Memberships,
-    /// Messages whose content was erased.
-    Messages,
-    /// Edits of those messages whose content was erased.
-    Edits,
-}
-
-impl Removed {
-    /// Returns the name in the stored report.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ProfileEntries => "profileEntries",
-            Self::Blocks => "blocks",
-            Self::Markers => "markers",
-            Self::Reads => "reads",
-            Self::Scheduled => "scheduled",
-            Self::Presence => "presence",
-            Self::Reactions => "reactions",
-            Self::Memberships => "memberships",
-            Self::Messages => "messages",
-            Self::Edits => "edits",
-        }
-    }
-}
 
 /// Deletes `user`. Profile and tokens are invalid when this returns; a worker removes the rest.
 ///
@@ -131,7 +64,7 @@ pub async fn begin(ctx: &Context, user: &UserId, messages: OwnMessages) -> Resul
         ctx.store.put_erasure(&erasure).await?;
     }
     let ended = end_user(ctx, user).await;
-    ctx.bells.erasing.ring(Timestamp::now());
+    ctx.erasure_requested.notify_one();
     ended
 }
 
@@ -154,13 +87,6 @@ pub(super) async fn check_finished(ctx: &Context, user: &UserId) -> Result<()> {
         return Err(unfinished());
     }
     Ok(())
-}
-
-/// Returns the error for an id whose former holder's data is still being erased.
-pub(super) fn unfinished() -> DomainError {
-    DomainError::Conflict(
-        "The data of this user is being erased; try again when it is done.".into(),
-    )
 }
 
 /// Removes data that the erasure of a deleted user missed, or that an earlier version left.
@@ -298,10 +224,11 @@ async fn take_back_reactions(ctx: &Context, user: &UserId) -> Result<()> {
 }
 
 /// Data that is removed outside any log.
-const PRIVATE: [Removed; 4] = [
+const PRIVATE: [Removed; 5] = [
     Removed::Markers,
     Removed::Reads,
     Removed::Scheduled,
+    Removed::Held,
     Removed::Presence,
 ];
 
@@ -311,9 +238,13 @@ const PRIVATE: [Removed; 4] = [
 fn private(kind: Removed, conversations: &[ConversationId]) -> Vec<PrivateData<'_>> {
     let pieces = conversations.chunks(CONVERSATIONS_AT_ONCE);
     match kind {
-        Removed::Markers => pieces.map(PrivateData::Markers).collect(),
+        Removed::Markers => pieces
+            .map(PrivateData::Markers)
+            .chain([PrivateData::ThreadMarkers])
+            .collect(),
         Removed::Reads => pieces.map(PrivateData::Reads).collect(),
         Removed::Scheduled => vec![PrivateData::Scheduled],
+        Removed::Held => vec![PrivateData::Held, PrivateData::HookVerdicts],
         _ => vec![PrivateData::Presence],
     }
 }

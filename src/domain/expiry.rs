@@ -6,14 +6,16 @@
 
 use chat_sdk::{ConversationId, MessageId};
 
-use super::{
-    Context,
-    command::{Command, Request},
-    entry::MessageRemoval,
-    error::{DomainError, Result},
-    hashed,
+use super::Context;
+use crate::{
+    failpoint,
+    model::{
+        command::{Command, Request},
+        entry::MessageRemoval,
+        error::{DomainError, Result},
+        hashed,
+    },
 };
-use crate::failpoint;
 
 /// Expires a message: appends the entry that informs the members, and erases its content.
 ///

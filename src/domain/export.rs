@@ -6,13 +6,15 @@ use chat_sdk::{ConversationId, Timestamp, UserId};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{
-    Context, catalogue,
-    error::{DomainError, Result},
-    own_messages,
-    page::PageRequest,
+use super::{Context, own_messages};
+use crate::{
+    model::{
+        catalogue,
+        error::{DomainError, Result},
+        page::PageRequest,
+    },
+    store::{CONVERSATIONS_AT_ONCE, ClusterTime, PrivateData},
 };
-use crate::store::{CONVERSATIONS_AT_ONCE, ClusterTime, PrivateData};
 
 /// Number of items of one kind that are read at once.
 const PAGE: u32 = 200;
@@ -100,7 +102,9 @@ async fn write_all(ctx: &Context, user: &UserId, out: &mut Out) -> Result<()> {
     let markers = pieces().map(|piece| (PrivateData::Markers(piece), "marker"));
     let reads = pieces().map(|piece| (PrivateData::Reads(piece), "read"));
     let others = [
+        (PrivateData::ThreadMarkers, "marker"),
         (PrivateData::Scheduled, "scheduled"),
+        (PrivateData::Held, "held"),
         (PrivateData::Presence, "presence"),
     ];
     for (what, kind) in markers.chain(reads).chain(others) {

@@ -3,15 +3,10 @@
 use chat_sdk::{ConversationId, Envelope, UserId, events::EventData};
 use serde::Serialize;
 
-use super::{
-    Context,
-    audience::Audience,
-    catalogue,
-    entry::{Body, Entry},
-    error::Result,
-    page::fitting,
+use super::Context;
+use crate::model::{
+    bounds, catalogue, entry::Entry, error::Result, page::fitting, visibility::ContentLimits,
 };
-use crate::bounds;
 
 /// One seq of a log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,7 +32,7 @@ pub struct Lines {
 /// Entries of messages deleted since come without text. For a former member the log ends where they left.
 ///
 /// # Errors
-/// [`super::DomainError::NotFound`] if the caller was never a member.
+/// [`crate::model::DomainError::NotFound`] if the caller was never a member.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -55,40 +50,23 @@ pub async fn list(
         .store
         .find_entries(conversation, after, end, limit, bounds::PAGE)
         .await?;
+    let is_shown = |entry: &Entry| {
+        audience.sees(entry.seq)
+            && ContentLimits::of_entry(entry).allow(actor, |seq| audience.sees(seq))
+    };
     let mut lines: Vec<Line> = piece
         .items
         .iter()
-        .map(
-            |entry| match sees(&audience, entry) && is_told(entry, actor) {
-                true => Line::Seen(Box::new(catalogue::envelope(entry))),
-                false => Line::Skipped(entry.seq),
-            },
-        )
+        .map(|entry| {
+            if is_shown(entry) {
+                Line::Seen(Box::new(catalogue::envelope(entry)))
+            } else {
+                Line::Skipped(entry.seq)
+            }
+        })
         .collect();
     let count = fitting(&lines, bounds::PAGE).max(1);
     let has_more = piece.has_more || count < lines.len();
     lines.truncate(count);
     Ok(Lines { lines, has_more })
-}
-
-/// Returns true if `audience` includes the entry and the message concerned, if that is hidden from later members.
-fn sees(audience: &Audience, entry: &Entry) -> bool {
-    audience.sees(entry.seq)
-        && entry
-            .body
-            .message_seq()
-            .is_none_or(|seq| audience.sees(seq))
-}
-
-/// Returns true if `user` may see more of `entry` than its seq.
-///
-/// A member's own settings are visible only to the member; a block is visible in no log.
-fn is_told(entry: &Entry, user: &UserId) -> bool {
-    match (entry.body.told_only_to(), &entry.body) {
-        (None, _) => true,
-        (Some(only), Body::ParticipantUpdated(change)) => {
-            only == user && change.preferences.is_some()
-        }
-        (Some(only), _) => only == user,
-    }
 }

@@ -1,58 +1,56 @@
-//! The domain layer: the operations of the product and their rules, one file per resource.
+//! The domain layer: the operations of the product, one file per resource. Their rules are in [`model`](crate::model).
 //!
-//! A change enters as an operation (`messages::send`), becomes a [`command::Request`], goes to the writer of its owner's shard, is checked there by a
-//! pure `check_*` function against the fold of the log, and is appended. Reads query the store. Visibility is decided only in [`access`] and
-//! [`audience`].
+//! A change enters as an operation (`messages::send`), becomes a [`Request`], goes to the writer of its owner's shard, is checked there by a pure
+//! `check_*` function of `model` against the fold of the log, and is appended. Reads query the store.
 //!
 //! This module contains no HTTP, socket, broker or database driver types.
 
-pub mod access;
 mod additions;
 pub mod audience;
-pub mod bells;
 pub mod blocks;
-pub mod catalogue;
-pub mod command;
+pub mod bots;
 pub mod consumers;
 pub mod conversations;
 pub mod drafts;
-pub mod durables;
-pub mod entry;
 pub mod erasure;
-pub mod error;
 pub mod expiry;
 pub mod export;
-pub mod fold;
-pub mod hashed;
+pub mod held;
+pub mod hooks;
 pub mod known_users;
-pub mod latest;
 pub mod log;
-pub mod markers;
 pub mod messages;
 mod own_messages;
-pub mod page;
 pub mod participants;
-pub mod patch;
 pub mod pins;
+pub mod plugin_events;
 pub mod presence;
 pub mod reactions;
 pub mod receipts;
+pub mod registrations;
 pub mod scheduled;
-pub mod size;
-pub mod state;
 pub mod unread;
 pub mod users;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 pub use additions::AddedBy;
-pub use error::{DomainError, FieldError, Result};
-pub use known_users::{KnownUsers, UserFacts};
+pub use known_users::KnownUsers;
 
-use crate::config::AddRule;
-use command::{Outcome, Request, Writers};
+use crate::{
+    config::AddRule,
+    model::{
+        DomainError, Result,
+        command::{Outcome, Request},
+        hashed,
+        latest::PublishLatest,
+        writers::Writers,
+    },
+    store::Store,
+    trace,
+};
 
 /// Time after which a change that has not completed is reported with an unknown outcome.
 ///
@@ -76,11 +74,11 @@ pub struct Limits {
 #[derive(Clone)]
 pub struct Context {
     /// Store that state is read from.
-    pub store: Arc<crate::store::Store>,
+    pub store: Arc<Store>,
     /// Submits commands to the log.
     pub writers: Arc<dyn Writers>,
     /// Publishes values that are in no log.
-    pub latest: Arc<dyn latest::PublishLatest>,
+    pub latest: Arc<dyn PublishLatest>,
     /// Presence of users, as this process knows it.
     pub presence: Arc<presence::LocalPresence>,
     /// The configured limits.
@@ -89,8 +87,12 @@ pub struct Context {
     pub known_users: Arc<KnownUsers>,
     /// Key that the ids of direct conversations are derived with.
     pub pair_key: hashed::PairKey,
-    /// Notifies the timers of items that will become due.
-    pub bells: Arc<bells::DueNotifier>,
+    /// Hooks of this process.
+    pub hooks: Arc<hooks::Hooks>,
+    /// Order of sends while hooks decide.
+    pub send_order: messages::SendOrder,
+    /// Wakes this process's eraser after a request to erase a user.
+    pub erasure_requested: Arc<Notify>,
 }
 
 impl Context {
@@ -102,7 +104,8 @@ impl Context {
     ///
     /// # Errors
     /// The error of the check, or [`DomainError::Unavailable`] after [`APPEND_TIMEOUT`]: the outcome is then unknown.
-    pub async fn append(&self, request: Request) -> Result<Outcome> {
+    pub async fn append(&self, mut request: Request) -> Result<Outcome> {
+        request.trace = trace::current();
         let (reply, outcome) = oneshot::channel();
         self.writers.submit(request, reply);
         match tokio::time::timeout(APPEND_TIMEOUT, outcome).await {

@@ -2,8 +2,11 @@
 
 use chat_sdk::{ConversationId, UserId};
 
-use super::{Context, error::Result};
-use crate::store::{ClusterTime, StoredMessage};
+use super::Context;
+use crate::{
+    model::error::Result,
+    store::{ClusterTime, StoredMessage},
+};
 
 /// Number of seqs of a log that are scanned at once.
 const WINDOW: u64 = 2_000;
@@ -25,7 +28,7 @@ impl<'a> Walk<'a> {
     /// Starts at the beginning of the log. `since` is [`crate::store::Store::find_beginning`] of the user.
     ///
     /// # Errors
-    /// [`DomainError::Unavailable`](super::DomainError::Unavailable).
+    /// [`DomainError::Unavailable`](crate::model::DomainError::Unavailable).
     pub async fn begin(
         ctx: &'a Context,
         user: &'a UserId,

@@ -3,22 +3,26 @@
 use std::collections::{BTreeSet, HashSet};
 
 use chat_sdk::{
-    ConversationId, ConversationType, Participant, Preferences, Role, Timestamp, UserId,
+    ConversationId, ConversationType, Participant, Preferences, Role, UserId,
+    commands::participants::UpdatePreferences,
+    plugin::{HookData, HookParticipants, HookPoint},
 };
 
 use super::{
-    AddedBy, Context, access, additions,
-    command::{Command, Decision, PreferencesPatch, Request},
-    conversations,
-    entry::{Body, ConversationSnapshot, ParticipantChange, ParticipantsJoined, ParticipantsLeft},
-    error::{DomainError, Faults, Result},
-    page::{Page, PageRequest},
-    patch::Patch,
-    size,
-    state::{ConversationFields, ConversationState, SHOWN_MEMBERS},
+    AddedBy, Context, additions, conversations,
+    hooks::{Asked, Fixed, pass_or_refuse},
 };
-use crate::bounds;
+use crate::model::{
+    bounds,
+    command::{Command, Request},
+    error::{Faults, Result},
+    page::{Page, PageRequest},
+    participants::no_participant,
+    size,
+};
 
+/// Point at which hooks are asked about new members.
+const POINT: HookPoint = HookPoint::ParticipantBeforeAdd;
 /// Maximum number of users in one entry; longer lists become several entries.
 const USERS_PER_ENTRY: usize = 200;
 
@@ -31,7 +35,7 @@ pub(super) fn fit_into_entry(user_ids: &[UserId]) -> usize {
 /// Returns the members of a conversation, ordered by user id.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] if the caller is not a member.
+/// `DomainError::NotFound` if the caller is not a member.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -56,7 +60,7 @@ pub async fn list(
 /// Users who are members already are not changed.
 ///
 /// # Errors
-/// [`DomainError::Validation`] that names unknown users; [`DomainError::Forbidden`] if the caller is a plain member or the conversation is direct.
+/// `DomainError::Validation` that names unknown users; `DomainError::Forbidden` if the caller is a plain member or the conversation is direct.
 pub async fn add(
     ctx: &Context,
     (actor, by): (Option<&UserId>, AddedBy),
@@ -89,6 +93,20 @@ pub async fn add(
     // Only new members take room, and the first entry is rejected unless there is room for all of them.
     let mut new = unique.clone();
     new.retain(|id| !present.contains(id));
+    if let Some(actor) = actor
+        && !new.is_empty()
+        && ctx.hooks.has(POINT)
+    {
+        let membership = ctx.store.find_membership(conversation, actor).await?;
+        let (fields, member) = membership.require_member()?;
+        let asked = Asked {
+            role: Some(member.role),
+            kind: Some(fields.kind),
+            conversation: Some(conversation),
+            ..Asked::new(POINT, actor)
+        };
+        ask_before_add(ctx, asked, new.clone(), role).await?;
+    }
     if new.is_empty() {
         // The writer decides whether the caller may add members.
         new.extend(unique.first().cloned());
@@ -126,7 +144,7 @@ pub(super) async fn append_additions(
 /// Makes `actor` a member of a public conversation. Returns the conversation.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] if it is not public; [`DomainError::Conflict`] if it is full.
+/// `DomainError::NotFound` if it is not public; `DomainError::Conflict` if it is full.
 pub async fn join(
     ctx: &Context,
     actor: &UserId,
@@ -140,6 +158,9 @@ pub async fn join(
         .is_err()
     {
         additions::check_own_room(ctx, actor).await?;
+        if ctx.hooks.has(POINT) {
+            ask_before_join(ctx, actor, conversation).await?;
+        }
     }
     ctx.append(Request::new(
         conversation.clone(),
@@ -152,10 +173,39 @@ pub async fn join(
     conversations::get(ctx, actor, conversation).await
 }
 
+/// Asks the hooks about `actor`, who joins a public conversation. The writer rejects one that is not public, so no hook hears of it.
+async fn ask_before_join(
+    ctx: &Context,
+    actor: &UserId,
+    conversation: &ConversationId,
+) -> Result<()> {
+    let found = ctx.store.find_conversation(conversation).await?;
+    let Some(found) = found.filter(|found| found.kind == ConversationType::Public) else {
+        return Ok(());
+    };
+    let asked = Asked {
+        role: Some(Role::Member),
+        kind: Some(found.kind),
+        conversation: Some(conversation),
+        ..Asked::new(POINT, actor)
+    };
+    ask_before_add(ctx, asked, vec![actor.clone()], Role::Member).await
+}
+
+async fn ask_before_add(
+    ctx: &Context,
+    asked: Asked<'_>,
+    user_ids: Vec<UserId>,
+    new_role: Role,
+) -> Result<()> {
+    let data = HookData::Participants(HookParticipants { user_ids, new_role });
+    pass_or_refuse(&ctx.hooks, asked, Fixed(data)).await
+}
+
 /// Ends the membership of `actor`.
 ///
 /// # Errors
-/// [`DomainError::Conflict`] if the caller is the last owner and other members remain.
+/// `DomainError::Conflict` if the caller is the last owner and other members remain.
 pub async fn leave(ctx: &Context, actor: &UserId, conversation: &ConversationId) -> Result<()> {
     ctx.append(Request::new(
         conversation.clone(),
@@ -169,7 +219,7 @@ pub async fn leave(ctx: &Context, actor: &UserId, conversation: &ConversationId)
 /// Ends the membership of `user`. If `user` is the caller, they leave.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] if there is no such member; [`DomainError::Forbidden`] if the caller lacks the right.
+/// `DomainError::NotFound` if there is no such member; `DomainError::Forbidden` if the caller lacks the right.
 pub async fn remove(
     ctx: &Context,
     actor: Option<&UserId>,
@@ -191,7 +241,7 @@ pub async fn remove(
 /// Changes the role of `user`. Returns the member.
 ///
 /// # Errors
-/// [`DomainError::Conflict`] if no owner would remain; [`DomainError::Forbidden`] if the caller lacks the right.
+/// `DomainError::Conflict` if no owner would remain; `DomainError::Forbidden` if the caller lacks the right.
 pub async fn change_role(
     ctx: &Context,
     actor: Option<&UserId>,
@@ -212,153 +262,17 @@ pub async fn change_role(
         .ok_or_else(no_participant)
 }
 
-/// Room that the conversation must have for added users.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
-    /// Number of users that the same request adds later.
-    pub following: u32,
-    /// Maximum number of members of the conversation.
-    pub max_members: u32,
-}
-
-pub(super) fn check_join(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    max_members: u32,
-) -> Result<Decision> {
-    let fields = state.living().ok_or_else(DomainError::no_conversation)?;
-    let actor = actor.ok_or_else(DomainError::no_user)?;
-    if state.active_member(actor).is_some() {
-        return Ok(Decision::Nothing);
-    }
-    if fields.kind != ConversationType::Public {
-        return Err(DomainError::no_conversation());
-    }
-    check_room(fields, 1, max_members)?;
-    Ok(joined(state, fields, vec![actor.clone()], Role::Member))
-}
-
-pub(super) fn check_leave(state: &ConversationState, actor: Option<&UserId>) -> Result<Decision> {
-    let (fields, _) = access::member(state, actor)?;
-    check_not_direct(fields)?;
-    let actor = actor.ok_or_else(DomainError::no_user)?;
-    check_owner_remains(state, actor)?;
-    Ok(left(actor))
-}
-
-pub(super) fn check_add(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    user_ids: &[UserId],
-    role: Role,
-    room: Room,
-) -> Result<Decision> {
-    let (fields, standing) = access::member(state, actor)?;
-    check_not_direct(fields)?;
-    standing.require(Role::Admin)?;
-    standing.require(role)?;
-    let new: Vec<UserId> = user_ids
-        .iter()
-        .filter(|id| state.active_member(id).is_none())
-        .cloned()
-        .collect();
-    if new.is_empty() {
-        return Ok(Decision::Nothing);
-    }
-    let wanted = new.len() + room.following as usize;
-    check_room(fields, wanted, room.max_members)?;
-    Ok(joined(state, fields, new, role))
-}
-
-pub(super) fn check_remove(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    user: &UserId,
-) -> Result<Decision> {
-    let (fields, standing) = access::member(state, actor)?;
-    check_not_direct(fields)?;
-    standing.require(Role::Admin)?;
-    let member = state.active_member(user).ok_or_else(no_participant)?;
-    if member.role > Role::Member {
-        standing.require(Role::Owner)?;
-    }
-    check_owner_remains(state, user)?;
-    Ok(left(user))
-}
-
-/// Decides on the removal of everything that a deleted `user` has in the conversation.
-///
-/// It includes past memberships and direct conversations. A later holder of the id starts with nothing.
-pub(super) fn check_forget(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    user: &UserId,
-) -> Result<Decision> {
-    let fields = state.living().ok_or_else(DomainError::no_conversation)?;
-    if actor.is_some() {
-        return Err(DomainError::Forbidden("Only the host may do this.".into()));
-    }
-    let Some(member) = state.members.get(user) else {
-        return Ok(Decision::Nothing);
-    };
-    if member.intervals.is_empty() {
-        return Ok(Decision::Nothing);
-    }
-    if !member.is_active() {
-        return Ok(Decision::Append(Body::ParticipantUpdated(
-            ParticipantChange {
-                is_forgotten: true,
-                ..ParticipantChange::of(user.clone())
-            },
-        )));
-    }
-    if fields.kind != ConversationType::Direct {
-        check_owner_remains(state, user)?;
-    }
-    Ok(Decision::Append(Body::ParticipantRemoved(
-        ParticipantsLeft {
-            user_ids: vec![user.clone()],
-            is_forgotten: true,
-        },
-    )))
-}
-
-pub(super) fn check_change_role(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    user: &UserId,
-    role: Role,
-) -> Result<Decision> {
-    let (fields, standing) = access::member(state, actor)?;
-    check_not_direct(fields)?;
-    standing.require(Role::Owner)?;
-    let member = state.active_member(user).ok_or_else(no_participant)?;
-    if member.role == role {
-        return Ok(Decision::Nothing);
-    }
-    // Unlike leaving, this keeps the member, so the conversation would have members but no owner.
-    if member.role == Role::Owner && !has_other_owner(state, user) {
-        return Err(no_owner_left());
-    }
-    Ok(Decision::Append(Body::ParticipantUpdated(
-        ParticipantChange {
-            role: Some(role),
-            ..ParticipantChange::of(user.clone())
-        },
-    )))
-}
-
 /// Changes the caller's own settings of a conversation. Returns the settings.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] if the caller is not a member; [`DomainError::Validation`] if `mutedUntil` is in the past.
+/// `DomainError::NotFound` if the caller is not a member; `DomainError::Validation` if `mutedUntil` is in the past.
 pub async fn change_preferences(
     ctx: &Context,
     actor: &UserId,
     conversation: &ConversationId,
-    patch: PreferencesPatch,
+    update: UpdatePreferences,
 ) -> Result<Preferences> {
-    let command = Command::ChangePreferences(patch);
+    let command = Command::UpdatePreferences(update);
     ctx.append(Request::new(
         conversation.clone(),
         Some(actor.clone()),
@@ -367,141 +281,4 @@ pub async fn change_preferences(
     .await?;
     let membership = ctx.store.find_membership(conversation, actor).await?;
     membership.preferences()
-}
-
-pub(super) fn check_preferences(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    patch: &PreferencesPatch,
-    at: Timestamp,
-) -> Result<Decision> {
-    let (fields, _) = access::member(state, actor)?;
-    let actor = actor.ok_or_else(DomainError::no_user)?;
-    let member = state
-        .active_member(actor)
-        .ok_or_else(DomainError::no_conversation)?;
-    let before = member.shown_preferences(fields.last_message_seq, at);
-    let mut patch = patch.clone();
-    if let Patch::Set(until) = patch.muted_until
-        && until <= at
-    {
-        // A client may send back a value that it read while it was still in the future.
-        if member.preferences.muted_until != Some(until) {
-            return Err(DomainError::invalid("mutedUntil", "must be in the future"));
-        }
-        patch.muted = Some(false);
-        patch.muted_until = Patch::Keep;
-    }
-    let after = changed(before.clone(), patch);
-    if after == before {
-        return Ok(Decision::Nothing);
-    }
-    Ok(Decision::Append(Body::ParticipantUpdated(
-        ParticipantChange {
-            preferences: Some(after),
-            ..ParticipantChange::of(actor.clone())
-        },
-    )))
-}
-
-fn changed(mut preferences: Preferences, patch: PreferencesPatch) -> Preferences {
-    let PreferencesPatch {
-        muted,
-        muted_until,
-        archived,
-        pinned,
-        hidden,
-        notification_level,
-    } = patch;
-    let set = |field: &mut bool, value: Option<bool>| *field = value.unwrap_or(*field);
-    set(&mut preferences.muted, muted);
-    set(&mut preferences.archived, archived);
-    set(&mut preferences.pinned, pinned);
-    set(&mut preferences.hidden, hidden);
-    if muted_until.value().is_some() {
-        preferences.muted = true;
-    }
-    muted_until.apply(&mut preferences.muted_until);
-    if !preferences.muted {
-        preferences.muted_until = None;
-    }
-    preferences.notification_level = notification_level.unwrap_or(preferences.notification_level);
-    preferences
-}
-
-/// Fails if members would remain without an owner. The very last member may leave.
-fn check_owner_remains(state: &ConversationState, without: &UserId) -> Result<()> {
-    let is_owner = state
-        .active_member(without)
-        .is_some_and(|member| member.role == Role::Owner);
-    let has_others = state.active_members().any(|(id, _)| id != without);
-    if is_owner && has_others && !has_other_owner(state, without) {
-        return Err(no_owner_left());
-    }
-    Ok(())
-}
-
-fn has_other_owner(state: &ConversationState, than: &UserId) -> bool {
-    state
-        .active_members()
-        .any(|(id, member)| id != than && member.role == Role::Owner)
-}
-
-fn no_owner_left() -> DomainError {
-    DomainError::Conflict(
-        "The conversation would be left without an owner; make another member owner first.".into(),
-    )
-}
-
-fn check_room(fields: &ConversationFields, new: usize, max_members: u32) -> Result<()> {
-    if fields.participant_count as usize + new <= max_members as usize {
-        return Ok(());
-    }
-    Err(DomainError::Conflict(
-        format!("A conversation has at most {max_members} members.").into(),
-    ))
-}
-
-fn check_not_direct(fields: &ConversationFields) -> Result<()> {
-    if fields.kind == ConversationType::Direct {
-        return Err(DomainError::Forbidden(
-            "The members of a direct conversation cannot be changed.".into(),
-        ));
-    }
-    Ok(())
-}
-
-fn joined(
-    state: &ConversationState,
-    fields: &ConversationFields,
-    user_ids: Vec<UserId>,
-    role: Role,
-) -> Decision {
-    let mut members: BTreeSet<&UserId> = state
-        .active_members()
-        .map(|(id, _)| id)
-        .take(SHOWN_MEMBERS)
-        .collect();
-    members.extend(&user_ids);
-    let conversation = ConversationSnapshot {
-        participant_count: fields.participant_count + user_ids.len() as u32,
-        participant_ids: members.into_iter().take(SHOWN_MEMBERS).cloned().collect(),
-        ..state.snapshot(fields, fields.settings.clone())
-    };
-    Decision::Append(Body::ParticipantAdded(ParticipantsJoined {
-        user_ids,
-        role,
-        conversation,
-    }))
-}
-
-fn left(user: &UserId) -> Decision {
-    Decision::Append(Body::ParticipantRemoved(ParticipantsLeft {
-        user_ids: vec![user.clone()],
-        is_forgotten: false,
-    }))
-}
-
-fn no_participant() -> DomainError {
-    DomainError::NotFound("There is no such member in this conversation.".into())
 }

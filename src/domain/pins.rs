@@ -1,22 +1,22 @@
 //! Pinned messages of a conversation.
 
-use chat_sdk::{ConversationId, ConversationType, Message, MessageId, Role, UserId};
+use chat_sdk::{ConversationId, Message, MessageId, UserId};
 
-use super::{
-    Context, access,
-    command::{Command, Decision, Request},
-    entry::{Body, MessageTarget},
-    error::{DomainError, Result},
-    messages::{self, as_no_message, in_conversation},
-    page::{Page, PageRequest},
-    state::{ConversationState, MessageState},
+use super::{Context, messages};
+use crate::{
+    model::{
+        command::{Command, Request},
+        entry::MessageTarget,
+        error::Result,
+        page::{Page, PageRequest},
+    },
+    store::StoredMessage,
 };
-use crate::store::StoredMessage;
 
 /// Pins a message and returns it. Pinning a pinned message changes nothing.
 ///
 /// # Errors
-/// [`DomainError::NotFound`]; [`DomainError::Forbidden`] if the caller is a plain member of a group; [`DomainError::Conflict`] if the message is
+/// `DomainError::NotFound`; `DomainError::Forbidden` if the caller is a plain member of a group; `DomainError::Conflict` if the message is
 /// deleted.
 pub async fn pin(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Message> {
     change(ctx, actor, message, Command::PinMessage).await?;
@@ -54,7 +54,7 @@ async fn change(
 /// Returns the pinned messages of a conversation that the caller may see, newest pin first.
 ///
 /// # Errors
-/// [`DomainError::NotFound`] if the caller is not a member.
+/// `DomainError::NotFound` if the caller is not a member.
 pub async fn list(
     ctx: &Context,
     actor: &UserId,
@@ -76,49 +76,4 @@ pub async fn list(
         has_more: page.has_more,
     };
     Ok(page.fit(request.max_bytes, |at, _| cursors[at].clone()))
-}
-
-pub(super) fn check_pin(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    message: Option<&MessageState>,
-    target: &MessageTarget,
-) -> Result<Decision> {
-    let message = check(state, actor, message)?;
-    if message.is_deleted {
-        return Err(DomainError::Conflict("The message was deleted.".into()));
-    }
-    Ok(if message.is_pinned {
-        Decision::Nothing
-    } else {
-        Decision::Append(Body::MessagePinned(target.clone()))
-    })
-}
-
-pub(super) fn check_unpin(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    message: Option<&MessageState>,
-    target: &MessageTarget,
-) -> Result<Decision> {
-    let message = check(state, actor, message)?;
-    Ok(if message.is_pinned {
-        Decision::Append(Body::MessageUnpinned(target.clone()))
-    } else {
-        Decision::Nothing
-    })
-}
-
-fn check<'a>(
-    state: &ConversationState,
-    actor: Option<&UserId>,
-    message: Option<&'a MessageState>,
-) -> Result<&'a MessageState> {
-    let (fields, standing) = access::member(state, actor).map_err(as_no_message)?;
-    let message = in_conversation(state, message)?;
-    access::not_blocked(state, actor)?;
-    if fields.kind != ConversationType::Direct {
-        standing.require(Role::Admin)?;
-    }
-    Ok(message)
 }

@@ -6,38 +6,42 @@ use chat_sdk::{
 };
 
 use super::{
-    Context,
-    error::{DomainError, Result},
-    latest::LatestValue,
-    markers::{Change, Counts, Marked, Marker, MarkerScope, Receipt, ReceiptKind},
-    messages::{self, as_no_message},
-    page::{Page, PageRequest},
-    state::{ConversationFields, Member},
+    Context, messages,
     unread::{self, Room},
 };
-use crate::store::{AccessQuery, SeqRanges, StoredMessage};
+use crate::{
+    model::{
+        error::{DomainError, Result},
+        latest::LatestValue,
+        messages::as_no_message,
+        page::{Page, PageRequest},
+        receipts::{Change, Counts, Marked, Marker, MarkerScope, Receipt, ReceiptKind},
+        state::{ConversationFields, Member},
+    },
+    store::{AccessQuery, SeqRanges, StoredMessage},
+};
 
 /// Number of members from which receipts are sent only to the message's author and to the reader.
 pub const LARGE_CONVERSATION: u32 = 1000;
 
 /// A message and the caller's membership in its conversation.
-struct Seen {
+struct AccessibleMessage {
     message: StoredMessage,
     fields: ConversationFields,
     member: Member,
     marker: Marker,
 }
 
-impl Seen {
-    /// Returns the message of `seek` if the caller is a member and may see it.
-    async fn find(ctx: &Context, seek: AccessQuery) -> Result<Self> {
-        let (message, seat) = messages::access(ctx, seek).await?;
-        let (fields, member) = seat.membership.require_member().map_err(as_no_message)?;
+impl AccessibleMessage {
+    /// Returns the message of `query` if the caller is a member and may see it.
+    async fn find(ctx: &Context, query: AccessQuery) -> Result<Self> {
+        let (message, access) = messages::access(ctx, query).await?;
+        let (fields, member) = access.membership.require_member().map_err(as_no_message)?;
         Ok(Self {
             message,
             fields: fields.clone(),
             member: member.clone(),
-            marker: seat.marker,
+            marker: access.marker,
         })
     }
 
@@ -55,8 +59,12 @@ impl Seen {
 }
 
 /// Returns a message if `actor` is a member and may see it.
-async fn seen(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Seen> {
-    Seen::find(ctx, AccessQuery::Message(message.clone(), actor.clone())).await
+async fn find_accessible(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+) -> Result<AccessibleMessage> {
+    AccessibleMessage::find(ctx, AccessQuery::Message(message.clone(), actor.clone())).await
 }
 
 /// Marks a message and all before it as read. Returns the time when the caller first read it.
@@ -64,14 +72,16 @@ async fn seen(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Seen
 /// # Errors
 /// [`DomainError::NotFound`] if the caller may not see the message; [`DomainError::Unavailable`].
 pub async fn mark_read(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<Timestamp> {
-    let seen = Seen::find(ctx, AccessQuery::Reading(message.clone(), actor.clone())).await?;
-    let (place, seq) = (seen.place(), seen.message.seq);
+    let found =
+        AccessibleMessage::find(ctx, AccessQuery::Reading(message.clone(), actor.clone())).await?;
+    let (place, seq) = (found.place(), found.message.seq);
     // The count is made first, so that the marker's own write stores it. Without a count the marker is still written.
-    let counted = match seen.marker.read_seq < seq {
-        true => unread::after_reading(ctx, actor, seen.room(), &seen.marker, seq)
+    let counted = if found.marker.read_seq < seq {
+        unread::after_reading(ctx, actor, found.room(), &found.marker, seq)
             .await
-            .ok(),
-        false => None,
+            .ok()
+    } else {
+        None
     };
     if let Some((_, Some(counted))) = &counted {
         let change = Change::Counted(counted.clone());
@@ -85,15 +95,15 @@ pub async fn mark_read(ctx: &Context, actor: &UserId, message: &MessageId) -> Re
         return first_time(ctx, actor, &place, ReceiptKind::Read, seq, &marked).await;
     }
     if marked.has_moved {
-        tell_read(ctx, actor, &seen.message, &seen.fields, marked.at);
+        tell_read(ctx, actor, &found.message, &found.fields, marked.at);
         let read = ReadTo {
             seq,
             message: Some(message.clone()),
             at: marked.at,
         };
         match counted {
-            Some((counts, _)) => tell_counts(ctx, actor, seen.room(), read, counts),
-            None => count_and_tell(ctx, actor, seen.room(), read).await,
+            Some((counts, _)) => tell_counts(ctx, actor, found.room(), read, counts),
+            None => count_and_tell(ctx, actor, found.room(), read).await,
         }
     }
     Ok(marked.at)
@@ -116,16 +126,16 @@ async fn first_time(
 /// # Errors
 /// As for [`mark_read`].
 pub async fn mark_unread(ctx: &Context, actor: &UserId, message: &MessageId) -> Result<()> {
-    let seen = seen(ctx, actor, message).await?;
-    let seq = seen.message.seq - 1;
+    let found = find_accessible(ctx, actor, message).await?;
+    let seq = found.message.seq - 1;
     let marked = ctx
         .store
-        .mark(seen.place(), actor, Change::Unread(seq))
+        .mark(found.place(), actor, Change::Unread(seq))
         .await?;
     if marked.before.read_seq <= seq {
         return Ok(());
     }
-    let room = seen.room();
+    let room = found.room();
     let newest = ctx
         .store
         .find_newest_message(room.id, &room.audience(), seq)
@@ -151,9 +161,9 @@ pub async fn read_conversation(
     conversation: &ConversationId,
     up_to: Option<&MessageId>,
 ) -> Result<u64> {
-    let seek = AccessQuery::Conversation(conversation.clone(), actor.clone());
-    let seat = ctx.store.find_access(seek).await?;
-    let (fields, member) = seat.membership.require_member()?;
+    let query = AccessQuery::Conversation(conversation.clone(), actor.clone());
+    let access = ctx.store.find_access(query).await?;
+    let (fields, member) = access.membership.require_member()?;
     let room = Room {
         id: conversation,
         fields,
@@ -162,8 +172,8 @@ pub async fn read_conversation(
     let mut message = None;
     let seq = match up_to {
         Some(up_to) => {
-            let found = match seen(ctx, actor, up_to).await {
-                Ok(seen) if seen.message.conversation_id == *conversation => seen.message,
+            let found = match find_accessible(ctx, actor, up_to).await {
+                Ok(found) if found.message.conversation_id == *conversation => found.message,
                 Ok(_) | Err(DomainError::NotFound(_)) => {
                     return Err(DomainError::invalid(
                         "upToMessageId",
@@ -243,26 +253,26 @@ pub async fn mark_delivered(
     actor: &UserId,
     message: &MessageId,
 ) -> Result<Timestamp> {
-    let seen = seen(ctx, actor, message).await?;
-    let seq = seen.message.seq;
-    let place = seen.place();
+    let found = find_accessible(ctx, actor, message).await?;
+    let seq = found.message.seq;
+    let place = found.place();
     let change = Change::Delivered(seq);
     let marked = ctx.store.mark(place.clone(), actor, change).await?;
     if marked.before.delivered_seq >= seq {
         return first_time(ctx, actor, &place, ReceiptKind::Delivered, seq, &marked).await;
     }
-    if marked.has_moved && seen.fields.settings.features.reads {
+    if marked.has_moved && found.fields.settings.features.reads {
         let data = EventData::MessageDelivered(MessageDelivered {
             message_id: message.clone(),
-            conversation_id: seen.message.conversation_id.clone(),
+            conversation_id: found.message.conversation_id.clone(),
             user_id: actor.clone(),
             delivered_at: marked.at,
         });
         tell(
             ctx,
             actor,
-            &seen.message,
-            &seen.fields,
+            &found.message,
+            &found.fields,
             EventType::MessageDelivered,
             data,
         );
@@ -277,8 +287,8 @@ pub async fn mark_delivered(
 /// # Errors
 /// As for [`mark_read`].
 pub async fn read_thread(ctx: &Context, actor: &UserId, root: &MessageId) -> Result<Timestamp> {
-    let seen = seen(ctx, actor, root).await?;
-    let change = Change::Read(seen.message.last_reply_seq().unwrap_or(seen.message.seq));
+    let found = find_accessible(ctx, actor, root).await?;
+    let change = Change::Read(found.message.last_reply_seq().unwrap_or(found.message.seq));
     let place = MarkerScope::Thread(root.clone());
     let marked = ctx.store.mark(place, actor, change).await?;
     Ok(marked.at)
@@ -295,14 +305,14 @@ pub async fn list(
     kind: ReceiptKind,
     request: &PageRequest,
 ) -> Result<Page<Receipt>> {
-    let seen = seen(ctx, actor, message).await?;
-    if !seen.fields.settings.features.reads {
+    let found = find_accessible(ctx, actor, message).await?;
+    if !found.fields.settings.features.reads {
         return Err(DomainError::Forbidden(
             "Receipts are off in this conversation.".into(),
         ));
     }
     ctx.store
-        .find_receipt_page(&seen.message, &seen.fields, kind, request)
+        .find_receipt_page(&found.message, &found.fields, kind, request)
         .await
 }
 

@@ -2,19 +2,25 @@
 //!
 //! Unread are the messages after the member's watermark that the member may see, up to the newest that the conversation's document knows. Own,
 //! deleted, silent, expired and service messages do not count.
+//!
+//! A count of a long range is stored in the marker and continued from there. Its price is the validity check in `holds`; without it the first page of a
+//! user's 1,000 conversations, ten of them with 6,000 unread messages each, takes 72 ms instead of 19 ms.
 
 use chat_sdk::{ConversationId, MessageId, Timestamp, UserId};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{
-    Context,
-    audience::Audience,
-    error::Result,
-    markers::{Change, Counted, Counts, Marker, MarkerScope},
-    messages,
-    page::{Page, PageRequest},
-    state::{ConversationFields, Member},
+use super::{Context, messages};
+use crate::{
+    model::{
+        error::Result,
+        messages::as_no_message,
+        page::{Page, PageRequest},
+        receipts::{Change, Counted, Counts, Marker, MarkerScope},
+        state::{ConversationFields, Member},
+        visibility::Audience,
+    },
+    store::{ConversationRow, SeqRanges},
 };
-use crate::store::{ConversationRow, SeqRanges};
 
 /// Number of counted seqs from which a count is stored: shorter ranges are read together with others.
 const WORTH_KEEPING: u64 = SeqRanges::LARGE;
@@ -27,6 +33,8 @@ const WORTH_ADDING: u64 = 8;
 const MOST_COUNTED: u64 = 100_000;
 /// Number of conversations that are counted together.
 const COUNTED_AT_ONCE: usize = 100;
+/// Number of such pieces that are counted concurrently for one total.
+const PIECES_AT_ONCE: usize = 4;
 
 /// Marker of a member in a conversation, with the unread counts.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -81,7 +89,7 @@ pub struct UnreadIn {
 /// Returns the marker and counts of `user` in each of `listed`, in their order.
 ///
 /// # Errors
-/// [`super::DomainError::Unavailable`].
+/// [`crate::model::DomainError::Unavailable`].
 pub async fn standings(
     ctx: &Context,
     user: &UserId,
@@ -101,7 +109,7 @@ pub async fn standings(
 /// Returns the unread counts of `user` in each of `rooms`, given their markers.
 ///
 /// # Errors
-/// [`super::DomainError::Unavailable`].
+/// [`crate::model::DomainError::Unavailable`].
 pub async fn count(
     ctx: &Context,
     user: &UserId,
@@ -127,9 +135,10 @@ pub async fn count(
     let mut counts = Vec::with_capacity(plans.len());
     for ((plan, room), marker) in plans.into_iter().zip(rooms).zip(markers) {
         let Plan { known, span } = plan;
-        let total = match span.is_empty() {
-            true => known,
-            false => known + found.next().unwrap_or_default(),
+        let total = if span.is_empty() {
+            known
+        } else {
+            known + found.next().unwrap_or_default()
         };
         if span.len() >= WORTH_KEEPING {
             keep(ctx, user, *room, (marker, total), now);
@@ -147,7 +156,7 @@ pub async fn count(
 /// from the previous count, and newer messages are added.
 ///
 /// # Errors
-/// [`super::DomainError::Unavailable`].
+/// [`crate::model::DomainError::Unavailable`].
 pub async fn after_reading(
     ctx: &Context,
     user: &UserId,
@@ -181,8 +190,10 @@ pub async fn after_reading(
         let (read, new) = (span(counted.read_seq + 1, seq), span(counted.to + 1, last));
         let to_count = read.len() + new.len();
         if to_count < unread.len().min(SeqRanges::LARGE) {
-            let (read, new) =
-                tokio::try_join!(ctx.store.tally(user, read), ctx.store.tally(user, new))?;
+            let (read, new) = tokio::try_join!(
+                ctx.store.count_short(user, read),
+                ctx.store.count_short(user, new)
+            )?;
             // Messages removed since then are still in the old count.
             if read.removal_seq <= counted.removal_seq {
                 let counts = counted.counts - read.counts + new.counts;
@@ -194,9 +205,9 @@ pub async fn after_reading(
     }
     if unread.len() < SeqRanges::LARGE {
         let is_worth_it = unread.len() >= WORTH_ADDING;
-        let tallied = ctx.store.tally(user, unread).await?;
-        let counted = remembered(tallied.counts, tallied.next_expiry);
-        return Ok((tallied.counts, is_worth_it.then_some(counted)));
+        let found = ctx.store.count_short(user, unread).await?;
+        let counted = remembered(found.counts, found.next_expiry);
+        return Ok((found.counts, is_worth_it.then_some(counted)));
     }
     let marker = Marker {
         read_seq: seq,
@@ -247,7 +258,7 @@ fn uncounted(last: u64) -> u64 {
     last.saturating_sub(MOST_COUNTED)
 }
 
-/// Stores a count in the background, so that the next one only needs newer messages.
+/// Stores a count in the background, so that the next one only needs newer messages; not if many are being stored.
 fn keep(
     ctx: &Context,
     user: &UserId,
@@ -256,6 +267,9 @@ fn keep(
     since: Timestamp,
 ) {
     let store = std::sync::Arc::clone(&ctx.store);
+    let Some(permit) = store.permit_background_count() else {
+        return;
+    };
     let (user, place) = (user.clone(), room.place());
     let mut counted = Counted {
         read_seq: marker.read_seq,
@@ -272,13 +286,14 @@ fn keep(
             counted.valid_until = expiry;
             store.save_in_background(&place, &user, Change::Counted(counted));
         }
+        drop(permit);
     });
 }
 
 /// Returns the unread counts of one conversation.
 ///
 /// # Errors
-/// [`super::DomainError::NotFound`] if the caller is not a member.
+/// [`crate::model::DomainError::NotFound`] if the caller is not a member.
 pub async fn of_conversation(
     ctx: &Context,
     actor: &UserId,
@@ -292,53 +307,56 @@ pub async fn of_conversation(
 /// Returns the total unread counts of all conversations of a user, archived ones included.
 ///
 /// # Errors
-/// [`super::DomainError::Unavailable`].
+/// [`crate::model::DomainError::Unavailable`].
 pub async fn total(ctx: &Context, actor: &UserId) -> Result<Counts> {
-    let listed = ctx.store.find_conversations_of(actor, None).await?;
-    let standings = standings(ctx, actor, &shown(listed)).await?;
-    Ok(standings
-        .into_iter()
-        .fold(Counts::default(), |sum, one| sum + one.counts))
+    let ids = ctx.store.find_conversation_order(actor, None).await?;
+    let pieces: Vec<_> = ids
+        .chunks(COUNTED_AT_ONCE)
+        .map(|ids| standings_of(ctx, actor, ids))
+        .collect();
+    stream::iter(pieces)
+        .buffer_unordered(PIECES_AT_ONCE)
+        .try_fold(Counts::default(), |sum, piece| async move {
+            let counts = piece.into_iter().map(|(_, standing)| standing.counts);
+            Ok(counts.fold(sum, |sum, counts| sum + counts))
+        })
+        .await
 }
 
 /// Returns a user's conversations with unread messages, latest activity first, archived ones included.
 ///
 /// # Errors
-/// [`super::DomainError::Validation`] if the cursor is unknown.
+/// [`crate::model::DomainError::Validation`] if the cursor is unknown.
 pub async fn list(ctx: &Context, actor: &UserId, request: &PageRequest) -> Result<Page<UnreadIn>> {
     // The list has one direction only: a cursor continues it in either parameter.
     let cursor = [("before", &request.before), ("after", &request.after)]
         .into_iter()
         .find_map(|(field, cursor)| cursor.as_deref().map(|cursor| (field, cursor)));
-    let listed = shown(ctx.store.find_conversations_of(actor, cursor).await?);
+    let ids = ctx.store.find_conversation_order(actor, cursor).await?;
     let mut found = Vec::new();
-    for some in listed.chunks(COUNTED_AT_ONCE) {
-        let standings = standings(ctx, actor, some).await?;
-        let unread = some.iter().zip(standings);
+    for ids in ids.chunks(COUNTED_AT_ONCE) {
+        let unread = standings_of(ctx, actor, ids).await?.into_iter();
         found.extend(unread.filter(|(_, standing)| standing.counts.unread > 0));
         if found.len() > request.limit as usize {
             break;
         }
     }
     let page = Page::cut(found, request.limit, |(listed, _)| listed.cursor());
-    Ok(Page {
-        items: page
-            .items
-            .into_iter()
-            .map(|(listed, standing)| UnreadIn {
-                conversation: listed.conversation.id.clone(),
-                counts: standing.counts,
-            })
-            .collect(),
-        next_cursor: page.next_cursor,
-        has_more: page.has_more,
-    })
+    Ok(page.map(|(listed, standing)| UnreadIn {
+        conversation: listed.conversation.id,
+        counts: standing.counts,
+    }))
 }
 
-/// Removes the conversations that the member hides.
-fn shown(mut listed: Vec<ConversationRow>) -> Vec<ConversationRow> {
-    listed.retain(|one| !one.member.hides(one.fields.last_message_seq));
-    listed
+/// Returns those of the conversations `ids` of which `user` is a member, with the marker and the counts.
+async fn standings_of(
+    ctx: &Context,
+    user: &UserId,
+    ids: &[ConversationId],
+) -> Result<Vec<(ConversationRow, Standing)>> {
+    let listed = ctx.store.find_short_conversation_rows(user, ids).await?;
+    let standings = standings(ctx, user, &listed).await?;
+    Ok(listed.into_iter().zip(standings).collect())
 }
 
 /// Returns the unread counts of a message's thread.
@@ -346,12 +364,10 @@ fn shown(mut listed: Vec<ConversationRow>) -> Vec<ConversationRow> {
 /// Counted are the replies after the member's watermarks in the thread and in the conversation.
 ///
 /// # Errors
-/// [`super::DomainError::NotFound`] if the caller may not see the message.
+/// [`crate::model::DomainError::NotFound`] if the caller may not see the message.
 pub async fn of_thread(ctx: &Context, actor: &UserId, root: &MessageId) -> Result<Counts> {
     let (stored, membership, audience) = messages::visible_message(ctx, actor, root).await?;
-    let (fields, _) = membership
-        .require_member()
-        .map_err(messages::as_no_message)?;
+    let (fields, _) = membership.require_member().map_err(as_no_message)?;
     let places = [
         MarkerScope::Conversation(stored.conversation_id.clone()),
         MarkerScope::Thread(root.clone()),

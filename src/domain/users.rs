@@ -2,34 +2,26 @@
 
 use std::collections::HashMap;
 
-use chat_sdk::{
-    Timestamp, User, UserId,
-    text::{self, Shape},
-};
+use chat_sdk::{Timestamp, User, UserId, commands::users::UpdateUser, ids::is_session_id, text};
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Context, UserFacts,
-    command::{Command, Decision, ProfilePatch, Request},
-    conversations::{MAX_URL, check_url, is_program},
-    entry::{Body, Disconnection, Profile},
-    erasure,
+    Context, erasure,
+    known_users::{Revocation, TokenIssue},
+};
+use crate::model::{
+    command::{Command, Request},
+    entry::{Disconnection, Profile},
     error::{DomainError, Faults, FieldError, Result},
-    messages::check_metadata,
     page::{Page, PageRequest},
-    state::{UserFields, UserState},
+    state::UserFacts,
+    users::{changed, check_profile},
 };
 
 /// Maximum number of users in one batch.
 pub const MAX_BATCH: usize = 1000;
-/// Maximum length of a name or an e-mail address in characters.
-const MAX_TEXT: usize = 320;
 /// Maximum length of a search query in characters.
 const MAX_QUERY: usize = 100;
-/// Maximum length of a role in characters.
-const MAX_ROLE: usize = 100;
-/// Maximum number of roles of a user.
-const MAX_ROLES: usize = 50;
 /// Number of users of a batch that are written concurrently: the size of a group commit.
 const BATCH_CONCURRENCY: usize = 128;
 
@@ -62,7 +54,7 @@ pub enum Admission {
     Revoked,
 }
 
-/// Makes sure that the user of a valid token, issued at `issued_at` (seconds since 1970), exists.
+/// Makes sure that the user of a valid token exists.
 ///
 /// Creates a new user with `profile`. A user that the host deleted stays deleted until the host syncs them again.
 ///
@@ -71,10 +63,10 @@ pub enum Admission {
 pub async fn admit(
     ctx: &Context,
     user: &UserId,
-    issued_at: Option<i64>,
+    token: &TokenIssue,
     profile: Profile,
 ) -> Result<Admission> {
-    if ctx.known_users.accepts(user, issued_at).is_none() {
+    if ctx.known_users.accepts(user, token).is_none() {
         match ctx.store.find_user_fields(user).await? {
             Some(fields) if fields.is_deleted => return Ok(Admission::Revoked),
             Some(fields) => ctx.known_users.learn(user.clone(), fields.facts()),
@@ -92,27 +84,39 @@ pub async fn admit(
             }
         }
     }
-    Ok(match is_admitted(ctx, user, issued_at) {
-        true => Admission::Admitted,
-        false => Admission::Revoked,
+    Ok(if is_admitted(ctx, user, token) {
+        Admission::Admitted
+    } else {
+        Admission::Revoked
     })
 }
 
 /// Returns true if this process has learned nothing since [`admit`] that invalidates the token.
-pub fn is_admitted(ctx: &Context, user: &UserId, issued_at: Option<i64>) -> bool {
-    !ctx.known_users.refuses(user, issued_at)
+pub fn is_admitted(ctx: &Context, user: &UserId, token: &TokenIssue) -> bool {
+    !ctx.known_users.refuses(user, token)
 }
 
-/// Closes all sockets and event streams of `user`, and revokes the tokens issued until now.
+/// Closes the sockets and event streams of `user`, and revokes the tokens issued until now: all, or those of the session with the id `session`.
 ///
 /// # Errors
-/// [`DomainError::NotFound`].
-pub async fn disconnect(ctx: &Context, user: &UserId) -> Result<()> {
+/// [`DomainError::NotFound`]; [`DomainError::Validation`] if `session` cannot be the id of a session.
+pub async fn disconnect(ctx: &Context, user: &UserId, session: Option<String>) -> Result<()> {
+    if session.as_deref().is_some_and(|id| !is_session_id(id)) {
+        let problem = "must be 1 to 128 characters of visible ASCII";
+        return Err(DomainError::invalid("sessionId", problem));
+    }
     let tokens_valid_from = Timestamp::now().as_millis();
-    let command = Command::DisconnectUser(Disconnection { tokens_valid_from });
+    let command = Command::DisconnectUser(Disconnection {
+        tokens_valid_from,
+        session_id: session.clone(),
+    });
     ctx.append(Request::new(user.clone(), None, command))
         .await?;
-    ctx.known_users.revoke(user, tokens_valid_from);
+    let revocation = match session {
+        Some(id) => Revocation::Session(id),
+        None => Revocation::Before(tokens_valid_from),
+    };
+    ctx.known_users.revoke(user, revocation);
     Ok(())
 }
 
@@ -203,16 +207,12 @@ pub async fn search(ctx: &Context, query: &str, request: &PageRequest) -> Result
 ///
 /// # Errors
 /// [`DomainError::Validation`] with every error of the change.
-pub async fn change(ctx: &Context, user: &UserId, patch: ProfilePatch) -> Result<User> {
-    let mut faults = Faults::default();
-    faults.text("name", patch.name.value(), Shape::Line, MAX_TEXT);
-    check_url("avatarUrl", patch.avatar_url.value(), &mut faults);
-    check_metadata(patch.metadata.value(), &mut faults);
-    faults.into_result()?;
+pub async fn change(ctx: &Context, user: &UserId, update: UpdateUser) -> Result<User> {
+    check_profile(&changed(Profile::default(), &update))?;
     ctx.append(Request::new(
         user.clone(),
         Some(user.clone()),
-        Command::ChangeProfile(patch),
+        Command::UpdateUser(update),
     ))
     .await?;
     get(ctx, user).await
@@ -249,7 +249,7 @@ pub(super) async fn find_unknown(
     }
     let found: HashMap<UserId, UserFacts> = ctx.store.find_existing_users(&asked).await?;
     for (id, facts) in &found {
-        ctx.known_users.learn(id.clone(), *facts);
+        ctx.known_users.learn(id.clone(), facts.clone());
     }
     Ok(ids
         .iter()
@@ -280,12 +280,13 @@ pub(super) async fn incarnations(ctx: &Context, users: &[&UserId]) -> Result<Vec
     }
     let found = ctx.store.find_existing_users(users).await?;
     for (user, facts) in &found {
-        ctx.known_users.learn(user.clone(), *facts);
+        ctx.known_users.learn(user.clone(), facts.clone());
     }
     // A direct conversation with a deleted user stays with its other user.
-    let deleted = match users.iter().all(|user| found.contains_key(*user)) {
-        true => HashMap::new(),
-        false => ctx.store.find_incarnations(users).await?,
+    let deleted = if users.iter().all(|user| found.contains_key(*user)) {
+        HashMap::new()
+    } else {
+        ctx.store.find_incarnations(users).await?
     };
     let incarnation = |user: &UserId| match found.get(user) {
         Some(facts) => facts.incarnation,
@@ -300,111 +301,4 @@ pub(super) const UNKNOWN: &str = "is not a known user; sync the user first";
 /// Returns the error for one unknown user.
 pub(super) fn unknown(field: &str) -> DomainError {
     DomainError::invalid(field, UNKNOWN)
-}
-
-/// Returns the profile of a token's claims without the values that exceed a limit.
-///
-/// They are dropped and not rejected, because the bearer of a token cannot correct it.
-pub fn fitting(profile: Profile) -> Profile {
-    let fits = |text: &String, most| text::fault(text, Shape::Line, most).is_none();
-    Profile {
-        name: profile.name.filter(|name| fits(name, MAX_TEXT)),
-        avatar_url: profile
-            .avatar_url
-            .filter(|url| fits(url, MAX_URL) && !is_program(url)),
-        roles: profile
-            .roles
-            .into_iter()
-            .filter(|role| fits(role, MAX_ROLE))
-            .take(MAX_ROLES)
-            .collect(),
-        ..Profile::default()
-    }
-}
-
-fn check_profile(profile: &Profile) -> Result<()> {
-    let mut faults = Faults::default();
-    faults.text("name", profile.name.as_ref(), Shape::Line, MAX_TEXT);
-    check_url("avatarUrl", profile.avatar_url.as_ref(), &mut faults);
-    faults.text("email", profile.email.as_ref(), Shape::Line, MAX_TEXT);
-    faults.when(
-        profile.roles.len() > MAX_ROLES,
-        "roles",
-        "must have at most 50 items",
-    );
-    for (index, role) in profile.roles.iter().enumerate() {
-        faults.text(format!("roles[{index}]"), Some(role), Shape::Line, MAX_ROLE);
-    }
-    check_metadata(profile.metadata.as_ref(), &mut faults);
-    faults.into_result()
-}
-
-pub(super) fn check_ensure(
-    state: &UserState,
-    profile: &Profile,
-    at: Timestamp,
-) -> Result<Decision> {
-    match &state.fields {
-        Some(_) => Ok(Decision::Nothing),
-        None => Ok(Decision::Append(Body::UserSynced(Profile {
-            created_at: at.as_millis(),
-            ..profile.clone()
-        }))),
-    }
-}
-
-pub(super) fn check_sync(
-    state: &UserState,
-    profile: &Profile,
-    revives: Option<Timestamp>,
-    at: Timestamp,
-) -> Result<Decision> {
-    let is_other_deletion = |fields: &UserFields| revives != Some(fields.updated_at);
-    if state.living().is_none() && state.fields.as_ref().is_some_and(is_other_deletion) {
-        return Err(erasure::unfinished());
-    }
-    // A new holder of the id gets the time of this entry.
-    let created_at = state
-        .living()
-        .map_or(at.as_millis(), |fields| fields.profile.created_at);
-    let profile = Profile {
-        created_at,
-        ..profile.clone()
-    };
-    if state
-        .living()
-        .is_some_and(|fields| fields.profile == profile)
-    {
-        return Ok(Decision::Nothing);
-    }
-    Ok(Decision::Append(Body::UserSynced(profile)))
-}
-
-pub(super) fn check_change(state: &UserState, patch: ProfilePatch) -> Result<Decision> {
-    let fields = state.living().ok_or_else(DomainError::no_user)?;
-    let mut profile = fields.profile.clone();
-    patch.name.apply(&mut profile.name);
-    patch.avatar_url.apply(&mut profile.avatar_url);
-    patch.metadata.apply(&mut profile.metadata);
-    if profile == fields.profile {
-        return Ok(Decision::Nothing);
-    }
-    Ok(Decision::Append(Body::UserUpdated(profile)))
-}
-
-pub(super) fn check_delete(state: &UserState) -> Result<Decision> {
-    match state.living() {
-        Some(_) => Ok(Decision::Append(Body::UserDeleted)),
-        None => Ok(Decision::Nothing),
-    }
-}
-
-pub(super) fn check_disconnect(
-    state: &UserState,
-    disconnection: &Disconnection,
-) -> Result<Decision> {
-    state.living().ok_or_else(DomainError::no_user)?;
-    Ok(Decision::Append(Body::UserDisconnected(
-        disconnection.clone(),
-    )))
 }

@@ -9,17 +9,26 @@ use bytes::Bytes;
 use chat_sdk::{
     EventId,
     plugin::{
-        BoxFuture, CancellationToken, Collection, Consumer, ConsumerSpec, DurableError, Durables,
-        Host, HostError, Lag, LogEvent, LogPage, LogPosition, Pulled, ReplayedEvent,
+        BoxFuture, CancellationToken, Consumer, ConsumerSpec, Documents, DurableError, Events,
+        Host, HostError, Lag, Leases, LogEvent, LogPage, LogPosition, PluginFactory, Pulled,
+        ReplayedEvent, Secrets, Storage,
     },
 };
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
 
+use super::{
+    audience::PluginAudience,
+    chat::{Operations, PluginChat, PluginTokens},
+    publisher::PluginPublisher,
+    timers::PluginTimers,
+};
 use crate::{
+    auth::Issuer,
     bus::{Bus, BusError, durables},
-    config::Secret,
-    domain::{DomainError, catalogue, consumers::HostDurables, entry::Entry},
+    config::Auth,
+    domain::{Context, consumers::HostDurables},
+    model::{DomainError, catalogue, entry::Entry},
     store::{ClusterTime, Store},
 };
 
@@ -28,56 +37,93 @@ pub struct Core {
     store: Arc<Store>,
     /// Durables of this process; `None` without a broker.
     durables: Option<Arc<durables::Durables<Store>>>,
+    bus: Option<Bus>,
     key: Option<Arc<LessSafeKey>>,
+    tokens: Arc<PluginTokens>,
+    operations: Operations,
+    audience: Arc<PluginAudience>,
     /// Name of this process in leases.
     holder: String,
 }
 
 impl Core {
-    /// Creates the core of this process. `secrets_key` encrypts the secrets that plugins store.
-    pub fn new(store: Arc<Store>, bus: Bus, secrets_key: Option<&Secret>, holder: String) -> Self {
-        let backfill = Arc::new(FromLog(Arc::clone(&store)));
-        let durables = durables::Durables::new(bus, Arc::clone(&store), backfill);
+    /// Creates the core of this process with the secrets of `auth`. Without `broker` it can only prepare plugins.
+    pub fn new(
+        store: Arc<Store>,
+        broker: Option<(&Bus, &Arc<durables::Durables<Store>>)>,
+        auth: &Auth,
+        holder: String,
+    ) -> Self {
+        let secret = auth.secrets_key.as_ref();
         Self {
-            durables: Some(durables),
-            ..Self::without_broker(store, secrets_key, holder)
-        }
-    }
-
-    /// Creates a core that has only the database: enough to prepare plugins.
-    pub fn without_broker(store: Arc<Store>, secrets_key: Option<&Secret>, holder: String) -> Self {
-        Self {
-            durables: None,
+            durables: broker.map(|(_, durables)| Arc::clone(durables)),
+            bus: broker.map(|(bus, _)| bus.clone()),
             store,
-            key: secrets_key.map(|secret| Arc::new(sealing_key(secret.expose()))),
+            key: secret.map(|secret| Arc::new(sealing_key(secret.expose()))),
+            tokens: Arc::new(PluginTokens::new(Issuer::from_config(auth))),
+            operations: Operations::default(),
+            audience: Arc::default(),
             holder,
         }
     }
 
-    /// Returns the durables of this process; `None` without a broker.
-    pub fn durables(&self) -> Option<Arc<durables::Durables<Store>>> {
-        self.durables.clone()
+    /// Sets the domain's context, which is built after the plugins.
+    pub fn set_context(&self, ctx: &Context) {
+        self.audience.set(ctx);
     }
 
-    /// Returns the durables of hosts; `None` without a broker.
-    pub fn host_durables(&self) -> Option<Arc<dyn HostDurables>> {
-        let durables = self.durables.clone()?;
-        Some(Arc::new(OfHosts(durables)))
+    /// Returns the place for the operations of the API, which is built after the plugins.
+    pub fn operations(&self) -> Operations {
+        Arc::clone(&self.operations)
     }
 
-    /// Creates the host of the plugin `name`.
-    pub fn host(&self, name: &'static str) -> Arc<dyn Host> {
+    /// Returns the encryption of secrets of the core's part `name`, which is no plugin.
+    pub fn secrets(&self, name: &'static str) -> Arc<dyn Secrets> {
+        self.part(name)
+    }
+
+    fn part(&self, name: &'static str) -> Arc<PluginHost> {
         Arc::new(PluginHost {
             name,
             store: Arc::clone(&self.store),
-            durables: PluginDurables {
-                plugin: name,
-                durables: self.durables.clone(),
-            },
+            durables: self.durables.clone(),
             key: self.key.clone(),
             holder: self.holder.clone(),
         })
     }
+
+    /// Creates the host of the plugin of `factory`.
+    pub fn host(&self, factory: &PluginFactory) -> Host {
+        let name = factory.name;
+        let host = self.part(name);
+        Host {
+            chat: Arc::new(PluginChat::new(name, self.operations())),
+            tokens: Arc::clone(&self.tokens) as _,
+            publisher: PluginPublisher::new(
+                name,
+                factory.events,
+                self.operations(),
+                self.bus.as_ref(),
+            ),
+            storage: Arc::clone(&host) as _,
+            events: Arc::clone(&host) as _,
+            audience: Arc::clone(&self.audience) as _,
+            leases: Arc::clone(&host) as _,
+            timers: PluginTimers::new(name, Arc::clone(&self.store)),
+            secrets: host,
+        }
+    }
+}
+
+/// Returns the durables of this process.
+pub fn durables(bus: &Bus, store: &Arc<Store>) -> Arc<durables::Durables<Store>> {
+    let backfill = Arc::new(FromLog(Arc::clone(store)));
+    durables::Durables::new(bus.clone(), Arc::clone(store), backfill)
+}
+
+/// Returns the durables of hosts.
+pub fn host_durables(durables: &Arc<durables::Durables<Store>>) -> Arc<dyn HostDurables> {
+    Arc::new(OfHosts(Arc::clone(durables)))
 }
 
 fn sealing_key(secret: &[u8]) -> LessSafeKey {
@@ -93,12 +139,29 @@ fn sealing_key(secret: &[u8]) -> LessSafeKey {
 struct PluginHost {
     name: &'static str,
     store: Arc<Store>,
-    durables: PluginDurables,
+    durables: Option<Arc<durables::Durables<Store>>>,
     key: Option<Arc<LessSafeKey>>,
     holder: String,
 }
 
+/// Implements what the core offers one plugin. [`Host`] shows it as separate traits.
 impl PluginHost {
+    fn full(&self, name: &str) -> String {
+        format!("{}-{name}", self.name)
+    }
+
+    fn spec(&self, mut spec: ConsumerSpec) -> ConsumerSpec {
+        spec.name = self.full(&spec.name);
+        spec
+    }
+
+    fn on_broker(&self) -> Result<&Arc<durables::Durables<Store>>, DurableError> {
+        let durables = self.durables.as_ref();
+        durables.ok_or_else(|| {
+            DurableError("there is no broker while the database is prepared".to_owned())
+        })
+    }
+
     fn key(&self) -> Result<&LessSafeKey, HostError> {
         self.key.as_deref().ok_or(HostError::NoKey)
     }
@@ -108,15 +171,13 @@ fn unavailable(error: impl std::fmt::Display) -> HostError {
     HostError::Unavailable(error.to_string())
 }
 
-impl Host for PluginHost {
-    fn collection(&self, name: &str) -> Collection {
-        self.store.plugin_collection(self.name, name)
+impl Storage for PluginHost {
+    fn documents(&self, name: &str) -> Arc<dyn Documents> {
+        self.store.plugin_documents(self.name, name)
     }
+}
 
-    fn durables(&self) -> &dyn Durables {
-        &self.durables
-    }
-
+impl Secrets for PluginHost {
     fn seal(&self, plain: &[u8]) -> Result<String, HostError> {
         let nonce: [u8; NONCE_LEN] = rand::random();
         let mut bytes = nonce.to_vec();
@@ -152,26 +213,10 @@ impl Host for PluginHost {
             .map_err(|_| HostError::Sealed)?;
         Ok(plain.to_vec())
     }
+}
 
-    fn read_log(
-        &self,
-        after: LogPosition,
-        until: Option<LogPosition>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<LogPage, HostError>> {
-        Box::pin(async move {
-            let (events, next) = read_log(&self.store, after, until, limit)
-                .await
-                .map_err(unavailable)?;
-            Ok(LogPage {
-                events,
-                next: next.unwrap_or(after),
-                is_end: next.is_none(),
-            })
-        })
-    }
-
-    fn take_lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<bool, HostError>> {
+impl Leases for PluginHost {
+    fn take(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<bool, HostError>> {
         let lease = format!("{}:{name}", self.name);
         Box::pin(async move {
             self.store
@@ -181,7 +226,7 @@ impl Host for PluginHost {
         })
     }
 
-    fn drop_lease(&self, name: &str) -> BoxFuture<'_, ()> {
+    fn release(&self, name: &str) -> BoxFuture<'_, ()> {
         let lease = format!("{}:{name}", self.name);
         Box::pin(async move {
             // A lease that is not released expires by itself.
@@ -195,7 +240,7 @@ async fn read_log(
     store: &Store,
     after: LogPosition,
     until: Option<LogPosition>,
-    limit: usize,
+    limit: u32,
 ) -> Result<(Vec<LogEvent>, Option<LogPosition>), DomainError> {
     let horizon = store.horizon().await?;
     let until = until.map_or(horizon, |until| cluster_time(until).min(horizon));
@@ -229,8 +274,10 @@ fn log_event(entry: &Entry) -> Option<LogEvent> {
 /// Source of events that a durable missed: the log.
 struct FromLog(Arc<Store>);
 
+/// Maximum number of entries that a plugin reads at once.
+const MAX_LOG_PAGE: u32 = 1000;
 /// Number of events per read.
-const BACKFILL_PAGE: usize = 500;
+const BACKFILL_PAGE: u32 = 500;
 
 impl durables::Backfill for FromLog {
     fn read(
@@ -265,35 +312,31 @@ fn replayed(event: LogEvent) -> ReplayedEvent {
     }
 }
 
-/// Durables of one plugin.
-struct PluginDurables {
-    plugin: &'static str,
-    durables: Option<Arc<durables::Durables<Store>>>,
-}
-
-impl PluginDurables {
-    fn full(&self, name: &str) -> String {
-        format!("{}-{name}", self.plugin)
-    }
-
-    fn spec(&self, mut spec: ConsumerSpec) -> ConsumerSpec {
-        spec.name = self.full(&spec.name);
-        spec
-    }
-
-    fn on_broker(&self) -> Result<&Arc<durables::Durables<Store>>, DurableError> {
-        let durables = self.durables.as_ref();
-        durables.ok_or_else(|| {
-            DurableError("there is no broker while the database is prepared".to_owned())
-        })
-    }
-}
-
 fn failed(error: BusError) -> DurableError {
     DurableError(error.to_string())
 }
 
-impl Durables for PluginDurables {
+impl Events for PluginHost {
+    fn read_log(
+        &self,
+        after: LogPosition,
+        until: Option<LogPosition>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<LogPage, HostError>> {
+        Box::pin(async move {
+            let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+            let limit = limit.clamp(1, MAX_LOG_PAGE);
+            let (events, next) = read_log(&self.store, after, until, limit)
+                .await
+                .map_err(unavailable)?;
+            Ok(LogPage {
+                events,
+                next: next.unwrap_or(after),
+                is_end: next.is_none(),
+            })
+        })
+    }
+
     fn declare(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DurableError>> {
         let spec = self.spec(spec);
         Box::pin(async move { self.on_broker()?.declare(&spec).await.map_err(failed) })

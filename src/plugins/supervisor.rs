@@ -4,12 +4,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chat_sdk::plugin::{Heartbeat, Plugin, PluginContext};
+use chat_sdk::plugin::{Heartbeat, Plugin, PluginContext, Role};
 use futures_util::{FutureExt, future::BoxFuture};
 use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
 
-use crate::tasks::{OnEnd, Task};
+use super::running::{PREPARE, PluginPhase, PluginState, prepare};
+use crate::tasks::{OnEnd, StopPhase, Task};
 
 /// Time between two checks of a plugin's heartbeat.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
@@ -17,49 +18,108 @@ const WATCH_PERIOD: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(25);
 
 /// Plugin as a task: restarted whatever it does.
-pub struct PluginTask<P>(pub Arc<P>);
+pub struct PluginTask {
+    name: &'static str,
+    plugin: Arc<dyn Plugin>,
+    state: Arc<PluginState>,
+    /// True if the process has one of the plugin's roles.
+    runs_here: bool,
+}
 
-impl<P: Plugin> Task for PluginTask<P> {
+impl PluginTask {
+    /// Returns the task of the plugin `name`. It prepares the plugin in every process, and runs it if `runs_here`.
+    pub fn new(
+        name: &'static str,
+        plugin: Arc<dyn Plugin>,
+        state: Arc<PluginState>,
+        runs_here: bool,
+    ) -> Self {
+        Self {
+            name,
+            plugin,
+            state,
+            runs_here,
+        }
+    }
+}
+
+impl Task for PluginTask {
     fn name(&self) -> &'static str {
-        P::NAME
+        self.name
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        Role::ALL
     }
 
     fn on_end(&self) -> OnEnd {
         OnEnd::Restart
     }
 
-    /// A faulty plugin takes no requests away from the core.
-    fn is_required(&self) -> bool {
-        false
+    fn stop_phase(&self) -> StopPhase {
+        StopPhase::Signal
     }
 
     fn run(&self, stop: CancellationToken) -> BoxFuture<'static, Result<(), String>> {
-        let plugin = Arc::clone(&self.0);
+        let (name, plugin) = (self.name, Arc::clone(&self.plugin));
+        let (state, runs_here) = (Arc::clone(&self.state), self.runs_here);
         async move {
-            gauge!("chat_plugin_running", "plugin" => P::NAME).set(1.0);
-            let failure = run_once(plugin, &stop).await;
-            gauge!("chat_plugin_running", "plugin" => P::NAME).set(0.0);
-            let Some(failure) = failure else {
-                return Ok(());
-            };
-            counter!("chat_plugin_restarts_total", "plugin" => P::NAME).increment(1);
-            Err(failure)
+            let outcome = live_once(name, plugin, &state, runs_here, &stop).await;
+            if let Err(failure) = &outcome {
+                state.fail(failure);
+                counter!("chat_plugin_restarts_total", "plugin" => name).increment(1);
+            }
+            outcome
         }
         .boxed()
     }
 }
 
+/// Prepares the plugin if that is still due, then runs it until `stop`.
+///
+/// # Errors
+/// The reason for its end.
+async fn live_once(
+    name: &'static str,
+    plugin: Arc<dyn Plugin>,
+    state: &PluginState,
+    runs_here: bool,
+    stop: &CancellationToken,
+) -> Result<(), String> {
+    if !state.is_prepared() {
+        state.enter(PluginPhase::Preparing);
+        let prepared = prepare(Arc::clone(&plugin), PREPARE);
+        match stop.run_until_cancelled(prepared).await {
+            Some(prepared) => prepared?,
+            None => return Ok(()),
+        }
+    }
+    state.set_prepared();
+    if !runs_here {
+        state.enter(PluginPhase::Ready);
+        stop.cancelled().await;
+        return Ok(());
+    }
+    state.enter(PluginPhase::Running);
+    gauge!("chat_plugin_running", "plugin" => name).set(1.0);
+    let failure = run_once(plugin, stop).await;
+    gauge!("chat_plugin_running", "plugin" => name).set(0.0);
+    failure.map_or(Ok(()), Err)
+}
+
 /// Runs the plugin once. Returns the reason for its end, or `None` if it was told to stop.
-async fn run_once<P: Plugin>(plugin: Arc<P>, stop: &CancellationToken) -> Option<String> {
+async fn run_once(plugin: Arc<dyn Plugin>, stop: &CancellationToken) -> Option<String> {
     let pulse = Heartbeat::default();
     // Its own token: everything that it started ends with this run.
     let own_stop = stop.child_token();
-    let life = PluginContext {
+    let context = PluginContext {
         stop: own_stop.clone(),
         pulse: pulse.clone(),
     };
+    let timeout = plugin.heartbeat_timeout();
     let _ends = own_stop.clone().drop_guard();
-    let mut work = tokio::spawn(async move { plugin.run(life).await });
+    // `run` itself is called in the task, because it may panic too.
+    let mut work = tokio::spawn(async move { plugin.run(context).await });
     let mut watch = tokio::time::interval(WATCH_PERIOD);
     loop {
         tokio::select! {
@@ -80,10 +140,10 @@ async fn run_once<P: Plugin>(plugin: Arc<P>, stop: &CancellationToken) -> Option
                 return None;
             }
             _ = watch.tick() => {
-                if pulse.silence() > P::HEARTBEAT_TIMEOUT {
+                if pulse.silence() > timeout {
                     own_stop.cancel();
                     work.abort();
-                    return Some(format!("it said nothing for {} s", P::HEARTBEAT_TIMEOUT.as_secs()));
+                    return Some(format!("it said nothing for {} s", timeout.as_secs()));
                 }
             }
         }
@@ -94,7 +154,7 @@ async fn run_once<P: Plugin>(plugin: Arc<P>, stop: &CancellationToken) -> Option
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use chat_sdk::plugin::{HostError, NoRoutes};
+    use chat_sdk::plugin::HostError;
     use parking_lot::Mutex;
     use tokio::time::Instant;
 
@@ -120,35 +180,37 @@ mod tests {
         is_drained: AtomicUsize,
     }
 
-    impl Plugin for Unlucky {
-        const NAME: &'static str = "unlucky";
-        const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(50);
-        type Api = NoRoutes;
+    /// Heartbeat timeout of [`Unlucky`].
+    const TIMEOUT: Duration = Duration::from_millis(50);
 
-        fn api(self: Arc<Self>) -> NoRoutes {
-            NoRoutes
+    impl Plugin for Unlucky {
+        fn heartbeat_timeout(&self) -> Duration {
+            TIMEOUT
         }
 
-        async fn run(self: Arc<Self>, life: PluginContext) -> Result<(), HostError> {
+        fn run(
+            self: Arc<Self>,
+            context: PluginContext,
+        ) -> BoxFuture<'static, Result<(), HostError>> {
             self.starts.lock().push(Instant::now());
             let fate = self.fates[self.lives.fetch_add(1, Ordering::SeqCst)];
-            match fate {
-                Fate::Panics => panic!("as the test wants it"),
-                Fate::Fails => return Err(HostError::NoKey),
-                Fate::Hangs => std::future::pending::<()>().await,
-                Fate::Works => {
-                    while life
-                        .stop
-                        .run_until_cancelled(tokio::time::sleep(Duration::from_millis(5)))
-                        .await
-                        .is_some()
-                    {
-                        life.pulse.beat();
+            assert!(fate != Fate::Panics, "as the test wants it");
+            async move {
+                match fate {
+                    Fate::Panics => unreachable!("it has panicked"),
+                    Fate::Fails => return Err(HostError::NoKey),
+                    Fate::Hangs => std::future::pending::<()>().await,
+                    Fate::Works => {
+                        let pause = || tokio::time::sleep(Duration::from_millis(5));
+                        while context.stop.run_until_cancelled(pause()).await.is_some() {
+                            context.pulse.beat();
+                        }
+                        self.is_drained.fetch_add(1, Ordering::SeqCst);
                     }
-                    self.is_drained.fetch_add(1, Ordering::SeqCst);
                 }
+                Ok(())
             }
-            Ok(())
+            .boxed()
         }
     }
 
@@ -161,8 +223,17 @@ mod tests {
             is_drained: AtomicUsize::new(0),
         });
         let stop = CancellationToken::new();
+        let state = PluginState::new("unlucky");
         let tasks = Arc::new(Tasks::default());
-        let alive = tasks.supervise(PluginTask(Arc::clone(&plugin)), stop.clone());
+        let alive = tasks.supervise(
+            Box::new(PluginTask::new(
+                "unlucky",
+                Arc::clone(&plugin) as _,
+                Arc::clone(&state),
+                true,
+            )),
+            stop.clone(),
+        );
         let alive = tokio::spawn(alive);
         let deadline = Instant::now() + Duration::from_secs(30);
         while plugin.lives.load(Ordering::SeqCst) < 4 {
@@ -170,7 +241,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         // It works now, for longer than its heartbeat timeout.
-        tokio::time::sleep(Unlucky::HEARTBEAT_TIMEOUT * 3).await;
+        tokio::time::sleep(TIMEOUT * 3).await;
         stop.cancel();
         alive.await.expect("the supervisor does not panic");
         assert_eq!(plugin.lives.load(Ordering::SeqCst), 4);

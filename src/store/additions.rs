@@ -11,7 +11,7 @@ use mongodb::{
 use serde::Deserialize;
 
 use super::{Store, bounded};
-use crate::domain::Result;
+use crate::model::Result;
 
 /// Number of users per query.
 const USERS_AT_ONCE: usize = 200;
@@ -22,7 +22,7 @@ impl Store {
     /// It counts in the index alone, and for each user no further than `most`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_full_users(&self, users: &[UserId], most: u32) -> Result<HashSet<UserId>> {
         #[derive(Deserialize)]
         struct Full {
@@ -58,7 +58,7 @@ impl Store {
     /// Public conversations do not count: anyone may join one to share it.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_sharing(&self, user: &UserId, users: &[UserId]) -> Result<HashSet<UserId>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]

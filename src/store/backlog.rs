@@ -12,7 +12,7 @@ use super::{
     Lacking, SetAside, Store, bounded, log::mongo::INSERT_MAX_TIME, relay::RelayState,
     seconds_before,
 };
-use crate::domain::Result;
+use crate::model::Result;
 
 /// Normal age of an entry after the watermark.
 ///
@@ -47,7 +47,7 @@ impl Backlog {
 }
 
 /// Returns the cluster time up to which no insert can still add an entry.
-pub(super) fn settled_horizon(majority: ClusterTime) -> ClusterTime {
+pub(super) fn complete_until(majority: ClusterTime) -> ClusterTime {
     let behind = 2 * INSERT_MAX_TIME.as_secs().max(1) as u32 + 1;
     seconds_before(majority, behind)
 }
@@ -58,15 +58,15 @@ impl Store {
     /// An entry's `ts` may precede its commit by as long as the insert waited.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn horizon(&self) -> Result<ClusterTime> {
-        Ok(settled_horizon(self.majority_time().await?))
+        Ok(complete_until(self.majority_time().await?))
     }
 
     /// Returns the remaining work of the relay.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn backlog(&self) -> Result<Backlog> {
         let state = self.relay_state().await?;
         let (missing, since) = self.missing_in_stream(&state).await?;
@@ -83,7 +83,7 @@ impl Store {
         state: &RelayState,
     ) -> Result<(u64, Option<Timestamp>)> {
         let majority = self.majority_time().await?;
-        let horizon = settled_horizon(majority);
+        let horizon = complete_until(majority);
         let first = self
             .read_sweep(state.watermark, horizon, 1)
             .await?

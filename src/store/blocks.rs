@@ -4,58 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use chat_sdk::UserId;
 use futures_util::TryStreamExt;
-use mongodb::bson::{DateTime, Document, doc};
-use serde::{Deserialize, Serialize};
+use mongodb::bson::{Document, doc};
 
-use super::{
-    Store, bounded,
-    documents::{date, moment, number},
+use super::{Store, bounded, documents::moment};
+use crate::{
+    model::{
+        Result,
+        blocks::Blocked,
+        page::{Page, PageRequest},
+    },
+    store::documents::blocks::{BlockDocument, id_of},
 };
-use crate::domain::{
-    Result,
-    blocks::Blocked,
-    fold::BlockChange,
-    page::{Page, PageRequest},
-};
-
-/// Stored block of one user by another.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BlockDocument {
-    user_id: UserId,
-    blocked_user_id: UserId,
-    at: DateTime,
-}
-
-impl BlockDocument {
-    /// Returns the blocking and the blocked user.
-    pub fn into_pair(self) -> (UserId, UserId) {
-        (self.user_id, self.blocked_user_id)
-    }
-}
-
-/// The length of the first part keeps the two ids from being confused.
-fn id_of(user: &UserId, blocked: &UserId) -> String {
-    format!("{}:{user}:{blocked}", user.as_str().len())
-}
-
-/// Builds the update that writes a block, unless a newer change of it is stored.
-pub fn block_update(change: &BlockChange) -> Document {
-    doc! {
-        "q": {
-            "_id": id_of(&change.user, &change.blocked),
-            "seq": { "$lt": number(change.seq) },
-        },
-        "u": { "$set": {
-            "userId": change.user.as_str(),
-            "blockedUserId": change.blocked.as_str(),
-            "seq": number(change.seq),
-            "at": date(change.at),
-            "isActive": change.is_active,
-        } },
-        "upsert": true,
-    }
-}
 
 /// Number of users whose blocks are read at once: each may have thousands.
 const USERS_AT_ONCE: usize = 50;
@@ -64,7 +23,7 @@ impl Store {
     /// Counts the users that `user` blocks, up to `most`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_blocked(&self, user: &UserId, most: u64) -> Result<u64> {
         let filter = doc! { "userId": user.as_str(), "isActive": true };
         let count = self.blocks.count_documents(filter).limit(most);
@@ -74,7 +33,7 @@ impl Store {
     /// True if `user` blocks `other`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn is_blocked(&self, user: &UserId, other: &UserId) -> Result<bool> {
         let filter = doc! { "_id": id_of(user, other), "isActive": true };
         Ok(bounded(self.blocks.find_one(filter).into_future())
@@ -85,7 +44,7 @@ impl Store {
     /// Returns those `users` who block `other`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_blockers(&self, users: &[UserId], other: &UserId) -> Result<HashSet<UserId>> {
         let ids: Vec<String> = users.iter().map(|user| id_of(user, other)).collect();
         let filter = doc! { "_id": { "$in": ids }, "isActive": true };
@@ -100,7 +59,7 @@ impl Store {
     /// Returns those `others` whom `user` blocks.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_blocked_among(
         &self,
         user: &UserId,
@@ -119,7 +78,7 @@ impl Store {
     /// Returns the users that each of `users` blocks.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_blocked_by(
         &self,
         users: &[UserId],
@@ -139,7 +98,7 @@ impl Store {
     /// Lists the users that `user` blocks, by user id.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_block_page(
         &self,
         user: &UserId,

@@ -11,7 +11,7 @@ use super::{
     Collection, Store, bounded,
     documents::{date, moment},
 };
-use crate::domain::{
+use crate::model::{
     Result,
     consumers::HostConsumer,
     page::{Page, PageRequest},
@@ -52,7 +52,7 @@ impl Store {
     /// Stores a host's durable or its changes. Returns it as it is now, and true if it is new.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn put_consumer(&self, wanted: &HostConsumer) -> Result<(HostConsumer, bool)> {
         let now = date(wanted.updated_at);
         let change = doc! {
@@ -86,7 +86,7 @@ impl Store {
     /// Finds one durable of a host.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_consumer(&self, name: &str) -> Result<Option<HostConsumer>> {
         let found = bounded(
             self.consumers()
@@ -100,7 +100,7 @@ impl Store {
     /// Returns all durables of hosts, by name.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn all_consumers(&self) -> Result<Vec<HostConsumer>> {
         self.find_consumers(doc! {}, 0).await
     }
@@ -108,7 +108,7 @@ impl Store {
     /// Lists durables by name; a cursor is a name and continues after it, whichever parameter carries it.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_consumer_page(&self, request: &PageRequest) -> Result<Page<HostConsumer>> {
         let filter = match request.before.as_ref().or(request.after.as_ref()) {
             Some(name) => doc! { "_id": { "$gt": name } },
@@ -137,7 +137,7 @@ impl Store {
     /// Removes a durable of a host.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_consumer(&self, name: &str) -> Result<()> {
         bounded(
             self.consumers()

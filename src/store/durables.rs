@@ -1,26 +1,22 @@
 //! State of durable consumers, and the log in commit order, to refill events that a durable missed.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chat_sdk::{EventId, Timestamp};
-use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterTime, Collection, Store, bounded, documents::LogDocument, documents::number};
-use crate::domain::{
-    Result,
+use super::{ClusterTime, Collection, Store, bounded, documents::number, pieces::Listing};
+use crate::model::{
+    Result, bounds,
     durables::{DurableState, KEPT_MARKS, Ledger, Mark},
-    entry::{Entry, Owner},
+    entry::Entry,
 };
 
 /// Maximum time that one process may lock the position of a durable: longer than finding it takes.
 const LOCK: Duration = Duration::from_secs(15);
 /// Time to wait for another process to release the lock.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time between two attempts to lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -98,80 +94,67 @@ impl Store {
         self.database.collection("durables")
     }
 
-    /// Returns the collection `name` of the plugin `plugin`.
-    pub fn plugin_collection(&self, plugin: &str, name: &str) -> Collection<Document> {
-        self.database.collection(&format!("{plugin}_{name}"))
-    }
-
-    /// Returns the second up to which all accepted entries lie before `sequence` of the stream.
-    ///
-    /// It is derived from the relay's markers.
-    async fn settled_until(&self, stream: &str, sequence: u64) -> Result<Option<i64>> {
-        let relay = self.relay_state().await?;
-        // Markers of a deleted stream say nothing about this one, whatever their seqs are.
-        if relay.stream.as_deref().is_some_and(|known| known != stream) {
-            return Ok(None);
-        }
-        let passed = relay
-            .markers
-            .iter()
-            .rev()
-            .find(|marker| marker.stream_seq.unsigned_abs() <= sequence);
-        Ok(passed.map(|marker| i64::from(marker.watermark.time) * 1000))
-    }
-
     /// Finds an entry by id; `None` if it does not exist or this version cannot read it.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_entry(&self, id: &EventId) -> Result<Option<Entry>> {
         let found = self.log.find_one(doc! { "_id": id.as_str() });
         let found = bounded(found.into_future()).await?;
         Ok(found.and_then(|document| document.entry().ok()))
     }
 
-    /// Reads entries of all logs with `after < ts <= to`, in that order.
+    /// Reads entries of all logs with `after < ts <= to`, in that order, and returns where to continue.
     ///
-    /// It reads at most about `limit`, and returns where to continue.
+    /// It reads at most about `limit` entries and [`bounds::LOG_BATCH`] bytes, and never only a part of the entries with the same `ts`. An entry that
+    /// this version cannot read is left out: the relay lists it.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn read_all_logs(
         &self,
         after: ClusterTime,
         to: ClusterTime,
-        limit: usize,
+        limit: u32,
     ) -> Result<(Vec<Entry>, Option<ClusterTime>)> {
-        let found = self.read_sweep(after, to, limit).await?;
-        let next = found.last().map(|entry| entry.ts);
-        let mut numbers: BTreeMap<&Owner, Vec<i64>> = BTreeMap::new();
-        for entry in &found {
-            numbers
-                .entry(&entry.owner)
-                .or_default()
-                .push(number(entry.seq));
-        }
-        let mut entries: HashMap<(Owner, u64), Entry> = HashMap::new();
-        for (owner, numbers) in numbers {
-            let documents: Vec<LogDocument> = bounded(async {
-                self.log
-                    .find(doc! { "conversationId": owner.key(), "seq": { "$in": numbers } })
-                    .await?
-                    .try_collect()
-                    .await
-            })
-            .await?;
-            for document in documents {
-                let entry = document.entry()?;
-                entries.insert((entry.owner.clone(), entry.seq), entry);
-            }
-        }
-        let entries = found
-            .iter()
-            .filter_map(|entry| entries.remove(&(entry.owner.clone(), entry.seq)))
-            .collect();
-        Ok((entries, next))
+        let listing = Listing {
+            filter: doc! { "ts": { "$gt": after, "$lte": to } },
+            sort: doc! { "ts": 1, "conversationId": 1, "seq": 1 },
+            hint: Some("sweep"),
+            limit,
+            max_bytes: bounds::LOG_BATCH,
+        };
+        let mut found = self.find_sized(&self.log, &listing).await?;
+        let sizes = found.iter().map(|one| (one.ts, one.len()));
+        let is_all = found.len() < limit as usize;
+        found.truncate(whole_moments(&sizes.collect::<Vec<_>>(), is_all));
+        let next = found.last().and_then(|last| last.ts);
+        let documents = self.load(&self.log, found, usize::MAX).await?.items;
+        let entries = documents.iter().filter_map(|one| one.entry().ok());
+        Ok((entries.collect(), next))
     }
+}
+
+/// Returns how many of the entries, given by time and size, are read at once: all of each time.
+///
+/// More entries may have the last time unless `is_all`.
+fn whole_moments(found: &[(Option<ClusterTime>, usize)], is_all: bool) -> usize {
+    let moments: Vec<&[(Option<ClusterTime>, usize)]> =
+        found.chunk_by(|one, other| one.0 == other.0).collect();
+    let complete = if is_all {
+        moments.len()
+    } else {
+        moments.len().saturating_sub(1).max(1)
+    };
+    let (mut count, mut bytes) = (0, 0);
+    for moment in moments.into_iter().take(complete) {
+        bytes += moment.iter().map(|(_, size)| size).sum::<usize>();
+        if count > 0 && bytes > bounds::LOG_BATCH {
+            break;
+        }
+        count += moment.len();
+    }
+    count
 }
 
 impl Ledger for Store {
@@ -192,11 +175,39 @@ impl Ledger for Store {
         Ok(())
     }
 
-    async fn mark(&self, name: &str, stream: &str, server: &str, mark: &Mark) -> Result<()> {
+    async fn marker_before(
+        &self,
+        stream: &str,
+        sequence: u64,
+    ) -> Result<Option<(Mark, Timestamp)>> {
+        let relay = self.relay_state().await?;
+        // Markers of a deleted stream say nothing about this one, whatever their seqs are.
+        if relay.stream.as_deref().is_some_and(|known| known != stream) {
+            return Ok(None);
+        }
+        let mut markers = relay.markers.into_iter().rev();
+        let passed = markers.find(|marker| marker.stream_seq.unsigned_abs() <= sequence);
+        Ok(passed.map(|marker| {
+            let until = Timestamp::from_millis(i64::from(marker.watermark.time) * 1000);
+            let mark = Mark {
+                sequence: marker.stream_seq.unsigned_abs(),
+                id: marker.id,
+            };
+            (mark, until)
+        }))
+    }
+
+    async fn mark(
+        &self,
+        name: &str,
+        (stream, server): (&str, &str),
+        mark: &Mark,
+        settled_until: Option<Timestamp>,
+    ) -> Result<()> {
         let sequence = number(mark.sequence);
         let mut set = doc! { "server": server };
-        if let Some(until) = self.settled_until(stream, mark.sequence).await? {
-            set.insert("settledUntil", until);
+        if let Some(until) = settled_until {
+            set.insert("settledUntil", until.as_millis());
         }
         // An existing mark only shows that the durable is still there, with the server as it is now.
         let same = bounded(
@@ -255,7 +266,7 @@ impl Ledger for Store {
     async fn lock(&self, name: &str) -> Result<Option<String>> {
         let holder = ulid::Ulid::generate().to_string();
         let lease = lock_name(name);
-        let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
+        let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
         while tokio::time::Instant::now() < deadline {
             if self.take_lease(&lease, &holder, LOCK).await? {
                 return Ok(Some(holder));
@@ -273,4 +284,32 @@ impl Ledger for Store {
 
 fn lock_name(durable: &str) -> String {
     format!("durable:{durable}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(times: &[u32], size: usize, is_all: bool) -> usize {
+        let found = times.iter().map(|time| {
+            let ts = ClusterTime {
+                time: *time,
+                increment: 0,
+            };
+            (Some(ts), size)
+        });
+        whole_moments(&found.collect::<Vec<_>>(), is_all)
+    }
+
+    #[test]
+    fn entries_of_one_time_are_read_together_within_the_bound() {
+        let half = bounds::LOG_BATCH / 2;
+        assert_eq!(count(&[], half, true), 0);
+        assert_eq!(count(&[1, 2, 2], 10, true), 3);
+        assert_eq!(count(&[1, 2, 2], 10, false), 1);
+        assert_eq!(count(&[2, 2], 10, false), 2);
+        assert_eq!(count(&[1, 2, 3, 4], half, true), 2);
+        assert_eq!(count(&[1, 2, 2, 3], half, true), 1);
+        assert_eq!(count(&[1, 1, 1, 3], half, true), 3);
+    }
 }

@@ -11,7 +11,7 @@ use mongodb::{
 use serde::Deserialize;
 
 use super::{Store, bounded};
-use crate::domain::Result;
+use crate::model::Result;
 
 /// Message that has expired or will expire.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +45,7 @@ impl Store {
     /// It returns at most `limit`, except those in `except`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_expired(
         &self,
         now: Timestamp,
@@ -59,7 +59,7 @@ impl Store {
     /// Returns the time of the next expiry of a message, except those in `except`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn next_expiry(&self, except: &[MessageId]) -> Result<Option<Timestamp>> {
         let filter = doc! { "data.expiresAt": { "$exists": true } };
         let next = self.read_expiring(filter, except, 1).await?;
@@ -108,7 +108,7 @@ impl Store {
     /// appended.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the erasure may be incomplete; call it again.
+    /// [`crate::model::DomainError::Unavailable`] if the erasure may be incomplete; call it again.
     pub async fn erase_message(&self, id: &MessageId) -> Result<()> {
         let event = id.to_event_id();
         let changes = doc! {

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use chat_sdk::{ConversationId, MessageId, Metadata, ReactionSummary, Timestamp, UserId};
+use chat_sdk::{ConversationId, MessageId, Metadata, Patch, ReactionSummary, Timestamp, UserId};
 use mongodb::bson::{self, DateTime, Document, doc};
 use serde::{Deserialize, Serialize};
 
 use super::documents::{LogDocument, date, moment, number, unreadable};
-use crate::domain::{
+use crate::model::{
     DomainError,
     entry::{Body, MessageRestored},
     fold::Facet,
@@ -149,20 +149,7 @@ impl Facets {
                 content,
                 metadata,
                 at,
-            } => {
-                self.edit = Some(EditFacet {
-                    seq: number(seq),
-                    content,
-                    metadata: None,
-                    at: date(at),
-                });
-                if !metadata.is_keep() {
-                    self.edit_metadata = Some(MetadataFacet {
-                        seq: number(seq),
-                        metadata: metadata.value().cloned(),
-                    });
-                }
-            }
+            } => self.edit(seq, content, &metadata, at),
             Facet::Deleted {
                 seq,
                 at,
@@ -225,6 +212,21 @@ impl Facets {
                 };
                 self.reactions.insert(emoji, reactions);
             }
+        }
+    }
+
+    fn edit(&mut self, seq: u64, content: String, metadata: &Patch<Metadata>, at: Timestamp) {
+        self.edit = Some(EditFacet {
+            seq: number(seq),
+            content,
+            metadata: None,
+            at: date(at),
+        });
+        if !metadata.is_keep() {
+            self.edit_metadata = Some(MetadataFacet {
+                seq: number(seq),
+                metadata: metadata.value().cloned(),
+            });
         }
     }
 
@@ -312,7 +314,7 @@ impl StoredMessage {
         let Body::MessageCreated(body) = &entry.body else {
             return Err(unreadable("message"));
         };
-        let created = crate::domain::catalogue::message(&entry, body);
+        let created = crate::model::catalogue::message(&entry, body);
         Ok(Self {
             conversation_id: created.conversation_id.clone(),
             seq: entry.seq,

@@ -10,10 +10,10 @@ use mongodb::{
     error::ErrorKind,
     options::IndexOptions,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::Store;
-use crate::bounds;
+use super::{Collection, Store};
+use crate::model::bounds;
 
 /// Version of the stored data that this code writes.
 const SCHEMA_VERSION: i32 = 1;
@@ -78,6 +78,242 @@ fn partial(keys: Document, name: &str, filter: Document) -> IndexModel {
     IndexModel::builder().keys(keys).options(options).build()
 }
 
+/// Builds an index by which mongod removes each document at the time of `field`; one without the field stays.
+fn removal_at(field: &str, name: &str) -> IndexModel {
+    let options = IndexOptions::builder()
+        .name(name.to_owned())
+        .expire_after(Duration::ZERO)
+        .build();
+    IndexModel::builder()
+        .keys(doc! { field: 1 })
+        .options(options)
+        .build()
+}
+
+/// Returns the indexes of the log.
+fn log_indexes() -> Vec<IndexModel> {
+    vec![
+        // Allocates seqs: the second writer of a seq gets a duplicate key.
+        unique(doc! { "conversationId": 1, "seq": 1 }, "owner_seq", None),
+        // Makes sending idempotent.
+        unique(
+            doc! { "conversationId": 1, "actorId": 1, "data.clientMessageId": 1 },
+            "client_message_id",
+            Some(doc! { "data.clientMessageId": { "$type": "string" } }),
+        ),
+        // The sweep reads by cluster time and needs only these fields.
+        index(doc! { "ts": 1, "conversationId": 1, "seq": 1 }, "sweep"),
+        // History: messages alone, however many other entries lie between. It includes every field that decides whether a message counts as
+        // unread, so that many are counted without being read.
+        partial(
+            doc! {
+                "conversationId": 1, "seq": -1, "type": 1, "actorId": 1, "data.type": 1, "data.silent": 1,
+                "deleted.isRestored": 1, "data.expiresAt": 1,
+            },
+            "messages",
+            doc! { "type": "message.created" },
+        ),
+        // Messages with mentions.
+        partial(
+            doc! { "conversationId": 1, "data.mentions": 1, "seq": 1 },
+            "mentions",
+            doc! { "type": "message.created", "data.mentions": { "$exists": true } },
+        ),
+        // Expiry of messages, to find the next one.
+        partial(
+            doc! { "conversationId": 1, "data.expiresAt": 1 },
+            "expiring_of_conversation",
+            doc! { "type": "message.created", "data.expiresAt": { "$exists": true } },
+        ),
+        // Entries that changed a message.
+        partial(
+            doc! { "data.messageId": 1, "seq": 1 },
+            "changes",
+            doc! { "data.messageId": { "$exists": true } },
+        ),
+        // Replies of a thread.
+        partial(
+            doc! { "data.threadId": 1, "seq": 1 },
+            "threads",
+            doc! { "data.threadId": { "$exists": true } },
+        ),
+        // Pinned messages.
+        partial(
+            doc! { "conversationId": 1, "pinned.seq": -1 },
+            "pins",
+            doc! { "pinned.isPinned": true },
+        ),
+        // Messages with an own expiry that have not been ended yet.
+        partial(
+            doc! { "data.expiresAt": 1 },
+            "expiring",
+            doc! { "data.expiresAt": { "$exists": true } },
+        ),
+    ]
+}
+
+/// Returns the indexes of the documents that are folded from logs, by collection.
+fn resource_indexes() -> Vec<(&'static str, Vec<IndexModel>)> {
+    vec![
+        (
+            "conversations",
+            vec![
+                partial(
+                    doc! { "nameKey": 1, "_id": 1 },
+                    "public_names",
+                    doc! { "type": "public", "isDeleted": false },
+                ),
+                // Conversations with a retention time, read from the index alone.
+                partial(
+                    doc! { "retentionSeconds": 1, "_id": 1 },
+                    "retention",
+                    doc! { "retentionSeconds": { "$gt": 0 } },
+                ),
+            ],
+        ),
+        (
+            "participants",
+            vec![
+                index(
+                    doc! { "conversationId": 1, "isActive": 1, "userId": 1 },
+                    "members",
+                ),
+                index(
+                    doc! { "userId": 1, "isActive": 1, "conversationId": 1 },
+                    "memberships",
+                ),
+            ],
+        ),
+        (
+            "users",
+            vec![index(doc! { "searchKeys": 1, "_id": 1 }, "search")],
+        ),
+        (
+            "reactions",
+            vec![
+                index(doc! { "messageId": 1, "isActive": 1, "seq": 1 }, "reactors"),
+                // No field of this index changes when a reaction is removed.
+                index(doc! { "userId": 1, "_id": 1 }, "of_user_in_order"),
+            ],
+        ),
+        (
+            "blocks",
+            vec![
+                index(
+                    doc! { "userId": 1, "isActive": 1, "blockedUserId": 1 },
+                    "blocked",
+                ),
+                index(doc! { "blockedUserId": 1, "isActive": 1 }, "blockers"),
+            ],
+        ),
+    ]
+}
+
+/// Returns the indexes of state outside the logs, by collection.
+fn state_indexes() -> Vec<(&'static str, Vec<IndexModel>)> {
+    vec![
+        (
+            "set_aside",
+            vec![
+                index(doc! { "what": 1, "at": 1 }, "in_order"),
+                removal_at("endsAt", "end"),
+            ],
+        ),
+        (
+            "retention",
+            vec![partial(
+                doc! { "nextAt": 1 },
+                "due",
+                doc! { "nextAt": { "$exists": true } },
+            )],
+        ),
+        (
+            "scheduled",
+            vec![
+                partial(
+                    doc! { "dueAt": 1 },
+                    "due",
+                    doc! { "dueAt": { "$exists": true } },
+                ),
+                index(doc! { "senderId": 1, "sendAt": 1, "_id": 1 }, "of_sender"),
+                // Makes scheduling idempotent.
+                unique(
+                    doc! { "conversationId": 1, "senderId": 1, "draft.clientMessageId": 1 },
+                    "client_message_id",
+                    Some(doc! { "draft.clientMessageId": { "$type": "string" } }),
+                ),
+                removal_at("endsAt", "end"),
+            ],
+        ),
+        (
+            "timers",
+            vec![index(doc! { "plugin": 1, "dueAt": 1 }, "due")],
+        ),
+        (
+            "presence",
+            vec![
+                // Presence choices since a node's last check.
+                index(doc! { "chosenAt": 1 }, "choices"),
+                // Users who were last published as online.
+                partial(
+                    doc! { "_id": 1, "isOnline": 1 },
+                    "online",
+                    doc! { "isOnline": true },
+                ),
+            ],
+        ),
+        (
+            "erasures",
+            vec![index(
+                doc! { "finishedAt": 1, "startedAt": 1 },
+                "unfinished",
+            )],
+        ),
+        (
+            "markers",
+            vec![
+                // A user's markers of threads; those of conversations are found by their `_id`.
+                partial(
+                    doc! { "userId": 1, "_id": 1 },
+                    "of_reader",
+                    doc! { "userId": { "$exists": true } },
+                ),
+            ],
+        ),
+    ]
+}
+
+/// Returns the indexes of held messages and of the answers of hooks, by collection.
+fn hook_indexes() -> Vec<(&'static str, Vec<IndexModel>)> {
+    vec![
+        (
+            "held",
+            vec![
+                index(doc! { "heldAt": 1, "_id": 1 }, "oldest"),
+                index(doc! { "senderId": 1, "heldAt": 1, "_id": 1 }, "of_sender"),
+                // Makes holding idempotent.
+                unique(
+                    doc! { "conversationId": 1, "senderId": 1, "draft.clientMessageId": 1 },
+                    "client_message_id",
+                    Some(doc! { "draft.clientMessageId": { "$type": "string" } }),
+                ),
+            ],
+        ),
+        (
+            "hook_verdicts",
+            vec![
+                index(doc! { "senderId": 1 }, "of_sender"),
+                partial(
+                    doc! { "verdict.messageId": 1 },
+                    "holds",
+                    doc! { "verdict.messageId": { "$exists": true } },
+                ),
+                removal_at("endsAt", "end"),
+            ],
+        ),
+    ]
+}
+
 /// Compares the server's answer to `hello` with what this program sends.
 fn check_limits(hello: &Document) -> Result<(), PrepareError> {
     for (name, needed) in [
@@ -111,183 +347,21 @@ impl Store {
     /// [`PrepareError`] if this version must not touch the database or could not prepare it.
     pub async fn prepare(&self) -> Result<String, PrepareError> {
         check_limits(&self.database.run_command(doc! { "hello": 1 }).await?)?;
-        let is_message = doc! { "type": "message.created" };
         self.drop_index("log", "history").await?;
         self.drop_index("reactions", "of_user").await?;
-        self.database
-            .collection::<Document>("log")
-            .create_indexes([
-                // Allocates seqs: the second writer of a seq gets a duplicate key.
-                unique(doc! { "conversationId": 1, "seq": 1 }, "owner_seq", None),
-                // Makes sending idempotent.
-                unique(
-                    doc! { "conversationId": 1, "actorId": 1, "data.clientMessageId": 1 },
-                    "client_message_id",
-                    Some(doc! { "data.clientMessageId": { "$type": "string" } }),
-                ),
-                // The sweep reads by cluster time and needs only these fields.
-                index(doc! { "ts": 1, "conversationId": 1, "seq": 1 }, "sweep"),
-                // History: messages alone, however many other entries lie between. It includes every field that decides whether a message counts as
-                // unread, so that many are counted without being read.
-                partial(
-                    doc! {
-                        "conversationId": 1, "seq": -1, "type": 1, "actorId": 1, "data.type": 1, "data.silent": 1,
-                        "deleted.isRestored": 1, "data.expiresAt": 1,
-                    },
-                    "messages",
-                    is_message.clone(),
-                ),
-                // Messages with mentions.
-                partial(
-                    doc! { "conversationId": 1, "data.mentions": 1, "seq": 1 },
-                    "mentions",
-                    doc! { "type": "message.created", "data.mentions": { "$exists": true } },
-                ),
-                // Expiry of messages, to find the next one.
-                partial(
-                    doc! { "conversationId": 1, "data.expiresAt": 1 },
-                    "expiring_of_conversation",
-                    doc! { "type": "message.created", "data.expiresAt": { "$exists": true } },
-                ),
-                // Entries that changed a message.
-                partial(
-                    doc! { "data.messageId": 1, "seq": 1 },
-                    "changes",
-                    doc! { "data.messageId": { "$exists": true } },
-                ),
-                // Replies of a thread.
-                partial(
-                    doc! { "data.threadId": 1, "seq": 1 },
-                    "threads",
-                    doc! { "data.threadId": { "$exists": true } },
-                ),
-                // Pinned messages.
-                partial(
-                    doc! { "conversationId": 1, "pinned.seq": -1 },
-                    "pins",
-                    doc! { "pinned.isPinned": true },
-                ),
-                // Messages with an own expiry that have not been ended yet.
-                partial(
-                    doc! { "data.expiresAt": 1 },
-                    "expiring",
-                    doc! { "data.expiresAt": { "$exists": true } },
-                ),
-            ])
-            .await?;
-        self.database
-            .collection::<Document>("conversations")
-            .create_indexes([
-                partial(
-                    doc! { "nameKey": 1, "_id": 1 },
-                    "public_names",
-                    doc! { "type": "public", "isDeleted": false },
-                ),
-                // Conversations with a retention time, read from the index alone.
-                partial(
-                    doc! { "retentionSeconds": 1, "_id": 1 },
-                    "retention",
-                    doc! { "retentionSeconds": { "$gt": 0 } },
-                ),
-            ])
-            .await?;
-        self.database
-            .collection::<Document>("set_aside")
-            .create_indexes([
-                index(doc! { "what": 1, "at": 1 }, "in_order"),
-                IndexModel::builder()
-                    .keys(doc! { "endsAt": 1 })
-                    .options(
-                        IndexOptions::builder()
-                            .name("end".to_owned())
-                            .expire_after(Duration::ZERO)
-                            .build(),
-                    )
-                    .build(),
-            ])
-            .await?;
-        self.database
-            .collection::<Document>("retention")
-            .create_indexes([partial(
-                doc! { "nextAt": 1 },
-                "due",
-                doc! { "nextAt": { "$exists": true } },
-            )])
-            .await?;
-        self.database
-            .collection::<Document>("scheduled")
-            .create_indexes([
-                partial(
-                    doc! { "dueAt": 1 },
-                    "due",
-                    doc! { "dueAt": { "$exists": true } },
-                ),
-                index(doc! { "senderId": 1, "sendAt": 1, "_id": 1 }, "of_sender"),
-                // Makes scheduling idempotent.
-                unique(
-                    doc! { "conversationId": 1, "senderId": 1, "draft.clientMessageId": 1 },
-                    "client_message_id",
-                    Some(doc! { "draft.clientMessageId": { "$type": "string" } }),
-                ),
-            ])
-            .await?;
-        self.database
-            .collection::<Document>("participants")
-            .create_indexes([
-                index(
-                    doc! { "conversationId": 1, "isActive": 1, "userId": 1 },
-                    "members",
-                ),
-                index(
-                    doc! { "userId": 1, "isActive": 1, "conversationId": 1 },
-                    "memberships",
-                ),
-            ])
-            .await?;
-        self.database
-            .collection::<Document>("users")
-            .create_indexes([index(doc! { "searchKeys": 1, "_id": 1 }, "search")])
-            .await?;
-        self.database
-            .collection::<Document>("reactions")
-            .create_indexes([
-                index(doc! { "messageId": 1, "isActive": 1, "seq": 1 }, "reactors"),
-                // No field of this index changes when a reaction is removed.
-                index(doc! { "userId": 1, "_id": 1 }, "of_user_in_order"),
-            ])
-            .await?;
-        self.database
-            .collection::<Document>("blocks")
-            .create_indexes([
-                index(
-                    doc! { "userId": 1, "isActive": 1, "blockedUserId": 1 },
-                    "blocked",
-                ),
-                index(doc! { "blockedUserId": 1, "isActive": 1 }, "blockers"),
-            ])
-            .await?;
-        self.database
-            .collection::<Document>("presence")
-            .create_indexes([
-                // Presence choices since a node's last check.
-                index(doc! { "chosenAt": 1 }, "choices"),
-                // Users who were last published as online.
-                partial(
-                    doc! { "_id": 1, "isOnline": 1 },
-                    "online",
-                    doc! { "isOnline": true },
-                ),
-            ])
-            .await?;
-        self.database
-            .collection::<Document>("erasures")
-            .create_indexes([index(
-                doc! { "finishedAt": 1, "startedAt": 1 },
-                "unfinished",
-            )])
-            .await?;
+        for (collection, indexes) in std::iter::once(("log", log_indexes()))
+            .chain(resource_indexes())
+            .chain(state_indexes())
+            .chain(hook_indexes())
+        {
+            self.database
+                .collection::<Document>(collection)
+                .create_indexes(indexes)
+                .await?;
+        }
         let epoch = self.epoch().await?;
         self.renew_search_keys().await?;
+        self.name_thread_readers().await?;
         Ok(epoch)
     }
 
@@ -312,8 +386,8 @@ impl Store {
     /// Begins a new epoch of the log. No process may be running, because it would keep the old epoch.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
-    pub async fn begin_epoch(&self) -> crate::domain::Result<()> {
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
+    pub async fn begin_epoch(&self) -> crate::model::Result<()> {
         let epoch = new_epoch();
         let meta = self.database.collection::<Document>("meta");
         let update = doc! { "$set": { "logEpoch": epoch } };
@@ -327,19 +401,7 @@ impl Store {
             "schemaVersion": SCHEMA_VERSION,
             "logEpoch": new_epoch(),
         } };
-        let mut attempts = 0;
-        let found = loop {
-            let upsert = meta
-                .find_one_and_update(doc! { "_id": "log" }, initial.clone())
-                .upsert(true)
-                .return_document(mongodb::options::ReturnDocument::After)
-                .await;
-            match upsert {
-                // Two processes that start at once may both try to insert; the retry finds the document.
-                Err(_) if attempts < 3 => attempts += 1,
-                other => break other?,
-            }
-        };
+        let found = upserted(&meta, "log", initial).await?;
         let Some(found) = found else {
             return Err(mongodb::error::Error::custom("the meta document vanished").into());
         };
@@ -366,19 +428,7 @@ impl Store {
             bytes: rand::random::<[u8; 32]>().to_vec(),
         };
         let update = doc! { "$setOnInsert": { "key": new } };
-        let mut attempts = 0;
-        let found = loop {
-            let upsert = meta
-                .find_one_and_update(doc! { "_id": "direct" }, update.clone())
-                .upsert(true)
-                .return_document(mongodb::options::ReturnDocument::After)
-                .await;
-            match upsert {
-                // Two processes that start at once may both try to insert; the retry finds the document.
-                Err(_) if attempts < 3 => attempts += 1,
-                other => break other?,
-            }
-        };
+        let found = upserted(&meta, "direct", update).await?;
         found
             .as_ref()
             .and_then(|found| found.get_binary_generic("key").ok())
@@ -386,6 +436,27 @@ impl Store {
             .ok_or_else(|| {
                 mongodb::error::Error::custom("the key in the meta document is not readable").into()
             })
+    }
+}
+
+/// Returns the document `id` of `meta`, which the first caller inserts with `initial`.
+async fn upserted<T: DeserializeOwned + Send + Sync>(
+    meta: &Collection<T>,
+    id: &str,
+    initial: Document,
+) -> mongodb::error::Result<Option<T>> {
+    let mut attempts = 0;
+    loop {
+        let upsert = meta
+            .find_one_and_update(doc! { "_id": id }, initial.clone())
+            .upsert(true)
+            .return_document(mongodb::options::ReturnDocument::After)
+            .await;
+        match upsert {
+            // Two processes that start at once may both try to insert; the retry finds the document.
+            Err(_) if attempts < 3 => attempts += 1,
+            other => return other,
+        }
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use mongodb::bson::{DateTime, Document, doc};
 
 use super::{Store, bounded};
-use crate::domain::Result;
+use crate::model::Result;
 
 impl Store {
     /// Takes or renews the lease `name` for `holder`. Returns true if `holder` has it now.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn take_lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<bool> {
         let filter = doc! {
             "_id": name,
@@ -45,7 +45,7 @@ impl Store {
     /// Releases the lease.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn drop_lease(&self, name: &str, holder: &str) -> Result<()> {
         bounded(
             self.database

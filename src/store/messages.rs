@@ -1,6 +1,6 @@
 //! Reads of messages from the log.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
 use futures_util::TryStreamExt;
@@ -8,79 +8,24 @@ use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
 use super::{
-    Collection, Database, Store, bounded,
+    Store, bounded,
     documents::{LogDocument, moment, number},
     facets::{Facets, StoredMessage},
-    log::Unavailable,
     pieces::Listing,
 };
 use crate::{
-    domain::{
+    model::{
         DomainError, Result,
-        audience::Audience,
         entry::Entry,
         fold::facet_of,
         page::{Page, PageRequest, Piece},
+        visibility::Audience,
     },
-    group::Group,
+    store::message_reader::Wanted,
 };
 
 /// Number of changes of a message that are held at a time while they are folded.
 const CHANGES_AT_ONCE: u32 = 16;
-
-/// Selection of a conversation's messages.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    /// First and last seq.
-    pub(super) range: (u64, u64),
-    /// Order: 1 for oldest first, -1 for newest first.
-    pub(super) direction: i32,
-    pub(super) limit: u32,
-    pub(super) max_bytes: usize,
-}
-
-/// Starts the task that reads single messages in groups; it ends with the handle.
-pub(super) fn start_reading(
-    database: &Database,
-) -> Group<MessageId, Result<Option<StoredMessage>>> {
-    let log = database.collection::<LogDocument>("log");
-    Group::start(move |ids: Vec<MessageId>| {
-        let log = log.clone();
-        async move {
-            let found = read_by_id(&log, &ids).await;
-            let found = |id: &MessageId| match &found {
-                Err(error) => Err((*error).into()),
-                Ok(found) => found.get(id).cloned().transpose(),
-            };
-            ids.iter().map(found).collect()
-        }
-    })
-}
-
-/// Reads the messages among `ids` that exist. One that cannot be read does not affect the others.
-pub(super) async fn read_by_id(
-    log: &Collection<LogDocument>,
-    ids: impl IntoIterator<Item = &MessageId>,
-) -> std::result::Result<HashMap<MessageId, Result<StoredMessage>>, Unavailable> {
-    let entries: HashSet<String> = ids
-        .into_iter()
-        .map(|id| id.to_event_id().to_string())
-        .collect();
-    if entries.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let entries: Vec<String> = entries.into_iter().collect();
-    let filter = doc! { "_id": { "$in": entries }, "type": "message.created" };
-    let found: Vec<LogDocument> = bounded(async {
-        let find = log.find(filter).batch_size(2000);
-        find.await?.try_collect().await
-    })
-    .await?;
-    let by_id = found
-        .into_iter()
-        .map(|document| (document.id.to_message_id(), StoredMessage::new(document)));
-    Ok(by_id.collect())
-}
 
 impl Store {
     /// Finds one message, read together with those of other callers.

@@ -4,9 +4,12 @@
 //! the domain's types and rules of state, and no HTTP, socket or broker.
 
 mod additions;
+mod audience;
 mod backlog;
 mod blocks;
+mod collection;
 mod consumers;
+mod conversation_order;
 mod conversations;
 mod database;
 mod documents;
@@ -14,27 +17,35 @@ mod durables;
 mod erasure;
 mod expiry;
 mod facets;
+mod held;
+mod hook_verdicts;
 mod indexes;
 mod leases;
 pub mod log;
-mod markers;
+mod membership;
+mod message_reader;
 mod messages;
+mod own_log;
 mod participants;
 mod pieces;
+mod plugin_documents;
 mod presence;
 mod reactions;
+mod read_barrier;
+mod receipts;
 mod refills;
+mod registrations;
 mod relay;
 mod resume;
 mod retention;
 mod scheduled;
 mod search_keys;
 mod set_aside;
-mod settled;
+mod timers;
 mod users;
 mod versions;
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use chat_sdk::MessageId;
 use mongodb::{
@@ -46,40 +57,48 @@ use mongodb::{
 };
 use tokio::sync::Semaphore;
 
+pub use audience::{NewMessage, NewMessages};
 pub use backlog::Backlog;
 pub use conversations::{ArchiveFilter, ConversationRow, LastMessages};
 pub use erasure::{CONVERSATIONS_AT_ONCE, OwnReaction, PrivateData};
 pub use expiry::Expiring;
 pub use facets::StoredMessage;
+pub use held::InsertedHeld;
+pub use hook_verdicts::{Claimed, VerdictKey};
 pub use indexes::PrepareError;
-pub use markers::{AccessQuery, MessageAccess, SeqRanges, Tallied};
+pub use membership::{Membership, MembershipOf, TypingRules};
 /// Time by the clock of the MongoDB cluster.
 pub use mongodb::bson::Timestamp as ClusterTime;
-pub use participants::{Membership, MembershipOf, TypingRules};
 pub use presence::LeftOnline;
+pub use receipts::{AccessQuery, MessageAccess, RangeCount, SeqRanges};
 pub use refills::{Lacking, Refill, SettledPosition};
 pub use relay::{Marker, RelayState, SweepEntry, seconds_before};
 pub use resume::MissedSince;
 pub use retention::{Aging, Cleared};
 pub use scheduled::{DueScheduled, InsertedScheduled, scheduled_cursor};
 pub use set_aside::SetAside;
+pub use timers::{ClaimedTimer, TIMER_CLAIM};
 
-use crate::{domain::DomainError, group::Group};
-use blocks::BlockDocument;
-use database::{Collection, Database};
-use documents::{ConversationDocument, LogDocument, ParticipantDocument, UserDocument};
-use log::Unavailable;
-use markers::Markers;
-use presence::PresenceDocument;
-use reactions::ReactionDocument;
-use settled::ReadBarrier;
+use crate::{
+    group::Group,
+    model::{DomainError, bounds},
+};
+use database::{Collection, DUPLICATE_KEY, Database, bounded};
+use documents::{
+    ConversationDocument, LogDocument, ParticipantDocument, UserDocument, blocks::BlockDocument,
+    presence::PresenceDocument, reactions::ReactionDocument,
+};
+use read_barrier::ReadBarrier;
+use receipts::Markers;
 
-/// Maximum time of a read before its caller gets an unavailable error.
-const READ_TIMEOUT: Duration = Duration::from_millis(1600);
 /// Maximum time to look for a reachable server.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_millis(1000);
+/// Maximum time for which the end of the client is awaited.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of connections of a process. Group commit needs few; reads need some.
 const MAX_CONNECTIONS: u32 = 64;
+/// [`bounds::LARGE_READS`] in KiB.
+const LARGE_READS_KIB: u32 = (bounds::LARGE_READS / 1024) as u32;
 
 /// Database of the service.
 pub struct Store {
@@ -93,7 +112,7 @@ pub struct Store {
     presence: Collection<PresenceDocument>,
     markers: Markers,
     /// Barrier that brings documents up to date with the log before a read.
-    pub(crate) settled: ReadBarrier,
+    pub(crate) read_barrier: ReadBarrier,
     /// Readers of single messages.
     one_message: Group<MessageId, Result<Option<StoredMessage>, DomainError>>,
     /// Budget in KiB of large documents that may be fetched at a time.
@@ -131,7 +150,7 @@ impl Store {
                     .build(),
             ),
         );
-        let settled = ReadBarrier::default();
+        let read_barrier = ReadBarrier::default();
         Ok(Self {
             log: database.collection("log"),
             conversations: database.collection("conversations"),
@@ -140,12 +159,18 @@ impl Store {
             reactions: database.collection("reactions"),
             blocks: database.collection("blocks"),
             presence: database.collection("presence"),
-            markers: Markers::start(&database, &settled),
-            settled,
-            one_message: messages::start_reading(&database),
-            large_reads: Semaphore::new(pieces::LARGE_READS_KIB as usize),
+            markers: Markers::start(&database, &read_barrier),
+            read_barrier,
+            one_message: message_reader::start_reading(&database),
+            large_reads: Semaphore::new(LARGE_READS_KIB as usize),
             database,
         })
+    }
+
+    /// Ends the client, so that no work of the driver is left when the runtime ends. Waits at most five seconds.
+    pub async fn close(&self) {
+        // After this time the rest ends with the process.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.database.close()).await;
     }
 
     /// Checks that the server answers.
@@ -160,38 +185,5 @@ impl Store {
         )
         .await?;
         Ok(())
-    }
-}
-
-/// Returns the number of bytes that `entry` takes in the log.
-#[cfg(test)]
-pub(crate) fn stored_len(entry: &crate::domain::entry::Entry) -> usize {
-    let document = documents::log_document(entry).expect("an entry can be encoded");
-    document.as_bytes().len()
-}
-
-impl From<Unavailable> for DomainError {
-    fn from(_: Unavailable) -> Self {
-        DomainError::store_unavailable()
-    }
-}
-
-/// Waits a bounded time for an answer of MongoDB.
-///
-/// The driver has no time-out of its own for a server that is reachable and silent.
-async fn bounded<T>(
-    operation: impl Future<Output = mongodb::error::Result<T>>,
-) -> Result<T, Unavailable> {
-    match tokio::time::timeout(READ_TIMEOUT, operation).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            // The kind names codes and addresses, never content: filters are not part of it.
-            tracing::warn!(error = %error.kind, "MongoDB failed");
-            Err(Unavailable)
-        }
-        Err(_) => {
-            tracing::warn!("MongoDB did not answer in time");
-            Err(Unavailable)
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chat_sdk::{ConversationId, ConversationType, Participant, Preferences, Timestamp, UserId};
+use chat_sdk::{ConversationId, ConversationType, Participant, UserId};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 
@@ -10,11 +10,12 @@ use super::{
     Store, bounded,
     documents::{ParticipantDocument, UserDocument},
 };
-use crate::domain::{
-    DomainError, Result,
-    audience::{Audience, Interval},
-    page::{Page, PageRequest},
-    state::{ConversationFields, Member},
+use crate::{
+    model::{
+        DomainError, Result,
+        page::{Page, PageRequest},
+    },
+    store::membership::{Membership, MembershipOf, TypingRules},
 };
 
 /// Number of a user's memberships per batch.
@@ -22,119 +23,6 @@ const MEMBERSHIPS_AT_ONCE: u32 = 2000;
 
 /// Number of users whose conversations are read at once: each may be in thousands.
 const USERS_AT_ONCE: usize = 50;
-
-/// Relation of one user to one conversation.
-#[derive(Debug, Clone)]
-pub struct Membership {
-    fields: Option<ConversationFields>,
-    member: Option<Member>,
-}
-
-impl Membership {
-    fn living(&self) -> Result<(&ConversationFields, &Member)> {
-        let fields = self.fields.as_ref().filter(|fields| !fields.is_deleted);
-        // The record of a deleted user stays, but gives a later holder of the id no access.
-        let member = self
-            .member
-            .as_ref()
-            .filter(|member| !member.intervals.is_empty());
-        fields.zip(member).ok_or_else(DomainError::no_conversation)
-    }
-
-    /// Returns the user's record as a current member.
-    ///
-    /// # Errors
-    /// [`DomainError::NotFound`] if the user is not a member.
-    pub fn active(&self) -> Result<&Member> {
-        let (_, member) = self.living()?;
-        if member.is_active() {
-            Ok(member)
-        } else {
-            Err(DomainError::no_conversation())
-        }
-    }
-
-    /// Returns the current member's own settings.
-    ///
-    /// A message sent after a conversation was hidden shows it again.
-    ///
-    /// # Errors
-    /// [`DomainError::NotFound`] if the user is not a member.
-    pub fn preferences(&self) -> Result<Preferences> {
-        let member = self.active()?;
-        let (fields, _) = self.living()?;
-        Ok(member.shown_preferences(fields.last_message_seq, Timestamp::now()))
-    }
-
-    /// True if the conversation is a direct one.
-    pub fn is_direct(&self) -> bool {
-        let kind = self.fields.as_ref().map(|fields| fields.kind);
-        kind == Some(ConversationType::Direct)
-    }
-
-    /// True if the other user of a direct conversation was deleted.
-    pub fn is_left_alone(&self) -> bool {
-        let fields = self.fields.as_ref();
-        fields.is_some_and(ConversationFields::is_left_alone)
-    }
-
-    /// Creates it from the documents of the conversation and the member.
-    pub(super) fn new(fields: Option<ConversationFields>, member: Option<Member>) -> Self {
-        Self { fields, member }
-    }
-
-    /// Returns the conversation and the user's record as a current member.
-    ///
-    /// # Errors
-    /// [`DomainError::NotFound`] if the user is not a member.
-    pub fn require_member(&self) -> Result<(&ConversationFields, &Member)> {
-        self.active()?;
-        self.living()
-    }
-
-    /// Returns the range that the user may read as a member or former member.
-    ///
-    /// # Errors
-    /// [`DomainError::NotFound`] if the user never was a member.
-    pub fn audience(&self) -> Result<Audience> {
-        let (fields, member) = self.living()?;
-        Ok(Audience::of(fields, member))
-    }
-}
-
-/// Facts about a conversation that decide who gets its typing signals.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TypingRules {
-    /// True if the conversation's settings allow typing signals.
-    pub is_allowed: bool,
-    /// Number of members.
-    pub participant_count: u32,
-    /// Members of a direct conversation who block the other one.
-    pub blockers: Vec<UserId>,
-}
-
-/// Membership of one user, as a socket needs it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MembershipOf {
-    /// Id of the conversation.
-    pub conversation: ConversationId,
-    /// Intervals of the membership, by seqs of its log.
-    pub intervals: Vec<Interval>,
-    /// Seq of the entry up to which a former holder of the id was the member; 0 for none.
-    pub former_until: u64,
-}
-
-impl MembershipOf {
-    /// Returns the seq with which the newest membership began.
-    pub fn joined_seq(&self) -> u64 {
-        self.intervals.last().map_or(0, |(joined, _)| *joined)
-    }
-
-    /// True if the user is a member now.
-    pub fn is_active(&self) -> bool {
-        matches!(self.intervals.last(), Some((_, None)))
-    }
-}
 
 impl Store {
     /// Finds the relation of `user` to `conversation`.
@@ -156,7 +44,7 @@ impl Store {
             bounded(self.participants.find_one(doc! { "_id": id }).into_future()),
         )?;
         Ok(Membership {
-            fields: fields.map(|document| document.fields()),
+            fields: fields.map(|document| document.fields),
             member: member.map(|document| document.member()),
         })
     }
@@ -322,7 +210,7 @@ impl Store {
                 .into_future(),
         )
         .await?;
-        let fields = found.ok_or_else(DomainError::no_conversation)?.fields();
+        let fields = found.ok_or_else(DomainError::no_conversation)?.fields;
         let mut blockers = Vec::new();
         if fields.kind == ConversationType::Direct {
             let filter = doc! { "conversationId": conversation.as_str(), "isActive": true };

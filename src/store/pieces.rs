@@ -12,12 +12,10 @@ use mongodb::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Collection, Store, bounded, log::Unavailable};
-use crate::{bounds, domain::page::Piece};
+use crate::{model::page::Piece, store::LARGE_READS_KIB};
 
 /// Maximum size in bytes of a document that the first query returns whole.
 const SMALL: i32 = 8 * 1024;
-/// [`bounds::LARGE_READS`] in KiB.
-pub(super) const LARGE_READS_KIB: u32 = (bounds::LARGE_READS / 1024) as u32;
 
 /// Query of a list.
 #[derive(Debug, Default)]

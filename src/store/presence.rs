@@ -4,50 +4,25 @@
 
 use std::collections::HashMap;
 
-use chat_sdk::{ChosenStatus, PresenceStatus, Timestamp, UserId};
+use chat_sdk::{PresenceStatus, Timestamp, UserId};
 use futures_util::TryStreamExt;
-use mongodb::bson::{self, DateTime, Document, doc};
-use serde::{Deserialize, Serialize};
+use mongodb::bson::{self, Document, doc};
+use serde::Serialize;
 
 use super::{
     Store, bounded,
     documents::{date, moment},
 };
-use crate::domain::{
-    DomainError, Result,
-    presence::{Chosen, Shown, Transition},
+use crate::{
+    model::{
+        DomainError, Result,
+        presence::{Chosen, Transition, VisiblePresence},
+    },
+    store::documents::presence::PresenceDocument,
 };
 
 /// Maximum number of updates per command.
 const MAX_UPDATES: usize = 500;
-
-/// Stored presence of a user. Fields that were never set are absent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PresenceDocument {
-    #[serde(rename = "_id")]
-    user: UserId,
-    chosen: Option<ChosenStatus>,
-    text: Option<String>,
-    /// Time of the choice, in milliseconds since 1970.
-    chosen_at: Option<i64>,
-    last_seen: Option<DateTime>,
-    /// True if the user was last published as online.
-    #[serde(default)]
-    is_online: bool,
-    told_status: Option<PresenceStatus>,
-    told_text: Option<String>,
-}
-
-impl PresenceDocument {
-    fn chosen(&self) -> Option<Chosen> {
-        Some(Chosen {
-            status: self.chosen?,
-            text: self.text.clone(),
-            at: self.chosen_at?,
-        })
-    }
-}
 
 /// User who was last published as online.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +30,7 @@ pub struct LeftOnline {
     /// Id of the user.
     pub user: UserId,
     /// Published status.
-    pub shown: Shown,
+    pub shown: VisiblePresence,
     /// Time at which the user was last known to be online.
     pub last_seen: Option<Timestamp>,
 }
@@ -176,7 +151,7 @@ impl Store {
             .into_iter()
             .map(|document| LeftOnline {
                 last_seen: document.last_seen.map(moment),
-                shown: Shown {
+                shown: VisiblePresence {
                     status: document.told_status.unwrap_or(PresenceStatus::Online),
                     text: document.told_text,
                 },

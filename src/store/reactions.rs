@@ -4,63 +4,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chat_sdk::{ConversationId, MessageId, UserId};
+use chat_sdk::{MessageId, UserId};
 use futures_util::TryStreamExt;
-use mongodb::bson::{DateTime, Document, doc};
-use serde::{Deserialize, Serialize};
+use mongodb::bson::doc;
 
 use super::{
     Store, bounded,
-    documents::{date, moment, number},
+    documents::{moment, number},
     facets::StoredMessage,
 };
-use crate::domain::{
-    DomainError, Result,
-    entry::Body,
-    fold::ReactionChange,
-    page::{Page, PageRequest},
-    reactions::Reacted,
+use crate::{
+    model::{
+        DomainError, Result,
+        entry::Body,
+        page::{Page, PageRequest},
+        reactions::Reacted,
+    },
+    store::documents::reactions::{ReactionDocument, id_of},
 };
-
-/// Reaction of a user to a message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReactionDocument {
-    message_id: MessageId,
-    emoji: String,
-    user_id: UserId,
-    seq: i64,
-    at: DateTime,
-    is_active: bool,
-}
-
-/// A message's id has a fixed length and no emoji has a slash, so the parts cannot be confused.
-fn id_of(message: &MessageId, emoji: &str, user: &UserId) -> String {
-    format!("{message}/{emoji}/{user}")
-}
-
-/// Builds the update that writes a reaction, unless a newer change of it is stored.
-///
-/// The update compares the seq, see [`super::facets::facet_update`].
-pub fn reaction_update(conversation: &ConversationId, change: &ReactionChange) -> Document {
-    let written = doc! {
-        "conversationId": conversation.as_str(),
-        "messageId": change.message.as_str(),
-        "emoji": &change.emoji,
-        "userId": change.user.as_str(),
-        "seq": number(change.seq),
-        "at": date(change.at),
-        "isActive": change.is_active,
-    };
-    // A document that is about to be created has no seq.
-    let is_older = doc! { "$lt": [{ "$ifNull": ["$seq", 0_i64] }, number(change.seq)] };
-    let changed = doc! { "$mergeObjects": ["$$ROOT", { "$literal": written }] };
-    doc! {
-        "q": { "_id": id_of(&change.message, &change.emoji, &change.user) },
-        "u": [{ "$replaceWith": { "$cond": [is_older, changed, "$$ROOT"] } }],
-        "upsert": true,
-    }
-}
 
 impl Store {
     /// Returns those of `asked` (message, emoji and user) for which the user has reacted.

@@ -7,11 +7,17 @@
 
 use chat_sdk::Timestamp;
 use futures_util::TryStreamExt;
-use mongodb::bson::{Timestamp as ClusterTime, doc};
-use serde::{Deserialize, Serialize};
+use mongodb::{
+    action::Find,
+    bson::{Document, Timestamp as ClusterTime, doc},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Store, bounded, database::Collection};
-use crate::domain::{Result, durables::BIRTH_TOLERANCE, durables::CLOCK_MARGIN};
+use crate::model::{
+    Result,
+    durables::{BIRTH_TOLERANCE, CLOCK_MARGIN},
+};
 
 /// Maximum number of refills whose entries are counted for one report.
 const MAX_COUNTED: usize = 200;
@@ -77,6 +83,17 @@ impl SettledPosition {
     }
 }
 
+/// Returns everything that `find` finds.
+async fn all<T: DeserializeOwned + Send + Sync>(find: Find<'_, T>) -> Result<Vec<T>> {
+    let found = bounded(async { find.batch_size(2000).await?.try_collect().await });
+    Ok(found.await?)
+}
+
+/// Builds the filter that finds a refill unless it was restarted since it was read.
+fn unchanged(refill: &Refill) -> Document {
+    doc! { "_id": &refill.id, "put": refill.put, "last": refill.last }
+}
+
 fn seconds(millis: i64) -> u32 {
     u32::try_from(millis / 1000).unwrap_or(0)
 }
@@ -89,20 +106,11 @@ impl Store {
     /// Returns the acknowledged position of every durable.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn settled_positions(&self) -> Result<Vec<SettledPosition>> {
-        let found = bounded(async {
-            self.database
-                .collection::<SettledPosition>("durables")
-                .find(doc! {})
-                .projection(doc! { "born": 1, "settledUntil": 1 })
-                .batch_size(2000)
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        Ok(found)
+        let durables = self.database.collection::<SettledPosition>("durables");
+        let fields = doc! { "born": 1, "settledUntil": 1 };
+        all(durables.find(doc! {}).projection(fields)).await
     }
 
     /// Plans the refills after a loss.
@@ -110,7 +118,7 @@ impl Store {
     /// Republished but unacknowledged events are republished again, and each of `durables` gets what it lacks after `kept` and up to `until`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn plan_refills(
         &self,
         durables: &[SettledPosition],
@@ -143,38 +151,29 @@ impl Store {
     /// Returns all refills, the oldest of each durable first.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn all_refills(&self) -> Result<Vec<Refill>> {
-        let found = bounded(async {
-            self.refills()
-                .find(doc! {})
-                .sort(doc! { "until": 1, "_id": 1 })
-                .batch_size(2000)
-                .await?
-                .try_collect()
-                .await
-        })
-        .await?;
-        Ok(found)
+        let refills = self.refills();
+        all(refills.find(doc! {}).sort(doc! { "until": 1, "_id": 1 })).await
     }
 
     /// Stores the progress of a refill, unless it was restarted since `before` was read.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn save_refill(&self, before: &Refill, now: &Refill) -> Result<()> {
-        let unchanged = doc! { "_id": &before.id, "put": before.put, "last": before.last };
-        bounded(self.refills().replace_one(unchanged, now).into_future()).await?;
+        let refills = self.refills();
+        bounded(refills.replace_one(unchanged(before), now).into_future()).await?;
         Ok(())
     }
 
     /// Removes a finished refill, unless it was restarted.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_refill(&self, done: &Refill) -> Result<()> {
-        let unchanged = doc! { "_id": &done.id, "put": done.put, "last": done.last };
-        bounded(self.refills().delete_one(unchanged).into_future()).await?;
+        let refills = self.refills();
+        bounded(refills.delete_one(unchanged(done)).into_future()).await?;
         Ok(())
     }
 
@@ -189,17 +188,19 @@ impl Store {
     /// Durables that lack nothing are left out.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub(super) async fn lacking(&self, durable: Option<&str>) -> Result<Vec<Lacking>> {
         let mut refills = self.all_refills().await?;
         refills.retain(|refill| durable.is_none_or(|durable| refill.durable == durable));
         let mut lacking: Vec<Lacking> = Vec::new();
         for (index, refill) in refills.into_iter().enumerate() {
-            let entries = match refill.put < refill.until {
-                false => 0,
+            let entries = if refill.put >= refill.until {
+                0
+            } else if index >= MAX_COUNTED {
                 // With very many refills, each further one counts as 1: what matters then is that it is not 0.
-                true if index >= MAX_COUNTED => 1,
-                true => self.count_entries(refill.put, refill.until).await?,
+                1
+            } else {
+                self.count_entries(refill.put, refill.until).await?
             };
             let since = Timestamp::from_millis(i64::from(refill.settled.time) * 1000);
             match lacking
@@ -223,7 +224,7 @@ impl Store {
     /// Returns the types of events that a durable reads; `None` for all.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn events_of_durable(&self, name: &str) -> Result<Option<Vec<String>>> {
         #[derive(Deserialize)]
         struct Events {

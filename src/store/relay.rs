@@ -5,7 +5,7 @@ use mongodb::bson::{Bson, Document, Timestamp as ClusterTime, doc};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, bounded};
-use crate::domain::{DomainError, Result, entry::Owner};
+use crate::model::{DomainError, Result, entry::Owner};
 
 /// Number of markers kept.
 ///
@@ -37,8 +37,9 @@ pub struct RelayState {
     pub applied_watermark: Option<ClusterTime>,
     /// Watermark of the second, later sweep.
     pub late_watermark: ClusterTime,
-    /// Number of rewinds of the watermark; an advance that began before a rewind fails.
-    pub winds: i64,
+    /// Number of rewinds of the watermark; an advance that began before a rewind fails. Deployments store it under its first name.
+    #[serde(rename = "winds")]
+    pub rewinds: i64,
     /// Newest markers, oldest first.
     #[serde(default)]
     pub markers: Vec<Marker>,
@@ -119,7 +120,7 @@ impl Store {
             "watermark": marker.watermark, "streamSeq": marker.stream_seq, "id": &marker.id,
         };
         self.update_relay(
-            doc! { "_id": "relay", "watermark": from.watermark, "winds": from.winds },
+            doc! { "_id": "relay", "watermark": from.watermark, "winds": from.rewinds },
             doc! {
                 "$set": { "watermark": marker.watermark, "stream": stream },
                 "$max": { "appliedWatermark": marker.watermark },
@@ -148,7 +149,7 @@ impl Store {
     /// [`DomainError::Unavailable`] if the database is unavailable.
     pub async fn advance_late_relay(&self, from: &RelayState, to: ClusterTime) -> Result<bool> {
         self.update_relay(
-            doc! { "_id": "relay", "lateWatermark": from.late_watermark, "winds": from.winds },
+            doc! { "_id": "relay", "lateWatermark": from.late_watermark, "winds": from.rewinds },
             doc! { "$set": { "lateWatermark": to } },
         )
         .await
@@ -160,7 +161,7 @@ impl Store {
     ///
     /// # Errors
     /// [`DomainError::Unavailable`] if the database is unavailable.
-    pub async fn wind_relay_back(
+    pub async fn rewind_relay(
         &self,
         to: ClusterTime,
         late: ClusterTime,

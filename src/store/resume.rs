@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use chat_sdk::{ConversationId, EventId, MessageId, Timestamp};
+use chat_sdk::{ConversationId, EventId, MessageId, Patch, Timestamp};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, Timestamp as ClusterTime, doc};
 use serde::Deserialize;
@@ -13,11 +13,10 @@ use super::{
     facets::DeletedFacet,
     pieces::{Listing, SizedDocument},
 };
-use crate::domain::{
+use crate::model::{
     Result,
     entry::{Body, Entry},
     page::Piece,
-    patch::Patch,
 };
 
 /// Maximum number of conversations per query.
@@ -49,7 +48,7 @@ impl Store {
     /// Returns those `ids` that changed after `since`, including deleted ones, each with its current seq.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_touched(
         &self,
         ids: &[&ConversationId],
@@ -68,7 +67,7 @@ impl Store {
         since: Option<ClusterTime>,
     ) -> Result<Vec<(ConversationId, u64)>> {
         let rooms: Vec<ConversationId> = ids.iter().map(|id| (*id).clone()).collect();
-        self.settled.wait(&rooms).await;
+        self.read_barrier.wait(&rooms).await;
         let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
         let mut filter = doc! { "_id": { "$in": ids } };
         if let Some(since) = since {
@@ -98,7 +97,7 @@ impl Store {
     /// The entries are included if they are few and have at most `max_bytes`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_missed_since(
         &self,
         conversation: &ConversationId,
@@ -201,7 +200,7 @@ impl Store {
     /// No entry has the text of an expired message.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn read_missed(
         &self,
         conversation: &ConversationId,
@@ -254,7 +253,7 @@ impl Store {
     /// No entry has the text of a message that was deleted by `to`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_entries(
         &self,
         conversation: &ConversationId,

@@ -14,7 +14,7 @@ use super::{
     Collection, Store, bounded,
     documents::{date, moment, number},
 };
-use crate::domain::Result;
+use crate::model::Result;
 
 /// Maximum number of conversations that one command records.
 const MAX_NOTED: usize = 1000;
@@ -81,7 +81,7 @@ impl Store {
     /// Deleted ones are included, because their content is removed too.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_retention_settings(&self) -> Result<Vec<(ConversationId, u32)>> {
         let collection = self.conversations.clone_with_type::<SettingDocument>();
         let mut settings = Vec::new();
@@ -121,7 +121,7 @@ impl Store {
     /// Returns the recorded retention times, each as of its last check.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_noted_retentions(&self) -> Result<Vec<(ConversationId, u32)>> {
         let collection = self.retention();
         let mut noted = Vec::new();
@@ -155,7 +155,7 @@ impl Store {
     /// Records conversations with a new retention time, to be checked from `now` on.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn note_retentions(
         &self,
         settings: &[(ConversationId, u32)],
@@ -184,7 +184,7 @@ impl Store {
     /// Finds the conversations whose check is due at `now`, longest overdue first, at most `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_due_retentions(&self, now: Timestamp, limit: i64) -> Result<Vec<Cleared>> {
         let collection = self.retention();
         let due: Vec<RetentionDocument> = bounded(async {
@@ -210,7 +210,7 @@ impl Store {
     /// Returns the time of the next check.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn next_retention(&self) -> Result<Option<Timestamp>> {
         let next = bounded(
             self.retention()
@@ -225,7 +225,7 @@ impl Store {
     /// Returns the retention time of `conversation` in seconds; `None` for unlimited.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_retention_of(&self, conversation: &ConversationId) -> Result<Option<u32>> {
         let found = bounded(
             self.conversations
@@ -241,7 +241,7 @@ impl Store {
     /// Reads messages of `conversation` after `after`, ascending, at most `limit`, including ended ones.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_aging(
         &self,
         conversation: &ConversationId,
@@ -282,7 +282,7 @@ impl Store {
     /// It does nothing if the setting was recorded anew since.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn advance_retention(
         &self,
         cleared: &Cleared,

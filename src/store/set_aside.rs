@@ -11,7 +11,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
 use super::{Store, bounded, database::Collection, documents::number};
-use crate::domain::{
+use crate::model::{
     Result,
     entry::{Entry, Owner},
 };
@@ -43,7 +43,7 @@ impl Store {
     /// Lists an entry that the broker refuses. Returns true if it was not listed before.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn set_entry_aside(
         &self,
         entry: &Entry,
@@ -61,7 +61,7 @@ impl Store {
     /// Returns true if it was not listed before.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn set_unreadable_aside(
         &self,
         owner: &Owner,
@@ -125,7 +125,7 @@ impl Store {
     /// Returns true if it was not listed before.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn set_owner_aside(&self, owner: &Owner, pause: Duration) -> Result<bool> {
         let now = DateTime::now();
         let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
@@ -150,7 +150,7 @@ impl Store {
     /// Returns the listed owners that are due for a retry now, at most `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_owners_aside(&self, limit: i64) -> Result<Vec<Owner>> {
         let found: Vec<OwnerDocument> = bounded(async {
             self.set_aside()
@@ -169,7 +169,7 @@ impl Store {
     /// Removes an owner from the list.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn take_owner_back(&self, owner: &Owner) -> Result<()> {
         bounded(
             self.set_aside()
@@ -183,7 +183,7 @@ impl Store {
     /// Counts the listed entries and owners.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_set_aside(&self) -> Result<SetAside> {
         let collection = self.set_aside();
         let count = |what: &'static str| {

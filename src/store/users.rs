@@ -10,10 +10,10 @@ use super::{
     Store, bounded,
     documents::{UserDocument, moment},
 };
-use crate::domain::{
-    Result, UserFacts, catalogue,
+use crate::model::{
+    Result, catalogue,
     page::{Page, PageRequest},
-    state::UserFields,
+    state::{UserFacts, UserFields},
 };
 
 fn noun(document: &UserDocument) -> Option<User> {
@@ -25,7 +25,7 @@ impl Store {
     /// Finds one user, unless deleted.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_user(&self, user: &UserId) -> Result<Option<User>> {
         let found = bounded(
             self.users
@@ -39,7 +39,7 @@ impl Store {
     /// Finds the fields of a user's document, including a deleted user's.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_user_fields(&self, user: &UserId) -> Result<Option<UserFields>> {
         let filter = doc! { "_id": user.as_str() };
         let found = bounded(self.users.find_one(filter).into_future()).await?;
@@ -49,7 +49,7 @@ impl Store {
     /// Returns those `users` who exist, each with the facts that processes cache.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_existing_users(
         &self,
         users: &[&UserId],
@@ -63,6 +63,8 @@ impl Store {
             #[serde(default)]
             tokens_valid_from: i64,
             #[serde(default)]
+            ended_sessions: Vec<String>,
+            #[serde(default)]
             incarnation: i64,
         }
         let ids: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
@@ -70,9 +72,9 @@ impl Store {
             self.users
                 .clone_with_type::<Facts>()
                 .find(doc! { "_id": { "$in": ids }, "isDeleted": false })
-                .projection(
-                    doc! { "_id": 1, "updatedAt": 1, "tokensValidFrom": 1, "incarnation": 1 },
-                )
+                .projection(doc! {
+                    "_id": 1, "updatedAt": 1, "tokensValidFrom": 1, "endedSessions": 1, "incarnation": 1,
+                })
                 .await?
                 .try_collect()
                 .await
@@ -83,6 +85,7 @@ impl Store {
             .map(|found| {
                 let facts = UserFacts {
                     tokens_valid_from: found.tokens_valid_from,
+                    ended_sessions: found.ended_sessions,
                     incarnation: found.incarnation.unsigned_abs(),
                     updated_at: moment(found.updated_at).as_millis(),
                 };
@@ -96,7 +99,7 @@ impl Store {
     /// It is absent for ids that never existed.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_incarnations(&self, users: &[&UserId]) -> Result<HashMap<UserId, u64>> {
         #[derive(serde::Deserialize)]
         struct Found {
@@ -125,7 +128,7 @@ impl Store {
     /// Lists the users with a search key that begins with `prefix`, by id.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_user_page(&self, prefix: &str, request: &PageRequest) -> Result<Page<User>> {
         // A range, not a pattern: no user input is interpreted.
         let mut filter = doc! {

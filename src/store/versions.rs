@@ -6,7 +6,7 @@ use mongodb::bson::doc;
 use super::{
     Store, documents::number, facets::StoredMessage, pieces::Listing, reactions::number_cursor,
 };
-use crate::domain::{
+use crate::model::{
     Result,
     entry::{Body, Entry},
     messages::Version,
@@ -17,7 +17,7 @@ impl Store {
     /// Lists the texts of `message`, oldest first, as of the seq `as_of`; none if it is deleted by then.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Validation`] if the cursor is unknown.
+    /// [`crate::model::DomainError::Validation`] if the cursor is unknown.
     pub async fn find_version_page(
         &self,
         message: &StoredMessage,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{
-    Context, Result,
-    erasure::{self, Erasure},
+use crate::{
+    domain::{Context, erasure},
+    model::{Result, erasure::Erasure},
 };
 
 /// Time between two searches for work while there is some.
@@ -30,7 +30,7 @@ pub async fn run(ctx: Context, holder: String, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            _ = ctx.bells.erasing.notified() => {}
+            () = ctx.erasure_requested.notified() => {}
         }
         pause = PERIOD;
         let Ok(jobs) = ctx.store.find_unfinished_erasures(PAGE).await else {

@@ -4,18 +4,15 @@
 //!
 //! Every task here may run in any number of processes; for the relay, a lease lets one process work.
 
-pub mod bells;
 pub mod erasure;
-mod health;
 pub mod hosts;
 pub mod presence;
 pub mod refills;
 pub mod relay;
 mod retention;
 mod revoked;
-mod seen;
+mod streamed;
 pub mod timers;
 
-pub use health::{Health, answer};
 pub use revoked::Revoked;
-pub use seen::Seen;
+pub use streamed::StreamedEntries;

@@ -1,6 +1,6 @@
-//! Presence between processes: announces this process's users and publishes transitions.
+//! Presence between processes: heartbeats, announcements of this process's users, and publication of transitions.
 //!
-//! It also listens to the announcements of the other processes.
+//! It also listens to the other processes. The same heartbeats show which living processes write for which shards ([`ShardWriters`]).
 //!
 //! One task per process, of either role. Nothing here waits for the store: one read or write at a time runs beside the loop, and everything that
 //! arrives meanwhile goes into the next one.
@@ -22,16 +22,17 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bus::{
         Bus,
+        commands::ShardWriters,
         ephemeral::Channel,
         tail::{Latest, TailEvent, TailSink},
     },
-    domain::{
-        Context, Result,
+    domain::{Context, presence::LocalPresence},
+    model::{
+        Result,
         entry::Owner,
         latest::LatestValue,
         presence::{
-            Chosen, GossipEnvelope, GossipMessage, HEARTBEAT, LEASE, LocalPresence, Shown,
-            Transition,
+            Chosen, GossipEnvelope, GossipMessage, HEARTBEAT, LEASE, Transition, VisiblePresence,
         },
     },
     store::LeftOnline,
@@ -63,9 +64,9 @@ enum Done {
 }
 
 /// Stream sink that records published presence.
-pub struct Told(pub Arc<LocalPresence>);
+pub struct PresenceSink(pub Arc<LocalPresence>);
 
-impl TailSink for Told {
+impl TailSink for PresenceSink {
     fn on_event(&self, _event: &TailEvent) {}
 
     fn on_latest(&self, latest: &Latest) {
@@ -75,11 +76,11 @@ impl TailSink for Told {
         let Ok(envelope) = serde_json::from_slice::<Envelope<UserPresence>>(&latest.payload) else {
             return;
         };
-        let shown = Shown {
+        let shown = VisiblePresence {
             status: envelope.data.status,
             text: envelope.data.text,
         };
-        self.0.board().hear(&envelope.id, user, shown);
+        self.0.table().apply_published(&envelope.id, user, shown);
     }
 
     fn on_marker(&self, _watermark: u64) {}
@@ -88,14 +89,15 @@ impl TailSink for Told {
 }
 
 /// Runs until `stop`.
-pub async fn run(bus: Bus, ctx: Context, stop: CancellationToken) {
+pub async fn run(bus: Bus, ctx: Context, writers: Arc<ShardWriters>, stop: CancellationToken) {
     let mut channel = Channel::<GossipEnvelope>::presence(&bus);
     channel.listen().await;
     let speaker = channel.speaker();
-    let hello = ctx.presence.board().note(GossipMessage::Hello);
+    let hello = ctx.presence.table().envelope(GossipMessage::Hello);
     speaker.say(&hello).await;
     let mut work = Work {
         ctx,
+        writers,
         speaker,
         running: FuturesUnordered::new(),
         is_reading: false,
@@ -108,20 +110,24 @@ pub async fn run(bus: Bus, ctx: Context, stop: CancellationToken) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut clock = Clock::new(began);
     loop {
-        let roster = Arc::clone(&work.ctx.presence);
+        let presence = Arc::clone(&work.ctx.presence);
         tokio::select! {
             () = stop.cancelled() => break,
-            () = roster.wake.notified() => {}
-            note = channel.next() => {
-                let answers = roster.board().take(note, Instant::now());
+            () = presence.wake.notified() => {}
+            envelope = channel.next() => {
+                let now = Instant::now();
+                if envelope.node == work.writers.me {
+                    work.writers.hear(now);
+                }
+                let answers = presence.table().take(envelope, now);
                 say(&work.speaker, answers).await;
             }
             Some(done) = work.running.next(), if !work.running.is_empty() => work.on_done(done).await,
             _ = ticks.tick() => work.on_tick(&mut clock).await,
         }
-        work.tell().await;
+        work.announce_changes().await;
     }
-    let bye = work.ctx.presence.board().end();
+    let bye = work.ctx.presence.table().end();
     say(&work.speaker, [bye]).await;
     work.speaker.flush().await;
 }
@@ -132,7 +138,7 @@ struct Clock {
     last_tick: Instant,
     next_beat: Instant,
     next_look: Instant,
-    is_settling: bool,
+    is_publishing: bool,
     has_looked_back: bool,
 }
 
@@ -143,7 +149,7 @@ impl Clock {
             last_tick: now,
             next_beat: now,
             next_look: now + LOOK_AGAIN,
-            is_settling: false,
+            is_publishing: false,
             has_looked_back: false,
         }
     }
@@ -151,6 +157,7 @@ impl Clock {
 
 struct Work {
     ctx: Context,
+    writers: Arc<ShardWriters>,
     speaker: Channel<GossipEnvelope>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     is_reading: bool,
@@ -169,36 +176,38 @@ async fn say(speaker: &Channel<GossipEnvelope>, notes: impl IntoIterator<Item = 
 impl Work {
     async fn on_tick(&mut self, clock: &mut Clock) {
         let now = Instant::now();
-        let was_away = now.duration_since(clock.last_tick) > AWAY || !self.speaker.is_connected();
+        let was_away = now.duration_since(clock.last_tick) > AWAY || !self.writers.is_heard();
         clock.last_tick = now;
         let mut beat = None;
         {
-            let mut board = self.ctx.presence.board();
+            let mut table = self.ctx.presence.table();
             if was_away {
-                board.renew_leases(now);
+                table.renew_leases(now);
             }
-            board.expire(now);
-            board.forget_unheard(now);
+            table.expire(now);
+            table.retry_unconfirmed(now);
             let waited = now.duration_since(clock.began);
-            let is_ready = waited > FIRST_WAIT && board.is_complete() || waited > LONGEST_WAIT;
-            if is_ready && !clock.is_settling {
-                clock.is_settling = true;
-                board.begin_to_settle();
+            let is_ready = waited > FIRST_WAIT && table.is_complete() || waited > LONGEST_WAIT;
+            if is_ready && !clock.is_publishing {
+                clock.is_publishing = true;
+                table.begin_publishing();
                 clock.next_beat = now;
             }
             if now >= clock.next_beat {
                 clock.next_beat = now + HEARTBEAT;
-                beat = Some(board.beat());
-                gauge!("chat_presence_users").set(board.own_len() as f64);
+                beat = Some(table.beat());
+                gauge!("chat_presence_users").set(table.own_len() as f64);
             }
             if now >= clock.next_look {
-                board.look_at_all();
+                table.check_all();
             }
             // By now this process would have heard of one that died before it began.
             if waited > LEASE + HEARTBEAT && !clock.has_looked_back {
                 clock.has_looked_back = true;
-                if board.is_first_settler() {
+                if table.is_first_publisher() {
                     self.running.push(look_back(self.ctx.clone(), None));
+                } else {
+                    table.forget_delivered();
                 }
             }
         }
@@ -207,7 +216,7 @@ impl Work {
         }
         if now >= clock.next_look {
             clock.next_look = now + LOOK_AGAIN;
-            if self.ctx.presence.board().own_len() > 0 {
+            if self.ctx.presence.table().own_len() > 0 {
                 self.running.push(read_choices(self.ctx.clone()));
             }
         }
@@ -229,7 +238,8 @@ impl Work {
                 let notes = self.ctx.presence.take_chosen(&chosen);
                 say(&self.speaker, notes).await;
             }
-            Done::Chosen(Err(_)) | Done::LeftOnline(Err(_)) => {}
+            Done::Chosen(Err(_)) => {}
+            Done::LeftOnline(Err(_)) => self.ctx.presence.table().forget_delivered(),
             Done::Saved(transitions, outcome) => {
                 self.is_saving = false;
                 if outcome.is_err() {
@@ -249,17 +259,18 @@ impl Work {
     /// Publishes that those users are offline whom a dead process left online.
     fn take_left_online(&mut self, found: Vec<LeftOnline>) {
         let Some(last) = found.last() else {
+            self.ctx.presence.table().forget_delivered();
             return;
         };
         self.left_online_after = Some(last.user.clone());
         let now = Instant::now();
         let mut transitions = Vec::new();
         {
-            let mut board = self.ctx.presence.board();
+            let mut table = self.ctx.presence.table();
             for left in found {
                 let last_seen = left.last_seen.unwrap_or_else(Timestamp::now).as_millis();
-                if board.remember_told(&left.user, left.shown, last_seen) {
-                    transitions.extend(board.settle_one(left.user, now));
+                if table.remember_published(&left.user, left.shown, last_seen) {
+                    transitions.extend(table.transition_of(left.user, now));
                 }
             }
         }
@@ -269,29 +280,31 @@ impl Work {
     }
 
     /// Announces changes of this process to the others, and publishes transitions.
-    async fn tell(&mut self) {
+    async fn announce_changes(&mut self) {
         let now = Instant::now();
-        let roster = Arc::clone(&self.ctx.presence);
-        let choices = roster.take_choices();
+        let presence = Arc::clone(&self.ctx.presence);
+        let writers = presence.table().living_writers(now);
+        self.writers.update(writers, now);
+        let choices = presence.take_choices();
         for choice in choices {
-            if let GossipMessage::Chosen { user, chosen } = &choice.word {
+            if let GossipMessage::Chosen { user, chosen } = &choice.message {
                 // This process may have the user itself.
                 let own = HashMap::from([(user.clone(), chosen.clone())]);
-                let notes = roster.take_chosen(&own);
+                let notes = presence.take_chosen(&own);
                 say(&self.speaker, notes).await;
             }
             self.speaker.say(&choice).await;
         }
-        let notes = roster.take_changes(now);
+        let notes = presence.take_changes(now);
         say(&self.speaker, notes).await;
         if !self.is_reading {
-            let users = roster.take_arrivals(BATCH);
+            let users = presence.take_arrivals(BATCH);
             if !users.is_empty() {
                 self.is_reading = true;
                 self.running.push(read_arrivals(self.ctx.clone(), users));
             }
         }
-        let transitions = roster.board().settle(now);
+        let transitions = presence.table().transitions(now);
         self.publish(transitions);
         if !self.is_saving && !self.unsaved.is_empty() {
             self.is_saving = true;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::durables::{self, Durables, Position},
-    domain::{DomainError, Result},
+    model::{DomainError, Result},
     store::{ClusterTime, Refill, Store},
 };
 
@@ -29,8 +29,8 @@ const LEASE: Duration = Duration::from_secs(10);
 const LEASE_NAME: &str = "refills";
 /// Maximum number of events that are republished in a period, for all durables together.
 const PER_SECOND: usize = 2000;
-/// Number of entries per read. The largest has 160 KiB.
-const PAGE: usize = 200;
+/// Maximum number of entries per read; they are also bounded in bytes.
+const PAGE: u32 = 200;
 /// Maximum number of pages of one refill that are read in a period.
 const MAX_PAGES: usize = 10;
 /// Maximum number of refills handled in a period; each costs the broker a few requests.
@@ -92,7 +92,7 @@ impl Refills {
         refills.truncate(AT_ONCE);
         // They take turns: each gets a page before one gets a second.
         let mut budget = PER_SECOND;
-        let share = (PER_SECOND / refills.len()).max(PAGE);
+        let share = (PER_SECOND / refills.len()).max(PAGE as usize);
         for refill in refills {
             if budget == 0 {
                 break;

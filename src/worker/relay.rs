@@ -14,8 +14,12 @@
 //! has acknowledged are not republished: sockets read them from MongoDB. So the time of a recovery depends on what was not delivered, not on the
 //! retention. Nothing is marked per entry.
 //!
-//! A second sweep, ten minutes behind, publishes entries that the first could not see. A process that started since then has not seen all earlier
-//! events; so if something seems to be missing, it reads the stream itself first.
+//! A second sweep, ten minutes behind, publishes entries that the first could not see. A process that started or took over since then has not seen all
+//! earlier events; so if something seems to be missing, it reads the headers in the stream first (`read_stream_since`). That costs a few seconds after
+//! a start, and spares every durable the events of ten minutes.
+//!
+//! A process with sockets reads the whole stream anyway. Another one has a tail of its own while it holds the lease, which polls headers only: without
+//! it each `api` process would read all payloads (docs/PERFORMANCE.md has the price).
 
 mod applying;
 mod publishing;
@@ -30,13 +34,13 @@ use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::Seen;
+use super::StreamedEntries;
 use crate::{
     bus::{
         Bus,
         tail::{self, TailMode, TailSink, TailStatus},
     },
-    domain::{DomainError, Result, durables::CLOCK_MARGIN},
+    model::{DomainError, Result, durables::CLOCK_MARGIN},
     store::{
         ClusterTime, Marker, RelayState, SettledPosition, Store, SweepEntry,
         log::mongo::MongoBackend, seconds_before,
@@ -75,28 +79,7 @@ const NEAR: Duration = Duration::from_secs(300);
 const LATE_PER_RUN: usize = 1000;
 
 /// Maximum difference in seconds between the clocks of MongoDB and NATS when the stream is read.
-const RECALL_MARGIN: u32 = 60;
-
-/// Schedule of the second sweep.
-#[derive(Debug, Clone, Copy)]
-pub struct SecondSweep {
-    /// Time that it stays behind the first.
-    pub behind: Duration,
-    /// Time between two runs.
-    pub period: Duration,
-    /// Time for which the tail must have been followed before: longer than `behind`.
-    pub warm_up: Duration,
-}
-
-impl Default for SecondSweep {
-    fn default() -> Self {
-        Self {
-            behind: Duration::from_secs(600),
-            period: Duration::from_secs(60),
-            warm_up: Duration::from_secs(720),
-        }
-    }
-}
+const STREAM_MARGIN: u32 = 60;
 
 /// Parts that the relay works with.
 #[derive(Clone)]
@@ -108,7 +91,7 @@ pub struct Relay {
     /// Backend that brings documents up to date.
     pub backend: Arc<MongoBackend>,
     /// Entries that the tail has shown.
-    pub seen: Arc<Seen>,
+    pub streamed: Arc<StreamedEntries>,
     /// Position of that tail.
     pub tail: Arc<TailStatus>,
     /// True if the process follows the whole stream anyway.
@@ -119,8 +102,8 @@ pub struct Relay {
     pub holder: String,
     /// Time that the stream keeps an event: older events need not be republished.
     pub retention: Duration,
-    /// Schedule of the second sweep.
-    pub second: SecondSweep,
+    /// Time that the second sweep stays behind the first. It runs ten times in this time.
+    pub second_sweep_behind: Duration,
 }
 
 /// Tail that is followed for the relay alone. It ends when this is dropped.
@@ -142,7 +125,6 @@ impl OwnTail {
 impl Relay {
     /// Sweeps until `stop`, whenever this process holds the lease.
     pub async fn run(self, stop: CancellationToken) {
-        let mut since = Instant::now();
         let mut own_tail: Option<OwnTail> = None;
         let mut losses = self.tail.losses();
         let mut last_late = Instant::now();
@@ -163,7 +145,7 @@ impl Relay {
                 let taken = self.store.take_lease("relay", &self.holder, LEASE).await;
                 renewed = (taken == Ok(true)).then_some(now);
                 known = None;
-                // If MongoDB did not answer, the lease may come back, and what was seen is worth keeping.
+                // If MongoDB did not answer, the lease may come back, and what the tail has shown is worth keeping.
                 if taken == Ok(false)
                     && let Some(tail) = own_tail.take()
                 {
@@ -180,7 +162,6 @@ impl Relay {
             }
             if !self.is_followed && own_tail.is_none() {
                 own_tail = Some(self.follow());
-                since = Instant::now();
             }
             if tried_again.elapsed() >= TRY_AGAIN_PERIOD {
                 tried_again = Instant::now();
@@ -199,10 +180,9 @@ impl Relay {
                 }
                 continue;
             }
-            let is_due = has_more || last_late.elapsed() >= self.second.period;
-            if is_due && since.elapsed() >= self.second.warm_up {
+            if has_more || last_late.elapsed() >= self.second_sweep_behind / 10 {
                 last_late = Instant::now();
-                has_more = match self.sweep_late().await {
+                has_more = match self.second_sweep().await {
                     Ok(has_more) => has_more,
                     Err(error) => {
                         tracing::warn!(%error, "the second relay sweep failed; the next one continues");
@@ -219,13 +199,13 @@ impl Relay {
 
     /// Starts a tail that only reads the stream.
     fn follow(&self) -> OwnTail {
-        // The stream may have lost what was seen when this process last held the lease.
-        self.seen.on_loss();
+        // The stream may have lost entries that it had when this process last held the lease.
+        self.streamed.on_loss();
         let stop = CancellationToken::new();
         let tail = tail::run(
             self.bus.clone(),
             TailMode::HeadersOnly,
-            vec![Arc::clone(&self.seen) as _],
+            vec![Arc::clone(&self.streamed) as _],
             Arc::clone(&self.tail),
             stop.clone(),
         );
@@ -251,13 +231,13 @@ impl Relay {
         let noticed = self.tail.losses();
         if noticed != *losses {
             // A marker of this process may be in the stream after the loss, and hide it.
-            self.wind_back(&state).await?;
+            self.rewind(&state).await?;
             *losses = noticed;
             state = self.store.relay_state().await?;
         } else if !self.has_newest_marker(&state).await? {
-            self.wind_back(&state).await?;
+            self.rewind(&state).await?;
             // The tail may have shown events that the stream has since lost; it must check first.
-            self.tail.doubt();
+            self.tail.request_check();
             return Ok(false);
         }
         let horizon = self.store.horizon().await?;
@@ -270,7 +250,7 @@ impl Relay {
             if last > state.applied() {
                 self.apply(&entries).await?;
             }
-            self.publish_unseen(&entries).await?;
+            self.publish_missing(&entries).await?;
             watermark = last;
         }
         if watermark == state.watermark {
@@ -307,9 +287,9 @@ impl Relay {
     /// After a loss it also publishes lost entries among those that durables had acknowledged, at a bounded rate.
     ///
     /// Returns true if there is more.
-    async fn sweep_late(&self) -> Result<bool> {
+    async fn second_sweep(&self) -> Result<bool> {
         let state = self.store.relay_state().await?;
-        let end = seconds_before(state.watermark, self.second.behind.as_secs() as u32);
+        let end = seconds_before(state.watermark, self.second_sweep_behind.as_secs() as u32);
         let mut watermark = state.late_watermark;
         let mut published = 0;
         for _ in 0..MAX_PAGES {
@@ -321,13 +301,13 @@ impl Relay {
                 break;
             };
             let last = last.ts;
-            self.recall(&entries).await?;
-            let is_unseen = |entry: &SweepEntry| !self.seen.contains(&entry.owner, entry.seq);
-            let (unseen, _): (Vec<SweepEntry>, Vec<_>) = entries.into_iter().partition(is_unseen);
+            self.read_stream(&entries).await?;
+            let is_missing = |entry: &SweepEntry| !self.streamed.contains(&entry.owner, entry.seq);
+            let (missing, _): (Vec<SweepEntry>, Vec<_>) = entries.into_iter().partition(is_missing);
             // The first sweep could not see it, so it was not applied either.
-            self.apply(&unseen).await?;
-            self.publish_unseen(&unseen).await?;
-            published += unseen.len();
+            self.apply(&missing).await?;
+            self.publish_missing(&missing).await?;
+            published += missing.len();
             watermark = last;
         }
         if watermark != state.late_watermark {
@@ -340,17 +320,17 @@ impl Relay {
     ///
     /// The tail looks back a few minutes only when a process starts or after a loss; entries that it missed for that reason are most likely in the
     /// stream.
-    async fn recall(&self, entries: &[SweepEntry]) -> Result<()> {
-        let is_unseen = |entry: &&SweepEntry| !self.seen.contains(&entry.owner, entry.seq);
-        let Some(first) = entries.iter().find(is_unseen) else {
+    async fn read_stream(&self, entries: &[SweepEntry]) -> Result<()> {
+        let is_missing = |entry: &&SweepEntry| !self.streamed.contains(&entry.owner, entry.seq);
+        let Some(first) = entries.iter().find(is_missing) else {
             return Ok(());
         };
         // An entry is never published before its insert, but clocks differ.
-        let since = seconds_before(first.ts, RECALL_MARGIN).time;
+        let since = seconds_before(first.ts, STREAM_MARGIN).time;
         let since = OffsetDateTime::from_unix_timestamp(i64::from(since))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let recalled = self.bus.recall(since, &*self.seen).await;
-        recalled.map_err(|error| unavailable(error.into()))
+        let is_read = self.bus.read_stream_since(since, &*self.streamed).await;
+        is_read.map_err(|error| unavailable(error.into()))
     }
 
     /// True if the newest marker is in the stream, or if there is none.
@@ -371,7 +351,7 @@ impl Relay {
     /// It plans a refill for each of the others.
     ///
     /// Events that every durable has acknowledged are not republished.
-    async fn wind_back(&self, state: &RelayState) -> Result<()> {
+    async fn rewind(&self, state: &RelayState) -> Result<()> {
         if state.markers.is_empty() {
             // It was already rewound, or there was no marker yet.
             return Ok(());
@@ -416,9 +396,9 @@ impl Relay {
             refilled = far.len(),
             "the event stream lost data; republishing recent and undelivered entries from the log"
         );
-        counter!("chat_relay_winds_total").increment(1);
+        counter!("chat_relay_rewinds_total").increment(1);
         self.store.plan_refills(&far, floor, to).await?;
-        self.store.wind_relay_back(to, late, kept).await
+        self.store.rewind_relay(to, late, kept).await
     }
 }
 

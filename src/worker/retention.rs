@@ -16,7 +16,8 @@ use futures_util::{StreamExt, stream};
 
 use super::timers::{AT_ONCE, Duty, Next, end};
 use crate::{
-    domain::{Context, Result},
+    domain::Context,
+    model::Result,
     store::{Aging, Cleared},
 };
 
@@ -78,9 +79,10 @@ impl Duty for Retention {
             let (cleared, next_at) = clear(ctx, cleared).await?;
             ctx.store.advance_retention(&cleared, next_at).await?;
         }
-        match is_full {
-            true => Ok(Next::Now),
-            false => Ok(Next::At(Timestamp::now())),
+        if is_full {
+            Ok(Next::Now)
+        } else {
+            Ok(Next::At(Timestamp::now()))
         }
     }
 }

@@ -6,7 +6,11 @@ use chat_sdk::EventType;
 
 use crate::{
     bus::tail::{TailEvent, TailSink},
-    domain::{KnownUsers, entry::Owner, known_users},
+    domain::{
+        KnownUsers,
+        known_users::{self, Revocation},
+    },
+    model::entry::Owner,
 };
 
 /// Stream sink for users whose tokens are no longer valid.
@@ -15,11 +19,11 @@ pub struct Revoked(pub Arc<KnownUsers>);
 impl TailSink for Revoked {
     fn on_event(&self, event: &TailEvent) {
         if let Owner::User(user) = &event.owner
-            && let Some(valid_from) = known_users::revoked_by(event.kind, &event.payload)
+            && let Some(revocation) = known_users::revoked_by(event.kind, &event.payload)
         {
-            match event.kind {
-                EventType::UserDeleted => self.0.forget(user, valid_from),
-                _ => self.0.revoke(user, valid_from),
+            match (event.kind, revocation) {
+                (EventType::UserDeleted, Revocation::Before(at)) => self.0.forget(user, at),
+                (_, revocation) => self.0.revoke(user, revocation),
             }
         }
     }

@@ -3,10 +3,10 @@
 //! The lease lets one process work, but two at once do no harm: ids are derived from the cause, so that the log accepts each action once. Everything
 //! that is due is in an index of the database, and leaves it only when it is done; so after a crash at any point the work is only repeated.
 //!
-//! Each duty works independently, in batches of bounded size, and sleeps until the next item is due, but not longer than `LOOK`. An item that is due
-//! earlier notifies the duty ([`DueNotifier`]): the process that scheduled it, or sent it with an expiry, tells all others. Without NATS no
-//! notification arrives, so the duty checks every `POLL_INTERVAL_OFFLINE`. A failure is retried later, with growing pauses; nothing else waits for
-//! it.
+//! Each duty works independently, in batches of bounded size, and sleeps until the next item is due, but not longer than `POLL_INTERVAL`. An expiry
+//! is at least one second after its message, so a poll always finds it in time; a message that is scheduled for less than a second ahead may be late by
+//! that interval. The price is two indexed queries per second in the process that holds the lease. A failure is retried later, with growing pauses;
+//! nothing else waits for it.
 
 use std::{
     collections::HashMap,
@@ -21,20 +21,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::retention::Retention;
 use crate::{
-    bus::Bus,
     domain::{
-        Context, Result,
-        bells::{Bell, DueNotifier},
-        expiry,
+        Context, expiry,
         scheduled::{self, Delivery},
     },
+    model::Result,
     store::DueScheduled,
 };
 
-/// Maximum sleep of a duty while this process holds the lease.
-const LOOK: Duration = Duration::from_secs(2);
-/// Maximum sleep while notifications cannot arrive.
-const POLL_INTERVAL_OFFLINE: Duration = Duration::from_millis(500);
+/// Maximum sleep of a duty while this process holds the lease: the minimum lifetime of a message that expires.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between two renewals of the lease.
 const RENEWAL: Duration = Duration::from_millis(1000);
 /// Time between two attempts to take the lease.
@@ -61,8 +57,6 @@ pub struct Timers {
     pub ctx: Context,
     /// Name of this process for the lease.
     pub holder: String,
-    /// Bus over which other processes announce due items.
-    pub bus: Bus,
 }
 
 /// Time at which a duty must check again.
@@ -82,15 +76,15 @@ impl Next {
         at.map_or(Self::Later, Self::At)
     }
 
-    fn pause(self, look: Duration) -> Duration {
+    fn pause(self) -> Duration {
         match self {
             Self::Now => Duration::ZERO,
-            Self::Later => look,
+            Self::Later => POLL_INTERVAL,
             Self::At(at) => {
                 let left = at.as_millis() - Timestamp::now().as_millis();
                 // One millisecond more, because the time itself must have passed; and never zero, so that a failing item does not spin.
                 Duration::from_millis(u64::try_from(left + 1).unwrap_or(0))
-                    .clamp(Duration::from_millis(20), look)
+                    .clamp(Duration::from_millis(20), POLL_INTERVAL)
             }
         }
     }
@@ -100,11 +94,6 @@ impl Next {
 pub(super) trait Duty {
     /// Name in logs.
     const NAME: &'static str;
-
-    /// Returns the bell of the items that it waits for, if there is one.
-    fn bell(_bells: &DueNotifier) -> Option<&Bell> {
-        None
-    }
 
     /// Resets the state, because this process has just taken the lease.
     fn begin(&mut self);
@@ -146,14 +135,6 @@ impl Timers {
         }
     }
 
-    /// Returns the maximum sleep of a duty.
-    fn look(&self) -> Duration {
-        match self.bus.is_connected() {
-            true => LOOK,
-            false => POLL_INTERVAL_OFFLINE,
-        }
-    }
-
     /// Repeats one duty while this process holds the lease.
     async fn keep<D: Duty>(&self, mut duty: D, mut holding: watch::Receiver<bool>) {
         while holding.wait_for(|is_holder| *is_holder).await.is_ok() {
@@ -163,32 +144,13 @@ impl Timers {
                     Ok(next) => next,
                     Err(error) => {
                         tracing::warn!(%error, duty = D::NAME, "a timer failed; it will be retried");
-                        Next::At(Timestamp::from_millis(
-                            Timestamp::now().as_millis() + POLL_INTERVAL_OFFLINE.as_millis() as i64,
-                        ))
+                        Next::Later
                     }
                 };
                 tokio::select! {
-                    () = sleep(next, self.look(), D::bell(&self.ctx.bells)) => {}
+                    () = tokio::time::sleep(next.pause()) => {}
                     _ = holding.changed() => {}
                 }
-            }
-        }
-    }
-}
-
-/// Sleeps until `next` or until `bell` notifies, but not longer than `look`.
-async fn sleep(next: Next, look: Duration, bell: Option<&Bell>) {
-    let mut until = tokio::time::Instant::now() + next.pause(look);
-    let Some(bell) = bell else {
-        return tokio::time::sleep_until(until).await;
-    };
-    loop {
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep_until(until) => return,
-            at = bell.notified() => {
-                until = until.min(tokio::time::Instant::now() + Next::At(at).pause(look));
             }
         }
     }
@@ -204,10 +166,6 @@ struct Sending;
 
 impl Duty for Sending {
     const NAME: &'static str = "scheduled";
-
-    fn bell(bells: &DueNotifier) -> Option<&Bell> {
-        Some(&bells.scheduled)
-    }
 
     fn begin(&mut self) {}
 
@@ -235,9 +193,10 @@ impl Duty for Sending {
                 }
             })
             .await;
-        match is_full {
-            true => Ok(Next::Now),
-            false => Ok(Next::At(Timestamp::now())),
+        if is_full {
+            Ok(Next::Now)
+        } else {
+            Ok(Next::At(Timestamp::now()))
         }
     }
 }
@@ -314,10 +273,6 @@ impl Ending {
 impl Duty for Ending {
     const NAME: &'static str = "expiry";
 
-    fn bell(bells: &DueNotifier) -> Option<&Bell> {
-        Some(&bells.expiring)
-    }
-
     fn begin(&mut self) {
         self.paused.clear();
     }
@@ -340,14 +295,16 @@ impl Duty for Ending {
             .collect()
             .await;
         for (message, is_ended) in outcomes {
-            match is_ended {
-                true => drop(self.paused.remove(&message)),
-                false => self.note_failure(message),
+            if is_ended {
+                self.paused.remove(&message);
+            } else {
+                self.note_failure(message);
             }
         }
-        match is_full {
-            true => Ok(Next::Now),
-            false => Ok(Next::At(Timestamp::now())),
+        if is_full {
+            Ok(Next::Now)
+        } else {
+            Ok(Next::At(Timestamp::now()))
         }
     }
 }
@@ -380,44 +337,14 @@ mod tests {
     #[test]
     fn a_pause_ends_when_something_is_due_and_is_never_long() {
         let now = Timestamp::now().as_millis();
-        for look in [LOOK, POLL_INTERVAL_OFFLINE] {
-            assert_eq!(Next::Now.pause(look), Duration::ZERO);
-            assert_eq!(Next::Later.pause(look), look);
-            let far = Next::At(Timestamp::from_millis(now + 60_000));
-            assert_eq!(far.pause(look), look);
-            let soon = Next::At(Timestamp::from_millis(now + 200)).pause(look);
-            assert!(soon > Duration::from_millis(100) && soon <= Duration::from_millis(201));
-            let over = Next::At(Timestamp::from_millis(now - 5_000)).pause(look);
-            assert_eq!(over, Duration::from_millis(20));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_bell_ends_the_sleep_when_what_it_is_rung_for_is_due() {
-        let bell = Bell::default();
-        let in_millis = |millis| Timestamp::from_millis(Timestamp::now().as_millis() + millis);
-        let slept = async |next, rings: &[i64]| {
-            let began = tokio::time::Instant::now();
-            let ring = async {
-                for at in rings {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    bell.ring(in_millis(*at));
-                }
-            };
-            tokio::join!(sleep(next, LOOK, Some(&bell)), ring);
-            began.elapsed()
-        };
-        assert_eq!(slept(Next::Later, &[]).await, LOOK);
-        // An item that is due later than the next check changes nothing.
-        assert_eq!(slept(Next::Later, &[60_000]).await, LOOK);
-        let about = |at: u64| Duration::from_millis(at - 50)..=Duration::from_millis(at + 50);
-        let notified = slept(Next::Later, &[900, 400, 1500]).await;
-        assert!(about(600).contains(&notified), "{notified:?}");
-        // A known item is not forgotten because of one that is due after it.
-        let known = slept(Next::At(in_millis(500)), &[1000]).await;
-        assert!(about(500).contains(&known), "{known:?}");
-        let late = slept(Next::Later, &[-3000]).await;
-        assert!(about(120).contains(&late), "{late:?}");
+        assert_eq!(Next::Now.pause(), Duration::ZERO);
+        assert_eq!(Next::Later.pause(), POLL_INTERVAL);
+        let far = Next::At(Timestamp::from_millis(now + 60_000));
+        assert_eq!(far.pause(), POLL_INTERVAL);
+        let soon = Next::At(Timestamp::from_millis(now + 200)).pause();
+        assert!(soon > Duration::from_millis(100) && soon <= Duration::from_millis(201));
+        let over = Next::At(Timestamp::from_millis(now - 5_000)).pause();
+        assert_eq!(over, Duration::from_millis(20));
     }
 
     #[test]

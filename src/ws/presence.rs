@@ -19,17 +19,14 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Hub, Node,
-    command::Answer,
-    socket::{Outgoing, Socket},
-};
+use super::{Hub, Node, commands::frame::Answer, push::Outgoing, socket::Socket};
 use crate::{
     bus::tail::{Latest, TailEvent, TailSink},
-    domain::{
-        Context, DomainError, Result,
+    domain::{Context, presence},
+    model::{
+        DomainError, Result,
         entry::Owner,
-        presence::{self, LARGE_CONVERSATION, Shown},
+        presence::{LARGE_CONVERSATION, VisiblePresence},
     },
 };
 
@@ -43,22 +40,13 @@ const MAX_WATCHED: usize = 1000;
 const TRIES: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
 
-/// Users of a `presence:subscribe` or `presence:unsubscribe`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Users {
-    user_ids: Vec<GivenUserId>,
-}
-
-impl Users {
-    fn into_ids(self) -> Vec<UserId> {
-        self.user_ids.into_iter().map(|given| given.0).collect()
-    }
+fn ids_of(given: Vec<GivenUserId>) -> Vec<UserId> {
+    given.into_iter().map(|given| given.0).collect()
 }
 
 /// A presence change from the stream.
 #[derive(Debug, Clone, Deserialize)]
-struct Told {
+struct PresenceEvent {
     id: EventId,
     #[serde(rename = "type")]
     kind: EventType,
@@ -92,7 +80,7 @@ pub struct Watchers {
 }
 
 /// A change that waits to be pushed.
-pub struct Change(Told);
+pub struct Change(PresenceEvent);
 
 impl Watchers {
     /// Returns the watchers of a node without sockets, and the queue of changes that [`run`] pushes.
@@ -161,10 +149,10 @@ impl Watchers {
     }
 
     /// Pushes `changes`, in their order.
-    async fn push(&self, changes: &[Told]) -> Result<()> {
+    async fn push(&self, changes: &[PresenceEvent]) -> Result<()> {
         let users: HashSet<UserId> = changes
             .iter()
-            .map(|told| told.data.user_id.clone())
+            .map(|event| event.data.user_id.clone())
             .collect();
         let users: Vec<UserId> = users.into_iter().collect();
         let mut shared: HashMap<UserId, Vec<ConversationId>> = HashMap::new();
@@ -175,19 +163,18 @@ impl Watchers {
         }
         let rooms: HashSet<&ConversationId> = shared.values().flatten().collect();
         let rooms: Vec<&ConversationId> = rooms.into_iter().collect();
-        let large = match rooms.is_empty() {
-            true => HashSet::new(),
-            false => {
-                let store = &self.ctx.store;
-                store
-                    .find_large_conversations(&rooms, LARGE_CONVERSATION)
-                    .await?
-            }
+        let large = if rooms.is_empty() {
+            HashSet::new()
+        } else {
+            let store = &self.ctx.store;
+            store
+                .find_large_conversations(&rooms, LARGE_CONVERSATION)
+                .await?
         };
         let blocked = self.ctx.store.find_blocked_by(&users).await?;
-        for told in changes {
-            let user = &told.data.user_id;
-            let is_told = |reader: &Socket| {
+        for event in changes {
+            let user = &event.data.user_id;
+            let is_reader = |reader: &Socket| {
                 reader.user != *user
                     && !blocked
                         .get(user)
@@ -197,8 +184,8 @@ impl Watchers {
             let mut tell = |conversation: Option<&ConversationId>, sockets: Vec<Arc<Socket>>| {
                 let mut text: Option<Arc<Utf8Bytes>> = None;
                 for socket in sockets {
-                    if is_told(&socket) && reached.insert(socket.id) {
-                        let text = text.get_or_insert_with(|| Arc::new(frame(told, conversation)));
+                    if is_reader(&socket) && reached.insert(socket.id) {
+                        let text = text.get_or_insert_with(|| Arc::new(frame(event, conversation)));
                         socket.push(Outgoing::Live(Arc::clone(text)));
                     }
                 }
@@ -213,18 +200,14 @@ impl Watchers {
     }
 }
 
-fn frame(told: &Told, conversation: Option<&ConversationId>) -> Utf8Bytes {
-    let event = match told.kind {
-        EventType::UserOnline => "user:online",
-        EventType::UserAway => "user:away",
-        _ => "user:offline",
-    };
+fn frame(event: &PresenceEvent, conversation: Option<&ConversationId>) -> Utf8Bytes {
+    let name = event.kind.socket_event().unwrap_or("user:offline");
     let data = UserPresence {
         conversation_id: conversation.cloned(),
-        ..told.data.clone()
+        ..event.data.clone()
     };
     let data = serde_json::to_string(&data).unwrap_or_default();
-    format!(r#"{{"event":"{event}","id":"{}","data":{data}}}"#, told.id).into()
+    format!(r#"{{"event":"{name}","id":"{}","data":{data}}}"#, event.id).into()
 }
 
 impl TailSink for Watchers {
@@ -234,20 +217,20 @@ impl TailSink for Watchers {
         if !matches!(latest.owner, Owner::User(_)) {
             return;
         }
-        let Ok(told) = serde_json::from_slice::<Told>(&latest.payload) else {
+        let Ok(event) = serde_json::from_slice::<PresenceEvent>(&latest.payload) else {
             counter!("chat_tail_unreadable_total").increment(1);
             return;
         };
-        let shown = Shown {
-            status: told.data.status,
-            text: told.data.text.clone(),
+        let shown = VisiblePresence {
+            status: event.data.status,
+            text: event.data.text.clone(),
         };
         let is_news = self
             .ctx
             .presence
-            .board()
-            .is_news(&told.data.user_id, &shown);
-        if is_news && self.changes.try_send(Change(told)).is_err() {
+            .table()
+            .is_news(&event.data.user_id, &shown);
+        if is_news && self.changes.try_send(Change(event)).is_err() {
             counter!("chat_presence_pushes_lost_total").increment(1);
         }
     }
@@ -271,16 +254,16 @@ pub async fn run(
             () = stop.cancelled() => return,
             count = changes.recv_many(&mut batch, BATCH) => if count == 0 { return },
         }
-        let told: Vec<Told> = batch.drain(..).map(|Change(told)| told).collect();
+        let events: Vec<PresenceEvent> = batch.drain(..).map(|Change(event)| event).collect();
         if watchers.hub.is_empty() {
             continue;
         }
         let mut tries = 0;
         // All recipients are determined before the first push: a failure leaves no batch half pushed.
-        while watchers.push(&told).await.is_err() {
+        while watchers.push(&events).await.is_err() {
             tries += 1;
             if tries >= TRIES {
-                counter!("chat_presence_pushes_lost_total").increment(told.len() as u64);
+                counter!("chat_presence_pushes_lost_total").increment(events.len() as u64);
                 break;
             }
             tokio::time::sleep(RETRY_PAUSE).await;
@@ -292,10 +275,14 @@ pub async fn run(
 ///
 /// # Errors
 /// [`DomainError::Validation`] with `userIds` if there are too many.
-pub async fn subscribe(node: &Node, socket: &Arc<Socket>, users: Result<Users>) -> Answer {
-    let users = users?.into_ids();
+pub async fn subscribe(
+    node: &Node,
+    socket: &Arc<Socket>,
+    users: Result<Vec<GivenUserId>>,
+) -> Answer {
+    let users = ids_of(users?);
     if users.len() > MAX_WATCHED {
-        return Err(DomainError::invalid("userIds", "must name at most 1000 users").into());
+        return Err(DomainError::invalid("userIds", "must have at most 1000 items").into());
     }
     // Subscribe before reading, so that no change is missed in between.
     node.watchers.watch(socket, &users)?;
@@ -307,8 +294,8 @@ pub async fn subscribe(node: &Node, socket: &Arc<Socket>, users: Result<Users>) 
 ///
 /// # Errors
 /// [`DomainError::Validation`] if the data has another shape.
-pub fn unsubscribe(node: &Node, socket: &Socket, users: Result<Users>) -> Answer {
-    node.watchers.unwatch(socket, &users?.into_ids());
+pub fn unsubscribe(node: &Node, socket: &Socket, users: Result<Vec<GivenUserId>>) -> Answer {
+    node.watchers.unwatch(socket, &ids_of(users?));
     answer(&[])
 }
 

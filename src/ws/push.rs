@@ -1,15 +1,17 @@
 //! Conversion of events to the frames of sockets. Done once per event, for all subscribers.
 
+use std::sync::{Arc, OnceLock};
+
 use chat_sdk::{
-    ConversationId, EventType, UserId,
-    events::{ParticipantUpdated, ParticipantsAdded, ParticipantsRemoved},
+    ConversationId, EventType, Timestamp, UserId,
+    events::{ParticipantsAdded, ParticipantsRemoved},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{socket::Socket, tracker::now_seconds};
-use crate::domain::{catalogue, entry::Entry};
+use super::resume::{cursor::Seal, tracker::CursorTracker};
+use crate::model::{catalogue, entry::Entry, visibility::ContentLimits};
 
 /// An entry of a conversation's log, ready to be pushed.
 #[derive(Debug)]
@@ -24,13 +26,19 @@ pub struct Push {
     pub at: u64,
     /// Frame for the members.
     frame: Frame,
-    /// Frame for users that it adds or removes, and for members who may not see the message it refers to.
+    /// Frame for users that it adds or removes, and for members for whom it has no content.
     own_frame: Option<Frame>,
-    /// The only member who may see the entry; all others get its seq without content.
-    only: Option<UserId>,
-    /// Seq of the message it refers to, if only members of that time may see it; others get its seq alone.
-    message_seq: Option<u64>,
+    /// Members for whom the entry has content; others get its seq alone.
+    limits: ContentLimits,
     change: MembershipChange,
+}
+
+/// The client that reads a push.
+pub trait Reader {
+    /// Returns the user.
+    fn user(&self) -> &UserId;
+    /// Returns true if the user was a member of `conversation` at `seq`.
+    fn was_there(&self, conversation: &ConversationId, seq: u64) -> bool;
 }
 
 /// Membership change that an entry makes.
@@ -51,6 +59,8 @@ pub enum MembershipChange {
 #[derive(Debug)]
 struct Frame {
     head: String,
+    /// The position's part of the cursor of readers who follow only this conversation; most readers of a large room do.
+    position: OnceLock<String>,
 }
 
 impl Frame {
@@ -65,7 +75,10 @@ impl Frame {
         head.push_str(r#","data":"#);
         head.push_str(data);
         head.push_str(r#","cursor":""#);
-        Self { head }
+        Self {
+            head,
+            position: OnceLock::new(),
+        }
     }
 
     fn with_cursor(&self, cursor: &str) -> Utf8Bytes {
@@ -106,19 +119,13 @@ impl Push {
         let (id, data) = (envelope.id, envelope.data.get());
         let skip = || format!(r#"{{"conversationId":"{conversation}"}}"#);
         let mut own_frame = None;
-        let mut only = None;
-        let mut message_seq = None;
         let mut change = MembershipChange::None;
         let frame = match kind {
-            EventType::MessageCreated => Frame::new("message:new", id, seq, data),
-            EventType::MessageUpdated => Frame::new("message:updated", id, seq, data),
-            EventType::MessageDeleted => Frame::new("message:deleted", id, seq, data),
             EventType::ConversationCreated => {
                 let created: Members = serde_json::from_str(data).ok()?;
                 change = MembershipChange::Joined(created.participant_ids);
                 Frame::new("conversation:new", id, seq, data)
             }
-            EventType::ConversationUpdated => Frame::new("conversation:updated", id, seq, data),
             EventType::ConversationDeleted => {
                 change = MembershipChange::Closed;
                 Frame::new("conversation:removed", id, seq, data)
@@ -147,43 +154,15 @@ impl Push {
                 own_frame = Some(Frame::new("conversation:removed", id, seq, &skip()));
                 Frame::new("participant:removed", id, seq, data)
             }
-            EventType::ParticipantUpdated => {
-                let updated: ParticipantUpdated = serde_json::from_str(data).ok()?;
-                if updated.is_private() {
-                    let own = match updated.preferences {
-                        Some(_) => Frame::new("participant:updated", id, seq, data),
-                        None => Frame::new("seq:skip", id, seq, &skip()),
-                    };
-                    own_frame = Some(own);
-                    only = Some(updated.user_id);
-                    Frame::new("seq:skip", id, seq, &skip())
-                } else {
-                    Frame::new("participant:updated", id, seq, data)
-                }
-            }
-            EventType::MessageRestored => Frame::new("message:restored", id, seq, data),
-            EventType::MessagePinned => Frame::new("message:pinned", id, seq, data),
-            EventType::MessageUnpinned => Frame::new("message:unpinned", id, seq, data),
-            EventType::ReactionAdded => Frame::new("reaction:added", id, seq, data),
-            EventType::ReactionRemoved => Frame::new("reaction:removed", id, seq, data),
-            EventType::Noop
-            | EventType::UserSynced
-            | EventType::UserUpdated
-            | EventType::UserDeleted
-            | EventType::UserBlocked
-            | EventType::UserUnblocked
-            | EventType::UserDisconnected => Frame::new("seq:skip", id, seq, &skip()),
-            EventType::MessageRead
-            | EventType::MessageDelivered
-            | EventType::ConversationRead
-            | EventType::DraftUpdated
-            | EventType::UserOnline
-            | EventType::UserAway
-            | EventType::UserOffline => return None,
+            kind => match kind.socket_event() {
+                Some(event) if kind.is_logged() => Frame::new(event, id, seq, data),
+                None if kind.is_logged() => Frame::new("seq:skip", id, seq, &skip()),
+                _ => return None,
+            },
         };
-        if let Some(about) = About::of(kind, envelope.data)? {
-            message_seq = about.message_seq;
-            own_frame = message_seq.map(|_| Frame::new("seq:skip", id, seq, &skip()));
+        let limits = ContentLimits::of_event(kind, data).ok()?;
+        if !limits.is_none() {
+            own_frame = Some(Frame::new("seq:skip", id, seq, &skip()));
         }
         Some(Self {
             conversation,
@@ -192,8 +171,7 @@ impl Push {
             at: now_seconds(),
             frame,
             own_frame,
-            only,
-            message_seq,
+            limits,
             change,
         })
     }
@@ -221,16 +199,13 @@ impl Push {
         2 * self.frame.head.len() + own + 256
     }
 
-    fn frame_for(&self, socket: &Socket) -> &Frame {
-        let user = &socket.user;
-        let is_own = match (&self.change, self.message_seq) {
-            (_, Some(seq)) => !socket.was_there(&self.conversation, seq),
-            (MembershipChange::Joined(users) | MembershipChange::Left(users), None) => {
-                users.contains(user)
-            }
-            (MembershipChange::None | MembershipChange::Closed, None) => {
-                self.only.as_ref() == Some(user)
-            }
+    fn frame_for(&self, reader: &impl Reader) -> &Frame {
+        let user = reader.user();
+        let is_own = match &self.change {
+            MembershipChange::Joined(users) | MembershipChange::Left(users) => users.contains(user),
+            MembershipChange::None | MembershipChange::Closed => !self
+                .limits
+                .allow(user, |seq| reader.was_there(&self.conversation, seq)),
         };
         match &self.own_frame {
             Some(own) if is_own => own,
@@ -238,9 +213,32 @@ impl Push {
         }
     }
 
-    /// Returns the frame for `socket`, with `cursor`.
-    pub fn text(&self, socket: &Socket, cursor: &str) -> Utf8Bytes {
-        self.frame_for(socket).with_cursor(cursor)
+    /// Returns the frame for `reader`, with `cursor`.
+    pub fn text(&self, reader: &impl Reader, cursor: &str) -> Utf8Bytes {
+        self.frame_for(reader).with_cursor(cursor)
+    }
+
+    /// Puts the frame for `reader` into `text`, in place of its content. The cursor's position is from `tracker`, which has noted this push.
+    pub fn write_to(
+        &self,
+        text: &mut String,
+        reader: &impl Reader,
+        tracker: &CursorTracker,
+        seal: &Seal,
+    ) {
+        let frame = self.frame_for(reader);
+        text.clear();
+        text.push_str(&frame.head);
+        let start = text.len();
+        if tracker.is_only_at(self) {
+            let position = || seal.seal_position(self.watermark, [(&self.conversation, self.seq)]);
+            text.push_str(frame.position.get_or_init(position));
+        } else {
+            text.push_str(&tracker.position(seal));
+        }
+        let signature = seal.sign(reader.user(), &text[start..]);
+        text.push_str(signature.as_str());
+        text.push_str("\"}");
     }
 }
 
@@ -250,28 +248,26 @@ struct Members {
     participant_ids: Vec<UserId>,
 }
 
-/// Fields of an event that refer to a message.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct About {
-    #[serde(default)]
-    message_seq: Option<u64>,
+/// An item in the queue of a socket.
+#[derive(Debug, Clone)]
+pub enum Outgoing {
+    /// An entry of a log, with its seq and a cursor.
+    Logged(Arc<Push>),
+    /// The text of a live frame, which is in no log. Behind a pointer, because it is in many queues.
+    Live(Arc<Utf8Bytes>),
 }
 
-impl About {
-    /// Parses the reference of an event of `kind` to an earlier message, if it has one.
-    ///
-    /// The outer `None` means that the data cannot be read.
-    fn of(kind: EventType, data: &RawValue) -> Option<Option<Self>> {
-        match kind {
-            EventType::MessageUpdated
-            | EventType::MessageDeleted
-            | EventType::MessageRestored
-            | EventType::MessagePinned
-            | EventType::MessageUnpinned
-            | EventType::ReactionAdded
-            | EventType::ReactionRemoved => serde_json::from_str(data.get()).ok().map(Some),
-            _ => Some(None),
+impl Outgoing {
+    /// Returns the approximate number of bytes sent to one socket.
+    pub fn wire_len(&self) -> usize {
+        match self {
+            Self::Logged(push) => push.wire_len(),
+            Self::Live(text) => text.len(),
         }
     }
+}
+
+/// Returns the seconds since 1970 by this machine's clock.
+pub fn now_seconds() -> u64 {
+    Timestamp::now().as_millis().unsigned_abs() / 1000
 }

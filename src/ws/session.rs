@@ -1,38 +1,45 @@
-//! Authentication of a token, for sockets and event streams.
+//! Authentication of a socket's token.
 
-use std::time::Duration;
+use hyper::Uri;
 
-use chat_sdk::{Timestamp, UserId};
-use tokio::time::Instant;
-
-use super::{Node, Peer, close::CloseReason};
+use super::{Node, Peer, close::CloseReason, commands::frame::FrameError};
+pub use crate::http::caller::Session;
 use crate::{
-    auth::{AuthError, Claims},
-    domain::{
-        entry::Profile,
-        users::{self, Admission},
-    },
-    limits::RateLimited,
+    domain::hooks,
+    http::{Client, Code},
+    model::DomainError,
 };
 
-/// A user with a valid token.
-pub struct Session {
-    /// Id of the user.
-    pub user: UserId,
-    /// Time at which the token expires, including the leeway.
-    pub expires_at: Instant,
-    /// Time at which the token was issued, in seconds since 1970.
-    pub issued_at: Option<i64>,
+/// Reason for which a connection gets no session.
+#[derive(Debug)]
+pub struct Denied {
+    /// Reason for closing the socket.
+    pub reason: CloseReason,
+    /// Error that is sent before, if a hook refused the connection.
+    pub error: Option<FrameError>,
 }
 
-/// Reason why a token gives no session.
-pub enum NoSession {
-    /// The token was rejected.
-    Unauthorized(AuthError),
-    /// Too many rejected tokens came from the client's address.
-    TooMany(RateLimited),
-    /// The store did not answer.
-    Away,
+/// Opens a session for a new connection: verifies its token, then asks the hooks of `user.before_connect`.
+///
+/// # Errors
+/// The reason for closing the socket, if there is no session.
+pub async fn begin(node: &Node, peer: Peer, token: &str) -> Result<Session, Denied> {
+    let session = authenticate(node, peer, token).await;
+    let session = session.map_err(|reason| Denied {
+        reason,
+        error: None,
+    })?;
+    match hooks::before_connect(&node.ctx, &session.user).await {
+        Ok(()) => Ok(session),
+        Err(error @ DomainError::Refused { .. }) => Err(Denied {
+            reason: CloseReason::Forbidden,
+            error: Some(error.into()),
+        }),
+        Err(_) => Err(Denied {
+            reason: CloseReason::Restarting,
+            error: None,
+        }),
+    }
 }
 
 /// Verifies a token of `peer` and makes sure that its user exists.
@@ -40,60 +47,19 @@ pub enum NoSession {
 /// # Errors
 /// The reason for closing the socket, if there is no session.
 pub async fn authenticate(node: &Node, peer: Peer, token: &str) -> Result<Session, CloseReason> {
-    let identified = identify(node, peer, token).await;
-    identified.map_err(|refusal| match refusal {
-        NoSession::Unauthorized(error) if !error.is_unavailable() => CloseReason::Unauthenticated,
-        NoSession::Unauthorized(_) | NoSession::Away => CloseReason::Restarting,
-        NoSession::TooMany(_) => CloseReason::TooMany,
+    let client = Client::at(peer.address);
+    let counted = (!peer.is_host).then_some(&client);
+    let session = node.callers.session(token, counted).await;
+    session.map_err(|error| match error.code() {
+        Code::Unauthorized => CloseReason::Unauthenticated,
+        Code::RateLimited => CloseReason::TooMany,
+        _ => CloseReason::Restarting,
     })
 }
 
-/// Verifies a token of `peer` and makes sure that its user exists.
-///
-/// # Errors
-/// [`NoSession`] if the token is rejected, too many were rejected, or the store does not answer.
-pub async fn identify(node: &Node, peer: Peer, token: &str) -> Result<Session, NoSession> {
-    let refused = |error| refusal_of(node, peer, error);
-    let claims = node.verifier.verify(token).await.map_err(refused)?;
-    let expires_at = expiry(&claims, node.leeway);
-    let issued_at = claims.issued_at;
-    let user = claims.subject;
-    let profile = users::fitting(Profile {
-        name: claims.name,
-        avatar_url: claims.avatar_url,
-        roles: claims.roles,
-        ..Profile::default()
-    });
-    match users::admit(&node.ctx, &user, issued_at, profile).await {
-        Ok(Admission::Admitted) => Ok(Session {
-            user,
-            expires_at,
-            issued_at,
-        }),
-        Ok(Admission::Revoked) => Err(refused(AuthError::Revoked)),
-        Err(_) => Err(NoSession::Away),
-    }
-}
-
-/// Returns the refusal of a token; counts it if it may be forged.
-///
-/// Any other bad token is no attempt at impersonation: its client must learn what is wrong with it, whatever other clients behind its address do.
-fn refusal_of(node: &Node, peer: Peer, error: AuthError) -> NoSession {
-    let counted = match error.is_forgery() && !peer.is_host {
-        true => node.limits.failed_proof(peer.address),
-        false => Ok(None),
-    };
-    match counted {
-        Ok(_) => NoSession::Unauthorized(error),
-        Err(refused) => NoSession::TooMany(refused),
-    }
-}
-
-fn expiry(claims: &Claims, leeway: Duration) -> Instant {
-    let now = Timestamp::now().as_millis() / 1000;
-    let left = claims
-        .expires_at
-        .saturating_sub(now)
-        .clamp(0, 10 * 365 * 86_400);
-    Instant::now() + Duration::from_secs(left.unsigned_abs()) + leeway
+/// Returns a parameter of the query, unless it is empty.
+pub fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(uri.query()?.as_bytes())
+        .find(|(key, value)| key == name && !value.is_empty())
+        .map(|(_, value)| value.into_owned())
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Answer, Client, Service, User, eventually_within};
+use crate::support::{Answer, Client, Service, User, eventually_within, large::near_limit};
+
+/// Size that one request includes, in bytes.
+const FREE_BYTES: u64 = 64 * 1024;
 
 /// The three headers as numbers: limit, remaining, reset.
 fn standing(answer: &Answer) -> [u64; 3] {
@@ -255,4 +258,82 @@ async fn off_means_no_limit_and_no_headers() {
         assert!(is_uncounted(&answer), "{answer}");
         answer.expect(200);
     }
+}
+
+#[tokio::test]
+async fn a_large_page_counts_as_several_requests_over_rest_and_sockets() {
+    let service = Service::builder()
+        .env("RATE_LIMIT_API", "20/60s")
+        .start()
+        .await;
+    let alice = service.user("alice").await;
+    let conversation = group(&service, &alice).await;
+    let path = format!("/api/conversations/{conversation}/messages");
+    for n in 0..12 {
+        let message = near_limit(&format!("Message {n}"));
+        let host = service.internal().acting_for(&alice.id);
+        host.post_repeating(&path, message).await.expect(201);
+    }
+    let page = format!("{path}?limit=100");
+    let answer = alice.get(&page).await;
+    let parts = (answer.text.len() as u64 - 1) / FREE_BYTES;
+    assert!((10..=16).contains(&parts), "{parts} parts");
+    assert_eq!(standing(&answer)[1], 19, "the page itself is one request");
+    // The next request pays for the rest of the page.
+    assert_eq!(standing(&me(&alice).await)[1], 18 - parts);
+    // The limit has room for no second page, but each user pays for their own pages only, and the host for none.
+    alice.get(&page).await.expect(200);
+    refusal(me(&alice).await, 20);
+    let bob = service.user("bob").await;
+    me(&bob).await.expect(200);
+    let host = service.internal().acting_for(&alice.id);
+    assert!(is_uncounted(&host.get(&page).await));
+
+    // A page over a socket is a quarter as large.
+    let carol = service.user("carol").await;
+    let conversation = group(&service, &carol).await;
+    let path = format!("/api/conversations/{conversation}/messages");
+    for n in 0..4 {
+        let host = service.internal().acting_for(&carol.id);
+        let message = near_limit(&format!("Message {n}"));
+        host.post_repeating(&path, message).await.expect(201);
+    }
+    let mut socket = carol.connect().await;
+    let list = json!({ "conversationId": conversation, "limit": 100 });
+    let before = standing(&me(&carol).await)[1];
+    socket.send("messages:list", list).await;
+    let after = standing(&me(&carol).await)[1];
+    let paid = before - after;
+    assert!(
+        (3..=6).contains(&paid),
+        "two requests and the parts of the page: {paid}"
+    );
+}
+
+#[tokio::test]
+async fn joining_and_leaving_count_as_several_requests() {
+    let service = Service::builder()
+        .env("RATE_LIMIT_API", "12/60s")
+        .start()
+        .await;
+    let host = service.internal();
+    let (owner, alice) = (service.user("owner").await, service.user("alice").await);
+    let body = json!({ "type": "public", "participantIds": [], "name": "Square" });
+    let made = host
+        .acting_for(&owner.id)
+        .post_repeating("/api/conversations", body)
+        .await
+        .expect(201);
+    let path = format!("/api/conversations/{}", super::id(&made));
+    let join = alice.post(&format!("{path}/join"), json!({})).await;
+    assert_eq!(standing(&join)[1], 11, "{join}");
+    let leave = alice.post(&format!("{path}/leave"), json!({})).await;
+    assert_eq!(standing(&leave)[1], 6, "{leave}");
+    // The third one pays for the second, and leaves too little for a fourth.
+    let join = alice.post(&format!("{path}/join"), json!({})).await;
+    assert_eq!(standing(&join)[1], 1, "{join}");
+    refusal(me(&alice).await, 12);
+    let host = host.acting_for(&alice.id);
+    let joined = host.post(&format!("{path}/join"), json!({})).await;
+    assert!(is_uncounted(&joined), "{joined}");
 }

@@ -72,7 +72,7 @@ fn the_page_lists_every_metric_of_the_sources_and_no_other() {
     for plugin in fs::read_dir(root.join("plugins")).expect("plugins") {
         named(&plugin.expect("a plugin").path().join("src"), &mut names);
     }
-    // Names of crates, and of the benchmark's own report.
+    // Names of crates.
     for other in ["chat_service", "chat_sdk"] {
         names.remove(other);
     }

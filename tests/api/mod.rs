@@ -58,9 +58,10 @@ fn column(items: &Value, field: &str) -> Vec<String> {
 
 /// The field names of an error's details, in their order.
 fn faults(answer: &Answer) -> Vec<String> {
-    match answer.json["details"].is_array() {
-        true => column(&answer.json["details"], "field"),
-        false => Vec::new(),
+    if answer.json["details"].is_array() {
+        column(&answer.json["details"], "field")
+    } else {
+        Vec::new()
     }
 }
 

@@ -9,10 +9,10 @@ use tokio::{
 };
 
 use super::contract;
-use crate::support::Node;
+use crate::support::{Node, Service};
 
 /// Maximum time to wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An answer as it came.
 #[derive(Debug)]
@@ -46,9 +46,10 @@ impl Raw {
 
     /// The fields that it finds fault with.
     pub fn faults(&self) -> Vec<String> {
-        match self.json()["details"].is_array() {
-            true => super::column(&self.json()["details"], "field"),
-            false => Vec::new(),
+        if self.json()["details"].is_array() {
+            super::column(&self.json()["details"], "field")
+        } else {
+            Vec::new()
         }
     }
 }
@@ -87,6 +88,64 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
     head
 }
 
+/// Requests that are answered without their bodies: nobody has authenticated them.
+fn unread(length: usize) -> String {
+    let length = length.to_string();
+    let head = head("POST", "/api/messages", &[("content-length", &length)]);
+    format!("{head}\r\n").replace("connection: close\r\n", "")
+}
+
+#[tokio::test]
+async fn response_to_a_body_that_is_not_read_says_that_the_connection_closes() {
+    let service = Service::start().await;
+    let cases: [(&str, String, Vec<u8>); 4] = [
+        ("large", unread(1 << 20), vec![b' '; 1 << 20]),
+        (
+            "large, of which only a part arrives",
+            unread(1 << 20),
+            vec![b' '; 100],
+        ),
+        ("small, which does not arrive", unread(100), vec![b' '; 50]),
+        (
+            "small, which waits for a 100",
+            unread(100).replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n"),
+            Vec::new(),
+        ),
+    ];
+    for (what, head, body) in cases {
+        let answer = exchange(&service, &[head.as_bytes(), &body]).await;
+        assert_eq!(answer.code(), "UNAUTHORIZED", "{what}: {answer:?}");
+        assert_eq!(answer.header("connection"), Some("close"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn connection_carries_more_requests_after_a_small_body_that_is_not_read() {
+    let service = Service::start().await;
+    let mut stream = TcpStream::connect(service.api_url().trim_start_matches("http://"))
+        .await
+        .expect("the service listens");
+    for n in 0..20 {
+        // The body arrives in a packet of its own.
+        let (head, body) = (unread(2000), vec![b' '; 2000]);
+        stream.write_all(head.as_bytes()).await.expect("a head");
+        tokio::task::yield_now().await;
+        stream.write_all(&body).await.expect("a body");
+        let mut bytes = Vec::new();
+        let reading = async {
+            while !bytes.ends_with(b"}") {
+                let read = stream.read_buf(&mut bytes).await.expect("an answer");
+                assert_ne!(read, 0, "request {n}: the connection was closed");
+            }
+        };
+        let answered = tokio::time::timeout(TIMEOUT, reading).await;
+        answered.expect("an answer within 10 s");
+        let answer = parse(&bytes);
+        assert_eq!(answer.code(), "UNAUTHORIZED", "{answer:?}");
+        assert_eq!(answer.header("connection"), None);
+    }
+}
+
 /// Writes the pieces and reads the answer. A server that refuses early may close the connection before everything is written.
 pub async fn exchange(service: &Node, pieces: &[&[u8]]) -> Raw {
     let talk = async {
@@ -111,7 +170,7 @@ pub async fn exchange(service: &Node, pieces: &[&[u8]]) -> Raw {
         writing.abort();
         bytes
     };
-    let bytes = tokio::time::timeout(PATIENCE, talk)
+    let bytes = tokio::time::timeout(TIMEOUT, talk)
         .await
         .expect("an answer within 10 s");
     parse(&bytes)

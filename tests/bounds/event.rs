@@ -7,6 +7,7 @@ use crate::{
     support::{
         Receiver, Service, User, eventually,
         large::{EVENT, at_the_limit, hostile, refused_size, size_in},
+        send_large,
     },
     webhooks,
 };
@@ -26,7 +27,7 @@ fn in_an_hour() -> String {
 async fn a_send_whose_event_would_be_too_large_is_refused_and_stores_nothing() {
     let service = Service::start().await;
     let (alice, bob, id, path) = group(&service).await;
-    let before = service.place().log(&id).await;
+    let before = service.sandbox().log(&id).await;
     let size = refused_size(alice.post(&path, hostile()).await);
     assert!(size > 170_000, "{size}");
 
@@ -40,7 +41,7 @@ async fn a_send_whose_event_would_be_too_large_is_refused_and_stores_nothing() {
 
     let host = service.internal().post(&path, hostile()).await;
     refused_size(host);
-    assert_eq!(service.place().log(&id).await, before);
+    assert_eq!(service.sandbox().log(&id).await, before);
     assert_eq!(bob.history(&id).await, Vec::<Value>::new());
 }
 
@@ -76,7 +77,7 @@ async fn a_message_of_just_the_largest_event_reaches_sockets_and_webhooks() {
     // The number of the entry was not known when it was measured: 20 digits at most, in two places.
     assert!((EVENT - 38..=EVENT).contains(&bytes), "{bytes}");
     assert_eq!(bob.history(&id).await[0]["content"], sent["content"]);
-    assert_eq!(service.place().events("message.created").await.len(), 1);
+    assert_eq!(service.sandbox().events("message.created").await.len(), 1);
 }
 
 #[tokio::test]
@@ -88,7 +89,7 @@ async fn an_edit_whose_event_would_be_too_large_is_refused_and_changes_nothing()
     let (alice, _bob, id, _) = group(&service).await;
     let message = alice.say(&id, "short").await;
     let path = format!("/api/messages/{}", message["id"].as_str().expect("an id"));
-    let before = service.place().log(&id).await;
+    let before = service.sandbox().log(&id).await;
     let edit = json!({ "content": "\u{1}".repeat(22_000) });
     let size = refused_size(alice.patch(&path, edit.clone()).await);
     assert!(size > 22_000 * 6, "{size}");
@@ -96,7 +97,7 @@ async fn an_edit_whose_event_would_be_too_large_is_refused_and_changes_nothing()
     let edit = json!({ "messageId": message["id"], "content": edit["content"] });
     let refusal = socket.refused("message:edit", edit).await;
     assert_eq!(refusal["code"], "PAYLOAD_TOO_LARGE", "{refusal}");
-    assert_eq!(service.place().log(&id).await, before);
+    assert_eq!(service.sandbox().log(&id).await, before);
     assert_eq!(alice.get(&path).await.expect(200)["content"], "short");
 }
 
@@ -112,10 +113,10 @@ async fn a_message_that_was_edited_to_be_too_large_stays_deleted() {
     let edit = json!({ "content": "\u{1}".repeat(16_384) });
     alice.patch(&path, edit).await.expect(200);
     alice.delete(&path).await.expect(204);
-    let before = service.place().log(&id).await;
+    let before = service.sandbox().log(&id).await;
     let restored = alice.post(&format!("{path}/restore"), Value::Null).await;
     assert!(refused_size(restored) > 170_000);
-    assert_eq!(service.place().log(&id).await, before);
+    assert_eq!(service.sandbox().log(&id).await, before);
     assert_eq!(alice.get(&path).await.expect(200)["isDeleted"], true);
 }
 
@@ -139,6 +140,31 @@ async fn a_forward_that_would_be_too_large_is_refused_before_any_is_sent() {
     for conversation in &to {
         assert_eq!(alice.history(conversation).await, Vec::<Value>::new());
     }
+}
+
+#[tokio::test]
+async fn a_forward_with_too_large_an_answer_is_refused_before_any_is_sent() {
+    let service = Service::start().await;
+    let (alice, _bob, id, _path) = group(&service).await;
+    let message = send_large(&alice, &id, 1).await.remove(0);
+    let mut to = Vec::new();
+    for _ in 0..20 {
+        to.push(service.group(&alice, &[]).await);
+    }
+    let forward = format!(
+        "/api/messages/{}/forward",
+        message["id"].as_str().expect("an id")
+    );
+    let answer = alice.post(&forward, json!({ "conversationIds": to })).await;
+    let error = answer.expect_error(400, "VALIDATION_ERROR");
+    assert_eq!(error["details"][0]["field"], "conversationIds", "{error}");
+    for conversation in &to {
+        assert_eq!(alice.history(conversation).await, Vec::<Value>::new());
+    }
+    let some = alice
+        .post(&forward, json!({ "conversationIds": to[..8] }))
+        .await;
+    some.expect(201);
 }
 
 #[tokio::test]
@@ -193,8 +219,8 @@ async fn members_with_the_longest_ids_become_entries_that_fit() {
         .await
         .expect(201);
     let events = eventually("all of it is in the stream", || async {
-        let mut events = service.place().events("conversation.created").await;
-        events.extend(service.place().events("participant.added").await);
+        let mut events = service.sandbox().events("conversation.created").await;
+        events.extend(service.sandbox().events("participant.added").await);
         let count = |event: &Value| {
             let data = &event["data"];
             let ids = data["userIds"]

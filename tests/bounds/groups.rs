@@ -6,13 +6,13 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::support::{
-    Place, Service, User, eventually, free_port, large::near_limit, mortal, program,
+    Sandbox, Service, User, eventually, free_port, large::near_limit, mortal, program,
 };
 
 /// Two processes of one deployment. The first writes for all shards, so commands of the second's users are forwarded.
 async fn writer_and_other() -> (Service, Service) {
     let writer = Service::start().await;
-    let other = Service::builder().place_of(writer.place()).start().await;
+    let other = Service::builder().place_of(writer.sandbox()).start().await;
     // The other has heard of the writer once a command of it was handed over.
     let user = other.user("first").await;
     eventually("commands are handed over", || async {
@@ -74,7 +74,7 @@ async fn small_commands_with_large_outcomes_are_answered_in_parts() {
     }
     assert_eq!(metric(&other, "chat_hand_overs_failed_total").await, 0);
     for id in &groups {
-        let updates = other.place().log(id).await;
+        let updates = other.sandbox().log(id).await;
         let updates = updates
             .iter()
             .filter(|(_, kind)| kind == "conversation.updated");
@@ -110,7 +110,7 @@ async fn a_server_that_takes_too_small_messages_ends_the_start_with_one_line() {
         async_nats::connect(&url).await.ok()
     })
     .await;
-    let place = Place::new();
+    let place = Sandbox::new();
     let mut command = mortal(env!("CARGO_BIN_EXE_chat-service"));
     command
         .arg("serve")

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use chat_sdk::{ConversationId, ConversationType, EventId, MessageType, Role, UserId};
+use chat_sdk::{ConversationId, ConversationType, EventId, MessageType, Patch, Role, UserId};
 use chat_service::{
-    domain::{
-        command::{Announce, Command, Outcome, Request, WantedEdit, Writers},
+    model::{
+        command::{Command, Outcome, Request, WantedEdit},
         entry::{Entry, MessageCreated, MessageEdit, NewMember},
         error::Result,
-        patch::Patch,
+        writers::{Announce, Writers},
     },
     store::{
         Store,
@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::support::{Place, Service, large::near_limit};
+use crate::support::{Sandbox, Service, large::near_limit};
 
 /// An announcer that notifies nobody.
 struct Silent;
@@ -29,17 +29,17 @@ impl Announce for Silent {
 }
 
 /// A writer on a real database, and a conversation with one member.
-struct Scene {
+struct Scenario {
     writer: Writer,
     backend: Arc<MongoBackend>,
     alice: UserId,
     conversation: ConversationId,
-    _place: Arc<Place>,
+    _place: Arc<Sandbox>,
 }
 
-impl Scene {
+impl Scenario {
     async fn start() -> Self {
-        let place = Place::new();
+        let place = Sandbox::new();
         let store = Store::connect(&place.mongodb_uri, &place.database)
             .await
             .expect("a store");
@@ -47,7 +47,7 @@ impl Scene {
         let backend = Arc::new(MongoBackend::new(Arc::new(store)));
         let (writer, actor) = Writer::new(Arc::clone(&backend), Arc::new(Silent));
         tokio::spawn(actor);
-        let scene = Self {
+        let scenario = Self {
             writer,
             backend,
             alice: "alice".parse().expect("an id"),
@@ -57,16 +57,16 @@ impl Scene {
         let create = Command::CreateConversation {
             kind: ConversationType::Group,
             settings: Default::default(),
-            created_by: scene.alice.clone(),
+            created_by: scenario.alice.clone(),
             members: vec![NewMember {
-                user_id: scene.alice.clone(),
+                user_id: scenario.alice.clone(),
                 role: Role::Owner,
             }],
         };
-        scene.all(vec![create]).await[0]
+        scenario.all(vec![create]).await[0]
             .as_ref()
             .expect("it is made");
-        scene
+        scenario
     }
 
     /// Submits all at once, and waits for the outcome of each.
@@ -122,15 +122,15 @@ fn ids(outcomes: &[Result<Outcome>]) -> Vec<EventId> {
 
 #[tokio::test]
 async fn concurrent_messages_of_32_mib_are_all_stored_with_a_known_outcome() {
-    let scene = Scene::start().await;
+    let scenario = Scenario::start().await;
     let messages = (0..256).map(|n| message(format!("{n:03}{}", "x".repeat(127 * 1024))));
-    let sent = ids(&scene.all(messages.collect()).await);
+    let sent = ids(&scenario.all(messages.collect()).await);
     let mut read = Vec::new();
     let mut after = 1;
     loop {
-        let page = scene
+        let page = scenario
             .backend
-            .read_log(&scene.conversation.clone().into(), after, 1000)
+            .read_log(&scenario.conversation.clone().into(), after, 1000)
             .await
             .expect("the log can be read");
         let bytes: usize = page.entries.len() * 127 * 1024;
@@ -146,9 +146,9 @@ async fn concurrent_messages_of_32_mib_are_all_stored_with_a_known_outcome() {
 
 #[tokio::test]
 async fn concurrent_edits_of_32_mib_are_all_applied() {
-    let scene = Scene::start().await;
+    let scenario = Scenario::start().await;
     let messages = (0..256).map(|n| message(format!("{n}"))).collect();
-    let sent = ids(&scene.all(messages).await);
+    let sent = ids(&scenario.all(messages).await);
     let edits = sent.iter().map(|id| {
         Command::EditMessage(WantedEdit {
             edit: MessageEdit {
@@ -162,8 +162,8 @@ async fn concurrent_edits_of_32_mib_are_all_applied() {
             is_unchanged: false,
         })
     });
-    ids(&scene.all(edits.collect()).await);
-    let place = &scene._place;
+    ids(&scenario.all(edits.collect()).await);
+    let place = &scenario._place;
     let log = place.collection("log").await;
     for id in sent {
         let filter = mongodb::bson::doc! { "_id": id.as_str() };
@@ -194,7 +194,7 @@ async fn large_messages_of_many_requests_at_once_are_all_answered() {
         assert!(matches!(answer.status, 200 | 201), "{answer}");
     }))
     .await;
-    let sent = service.place().log(&id).await;
+    let sent = service.sandbox().log(&id).await;
     assert_eq!(sent.len(), 1 + 48);
     let metrics = service.internal().get("/api/metrics").await;
     let unknown = metrics

@@ -10,16 +10,16 @@ use super::table::{NOBODY, Pushed, Row, Setting, members, rest};
 pub const ROWS: &[Row] = &[
     Row {
         name: "a member makes a group with all settings",
-        scene: Setting::Group,
-        ways: &[rest("createConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("createConversation", |scenario| {
             async move {
                 let body = json!({
-                    "type": "group", "participantIds": [scene.stranger.id, scene.admin.id],
+                    "type": "group", "participantIds": [scenario.stranger.id, scenario.admin.id],
                     "name": "New", "avatarUrl": "https://files.example/a.png",
                     "metadata": { "order": 7 }, "historyVisibility": "joined",
                 });
-                let made = scene.member.post("/api/conversations", body).await;
-                scene
+                let made = scenario.member.post("/api/conversations", body).await;
+                scenario
                     .ids
                     .push(made.expect(201)["id"].as_str().expect("an id").to_owned());
             }
@@ -35,14 +35,14 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a group is made with more members than one entry may name",
-        scene: Setting::Group,
-        ways: &[rest("createConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("createConversation", |scenario| {
             async move {
-                let mut ids = scene.crowd().await;
-                ids.extend([scene.admin.id.clone(), scene.stranger.id.clone()]);
+                let mut ids = scenario.crowd().await;
+                ids.extend([scenario.admin.id.clone(), scenario.stranger.id.clone()]);
                 let body = json!({ "type": "group", "participantIds": ids });
-                let made = scene.member.post("/api/conversations", body).await;
-                scene
+                let made = scenario.member.post("/api/conversations", body).await;
+                scenario
                     .ids
                     .push(made.expect(201)["id"].as_str().expect("an id").to_owned());
             }
@@ -59,12 +59,12 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a member makes a direct conversation",
-        scene: Setting::Group,
-        ways: &[rest("createConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("createConversation", |scenario| {
             async move {
-                let body = json!({ "type": "direct", "participantIds": [scene.former.id] });
-                let made = scene.member.post("/api/conversations", body).await;
-                scene
+                let body = json!({ "type": "direct", "participantIds": [scenario.former.id] });
+                let made = scenario.member.post("/api/conversations", body).await;
+                scenario
                     .ids
                     .push(made.expect(201)["id"].as_str().expect("an id").to_owned());
             }
@@ -79,19 +79,22 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a direct conversation that is there already is found, by the other one too",
-        scene: Setting::Group,
-        ways: &[rest("createConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("createConversation", |scenario| {
             async move {
-                let body = json!({ "type": "direct", "participantIds": [scene.former.id] });
-                let made = scene.member.post("/api/conversations", body.clone()).await;
-                scene.have(Some(&made.expect(201)["id"])).await;
-                scene
+                let body = json!({ "type": "direct", "participantIds": [scenario.former.id] });
+                let made = scenario
+                    .member
+                    .post("/api/conversations", body.clone())
+                    .await;
+                scenario.have(Some(&made.expect(201)["id"])).await;
+                scenario
                     .member
                     .post("/api/conversations", body)
                     .await
                     .expect(200);
-                let body = json!({ "type": "direct", "participantIds": [scene.member.id] });
-                scene
+                let body = json!({ "type": "direct", "participantIds": [scenario.member.id] });
+                scenario
                     .former
                     .post("/api/conversations", body)
                     .await
@@ -104,13 +107,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "an admin changes the settings",
-        scene: Setting::Group,
-        ways: &[rest("updateConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updateConversation", |scenario| {
             async move {
                 let body = json!({
                     "name": "Renamed", "avatarUrl": "https://files.example/b.png", "metadata": { "x": [{}] },
                 });
-                scene.admin.patch(&scene.path(""), body).await.expect(200);
+                scenario.admin.patch(&scenario.path(""), body).await.expect(200);
             }
             .boxed()
         })],
@@ -119,15 +122,23 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "an owner clears settings",
-        scene: Setting::Group,
-        ways: &[rest("updateConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updateConversation", |scenario| {
             async move {
                 let body =
                     json!({ "metadata": { "x": 1 }, "avatarUrl": "https://files.example/b.png" });
-                scene.owner.patch(&scene.path(""), body).await.expect(200);
-                scene.have(None).await;
+                scenario
+                    .owner
+                    .patch(&scenario.path(""), body)
+                    .await
+                    .expect(200);
+                scenario.have(None).await;
                 let body = json!({ "name": null, "avatarUrl": null, "metadata": null });
-                scene.owner.patch(&scene.path(""), body).await.expect(200);
+                scenario
+                    .owner
+                    .patch(&scenario.path(""), body)
+                    .await
+                    .expect(200);
             }
             .boxed()
         })],
@@ -136,17 +147,21 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "settings are set to what they are",
-        scene: Setting::Group,
-        ways: &[rest("updateConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updateConversation", |scenario| {
             async move {
                 let body = json!({ "name": "The same" });
-                scene
+                scenario
                     .owner
-                    .patch(&scene.path(""), body.clone())
+                    .patch(&scenario.path(""), body.clone())
                     .await
                     .expect(200);
-                scene.have(None).await;
-                scene.owner.patch(&scene.path(""), body).await.expect(200);
+                scenario.have(None).await;
+                scenario
+                    .owner
+                    .patch(&scenario.path(""), body)
+                    .await
+                    .expect(200);
             }
             .boxed()
         })],
@@ -155,16 +170,20 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a history is hidden from those who joined later",
-        scene: Setting::Group,
-        ways: &[rest("updateConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updateConversation", |scenario| {
             async move {
-                let body = json!({ "userIds": [scene.stranger.id] });
-                let path = scene.path("/participants");
-                scene.owner.post(&path, body).await.expect(201);
-                scene.stranger.say(&scene.conversation, "late").await;
-                scene.have(None).await;
+                let body = json!({ "userIds": [scenario.stranger.id] });
+                let path = scenario.path("/participants");
+                scenario.owner.post(&path, body).await.expect(201);
+                scenario.stranger.say(&scenario.conversation, "late").await;
+                scenario.have(None).await;
                 let body = json!({ "historyVisibility": "joined" });
-                scene.owner.patch(&scene.path(""), body).await.expect(200);
+                scenario
+                    .owner
+                    .patch(&scenario.path(""), body)
+                    .await
+                    .expect(200);
             }
             .boxed()
         })],
@@ -176,15 +195,19 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a history is opened to those who joined later",
-        scene: Setting::JoinedGroup,
-        ways: &[rest("updateConversation", |scene| {
+        scenario: Setting::JoinedGroup,
+        ways: &[rest("updateConversation", |scenario| {
             async move {
-                let body = json!({ "userIds": [scene.stranger.id] });
-                let path = scene.path("/participants");
-                scene.owner.post(&path, body).await.expect(201);
-                scene.have(None).await;
+                let body = json!({ "userIds": [scenario.stranger.id] });
+                let path = scenario.path("/participants");
+                scenario.owner.post(&path, body).await.expect(201);
+                scenario.have(None).await;
                 let body = json!({ "historyVisibility": "full" });
-                scene.owner.patch(&scene.path(""), body).await.expect(200);
+                scenario
+                    .owner
+                    .patch(&scenario.path(""), body)
+                    .await
+                    .expect(200);
             }
             .boxed()
         })],
@@ -196,19 +219,19 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "one of two changes the metadata of their direct conversation",
-        scene: Setting::Group,
-        ways: &[rest("updateConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updateConversation", |scenario| {
             async move {
-                let body = json!({ "type": "direct", "participantIds": [scene.former.id] });
-                let made = scene
+                let body = json!({ "type": "direct", "participantIds": [scenario.former.id] });
+                let made = scenario
                     .member
                     .post("/api/conversations", body)
                     .await
                     .expect(201);
-                scene.have(Some(&made["id"])).await;
+                scenario.have(Some(&made["id"])).await;
                 let path = format!("/api/conversations/{}", made["id"].as_str().expect("an id"));
                 let body = json!({ "metadata": { "topic": "parcel" } });
-                scene.former.patch(&path, body).await.expect(200);
+                scenario.former.patch(&path, body).await.expect(200);
             }
             .boxed()
         })],
@@ -221,10 +244,10 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "an owner deletes the conversation",
-        scene: Setting::Group,
-        ways: &[rest("deleteConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("deleteConversation", |scenario| {
             async move {
-                scene.owner.delete(&scene.path("")).await.expect(204);
+                scenario.owner.delete(&scenario.path("")).await.expect(204);
             }
             .boxed()
         })],

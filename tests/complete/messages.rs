@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use super::{
-    scene::Scene,
+    scenario::Scenario,
     table::{NOBODY, Pushed, Row, Setting, members, rest, socket},
 };
 
@@ -13,21 +13,21 @@ use super::{
 pub const ROWS: &[Row] = &[
     Row {
         name: "a member sends a message with everything in it",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("sendMessage", |scene| {
+            rest("sendMessage", |scenario| {
                 async move {
-                    let draft = full_draft(scene);
-                    let path = scene.path("/messages");
-                    scene.member.post(&path, draft).await.expect(201);
+                    let draft = full_draft(scenario);
+                    let path = scenario.path("/messages");
+                    scenario.member.post(&path, draft).await.expect(201);
                 }
                 .boxed()
             }),
-            socket("message:send", |scene| {
+            socket("message:send", |scenario| {
                 async move {
-                    let mut draft = full_draft(scene);
-                    draft["conversationId"] = json!(scene.conversation);
-                    scene.member.socket.ok("message:send", draft).await;
+                    let mut draft = full_draft(scenario);
+                    draft["conversationId"] = json!(scenario.conversation);
+                    scenario.member.socket.ok("message:send", draft).await;
                 }
                 .boxed()
             }),
@@ -37,26 +37,26 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a member repeats a send",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("sendMessage", |scene| {
+            rest("sendMessage", |scenario| {
                 async move {
-                    let draft = full_draft(scene);
-                    let path = scene.path("/messages");
-                    scene.member.post(&path, draft.clone()).await.expect(201);
-                    scene.have(None).await;
-                    scene.member.post(&path, draft).await.expect(200);
+                    let draft = full_draft(scenario);
+                    let path = scenario.path("/messages");
+                    scenario.member.post(&path, draft.clone()).await.expect(201);
+                    scenario.have(None).await;
+                    scenario.member.post(&path, draft).await.expect(200);
                 }
                 .boxed()
             }),
-            socket("message:send", |scene| {
+            socket("message:send", |scenario| {
                 async move {
-                    let mut draft = full_draft(scene);
-                    draft["conversationId"] = json!(scene.conversation);
-                    let socket = &mut scene.member.socket;
+                    let mut draft = full_draft(scenario);
+                    draft["conversationId"] = json!(scenario.conversation);
+                    let socket = &mut scenario.member.socket;
                     socket.ok("message:send", draft.clone()).await;
-                    scene.have(None).await;
-                    scene.member.socket.ok("message:send", draft).await;
+                    scenario.have(None).await;
+                    scenario.member.socket.ok("message:send", draft).await;
                 }
                 .boxed()
             }),
@@ -66,21 +66,25 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a member sends a message to a user with whom they have no conversation",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("sendDirectMessage", |scene| {
+            rest("sendDirectMessage", |scenario| {
                 async move {
-                    let body = json!({ "receiverId": scene.former.id, "content": "psst" });
-                    let sent = scene.member.post("/api/messages", body).await.expect(201);
-                    scene.ids.push(text(&sent["conversationId"]));
+                    let body = json!({ "receiverId": scenario.former.id, "content": "psst" });
+                    let sent = scenario
+                        .member
+                        .post("/api/messages", body)
+                        .await
+                        .expect(201);
+                    scenario.ids.push(text(&sent["conversationId"]));
                 }
                 .boxed()
             }),
-            socket("message:send", |scene| {
+            socket("message:send", |scenario| {
                 async move {
-                    let body = json!({ "receiverId": scene.former.id, "content": "psst" });
-                    let sent = scene.member.socket.ok("message:send", body).await;
-                    scene.ids.push(text(&sent["message"]["conversationId"]));
+                    let body = json!({ "receiverId": scenario.former.id, "content": "psst" });
+                    let sent = scenario.member.socket.ok("message:send", body).await;
+                    scenario.ids.push(text(&sent["message"]["conversationId"]));
                 }
                 .boxed()
             }),
@@ -94,22 +98,22 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "the sender changes text and metadata of a message",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("editMessage", |scene| {
+            rest("editMessage", |scenario| {
                 async move {
                     let body = json!({ "content": "changed", "metadata": { "a": [1, null] } });
-                    let path = scene.message_path();
-                    scene.member.patch(&path, body).await.expect(200);
+                    let path = scenario.message_path();
+                    scenario.member.patch(&path, body).await.expect(200);
                 }
                 .boxed()
             }),
-            socket("message:edit", |scene| {
+            socket("message:edit", |scenario| {
                 async move {
                     let body = json!({
-                        "messageId": scene.message, "content": "changed", "metadata": { "a": 1.5 },
+                        "messageId": scenario.message, "content": "changed", "metadata": { "a": 1.5 },
                     });
-                    scene.member.socket.ok("message:edit", body).await;
+                    scenario.member.socket.ok("message:edit", body).await;
                 }
                 .boxed()
             }),
@@ -119,27 +123,27 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "the sender changes the text once more and leaves the metadata",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("editMessage", |scene| {
+            rest("editMessage", |scenario| {
                 async move {
-                    let path = scene.message_path();
+                    let path = scenario.message_path();
                     let first = json!({ "content": "changed", "metadata": { "kept": true } });
-                    scene.member.patch(&path, first).await.expect(200);
-                    scene.have(None).await;
+                    scenario.member.patch(&path, first).await.expect(200);
+                    scenario.have(None).await;
                     let body = json!({ "content": "changed again" });
-                    scene.member.patch(&path, body).await.expect(200);
+                    scenario.member.patch(&path, body).await.expect(200);
                 }
                 .boxed()
             }),
-            socket("message:edit", |scene| {
+            socket("message:edit", |scenario| {
                 async move {
-                    let path = scene.message_path();
+                    let path = scenario.message_path();
                     let first = json!({ "content": "changed", "metadata": { "kept": true } });
-                    scene.member.patch(&path, first).await.expect(200);
-                    scene.have(None).await;
-                    let body = json!({ "messageId": scene.message, "content": "changed again" });
-                    scene.member.socket.ok("message:edit", body).await;
+                    scenario.member.patch(&path, first).await.expect(200);
+                    scenario.have(None).await;
+                    let body = json!({ "messageId": scenario.message, "content": "changed again" });
+                    scenario.member.socket.ok("message:edit", body).await;
                 }
                 .boxed()
             }),
@@ -149,19 +153,19 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "the sender deletes a message that has everything in it and was changed",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("deleteMessage", |scene| {
+            rest("deleteMessage", |scenario| {
                 async move {
-                    let path = format!("/api/messages/{}", full_message(scene).await);
-                    scene.member.delete(&path).await.expect(204);
+                    let path = format!("/api/messages/{}", full_message(scenario).await);
+                    scenario.member.delete(&path).await.expect(204);
                 }
                 .boxed()
             }),
-            socket("message:delete", |scene| {
+            socket("message:delete", |scenario| {
                 async move {
-                    let body = json!({ "messageId": full_message(scene).await });
-                    scene.member.socket.ok("message:delete", body).await;
+                    let body = json!({ "messageId": full_message(scenario).await });
+                    scenario.member.socket.ok("message:delete", body).await;
                 }
                 .boxed()
             }),
@@ -171,19 +175,19 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "an admin deletes the newest message of a member",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("deleteMessage", |scene| {
+            rest("deleteMessage", |scenario| {
                 async move {
-                    let path = scene.message_path();
-                    scene.admin.delete(&path).await.expect(204);
+                    let path = scenario.message_path();
+                    scenario.admin.delete(&path).await.expect(204);
                 }
                 .boxed()
             }),
-            socket("message:delete", |scene| {
+            socket("message:delete", |scenario| {
                 async move {
-                    let body = json!({ "messageId": scene.message });
-                    scene.admin.socket.ok("message:delete", body).await;
+                    let body = json!({ "messageId": scenario.message });
+                    scenario.admin.socket.ok("message:delete", body).await;
                 }
                 .boxed()
             }),
@@ -193,13 +197,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a deleted message is deleted again",
-        scene: Setting::Group,
-        ways: &[rest("deleteMessage", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("deleteMessage", |scenario| {
             async move {
-                let path = scene.message_path();
-                scene.member.delete(&path).await.expect(204);
-                scene.have(None).await;
-                scene.owner.delete(&path).await.expect(204);
+                let path = scenario.message_path();
+                scenario.member.delete(&path).await.expect(204);
+                scenario.have(None).await;
+                scenario.owner.delete(&path).await.expect(204);
             }
             .boxed()
         })],
@@ -208,18 +212,21 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "who left changes and deletes their message in vain",
-        scene: Setting::Group,
-        ways: &[rest("editMessage", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("editMessage", |scenario| {
             async move {
-                let own = scene.former.history(&scene.conversation).await;
+                let own = scenario.former.history(&scenario.conversation).await;
                 let path = format!("/api/messages/{}", text(&own[0]["id"]));
                 let body = json!({ "content": "after leaving" });
-                let answer = scene.former.patch(&path, body).await;
+                let answer = scenario.former.patch(&path, body).await;
                 answer.expect_error(404, "NOT_FOUND");
-                let answer = scene.former.delete(&path).await;
+                let answer = scenario.former.delete(&path).await;
                 answer.expect_error(404, "NOT_FOUND");
                 let said = json!({ "content": "after leaving" });
-                let answer = scene.stranger.post(&scene.path("/messages"), said).await;
+                let answer = scenario
+                    .stranger
+                    .post(&scenario.path("/messages"), said)
+                    .await;
                 answer.expect_error(404, "NOT_FOUND");
             }
             .boxed()
@@ -230,7 +237,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// Everything that a message may have.
-fn full_draft(scene: &Scene) -> Value {
+fn full_draft(scenario: &Scenario) -> Value {
     json!({
         "content": "with everything",
         "type": "custom",
@@ -238,23 +245,23 @@ fn full_draft(scene: &Scene) -> Value {
             "url": "https://files.example/1.png", "mimeType": "image/png", "name": "1.png", "size": 7,
             "thumbnailUrl": "https://files.example/1-small.png",
         }],
-        "replyTo": scene.message,
-        "mentions": [scene.owner.id, scene.admin.id],
+        "replyTo": scenario.message,
+        "mentions": [scenario.owner.id, scenario.admin.id],
         "metadata": { "order": 1042, "deep": { "list": [1, "two", null] } },
         "clientMessageId": "mine-1",
     })
 }
 
 /// A message with everything in it, changed once. Returns its id.
-async fn full_message(scene: &mut Scene) -> String {
-    let draft = full_draft(scene);
-    let path = scene.path("/messages");
-    let sent = scene.member.post(&path, draft).await.expect(201);
+async fn full_message(scenario: &mut Scenario) -> String {
+    let draft = full_draft(scenario);
+    let path = scenario.path("/messages");
+    let sent = scenario.member.post(&path, draft).await.expect(201);
     let id = text(&sent["id"]);
     let path = format!("/api/messages/{id}");
     let body = json!({ "content": "changed", "metadata": { "b": 2 } });
-    scene.member.patch(&path, body).await.expect(200);
-    scene.have(None).await;
+    scenario.member.patch(&path, body).await.expect(200);
+    scenario.have(None).await;
     id
 }
 

@@ -10,14 +10,18 @@ use super::table::{NOBODY, Pushed, Row, Setting, members, rest};
 pub const ROWS: &[Row] = &[
     Row {
         name: "an owner adds who never was in and who left, as admins",
-        scene: Setting::Group,
-        ways: &[rest("addParticipants", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("addParticipants", |scenario| {
             async move {
-                let ids = [&scene.stranger.id, &scene.former.id, &scene.member.id];
+                let ids = [
+                    &scenario.stranger.id,
+                    &scenario.former.id,
+                    &scenario.member.id,
+                ];
                 let body = json!({ "userIds": ids, "role": "admin" });
-                scene
+                scenario
                     .owner
-                    .post(&scene.path("/participants"), body)
+                    .post(&scenario.path("/participants"), body)
                     .await
                     .expect(201);
             }
@@ -32,15 +36,15 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "an admin adds to a group in which one sees what came after joining",
-        scene: Setting::JoinedGroup,
-        ways: &[rest("addParticipants", |scene| {
+        scenario: Setting::JoinedGroup,
+        ways: &[rest("addParticipants", |scenario| {
             async move {
-                scene.member.say(&scene.conversation, "between").await;
-                scene.have(None).await;
-                let body = json!({ "userIds": [scene.stranger.id, scene.former.id] });
-                scene
+                scenario.member.say(&scenario.conversation, "between").await;
+                scenario.have(None).await;
+                let body = json!({ "userIds": [scenario.stranger.id, scenario.former.id] });
+                scenario
                     .admin
-                    .post(&scene.path("/participants"), body)
+                    .post(&scenario.path("/participants"), body)
                     .await
                     .expect(201);
             }
@@ -55,13 +59,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "the host adds a member in nobody's name",
-        scene: Setting::Group,
-        ways: &[rest("addParticipants", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("addParticipants", |scenario| {
             async move {
-                let body = json!({ "userIds": [scene.stranger.id], "role": "owner" });
-                scene
+                let body = json!({ "userIds": [scenario.stranger.id], "role": "owner" });
+                scenario
                     .host()
-                    .post(&scene.path("/participants"), body)
+                    .post(&scenario.path("/participants"), body)
                     .await
                     .expect(201);
             }
@@ -75,13 +79,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "more users are added than one entry may name",
-        scene: Setting::Group,
-        ways: &[rest("addParticipants", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("addParticipants", |scenario| {
             async move {
-                let body = json!({ "userIds": scene.crowd().await });
-                scene
+                let body = json!({ "userIds": scenario.crowd().await });
+                scenario
                     .owner
-                    .post(&scene.path("/participants"), body)
+                    .post(&scenario.path("/participants"), body)
                     .await
                     .expect(201);
             }
@@ -92,13 +96,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "who is in already is added",
-        scene: Setting::Group,
-        ways: &[rest("addParticipants", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("addParticipants", |scenario| {
             async move {
-                let body = json!({ "userIds": [scene.member.id], "role": "admin" });
-                scene
+                let body = json!({ "userIds": [scenario.member.id], "role": "admin" });
+                scenario
                     .owner
-                    .post(&scene.path("/participants"), body)
+                    .post(&scenario.path("/participants"), body)
                     .await
                     .expect(201);
             }
@@ -109,13 +113,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "an admin removes a member",
-        scene: Setting::Group,
-        ways: &[rest("removeParticipant", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("removeParticipant", |scenario| {
             async move {
-                let path = scene.path(&format!("/participants/{}", scene.member.id));
-                scene.admin.delete(&path).await.expect(204);
+                let path = scenario.path(&format!("/participants/{}", scenario.member.id));
+                scenario.admin.delete(&path).await.expect(204);
                 // A former member does not receive later messages.
-                scene.owner.say(&scene.conversation, "among us").await;
+                scenario.owner.say(&scenario.conversation, "among us").await;
             }
             .boxed()
         })],
@@ -127,11 +131,11 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "the host removes an admin",
-        scene: Setting::JoinedGroup,
-        ways: &[rest("removeParticipant", |scene| {
+        scenario: Setting::JoinedGroup,
+        ways: &[rest("removeParticipant", |scenario| {
             async move {
-                let path = scene.path(&format!("/participants/{}", scene.admin.id));
-                scene.host().delete(&path).await.expect(204);
+                let path = scenario.path(&format!("/participants/{}", scenario.admin.id));
+                scenario.host().delete(&path).await.expect(204);
             }
             .boxed()
         })],
@@ -143,17 +147,17 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "an owner makes a member an owner and themselves a member",
-        scene: Setting::Group,
-        ways: &[rest("updateParticipant", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updateParticipant", |scenario| {
             async move {
-                let path = |id: &str| scene.path(&format!("/participants/{id}"));
-                let (first, second) = (path(&scene.member.id), path(&scene.owner.id));
-                scene
+                let path = |id: &str| scenario.path(&format!("/participants/{id}"));
+                let (first, second) = (path(&scenario.member.id), path(&scenario.owner.id));
+                scenario
                     .owner
                     .patch(&first, json!({ "role": "owner" }))
                     .await
                     .expect(200);
-                scene
+                scenario
                     .owner
                     .patch(&second, json!({ "role": "member" }))
                     .await
@@ -166,11 +170,11 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a role is set to what it is",
-        scene: Setting::Group,
-        ways: &[rest("updateParticipant", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updateParticipant", |scenario| {
             async move {
-                let path = scene.path(&format!("/participants/{}", scene.member.id));
-                scene
+                let path = scenario.path(&format!("/participants/{}", scenario.member.id));
+                scenario
                     .owner
                     .patch(&path, json!({ "role": "member" }))
                     .await
@@ -183,19 +187,23 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a member leaves",
-        scene: Setting::Group,
-        ways: &[rest("leaveConversation", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("leaveConversation", |scenario| {
             async move {
-                let path = scene.path("/leave");
-                scene.member.post(&path, json!({})).await.expect(204);
+                let path = scenario.path("/leave");
+                scenario.member.post(&path, json!({})).await.expect(204);
                 // A former member's view does not change.
                 let changed = json!({ "name": "without them" });
-                scene
+                scenario
                     .owner
-                    .patch(&scene.path(""), changed)
+                    .patch(&scenario.path(""), changed)
                     .await
                     .expect(200);
-                scene.owner.delete(&scene.message_path()).await.expect(204);
+                scenario
+                    .owner
+                    .delete(&scenario.message_path())
+                    .await
+                    .expect(204);
             }
             .boxed()
         })],
@@ -215,13 +223,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a stranger joins, who left joins again, and both hear what comes",
-        scene: Setting::Public,
-        ways: &[rest("joinConversation", |scene| {
+        scenario: Setting::Public,
+        ways: &[rest("joinConversation", |scenario| {
             async move {
-                let path = scene.path("/join");
-                scene.stranger.post(&path, json!({})).await.expect(200);
-                scene.former.post(&path, json!({})).await.expect(200);
-                scene.former.say(&scene.conversation, "back").await;
+                let path = scenario.path("/join");
+                scenario.stranger.post(&path, json!({})).await.expect(200);
+                scenario.former.post(&path, json!({})).await.expect(200);
+                scenario.former.say(&scenario.conversation, "back").await;
             }
             .boxed()
         })],
@@ -238,15 +246,18 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "one joins where one sees what came after joining, and leaves again",
-        scene: Setting::JoinedPublic,
-        ways: &[rest("joinConversation", |scene| {
+        scenario: Setting::JoinedPublic,
+        ways: &[rest("joinConversation", |scenario| {
             async move {
-                let path = scene.path("/join");
-                scene.stranger.post(&path, json!({})).await.expect(200);
-                scene.former.post(&path, json!({})).await.expect(200);
-                scene.stranger.say(&scene.conversation, "new here").await;
-                let path = scene.path("/leave");
-                scene.stranger.post(&path, json!({})).await.expect(204);
+                let path = scenario.path("/join");
+                scenario.stranger.post(&path, json!({})).await.expect(200);
+                scenario.former.post(&path, json!({})).await.expect(200);
+                scenario
+                    .stranger
+                    .say(&scenario.conversation, "new here")
+                    .await;
+                let path = scenario.path("/leave");
+                scenario.stranger.post(&path, json!({})).await.expect(204);
             }
             .boxed()
         })],
@@ -274,11 +285,11 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "who is in joins",
-        scene: Setting::Public,
-        ways: &[rest("joinConversation", |scene| {
+        scenario: Setting::Public,
+        ways: &[rest("joinConversation", |scenario| {
             async move {
-                let path = scene.path("/join");
-                scene.member.post(&path, json!({})).await.expect(200);
+                let path = scenario.path("/join");
+                scenario.member.post(&path, json!({})).await.expect(200);
             }
             .boxed()
         })],

@@ -6,27 +6,27 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{
-    scene::Scene,
+    scenario::Scenario,
     table::{NOBODY, Pushed, Row, Setting, members, rest, socket},
 };
 
-async fn react(scene: &mut Scene) {
-    let path = format!("{}/reactions", scene.message_path());
+async fn react(scenario: &mut Scenario) {
+    let path = format!("{}/reactions", scenario.message_path());
     let body = json!({ "emoji": "👍" });
-    scene.owner.post(&path, body).await.expect(200);
+    scenario.owner.post(&path, body).await.expect(200);
 }
 
 /// The rows.
 pub const ROWS: &[Row] = &[
     Row {
         name: "a member reacts to a message",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("addReaction", |scene| react(scene).boxed()),
-            socket("reaction:add", |scene| {
+            rest("addReaction", |scenario| react(scenario).boxed()),
+            socket("reaction:add", |scenario| {
                 async move {
-                    let body = json!({ "messageId": scene.message, "emoji": ":tada:" });
-                    scene.owner.socket.ok("reaction:add", body).await;
+                    let body = json!({ "messageId": scenario.message, "emoji": ":tada:" });
+                    scenario.owner.socket.ok("reaction:add", body).await;
                 }
                 .boxed()
             }),
@@ -36,23 +36,23 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a member takes a reaction back",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("removeReaction", |scene| {
+            rest("removeReaction", |scenario| {
                 async move {
-                    react(scene).await;
-                    scene.have(None).await;
-                    let path = format!("{}/reactions/%F0%9F%91%8D", scene.message_path());
-                    scene.owner.delete(&path).await.expect(200);
+                    react(scenario).await;
+                    scenario.have(None).await;
+                    let path = format!("{}/reactions/%F0%9F%91%8D", scenario.message_path());
+                    scenario.owner.delete(&path).await.expect(200);
                 }
                 .boxed()
             }),
-            socket("reaction:remove", |scene| {
+            socket("reaction:remove", |scenario| {
                 async move {
-                    react(scene).await;
-                    scene.have(None).await;
-                    let body = json!({ "messageId": scene.message, "emoji": "👍" });
-                    scene.owner.socket.ok("reaction:remove", body).await;
+                    react(scenario).await;
+                    scenario.have(None).await;
+                    let body = json!({ "messageId": scenario.message, "emoji": "👍" });
+                    scenario.owner.socket.ok("reaction:remove", body).await;
                 }
                 .boxed()
             }),
@@ -62,11 +62,11 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "an admin pins a message",
-        scene: Setting::Group,
-        ways: &[rest("pinMessage", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("pinMessage", |scenario| {
             async move {
-                let path = format!("{}/pin", scene.message_path());
-                scene
+                let path = format!("{}/pin", scenario.message_path());
+                scenario
                     .admin
                     .request(Method::PUT, &path, None)
                     .await
@@ -79,17 +79,17 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "an admin pins a message no more",
-        scene: Setting::Group,
-        ways: &[rest("unpinMessage", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("unpinMessage", |scenario| {
             async move {
-                let path = format!("{}/pin", scene.message_path());
-                scene
+                let path = format!("{}/pin", scenario.message_path());
+                scenario
                     .admin
                     .request(Method::PUT, &path, None)
                     .await
                     .expect(200);
-                scene.have(None).await;
-                scene.admin.delete(&path).await.expect(204);
+                scenario.have(None).await;
+                scenario.admin.delete(&path).await.expect(204);
             }
             .boxed()
         })],
@@ -98,14 +98,18 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a message is brought back with its reactions",
-        scene: Setting::Group,
-        ways: &[rest("restoreMessage", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("restoreMessage", |scenario| {
             async move {
-                react(scene).await;
-                scene.member.delete(&scene.message_path()).await.expect(204);
-                scene.have(None).await;
-                let path = format!("{}/restore", scene.message_path());
-                scene.admin.post(&path, json!({})).await.expect(200);
+                react(scenario).await;
+                scenario
+                    .member
+                    .delete(&scenario.message_path())
+                    .await
+                    .expect(204);
+                scenario.have(None).await;
+                let path = format!("{}/restore", scenario.message_path());
+                scenario.admin.post(&path, json!({})).await.expect(200);
             }
             .boxed()
         })],
@@ -114,12 +118,12 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a member replies in a thread",
-        scene: Setting::Group,
-        ways: &[rest("sendMessage", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("sendMessage", |scenario| {
             async move {
-                let body = json!({ "content": "a reply", "threadId": scene.message });
-                let path = scene.path("/messages");
-                scene.owner.post(&path, body).await.expect(201);
+                let body = json!({ "content": "a reply", "threadId": scenario.message });
+                let path = scenario.path("/messages");
+                scenario.owner.post(&path, body).await.expect(201);
             }
             .boxed()
         })],
@@ -128,12 +132,12 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a member sends a message on",
-        scene: Setting::Group,
-        ways: &[rest("forwardMessage", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("forwardMessage", |scenario| {
             async move {
-                let body = json!({ "conversationIds": [scene.conversation] });
-                let path = format!("{}/forward", scene.message_path());
-                scene.owner.post(&path, body).await.expect(201);
+                let body = json!({ "conversationIds": [scenario.conversation] });
+                let path = format!("{}/forward", scenario.message_path());
+                scenario.owner.post(&path, body).await.expect(201);
             }
             .boxed()
         })],
@@ -142,14 +146,14 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a member changes what is their own, and nobody else is told",
-        scene: Setting::Group,
-        ways: &[rest("updatePreferences", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updatePreferences", |scenario| {
             async move {
                 let body =
                     json!({ "muted": true, "pinned": true, "notificationLevel": "mentions" });
-                scene
+                scenario
                     .member
-                    .patch(&scene.path("/me"), body)
+                    .patch(&scenario.path("/me"), body)
                     .await
                     .expect(200);
             }
@@ -165,13 +169,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a member begins to write",
-        scene: Setting::Group,
-        ways: &[rest("updatePreferences", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updatePreferences", |scenario| {
             async move {
                 let body = json!({ "draft": "half a sentence" });
-                scene
+                scenario
                     .member
-                    .patch(&scene.path("/me"), body)
+                    .patch(&scenario.path("/me"), body)
                     .await
                     .expect(200);
             }
@@ -185,22 +189,24 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "a user blocks another and lets it be",
-        scene: Setting::Group,
+        scenario: Setting::Group,
         ways: &[
-            rest("blockUser", |scene| block_and_unblock(scene).boxed()),
-            rest("unblockUser", |scene| block_and_unblock(scene).boxed()),
+            rest("blockUser", |scenario| block_and_unblock(scenario).boxed()),
+            rest("unblockUser", |scenario| {
+                block_and_unblock(scenario).boxed()
+            }),
         ],
         events: &[Event::UserBlocked, Event::UserUnblocked],
         pushed: NOBODY,
     },
 ];
 
-async fn block_and_unblock(scene: &mut Scene) {
-    let path = format!("/api/users/me/blocks/{}", scene.stranger.id);
-    scene
+async fn block_and_unblock(scenario: &mut Scenario) {
+    let path = format!("/api/users/me/blocks/{}", scenario.stranger.id);
+    scenario
         .member
         .request(Method::PUT, &path, None)
         .await
         .expect(204);
-    scene.member.delete(&path).await.expect(204);
+    scenario.member.delete(&path).await.expect(204);
 }

@@ -10,11 +10,15 @@ use super::table::{NOBODY, Row, Setting, rest};
 pub const ROWS: &[Row] = &[
     Row {
         name: "a member changes their profile",
-        scene: Setting::Group,
-        ways: &[rest("updateMe", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("updateMe", |scenario| {
             async move {
                 let body = json!({ "name": "Another", "avatarUrl": "https://files.example/c.png" });
-                scene.member.patch("/api/users/me", body).await.expect(200);
+                scenario
+                    .member
+                    .patch("/api/users/me", body)
+                    .await
+                    .expect(200);
             }
             .boxed()
         })],
@@ -23,14 +27,22 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "the host tells of a new user and of a known one",
-        scene: Setting::Group,
-        ways: &[rest("syncUser", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("syncUser", |scenario| {
             async move {
-                let new = format!("new-{}", scene.owner.id);
+                let new = format!("new-{}", scenario.owner.id);
                 let body = json!({ "externalUserId": new, "name": "New" });
-                scene.host().post("/api/users/sync", body).await.expect(201);
-                let body = json!({ "externalUserId": scene.member.id, "name": "Renamed" });
-                scene.host().post("/api/users/sync", body).await.expect(200);
+                scenario
+                    .host()
+                    .post("/api/users/sync", body)
+                    .await
+                    .expect(201);
+                let body = json!({ "externalUserId": scenario.member.id, "name": "Renamed" });
+                scenario
+                    .host()
+                    .post("/api/users/sync", body)
+                    .await
+                    .expect(200);
             }
             .boxed()
         })],
@@ -39,12 +51,16 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "the host tells of a user what it told before",
-        scene: Setting::Group,
-        ways: &[rest("syncUser", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("syncUser", |scenario| {
             async move {
-                let id = &scene.member.id;
+                let id = &scenario.member.id;
                 let body = json!({ "externalUserId": id, "name": id });
-                scene.host().post("/api/users/sync", body).await.expect(200);
+                scenario
+                    .host()
+                    .post("/api/users/sync", body)
+                    .await
+                    .expect(200);
             }
             .boxed()
         })],
@@ -53,14 +69,14 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "the host tells of several users",
-        scene: Setting::Group,
-        ways: &[rest("syncUsers", |scene| {
+        scenario: Setting::Group,
+        ways: &[rest("syncUsers", |scenario| {
             async move {
                 let users = ["batch-a", "batch-b"].map(|name| {
-                    json!({ "externalUserId": format!("{name}-{}", scene.owner.id), "name": name })
+                    json!({ "externalUserId": format!("{name}-{}", scenario.owner.id), "name": name })
                 });
                 let body = json!({ "users": users });
-                scene
+                scenario
                     .host()
                     .post("/api/users/sync/batch", body)
                     .await

@@ -1,6 +1,9 @@
 //! The documents are correct: links have targets, tables are complete, and every example works as written.
 
+mod guides;
+mod plugin_guide;
 mod rest;
+mod shell;
 mod shown;
 mod socket;
 mod words;
@@ -19,7 +22,7 @@ pub struct Block {
 }
 
 /// The text of a file of the repository.
-fn read(name: &str) -> String {
+pub fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }

@@ -101,6 +101,16 @@ pub fn printed(text: &str) -> Vec<Shown> {
     found
 }
 
+/// The reason why a program's output does not match what a block shows.
+pub fn all_against(shown: &[Shown], output: &str, names: &mut Names) -> Result<(), String> {
+    let real = printed(output);
+    if shown.len() != real.len() {
+        return Err(format!("shows {} answers of {}", shown.len(), real.len()));
+    }
+    let mut both = shown.iter().zip(&real);
+    both.try_for_each(|(shown, real)| shown.against(real, Like::Value, names))
+}
+
 impl From<Value> for Shown {
     fn from(value: Value) -> Self {
         match value {

@@ -10,7 +10,10 @@ use super::{
     blocks, read,
     shown::{self, Like, Names, Shown},
 };
-use crate::support::{Connect, Service, Socket, User, in_an_hour, many_groups};
+use crate::{
+    hooks::sample::{PLUGIN as HOOKED, builder},
+    support::{Connect, Service, Socket, User, in_an_hour, many_groups},
+};
 
 /// The time for which docs/WEBSOCKET.md schedules a message.
 const SEND_AT: &str = "2026-11-21T10:49:46.000Z";
@@ -120,9 +123,8 @@ async fn every_command_has_an_example_and_each_is_answered_as_shown() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    let known: BTreeSet<String> = chat_service::ws::command::COMMANDS
-        .iter()
-        .map(|name| (*name).to_owned())
+    let known: BTreeSet<String> = chat_sdk::commands::socket_names()
+        .map(str::to_owned)
         .collect();
     assert_eq!(commands, known, "an example for each command");
 }
@@ -202,6 +204,7 @@ async fn everything(service: Service) -> Vec<Value> {
         };
         frames.push(a.find(event, wanted).await);
     }
+    frames.extend(of_plugins(&service, &alice, &mut a, &path("/messages")).await);
     a.raw(Message::text("no frame"));
     frames.push(a.next("error").await);
     alice.delete(&path("")).await.expect(204);
@@ -229,10 +232,38 @@ async fn everything(service: Service) -> Vec<Value> {
     frames
 }
 
+/// Events that exist only with a hook that holds messages, or with the plugin `notifications`.
+async fn of_plugins(
+    service: &Service,
+    alice: &User,
+    socket: &mut Socket,
+    messages: &str,
+) -> Vec<Value> {
+    let host = service.internal();
+    let held = json!({ "content": "review:hold" });
+    let held = alice.post(messages, held).await.expect(201);
+    let mut frames = vec![socket.next("message:held").await];
+    let id = held["id"].as_str().expect("an id");
+    host.delete(&format!("/api/held/{id}")).await.expect(204);
+    frames.push(socket.next("message:dropped").await);
+    let like = json!({ "userIds": ["alice"], "kind": "LIKE", "title": "Bob likes your picture" });
+    host.post("/api/notifications", like).await.expect(201);
+    let notification = socket.next("notification").await;
+    let id = notification["data"]["id"].as_str().expect("an id");
+    let path = format!("/api/notifications/{id}/read");
+    alice.request(Method::PUT, &path, None).await.expect(200);
+    frames.push(notification);
+    frames.push(socket.next("notification:read").await);
+    frames
+}
+
 #[tokio::test]
 async fn every_event_has_an_example_and_comes_as_shown() {
     let shown = pushed(&read("docs/WEBSOCKET.md"));
-    let real = everything(Service::start().await).await;
+    let service = builder(r#"{ name = "words", prefix = "review:" }"#)
+        .env("PLUGINS", "hooked,notifications")
+        .env("PUSH_SUBJECT", "mailto:operator@chat.example");
+    let real = everything(service.start_with([HOOKED]).await).await;
     let mut faults = Vec::new();
     for (event, examples) in &shown {
         let real: Vec<Shown> = real

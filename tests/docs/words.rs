@@ -33,7 +33,7 @@ fn documents() -> Vec<String> {
 }
 
 /// The lines outside of blocks.
-fn prose(document: &str) -> Vec<&str> {
+pub fn prose(document: &str) -> Vec<&str> {
     let mut is_inside = false;
     let lines = document.lines().filter(|line| {
         let is_fence = line.trim_start().starts_with("```");

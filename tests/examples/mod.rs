@@ -1,7 +1,9 @@
-//! The examples in JavaScript: each is checked and tested by its own tools, against a real service.
+//! The examples in JavaScript and the Postman collection: each is checked and tested by its own tools, against a real service.
 
+mod browser;
 mod generated;
 mod javascript;
+mod postman;
 mod react;
 mod server;
 
@@ -10,20 +12,14 @@ use std::{
     process::{Output, Stdio},
 };
 
-use crate::support::{INTERNAL_SECRET, JWT_SECRET, Service, mortal};
+use crate::support::{INTERNAL_SECRET, JWT_SECRET, Node, mortal};
 
-/// Runs a script of the example `name` in Node, without blocking the runtime of the service; fails with the script's output.
-async fn run_node(
-    name: &'static str,
-    arguments: &'static [&'static str],
-    service: Option<&Service>,
-) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples")
-        .join(name);
+/// Runs a script of the folder `name` in Node, without blocking the runtime of the service; fails with the script's output.
+async fn run_node(name: &'static str, arguments: &'static [&'static str], service: Option<&Node>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     assert!(
         folder.join("node_modules").exists(),
-        "the example's tools are missing; ./dev test installs them"
+        "the tools of {name} are missing; ./dev test installs them"
     );
     let mut command = mortal("node");
     command

@@ -9,5 +9,5 @@ async fn the_hosts_backend_verifies_webhooks_once_and_syncs_users() {
         .env("WEBHOOK_ALLOW_PRIVATE", "true")
         .start()
         .await;
-    run_node("server", &["test/run.mjs"], Some(&service)).await;
+    run_node("examples/server", &["test/run.mjs"], Some(&service)).await;
 }

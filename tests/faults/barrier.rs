@@ -5,8 +5,7 @@ use std::time::Duration;
 use mongodb::bson::{Timestamp, doc};
 use reqwest::Method;
 
-use super::sweep::insert_as_a_dead_writer;
-use crate::support::{Nats, Process, Service, User, eventually_within};
+use crate::support::{Nats, Process, Service, User, insert_orphan_text, wait_until_applied};
 
 /// Everything that `reader` sees of the only conversation has `text` as its newest message, and `unread` unread messages.
 async fn assert_lists(reader: &User, conversation: &str, text: &str, unread: u64) {
@@ -93,10 +92,10 @@ async fn with_nats_away_messages_acknowledged_by_a_killed_writer_are_listed_at_o
     // The same long after all processes have detected it.
     tokio::time::sleep(Duration::from_secs(6)).await;
     for n in 2..=4 {
-        insert_as_a_dead_writer(pair.writer.place(), &pair.conversation, &format!("m{n}")).await;
+        insert_orphan_text(pair.writer.sandbox(), &pair.conversation, &format!("m{n}")).await;
         assert_lists(&pair.bob, &pair.conversation, &format!("m{n}"), n).await;
     }
-    insert_as_a_dead_writer(pair.writer.place(), &pair.conversation, "last").await;
+    insert_orphan_text(pair.writer.sandbox(), &pair.conversation, "last").await;
     assert_reads_all(&pair.bob, &pair.conversation).await;
     nats.restart().await;
 }
@@ -109,22 +108,10 @@ async fn the_sweep_applies_without_nats() {
     let conversation = service.group(&alice, &[&bob]).await;
     alice.say(&conversation, "before").await;
     nats.kill();
-    let (_, seq) = insert_as_a_dead_writer(service.place(), &conversation, "orphan").await;
-    let conversations = service.place().collection("conversations").await;
+    let (_, seq) = insert_orphan_text(service.sandbox(), &conversation, "orphan").await;
     // No request reads it, so only the relay can apply it.
-    eventually_within(
-        Duration::from_secs(20),
-        "the conversation is brought up to date",
-        || async {
-            let found = conversations
-                .find_one(doc! { "_id": &conversation })
-                .await
-                .ok()??;
-            (found.get_i64("applied").ok()?.unsigned_abs() == seq).then_some(())
-        },
-    )
-    .await;
-    let state = service.place().collection("relay").await;
+    wait_until_applied(service.sandbox(), &conversation, seq).await;
+    let state = service.sandbox().collection("relay").await;
     let state = state.find_one(doc! {}).await.expect("can be read");
     let state = state.expect("is there");
     let of = |name: &str| -> Timestamp { state.get_timestamp(name).expect("a time") };

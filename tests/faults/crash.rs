@@ -57,13 +57,13 @@ async fn survives_a_crash_at(point: &str) {
     let outcome = traffic.finish().await;
     assert!(before < outcome.promises.len() && outcome.broken > 0);
     check_history(
-        process.place(),
+        process.sandbox(),
         &listener,
         &conversations,
         &outcome.promises,
     )
     .await;
-    listening.check(process.place(), &conversations).await;
+    listening.check(process.sandbox(), &conversations).await;
 }
 
 #[tokio::test]
@@ -103,13 +103,13 @@ async fn kill_9_under_a_hundred_senders_loses_and_repeats_nothing() {
     let outcome = traffic.finish().await;
     assert!(outcome.broken > 0, "the kills were noticed");
     check_history(
-        process.place(),
+        process.sandbox(),
         &listener,
         &conversations,
         &outcome.promises,
     )
     .await;
-    listening.check(process.place(), &conversations).await;
+    listening.check(process.sandbox(), &conversations).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,11 +129,11 @@ async fn an_orderly_restart_answers_every_request_in_flight() {
     let outcome = traffic.finish().await;
     assert_eq!(outcome.refusals, 0, "what was in flight was finished");
     check_history(
-        process.place(),
+        process.sandbox(),
         &listener,
         &conversations,
         &outcome.promises,
     )
     .await;
-    listening.check(process.place(), &conversations).await;
+    listening.check(process.sandbox(), &conversations).await;
 }

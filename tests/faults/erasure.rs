@@ -46,7 +46,7 @@ async fn finishes_after_a_crash_at(point: &str) {
     assert_eq!(removed["edits"], 15, "{report}");
     assert_eq!(removed["memberships"], 3, "{report}");
     assert_eq!(removed["profileEntries"], 1, "{report}");
-    let stored = process.place().text("log").await;
+    let stored = process.sandbox().text("log").await;
     assert!(!stored.contains("private"), "something is left");
     for conversation in &conversations {
         let history = bob.history(conversation).await;

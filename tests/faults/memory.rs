@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use mongodb::bson::doc;
+use serde_json::json;
 
-use crate::support::{Connect, Service, eventually_within, send_large, switch};
+use crate::support::{
+    Connect, Service, cursor_before, eventually_within, many_groups, send_large, switch,
+    wait_until_offline,
+};
 
 /// Maximum growth of the process's memory, in MiB, while clients request all of this at once.
 const MAX_GROWTH: u64 = 256;
@@ -16,11 +21,7 @@ async fn hostile_readers_of_large_messages_leave_memory_bounded() {
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
     let group = service.group(&alice, &[&bob]).await;
-    let mut socket = bob.connect().await;
-    alice.say(&group, "heard").await;
-    socket.next("message:new").await;
-    let cursor = socket.cursor();
-    socket.vanish();
+    let cursor = cursor_before(&bob, &alice, &group).await;
     let host = service.internal().acting_for("alice");
     send_large(&host, &group, 600).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -89,19 +90,73 @@ async fn hostile_readers_of_large_messages_leave_memory_bounded() {
         "{of_export} MiB instead of {idle} MiB"
     );
 
-    // A client that does not read is disconnected; after the last connection the user is offline.
-    eventually_within(
-        Duration::from_secs(30),
-        "the silent sockets are closed",
-        || async {
-            let presence = alice.get("/api/users/bob/presence").await.expect(200);
-            (presence["status"] == "offline").then_some(())
-        },
-    )
-    .await;
+    // A client that does not read is disconnected.
+    wait_until_offline(&alice, "bob").await;
     let url = format!("{}/metrics", service.api_url());
     let metrics = reqwest::get(url).await.expect("metrics");
     let metrics = metrics.text().await.expect("metrics");
     let closes = r#"chat_ws_closes_total{code="4408"} 12"#;
     assert!(metrics.contains(closes), "each is closed with 4408");
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "what was measured is worth reading")]
+async fn lists_of_a_user_with_many_large_conversations_leave_memory_bounded() {
+    const COUNT: usize = 2000;
+    let service = Service::builder().spawn().await;
+    let (crowd, mate) = (service.user("crowd").await, service.user("mate").await);
+    let groups = many_groups(&service, &crowd, &mate, COUNT).await;
+    // Each of them gets the metadata of the first one: together they have 32 MB.
+    let metadata = json!({ "metadata": { "text": "x".repeat(16_000) } });
+    let path = format!("/api/conversations/{}", groups[0]);
+    crowd.patch(&path, metadata).await.expect(200);
+    let conversations = service.sandbox().collection("conversations").await;
+    let limit = Duration::from_secs(10);
+    let stored = eventually_within(limit, "the metadata is stored", || async {
+        let filter = doc! { "_id": &groups[0] };
+        let found = conversations.find_one(filter).await.ok()??;
+        found
+            .get("metadata")
+            .filter(|found| found.as_null().is_none())
+            .cloned()
+    })
+    .await;
+    let all = doc! { "_id": { "$in": &groups } };
+    let update = doc! { "$set": { "metadata": stored } };
+    let changed = conversations.update_many(all, update).await;
+    assert_eq!(changed.expect("is changed").matched_count, COUNT as u64);
+    for group in [&groups[1], &groups[COUNT - 1]] {
+        mate.say(group, "unread").await;
+    }
+    let badge = crowd.get("/api/unread-count").await.expect(200);
+    assert_eq!(badge["unreadCount"], 2);
+    service.forget_peak();
+    let (idle, _) = service.memory();
+    let paths = [
+        "/api/unread-count",
+        "/api/unread",
+        "/api/conversations?limit=100",
+    ];
+    let reader = &crowd;
+    let answers: Vec<(&str, u16)> = stream::iter(paths.into_iter().cycle().take(24))
+        .map(|path| async move { (path, reader.try_get(path).await.unwrap_or(503)) })
+        .buffer_unordered(8)
+        .collect()
+        .await;
+    // A slow machine may not answer all of them in time; each of them is answered alone.
+    assert!(
+        answers
+            .iter()
+            .all(|(_, status)| matches!(status, 200 | 503)),
+        "{answers:?}"
+    );
+    for path in paths {
+        reader.get(path).await.expect(200);
+    }
+    let (_, most) = service.memory();
+    println!("idle {idle} MiB; with 8 lists at once {most} MiB");
+    assert!(
+        most <= idle + MAX_GROWTH,
+        "{most} MiB instead of {idle} MiB"
+    );
 }

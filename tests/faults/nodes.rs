@@ -25,7 +25,7 @@ async fn users_on_different_nodes_talk_and_the_loss_of_nodes_loses_nothing() {
         .database(&api_one)
         .spawn()
         .await;
-    let place = Arc::clone(api_one.place());
+    let place = Arc::clone(api_one.sandbox());
 
     let alice = api_one.user("alice").await.between(&api_one, &ws_one);
     let bob = api_one.user("bob").await.between(&api_two, &ws_two);
@@ -146,8 +146,8 @@ async fn a_writer_that_dies_after_its_insert_is_finished_by_another_node() {
     traffic.go_on(20).await;
     victim.restart().await;
     let outcome = traffic.finish().await;
-    check_history(survivor.place(), &bob, &conversations, &outcome.promises).await;
-    listening.check(survivor.place(), &conversations).await;
+    check_history(survivor.sandbox(), &bob, &conversations, &outcome.promises).await;
+    listening.check(survivor.sandbox(), &conversations).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

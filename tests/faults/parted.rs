@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{nats::has_every_entry, sweep::insert_as_a_dead_writer};
-use crate::support::{Nats, Node, Service, eventually_within};
+use super::nats::has_every_entry;
+use crate::support::{Nats, Node, Service, eventually_within, insert_orphan_text};
 
 /// A counter of a process; 0 where it was never counted.
 async fn counted(node: &Node, name: &str) -> u64 {
@@ -25,7 +25,7 @@ async fn a_relay_without_sockets_puts_back_what_is_missing_and_nothing_else() {
     for n in 0..40 {
         alice.say(&conversation, &format!("m{n}")).await;
     }
-    let (id, seq) = insert_as_a_dead_writer(api.place(), &conversation, "orphan").await;
+    let (id, seq) = insert_orphan_text(api.sandbox(), &conversation, "orphan").await;
     let limit = Duration::from_secs(15);
     let pushed = socket
         .find_within(limit, "the orphan", |frame| frame["id"] == id)
@@ -33,7 +33,7 @@ async fn a_relay_without_sockets_puts_back_what_is_missing_and_nothing_else() {
     assert_eq!(pushed["seq"], seq);
     // The sweep that found it has looked at all that was before.
     assert_eq!(counted(&api, "chat_relay_published_total").await, 1);
-    let told = api.place().events("message.created").await;
+    let told = api.sandbox().events("message.created").await;
     assert_eq!(told.len(), 41);
 }
 
@@ -59,13 +59,13 @@ async fn a_relay_that_takes_over_has_looked_at_the_stream_first() {
         alice.say(&conversation, &format!("m{n}")).await;
     }
     goes.kill();
-    let (id, seq) = insert_as_a_dead_writer(stays.place(), &conversation, "orphan").await;
+    let (id, seq) = insert_orphan_text(stays.sandbox(), &conversation, "orphan").await;
     let pushed = socket
         .find_within(limit, "the orphan", |frame| frame["id"] == id)
         .await;
     assert_eq!(pushed["seq"], seq);
     assert_eq!(counted(&stays, "chat_relay_published_total").await, 1);
-    let told = stays.place().events("message.created").await;
+    let told = stays.sandbox().events("message.created").await;
     assert_eq!(told.len(), 41);
 }
 
@@ -81,7 +81,7 @@ async fn a_stream_that_is_deleted_is_filled_again_by_a_relay_without_sockets() {
     for n in 0..20 {
         alice.say(&conversation, &format!("m{n}")).await;
     }
-    let place = Arc::clone(api.place());
+    let place = Arc::clone(api.sandbox());
     // A sweep has passed them, so that only the loss makes it look at them again.
     let relay = place.collection("relay").await;
     eventually_within(Duration::from_secs(20), "a marker is there", || async {

@@ -66,7 +66,7 @@ async fn users_of_a_killed_node_go_offline_unless_they_are_elsewhere() {
             .any(|frame| is_of(frame, "user:offline", "carol")),
         "{rest:?}"
     );
-    let events = one.place().events("user.offline").await;
+    let events = one.sandbox().events("user.offline").await;
     assert_eq!(events.len(), 1, "told once: {events:?}");
 }
 
@@ -78,7 +78,7 @@ async fn users_of_a_deployment_that_died_are_offline_after_its_return() {
     let a = alice.connect().await;
     wait_for(&bob, "alice", "online").await;
     eventually_within(WITHIN, "it is kept that alice is there", || async {
-        let presence = only.place().collection("presence").await;
+        let presence = only.sandbox().collection("presence").await;
         let filter = mongodb::bson::doc! { "_id": "alice", "isOnline": true };
         presence.find_one(filter).await.ok().flatten()
     })
@@ -87,10 +87,14 @@ async fn users_of_a_deployment_that_died_are_offline_after_its_return() {
     drop(a);
     only.restart().await;
     // The host was notified that alice is online; it must be notified that she is offline.
-    eventually_within(Duration::from_secs(30), "the world is told", || async {
-        let events = only.place().events("user.offline").await;
-        (events.len() == 1 && events[0]["userId"] == "alice").then_some(())
-    })
+    eventually_within(
+        Duration::from_secs(30),
+        "the change is published",
+        || async {
+            let events = only.sandbox().events("user.offline").await;
+            (events.len() == 1 && events[0]["userId"] == "alice").then_some(())
+        },
+    )
     .await;
     let seen = status(&bob, "alice").await;
     assert_eq!(seen["status"], "offline");

@@ -6,10 +6,10 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use serde_json::json;
 
-use crate::support::{Place, Receiver, Service, eventually_within, mortal};
+use crate::support::{Receiver, Sandbox, Service, eventually_within, mortal};
 
 /// Everything that a database holds.
-async fn back_up(place: &Place) -> Vec<(String, Vec<Document>)> {
+async fn back_up(place: &Sandbox) -> Vec<(String, Vec<Document>)> {
     let any = place.collection("log").await;
     let database = any.client().database(&place.database);
     let names = database.list_collection_names().await.expect("has names");
@@ -30,7 +30,7 @@ async fn back_up(place: &Place) -> Vec<(String, Vec<Document>)> {
 }
 
 /// Restores exactly what [`back_up`] saved.
-async fn restore(place: &Place, backup: Vec<(String, Vec<Document>)>) {
+async fn restore(place: &Sandbox, backup: Vec<(String, Vec<Document>)>) {
     let any = place.collection("log").await;
     any.client()
         .database(&place.database)
@@ -60,7 +60,7 @@ async fn after_a_restore_old_cursors_are_reset_and_numbers_given_out_again_reach
         .expect(201);
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let conversation = service.group(&alice, &[&bob]).await;
-    let place = Arc::clone(service.place());
+    let place = Arc::clone(service.sandbox());
     let first = alice.say(&conversation, "kept").await;
     receiver.wait_taken("kept").await;
     let limit = Duration::from_secs(20);

@@ -2,54 +2,18 @@
 
 use std::time::Duration;
 
-use mongodb::bson::{Bson, Document, Timestamp, doc};
+use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Place, Receiver, Service, eventually_within},
+    support::{
+        Receiver, Service, eventually_within, insert_orphan, insert_orphan_text, wait_until_applied,
+    },
     webhooks::hook,
 };
 
 /// More than the stream takes.
 const TOO_LARGE: usize = 200 * 1024;
-
-/// Writes an entry like the last message, as a writer does that dies right after it.
-async fn insert(
-    place: &Place,
-    conversation: &str,
-    change: impl FnOnce(&mut Document),
-) -> (String, u64) {
-    let log = place.collection("log").await;
-    let mut entry: Document = log
-        .find_one(doc! { "conversationId": conversation, "type": "message.created" })
-        .sort(doc! { "seq": -1 })
-        .await
-        .expect("the log can be read")
-        .expect("there is a message");
-    let seq = place.log(conversation).await.len() as i64 + 1;
-    let id = format!("evt_{}", ulid::Ulid::generate().to_string().to_lowercase());
-    entry.insert("_id", &id);
-    entry.insert("seq", seq);
-    // mongod sets the cluster time.
-    let zero = Timestamp {
-        time: 0,
-        increment: 0,
-    };
-    entry.insert("ts", zero);
-    let data = entry.get_document_mut("data").expect("data");
-    data.remove("clientMessageId");
-    data.remove("requestHash");
-    change(&mut entry);
-    log.insert_one(entry).await.expect("is inserted");
-    (id, seq.unsigned_abs())
-}
-
-fn with_text(text: String) -> impl FnOnce(&mut Document) {
-    move |entry| {
-        let data = entry.get_document_mut("data").expect("data");
-        data.insert("content", text);
-    }
-}
 
 /// The relay's part of the status.
 async fn relay(service: &Service) -> Value {
@@ -72,8 +36,8 @@ async fn an_event_that_the_stream_never_takes_reaches_sockets_and_webhooks_and_s
         socket.next("message:new").await;
     }
     let text = "x".repeat(TOO_LARGE);
-    let (large, seq) = insert(service.place(), &conversation, with_text(text.clone())).await;
-    let (orphan, _) = insert(service.place(), &other, with_text("orphan".to_owned())).await;
+    let (large, seq) = insert_orphan_text(service.sandbox(), &conversation, &text).await;
+    let (orphan, _) = insert_orphan_text(service.sandbox(), &other, "orphan").await;
     let limit = Duration::from_secs(30);
     let mut pushed = std::collections::HashMap::new();
     while pushed.len() < 2 {
@@ -127,22 +91,14 @@ async fn an_entry_that_cannot_be_read_and_an_owner_that_cannot_be_applied_stop_n
     let spoil = |entry: &mut Document| {
         entry.insert("data", doc! { "content": Bson::Int32(1) });
     };
-    let (spoilt, _) = insert(service.place(), &broken, spoil).await;
-    let (orphan, seq) = insert(service.place(), &other, with_text("orphan".to_owned())).await;
+    let (spoilt, _) = insert_orphan(service.sandbox(), &broken, spoil).await;
+    let (orphan, seq) = insert_orphan_text(service.sandbox(), &other, "orphan").await;
     let limit = Duration::from_secs(30);
     let pushed = socket
         .find_within(limit, "the orphan", |frame| frame["id"] == orphan)
         .await;
     assert_eq!(pushed["seq"], seq);
-    let conversations = service.place().collection("conversations").await;
-    eventually_within(limit, "the other one is applied", || async {
-        let found = conversations
-            .find_one(doc! { "_id": &other })
-            .await
-            .ok()??;
-        (found.get_i64("applied").ok()?.unsigned_abs() == seq).then_some(())
-    })
-    .await;
+    wait_until_applied(service.sandbox(), &other, seq).await;
     let status = eventually_within(limit, "it is reported", || async {
         let status = relay(&service).await;
         let aside = &status["setAside"];
@@ -154,7 +110,7 @@ async fn an_entry_that_cannot_be_read_and_an_owner_that_cannot_be_applied_stop_n
     let listed = bob.get("/api/conversations").await.expect(200);
     assert_eq!(listed["conversations"].as_array().map(Vec::len), Some(2));
     // Once the entry is readable again, it is applied without intervention.
-    let log = service.place().collection("log").await;
+    let log = service.sandbox().collection("log").await;
     log.delete_one(doc! { "_id": spoilt })
         .await
         .expect("is removed");

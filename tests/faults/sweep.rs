@@ -2,46 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Document, Timestamp, doc};
+use mongodb::bson::{Timestamp, doc};
 use serde_json::json;
 
-use crate::support::{Place, Service, eventually_within};
-
-/// Lets mongod set the cluster time.
-const NOW: Timestamp = Timestamp {
-    time: 0,
-    increment: 0,
+use crate::support::{
+    Service, User, eventually_within, insert_orphan, insert_orphan_text, wait_until_applied,
 };
-
-/// Writes a message into the log as a writer does that dies right after it: like the last one, under the next number.
-pub(super) async fn insert_as_a_dead_writer(
-    place: &Place,
-    conversation: &str,
-    text: &str,
-) -> (String, u64) {
-    insert_at(place, conversation, text, NOW).await
-}
-
-async fn insert_at(place: &Place, conversation: &str, text: &str, ts: Timestamp) -> (String, u64) {
-    let log = place.collection("log").await;
-    let mut entry: Document = log
-        .find_one(doc! { "conversationId": conversation, "type": "message.created" })
-        .sort(doc! { "seq": -1 })
-        .await
-        .expect("the log can be read")
-        .expect("there is a message");
-    let seq = place.log(conversation).await.len() as i64 + 1;
-    let id = format!("evt_{}", ulid::Ulid::generate().to_string().to_lowercase());
-    entry.insert("_id", &id);
-    entry.insert("seq", seq);
-    entry.insert("ts", ts);
-    let data = entry.get_document_mut("data").expect("data");
-    data.insert("content", text);
-    data.remove("clientMessageId");
-    data.remove("requestHash");
-    log.insert_one(entry).await.expect("is inserted");
-    (id, seq.unsigned_abs())
-}
 
 #[tokio::test]
 async fn the_last_entry_of_a_dead_writer_is_delivered_and_applied_within_seconds() {
@@ -54,7 +20,7 @@ async fn the_last_entry_of_a_dead_writer_is_delivered_and_applied_within_seconds
     socket.next("message:new").await;
 
     let started = Instant::now();
-    let (id, seq) = insert_as_a_dead_writer(service.place(), &conversation, "orphan").await;
+    let (id, seq) = insert_orphan_text(service.sandbox(), &conversation, "orphan").await;
     let limit = Duration::from_secs(15);
     let pushed = socket
         .find_within(limit, "the orphan", |frame| frame["id"] == id)
@@ -63,15 +29,7 @@ async fn the_last_entry_of_a_dead_writer_is_delivered_and_applied_within_seconds
     assert_eq!(pushed["data"]["content"], "orphan");
     assert!(started.elapsed() < limit);
     // Applied too: the conversation's own document knows of it.
-    let conversations = service.place().collection("conversations").await;
-    eventually_within(limit, "the conversation is brought up to date", || async {
-        let found = conversations
-            .find_one(doc! { "_id": &conversation })
-            .await
-            .ok()??;
-        (found.get_i64("applied").ok()?.unsigned_abs() == seq).then_some(())
-    })
-    .await;
+    wait_until_applied(service.sandbox(), &conversation, seq).await;
     // The next one comes after it.
     assert_eq!(alice.say(&conversation, "after").await["seq"], seq + 1);
     assert_eq!(socket.next("message:new").await["seq"], seq + 1);
@@ -87,7 +45,7 @@ async fn an_orphan_is_delivered_at_once_when_the_next_entry_comes() {
     let mut socket = bob.connect().await;
     alice.say(&conversation, "before").await;
     socket.next("message:new").await;
-    insert_as_a_dead_writer(service.place(), &conversation, "orphan").await;
+    insert_orphan_text(service.sandbox(), &conversation, "orphan").await;
     alice.say(&conversation, "after").await;
     assert_eq!(
         socket.next("message:new").await["data"]["content"],
@@ -105,28 +63,79 @@ async fn an_orphan_is_delivered_at_once_when_the_next_entry_comes() {
     assert_eq!(json!(texts), json!(["after", "orphan", "before"]));
 }
 
+/// True if the list of conversations has `text` as the newest message.
+async fn is_listed(reader: &User, text: &str) -> bool {
+    let listed = reader.get("/api/conversations").await.expect(200);
+    listed["conversations"][0]["lastMessage"]["content"] == text
+}
+
 #[tokio::test]
-async fn a_client_that_connects_before_the_sweep_gets_the_orphan() {
+async fn a_client_that_resumes_before_the_sweep_gets_the_orphan() {
     let service = Service::start().await;
     let alice = service.user("alice").await;
     let bob = service.user("bob").await;
     let conversation = service.group(&alice, &[&bob]).await;
     alice.say(&conversation, "before").await;
     let cursor = bob.connect().await.cursor();
-    let (id, _) = insert_as_a_dead_writer(service.place(), &conversation, "orphan").await;
-    let mut fresh = bob.connect().await;
+    let (id, seq) = insert_orphan_text(service.sandbox(), &conversation, "orphan").await;
     let mut resumed = bob.resume(&cursor).await;
     let limit = Duration::from_secs(15);
-    resumed
-        .find_within(limit, "the orphan", |frame| frame["id"] == id)
-        .await;
-    // A new connection starts at the current position: earlier messages are listed, later ones are pushed.
-    let listed = bob.get("/api/conversations").await.expect(200);
-    if listed["conversations"][0]["lastMessage"]["content"] != "orphan" {
-        fresh
-            .find_within(limit, "the orphan", |frame| frame["id"] == id)
-            .await;
+    let missed = resumed.find_within(limit, "the orphan", |frame| frame["id"] == id);
+    assert_eq!(missed.await["seq"], seq);
+}
+
+/// The first socket in a conversation begins where the documents are: an entry that was listed before is not pushed, one that is not listed after
+/// `connected` is pushed once.
+#[tokio::test]
+async fn an_orphan_is_either_listed_before_a_new_connection_or_pushed_to_it() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    for round in 0..4 {
+        let bob = service.user(&format!("bob-{round}")).await;
+        let conversation = service.group(&alice, &[&bob]).await;
+        alice.say(&conversation, "before").await;
+        let (_, seq) = insert_orphan_text(service.sandbox(), &conversation, "orphan").await;
+        // In some rounds the list, which waits for the read barrier, is read before the connection begins.
+        let was_listed = round % 2 == 0 && is_listed(&bob, "orphan").await;
+        let mut fresh = bob.connect().await;
+        let listed_after = is_listed(&bob, "orphan").await;
+        // All frames up to the next message: the numbers of a connection are dense from its first one.
+        let last = alice.say(&conversation, "last").await["seq"].clone();
+        let mut seqs = Vec::new();
+        while seqs.last() != Some(&last) {
+            seqs.push(fresh.next("message:new").await["seq"].clone());
+        }
+        let is_pushed = seqs == [json!(seq), last.clone()];
+        assert!(is_pushed || seqs == [last], "{seqs:?}, orphan {seq}");
+        assert!(is_pushed || listed_after, "neither listed nor pushed");
+        assert!(!(is_pushed && was_listed), "listed and pushed");
     }
+}
+
+/// A further socket begins where the sockets of its node are: it gets what they have not got yet, listed or not, once and in order.
+#[tokio::test]
+async fn a_socket_that_joins_others_gets_the_orphan_with_them() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let bob = service.user("bob").await;
+    let conversation = service.group(&alice, &[&bob]).await;
+    let mut first = bob.connect().await;
+    alice.say(&conversation, "before").await;
+    first.next("message:new").await;
+    let (_, seq) = insert_orphan_text(service.sandbox(), &conversation, "orphan").await;
+    let mut second = bob.connect().await;
+    let last = alice.say(&conversation, "last").await["seq"].clone();
+    let mut received = Vec::new();
+    for socket in [&mut first, &mut second] {
+        let mut seqs = Vec::new();
+        while seqs.last() != Some(&last) {
+            seqs.push(socket.next("message:new").await["seq"].clone());
+        }
+        received.push(seqs);
+    }
+    assert_eq!(received[0], [json!(seq), last.clone()]);
+    // The relay may have delivered the orphan before the second one was there.
+    assert!(received[1] == received[0] || received[1] == [last]);
 }
 
 #[tokio::test]
@@ -138,7 +147,7 @@ async fn the_second_sweep_delivers_entries_that_the_first_could_not_see() {
     let mut socket = bob.connect().await;
     alice.say(&conversation, "before").await;
     socket.next("message:new").await;
-    let relay = service.place().collection("relay").await;
+    let relay = service.sandbox().collection("relay").await;
     let watermarks = || async {
         let state = relay.find_one(doc! { "_id": "relay" }).await.ok()??;
         let of = |name: &str| state.get_timestamp(name).ok();
@@ -157,7 +166,12 @@ async fn the_second_sweep_delivers_entries_that_the_first_could_not_see() {
         increment: 0,
     };
     assert!(second < ts && ts < first, "{second:?} < {ts:?} < {first:?}");
-    let (id, seq) = insert_at(service.place(), &conversation, "late", ts).await;
+    let (id, seq) = insert_orphan(service.sandbox(), &conversation, |entry| {
+        entry.insert("ts", ts);
+        let data = entry.get_document_mut("data").expect("data");
+        data.insert("content", "late");
+    })
+    .await;
     // The second sweep follows what happens.
     let busy = async {
         loop {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Node, Service, eventually_within};
+use crate::support::{Node, Process, Service, eventually_within};
 
 /// Two failures and their pauses, with room for a slow machine.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -25,14 +25,14 @@ async fn every_task_of_a_healthy_process_is_listed_as_running() {
     for name in [
         "writer",
         "announcer",
-        "heartbeat",
+        "command-forwarder",
         "commands",
         "typing",
         "watchers",
         "tail",
-        "bells",
         "presence",
         "relay",
+        "refills",
         "erasure",
         "hosts",
         "timers",
@@ -58,8 +58,8 @@ async fn every_task_of_a_healthy_process_is_listed_as_running() {
 }
 
 #[tokio::test]
-async fn a_task_that_panics_is_started_again_and_readiness_says_so_meanwhile() {
-    for name in ["relay", "announcer", "presence"] {
+async fn a_required_task_that_panics_is_restarted_and_readiness_is_red_meanwhile() {
+    for name in ["announcer", "command-forwarder"] {
         let process = Service::builder()
             .env("CHAT_FAIL_TASK", &format!("{name}:2"))
             .spawn()
@@ -72,23 +72,44 @@ async fn a_task_that_panics_is_started_again_and_readiness_says_so_meanwhile() {
         assert_eq!(answer.json["code"], "UNAVAILABLE", "{answer}");
         assert_eq!(answer.json["details"][0]["field"], name, "{answer}");
         process.anonymous().get("/health/live").await.expect(200);
-        let task = eventually_within(LIMIT, "it works again", || async {
-            let task = task(&process, name).await;
-            (task["restarts"] == 2 && task["state"] == "running").then_some(task)
+        works_again(&process, name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_background_duty_that_panics_is_restarted_and_the_process_stays_ready() {
+    for name in ["relay", "presence"] {
+        let process = Service::builder()
+            .env("CHAT_FAIL_TASK", &format!("{name}:2"))
+            .spawn()
+            .await;
+        eventually_within(LIMIT, "it fails", || async {
+            process.anonymous().get("/health/ready").await.expect(200);
+            (task(&process, name).await["state"] == "failed").then_some(())
         })
         .await;
-        for path in ["/health/ready", "/api/health"] {
-            process.anonymous().get(path).await.expect(200);
-        }
-        assert_eq!(task["lastFailure"], "it panicked", "{task}");
-        // The service works.
-        let alice = process.user("alice").await;
-        let conversation = process.group(&alice, &[]).await;
-        let mut socket = alice.connect().await;
-        let said = alice.say(&conversation, "after it").await;
-        assert_eq!(socket.next("message:new").await["data"], said);
-        assert!(process.log().contains(name), "{}", process.log());
+        process.anonymous().get("/health/ready").await.expect(200);
+        works_again(&process, name).await;
     }
+}
+
+/// Waits until the task `name` runs after two failures, and checks that the service works.
+async fn works_again(process: &Process, name: &str) {
+    let task = eventually_within(LIMIT, "it works again", || async {
+        let task = task(process, name).await;
+        (task["restarts"] == 2 && task["state"] == "running").then_some(task)
+    })
+    .await;
+    for path in ["/health/ready", "/api/health"] {
+        process.anonymous().get(path).await.expect(200);
+    }
+    assert_eq!(task["lastFailure"], "it panicked", "{task}");
+    let alice = process.user("alice").await;
+    let conversation = process.group(&alice, &[]).await;
+    let mut socket = alice.connect().await;
+    let said = alice.say(&conversation, "after it").await;
+    assert_eq!(socket.next("message:new").await["data"], said);
+    assert!(process.log().contains(name), "{}", process.log());
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn schedule(user: &User, conversation: &str, content: &str, millis: i64) -
 }
 
 async fn count(node: &Node, conversation: &str, kind: &str) -> usize {
-    let log = node.place().log(conversation).await;
+    let log = node.sandbox().log(conversation).await;
     log.iter().filter(|(_, of)| of == kind).count()
 }
 
@@ -61,7 +61,7 @@ async fn is_sent_once_after_a_crash_at(point: &str) {
     .await;
     assert!(restarted.elapsed() < CATCH_UP, "{:?}", restarted.elapsed());
     // The claim of the dead process is checked again, and the message that it sent is recognised.
-    let scheduled = process.place().collection("scheduled").await;
+    let scheduled = process.sandbox().collection("scheduled").await;
     eventually_within(Duration::from_secs(15), "it is done with", || async {
         let left = scheduled.count_documents(mongodb::bson::doc! {}).await;
         (left.ok()? == 0).then_some(())
@@ -102,7 +102,7 @@ async fn is_over_once_after_a_crash_at(point: &str) {
     );
     process.restart().await;
     let restarted = Instant::now();
-    let log = process.place().collection("log").await;
+    let log = process.sandbox().collection("log").await;
     eventually("its content is erased", || async {
         let erased = mongodb::bson::doc! { "isErased": true, "data.content": "" };
         (log.count_documents(erased).await.ok()? == 1).then_some(())

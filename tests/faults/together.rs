@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chat_sdk::{ConversationId, Timestamp};
 use chat_service::{
-    domain::{entry::Owner, fold::DocumentChange},
+    model::{entry::Owner, fold::DocumentChange},
     store::{
         Store,
         log::{Backend, backend::Run, mongo::MongoBackend},
@@ -12,7 +12,7 @@ use chat_service::{
 };
 use mongodb::bson::{DateTime, Document, doc};
 
-use crate::support::Place;
+use crate::support::Sandbox;
 
 /// More than one statement takes.
 const CONVERSATIONS: i64 = 150;
@@ -64,7 +64,7 @@ fn expected(index: i64, before: &Document) -> Document {
 
 #[tokio::test]
 async fn documents_that_are_written_together_move_only_from_where_they_must_be() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let conversations = place.collection("conversations").await;
     let ids: Vec<ConversationId> = (0..CONVERSATIONS)
         .map(|_| ConversationId::generate())

@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::{Connect, Node, Place, Seen, User};
+use crate::support::{Connect, Node, Sandbox, Seen, User};
 
 /// Maximum time for which a client retries.
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A send that was answered with success.
 #[derive(Debug, Clone)]
@@ -116,7 +116,7 @@ impl Traffic {
     pub async fn go_on(&self, more: usize) {
         let goal = self.count() + more;
         crate::support::eventually_within(
-            PATIENCE,
+            TIMEOUT,
             &format!("{more} further sends succeed"),
             || async {
                 assert!(
@@ -150,7 +150,7 @@ impl Traffic {
 async fn send(user: &User, conversation: &str, key: &str, book: &Book) {
     let path = format!("/api/conversations/{conversation}/messages");
     let body = json!({ "content": format!("text of {key}"), "clientMessageId": key });
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let asked = Instant::now();
         let answer = user.try_post(&path, body.clone()).await;
@@ -182,7 +182,7 @@ async fn send(user: &User, conversation: &str, key: &str, book: &Book) {
         }
         assert!(
             Instant::now() < deadline,
-            "{key} did not succeed within {PATIENCE:?}"
+            "{key} did not succeed within {TIMEOUT:?}"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -190,7 +190,7 @@ async fn send(user: &User, conversation: &str, key: &str, book: &Book) {
 
 /// Fails unless every acknowledged send is in the log exactly once, under the id and seq of its answer, and the log has no gap.
 pub async fn check_history(
-    place: &Place,
+    place: &Sandbox,
     reader: &User,
     conversations: &[String],
     promises: &[Promise],
@@ -270,7 +270,7 @@ impl Listener {
     }
 
     /// Waits until everything up to the end of the log of `conversations` came, and checks that it came in order and without a hole.
-    pub async fn check(self, place: &Place, conversations: &[String]) {
+    pub async fn check(self, place: &Sandbox, conversations: &[String]) {
         let started = Instant::now();
         for conversation in conversations {
             let last = place.log(conversation).await.len() as u64;

@@ -11,7 +11,7 @@ use tokio::{
 use super::start;
 use crate::{
     api::wire,
-    support::{Front, Place, eventually},
+    support::{Front, Sandbox, eventually},
 };
 
 /// Something that answers every request with 200 and remembers its head.
@@ -69,7 +69,7 @@ async fn record(mut stream: TcpStream, heads: Arc<Mutex<Vec<String>>>) {
 async fn recorded() -> (Recorder, Front) {
     let recorder = Recorder::start().await;
     let address = [recorder.address];
-    let front = Front::start(Place::new(), &address, &address).await;
+    let front = Front::start(Sandbox::new(), &address, &address).await;
     (recorder, front)
 }
 
@@ -82,7 +82,7 @@ async fn a_node_receives_the_real_client_address_and_not_a_claimed_one() {
         ("forwarded", "for=203.0.113.9"),
         ("x-forwarded-proto", "https"),
     ];
-    for path in ["/health/one", "/ws", "/socket.io/", "/auth/login"] {
+    for path in ["/health/one", "/ws", "/socket.io/", "/auth/relay"] {
         for headers in [&[][..], &claims[..]] {
             wire::send(&front, "GET", path, headers, b"").await;
             let said = |name| recorder.said(path, name);

@@ -1,5 +1,6 @@
 //! nginx in front of the service: forwarded requests, own errors and their form, headers for the nodes, and secrets that must not be logged.
 
+mod deployment;
 mod forwarding;
 mod nodes;
 mod pages;

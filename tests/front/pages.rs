@@ -2,7 +2,7 @@
 
 use crate::{
     api::wire::{self, Raw},
-    support::{Front, Place, Service},
+    support::{Front, Sandbox, Service},
 };
 
 const SHOP: &str = "https://shop.example";
@@ -113,7 +113,7 @@ async fn a_listed_page_can_read_every_error_and_another_one_none() {
 async fn a_page_learns_that_no_node_answers() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
     let gone = [listener.expect("a port").local_addr().expect("an address")];
-    let front = Front::start_unready(Place::new(), &gone, &gone).await;
+    let front = Front::start_unready(Sandbox::new(), &gone, &gone).await;
     for path in ["/api/health", "/api/events", "/ws"] {
         let head = wire::head("GET", path, &[("origin", SHOP)]) + "\r\n";
         let answer = wire::exchange(&front, &[head.as_bytes()]).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::start;
 use crate::{
     api::wire::{self, Raw},
-    support::{Front, Node, Place, eventually},
+    support::{Front, Node, Sandbox, eventually},
 };
 
 const MEBIBYTE: usize = 1024 * 1024;
@@ -123,7 +123,7 @@ async fn invalid_http_is_refused_in_the_same_form() {
 
 #[tokio::test]
 async fn without_a_node_requests_and_sockets_get_502_with_retry_after() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let gone = closed_address().await;
     let front = Front::start_unready(place, &[gone], &[gone]).await;
     for path in ["/api/health", "/health/ready", "/ws"] {

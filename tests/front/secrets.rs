@@ -3,7 +3,7 @@
 use super::start;
 use crate::{
     api::wire,
-    support::{Connect, Front, INTERNAL_SECRET, Place, TokenBy, eventually},
+    support::{Connect, Front, INTERNAL_SECRET, Sandbox, TokenBy, eventually},
 };
 
 /// Fails if a log of `front` contains a usable part of `secret`.
@@ -86,7 +86,7 @@ async fn requests_without_a_node_leave_no_token_in_logs() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let gone = listener.local_addr().expect("an address");
     drop(listener);
-    let front = Front::start_unready(Place::new(), &[gone], &[gone]).await;
+    let front = Front::start_unready(Sandbox::new(), &[gone], &[gone]).await;
     let token = front.token("alice").sign();
     for path in ["/ws", "/api/users/me"] {
         let with_token = format!("{path}?token={token}");

@@ -1,5 +1,6 @@
 //! The durables of hosts over REST.
 
+use mongodb::bson::doc;
 use serde_json::json;
 
 use super::{Host, STREAM, durable, ids, service_on};
@@ -21,7 +22,7 @@ async fn a_durable_is_created_shown_changed_and_removed() {
         (&made["name"], &made["stream"], &made["events"]),
         (
             &json!("shop"),
-            &json!(service.place().stream()),
+            &json!(service.sandbox().stream()),
             &json!(["message.*"])
         )
     );
@@ -43,8 +44,8 @@ async fn a_durable_is_created_shown_changed_and_removed() {
         again.get("description").is_none(),
         "what is left out is cleared"
     );
-    let stream = service.place().jetstream().await;
-    let stream = stream.get_stream(service.place().stream()).await;
+    let stream = service.sandbox().jetstream().await;
+    let stream = stream.get_stream(service.sandbox().stream()).await;
     let stream = stream.expect("the stream");
     let info = stream.consumer_info("shop").await.expect("the consumer");
     assert_eq!(info.config.max_ack_pending, 7);
@@ -132,8 +133,33 @@ async fn a_changed_filter_takes_nothing_back_and_repeats_nothing() {
     let types: Vec<&str> = then.iter().filter_map(|one| one["type"].as_str()).collect();
     assert_eq!(types, ["reaction.added", "message.created"]);
     assert_eq!(then[1]["data"]["content"], "two");
-    let jetstream = service.place().jetstream().await;
+    let jetstream = service.sandbox().jetstream().await;
     let stream = jetstream.get_stream(STREAM).await.expect("the stream");
     let info = stream.consumer_info("shop").await.expect("the consumer");
     assert_eq!(info.num_pending, 0);
+}
+
+#[tokio::test]
+async fn event_types_that_left_the_catalogue_select_nothing_and_are_reported() {
+    let service = Service::start().await;
+    let path = format!("{PATH}/shop");
+    let made = durable(&service, "shop", json!({ "events": ["message.*"] })).await;
+    assert!(made["unknownEvents"].is_null());
+    // Simulates a durable that a version with another catalogue stored.
+    let stored = service.sandbox().collection("consumers").await;
+    let events = vec!["message.exploded"];
+    let update = doc! { "$set": { "events": events } };
+    let changed = stored.update_one(doc! { "_id": "shop" }, update).await;
+    assert_eq!(changed.expect("is changed").matched_count, 1);
+    let shown = service.internal().get(&path).await.expect(200);
+    assert_eq!(shown["unknownEvents"], json!(["message.exploded"]));
+    let stream = service.sandbox().jetstream().await;
+    let stream = stream.get_stream(service.sandbox().stream()).await;
+    let stream = stream.expect("the stream");
+    eventually("the durable reads only its replays", || async {
+        let info = stream.consumer_info("shop").await.ok()?;
+        let subjects = info.config.filter_subjects.join(" ") + &info.config.filter_subject;
+        (!subjects.contains(".events.") && subjects.contains(".replay.")).then_some(())
+    })
+    .await;
 }

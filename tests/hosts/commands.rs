@@ -63,7 +63,7 @@ fn read(answer: Message) -> Answered {
     }
 }
 
-async fn scene() -> (Nats, Service, Host) {
+async fn scenario() -> (Nats, Service, Host) {
     let nats = Nats::with_hosts(&["shop", "game"]).await;
     let service = service_on(&nats).await;
     let shop = Host::connect(&nats, "shop").await;
@@ -73,7 +73,7 @@ async fn scene() -> (Nats, Service, Host) {
 
 #[tokio::test]
 async fn a_backend_works_with_commands_alone() {
-    let (_nats, service, shop) = scene().await;
+    let (_nats, service, shop) = scenario().await;
     for user in ["alice", "bob"] {
         let synced = shop
             .command(
@@ -191,7 +191,7 @@ async fn a_backend_works_with_commands_alone() {
 
 #[tokio::test]
 async fn command_errors_equal_those_of_rest() {
-    let (_nats, service, shop) = scene().await;
+    let (_nats, service, shop) = scenario().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let conversation = service.group(&alice, &[&bob]).await;
     service.user("mallory").await;
@@ -250,7 +250,7 @@ async fn command_errors_equal_those_of_rest() {
 
 #[tokio::test]
 async fn invalid_commands_are_answered_with_a_reason() {
-    let (_nats, service, shop) = scene().await;
+    let (_nats, service, shop) = scenario().await;
     service.user("alice").await;
     for (name, payload, status, code, field) in [
         ("nothing", "{}", 404, "NOT_FOUND", ""),
@@ -334,7 +334,7 @@ async fn only_hosts_that_the_configuration_names_are_heard() {
 
 #[tokio::test]
 async fn the_tools_of_micro_services_find_it_and_see_what_it_does() {
-    let (_nats, service, shop) = scene().await;
+    let (_nats, service, shop) = scenario().await;
     shop.command("messages.send", None, "{}").await;
     shop.command(
         "users.sync",
@@ -342,7 +342,7 @@ async fn the_tools_of_micro_services_find_it_and_see_what_it_does() {
         r#"{"externalUserId":"alice","name":"Alice"}"#,
     )
     .await;
-    let ops = service.place().nats().await;
+    let ops = service.sandbox().nats().await;
     let ask = async |subject: String| -> Value {
         let answer = ops.request(subject, "".into()).await.expect("an answer");
         serde_json::from_slice(&answer.payload).expect("JSON")
@@ -394,7 +394,7 @@ async fn the_tools_of_micro_services_find_it_and_see_what_it_does() {
 
 #[tokio::test]
 async fn a_host_that_repeats_what_was_not_answered_loses_nothing_when_a_service_stops() {
-    let (nats, service, shop) = scene().await;
+    let (nats, service, shop) = scenario().await;
     let second = service_at(&nats, &service).await;
     service.user("alice").await;
     let mut waiting = Vec::new();
@@ -436,7 +436,7 @@ async fn service_at(nats: &Nats, other: &Service) -> Service {
 
 #[tokio::test]
 async fn commands_follow_the_same_access_rules() {
-    let (_nats, service, shop) = scene().await;
+    let (_nats, service, shop) = scenario().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let field = |answered: &Answered| answered.json["details"][0]["field"].clone();
     for word in ["system", "all", "here", ".", "..", "me", "search", "sync"] {
@@ -498,10 +498,10 @@ async fn commands_follow_the_same_access_rules() {
 
 #[tokio::test]
 async fn a_command_whose_event_would_be_too_large_is_refused_and_stores_nothing() {
-    let (_nats, service, shop) = scene().await;
+    let (_nats, service, shop) = scenario().await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let id = service.group(&alice, &[&bob]).await;
-    let before = service.place().log(&id).await;
+    let before = service.sandbox().log(&id).await;
     let mut body = hostile();
     body["conversationId"] = json!(id);
     for acting in [Some("alice"), None] {
@@ -512,12 +512,12 @@ async fn a_command_whose_event_would_be_too_large_is_refused_and_stores_nothing(
         assert_eq!(answer.json["code"], "PAYLOAD_TOO_LARGE");
         size_in(&answer.json["message"]);
     }
-    assert_eq!(service.place().log(&id).await, before);
+    assert_eq!(service.sandbox().log(&id).await, before);
 }
 
 #[tokio::test]
 async fn an_answer_that_is_larger_than_a_message_comes_without_its_body() {
-    let (_nats, service, shop) = scene().await;
+    let (_nats, service, shop) = scenario().await;
     let alice = service.user("alice").await;
     let id = service.group(&alice, &[]).await;
     let users: Vec<Value> = (0..60)

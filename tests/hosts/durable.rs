@@ -43,7 +43,7 @@ impl Taking {
     /// Waits until it has every message in the log of `conversations`.
     async fn has_all(&self, node: &Node, conversations: &[String]) {
         use futures_util::TryStreamExt;
-        let log = node.place().collection("log").await;
+        let log = node.sandbox().collection("log").await;
         let found: Vec<mongodb::bson::Document> = log
             .find(mongodb::bson::doc! {
                 "conversationId": { "$in": conversations }, "type": "message.created",
@@ -83,7 +83,7 @@ impl Drop for Taking {
     }
 }
 
-struct Scene {
+struct Scenario {
     nats: Nats,
     service: Service,
     host: Host,
@@ -92,7 +92,7 @@ struct Scene {
     traffic: Traffic,
 }
 
-impl Scene {
+impl Scenario {
     async fn set() -> Self {
         let nats = Nats::with_hosts(&["shop"]).await;
         let service = service_on(&nats).await;
@@ -114,7 +114,7 @@ impl Scene {
 
     /// Waits until the host's acknowledgements are stored.
     async fn wait_marked(&self) {
-        let durables = self.service.place().collection("durables").await;
+        let durables = self.service.sandbox().collection("durables").await;
         let newest = || async {
             let found = durables
                 .find_one(mongodb::bson::doc! { "_id": "shop" })
@@ -132,56 +132,56 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_recreated_under_load_loses_no_event_of_a_host() {
-    let scene = Scene::set().await;
-    let jetstream = scene.service.place().jetstream().await;
+    let scenario = Scenario::set().await;
+    let jetstream = scenario.service.sandbox().jetstream().await;
     for _ in 0..2 {
-        scene.traffic.go_on(100).await;
-        scene.wait_marked().await;
+        scenario.traffic.go_on(100).await;
+        scenario.wait_marked().await;
         jetstream.delete_stream(STREAM).await.expect("is deleted");
-        scene.traffic.go_on(100).await;
+        scenario.traffic.go_on(100).await;
     }
-    scene.traffic.finish().await;
-    scene
+    scenario.traffic.finish().await;
+    scenario
         .taking
-        .has_all(&scene.service, &scene.conversations)
+        .has_all(&scenario.service, &scenario.conversations)
         .await;
-    assert!(scene.host.refused.lock().is_empty());
+    assert!(scenario.host.refused.lock().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_loses_its_last_minute_loses_no_event_of_a_host() {
-    let mut scene = Scene::set().await;
-    scene.traffic.go_on(100).await;
-    scene.nats.kill();
-    scene.nats.keep_copy();
-    scene.nats.restart().await;
-    scene.traffic.go_on(200).await;
-    scene.wait_marked().await;
-    scene.nats.kill();
-    scene.nats.rewind();
-    scene.traffic.go_on(100).await;
-    scene.nats.restart().await;
-    scene.traffic.go_on(100).await;
-    scene.traffic.finish().await;
-    scene
+    let mut scenario = Scenario::set().await;
+    scenario.traffic.go_on(100).await;
+    scenario.nats.kill();
+    scenario.nats.keep_copy();
+    scenario.nats.restart().await;
+    scenario.traffic.go_on(200).await;
+    scenario.wait_marked().await;
+    scenario.nats.kill();
+    scenario.nats.rewind();
+    scenario.traffic.go_on(100).await;
+    scenario.nats.restart().await;
+    scenario.traffic.go_on(100).await;
+    scenario.traffic.finish().await;
+    scenario
         .taking
-        .has_all(&scene.service, &scene.conversations)
+        .has_all(&scenario.service, &scenario.conversations)
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_durable_missing_at_the_broker_is_recreated_at_the_hosts_position() {
-    let scene = Scene::set().await;
-    scene.traffic.go_on(100).await;
-    scene.wait_marked().await;
-    let jetstream = scene.service.place().jetstream().await;
+    let scenario = Scenario::set().await;
+    scenario.traffic.go_on(100).await;
+    scenario.wait_marked().await;
+    let jetstream = scenario.service.sandbox().jetstream().await;
     let stream = jetstream.get_stream(STREAM).await.expect("the stream");
     stream.delete_consumer("shop").await.expect("is deleted");
-    scene.traffic.go_on(100).await;
-    scene.traffic.finish().await;
-    scene
+    scenario.traffic.go_on(100).await;
+    scenario.traffic.finish().await;
+    scenario
         .taking
-        .has_all(&scene.service, &scene.conversations)
+        .has_all(&scenario.service, &scenario.conversations)
         .await;
 }
 
@@ -195,7 +195,7 @@ async fn after_a_loss_nothing_is_given_out_while_a_late_acknowledgement_may_come
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let conversation = service.group(&alice, &[&bob]).await;
     alice.say(&conversation, "before").await;
-    let jetstream = service.place().jetstream().await;
+    let jetstream = service.sandbox().jetstream().await;
     jetstream.delete_stream(STREAM).await.expect("is deleted");
     alice.say(&conversation, "after").await;
     let paused = eventually_within(LONG, "the durable is there again, paused", || async {
@@ -236,7 +236,7 @@ async fn expired_events_are_republished_only_for_the_host_that_missed_them() {
     }
     // The position of a durable is checked on a new connection.
     let mut nats = nats;
-    let jetstream = service.place().jetstream().await;
+    let jetstream = service.sandbox().jetstream().await;
     let mut stream = jetstream.get_stream(STREAM).await.expect("the stream");
     let mut config = stream.info().await.expect("its state").config.clone();
     config.max_messages = 2;

@@ -129,7 +129,7 @@ async fn survives_a_kill(example: Example) {
     host.wait().expect("it ended");
     say(&bob, &conversation, 30..60).await;
     let mut host = example.start(&nats);
-    let log = service.place().log(&conversation).await;
+    let log = service.sandbox().log(&conversation).await;
     assert!(log.len() > 60);
     // Sixty orders and sixty thanks, each an event.
     eventually_within(LONG, "it has dealt with everything", || async {
@@ -140,7 +140,7 @@ async fn survives_a_kill(example: Example) {
     host.kill().expect("is killed");
     host.wait().expect("it ended");
     let logged: BTreeSet<String> = service
-        .place()
+        .sandbox()
         .text("log")
         .await
         .split("\"_id\": String(\"")

@@ -19,7 +19,7 @@ pub const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("put a marker of the relay in", "chat.relay.marker", "{}"),
     ("put an event in for a durable", "chat.replay.shop", "{}"),
     ("give a command to a writer", "chat.cmd.s00", "[]"),
-    ("claim to be a node", "chat.eph.nodes", "{}"),
+    ("claim to be a node", "chat.eph.presence", "{}"),
     ("pretend that somebody types", "chat.eph.typing", "{}"),
     (
         "send another host's command",
@@ -142,14 +142,14 @@ const DEAF: &[&str] = &[
     "_R_.>",
 ];
 
-struct Scene {
+struct Scenario {
     nats: Nats,
     service: Service,
     alice: User,
     conversation: String,
 }
 
-impl Scene {
+impl Scenario {
     async fn set() -> Self {
         Self::set_on(Nats::with_hosts(&["shop", "game"]).await).await
     }
@@ -172,13 +172,13 @@ impl Scene {
 
     /// The broker as the service's own account sees it.
     async fn spy(&self) -> async_nats::Client {
-        self.service.place().nats().await
+        self.service.sandbox().nats().await
     }
 
     /// Messages, consumers and their positions, which no host may have changed.
     async fn state(&self) -> (String, Vec<(String, u64, u64)>) {
         use futures_util::TryStreamExt;
-        let jetstream = self.service.place().jetstream().await;
+        let jetstream = self.service.sandbox().jetstream().await;
         let mut stream = jetstream.get_stream(STREAM).await.expect("the stream");
         let info = stream.info().await.expect("its state").clone();
         let mut consumers: Vec<(String, u64, u64)> = stream
@@ -217,9 +217,9 @@ async fn arrivals(spy: &mut Subscriber, wanted: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn forbidden_operations_of_a_host_are_refused_and_change_nothing() {
-    let scene = Scene::set().await;
-    let before = scene.state().await;
-    let shop = Host::connect(&scene.nats, "shop").await;
+    let scenario = Scenario::set().await;
+    let before = scenario.state().await;
+    let shop = Host::connect(&scenario.nats, "shop").await;
     for (what, subject, payload) in FORBIDDEN {
         let inbox = shop.client.new_inbox();
         let published = shop.client.publish_with_reply(
@@ -248,8 +248,8 @@ async fn forbidden_operations_of_a_host_are_refused_and_change_nothing() {
         })
         .await;
     }
-    assert_eq!(scene.state().await, before);
-    scene
+    assert_eq!(scenario.state().await, before);
+    scenario
         .service
         .internal()
         .get("/api/users/mallory")
@@ -270,12 +270,12 @@ async fn a_user_of_the_account_without_permissions_of_their_own_still_reaches_no
         nats.restart().await;
         nats
     };
-    let scene = Scene::set_on(nats).await;
-    let before = scene.state().await;
-    let spy = scene.spy().await;
+    let scenario = Scenario::set_on(nats).await;
+    let before = scenario.state().await;
+    let spy = scenario.spy().await;
     let mut heard = spy.subscribe(">").await.expect("a subscription");
     spy.flush().await.expect("it is there");
-    let open = Host::connect_as(&scene.nats, "shop", "open").await;
+    let open = Host::connect_as(&scenario.nats, "shop", "open").await;
     let mut answers = open.client.subscribe("mine.>").await.expect("its own");
     for (index, (_, subject, payload)) in FORBIDDEN.iter().enumerate() {
         let reply = format!("mine.{index}");
@@ -291,7 +291,7 @@ async fn a_user_of_the_account_without_permissions_of_their_own_still_reaches_no
         .iter()
         .map(|(_, subject, _)| *subject)
         // Nodes tell one another all the time that they live.
-        .filter(|subject| *subject != "chat.eph.nodes" && *subject != "chat.relay.marker")
+        .filter(|subject| *subject != "chat.eph.presence" && *subject != "chat.relay.marker")
         .collect();
     assert_eq!(arrivals(&mut heard, &subjects).await, [""; 0]);
     while let Ok(Some(answer)) =
@@ -306,15 +306,15 @@ async fn a_user_of_the_account_without_permissions_of_their_own_still_reaches_no
             answer.subject
         );
     }
-    assert_eq!(scene.state().await, before);
+    assert_eq!(scenario.state().await, before);
     assert!(open.refused.lock().is_empty());
 }
 
 #[tokio::test]
 async fn a_hosts_reply_subject_is_in_its_own_account() {
-    let scene = Scene::set().await;
-    let spy = scene.spy().await;
-    let shop = Host::connect(&scene.nats, "shop").await;
+    let scenario = Scenario::set().await;
+    let spy = scenario.spy().await;
+    let shop = Host::connect(&scenario.nats, "shop").await;
     let targets = [
         "chat.cmd.s00",
         "chat.events.s00.message.created",
@@ -324,15 +324,15 @@ async fn a_hosts_reply_subject_is_in_its_own_account() {
     ];
     let mut heard = spy.subscribe(">").await.expect("a subscription");
     spy.flush().await.expect("it is there");
-    let messages = |spied: &Scene| {
-        let place = spied.service.place().clone();
+    let messages = |spied: &Scenario| {
+        let place = spied.service.sandbox().clone();
         async move {
             let jetstream = place.jetstream().await;
             let mut stream = jetstream.get_stream(STREAM).await.expect("the stream");
             stream.info().await.expect("its state").state.first_sequence
         }
     };
-    let first = messages(&scene).await;
+    let first = messages(&scenario).await;
     for target in targets {
         for subject in [
             "$JS.chat.API.CONSUMER.MSG.NEXT.CHAT_EVENTS.shop",
@@ -354,20 +354,20 @@ async fn a_hosts_reply_subject_is_in_its_own_account() {
     }
     shop.client.flush().await.expect("the server reads it");
     assert_eq!(arrivals(&mut heard, &targets).await, [""; 0]);
-    assert_eq!(messages(&scene).await, first);
+    assert_eq!(messages(&scenario).await, first);
 }
 
 #[tokio::test]
 async fn a_host_reads_its_durable_and_receives_live_events() {
-    let scene = Scene::set().await;
-    let shop = Host::connect(&scene.nats, "shop").await;
+    let scenario = Scenario::set().await;
+    let shop = Host::connect(&scenario.nats, "shop").await;
     let mut live = shop
         .client
         .subscribe("chat.events.*.message.created")
         .await
         .expect("a subscription");
     shop.client.flush().await.expect("it is there");
-    let message = scene.alice.say(&scene.conversation, "live").await;
+    let message = scenario.alice.say(&scenario.conversation, "live").await;
     let heard = tokio::time::timeout(Duration::from_secs(5), live.next())
         .await
         .expect("it comes")
@@ -408,9 +408,10 @@ async fn a_server_whose_host_imports_foreign_subjects_does_not_start() {
         let text = fs::read_to_string(&file).expect("the file");
         let imports =
             format!("imports: [\n    {{ service: {{ account: CHAT, subject: \"{import}\" }} }}\n");
-        let text = match is_fine {
-            true => text,
-            false => text.replacen("imports: [\n", &imports, 1),
+        let text = if is_fine {
+            text
+        } else {
+            text.replacen("imports: [\n", &imports, 1)
         };
         fs::write(&file, text).expect("is written");
         let status = configured(&conf, "nats.conf", &folder.path().join("data"))

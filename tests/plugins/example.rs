@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use chat_plugin_trail::Trail;
+use chat_plugin_trail::PLUGIN as TRAIL;
 use futures_util::{FutureExt, StreamExt};
 use mongodb::bson::doc;
 use serde_json::{Value, json};
@@ -11,8 +11,9 @@ use crate::support::{Service, eventually};
 
 async fn with_trail() -> Service {
     Service::builder()
-        .toml("plugins_enabled = [\"webhooks\", \"trail\"]\n[plugins.trail]\nkeep_days = 3\n")
-        .start_with::<Trail>(Some(Trail::make))
+        .env("PLUGINS", "webhooks,trail")
+        .toml("[plugins.trail]\nkeep_days = 3\n")
+        .start_with([TRAIL])
         .await
 }
 
@@ -20,18 +21,7 @@ async fn with_trail() -> Service {
 async fn the_example_plugin_keeps_and_shows_who_did_what() {
     let service = with_trail().await;
     let host = service.internal();
-    let jetstream = service.place().jetstream().await;
-    eventually("its durable is there", || async {
-        let stream = jetstream.get_stream(service.place().stream()).await.ok()?;
-        let mut names = stream.consumer_names();
-        while let Some(Ok(name)) = names.next().await {
-            if name == "trail-all" {
-                return Some(());
-            }
-        }
-        None
-    })
-    .await;
+    service.sandbox().wait_for_durable("trail-all").await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let conversation = service.group(&alice, &[&bob]).await;
     let message = alice.say(&conversation, "a secret of two").await;
@@ -80,7 +70,7 @@ async fn the_example_plugin_keeps_and_shows_who_did_what() {
     assert!(document["paths"]["/api/admin/webhooks"].is_object());
 
     // The plugin's collections carry its name, and its settings apply.
-    let indexes = service.place().collection("trail_entries").await;
+    let indexes = service.sandbox().collection("trail_entries").await;
     let mut indexes = indexes
         .list_indexes()
         .await
@@ -100,16 +90,14 @@ async fn the_example_plugin_keeps_and_shows_who_did_what() {
 
 #[tokio::test]
 async fn the_example_plugin_does_nothing_unless_it_is_named() {
-    let service = Service::builder()
-        .start_with::<Trail>(Some(Trail::make))
-        .await;
+    let service = Service::builder().start_with([TRAIL]).await;
     let host = service.internal();
     host.get("/api/admin/trail")
         .await
         .expect_error(404, "NOT_FOUND");
     let document = host.get("/api/docs-json").await.expect(200);
     assert!(document["paths"]["/api/admin/trail"].is_null());
-    let entries = service.place().collection("trail_entries").await;
+    let entries = service.sandbox().collection("trail_entries").await;
     let count = entries.count_documents(doc! {}).await.expect("answers");
     assert_eq!(json!(count), 0);
 }
@@ -120,10 +108,11 @@ async fn a_mistake_in_a_plugins_table_stops_the_start_and_is_named() {
         ("keep_days = 0", "keep_days is 0; it must be from 1 to 3650"),
         ("keep = 3", "unknown field `keep`"),
     ] {
-        let toml = format!("plugins_enabled = [\"trail\"]\n[plugins.trail]\n{table}\n");
+        let toml = format!("[plugins.trail]\n{table}\n");
         let start = Service::builder()
+            .env("PLUGINS", "trail")
             .toml(&toml)
-            .start_with::<Trail>(Some(Trail::make));
+            .start_with([TRAIL]);
         let Err(panic) = AssertUnwindSafe(start).catch_unwind().await else {
             panic!("it started with {table}");
         };

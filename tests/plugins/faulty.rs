@@ -10,14 +10,13 @@ use std::{
 
 use chat_sdk::{
     EventType,
-    http::{AsHost, Json, Refusal},
+    http::{ApiError, AsHost, Json},
     plugin::{
         BoxFuture, Consumer, ConsumerSpec, Delivery, Host, HostError, Plugin, PluginContext,
-        Verdict,
+        PluginFactory, Routes, RoutesDocument, Verdict,
     },
 };
 use poem_openapi::{OpenApi, Tags};
-use serde_json::Value;
 
 use crate::support::{Service, eventually_within};
 
@@ -30,7 +29,7 @@ struct Counts {
 }
 
 struct Faulty {
-    host: Arc<dyn Host>,
+    host: Host,
     counts: Arc<Counts>,
 }
 
@@ -49,7 +48,7 @@ impl FaultyApi {
         method = "get",
         operation_id = "panicFaulty"
     )]
-    async fn panic(&self, _host: AsHost) -> Result<Json<String>, Refusal> {
+    async fn panic(&self, _host: AsHost) -> Result<Json<String>, ApiError> {
         panic!("as the test wants it, with a secret in it")
     }
 
@@ -59,7 +58,7 @@ impl FaultyApi {
         method = "get",
         operation_id = "countFaulty"
     )]
-    async fn counts(&self, _host: AsHost) -> Result<Json<Vec<u64>>, Refusal> {
+    async fn counts(&self, _host: AsHost) -> Result<Json<Vec<u64>>, ApiError> {
         let counts = &self.0.counts;
         let all = [&counts.lives, &counts.given, &counts.handled];
         Ok(Json(
@@ -69,14 +68,20 @@ impl FaultyApi {
     }
 }
 
-impl Faulty {
-    fn make(_table: Option<&Value>, host: Arc<dyn Host>) -> Result<Self, String> {
-        Ok(Self {
-            host,
-            counts: Arc::default(),
-        })
-    }
+/// Entry of the plugin in the list of a program.
+const PLUGIN: PluginFactory = PluginFactory {
+    document: RoutesDocument::of::<FaultyApi>,
+    ..PluginFactory::new("faulty", |_| {
+        Some(Box::new(|host| {
+            Arc::new(Faulty {
+                host,
+                counts: Arc::default(),
+            })
+        }))
+    })
+};
 
+impl Faulty {
     fn spec() -> ConsumerSpec {
         ConsumerSpec {
             name: "all".to_owned(),
@@ -89,33 +94,30 @@ impl Faulty {
 }
 
 impl Plugin for Faulty {
-    const NAME: &'static str = "faulty";
-    const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
-    type Api = FaultyApi;
+    fn heartbeat_timeout(&self) -> Duration {
+        Duration::from_secs(2)
+    }
 
-    fn api(self: Arc<Self>) -> FaultyApi {
-        FaultyApi(self)
+    fn routes(self: Arc<Self>) -> Routes {
+        Routes::new(FaultyApi(self))
     }
 
     /// Panics in its first life, returns from its second, hangs in its third, and works in its fourth.
-    async fn run(self: Arc<Self>, life: PluginContext) -> Result<(), HostError> {
-        let durables = self.host.durables();
-        durables.declare(Self::spec()).await?;
-        match self.counts.lives.fetch_add(1, Ordering::SeqCst) {
-            0 => panic!("as the test wants it"),
-            1 => return Ok(()),
-            2 => return std::future::pending().await,
-            _ => {}
-        }
-        let consumer: Arc<dyn Consumer> = Arc::new(Clumsy(Arc::clone(&self.counts)));
-        let mut work = durables.run(Self::spec(), consumer, life.stop.clone());
-        let mut beat = tokio::time::interval(Duration::from_millis(100));
-        loop {
-            tokio::select! {
-                () = &mut work => return Ok(()),
-                _ = beat.tick() => life.pulse.beat(),
+    fn run(self: Arc<Self>, context: PluginContext) -> BoxFuture<'static, Result<(), HostError>> {
+        Box::pin(async move {
+            let durables = &self.host.events;
+            durables.declare(Self::spec()).await?;
+            match self.counts.lives.fetch_add(1, Ordering::SeqCst) {
+                0 => panic!("as the test wants it"),
+                1 => return Ok(()),
+                2 => return std::future::pending().await,
+                _ => {}
             }
-        }
+            let consumer: Arc<dyn Consumer> = Arc::new(Clumsy(Arc::clone(&self.counts)));
+            let work = durables.run(Self::spec(), consumer, context.stop.clone());
+            context.beat_while(work).await;
+            Ok(())
+        })
     }
 }
 
@@ -138,7 +140,7 @@ impl Consumer for Clumsy {
 async fn a_plugin_that_panics_returns_or_hangs_is_restarted_without_side_effects() {
     let service = Service::builder()
         .env("PLUGINS", "webhooks,faulty")
-        .start_with::<Faulty>(Some(Faulty::make))
+        .start_with([PLUGIN])
         .await;
     let host = service.internal();
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);

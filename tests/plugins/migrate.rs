@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use crate::support::Place;
+use crate::support::Sandbox;
 
-async fn migrate(place: &Place, further: &[(&str, &str)]) -> (Option<i32>, String) {
+async fn migrate(place: &Sandbox, further: &[(&str, &str)]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_chat-service"));
     command
@@ -24,14 +24,14 @@ async fn migrate(place: &Place, further: &[(&str, &str)]) -> (Option<i32>, Strin
     )
 }
 
-async fn indexes(place: &Place, collection: &str) -> Vec<String> {
+async fn indexes(place: &Sandbox, collection: &str) -> Vec<String> {
     let collection = place.collection(collection).await;
     collection.list_index_names().await.unwrap_or_default()
 }
 
 #[tokio::test]
 async fn migrate_creates_the_indexes_of_plugins_without_a_broker() {
-    let place = Place::new();
+    let place = Sandbox::new();
     // Nobody is there.
     let nobody = ("NATS_URL", "nats://127.0.0.1:1");
     for _ in 0..2 {
@@ -56,7 +56,7 @@ async fn migrate_creates_the_indexes_of_plugins_without_a_broker() {
 
 #[tokio::test]
 async fn migrate_creates_nothing_for_plugins_that_do_not_run() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let (code, said) = migrate(&place, &[("PLUGINS", "none")]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(

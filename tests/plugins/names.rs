@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     support::{Receiver, Service, eventually},
-    webhooks::{hook, scene},
+    webhooks::{hook, scenario},
 };
 
 /// The collections of the core, as docs/ARCHITECTURE.md lists them.
@@ -36,7 +36,7 @@ async fn collections_and_durables_of_webhooks_carry_its_name() {
     let service = Service::start().await;
     let receiver = Receiver::start().await;
     let hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "hello").await;
     let received = receiver.wait_taken("hello").await;
     eventually("everything is written", || async {
@@ -48,19 +48,22 @@ async fn collections_and_durables_of_webhooks_carry_its_name() {
         known.iter().any(|name| name == "log") && known.len() > 10,
         "{known:?}"
     );
-    let any = service.place().collection("log").await;
-    let database = any.client().database(&service.place().database);
+    let any = service.sandbox().collection("log").await;
+    let database = any.client().database(&service.sandbox().database);
     let names = database.list_collection_names().await.expect("answers");
     for name in &names {
-        let is_known = known.contains(name) || name.starts_with("webhooks_");
+        let is_known = known.contains(name)
+            || ["webhooks_", "accounts_"]
+                .iter()
+                .any(|owner| name.starts_with(owner));
         assert!(is_known, "whose is the collection {name}?");
     }
     assert!(
         names.iter().any(|name| name == "webhooks_deliveries"),
         "{names:?}"
     );
-    let jetstream = service.place().jetstream().await;
-    let stream = jetstream.get_stream(service.place().stream()).await;
+    let jetstream = service.sandbox().jetstream().await;
+    let stream = jetstream.get_stream(service.sandbox().stream()).await;
     let stream = stream.expect("the stream");
     let consumers = stream.consumers().map(|info| info.expect("an answer"));
     let consumers: Vec<_> = consumers.collect().await;
@@ -102,9 +105,18 @@ fn behind(text: &str, marker: &str) -> Vec<String> {
 #[test]
 fn metrics_and_paths_of_each_plugin_carry_its_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (folder, name) in [
-        ("plugins/webhooks", "webhooks"),
-        ("examples/plugin-trail", "trail"),
+    for (folder, name, prefix) in [
+        ("plugins/webhooks", "webhooks", "/api/admin/webhooks"),
+        ("plugins/attachments", "attachments", "/api/attachments"),
+        ("plugins/moderation", "moderation", "/api/moderation"),
+        (
+            "plugins/notifications",
+            "notifications",
+            "/api/notifications",
+        ),
+        ("examples/plugin-rust", "polls", "/api/polls"),
+        ("examples/plugin-trail", "trail", "/api/admin/trail"),
+        ("examples/plugin-new", "wordgame", "/api/wordgame"),
     ] {
         let mut files = Vec::new();
         sources(&root.join(folder).join("src"), &mut files);
@@ -119,9 +131,9 @@ fn metrics_and_paths_of_each_plugin_carry_its_name() {
         let paths = found("path = ");
         assert!(!paths.is_empty(), "{name}");
         for path in paths {
-            assert!(path.starts_with(&format!("/api/admin/{name}")), "{path}");
+            assert!(path.starts_with(prefix), "{path}");
         }
-        let names: Vec<String> = found("const NAME: &'static str = ");
+        let names: Vec<String> = found("PluginFactory::new(");
         assert_eq!(names, [name]);
     }
 }

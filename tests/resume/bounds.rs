@@ -102,7 +102,7 @@ async fn a_client_that_missed_over_ten_thousand_entries_must_reload() {
     for id in ids {
         assert_eq!(sender.ack(&id).await["success"], true);
     }
-    let place = service.place();
+    let place = service.sandbox();
     let stored = crate::support::eventually("all is stored", || async {
         let count = place.log(&conversation).await.len() as u64;
         (count >= 10_102).then_some(count)

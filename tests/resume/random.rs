@@ -111,7 +111,7 @@ async fn a_client_that_comes_and_goes_between_nodes_has_every_number_once_and_in
             Arc::clone(&stop),
         ))
     });
-    let place = Arc::clone(one.place());
+    let place = Arc::clone(one.sandbox());
     let (mut seen, mut socket) = come_and_go(bob.clone(), vec![&one, &two], 12, seed).await;
     stop.store(true, Ordering::Relaxed);
     for task in traffic {

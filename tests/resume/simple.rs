@@ -3,7 +3,7 @@
 use mongodb::bson::doc;
 use serde_json::json;
 
-use crate::support::{Connect, Line, Place, Seen, Service, TokenBy};
+use crate::support::{Connect, Link, Sandbox, Seen, Service, TokenBy};
 
 #[tokio::test]
 async fn missed_entries_come_in_order_before_connected_and_live_events_after() {
@@ -205,13 +205,13 @@ async fn a_node_with_an_empty_cache_reads_missed_entries_from_the_log() {
     // A later process and an empty stream: the node has only the database to read from.
     let second = Service::builder().database(&first).start().await;
     first
-        .place()
+        .sandbox()
         .jetstream()
         .await
-        .delete_stream(first.place().stream())
+        .delete_stream(first.sandbox().stream())
         .await
         .expect("is deleted");
-    let place = std::sync::Arc::clone(first.place());
+    let place = std::sync::Arc::clone(first.sandbox());
     first.crash();
     let third = Service::builder().database(&second).start().await;
     second.crash();
@@ -263,8 +263,8 @@ async fn a_node_that_has_just_started_repeats_nothing() {
 #[tokio::test]
 async fn a_node_that_is_behind_repeats_nothing() {
     let ahead = Service::start().await;
-    let place: &Place = ahead.place();
-    let line = Line::to(&place.nats_url).await;
+    let place: &Sandbox = ahead.sandbox();
+    let line = Link::to(&place.nats_url).await;
     let behind = Service::builder()
         .database(&ahead)
         .env("NATS_URL", &line.url(&place.nats_url))
@@ -318,7 +318,7 @@ async fn documents_that_are_behind_cause_no_repetition() {
     alice.say(&other, "after all of it").await;
     witness.next("message:new").await;
     // As if they had not been written yet.
-    one.place()
+    one.sandbox()
         .collection("conversations")
         .await
         .update_one(

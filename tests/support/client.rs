@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     record,
-    socket::{Connect, Refusal, Socket},
+    socket::{Connect, ConnectError, Socket},
     token::Token,
 };
 
@@ -37,6 +37,13 @@ pub struct Answer {
     /// The headers.
     pub headers: HeaderMap,
     request: String,
+}
+
+/// An HTTP client of its own, for servers other than the service.
+pub fn http_client() -> reqwest::Client {
+    // The provider of TLS belongs to the process; another test may have set it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 impl Client {
@@ -142,7 +149,11 @@ impl Client {
         .await
     }
 
-    pub(super) async fn try_get(&self, path: &str) -> reqwest::Result<u16> {
+    /// A GET that may get no answer in time. Returns the status.
+    ///
+    /// # Errors
+    /// The request got no answer.
+    pub async fn try_get(&self, path: &str) -> reqwest::Result<u16> {
         let answer = self.try_send(Method::GET, path, "", None).await?;
         Ok(answer.status)
     }
@@ -170,9 +181,10 @@ impl Client {
         let is_stream = headers
             .get("content-type")
             .is_some_and(|kind| kind == "text/event-stream");
-        let text = match is_stream {
-            true => String::new(),
-            false => response.text().await?,
+        let text = if is_stream {
+            String::new()
+        } else {
+            response.text().await?
         };
         let kind = headers
             .get("content-type")
@@ -309,7 +321,7 @@ impl User {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn try_connect(&self, mut how: Connect) -> Result<Socket, Refusal> {
+    pub async fn try_connect(&self, mut how: Connect) -> Result<Socket, ConnectError> {
         how.token.get_or_insert_with(|| self.token.clone());
         Socket::connect(&self.ws_url, how).await
     }

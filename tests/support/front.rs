@@ -21,8 +21,8 @@ use tokio::net::TcpStream;
 
 use super::{
     check::eventually,
+    isolation::{Sandbox, program},
     node::Node,
-    place::{Place, program},
     process::{free_port, mortal_by, signal},
 };
 
@@ -46,21 +46,21 @@ impl Deref for Front {
 impl Front {
     /// An nginx before the REST of `api` and the sockets of `ws`, ready.
     pub async fn before(api: &[&Node], ws: &[&Node]) -> Self {
-        let place = Arc::clone(api.first().or(ws.first()).expect("a node").place());
+        let place = Arc::clone(api.first().or(ws.first()).expect("a node").sandbox());
         Self::start(place, &addresses_of_api(api), &addresses_of_ws(ws)).await
     }
 
     /// The same, with other pages than all allowed to read its own errors.
     pub async fn before_allowing(origins: &str, node: &Node) -> Self {
         let (api, ws) = (addresses_of_api(&[node]), addresses_of_ws(&[node]));
-        Self::begin(Arc::clone(node.place()), &api, &ws, origins)
+        Self::begin(Arc::clone(node.sandbox()), &api, &ws, origins)
             .await
             .ready()
             .await
     }
 
     /// An nginx before anything that answers HTTP at these addresses of loopback, ready.
-    pub async fn start(place: Arc<Place>, api: &[SocketAddr], ws: &[SocketAddr]) -> Self {
+    pub async fn start(place: Arc<Sandbox>, api: &[SocketAddr], ws: &[SocketAddr]) -> Self {
         Self::start_unready(place, api, ws).await.ready().await
     }
 
@@ -80,12 +80,12 @@ impl Front {
     }
 
     /// An nginx that listens, whoever is behind it or not.
-    pub async fn start_unready(place: Arc<Place>, api: &[SocketAddr], ws: &[SocketAddr]) -> Self {
+    pub async fn start_unready(place: Arc<Sandbox>, api: &[SocketAddr], ws: &[SocketAddr]) -> Self {
         Self::begin(place, api, ws, "*").await
     }
 
     async fn begin(
-        place: Arc<Place>,
+        place: Arc<Sandbox>,
         api: &[SocketAddr],
         ws: &[SocketAddr],
         origins: &str,
@@ -172,6 +172,8 @@ fn render(folder: &Path, port: u16, origins: &str, api: &[SocketAddr], ws: &[Soc
         ("NGINX_WS_SERVERS", servers(ws)),
         ("NGINX_ALLOWED_ORIGINS", origins.to_owned()),
         ("NGINX_RESOLVER", String::new()),
+        ("NGINX_PAGE_DIR", path("page")),
+        ("NGINX_DOCS_DIR", path("docs")),
         ("NGINX_RUN_DIR", folder.display().to_string()),
         ("NGINX_ACCESS_LOG", path("access.log")),
         ("NGINX_ERROR_LOG", path("error.log")),

@@ -7,20 +7,20 @@ use serde_json::json;
 use super::{
     check::eventually_within,
     client::{Client, User},
-    place::{INTERNAL_SECRET, Place},
+    isolation::{INTERNAL_SECRET, Sandbox},
     token::Token,
 };
 
 /// The addresses and the data of a service.
 pub struct Node {
-    place: Arc<Place>,
+    place: Arc<Sandbox>,
     client: Client,
     api_url: String,
     ws_url: String,
 }
 
 impl Node {
-    pub(super) fn new(place: Arc<Place>, api_port: Option<u16>, ws_port: Option<u16>) -> Self {
+    pub(super) fn new(place: Arc<Sandbox>, api_port: Option<u16>, ws_port: Option<u16>) -> Self {
         let api_url = api_port
             .map(|port| format!("http://127.0.0.1:{port}"))
             .unwrap_or_default();
@@ -51,7 +51,7 @@ impl Node {
     }
 
     /// The storage of its data.
-    pub fn place(&self) -> &Arc<Place> {
+    pub fn sandbox(&self) -> &Arc<Sandbox> {
         &self.place
     }
 

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{check::eventually_within, node::Node, place::Place};
+use super::{check::eventually_within, isolation::Sandbox, node::Node};
 
 /// A running binary. Killed with its handle, and with the test process.
 pub struct Process {
@@ -88,7 +88,7 @@ pub fn freeze(child: &Child) {
 
 impl Process {
     pub(super) async fn start(
-        place: Arc<Place>,
+        place: Arc<Sandbox>,
         roles: &str,
         mut settings: Vec<(String, String)>,
     ) -> Self {

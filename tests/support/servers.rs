@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{
     check::eventually_within,
-    place::program,
+    isolation::program,
     process::{free_port, freeze, mortal, signal},
 };
 
@@ -168,6 +168,28 @@ impl Nats {
         Self::begin(folder).await
     }
 
+    /// A new one, empty, with the configuration of `nats/` and these plugins, which have hooks.
+    pub async fn with_plugins(plugins: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let conf = folder.path().join("conf");
+        configure(&conf, &[]);
+        let (mut includes, mut imports) = (String::new(), String::new());
+        let sample = fs::read_to_string(conf.join("hosts/words.conf")).expect("the sample");
+        for plugin in plugins {
+            let own = sample.replace("words", plugin);
+            let own = own.replace("WORDS", &plugin.to_uppercase());
+            fs::write(conf.join(format!("hosts/{plugin}.conf")), own).expect("a file");
+            includes.push_str(&format!("include \"{plugin}.conf\"\n"));
+            imports.push_str(&format!(
+                "{{ service: {{ account: {plugin}, subject: \"chat.hook.{plugin}\" }} }}\n"
+            ));
+        }
+        fs::write(conf.join("hosts/all.conf"), includes).expect("a file");
+        let imports = format!("imports: [\n{imports}]\n");
+        fs::write(conf.join("hosts/hooks.conf"), imports).expect("a file");
+        Self::begin(folder).await
+    }
+
     /// A new one, empty.
     pub async fn start() -> Self {
         Self::begin(tempfile::tempdir().expect("a folder")).await
@@ -187,9 +209,10 @@ impl Nats {
 
     /// Its address, with the service's login where it has one.
     pub fn url(&self) -> String {
-        match self.configuration().exists() {
-            true => format!("nats://chat:{BROKER_PASSWORD}@127.0.0.1:{}", self.port),
-            false => format!("nats://127.0.0.1:{}", self.port),
+        if self.configuration().exists() {
+            format!("nats://chat:{BROKER_PASSWORD}@127.0.0.1:{}", self.port)
+        } else {
+            format!("nats://127.0.0.1:{}", self.port)
         }
     }
 

@@ -2,28 +2,31 @@
 
 use std::{ops::Deref, path::Path, sync::Arc, sync::mpsc, time::Duration};
 
-use chat_sdk::plugin::Plugin;
+use chat_sdk::plugin::PluginFactory;
 use chat_service::{
     app::{self, Listeners, Roles},
     config::{Config, Sources},
-    plugins::{NoPlugin, PluginFactory},
+    plugins,
 };
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    isolation::Sandbox,
     node::Node,
-    place::Place,
     process::Process,
     servers::{Mongod, Nats},
 };
+
+/// Secret for links of the plugin `attachments`.
+pub const LINK_SECRET: &str = "b3a6d1f0c9e84725a1f7d2c4e6b80913";
 
 /// Settings of a service before its start.
 pub struct Builder {
     roles: String,
     settings: Vec<(String, String)>,
-    place: Option<Arc<Place>>,
+    place: Option<Arc<Sandbox>>,
     mongodb_uri: Option<String>,
     nats_url: Option<String>,
     toml: Option<String>,
@@ -113,6 +116,20 @@ impl Builder {
         self
     }
 
+    /// With every bundled plugin.
+    pub fn all_plugins(self) -> Self {
+        self.env(
+            "PLUGINS",
+            "accounts,attachments,moderation,notifications,webhooks",
+        )
+        .env("PUSH_SUBJECT", "mailto:operator@chat.example")
+        .env("ATTACHMENTS_LINK_SECRET", LINK_SECRET)
+        .env(
+            "ATTACHMENTS_DIR",
+            concat!(env!("CARGO_TARGET_TMPDIR"), "/attachments"),
+        )
+    }
+
     /// With a `chat.toml`.
     pub fn toml(mut self, text: &str) -> Self {
         self.toml = Some(text.to_owned());
@@ -121,12 +138,12 @@ impl Builder {
 
     /// With the database and prefix of another service: one deployment, several nodes.
     pub fn database(mut self, other: &Node) -> Self {
-        self.place = Some(Arc::clone(other.place()));
+        self.place = Some(Arc::clone(other.sandbox()));
         self
     }
 
     /// On a storage whose services have all ended.
-    pub fn place_of(mut self, place: &Arc<Place>) -> Self {
+    pub fn place_of(mut self, place: &Arc<Sandbox>) -> Self {
         self.place = Some(Arc::clone(place));
         self
     }
@@ -143,15 +160,15 @@ impl Builder {
         self
     }
 
-    fn place(&self) -> Arc<Place> {
+    fn sandbox(&self) -> Arc<Sandbox> {
         match &self.place {
             Some(place) => Arc::clone(place),
-            None if self.mongodb_uri.is_none() && self.nats_url.is_none() => Place::new(),
-            None => Place::on_own(self.mongodb_uri.clone(), self.nats_url.clone()),
+            None if self.mongodb_uri.is_none() && self.nats_url.is_none() => Sandbox::new(),
+            None => Sandbox::on_own(self.mongodb_uri.clone(), self.nats_url.clone()),
         }
     }
 
-    fn settings(&self, place: &Place) -> Vec<(String, String)> {
+    fn settings(&self, place: &Sandbox) -> Vec<(String, String)> {
         let mut settings = place.settings();
         settings.retain(|(name, _)| !self.settings.iter().any(|(own, _)| own == name));
         settings.extend(self.settings.iter().cloned());
@@ -160,19 +177,20 @@ impl Builder {
 
     /// The real binary as a process of its own, ready.
     pub async fn spawn(self) -> Process {
-        let place = self.place();
+        let place = self.sandbox();
         let settings = self.settings(&place);
         Process::start(place, &self.roles, settings).await
     }
 
     /// A service in this process, ready.
     pub async fn start(self) -> Service {
-        self.start_with::<NoPlugin>(None).await
+        self.start_with([]).await
     }
 
-    /// The same with a plugin from outside.
-    pub async fn start_with<P: Plugin>(self, guest: Option<PluginFactory<P>>) -> Service {
-        let place = self.place();
+    /// The same with further plugins.
+    pub async fn start_with(self, added: impl IntoIterator<Item = PluginFactory>) -> Service {
+        let plugins = plugins::of_program(added);
+        let place = self.sandbox();
         start_logging();
         let folder = tempfile::tempdir().expect("a folder");
         let toml_path = self.toml.as_ref().map(|text| {
@@ -184,6 +202,7 @@ impl Builder {
             toml_path,
             dir: Path::new("/nonexistent").to_owned(),
             env: self.settings(&place),
+            plugins: plugins::variables(&plugins),
         };
         let config = Config::load(&sources)
             .unwrap_or_else(|faults| panic!("{faults}"))
@@ -206,9 +225,9 @@ impl Builder {
         let node = Node::new(place, port(&listeners.api), port(&listeners.ws));
         let stop = CancellationToken::new();
         let (end, ended) = mpsc::channel();
-        let run = app::run_with(config, roles, listeners, stop.clone(), guest);
+        let own_stop = stop.clone();
         runtime.spawn(async move {
-            let outcome = run.await;
+            let outcome = app::run(config, roles, listeners, own_stop, &plugins).await;
             let _ = end.send(format!("{outcome:?}"));
         });
         let service = Service {

@@ -58,7 +58,7 @@ pub struct Connect {
 
 /// The kind of a refused connection.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Refusal {
+pub enum ConnectError {
     /// Refused with the status of the upgrade.
     Status(u16, Value),
     /// Closed with a code after the upgrade.
@@ -130,25 +130,25 @@ pub fn request(url: &str, how: &Connect) -> Request {
 /// Upgrades a connection without reading from it.
 ///
 /// # Errors
-/// [`Refusal::Status`] or [`Refusal::Broken`].
+/// [`ConnectError::Status`] or [`ConnectError::Broken`].
 pub async fn switch(
     url: &str,
     how: &Connect,
-) -> Result<(WebSocketStream<TcpStream>, Response), Refusal> {
+) -> Result<(WebSocketStream<TcpStream>, Response), ConnectError> {
     let request = request(url, how);
     let authority = request.uri().authority().expect("an address").to_string();
     let stream = TcpStream::connect(authority)
         .await
-        .map_err(|_| Refusal::Broken)?;
+        .map_err(|_| ConnectError::Broken)?;
     stream.set_nodelay(true).expect("an option");
     match tokio_tungstenite::client_async(request, stream).await {
         Ok(switched) => Ok(switched),
         Err(WsError::Http(response)) => {
             let body = response.body().clone().unwrap_or_default();
             let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            Err(Refusal::Status(response.status().as_u16(), body))
+            Err(ConnectError::Status(response.status().as_u16(), body))
         }
-        Err(_) => Err(Refusal::Broken),
+        Err(_) => Err(ConnectError::Broken),
     }
 }
 
@@ -156,8 +156,8 @@ impl Socket {
     /// Connects, and waits for `connected`. Frames before it (missed entries) stay queued.
     ///
     /// # Errors
-    /// The refusal, as a [`Refusal`].
-    pub async fn connect(url: &str, how: Connect) -> Result<Self, Refusal> {
+    /// The refusal, as a [`ConnectError`].
+    pub async fn connect(url: &str, how: Connect) -> Result<Self, ConnectError> {
         let mut socket = Self::open(url, &how).await?;
         if how.token_by == TokenBy::FirstFrame {
             let mut data = json!({ "token": how.token });
@@ -180,8 +180,8 @@ impl Socket {
                     socket.note_cursor(&frame["cursor"]);
                     socket.waiting.push_back(frame);
                 }
-                Ok(Some(Arrival::Closed(code))) => return Err(Refusal::Closed(code)),
-                Ok(None) => return Err(Refusal::Broken),
+                Ok(Some(Arrival::Closed(code))) => return Err(ConnectError::Closed(code)),
+                Ok(None) => return Err(ConnectError::Broken),
                 Err(_) => panic!("neither connected nor refused: {}", socket.report()),
             }
         }
@@ -190,8 +190,8 @@ impl Socket {
     /// Upgrades a connection without waiting for a frame.
     ///
     /// # Errors
-    /// The refusal, as a [`Refusal`].
-    pub async fn open(url: &str, how: &Connect) -> Result<Self, Refusal> {
+    /// The refusal, as a [`ConnectError`].
+    pub async fn open(url: &str, how: &Connect) -> Result<Self, ConnectError> {
         let (ws, response) = switch(url, how).await?;
         let (out, outbox) = mpsc::unbounded_channel();
         let (arrived, arrivals) = mpsc::unbounded_channel();
@@ -228,6 +228,12 @@ impl Socket {
         self.ack(&id).await
     }
 
+    /// Sends a frame that need not be a documented command, and returns the `data` of its ack.
+    pub async fn send_unchecked(&mut self, event: &str, data: Value) -> Value {
+        let id = self.post_unchecked(event, data);
+        self.ack(&id).await
+    }
+
     /// Sends a command that must succeed. Returns the `data` of its ack.
     pub async fn ok(&mut self, event: &str, data: Value) -> Value {
         let ack = self.send(event, data).await;
@@ -235,9 +241,9 @@ impl Socket {
         ack
     }
 
-    /// Sends a command that must be refused. Returns the error.
+    /// Sends a command that must be refused, perhaps because it is not as documented. Returns the error.
     pub async fn refused(&mut self, event: &str, data: Value) -> Value {
-        let ack = self.send(event, data).await;
+        let ack = self.send_unchecked(event, data).await;
         assert_eq!(ack["success"], false, "{event} was not refused: {ack}");
         assert!(
             ack["error"]["message"].is_string(),
@@ -246,8 +252,15 @@ impl Socket {
         ack["error"].clone()
     }
 
-    /// Sends a command and returns its id, without waiting.
+    /// Sends a command and returns its id, without waiting. The command must be as documented.
+    #[track_caller]
     pub fn post(&mut self, event: &str, data: Value) -> String {
+        crate::ws::check_command(&json!({ "event": event, "data": data }));
+        self.post_unchecked(event, data)
+    }
+
+    /// Sends a frame that need not be a documented command, and returns its id.
+    pub fn post_unchecked(&mut self, event: &str, data: Value) -> String {
         let id = self.next_id.to_string();
         self.next_id += 1;
         self.asked.insert(id.clone(), event.to_owned());
@@ -339,7 +352,11 @@ impl Socket {
 
     fn take(&mut self, arrival: Arrival) {
         if let Arrival::Frame(frame) = &arrival {
-            crate::ws::check_frame(frame);
+            let command = frame["id"].as_str().and_then(|id| self.asked.get(id));
+            match command.filter(|_| frame["event"] == "ack") {
+                Some(command) => crate::ws::check_ack(command, frame),
+                None => crate::ws::check_frame(frame),
+            }
             self.record(frame);
         }
         match arrival {

@@ -3,7 +3,7 @@
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value, json};
 
-use super::place::JWT_SECRET;
+use super::isolation::JWT_SECRET;
 
 /// A token to be.
 #[derive(Clone)]

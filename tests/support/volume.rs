@@ -1,10 +1,12 @@
 //! Requests that use every field to its limit, and many conversations at once.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Value, json};
 
-use super::{Client, Node, User};
+use super::{Client, Node, User, eventually_within};
 
 /// Number of documents per insert.
 const BATCH: usize = 1000;
@@ -34,10 +36,31 @@ pub async fn send_large(sender: &Client, conversation: &str, count: usize) -> Ve
     sent
 }
 
+/// Connects `reader` until a message of `sender` arrives in `conversation`, then disconnects. Returns the cursor from which later messages are missed.
+pub async fn cursor_before(reader: &User, sender: &User, conversation: &str) -> String {
+    let mut socket = reader.connect().await;
+    sender.say(conversation, "heard").await;
+    socket.next("message:new").await;
+    let cursor = socket.cursor();
+    socket.vanish();
+    cursor
+}
+
+/// Waits until `viewer` sees `user` offline: the last connection of `user` is closed.
+pub async fn wait_until_offline(viewer: &User, user: &str) {
+    let path = format!("/api/users/{user}/presence");
+    let limit = Duration::from_secs(30);
+    eventually_within(limit, "every connection is closed", || async {
+        let presence = viewer.get(&path).await.expect(200);
+        (presence["status"] == "offline").then_some(())
+    })
+    .await;
+}
+
 /// Makes `count` groups of two users, as copies of one that the service made. Returns their ids.
 pub async fn many_groups(service: &Node, one: &User, other: &User, count: usize) -> Vec<String> {
     let pattern = service.group(one, &[other]).await;
-    let place = service.place();
+    let place = service.sandbox();
     let find = async |collection: &str, filter: Document| {
         let found = place.collection(collection).await;
         let found = found.find_one(filter).await.expect("can be read");

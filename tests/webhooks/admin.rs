@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use mongodb::bson::doc;
 use serde_json::json;
 
-use super::{hook, make};
+use super::{hook, make, scenario};
 use crate::support::{Answering, Receiver, Service, eventually, eventually_within, send_large};
 
 #[tokio::test]
@@ -168,7 +169,7 @@ async fn without_the_plugin_the_core_runs_and_has_none_of_its_routes() {
         .await
         .expect("an answer");
     assert_eq!(answer.status().as_u16(), 404);
-    let (alice, conversation) = super::scene(&service).await;
+    let (alice, conversation) = super::scenario(&service).await;
     alice.say(&conversation, "hello").await;
 }
 
@@ -187,7 +188,7 @@ async fn a_secret_is_shown_once_and_is_in_no_log_and_nowhere_in_the_database() {
         json!({ "url": url, "events": ["message.created"] }),
     )
     .await;
-    let (alice, conversation) = super::scene(&process).await;
+    let (alice, conversation) = super::scenario(&process).await;
     alice.say(&conversation, "quite private").await;
     let received = receiver.wait_taken("quite private").await;
     assert!(received.path.ends_with("?token=in-the-url-5f7a"));
@@ -203,7 +204,7 @@ async fn a_secret_is_shown_once_and_is_in_no_log_and_nowhere_in_the_database() {
     for name in ["webhooks_endpoints", "webhooks_deliveries"] {
         use futures_util::TryStreamExt;
         let found: Vec<mongodb::bson::Document> = eventually("there is something", || async {
-            let all = process.place().collection(name).await;
+            let all = process.sandbox().collection(name).await;
             let found: Vec<_> = all
                 .find(mongodb::bson::doc! {})
                 .await
@@ -280,4 +281,57 @@ async fn dead_letters_with_large_events_fill_pages() {
         read().await.0.is_empty().then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn patterns_that_left_the_catalogue_select_nothing_and_are_reported() {
+    let service = Service::start().await;
+    let (mixed, none) = (Receiver::start().await, Receiver::start().await);
+    let some = hook(&service, &mixed, json!({})).await;
+    let nothing = hook(&service, &none, json!({})).await;
+    assert!(some.shown().await["unknownEvents"].is_null());
+    // Simulates endpoints that a version with another catalogue stored.
+    let stored = service.sandbox().collection("webhooks_endpoints").await;
+    for (hook, events) in [
+        (&some, vec!["message.exploded", "message.created"]),
+        (&nothing, vec!["message.exploded", "mess.*"]),
+    ] {
+        let update = doc! { "$set": { "events": events }, "$inc": { "revision": 1_i64 } };
+        let changed = stored.update_one(doc! { "_id": &hook.id }, update).await;
+        assert_eq!(changed.expect("is changed").matched_count, 1);
+    }
+    assert_eq!(
+        some.shown().await["unknownEvents"],
+        json!(["message.exploded"])
+    );
+    // Changes of other fields do not fail because of them, and set up the durable anew.
+    let host = service.internal();
+    for hook in [&some, &nothing] {
+        let change = json!({ "description": "changed" });
+        host.patch(&hook.path(""), change).await.expect(200);
+    }
+    assert_eq!(
+        nothing.shown().await["unknownEvents"],
+        json!(["message.exploded", "mess.*"])
+    );
+    let wrong = json!({ "events": ["message.created", "message.exploded"] });
+    host.patch(&some.path(""), wrong)
+        .await
+        .expect_error(400, "VALIDATION_ERROR");
+    let (alice, conversation) = scenario(&service).await;
+    let message = alice.say(&conversation, "one").await;
+    let id = message["id"].as_str().expect("an id");
+    let edit = json!({ "content": "two" });
+    alice
+        .patch(&format!("/api/messages/{id}"), edit)
+        .await
+        .expect(200);
+    alice.say(&conversation, "last").await;
+    mixed.wait_taken("last").await;
+    assert_eq!(mixed.received().len(), mixed.of("message.created").len());
+    eventually("the other endpoint has nothing to read", || async {
+        (nothing.shown().await["lag"]["pending"] == 0).then_some(())
+    })
+    .await;
+    assert_eq!(none.received().len(), 0);
 }

@@ -1,6 +1,6 @@
-//! `chat-service bench webhooks`: it works, cleans up, and says how the service must be started.
+//! `chat-bench webhooks`: it works, cleans up, and says how the service must be started.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -10,11 +10,11 @@ use crate::support::{INTERNAL_SECRET, JWT_SECRET, Nats, Node, Service};
 async fn bench(node: &Node, args: &[&str]) -> (Option<i32>, String, Value) {
     let folder = tempfile::tempdir().expect("a folder");
     let results = folder.path().join("results.json");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chat-service"));
+    // `./dev test` builds every program of the workspace into one folder.
+    let program = Path::new(env!("CARGO_BIN_EXE_chat-service")).with_file_name("chat-bench");
+    let mut command = Command::new(program);
     command
-        .args([
-            "bench", "webhooks", "--secs", "1", "--warmup", "0", "--convs", "5",
-        ])
+        .args(["webhooks", "--secs", "1", "--warmup", "0", "--convs", "5"])
         .args(args)
         .arg("--json")
         .arg(&results)

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{hook, scene};
+use super::{hook, scenario};
 use crate::support::{Answering, INTERNAL_SECRET, Node, Receiver, Service, eventually};
 
 /// The output of the command.
@@ -59,7 +59,7 @@ async fn one_command_lists_and_replays_dead_letters() {
     let url = service.api_url();
     let receiver = Receiver::answering(|_, _| Answering::with(500).body("down\u{7}")).await;
     let hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..3 {
         alice.say(&conversation, &format!("lost {n}")).await;
     }
@@ -137,7 +137,7 @@ async fn one_command_lists_and_replays_dead_letters() {
 async fn endpoints_are_listed_tested_enabled_and_filled_from_the_log() {
     let service = Service::start().await;
     let url = service.api_url();
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..5 {
         alice.say(&conversation, &format!("before {n}")).await;
     }

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::json;
 
-use super::{hook, scene};
+use super::{hook, scenario};
 use crate::support::{Answering, Receiver, Service, eventually};
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn failed_deliveries_are_retried_under_the_same_id_with_a_fresh_timestamp(
     })
     .await;
     let hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "persist").await;
     let taken = receiver.wait_taken("persist").await;
     let all = receiver.of("message.created");
@@ -65,7 +65,7 @@ async fn an_endpoint_has_a_retry_schedule_of_its_own() {
     assert_eq!(brief.shown().await["retrySchedule"], json!([1]));
     assert_eq!(once.shown().await["retrySchedule"], json!([]));
     assert!(patient.shown().await["retrySchedule"].is_null());
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "lost").await;
     for (endpoint, attempts) in [(&once, 1), (&brief, 2)] {
         let letters = eventually("it is a dead letter", || async {
@@ -90,7 +90,7 @@ async fn after_the_last_retry_an_event_is_a_dead_letter_and_can_be_replayed() {
     let service = Service::start().await;
     let receiver = Receiver::answering(|_, _| Answering::with(500)).await;
     let hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..3 {
         alice.say(&conversation, &format!("lost {n}")).await;
     }
@@ -166,7 +166,7 @@ async fn the_environments_endpoint_has_its_own_number_of_retries() {
         shown["lag"].is_object().then_some(())
     })
     .await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "lost").await;
     let page = eventually("it is a dead letter", || async {
         let page = host
@@ -189,7 +189,7 @@ async fn an_endpoint_that_asks_to_wait_is_waited_for() {
     })
     .await;
     let _hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "slowly").await;
     receiver.wait_taken("slowly").await;
     let all = receiver.of("message.created");
@@ -203,7 +203,7 @@ async fn an_endpoint_that_is_gone_is_disabled_and_gets_everything_when_it_is_ena
     let service = Service::start().await;
     let receiver = Receiver::answering(|_, _| Answering::with(410)).await;
     let hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "first").await;
     let shown = eventually("it is disabled", || async {
         let shown = hook.shown().await;
@@ -241,7 +241,7 @@ async fn a_dead_endpoint_delays_nobody_else() {
     // Port 9 has no listener.
     super::make(&service, unreachable).await;
     let _good = hook(&service, &good, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     let mut slowest = Duration::ZERO;
     for n in 0..60 {
         let text = format!("message {n}");
@@ -267,7 +267,7 @@ async fn an_endpoint_that_keeps_failing_is_paused_and_probed() {
         .await;
     let receiver = Receiver::answering(|_, _| Answering::with(500)).await;
     let hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..20 {
         alice.say(&conversation, &format!("message {n}")).await;
     }
@@ -309,7 +309,7 @@ async fn events_before_an_endpoints_creation_can_be_delivered_to_it() {
     let service = Service::start().await;
     let receiver = Receiver::start().await;
     let since = chat_sdk::Timestamp::now();
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..5 {
         alice.say(&conversation, &format!("early {n}")).await;
     }

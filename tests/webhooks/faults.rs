@@ -5,7 +5,7 @@ use std::{collections::HashSet, os::unix::process::ExitStatusExt, time::Duration
 
 use serde_json::json;
 
-use super::{Hook, hook, make, scene};
+use super::{Hook, hook, make, scenario};
 use crate::{
     faults::{Traffic, senders},
     support::{Answering, Nats, Node, Receiver, Service, eventually, eventually_within},
@@ -27,7 +27,7 @@ async fn a_worker_killed_between_the_post_and_its_acknowledgement_delivers_again
         .env("CHAT_FAILPOINT", "durable.before_ack:3")
         .spawn()
         .await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..6 {
         alice.say(&conversation, &format!("message {n}")).await;
     }
@@ -62,7 +62,7 @@ async fn a_worker_killed_between_the_post_and_its_acknowledgement_delivers_again
 /// Waits until every message in the log of `conversations` was taken by `receiver`.
 async fn all_arrive(node: &Node, receiver: &Receiver, conversations: &[String]) {
     use futures_util::TryStreamExt;
-    let log = node.place().collection("log").await;
+    let log = node.sandbox().collection("log").await;
     let found: Vec<mongodb::bson::Document> = log
         .find(mongodb::bson::doc! { "conversationId": { "$in": conversations }, "type": "message.created" })
         .await
@@ -130,11 +130,11 @@ async fn a_stream_recreated_under_load_loses_no_event_of_an_endpoint() {
     let _ordered = hook(&service, &ordered, json!({ "ordered": true })).await;
     let (users, conversations) = senders(&service).await;
     let traffic = Traffic::start(&users, &conversations);
-    let jetstream = service.place().jetstream().await;
+    let jetstream = service.sandbox().jetstream().await;
     for _ in 0..2 {
         traffic.go_on(100).await;
         jetstream
-            .delete_stream(service.place().stream())
+            .delete_stream(service.sandbox().stream())
             .await
             .expect("is deleted");
         traffic.go_on(100).await;
@@ -173,12 +173,12 @@ async fn events_that_expired_in_the_stream_are_delivered_from_the_database() {
     let service = Service::builder().roles("api").start().await;
     let receiver = Receiver::start().await;
     let _hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..30 {
         alice.say(&conversation, &format!("message {n}")).await;
     }
-    let jetstream = service.place().jetstream().await;
-    let name = service.place().stream();
+    let jetstream = service.sandbox().jetstream().await;
+    let name = service.sandbox().stream();
     alice.say(&conversation, "the last one").await;
     let mut stream = jetstream.get_stream(&name).await.expect("the stream");
     let mut config = stream.info().await.expect("its state").config.clone();

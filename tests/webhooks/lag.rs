@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::{hook, make, scene};
+use super::{hook, make, scenario};
 use crate::support::{Answering, Node, Receiver, Service, eventually_within};
 
 /// Longer than the time for which a result may be served from the cache.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A durable's part of the status; null while it is not listed.
 async fn consumer(node: &Node, name: &str) -> Value {
@@ -43,7 +43,7 @@ async fn the_lag_of_an_endpoint_grows_while_its_receiver_is_away_and_shrinks_whe
     let one = hook(&service, &receiver, json!({})).await;
     let name = format!("webhooks-{}", one.id);
     let began = Instant::now();
-    let idle = eventually_within(PATIENCE, "the durable is listed", || async {
+    let idle = eventually_within(TIMEOUT, "the durable is listed", || async {
         Some(consumer(&service, &name).await).filter(Value::is_object)
     })
     .await;
@@ -51,11 +51,11 @@ async fn the_lag_of_an_endpoint_grows_while_its_receiver_is_away_and_shrinks_whe
         idle,
         json!({ "name": name, "pending": 0, "toPutBack": 0, "inFlight": 0, "retrying": 0, "oldestAgeMs": 0 })
     );
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..5 {
         alice.say(&conversation, &format!("waits {n}")).await;
     }
-    let behind = eventually_within(PATIENCE, "all five are in flight, tried again", || async {
+    let behind = eventually_within(TIMEOUT, "all five are in flight, tried again", || async {
         let lag = consumer(&service, &name).await;
         let is_behind = lag["inFlight"] == 5 && lag["retrying"].as_u64() > Some(0);
         is_behind.then_some(lag)
@@ -73,7 +73,7 @@ async fn the_lag_of_an_endpoint_grows_while_its_receiver_is_away_and_shrinks_whe
     let later = consumer(&service, &name).await["oldestAgeMs"].as_u64();
     assert!(later > Some(age), "it grows older between two looks, too");
     receiver.answer(|_, _| Answering::with(204));
-    eventually_within(PATIENCE, "nothing is left", || async {
+    eventually_within(TIMEOUT, "nothing is left", || async {
         (consumer(&service, &name).await == idle).then_some(())
     })
     .await;
@@ -92,12 +92,12 @@ async fn untaken_events_are_pending_and_the_most_delayed_durable_is_first() {
     let service = Service::start().await;
     let silent = make(&service, json!({ "events": ["message.created"] })).await;
     let idle = make(&service, json!({ "events": ["message.deleted"] })).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..3 {
         alice.say(&conversation, &format!("waits {n}")).await;
     }
     let name = format!("webhooks-{}", silent.id);
-    let lag = eventually_within(PATIENCE, "three are pending", || async {
+    let lag = eventually_within(TIMEOUT, "three are pending", || async {
         let lag = consumer(&service, &name).await;
         (lag["pending"] == 3).then_some(lag)
     })
@@ -105,14 +105,14 @@ async fn untaken_events_are_pending_and_the_most_delayed_durable_is_first() {
     assert_eq!(lag["inFlight"], 0);
     // Older events that it does not read lie in between, so the age is that of the first message.
     let oldest = Duration::from_millis(lag["oldestAgeMs"].as_u64().expect("an age"));
-    assert!(oldest > Duration::ZERO && oldest < PATIENCE, "{oldest:?}");
+    assert!(oldest > Duration::ZERO && oldest < TIMEOUT, "{oldest:?}");
     let status = service.internal().get("/api/status").await.expect(200);
     assert_eq!(status["consumers"][0]["name"], name);
     // One that was removed is gone from both.
     let path = idle.path("");
     service.internal().delete(&path).await.expect(204);
     let gone = format!("webhooks-{}", idle.id);
-    eventually_within(PATIENCE, "it is not listed any more", || async {
+    eventually_within(TIMEOUT, "it is not listed any more", || async {
         let is_shown = metrics(&service).await.contains(&gone);
         (consumer(&service, &gone).await.is_null() && !is_shown).then_some(())
     })
@@ -141,8 +141,8 @@ async fn every_role_reports_the_lag_and_queries_the_broker_rarely() {
             "{roles}: {text}"
         );
         // Constant scraping does not add requests to the broker.
-        let nats = api.place().nats().await;
-        let asked = format!("$JS.API.CONSUMER.LIST.{}", api.place().stream());
+        let nats = api.sandbox().nats().await;
+        let asked = format!("$JS.API.CONSUMER.LIST.{}", api.sandbox().stream());
         let mut questions = nats.subscribe(asked).await.expect("can listen");
         nats.flush().await.expect("listens");
         let began = Instant::now();
@@ -151,8 +151,8 @@ async fn every_role_reports_the_lag_and_queries_the_broker_rarely() {
         }
         let most = began.elapsed().as_secs() / 5 + 1;
         // A request of the test itself proves that the subscription sees them.
-        let jetstream = api.place().jetstream().await;
-        let stream = jetstream.get_stream_no_info(api.place().stream()).await;
+        let jetstream = api.sandbox().jetstream().await;
+        let stream = jetstream.get_stream_no_info(api.sandbox().stream()).await;
         let mut own = stream.expect("the stream").consumers();
         own.next().await.expect("a consumer").expect("an answer");
         let mut count = 0;

@@ -75,7 +75,7 @@ impl Hook {
 }
 
 /// Two users in a group.
-pub async fn scene(node: &Node) -> (User, String) {
+pub async fn scenario(node: &Node) -> (User, String) {
     let (alice, bob) = (node.user("alice").await, node.user("bob").await);
     let conversation = node.group(&alice, &[&bob]).await;
     (alice, conversation)

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use super::{hook, scene};
+use super::{hook, scenario};
 use crate::support::{Answering, Receiver, Service};
 
 #[tokio::test]
 async fn a_failing_conversation_waits_in_order_and_others_go_on() {
     let service = Service::start().await;
     let receiver = Receiver::start().await;
-    let (alice, bad) = scene(&service).await;
+    let (alice, bad) = scenario(&service).await;
     let good = service.group(&alice, &[]).await;
     let stuck = bad.clone();
     receiver.answer(move |event, before| {
@@ -61,7 +61,7 @@ async fn an_event_that_is_given_up_lets_the_next_one_pass() {
     })
     .await;
     let hook = hook(&service, &receiver, json!({ "ordered": true })).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for text in ["before", "poison", "after"] {
         alice.say(&conversation, text).await;
     }
@@ -87,7 +87,7 @@ async fn another_worker_continues_in_order_after_the_first_one_died() {
     })
     .await;
     let _hook = hook(&service, &receiver, json!({ "ordered": true })).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..60 {
         alice.say(&conversation, &format!("message {n}")).await;
         if n == 30 {
@@ -110,4 +110,32 @@ async fn another_worker_continues_in_order_after_the_first_one_died() {
     sorted.sort_unstable();
     assert_eq!(first, sorted);
     assert_eq!(first.len(), 60);
+}
+
+#[tokio::test]
+async fn conversations_with_long_pauses_do_not_delay_those_that_are_due() {
+    let service = Service::builder()
+        .toml("[plugins.webhooks]\nconcurrency = 1\n")
+        .start()
+        .await;
+    let receiver =
+        Receiver::answering(
+            |event, before| match (event["data"]["content"].as_str(), before) {
+                (Some("bad"), _) => Answering::with(500).header("retry-after", "3600"),
+                (Some("slow"), 0) => Answering::with(500).header("retry-after", "1"),
+                _ => Answering::with(200),
+            },
+        )
+        .await;
+    let _hook = hook(&service, &receiver, json!({ "ordered": true })).await;
+    let (alice, conversation) = scenario(&service).await;
+    for _ in 0..8 {
+        let other = service.group(&alice, &[]).await;
+        alice.say(&other, "bad").await;
+    }
+    alice.say(&conversation, "slow").await;
+    receiver.wait_taken("slow").await;
+    let bad = receiver.received();
+    let bad = bad.iter().filter(|one| one.content() == "bad");
+    assert_eq!(bad.count(), 8, "each was tried once");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{make, scene};
+use super::{make, scenario};
 use crate::support::{Receiver, Service};
 
 #[tokio::test]
@@ -10,7 +10,7 @@ async fn a_host_without_a_url_takes_its_events_and_acknowledges_them() {
     let service = Service::start().await;
     let host = service.internal();
     let hook = make(&service, json!({ "events": ["message.created"] })).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     for n in 0..5 {
         alice.say(&conversation, &format!("message {n}")).await;
     }
@@ -61,7 +61,7 @@ async fn one_endpoints_tokens_acknowledge_nothing_of_another() {
     let host = service.internal();
     let one = make(&service, json!({ "events": ["message.created"] })).await;
     let other = make(&service, json!({ "events": ["message.created"] })).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "hello").await;
     let taken = host
         .get(&one.path("/events?waitSeconds=5"))

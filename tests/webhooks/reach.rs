@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{hook, make, scene};
+use super::{hook, make, scenario};
 use crate::support::{Answering, Nats, Receiver, Service, eventually};
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn addresses_are_checked_again_when_dialling() {
     let lenient = Service::builder().nats(&nats).roles("api").start().await;
     let receiver = Receiver::start().await;
     let hook = hook(&lenient, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&lenient).await;
+    let (alice, conversation) = scenario(&lenient).await;
     alice.say(&conversation, "into the house").await;
     let strict = Service::builder()
         .database(&lenient)
@@ -84,7 +84,7 @@ async fn redirects_are_not_followed() {
     let receiver =
         Receiver::answering(move |_, _| Answering::with(307).header("Location", &location)).await;
     let hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "elsewhere").await;
     let letters = eventually("it is a dead letter", || async {
         let letters = hook.dead_letters().await;
@@ -108,7 +108,7 @@ async fn an_endless_answer_is_cut_and_its_status_counts() {
         json!({ "url": receiver.url(), "events": ["message.created"] }),
     )
     .await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "much").await;
     let received = receiver.wait_taken("much").await;
     let attempts = eventually("it is recorded", || async {

@@ -11,7 +11,7 @@ use chat_sdk::Timestamp;
 use ring::hmac;
 use serde_json::json;
 
-use super::{hook, scene};
+use super::{hook, scenario};
 use crate::support::{Received, Receiver, Service};
 
 fn hex(bytes: &[u8]) -> String {
@@ -153,7 +153,7 @@ async fn the_recipes_of_the_document_verify_a_delivery_as_they_are_copied() {
     let service = Service::start().await;
     let receiver = Receiver::start().await;
     let hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice
         .say(&conversation, "Grüße, 名前, \u{1f469}\u{200d}\u{1f680}")
         .await;
@@ -187,7 +187,7 @@ async fn a_delivery_is_the_envelope_with_both_families_of_headers() {
         .decode(hook.secret.strip_prefix("whsec_").expect("whsec_"))
         .expect("base64");
     assert_eq!(decoded.len(), 32);
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     let message = alice.say(&conversation, "Grüße, 名前").await;
     let received = receiver.wait_for("message.created", 1).await.remove(0);
     assert_eq!(received.event["data"]["id"], message["id"]);
@@ -228,7 +228,7 @@ async fn while_a_secret_is_rotated_both_secrets_verify() {
     let service = Service::start().await;
     let receiver = Receiver::start().await;
     let hook = hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "before").await;
     receiver.wait_taken("before").await;
     let rotated = service
@@ -275,7 +275,7 @@ async fn the_environments_endpoint_is_served_and_signed_with_its_own_secret() {
         shown["lag"].is_object().then_some(())
     })
     .await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     alice.say(&conversation, "hello").await;
     let received = receiver.wait_taken("hello").await;
     assert!(verify_body(&received, secret) && verify_standard(&received, secret));

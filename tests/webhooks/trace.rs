@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{hook, scene};
+use super::{hook, scenario};
 use crate::support::{Answering, Node, Receiver, Service, User, eventually};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -37,10 +37,10 @@ async fn say(alice: &User, conversation: &str, content: &str, traceparent: &str)
 async fn in_stream(node: &Node, content: &str) -> String {
     eventually("the event is in the stream", || async {
         let stream = node
-            .place()
+            .sandbox()
             .jetstream()
             .await
-            .get_stream(node.place().stream())
+            .get_stream(node.sandbox().stream())
             .await;
         let mut stream = stream.expect("the stream");
         let last = stream.info().await.expect("an answer").state.last_sequence;
@@ -72,7 +72,7 @@ async fn a_request_takes_its_trace_to_the_stream_and_to_every_attempt_of_a_webho
     .await;
     hook(&service, &receiver, json!({})).await;
     hook(&service, &ordered, json!({ "ordered": true })).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     say(
         &alice,
         &conversation,
@@ -113,7 +113,7 @@ async fn a_trace_is_created_if_there_is_no_valid_one() {
     let service = Service::start().await;
     let receiver = Receiver::start().await;
     hook(&service, &receiver, json!({})).await;
-    let (alice, conversation) = scene(&service).await;
+    let (alice, conversation) = scenario(&service).await;
     let zero = "0".repeat(32);
     alice.say(&conversation, "without").await;
     say(&alice, &conversation, "nonsense", "hello").await;

@@ -6,7 +6,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Connect, Node, Refusal, Service, TokenBy};
+use crate::support::{Connect, ConnectError, Node, Service, TokenBy};
 
 #[tokio::test]
 async fn a_token_is_taken_in_all_four_ways() {
@@ -136,7 +136,7 @@ async fn a_wrong_expired_or_foreign_token_is_closed_with_4401() {
                 .await;
             assert_eq!(
                 refused.err(),
-                Some(Refusal::Closed(4401)),
+                Some(ConnectError::Closed(4401)),
                 "a token {what} by {token_by:?}"
             );
         }
@@ -162,7 +162,7 @@ async fn a_client_that_does_not_authenticate_within_ten_seconds_is_closed_with_4
             ..Connect::default()
         })
         .await;
-    assert_eq!(refused.err(), Some(Refusal::Closed(4401)));
+    assert_eq!(refused.err(), Some(ConnectError::Closed(4401)));
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn only_listed_origins_may_connect() {
         "https://shop.example:8443",
     ] {
         match from(evil).await {
-            Err(Refusal::Status(403, body)) => assert_eq!(body["code"], "FORBIDDEN", "{evil}"),
+            Err(ConnectError::Status(403, body)) => assert_eq!(body["code"], "FORBIDDEN", "{evil}"),
             other => panic!("{evil} was not refused with 403: {:?}", other.err()),
         }
     }

@@ -1,13 +1,22 @@
-//! Holds every frame that a socket is sent against the committed AsyncAPI document: the event must be documented, and its frame of that form.
+//! Compares every frame of a test's socket with the committed AsyncAPI document: commands, their acks, and pushed events.
 
 use std::{collections::HashMap, sync::OnceLock};
 
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// A validator for each event, by name.
-fn frames() -> &'static HashMap<String, Validator> {
-    static FRAMES: OnceLock<HashMap<String, Validator>> = OnceLock::new();
+/// Validators of the messages of the socket, by key in the document.
+struct Frames {
+    /// Validators of pushed events, by name; `ack` is the ack to a command that is not known.
+    events: HashMap<String, Validator>,
+    /// Validators of commands, by name.
+    commands: HashMap<String, Validator>,
+    /// Validators of acks, by the name of the command.
+    acks: HashMap<String, Validator>,
+}
+
+fn frames() -> &'static Frames {
+    static FRAMES: OnceLock<Frames> = OnceLock::new();
     FRAMES.get_or_init(|| {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/asyncapi.json");
         let text = std::fs::read_to_string(path).expect("openapi/asyncapi.json is committed");
@@ -15,28 +24,66 @@ fn frames() -> &'static HashMap<String, Validator> {
         let messages = document["components"]["messages"]
             .as_object()
             .expect("messages");
-        messages
-            .iter()
-            .filter(|(key, _)| key.starts_with("Push") || *key == "Ack")
-            .map(|(_, message)| {
-                let name = message["name"].as_str().expect("a name").to_owned();
-                let mut schema = message["payload"].clone();
-                schema["components"] = document["components"].clone();
-                let validator = jsonschema::draft202012::new(&schema)
-                    .unwrap_or_else(|error| panic!("{name}: {error}"));
-                (name, validator)
-            })
-            .collect()
+        let validator = |key: &str| {
+            let mut schema = messages[key]["payload"].clone();
+            schema["components"] = document["components"].clone();
+            jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{key}: {error}"))
+        };
+        let name = |key: &str| messages[key]["name"].as_str().expect("a name").to_owned();
+        let named = |prefix: &str| -> HashMap<String, Validator> {
+            let keys = messages.keys().filter(|key| key.starts_with(prefix));
+            keys.map(|key| (name(key), validator(key))).collect()
+        };
+        let mut events = named("Push");
+        events.insert("ack".to_owned(), validator("Ack"));
+        let operations = document["operations"].as_object().expect("operations");
+        let acks = operations.values().filter_map(|operation| {
+            let key = |messages: &Value| {
+                let path = messages[0]["$ref"].as_str()?;
+                Some(path.rsplit('/').next()?.to_owned())
+            };
+            let ack =
+                key(&operation["reply"]["messages"]).filter(|key| key.starts_with("AckOf"))?;
+            Some((name(&key(&operation["messages"])?), validator(&ack)))
+        });
+        Frames {
+            acks: acks.collect(),
+            commands: named("Command"),
+            events,
+        }
     })
+}
+
+#[track_caller]
+fn check(what: &str, validator: Option<&Validator>, frame: &Value) {
+    let Some(validator) = validator else {
+        panic!("{what} is in no document: {frame}");
+    };
+    if let Some(fault) = validator.iter_errors(frame).next() {
+        panic!("{what} is not as documented: {fault} in {frame}");
+    }
 }
 
 /// Panics if `frame` does not match the document's schema of its event.
 pub fn check_frame(frame: &Value) {
     let event = frame["event"].as_str().unwrap_or_default();
-    let Some(validator) = frames().get(event) else {
-        panic!("the event {event} is in no document: {frame}");
-    };
-    if let Some(fault) = validator.iter_errors(frame).next() {
-        panic!("{event} is not as documented: {fault} in {frame}");
+    if crate::support::is_of_added_plugin(event) {
+        return;
     }
+    check(event, frames().events.get(event), frame);
+}
+
+/// Panics if `frame` does not match the document's schema of an ack to `command`.
+pub fn check_ack(command: &str, frame: &Value) {
+    match frames().acks.get(command) {
+        None => check_frame(frame),
+        validator => check(&format!("the ack to {command}"), validator, frame),
+    }
+}
+
+/// Panics if `frame` is not a command as the document describes it.
+#[track_caller]
+pub fn check_command(frame: &Value) {
+    let command = frame["event"].as_str().unwrap_or_default();
+    check(command, frames().commands.get(command), frame);
 }

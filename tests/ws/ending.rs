@@ -38,7 +38,7 @@ async fn commands_sent_before_the_stop_are_answered() {
         .filter(|frame| frame["data"]["success"] == true)
         .count()
         + 1;
-    let place = std::sync::Arc::clone(service.place());
+    let place = std::sync::Arc::clone(service.sandbox());
     service.stop();
     let stored = place.log(&conversation).await.len() - 1;
     assert!(acked <= stored, "{acked} acknowledged, {stored} stored");

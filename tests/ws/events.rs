@@ -212,7 +212,7 @@ async fn a_refused_command_is_pushed_to_nobody() {
     frames.retain(|frame| frame["event"] != "conversation:new");
     assert_eq!(frames, Vec::<Value>::new());
     assert_eq!(
-        service.place().log(&conversation).await.len(),
+        service.sandbox().log(&conversation).await.len(),
         1,
         "and leaves no entry"
     );

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
-    Connect, EventStream, Seen, Service, eventually_within, many_groups, send_large, switch,
+    Connect, EventStream, Seen, Service, cursor_before, many_groups, send_large, switch,
+    wait_until_offline,
 };
 
 /// The items of a page over a socket have at most 256 KiB; a little surrounds them.
@@ -74,11 +75,7 @@ async fn large_missed_entries_come_in_order_to_sockets_and_streams() {
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let group = service.group(&alice, &[&bob]).await;
     let other = service.group(&alice, &[&bob]).await;
-    let mut socket = bob.connect().await;
-    alice.say(&group, "heard").await;
-    socket.next("message:new").await;
-    let cursor = socket.cursor();
-    socket.vanish();
+    let cursor = cursor_before(&bob, &alice, &group).await;
     let host = service.internal().acting_for("alice");
     send_large(&host, &group, 25).await;
     for n in 0..100 {
@@ -131,14 +128,9 @@ async fn a_client_that_asks_for_pages_and_does_not_read_is_closed() {
             break;
         }
     }
-    let presence = "/api/users/alice/presence";
     let bob = service.user("bob").await;
     service.direct(&alice, &bob).await;
-    eventually_within(Duration::from_secs(30), "her socket is closed", || async {
-        let presence = bob.get(presence).await.expect(200);
-        (presence["status"] == "offline").then_some(())
-    })
-    .await;
+    wait_until_offline(&bob, "alice").await;
 }
 
 #[tokio::test]

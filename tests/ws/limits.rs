@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Connect, Refusal, Service, eventually, switch};
+use crate::support::{Connect, ConnectError, Service, eventually, switch};
 
 #[tokio::test]
 async fn sockets_per_user_are_limited() {
@@ -15,7 +15,7 @@ async fn sockets_per_user_are_limited() {
     let mut one = alice.connect().await;
     let two = alice.connect().await;
     let refused = alice.try_connect(Connect::default()).await;
-    assert_eq!(refused.err(), Some(Refusal::Closed(4429)));
+    assert_eq!(refused.err(), Some(ConnectError::Closed(4429)));
     // Other users and existing connections are not affected.
     bob.connect().await;
     one.ok("ping", json!({})).await;

@@ -6,6 +6,7 @@ mod connecting;
 mod contract;
 mod ending;
 mod events;
+mod fields;
 mod large;
 mod limits;
 mod messages;
@@ -18,5 +19,5 @@ mod silence;
 mod social;
 mod tokens;
 
-pub use contract::check_frame;
+pub use contract::{check_ack, check_command, check_frame};
 mod typing;

@@ -247,7 +247,7 @@ async fn a_blocked_user_sees_the_blocker_offline() {
 
 /// Lets `user` block `other` in the database, as the log's fold does.
 async fn chat_blocks(service: &Service, user: &str, other: &str) -> bool {
-    let blocks = service.place().collection("blocks").await;
+    let blocks = service.sandbox().collection("blocks").await;
     let block = mongodb::bson::doc! {
         "_id": format!("{}:{user}:{other}", user.len()), "userId": user, "blockedUserId": other,
         "seq": 99_i64, "at": mongodb::bson::DateTime::now(), "isActive": true,
@@ -309,7 +309,7 @@ async fn presence_goes_to_the_stream_once_per_change() {
     let bob = service.user("bob").await;
     let in_stream = async |count: usize| {
         eventually("the changes are in the stream", || async {
-            let events = service.place().events("user.o").await;
+            let events = service.sandbox().events("user.o").await;
             (events.len() >= count).then_some(events)
         })
         .await
@@ -374,7 +374,7 @@ async fn a_large_conversation_does_not_count_as_shared() {
     let carol = service.user("carol").await;
     let large = service.group(&alice, &[&bob, &carol]).await;
     let small = service.group(&alice, &[&bob]).await;
-    let conversations = service.place().collection("conversations").await;
+    let conversations = service.sandbox().collection("conversations").await;
     let change = conversations
         .update_one(
             doc! { "_id": large.as_str() },

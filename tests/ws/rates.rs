@@ -1,13 +1,14 @@
 //! Rate limits on sockets: refusals and their contents, exempt requests, and closed clients.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, client::IntoClientRequest};
 
 use crate::support::{
-    Connect, INTERNAL_SECRET, Node, Refusal, Service, TokenBy, User, eventually_within,
+    Connect, ConnectError, INTERNAL_SECRET, Node, Service, TokenBy, User, eventually_within,
+    many_groups,
 };
 
 /// Checks a refusal by rate, and returns the milliseconds that it asks to wait.
@@ -118,7 +119,7 @@ async fn bad_tokens_of_one_address_are_told_to_back_off() {
             ..Connect::default()
         };
         let refused = alice.try_connect(how).await.err();
-        assert_eq!(refused, Some(Refusal::Closed(code)), "by {token_by:?}");
+        assert_eq!(refused, Some(ConnectError::Closed(code)), "by {token_by:?}");
     }
     // From the same address a valid token is accepted, and an expired one gets its own error.
     alice.connect().await;
@@ -127,7 +128,7 @@ async fn bad_tokens_of_one_address_are_told_to_back_off() {
         ..Connect::default()
     };
     let refused = alice.try_connect(expired).await.err();
-    assert_eq!(refused, Some(Refusal::Closed(4401)));
+    assert_eq!(refused, Some(ConnectError::Closed(4401)));
 }
 
 #[tokio::test]
@@ -185,4 +186,22 @@ async fn a_wrong_secret_opens_no_socket_and_lifts_no_limit() {
         wait.is_some_and(|wait| (1..=60).contains(&wait)),
         "{wait:?}"
     );
+}
+
+#[tokio::test]
+async fn reconnects_of_a_user_with_very_many_rooms_wait_for_the_limit() {
+    let service = Service::builder()
+        .env("RATE_LIMIT_API", "6/3s")
+        .start()
+        .await;
+    let (crowd, mate) = (service.user("crowd").await, service.user("mate").await);
+    many_groups(&service, &crowd, &mate, 2_000).await;
+    // The first connection tells the number of rooms; each of the other five counts as two requests.
+    let begun = Instant::now();
+    for _ in 0..6 {
+        let socket = crowd.connect().await;
+        assert_eq!(socket.connected["hasMoreRooms"], true);
+    }
+    let elapsed = begun.elapsed();
+    assert!(elapsed >= Duration::from_millis(1_900), "{elapsed:?}");
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use chat_service::ws::command::COMMANDS;
+use chat_sdk::commands::socket_names;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -161,7 +161,8 @@ async fn code_of_anonymous(service: &Service, command: &str, data: Value) -> Str
     };
     let socket = Socket::open(service.ws_url(), &how).await;
     let mut socket = socket.unwrap_or_else(|refusal| panic!("{refusal:?}"));
-    socket.post(command, data);
+    // The data need not be complete: a socket without a token is closed before it is read.
+    socket.post_unchecked(command, data);
     socket.closed().await.to_string()
 }
 
@@ -187,7 +188,10 @@ async fn play(
                 caller.own = said(&caller.user, &caller.conversation).await;
             }
             let at = format!("{}: {command} {template}", caller.name);
-            let ack = caller.socket.send(command, caller.fill(template)).await;
+            let ack = caller
+                .socket
+                .send_unchecked(command, caller.fill(template))
+                .await;
             if cell_of(&ack) != expected {
                 wrong.push(format!("{at} answered {ack} instead of {expected}"));
                 continue;
@@ -198,7 +202,7 @@ async fn play(
             let has_own_room = *command == "room:leave" && caller.writes;
             if names_something && (expected == "404" || *command == "room:leave") && !has_own_room {
                 let data = caller.fill_with_nothing(template);
-                let missing = caller.socket.send(command, data).await;
+                let missing = caller.socket.send_unchecked(command, data).await;
                 if missing != ack {
                     wrong.push(format!(
                         "{at} tells a foreign thing from a missing one: {ack} / {missing}"
@@ -325,7 +329,7 @@ async fn commands_outside_conversations_match_the_table() {
 fn no_command_is_missing_in_the_table() {
     let rows = [GROUP, DIRECT, ELSEWHERE].into_iter().flatten();
     let known: BTreeSet<&str> = rows.map(|Row(command, _, _)| *command).collect();
-    let all: BTreeSet<&str> = COMMANDS.iter().copied().collect();
+    let all: BTreeSet<&str> = socket_names().collect();
     assert_eq!(
         known, all,
         "left: commands of the table; right: of the service"

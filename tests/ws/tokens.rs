@@ -14,7 +14,7 @@ async fn a_socket_ends_with_its_token_unless_a_new_one_comes() {
         .await;
     let alice = service.user("alice").await;
     let short = || Connect {
-        token: Some(service.token("alice").expires_in(3).sign()),
+        token: Some(service.token("alice").expires_in(8).sign()),
         ..Connect::default()
     };
     let mut ends = alice.connect_with(short()).await;
@@ -27,7 +27,7 @@ async fn a_socket_ends_with_its_token_unless_a_new_one_comes() {
             .is_some_and(|at| at.ends_with('Z')),
         "{ack}"
     );
-    assert_eq!(ends.closed_within(Duration::from_secs(6)).await, 4401);
+    assert_eq!(ends.closed_within(Duration::from_secs(12)).await, 4401);
     stays.ok("ping", json!({})).await;
 }
 

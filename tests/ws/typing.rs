@@ -234,7 +234,7 @@ async fn large_conversations_and_blockers_get_no_typing_events() {
     let large = service.group(&alice, &[&bob]).await;
     let direct = service.direct(&alice, &bob).await;
     let usual = service.group(&alice, &[&bob]).await;
-    let place = service.place();
+    let place = service.sandbox();
     let change = place
         .collection("conversations")
         .await

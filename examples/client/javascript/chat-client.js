@@ -39,11 +39,17 @@ function sleep(ms, signal) {
 }
 function abortable(promise, signal) {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
     const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
     signal.addEventListener("abort", abort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
   });
+}
+function newId() {
+  const own = globalThis.crypto;
+  if (own?.randomUUID) return own.randomUUID();
+  const bytes = own ? own.getRandomValues(new Uint8Array(16)) : Uint8Array.from({ length: 16 }, () => Math.floor(Math.random() * 256));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 // src/commands.ts
@@ -233,6 +239,10 @@ var Connection = class {
     this.drop(1e3);
     this.setState({ status: "disconnected" });
   }
+  /** Tries at once instead of waiting for the next try. */
+  retryNow() {
+    if (this.state.status === "waiting") void this.open();
+  }
   /** Sends a text if the connection is ready, and says whether it did. */
   send(text) {
     if (!this.isReady || !this.socket || this.socket.readyState !== 1) return false;
@@ -391,13 +401,7 @@ function expiryOf(token) {
   const { exp } = claims(token);
   return typeof exp === "number" ? exp * 1e3 : void 0;
 }
-function platformWebSocket() {
-  const Own = globalThis.WebSocket;
-  if (!Own) {
-    throw new ChatError("NETWORK", "This platform has no WebSocket. Use Node 22 or newer, or give the option `webSocket`, for example from the package ws.");
-  }
-  return (url, protocols) => new Own(url, protocols);
-}
+var platformWebSocket = (url, protocols) => new WebSocket(url, protocols);
 
 // src/emitter.ts
 var Emitter = class {
@@ -430,6 +434,34 @@ function report(error) {
       throw error;
     });
   }
+}
+
+// src/receipts.ts
+function raise(receipts, userId, field, seq) {
+  const known = receipts.get(userId) ?? { readSeq: 0, deliveredSeq: 0 };
+  if (seq <= known[field]) return receipts;
+  const next = { ...known, [field]: seq };
+  next.deliveredSeq = Math.max(next.deliveredSeq, next.readSeq);
+  return new Map(receipts).set(userId, next);
+}
+var MAX_MEMBERS = 20;
+async function readReceipts(rest, conversation, messages, me) {
+  let receipts = /* @__PURE__ */ new Map();
+  const own = messages.filter(({ senderId, isDeleted }) => senderId === me && !isDeleted);
+  const others = conversation.participantIds.filter((id) => id !== me);
+  if (own.length === 0 || !conversation.features.reads || conversation.participantCount > MAX_MEMBERS) return receipts;
+  for (const [path, field] of [["read", "readSeq"], ["delivered", "deliveredSeq"]]) {
+    let low = 0;
+    let high = own.length - 1;
+    for (let middle = high; low <= high; middle = low + high >> 1) {
+      const message = own[middle];
+      const page = await rest.call(`/api/messages/${message.id}/${path}`, { query: { limit: 100 } });
+      for (const { userId } of page.receipts) receipts = raise(receipts, userId, field, message.seq);
+      if (others.every((id) => (receipts.get(id)?.[field] ?? 0) >= message.seq)) low = middle + 1;
+      else high = middle - 1;
+    }
+  }
+  return receipts;
 }
 
 // src/timeline.ts
@@ -541,7 +573,9 @@ var ConversationState = class {
   }
   /** Takes in a conversation that a list showed. A position that is already further stays. */
   takeListed(conversation) {
-    if (this.position === void 0) this.adopt(conversation);
+    if (this.position !== void 0) return;
+    if (!this.isOpen) this.adopt(conversation);
+    else this.loadAgain();
   }
   /** Takes in an event of this conversation. */
   take(frame) {
@@ -551,7 +585,15 @@ var ConversationState = class {
       if (begins && (this.position === void 0 || frame.seq > this.position)) this.begin(frame);
       else if (this.position === void 0 || frame.seq > this.position) this.early.set(frame.seq, frame);
       this.drain();
+      if (this.position === void 0 && this.isOpen) this.loadAgain();
     });
+  }
+  /** Whether the history is shown or being read. Then the position is set together with the list, so that a message up to it is never absent. */
+  get isOpen() {
+    return this.snap.isLoaded || this.loading !== void 0;
+  }
+  loadAgain() {
+    if (!this.loading) void this.load().catch(() => void 0);
   }
   /** Loads the newest part of the history. Repeated calls share the work. */
   load() {
@@ -599,7 +641,10 @@ var ConversationState = class {
     const isTaken = this.position !== void 0 && message.seq <= this.position;
     if (isTaken) return this.dropPending(item.clientMessageId);
     this.showPending(item, "sent");
-    void sleep(5e3, this.hooks.signal).then(() => this.position !== void 0 && this.position < message.seq ? this.repair() : void 0).catch(() => void 0);
+    void sleep(5e3, this.hooks.signal).then(() => {
+      if (this.position === void 0 || this.loading) return;
+      return this.position < message.seq ? this.repair() : this.dropPending(item.clientMessageId);
+    }).catch(() => void 0);
   }
   dropPending(clientMessageId) {
     this.batch(() => {
@@ -618,7 +663,7 @@ var ConversationState = class {
   drain() {
     if (this.isHolding) return;
     if (this.position === void 0) {
-      if (this.early.size > 0) void this.readAgain().catch(() => void 0);
+      if (this.early.size > 0 && !this.isOpen) void this.readAgain().catch(() => void 0);
       return;
     }
     for (const seq of this.early.keys()) if (seq <= this.position) this.early.delete(seq);
@@ -779,11 +824,19 @@ var ConversationState = class {
   }
   applyReceipt(userId, messageId, field) {
     const seq = this.snap.messages.find((message) => message.id === messageId)?.seq;
-    const known = this.snap.receipts.get(userId) ?? { readSeq: 0, deliveredSeq: 0 };
-    if (seq === void 0 || seq <= known[field]) return;
-    const next = { ...known, [field]: seq };
-    next.deliveredSeq = Math.max(next.deliveredSeq, next.readSeq);
-    this.set({ receipts: new Map(this.snap.receipts).set(userId, next) });
+    if (seq !== void 0) this.setReceipts(raise(this.snap.receipts, userId, field, seq));
+  }
+  setReceipts(receipts) {
+    if (receipts !== this.snap.receipts) this.set({ receipts });
+  }
+  /** Events tell receipts only from now on; the earlier ones are read. */
+  async loadReceipts(conversation) {
+    const found = await readReceipts(this.hooks.rest, conversation, this.snap.messages, this.hooks.me());
+    let receipts = this.snap.receipts;
+    for (const [userId, { readSeq, deliveredSeq }] of found) {
+      receipts = raise(raise(receipts, userId, "deliveredSeq", deliveredSeq), userId, "readSeq", readSeq);
+    }
+    this.setReceipts(receipts);
   }
   applyActivity(data) {
     const key = `${data.type} ${data.userId}`;
@@ -837,7 +890,7 @@ var ConversationState = class {
         unreadCount: (fresh.unreadCount ?? 0) + later.length,
         mentionCount: (fresh.mentionCount ?? 0) + later.filter((message) => mentionsUser(message, me)).length
       });
-      if (this.position === void 0) this.position = fresh.seq;
+      if (this.position === void 0 && !this.isOpen) this.position = fresh.seq;
       this.recount();
       this.drain();
     });
@@ -872,7 +925,7 @@ var ConversationState = class {
   }
   readAgain() {
     return this.reading ?? (this.reading = this.readConversation().then((found) => {
-      if (found && this.position === void 0) this.adopt(found);
+      if (found && this.position === void 0 && !this.isOpen) this.adopt(found);
     }).finally(() => this.reading = void 0));
   }
   async loadNewest() {
@@ -891,6 +944,7 @@ var ConversationState = class {
         if (conversation) this.adopt(conversation);
         this.planExpiry();
       });
+      if (conversation) this.loadReceipts(conversation).catch(() => void 0);
       return;
     }
   }
@@ -1263,10 +1317,143 @@ function defaultStorage() {
   }
 }
 
+// src/delivery.ts
+var PAUSE_MS = 400;
+var DeliveryReceipts = class {
+  constructor(maxMembers, hooks) {
+    this.maxMembers = maxMembers;
+    this.hooks = hooks;
+    this.newest = /* @__PURE__ */ new Map();
+    this.told = /* @__PURE__ */ new Map();
+  }
+  arrived(message, conversation) {
+    const { conversationId, seq, senderId, type } = message;
+    const isKnown = seq <= Math.max(this.told.get(conversationId) ?? 0, conversation?.readSeq ?? 0);
+    const isWanted = conversation !== void 0 && conversation.features.reads && conversation.participantCount <= this.maxMembers;
+    if (!isWanted || isKnown || senderId === this.hooks.me() || type === "system") return;
+    if (seq > (this.newest.get(conversationId)?.seq ?? 0)) this.newest.set(conversationId, message);
+    this.timer ?? (this.timer = setTimeout(() => this.flush(), PAUSE_MS));
+  }
+  close() {
+    clearTimeout(this.timer);
+    this.newest.clear();
+  }
+  flush() {
+    this.timer = void 0;
+    for (const [conversationId, message] of this.newest) {
+      this.told.set(conversationId, message.seq);
+      this.hooks.tell(message.id).catch(() => void 0);
+    }
+    this.newest.clear();
+  }
+};
+
+// src/presence.ts
+var MAX_FOLLOWED = 1e3;
+var PER_REQUEST = 100;
+var Followed = class {
+  constructor(subscribe) {
+    this.subscribe = subscribe;
+    this.presences = /* @__PURE__ */ new Map();
+    this.ids = /* @__PURE__ */ new Set();
+    this.request = Promise.resolve([]);
+  }
+  presence(userId) {
+    return this.presences.get(userId);
+  }
+  take(presence) {
+    this.presences.set(presence.userId, presence);
+  }
+  /** Follows more users; calls of one moment share a request. */
+  add(userIds) {
+    if (!this.waiting) {
+      const batch = /* @__PURE__ */ new Set();
+      this.waiting = batch;
+      this.request = Promise.resolve().then(() => {
+        this.waiting = void 0;
+        return this.ask([...batch]);
+      });
+    }
+    for (const id of userIds) this.waiting.add(id);
+    return this.request.then((found) => found.filter(({ userId }) => userIds.includes(userId)));
+  }
+  /** Subscribes again, after a new connection. */
+  again() {
+    return this.ask([...this.ids]);
+  }
+  async ask(userIds) {
+    const all = [];
+    for (const id of userIds) if (this.ids.size < MAX_FOLLOWED) this.ids.add(id);
+    for (let start = 0; start < userIds.length; start += PER_REQUEST) {
+      const found = await this.subscribe(userIds.slice(start, start + PER_REQUEST));
+      for (const one of found) this.presences.set(one.userId, one);
+      all.push(...found);
+    }
+    return all;
+  }
+};
+
+// src/users.ts
+var MAX_KNOWN = 5e3;
+var MAX_READS = 4;
+var Users = class {
+  constructor(rest, signal, changed) {
+    this.rest = rest;
+    this.signal = signal;
+    this.changed = changed;
+    this.known = /* @__PURE__ */ new Map();
+    this.wanted = /* @__PURE__ */ new Set();
+    /** Ids that are being read, and those that could not be read. */
+    this.asked = /* @__PURE__ */ new Set();
+    this.running = 0;
+  }
+  /** The profile, if it is known; otherwise it is read, and `changed` is called when it is there. */
+  get(id) {
+    const user = this.known.get(id);
+    if (!user && id !== "system" && !this.asked.has(id)) {
+      this.asked.add(id);
+      this.wanted.add(id);
+      queueMicrotask(() => this.next());
+    }
+    return user;
+  }
+  add(users) {
+    if (users.length === 0) return;
+    for (const user of users) {
+      this.known.delete(user.externalUserId);
+      this.known.set(user.externalUserId, user);
+      this.wanted.delete(user.externalUserId);
+    }
+    for (const id of this.known.keys()) {
+      if (this.known.size <= MAX_KNOWN) break;
+      this.known.delete(id);
+      this.asked.delete(id);
+    }
+    this.changed();
+  }
+  /** Asks again for profiles that could not be read while there was no connection. */
+  retry() {
+    for (const id of this.asked) if (!this.known.has(id) && !this.wanted.has(id)) this.asked.delete(id);
+    this.changed();
+  }
+  next() {
+    for (const id of this.wanted) {
+      if (this.running >= MAX_READS || this.signal.aborted) return;
+      this.wanted.delete(id);
+      this.running += 1;
+      void this.rest.call(`/api/users/${encodeURIComponent(id)}`).then((user) => this.add([user])).catch(() => void 0).finally(() => {
+        this.running -= 1;
+        this.next();
+      });
+    }
+  }
+};
+
 // src/client.ts
 var TYPING_EVERY_MS = 2500;
 var TYPING_STOP_MS = 4e3;
 var LIST_PAGE = 50;
+var MAX_RECENT = 1e3;
 var ChatClient = class {
   constructor(options) {
     this.options = options;
@@ -1274,8 +1461,9 @@ var ChatClient = class {
     this.end = new AbortController();
     this.states = /* @__PURE__ */ new Map();
     this.subscribers = /* @__PURE__ */ new Map();
-    this.presences = /* @__PURE__ */ new Map();
     this.typing = /* @__PURE__ */ new Map();
+    /** Ids of the newest numbered events. */
+    this.recent = /* @__PURE__ */ new Set();
     this.hasMore = true;
     this.isListLoaded = false;
     this.isTelling = false;
@@ -1284,11 +1472,17 @@ var ChatClient = class {
     this.storage = options.storage ?? defaultStorage();
     this.tokens = new TokenSource(options.getToken, this.end.signal, (error) => this.events.emit("problem", { where: "token", error }));
     this.rest = new Rest(base, this.tokens, options.fetch ?? globalThis.fetch.bind(globalThis), this.end.signal);
+    this.users = new Users(this.rest, this.end.signal, () => this.events.emit("users", void 0));
     this.commands = new Commands((text) => this.connection.send(text));
+    this.followed = new Followed((userIds) => this.command("presence:subscribe", { userIds }).then(({ presence }) => presence));
+    this.delivery = new DeliveryReceipts(options.deliveryReceipts ?? 50, {
+      me: () => this.userId,
+      tell: (messageId) => this.command("message:delivered", { messageId })
+    });
     this.connection = new Connection(
       socketUrl,
       this.tokens,
-      options.webSocket ?? platformWebSocket(),
+      options.webSocket ?? platformWebSocket,
       {
         onFrame: (frame) => this.take(frame),
         onAck: (frame) => this.commands.onAck(frame),
@@ -1308,9 +1502,16 @@ var ChatClient = class {
   /** Opens the connection and keeps it, until `disconnect`. Messages that waited from before a reload are shown and sent. */
   connect() {
     if (this.end.signal.aborted) throw disconnected();
+    if (!this.options.webSocket && !globalThis.WebSocket) {
+      throw new ChatError("NETWORK", "This platform has no WebSocket. Use Node 22, or give the option `webSocket`, for example from the package ws.");
+    }
     this.connection.start();
     void this.tokens.get().then((token) => this.openOutbox(claims(token).sub)).catch(() => void 0);
     return this;
+  }
+  /** Tries to connect at once while the client waits for its next try; does nothing in any other state. */
+  reconnect() {
+    this.connection.retryNow();
   }
   /** Ends everything for good: no timer, socket or call of the token provider remains; waiting calls fail. */
   disconnect() {
@@ -1322,6 +1523,7 @@ var ChatClient = class {
     for (const state of this.states.values()) state.close();
     for (const { timer } of this.typing.values()) clearTimeout(timer);
     this.typing.clear();
+    this.delivery.close();
   }
   /** Sends a command on the socket and gives its answer; waits for the connection if there is none. */
   command(event, data, options) {
@@ -1350,7 +1552,17 @@ var ChatClient = class {
     const page = await this.rest.call("/api/conversations", { query });
     this.hasMore = page.hasMore;
     this.listCursor = page.nextCursor;
-    for (const conversation of page.conversations) this.stateOf(conversation.id).takeListed(conversation);
+    for (const conversation of page.conversations) this.takeListed(conversation);
+  }
+  /** Reads the first page of the conversations that the user archived; they join the known ones, with `preferences.archived`. */
+  async loadArchivedConversations() {
+    const query = { limit: LIST_PAGE, archived: true };
+    const page = await this.rest.call("/api/conversations", { query });
+    for (const conversation of page.conversations) this.takeListed(conversation);
+  }
+  takeListed(conversation) {
+    this.stateOf(conversation.id).takeListed(conversation);
+    if (conversation.lastMessage) this.delivery.arrived(conversation.lastMessage, conversation);
   }
   /** The snapshot of a conversation. The same object until it changes. */
   conversation(id) {
@@ -1426,17 +1638,27 @@ var ChatClient = class {
   // --- presence ----------------------------------------------------------------------------------------------------
   /** How a user is, as far as it was told; `undefined` if nothing was. */
   presence(userId) {
-    return this.presences.get(userId);
+    return this.followed.presence(userId);
   }
-  /** Follows users who share no conversation with this one, too. */
+  /** Follows users also if they share no conversation with this one, over every reconnection. Calls of one moment are one request. */
   async follow(userIds) {
-    const { presence } = await this.command("presence:subscribe", { userIds });
-    for (const one of presence) this.presences.set(one.userId, one);
+    if (this.end.signal.aborted) throw disconnected();
+    const presence = await this.followed.add(userIds);
+    this.events.emit("presence", void 0);
     return presence;
+  }
+  // --- profiles ----------------------------------------------------------------------------------------------------
+  /** The public profile of a user, if it is known; otherwise it is read once, and the event `users` tells when it is there. */
+  user(userId) {
+    return this.users.get(userId);
+  }
+  /** Remembers profiles that an answer contained, so that they need not be read. */
+  addUsers(users) {
+    this.users.add(users);
   }
   // --- inside ------------------------------------------------------------------------------------------------------
   take(frame) {
-    if (this.end.signal.aborted) return;
+    if (this.end.signal.aborted || frame.seq !== void 0 && this.recent.has(frame.id)) return;
     switch (frame.event) {
       case "connected":
         this.onConnected(frame.data);
@@ -1448,22 +1670,33 @@ var ChatClient = class {
       case "user:online":
       case "user:away":
       case "user:offline":
-        this.presences.set(frame.data.userId, frame.data);
+        this.followed.take(frame.data);
+        this.events.emit("presence", void 0);
         break;
       default:
         this.route(frame);
     }
     if (frame.cursor !== void 0) this.cursor = frame.cursor;
+    if (frame.seq !== void 0) this.remember(frame.id);
     this.events.emit("event", frame);
+  }
+  remember(id) {
+    this.recent.add(id);
+    if (this.recent.size > MAX_RECENT) this.recent.delete(this.recent.values().next().value);
   }
   route(frame) {
     const data = frame.data;
     const id = data.conversationId ?? data.id;
-    if (id?.startsWith("cnv_")) this.stateOf(id).take(frame);
+    if (!id?.startsWith("cnv_")) return;
+    const state = this.stateOf(id);
+    state.take(frame);
+    if (frame.event === "message:new") this.delivery.arrived(frame.data, state.snapshot.conversation);
   }
   onConnected(data) {
     this.me = data.userId;
     this.cursor ?? (this.cursor = data.cursor);
+    this.users.retry();
+    this.followed.again().then((found) => found.length > 0 && this.events.emit("presence", void 0)).catch(() => void 0);
     if (data.resumed) {
       for (const state of this.states.values()) state.resumed();
     } else {
@@ -1541,7 +1774,7 @@ var ChatClient = class {
     const show = (item, status) => {
       if (item.body.conversationId) this.stateOf(item.body.conversationId).showPending(item, status);
     };
-    this.outbox ?? (this.outbox = new Outbox(`chat-outbox ${this.options.url} ${user} `, this.storage, {
+    this.outbox ?? (this.outbox = new Outbox(`chat-outbox ${this.options.url} ${encodeURIComponent(user)} `, this.storage, {
       send: async (body) => (await this.command("message:send", body)).message,
       onAdded: (item) => show(item, item.error ? "failed" : "sending"),
       onSent: (item, message) => this.stateOf(message.conversationId).confirm(item, message),
@@ -1562,15 +1795,212 @@ var ChatClient = class {
   }
 };
 var bodyOf = (message) => typeof message === "string" ? { content: message } : message;
-function newId() {
-  const own = globalThis.crypto;
-  if (own?.randomUUID) return own.randomUUID();
-  const bytes = own ? own.getRandomValues(new Uint8Array(16)) : Uint8Array.from({ length: 16 }, () => Math.floor(Math.random() * 256));
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+// src/notifications.ts
+var PATH = "/api/notifications";
+var PAGE2 = 50;
+var MAX_KEPT = 500;
+var COUNT_AFTER_MS = 300;
+var MAX_TIMER_MS3 = 2 ** 31 - 1;
+var Notifications = class {
+  constructor(client) {
+    this.client = client;
+    this.snap = { notifications: [], unreadCount: 0, isLoaded: false, hasOlder: true };
+    this.listeners = /* @__PURE__ */ new Set();
+    this.kept = MAX_KEPT;
+    this.ends = [
+      client.events.on("event", (frame) => this.take(frame)),
+      client.events.on("state", ({ status }) => status === "disconnected" && this.close())
+    ];
+  }
+  get snapshot() {
+    return this.snap;
+  }
+  /** Calls `listener` after each change; returns the function that ends it. */
+  subscribe(listener) {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+  /** Reads the newest notifications and the count. Repeated calls share the work. */
+  load() {
+    return this.loading ?? (this.loading = this.read().finally(() => this.loading = void 0));
+  }
+  /** Reads the notifications before the last loaded one. */
+  async loadOlder(limit = PAGE2) {
+    if (!this.snap.isLoaded) return this.load();
+    const last = this.snap.notifications[this.snap.notifications.length - 1];
+    if (!this.snap.hasOlder || !last) return;
+    const page = await this.client.call(PATH, { query: { limit, before: last.id } });
+    this.kept += page.notifications.length;
+    this.show({ notifications: merge2(this.snap.notifications, page.notifications), hasOlder: page.hasMore });
+  }
+  /** Marks a notification as read, on all devices. */
+  async markRead(id) {
+    const read = await this.client.call(`${PATH}/${id}/read`, { method: "PUT" });
+    this.setRead((known) => known.id === id, read.readAt);
+  }
+  /** Marks every notification as read that exists now, on all devices. */
+  async markAllRead() {
+    const shown = new Set(this.snap.notifications.map(({ id }) => id));
+    await this.client.call(`${PATH}/read`, { method: "PUT" });
+    this.setRead(({ id }) => shown.has(id), (/* @__PURE__ */ new Date()).toISOString());
+    this.countSoon();
+  }
+  /** Deletes a notification. The user's other devices see it at their next connection. */
+  async remove(id) {
+    await this.client.call(`${PATH}/${id}`, { method: "DELETE" });
+    this.without(({ id: known }) => known === id);
+  }
+  /** Subscribes this browser to pushes, or again if the service has another key since then. Ask the user for the permission before. */
+  async enablePush({ pushManager }) {
+    const { applicationServerKey } = await this.client.call(`${PATH}/push/key`);
+    let subscription = await pushManager.getSubscription();
+    if (subscription && textOf(subscription.options.applicationServerKey) !== applicationServerKey) {
+      await subscription.unsubscribe();
+      subscription = null;
+    }
+    subscription ?? (subscription = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey }));
+    const { endpoint, keys } = subscription.toJSON();
+    await this.client.call(`${PATH}/push/subscriptions`, { method: "PUT", body: { endpoint, keys, applicationServerKey } });
+  }
+  /** Ends the pushes of this browser, for example at the end of a user's session. The service removes the device at its next push. */
+  async disablePush({ pushManager }) {
+    await (await pushManager.getSubscription())?.unsubscribe();
+  }
+  /** Ends everything; the client goes on. */
+  close() {
+    this.ends.splice(0).forEach((end) => end());
+    clearTimeout(this.countTimer);
+    clearTimeout(this.expiryTimer);
+    this.listeners.clear();
+  }
+  async read() {
+    this.waiting = [];
+    try {
+      const page = await this.client.call(PATH, { query: { limit: PAGE2 } });
+      const { unreadCount } = await this.client.call(`${PATH}/unread-count`);
+      const events = this.waiting;
+      this.show({ notifications: keepSame(this.snap.notifications, page.notifications), unreadCount, isLoaded: true, hasOlder: page.hasMore });
+      this.kept = MAX_KEPT;
+      const newest = page.notifications[0]?.id ?? "";
+      this.waiting = void 0;
+      for (const frame of events) if (frame.event !== "notification" || frame.data.id > newest) this.apply(frame);
+      if (events.length > 0) this.countSoon();
+    } finally {
+      this.waiting = void 0;
+    }
+  }
+  take(frame) {
+    switch (frame.event) {
+      case "connected":
+        if (this.snap.isLoaded) this.load().catch(() => void 0);
+        return;
+      case "notification":
+      case "notification:read":
+        if (this.waiting) this.waiting.push(frame);
+        else this.apply(frame);
+    }
+  }
+  apply(frame) {
+    if (frame.event === "notification") this.add(frame.data);
+    else if (frame.event === "notification:read") this.applyRead(frame.data);
+  }
+  add(notification) {
+    const { notifications, unreadCount } = this.snap;
+    if (notifications.some(({ id }) => id === notification.id)) return;
+    const list = merge2(notifications, [notification]);
+    const isCut = list.length > this.kept;
+    this.show({
+      notifications: isCut ? list.slice(0, this.kept) : list,
+      hasOlder: this.snap.hasOlder || isCut,
+      unreadCount: unreadCount + (notification.isRead ? 0 : 1)
+    });
+    this.countSoon();
+  }
+  applyRead({ notificationId, upTo, readAt }) {
+    const until = upTo === void 0 ? NaN : Date.parse(upTo);
+    this.setRead(({ id, createdAt }) => notificationId === void 0 ? Date.parse(createdAt) <= until : id === notificationId, readAt);
+    this.countSoon();
+  }
+  setRead(isMeant, readAt) {
+    let count = 0;
+    const notifications = this.snap.notifications.map((known) => {
+      if (known.isRead || !isMeant(known)) return known;
+      count += 1;
+      return { ...known, isRead: true, ...readAt === void 0 ? {} : { readAt } };
+    });
+    if (count > 0) this.show({ notifications, unreadCount: Math.max(0, this.snap.unreadCount - count) });
+  }
+  without(isGone) {
+    const gone = this.snap.notifications.filter(isGone);
+    if (gone.length === 0) return;
+    const unread = gone.filter(({ isRead }) => !isRead).length;
+    this.show({
+      notifications: this.snap.notifications.filter((known) => !gone.includes(known)),
+      unreadCount: Math.max(0, this.snap.unreadCount - unread)
+    });
+  }
+  /** If all are loaded they are counted here; otherwise only the service knows the number. */
+  countSoon() {
+    if (this.snap.isLoaded && !this.snap.hasOlder) {
+      const unreadCount = this.snap.notifications.filter(({ isRead }) => !isRead).length;
+      if (unreadCount !== this.snap.unreadCount) this.show({ unreadCount });
+      return;
+    }
+    if (this.ends.length === 0) return;
+    this.countTimer ?? (this.countTimer = setTimeout(() => {
+      this.countTimer = void 0;
+      this.client.call(`${PATH}/unread-count`).then(
+        ({ unreadCount }) => unreadCount !== this.snap.unreadCount && this.show({ unreadCount }),
+        () => void 0
+        // the next connection reads it again
+      );
+    }, COUNT_AFTER_MS));
+  }
+  show(change2) {
+    this.snap = { ...this.snap, ...change2 };
+    this.planExpiry();
+    for (const listener of [...this.listeners]) {
+      try {
+        listener();
+      } catch (error) {
+        report(error);
+      }
+    }
+  }
+  planExpiry() {
+    clearTimeout(this.expiryTimer);
+    const { notifications } = this.snap;
+    if (notifications.length === 0 || this.ends.length === 0) return;
+    const first = notifications.reduce((least, { expiresAt }) => Math.min(least, Date.parse(expiresAt)), Infinity);
+    const wait = Math.min(Math.max(0, first - Date.now()), MAX_TIMER_MS3);
+    this.expiryTimer = setTimeout(() => {
+      const now = Date.now();
+      this.without(({ expiresAt }) => Date.parse(expiresAt) <= now);
+      this.planExpiry();
+    }, wait);
+  }
+};
+function merge2(list, more) {
+  const known = new Set(list.map(({ id }) => id));
+  return [...list, ...more.filter(({ id }) => !known.has(id))].sort((a, b) => a.id < b.id ? 1 : -1);
+}
+function keepSame(known, fresh) {
+  const byId = new Map(known.map((notification) => [notification.id, notification]));
+  return fresh.map((notification) => {
+    const same = byId.get(notification.id);
+    return same && JSON.stringify(same) === JSON.stringify(notification) ? same : notification;
+  });
+}
+function textOf(bytes) {
+  const text = btoa(String.fromCharCode(...new Uint8Array(bytes ?? new ArrayBuffer(0))));
+  return text.replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 }
 export {
   ChatClient,
   ChatError,
+  Notifications,
   memoryStorage,
+  newId,
   webStorage
 };

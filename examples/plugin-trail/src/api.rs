@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chat_sdk::{
     EventId, Timestamp,
-    http::{AsHost, Json, Query, Refusal},
+    http::{ApiError, AsHost, Json, Query},
+    plugin::RoutesDocument,
 };
 use poem_openapi::{Object, OpenApi, Tags};
 use serde::Serialize;
@@ -20,7 +21,12 @@ enum Tag {
 }
 
 /// Operations of the plugin. Paths, tags and names of schemas contain the plugin's name, so that they do not collide with others.
-pub struct TrailApi(pub Arc<Trail>);
+pub(crate) struct TrailApi(pub Arc<Trail>);
+
+/// Returns the OpenAPI part of the operations.
+pub fn document() -> RoutesDocument {
+    RoutesDocument::of::<TrailApi>().examples(example)
+}
 
 #[OpenApi(tag = "Tag::Trail")]
 impl TrailApi {
@@ -40,20 +46,15 @@ impl TrailApi {
         limit: Query<Option<i64>>,
         /// `nextCursor` of the previous page; returns the entries after it.
         before: Query<Option<String>>,
-    ) -> Result<Json<TrailPage>, Refusal> {
+    ) -> Result<Json<TrailPage>, ApiError> {
         let limit = usize::try_from(limit.0.unwrap_or(50)).unwrap_or(50);
         let (actor, before) = (actor_id.0.as_deref(), before.0.as_deref());
-        // One entry beyond the limit tells whether there are more.
-        let mut found = self.0.entries.page(actor, before, limit as i64 + 1).await?;
-        let has_more = found.len() > limit;
-        found.truncate(limit);
+        let found = self.0.entries.page(actor, before, limit).await?;
+        let last = found.items.last().filter(|_| found.has_more);
         Ok(Json(TrailPage {
-            next_cursor: found
-                .last()
-                .filter(|_| has_more)
-                .map(|last| last.id.to_string()),
-            entries: found.into_iter().map(Into::into).collect(),
-            has_more,
+            next_cursor: last.map(|last| last.id.to_string()),
+            entries: found.items.into_iter().map(Into::into).collect(),
+            has_more: found.has_more,
         }))
     }
 }
@@ -85,7 +86,7 @@ impl From<Entry> for TrailEntry {
             kind: entry.kind,
             owner: entry.owner,
             actor_id: entry.actor_id,
-            at: Timestamp::from_millis(entry.at.timestamp_millis()),
+            at: entry.at.0,
         }
     }
 }
@@ -104,8 +105,8 @@ pub struct TrailPage {
     pub has_more: bool,
 }
 
-/// Returns the example of a response, for the OpenAPI document.
-pub fn example(schema: &str) -> Option<Value> {
+/// Returns the example of a response.
+fn example(schema: &str) -> Option<Value> {
     (schema == "TrailPage").then(|| {
         json!({
             "entries": [{

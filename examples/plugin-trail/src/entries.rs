@@ -4,13 +4,7 @@ use std::time::Duration;
 
 use chat_sdk::{
     EventId, Timestamp,
-    plugin::{Collection, Delivery, HostError},
-};
-use futures_util::TryStreamExt;
-use mongodb::{
-    IndexModel,
-    bson::{DateTime, doc},
-    options::IndexOptions,
+    plugin::{Collection, Delivery, Filter, Found, HostError, Index, Order, Query, StoredDate},
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +21,8 @@ pub struct Entry {
     pub owner: String,
     /// Id of the user who acted; absent if the host acted without an acting user.
     pub actor_id: Option<String>,
-    /// Time of the event, as a date of the database, so that the database can remove old entries.
-    pub at: DateTime,
+    /// Time of the event, in the form by which the database removes old entries.
+    pub at: StoredDate,
 }
 
 /// The parts of an envelope that the trail reads.
@@ -48,7 +42,7 @@ impl Entry {
             kind: delivery.kind.clone(),
             owner: delivery.owner.clone(),
             actor_id: envelope.actor_id,
-            at: DateTime::from_millis(envelope.timestamp.as_millis()),
+            at: StoredDate(envelope.timestamp),
         })
     }
 }
@@ -58,43 +52,24 @@ pub struct Entries(Collection<Entry>);
 
 impl Entries {
     /// Uses `collection` for the entries.
-    pub fn new(collection: Collection) -> Self {
-        Self(collection.clone_with_type())
+    pub fn new(collection: Collection<Entry>) -> Self {
+        Self(collection)
     }
 
     /// Creates the indexes. Every process calls it at every start, so it is safe to repeat.
     pub async fn prepare(&self, keep_days: u32) -> Result<(), HostError> {
-        let newest = IndexModel::builder()
-            .keys(doc! { "actorId": 1, "_id": -1 })
-            .build();
-        self.0.create_index(newest).await?;
         let keep = Duration::from_secs(u64::from(keep_days) * 86_400);
-        let options = IndexOptions::builder()
-            .name("expiry".to_owned())
-            .expire_after(keep)
-            .build();
-        let expiry = IndexModel::builder()
-            .keys(doc! { "at": 1 })
-            .options(options)
-            .build();
-        if self.0.create_index(expiry).await.is_err() {
-            // The index exists with another expiry time.
-            let change = doc! {
-                "collMod": self.0.name(),
-                "index": { "name": "expiry", "expireAfterSeconds": keep.as_secs() as i64 },
-            };
-            self.0.run_command(change).await?;
-        }
-        Ok(())
+        let newest = [("actorId", Order::Ascending), ("_id", Order::Descending)];
+        let indexes = [
+            Index::new("newest", &newest),
+            Index::expiry("expiry", "at", keep),
+        ];
+        self.0.create_indexes(indexes).await
     }
 
-    /// Stores an entry. A repetition of the same event replaces it by an equal one.
+    /// Stores an entry. An event that is delivered again changes nothing.
     pub async fn keep(&self, entry: &Entry) -> Result<(), HostError> {
-        self.0
-            .replace_one(doc! { "_id": entry.id.as_str() }, entry)
-            .upsert(true)
-            .await?;
-        Ok(())
+        self.0.insert(entry).await.map(drop)
     }
 
     /// Returns at most `limit` entries, newest first, of one actor if given, after the entry with the id `before`.
@@ -102,23 +77,17 @@ impl Entries {
         &self,
         actor: Option<&str>,
         before: Option<&str>,
-        limit: i64,
-    ) -> Result<Vec<Entry>, HostError> {
-        let mut filter = doc! {};
+        limit: usize,
+    ) -> Result<Found<Entry>, HostError> {
+        let mut filter = Filter::all();
         if let Some(actor) = actor {
-            filter.insert("actorId", actor);
+            filter = filter.is("actorId", actor);
         }
         if let Some(before) = before {
-            filter.insert("_id", doc! { "$lt": before });
+            filter = filter.below("_id", before);
         }
-        Ok(self
-            .0
-            .find(filter)
-            // Ids of events begin with their time, so this order is newest first.
-            .sort(doc! { "_id": -1 })
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?)
+        // Ids of events begin with their time, so this order is newest first.
+        let query = Query::from(filter).sort("_id", Order::Descending);
+        self.0.find(query.limit(limit)).await
     }
 }

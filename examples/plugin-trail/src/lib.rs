@@ -9,19 +9,22 @@ mod entries;
 use std::{sync::Arc, time::Duration};
 
 use chat_sdk::plugin::{
-    BoxFuture, Consumer, ConsumerSpec, Delivery, Host, HostError, Plugin, PluginContext, Verdict,
-    read_table,
+    BoxFuture, Consumer, ConsumerSpec, CreatePlugin, Delivery, Host, HostError, Plugin,
+    PluginContext, PluginFactory, PluginSettings, Routes, Verdict,
 };
 use serde::Deserialize;
-use serde_json::Value;
 
-pub use api::TrailApi;
+use api::TrailApi;
 use entries::{Entries, Entry};
 
 /// Pause before the redelivery of an event that could not be stored.
 const AFTER_FAULT: Duration = Duration::from_secs(5);
-/// Time between two heartbeats; the core restarts a plugin after 30 seconds without one.
-const BEAT: Duration = Duration::from_secs(5);
+
+/// Entry of the plugin in the list of a program.
+pub const PLUGIN: PluginFactory = PluginFactory {
+    document: api::document,
+    ..PluginFactory::new("trail", configure)
+};
 
 /// The table `[plugins.trail]` of `chat.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,33 +40,33 @@ impl Default for Settings {
     }
 }
 
+/// Checks the settings. The returned function creates the plugin.
+fn configure(settings: &mut PluginSettings<'_>) -> Option<CreatePlugin> {
+    let table: Settings = settings.table()?;
+    if !(1..=3650).contains(&table.keep_days) {
+        settings.table_fault(format!(
+            "keep_days is {}; it must be from 1 to 3650",
+            table.keep_days
+        ));
+        return None;
+    }
+    Some(Box::new(move |host| {
+        Arc::new(Trail {
+            entries: Entries::new(host.collection("entries")),
+            settings: table,
+            host,
+        })
+    }))
+}
+
 /// The audit trail plugin.
-pub struct Trail {
+struct Trail {
     settings: Settings,
-    host: Arc<dyn Host>,
+    host: Host,
     entries: Entries,
 }
 
 impl Trail {
-    /// Creates the plugin from its table of `chat.toml` and its host.
-    ///
-    /// # Errors
-    /// The fault of the table, as a sentence that can follow its name.
-    pub fn make(table: Option<&Value>, host: Arc<dyn Host>) -> Result<Self, String> {
-        let settings: Settings = read_table(table)?;
-        if !(1..=3650).contains(&settings.keep_days) {
-            return Err(format!(
-                "keep_days is {}; it must be from 1 to 3650",
-                settings.keep_days
-            ));
-        }
-        Ok(Self {
-            entries: Entries::new(host.collection("entries")),
-            settings,
-            host,
-        })
-    }
-
     /// Returns the configuration of the durable: all events, many at once, because entries do not depend on one another.
     fn spec() -> ConsumerSpec {
         ConsumerSpec {
@@ -77,36 +80,25 @@ impl Trail {
 }
 
 impl Plugin for Trail {
-    const NAME: &'static str = "trail";
-
-    type Api = TrailApi;
-
-    async fn prepare(&self) -> Result<(), HostError> {
-        self.entries.prepare(self.settings.keep_days).await
+    fn prepare(&self) -> BoxFuture<'_, Result<(), HostError>> {
+        Box::pin(self.entries.prepare(self.settings.keep_days))
     }
 
-    fn api(self: Arc<Self>) -> TrailApi {
-        TrailApi(self)
+    fn routes(self: Arc<Self>) -> Routes {
+        Routes::new(TrailApi(self))
     }
 
-    fn example(schema: &str) -> Option<Value> {
-        api::example(schema)
-    }
-
-    async fn run(self: Arc<Self>, life: PluginContext) -> Result<(), HostError> {
-        let durables = self.host.durables();
-        // A new durable starts at the end of the stream, so earlier events are not part of the trail.
-        durables.declare(Self::spec()).await?;
-        let keeper: Arc<dyn Consumer> = Arc::new(Keeper(Arc::clone(&self)));
-        let mut work = durables.run(Self::spec(), keeper, life.stop.clone());
-        let mut beat = tokio::time::interval(BEAT);
-        loop {
-            tokio::select! {
-                // The work ends after `stop`, when all events in flight are handled.
-                () = &mut work => return Ok(()),
-                _ = beat.tick() => life.pulse.beat(),
-            }
-        }
+    fn run(self: Arc<Self>, context: PluginContext) -> BoxFuture<'static, Result<(), HostError>> {
+        Box::pin(async move {
+            let durables = &self.host.events;
+            // A new durable starts at the end of the stream, so earlier events are not part of the trail.
+            durables.declare(Self::spec()).await?;
+            let keeper: Arc<dyn Consumer> = Arc::new(Keeper(Arc::clone(&self)));
+            // The work ends after `stop`, when all events in flight are handled.
+            let work = durables.run(Self::spec(), keeper, context.stop.clone());
+            context.beat_while(work).await;
+            Ok(())
+        })
     }
 }
 

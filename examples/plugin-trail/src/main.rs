@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use chat_plugin_trail::Trail;
-
 fn main() -> ExitCode {
-    chat_service::cli::run_with::<Trail>(Some(Trail::make))
+    chat_service::cli::run_with([chat_plugin_trail::PLUGIN])
 }

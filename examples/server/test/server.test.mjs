@@ -1,4 +1,4 @@
-// The examples against a running service that may deliver to loopback: BASE_URL and INTERNAL_API_SECRET name it.
+// The examples against a running service that may deliver to loopback: BASE_URL, INTERNAL_API_SECRET and AUTH_JWT_SECRET name it.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os';
 import { after, test } from 'node:test';
 import { NestFactory } from '@nestjs/core';
 import { ChatWebhookModule } from '../dist/webhook-handler-nestjs.js';
+import { createProxy } from '../proxy.js';
 import { createUserSync } from '../user-sync.js';
 import { createApp } from '../webhook-handler.js';
 
-const { BASE_URL, INTERNAL_API_SECRET } = process.env;
-assert.ok(BASE_URL && INTERNAL_API_SECRET, 'BASE_URL and INTERNAL_API_SECRET are set by ./dev env');
+const { BASE_URL, INTERNAL_API_SECRET, AUTH_JWT_SECRET } = process.env;
+assert.ok(BASE_URL && INTERNAL_API_SECRET && AUTH_JWT_SECRET, 'BASE_URL and the secrets are set by ./dev env');
 const closing = [];
 after(() => Promise.all(closing.map((close) => close())));
 
@@ -124,4 +125,44 @@ test('user sync: registration, change, everybody with the refused ones named, an
   const script = new URL('../user-sync.js', import.meta.url).pathname;
   const printed = execFileSync(process.execPath, [script, file], { env: { ...process.env, CHAT_URL: BASE_URL }, encoding: 'utf8' });
   assert.match(printed, /1 of 1 users synced/);
+});
+
+test('proxy: adds the user, passes bodies, errors and streams, and no credentials of the page', async () => {
+  const { createServer } = await import('node:http');
+  const userOf = ({ headers }) => headers['x-demo-user'];
+  const server = createServer(createProxy({ url: BASE_URL, secret: AUTH_JWT_SECRET, userOf }));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closing.push(() => new Promise((resolve) => server.close(resolve).closeAllConnections()));
+  const base = `http://127.0.0.1:${server.address().port}/chat`;
+  const [alice, bob] = [`p-${randomUUID()}`, `q-${randomUUID()}`];
+  await host('POST', '/api/users/sync/batch', { users: [alice, bob].map((id) => ({ externalUserId: id, name: id })) });
+  const call = (user, method, path, body, more = {}) =>
+    fetch(base + path, { method, headers: { ...(user && { 'X-Demo-User': user }), 'Content-Type': 'application/json', ...more }, body: body && JSON.stringify(body) });
+
+  assert.equal((await call(undefined, 'GET', '/users/me')).status, 401, 'without a session');
+  const stream = await call(bob, 'GET', '/events');
+  const sent = await call(alice, 'POST', '/messages', { receiverId: bob, content: 'Grüße 👋', clientMessageId: randomUUID() });
+  assert.equal(sent.status, 201);
+  const message = await sent.json();
+  assert.equal(message.senderId, alice);
+  let events = '';
+  for await (const part of stream.body) {
+    events += Buffer.from(part).toString();
+    if (events.includes(message.id)) break;
+  }
+  const listed = await (await call(bob, 'GET', `/conversations/${message.conversationId}/messages?limit=1`)).json();
+  assert.equal(listed.messages[0].content, 'Grüße 👋');
+  assert.equal((await call(alice, 'DELETE', `/messages/${message.id}`)).status, 204);
+  const refused = await call(bob, 'POST', '/messages', { receiverId: alice });
+  assert.equal(refused.status, 400);
+  assert.equal((await refused.json()).code, 'VALIDATION_ERROR');
+
+  const claimed = { 'X-Internal-Secret': INTERNAL_API_SECRET, 'X-Acting-User': bob, Authorization: 'Bearer x' };
+  const me = await (await call(alice, 'GET', '/users/me', undefined, claimed)).json();
+  assert.equal(me.externalUserId, alice, 'credentials of the page are not passed on');
+  assert.equal((await call(alice, 'POST', '/users/sync', { externalUserId: 'x', name: 'x' }, claimed)).status, 401, 'the page has no rights of the host');
+  assert.equal((await call(alice, 'GET', '/%2e%2e/%2e%2e/metrics')).status, 404);
+  const token = await (await call(alice, 'POST', '/token')).text();
+  const direct = await fetch(`${BASE_URL}/api/users/me`, { headers: { Authorization: `Bearer ${token}` } });
+  assert.equal((await direct.json()).externalUserId, alice);
 });

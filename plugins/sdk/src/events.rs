@@ -1,4 +1,9 @@
 //! The catalogue of events that NATS subjects, webhooks and sockets carry.
+//!
+//! This file has the types and the envelope; `data` has the data of each event.
+
+mod data;
+mod plugins;
 
 use std::str::FromStr;
 
@@ -8,37 +13,77 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Attachment, Conversation, ConversationId, EventId, Message, MessageId, Metadata, Preferences,
-    PresenceStatus, Role, Timestamp, User, UserId,
+use crate::{Conversation, ConversationId, EventId, Message, Metadata, Timestamp, User, UserId};
+
+pub use data::{
+    ConversationDeleted, ConversationRead, DraftUpdated, MessageDeleted, MessageDelivered,
+    MessageDropped, MessageHeld, MessagePin, MessageRead, MessageRestored, MessageUpdated, Noop,
+    ParticipantUpdated, ParticipantsAdded, ParticipantsRemoved, ReactionChanged, UserBlock,
+    UserDeleted, UserDisconnected, UserPresence,
 };
+
+pub use plugins::{EventOwner, PluginEvent, PluginKind};
 
 /// Version of the shape of all events. It is raised by every change that could break a reader.
 pub const ENVELOPE_VERSION: u32 = 1;
 
 macro_rules! event_types {
-    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal: $data:ident,)*) => {
+    (@socket) => { None };
+    (@socket $socket:literal) => { Some($socket) };
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal $(=> $socket:literal)?: $data:ident,)*) => {
         /// Type of an event, for example `message.created`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum EventType { $($(#[doc = $doc])* $variant,)* }
+        pub enum EventType {
+            $($(#[doc = $doc])* $variant,)*
+            /// An event of a plugin.
+            Plugin(PluginKind),
+        }
+
+        /// Places of the types in the catalogue.
+        enum Place { $($variant,)* }
 
         impl EventType {
-            /// All types, in the order of the catalogue.
+            /// All types of the core, in the order of the catalogue.
             pub const ALL: &'static [EventType] = &[$(EventType::$variant,)*];
 
             /// Returns the type as text.
             pub const fn as_str(self) -> &'static str {
-                match self { $(EventType::$variant => $name,)* }
+                match self {
+                    $(EventType::$variant => $name,)*
+                    EventType::Plugin(kind) => kind.as_str(),
+                }
+            }
+
+            /// Returns the place of the type in [`EventType::ALL`]; `None` for a type of a plugin.
+            pub const fn place(self) -> Option<usize> {
+                match self {
+                    $(EventType::$variant => Some(Place::$variant as usize),)*
+                    EventType::Plugin(_) => None,
+                }
+            }
+
+            /// Returns the name of the event over sockets; `None` if no socket receives its data.
+            pub fn socket_event(self) -> Option<&'static str> {
+                match self {
+                    $(EventType::$variant => event_types!(@socket $($socket)?),)*
+                    EventType::Plugin(kind) => kind.declared()?.frame,
+                }
             }
 
             /// Returns the name of the schema of the event's data.
-            pub const fn data_name(self) -> &'static str {
-                match self { $(EventType::$variant => stringify!($data),)* }
+            pub fn data_name(self) -> &'static str {
+                match self {
+                    $(EventType::$variant => stringify!($data),)*
+                    EventType::Plugin(kind) => kind.data_name(),
+                }
             }
 
             /// Returns the one-line description of the event, for people.
             pub fn about(self) -> &'static str {
-                let text = match self { $(EventType::$variant => concat!($($doc,)*),)* };
+                let text = match self {
+                    $(EventType::$variant => concat!($($doc,)*),)*
+                    EventType::Plugin(kind) => kind.declared().map_or("", |event| event.about),
+                };
                 // The text after this is only for readers of this code.
                 text.split("; `data`").next().unwrap_or_default().trim()
             }
@@ -48,7 +93,10 @@ macro_rules! event_types {
             type Err = UnknownEventType;
 
             fn from_str(text: &str) -> Result<Self, UnknownEventType> {
-                match text { $($name => Ok(EventType::$variant),)* _ => Err(UnknownEventType) }
+                match text {
+                    $($name => Ok(EventType::$variant),)*
+                    _ => PluginKind::find(text).map(EventType::Plugin).ok_or(UnknownEventType),
+                }
             }
         }
     };
@@ -56,33 +104,33 @@ macro_rules! event_types {
 
 event_types! {
     /// A message was sent; `data` is the message.
-    MessageCreated = "message.created": Message,
+    MessageCreated = "message.created" => "message:new": Message,
     /// A message's text was changed; `data` is [`MessageUpdated`].
-    MessageUpdated = "message.updated": MessageUpdated,
+    MessageUpdated = "message.updated" => "message:updated": MessageUpdated,
     /// A message was deleted; `data` is [`MessageDeleted`].
-    MessageDeleted = "message.deleted": MessageDeleted,
+    MessageDeleted = "message.deleted" => "message:deleted": MessageDeleted,
     /// A deleted message was restored; `data` is [`MessageRestored`].
-    MessageRestored = "message.restored": MessageRestored,
+    MessageRestored = "message.restored" => "message:restored": MessageRestored,
     /// A message was pinned; `data` is [`MessagePin`].
-    MessagePinned = "message.pinned": MessagePin,
+    MessagePinned = "message.pinned" => "message:pinned": MessagePin,
     /// A message was unpinned; `data` is [`MessagePin`].
-    MessageUnpinned = "message.unpinned": MessagePin,
+    MessageUnpinned = "message.unpinned" => "message:unpinned": MessagePin,
     /// A user added a reaction to a message; `data` is [`ReactionChanged`].
-    ReactionAdded = "reaction.added": ReactionChanged,
+    ReactionAdded = "reaction.added" => "reaction:added": ReactionChanged,
     /// A user removed a reaction from a message; `data` is [`ReactionChanged`].
-    ReactionRemoved = "reaction.removed": ReactionChanged,
+    ReactionRemoved = "reaction.removed" => "reaction:removed": ReactionChanged,
     /// A conversation was created; `data` is the conversation.
-    ConversationCreated = "conversation.created": Conversation,
+    ConversationCreated = "conversation.created" => "conversation:new": Conversation,
     /// A conversation's settings were changed; `data` is the conversation.
-    ConversationUpdated = "conversation.updated": Conversation,
+    ConversationUpdated = "conversation.updated" => "conversation:updated": Conversation,
     /// A conversation was deleted; `data` is [`ConversationDeleted`].
-    ConversationDeleted = "conversation.deleted": ConversationDeleted,
+    ConversationDeleted = "conversation.deleted" => "conversation:removed": ConversationDeleted,
     /// Users became members of a conversation; `data` is [`ParticipantsAdded`].
-    ParticipantAdded = "participant.added": ParticipantsAdded,
+    ParticipantAdded = "participant.added" => "participant:added": ParticipantsAdded,
     /// Users left a conversation or were removed from it; `data` is [`ParticipantsRemoved`].
-    ParticipantRemoved = "participant.removed": ParticipantsRemoved,
+    ParticipantRemoved = "participant.removed" => "participant:removed": ParticipantsRemoved,
     /// A member's role or own settings were changed; `data` is [`ParticipantUpdated`]. A change of own settings is delivered to that member only.
-    ParticipantUpdated = "participant.updated": ParticipantUpdated,
+    ParticipantUpdated = "participant.updated" => "participant:updated": ParticipantUpdated,
     /// The host created or updated a user; `data` is the user.
     UserSynced = "user.synced": User,
     /// A user changed their profile; `data` is the user.
@@ -96,24 +144,46 @@ event_types! {
     /// The host closed a user's sockets and invalidated the tokens issued before; `data` is [`UserDisconnected`].
     UserDisconnected = "user.disconnected": UserDisconnected,
     /// A member read the conversation up to a message; `data` is [`MessageRead`]. A latest value, not in the log.
-    MessageRead = "message.read": MessageRead,
+    MessageRead = "message.read" => "message:read": MessageRead,
     /// A member's device received the conversation up to a message; `data` is [`MessageDelivered`]. A latest value, not in the log.
-    MessageDelivered = "message.delivered": MessageDelivered,
+    MessageDelivered = "message.delivered" => "message:delivered": MessageDelivered,
     /// A member's read position changed, forwards or backwards; `data` is [`ConversationRead`]. A latest value, not in the log.
-    ConversationRead = "conversation.read": ConversationRead,
+    ConversationRead = "conversation.read" => "conversation:read": ConversationRead,
     /// A member's draft was changed or cleared; `data` is [`DraftUpdated`]. A latest value, not in the log; it is delivered to the member's own devices.
-    DraftUpdated = "draft.updated": DraftUpdated,
+    DraftUpdated = "draft.updated" => "draft:updated": DraftUpdated,
+    /// A hook holds a message for review; `data` is [`MessageHeld`]. A latest value, not in the log; it is delivered to the author's own devices.
+    MessageHeld = "message.held" => "message:held": MessageHeld,
+    /// A held message was dropped; `data` is [`MessageDropped`]. A latest value, not in the log; it is delivered to the author's own devices.
+    MessageDropped = "message.dropped" => "message:dropped": MessageDropped,
     /// A user is online or busy; `data` is [`UserPresence`]. A latest value, not in the log.
-    UserOnline = "user.online": UserPresence,
+    UserOnline = "user.online" => "user:online": UserPresence,
     /// A user is away; `data` is [`UserPresence`]. A latest value, not in the log.
-    UserAway = "user.away": UserPresence,
+    UserAway = "user.away" => "user:away": UserPresence,
     /// A user is offline or invisible; `data` is [`UserPresence`]. A latest value, not in the log.
-    UserOffline = "user.offline": UserPresence,
+    UserOffline = "user.offline" => "user:offline": UserPresence,
     /// A seq of the log that holds no change; `data` is `{}`. It lets readers prove that they missed nothing.
     Noop = "noop": Noop,
 }
 
 impl EventType {
+    /// Returns the type of a stored or published event: it may be one of a plugin that this process does not have.
+    ///
+    /// # Errors
+    /// If the text does not have the form of a type.
+    pub fn stored(text: &str) -> Result<Self, UnknownEventType> {
+        text.parse().or_else(|_| {
+            PluginKind::of(text)
+                .map(Self::Plugin)
+                .ok_or(UnknownEventType)
+        })
+    }
+
+    /// Returns all types: those of the core, then those that the plugins of this program declare.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let of_plugins = PluginKind::all_declared().into_iter().map(Self::Plugin);
+        Self::ALL.iter().copied().chain(of_plugins)
+    }
+
     /// Returns true if events of this type are entries of a log, with a seq. The others are latest values: one may be lost once a newer one exists.
     pub const fn is_logged(self) -> bool {
         !matches!(
@@ -122,6 +192,8 @@ impl EventType {
                 | Self::MessageDelivered
                 | Self::ConversationRead
                 | Self::DraftUpdated
+                | Self::MessageHeld
+                | Self::MessageDropped
                 | Self::UserOnline
                 | Self::UserAway
                 | Self::UserOffline
@@ -156,7 +228,7 @@ impl Serialize for EventType {
 impl<'de> Deserialize<'de> for EventType {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        Self::stored(&text).map_err(serde::de::Error::custom)
     }
 }
 
@@ -213,6 +285,10 @@ pub enum EventData {
     ConversationRead(ConversationRead),
     /// `draft.updated`
     DraftUpdated(DraftUpdated),
+    /// `message.held`
+    MessageHeld(MessageHeld),
+    /// `message.dropped`
+    MessageDropped(MessageDropped),
     /// `user.online`, `user.away`, `user.offline`
     UserPresence(UserPresence),
     /// `user.blocked`, `user.unblocked`
@@ -235,6 +311,8 @@ pub enum EventData {
     UserDeleted(UserDeleted),
     /// `noop`
     Noop(Noop),
+    /// An event of a plugin: its JSON object.
+    Plugin(Metadata),
 }
 
 /// `format` of a schema that the core replaces by all events of a conversation's log.
@@ -268,80 +346,6 @@ pub fn any_event(
     }
 }
 
-/// Data of `message.updated`: the new text of a message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct MessageUpdated {
-    /// Id of the message.
-    pub message_id: MessageId,
-    /// Id of the conversation of the message.
-    pub conversation_id: ConversationId,
-    /// New text of the message.
-    pub content: String,
-    /// Always true: the message was edited.
-    pub is_edited: bool,
-    /// Time of the edit.
-    pub updated_at: Timestamp,
-    /// New metadata of the message; absent if the edit did not change it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
-    /// True if the edit removed the metadata; otherwise absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub is_metadata_cleared: Option<bool>,
-    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
-    /// message nor this event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_seq: Option<u64>,
-}
-
-/// Data of `message.deleted`: the message that was deleted or has expired.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct MessageDeleted {
-    /// Id of the message.
-    pub message_id: MessageId,
-    /// Id of the conversation of the message.
-    pub conversation_id: ConversationId,
-    /// Time of the deletion.
-    pub deleted_at: Timestamp,
-    /// True if the message expired; no tombstone of it remains then. Default false.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    #[oai(default)]
-    pub is_expired: bool,
-    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
-    /// message nor this event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_seq: Option<u64>,
-}
-
-/// Data of `message.restored`: the restored message and its content.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct MessageRestored {
-    /// Id of the message.
-    pub message_id: MessageId,
-    /// Id of the conversation of the message.
-    pub conversation_id: ConversationId,
-    /// Text of the message, as it was before the deletion.
-    pub content: String,
-    /// Files of the message, at most 20.
-    pub attachments: Vec<Attachment>,
-    /// Ids of the users that the message mentions, at most 100; also `@all` and `@here`.
-    pub mentions: Vec<UserId>,
-    /// Metadata of the message, set by the host; at most 16 KiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
-    /// Time of the restoration.
-    pub updated_at: Timestamp,
-    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
-    /// message nor this event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_seq: Option<u64>,
-}
-
 /// Shapes of the data of all events, each once. Schemas are generated from it; it is never sent.
 #[derive(Debug, Default, Object)]
 #[oai(rename_all = "camelCase")]
@@ -358,6 +362,8 @@ pub struct EventShapes {
     conversation_deleted: Option<ConversationDeleted>,
     conversation_read: Option<ConversationRead>,
     draft_updated: Option<DraftUpdated>,
+    message_held: Option<MessageHeld>,
+    message_dropped: Option<MessageDropped>,
     participants_added: Option<ParticipantsAdded>,
     participants_removed: Option<ParticipantsRemoved>,
     participant_updated: Option<ParticipantUpdated>,
@@ -368,248 +374,6 @@ pub struct EventShapes {
     user_disconnected: Option<UserDisconnected>,
     noop: Option<Noop>,
 }
-
-/// Data of `message.pinned` and `message.unpinned`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct MessagePin {
-    /// Id of the message.
-    pub message_id: MessageId,
-    /// Id of the conversation of the message.
-    pub conversation_id: ConversationId,
-    /// Id of the user who pinned or unpinned the message; absent if the host did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<UserId>,
-    /// Time of the change.
-    pub timestamp: Timestamp,
-    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
-    /// message nor this event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_seq: Option<u64>,
-}
-
-/// Data of `reaction.added` and `reaction.removed`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct ReactionChanged {
-    /// Id of the message.
-    pub message_id: MessageId,
-    /// Id of the conversation of the message.
-    pub conversation_id: ConversationId,
-    /// The reaction: one emoji or a `:shortcode:`.
-    pub emoji: String,
-    /// Id of the user who reacted, or no longer does.
-    pub user_id: UserId,
-    /// Number of users who react to the message with this emoji after the change.
-    pub total_count: u32,
-    /// Time of the change.
-    pub timestamp: Timestamp,
-    /// Seq of the message in the conversation log; present only if `historyVisibility` is `joined`. Users who were not members at that seq see neither the
-    /// message nor this event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_seq: Option<u64>,
-}
-
-/// Data of `message.read`: a read receipt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct MessageRead {
-    /// Id of the newest message that was read; all messages before it are read too.
-    pub message_id: MessageId,
-    /// Id of the conversation of the message.
-    pub conversation_id: ConversationId,
-    /// Id of the member who read the message.
-    pub user_id: UserId,
-    /// Time at which the member read it.
-    pub read_at: Timestamp,
-}
-
-/// Data of `message.delivered`: a delivery receipt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct MessageDelivered {
-    /// Id of the newest message that arrived; all messages before it arrived too.
-    pub message_id: MessageId,
-    /// Id of the conversation of the message.
-    pub conversation_id: ConversationId,
-    /// Id of the member whose device received the message.
-    pub user_id: UserId,
-    /// Time at which the device received it.
-    pub delivered_at: Timestamp,
-}
-
-/// Data of `conversation.read`: a member's read position and unread counts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct ConversationRead {
-    /// Id of the conversation.
-    pub conversation_id: ConversationId,
-    /// Id of the member.
-    pub user_id: UserId,
-    /// Id of the newest message that is read; absent if none is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub up_to_message_id: Option<MessageId>,
-    /// Seq up to which everything is read; 0 if nothing is.
-    #[serde(default)]
-    pub read_seq: u64,
-    /// Number of unread messages, counted within the newest 100,000 entries of the conversation log.
-    pub unread_count: u64,
-    /// Number of unread messages that mention the member.
-    pub mention_count: u64,
-    /// Time of the change.
-    pub read_at: Timestamp,
-}
-
-/// Data of `draft.updated`: a member's unsent text in a conversation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct DraftUpdated {
-    /// Id of the conversation.
-    pub conversation_id: ConversationId,
-    /// Unsent text of the member; absent if the draft was cleared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub draft: Option<String>,
-}
-
-/// Data of `user.online`, `user.away` and `user.offline`: a user's presence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct UserPresence {
-    /// Id of the user.
-    pub user_id: UserId,
-    /// Id of a conversation that the reader shares with the user; present only on sockets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conversation_id: Option<ConversationId>,
-    /// Status of the user as others see it.
-    pub status: PresenceStatus,
-    /// Status text of the user, at most 200 characters; absent if there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// Time at which the user was last online; absent while the user is online, away or busy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen: Option<Timestamp>,
-    /// Time at which the status changed.
-    pub timestamp: Timestamp,
-}
-
-/// Data of `user.blocked` and `user.unblocked`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct UserBlock {
-    /// Id of the user who blocks or unblocks.
-    pub external_user_id: UserId,
-    /// Id of the user who is blocked or unblocked.
-    pub blocked_user_id: UserId,
-    /// Time of the change.
-    pub timestamp: Timestamp,
-}
-
-/// Data of `user.disconnected`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct UserDisconnected {
-    /// Id of the user whose sockets were closed.
-    pub external_user_id: UserId,
-    /// Tokens issued before this time are rejected.
-    pub tokens_valid_from: Timestamp,
-    /// Time of the disconnection.
-    pub timestamp: Timestamp,
-}
-
-/// Data of `conversation.deleted`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct ConversationDeleted {
-    /// Id of the deleted conversation.
-    pub conversation_id: ConversationId,
-    /// Time of the deletion.
-    pub timestamp: Timestamp,
-}
-
-/// Data of `participant.added`: the new members and the conversation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct ParticipantsAdded {
-    /// Id of the conversation.
-    pub conversation_id: ConversationId,
-    /// Id of the first new member; the same as the first item of `userIds`.
-    pub user_id: UserId,
-    /// Ids of all new members, at most 200.
-    pub user_ids: Vec<UserId>,
-    /// Role of the new members.
-    pub role: Role,
-    /// Time at which they became members.
-    pub timestamp: Timestamp,
-    /// The conversation, with the new members included.
-    pub conversation: Box<Conversation>,
-}
-
-/// Data of `participant.removed`: the former members.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct ParticipantsRemoved {
-    /// Id of the conversation.
-    pub conversation_id: ConversationId,
-    /// Id of the first former member; the same as the first item of `userIds`.
-    pub user_id: UserId,
-    /// Ids of all former members, at most 200.
-    pub user_ids: Vec<UserId>,
-    /// Time at which their membership ended.
-    pub timestamp: Timestamp,
-}
-
-/// Data of `participant.updated`: a member's new role or own settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct ParticipantUpdated {
-    /// Id of the conversation.
-    pub conversation_id: ConversationId,
-    /// Id of the member.
-    pub user_id: UserId,
-    /// New role of the member; absent if it did not change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<Role>,
-    /// New settings of the member; absent if they did not change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preferences: Option<Preferences>,
-    /// Time of the change.
-    pub timestamp: Timestamp,
-}
-
-impl ParticipantUpdated {
-    /// Returns true if the event must be delivered to the member only.
-    pub fn is_private(&self) -> bool {
-        self.role.is_none()
-    }
-}
-
-/// Data of `user.deleted`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-#[serde(rename_all = "camelCase")]
-#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
-pub struct UserDeleted {
-    /// Id of the deleted user.
-    pub external_user_id: UserId,
-    /// Time of the deletion.
-    pub timestamp: Timestamp,
-}
-
-/// Data of `noop`: an empty object. The seq of the event holds no change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
-pub struct Noop {}
 
 #[cfg(test)]
 mod tests {

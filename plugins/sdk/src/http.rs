@@ -2,26 +2,24 @@
 //!
 //! The core implements them: it attaches a [`Gate`] to every request.
 
-use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, marker::PhantomData, net::IpAddr, sync::Arc, time::Duration};
 
-use poem::{
-    IntoResponse, Request, RequestBody, Response,
-    endpoint::BoxEndpoint,
-    error::ResponseError,
-    http::{Method, StatusCode},
-};
+use poem::{IntoResponse, Request, RequestBody, Response, error::ResponseError, http::StatusCode};
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi,
-    registry::{
-        MetaApi, MetaMediaType, MetaParamIn, MetaRequest, MetaResponse, MetaResponses,
-        MetaSchemaRef, Registry,
-    },
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
+    registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, Registry},
     types::{ParseFromParameter, Type},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{UserId, plugin::BoxFuture, whole_number};
+pub use crate::upserted::Upserted;
+use crate::{
+    UserId,
+    commands::Command,
+    plugin::{BoxFuture, ChatError},
+    whole_number,
+};
 
 /// Name of the security scheme for users in the OpenAPI document.
 pub const BEARER: &str = "bearer";
@@ -34,6 +32,8 @@ pub trait Gate: Send + Sync {
     fn host<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, poem::Result<()>>;
     /// Returns the calling user, or the user that the host acts for.
     fn user<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, poem::Result<UserId>>;
+    /// Returns the address of the client, behind all trusted proxies; for IPv6 the network that one client can hold.
+    fn address(&self, request: &Request) -> poem::Result<IpAddr>;
     /// Reads a body and validates it against the published schema of that name.
     fn body<'a>(
         &'a self,
@@ -50,7 +50,7 @@ pub struct GateHandle(pub Arc<dyn Gate>);
 fn gate(request: &Request) -> poem::Result<&GateHandle> {
     request
         .data::<GateHandle>()
-        .ok_or_else(|| Refusal::internal("no gate is attached to the request").into())
+        .ok_or_else(|| ApiError::internal("no gate is attached to the request").into())
 }
 
 /// Guard: the host's backend, without an acting user.
@@ -98,6 +98,26 @@ impl<'a> ApiExtractor<'a> for AsUser {
     }
 }
 
+/// Address of the client, for limits of operations without a token: an IPv4 address, or the /64 of an IPv6 address.
+///
+/// It follows `TRUSTED_PROXIES`. A request that comes from no connection has an unspecified address.
+pub struct ClientAddress(pub IpAddr);
+
+impl<'a> ApiExtractor<'a> for ClientAddress {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::PoemExtractor];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self(gate(request)?.0.address(request)?))
+    }
+}
+
 /// Returns the description of a required JSON body for the document.
 pub fn json_body_meta<T: Type>() -> MetaRequest {
     MetaRequest {
@@ -114,50 +134,61 @@ fn json_media<T: Type>() -> MetaMediaType {
     }
 }
 
+/// Implements the extractor `$name<T>` of one parameter in `$place` of the request. `$parse` returns a `T` for the name of the parameter.
+#[macro_export]
+macro_rules! parameter {
+    ($name:ident, $bound:path, $place:ident, $parse:path) => {
+        impl<'a, T: $bound> poem_openapi::ApiExtractor<'a> for $name<T> {
+            const TYPES: &'static [poem_openapi::ApiExtractorType] =
+                &[poem_openapi::ApiExtractorType::Parameter];
+            const PARAM_IS_REQUIRED: bool = T::IS_REQUIRED;
+
+            type ParamType = T;
+            type ParamRawType = T::RawValueType;
+
+            fn register(registry: &mut poem_openapi::registry::Registry) {
+                T::register(registry);
+            }
+
+            fn param_in() -> Option<poem_openapi::registry::MetaParamIn> {
+                Some(poem_openapi::registry::MetaParamIn::$place)
+            }
+
+            fn param_schema_ref() -> Option<poem_openapi::registry::MetaSchemaRef> {
+                Some(T::schema_ref())
+            }
+
+            fn param_raw_type(&self) -> Option<&Self::ParamRawType> {
+                self.0.as_raw_value()
+            }
+
+            async fn from_request(
+                request: &'a poem::Request,
+                _body: &mut poem::RequestBody,
+                options: poem_openapi::ExtractParamOptions<T>,
+            ) -> poem::Result<Self> {
+                $parse(request, options.name).map(Self)
+            }
+        }
+    };
+}
+
 /// A query parameter. An empty value counts as absent, as for all parameters of the service.
 pub struct Query<T>(pub T);
 
-impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    const PARAM_IS_REQUIRED: bool = T::IS_REQUIRED;
+parameter!(Query, ParseFromParameter, Query, parse_query);
 
-    type ParamType = T;
-    type ParamRawType = T::RawValueType;
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(T::schema_ref())
-    }
-
-    fn param_raw_type(&self) -> Option<&Self::ParamRawType> {
-        self.0.as_raw_value()
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        options: ExtractParamOptions<T>,
-    ) -> poem::Result<Self> {
-        let query: Vec<(String, String)> = request.params().unwrap_or_default();
-        let refused = |problem: &'static str| Refusal::invalid(options.name, problem);
-        let value = query_text(&query, options.name).map_err(refused)?;
-        let parsed = T::parse_from_parameters(value);
-        // A client may write an integer with an exponent or a decimal point.
-        let parsed = match (parsed, value.and_then(whole_number::from_text)) {
-            (Err(_), Some(number)) => T::parse_from_parameters([number.to_string()]),
-            (parsed, _) => parsed,
-        };
-        Ok(parsed
-            .map(Self)
-            .map_err(|fault| refused(query_problem(value.is_none(), &fault.into_message())))?)
-    }
+fn parse_query<T: ParseFromParameter>(request: &Request, name: &str) -> poem::Result<T> {
+    let query: Vec<(String, String)> = request.params().unwrap_or_default();
+    let refused = |problem: &'static str| ApiError::invalid(name, problem);
+    let value = query_text(&query, name).map_err(refused)?;
+    let parsed = T::parse_from_parameters(value);
+    // A client may write an integer with an exponent or a decimal point.
+    let parsed = match (parsed, value.and_then(whole_number::from_text)) {
+        (Err(_), Some(number)) => T::parse_from_parameters([number.to_string()]),
+        (parsed, _) => parsed,
+    };
+    Ok(parsed.map_err(|fault| refused(query_problem(value.is_none(), &fault.into_message())))?)
 }
 
 /// Returns the text of the parameter `name`; `None` if it is absent or empty.
@@ -224,14 +255,25 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for ValidJson<T> {
         let value = gate(request)?.0.body(request, body, &name).await?;
         // The error itself may quote the content of the body, so it is not returned.
         serde_json::from_value(value).map(Self).map_err(|_| {
-            Refusal::invalid("body", "does not have the form that /api/docs describes").into()
+            ApiError::invalid("body", "does not have the form that /api/docs describes").into()
         })
     }
 }
 
 /// Error of a plugin's operation. The core returns it in the shape of all errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ApiError {
+    /// The caller did not prove an identity (401).
+    Unauthorized(Cow<'static, str>),
+    /// The caller is known and not allowed to do this (403).
+    Forbidden(Cow<'static, str>),
+    /// The caller exceeds a limit (429).
+    RateLimited {
+        /// Sentence for the caller.
+        message: Cow<'static, str>,
+        /// Time until the next request is accepted.
+        retry_after: Duration,
+    },
     /// The resource does not exist for this caller (404).
     NotFound(Cow<'static, str>),
     /// The state of the resource forbids the operation (409).
@@ -240,11 +282,13 @@ pub enum Refusal {
     Invalid(Vec<(String, Cow<'static, str>)>),
     /// A component that the operation needs is temporarily unavailable (503).
     Unavailable(Cow<'static, str>),
+    /// The error of an operation of the core, with its status, code and details.
+    Chat(Box<ChatError>),
     /// A fault of the service (500). The text is for the log only.
     Internal(Cow<'static, str>),
 }
 
-impl Refusal {
+impl ApiError {
     /// Returns the error for one invalid field.
     pub fn invalid(field: impl Into<String>, problem: impl Into<Cow<'static, str>>) -> Self {
         Self::Invalid(vec![(field.into(), problem.into())])
@@ -256,13 +300,17 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound(text)
+            Self::Unauthorized(text)
+            | Self::Forbidden(text)
+            | Self::RateLimited { message: text, .. }
+            | Self::NotFound(text)
             | Self::Conflict(text)
             | Self::Unavailable(text)
             | Self::Internal(text) => f.write_str(text),
+            Self::Chat(error) => f.write_str(&error.message),
             Self::Invalid(faults) => {
                 let faults: Vec<String> = faults
                     .iter()
@@ -274,21 +322,33 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for ApiError {}
 
-impl ResponseError for Refusal {
+impl ResponseError for ApiError {
     fn status(&self) -> StatusCode {
         match self {
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Chat(error) => {
+                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
 
-impl From<crate::plugin::HostError> for Refusal {
+impl From<ChatError> for ApiError {
+    fn from(error: ChatError) -> Self {
+        Self::Chat(Box::new(error))
+    }
+}
+
+impl From<crate::plugin::HostError> for ApiError {
     fn from(error: crate::plugin::HostError) -> Self {
         use crate::plugin::HostError;
         match error {
@@ -303,20 +363,14 @@ impl From<crate::plugin::HostError> for Refusal {
     }
 }
 
-impl From<crate::plugin::DurableError> for Refusal {
+impl From<crate::plugin::DurableError> for ApiError {
     fn from(error: crate::plugin::DurableError) -> Self {
         crate::plugin::HostError::from(error).into()
     }
 }
 
-impl From<mongodb::error::Error> for Refusal {
-    fn from(error: mongodb::error::Error) -> Self {
-        crate::plugin::HostError::from(error).into()
-    }
-}
-
 /// It declares no responses, because the core adds the error responses of all operations to the document.
-impl ApiResponse for Refusal {
+impl ApiResponse for ApiError {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: Vec::new(),
@@ -326,11 +380,81 @@ impl ApiResponse for Refusal {
     fn register(_registry: &mut Registry) {}
 }
 
+/// Statuses of the errors that an operation can return beside those of every operation.
+pub trait Declares {
+    /// The statuses: 403, 404, 409 or 413; also 401, 429 and 503 if the operation has no guard.
+    const STATUSES: &'static [u16];
+}
+
+/// Declaration of an operation that is no command, for example `Status<403, 409>`.
+pub struct Status<const A: u16, const B: u16 = 0, const C: u16 = 0>;
+
+impl<const A: u16, const B: u16, const C: u16> Declares for Status<A, B, C> {
+    const STATUSES: &'static [u16] = &[A, B, C];
+}
+
+impl<T: Command> Declares for T {
+    const STATUSES: &'static [u16] = T::DECLARATION.errors;
+}
+
+/// Error of an operation that declares its statuses: those of the command `D`, or a [`Status`].
+///
+/// The OpenAPI document takes the error responses of the operation from it.
+pub struct Fails<D, E = ApiError>(E, PhantomData<fn() -> D>);
+
+impl<D, E> Fails<D, E> {
+    /// Wraps the error.
+    pub fn new(error: E) -> Self {
+        Self(error, PhantomData)
+    }
+}
+
+impl<D, E: Into<poem::Error>> From<Fails<D, E>> for poem::Error {
+    fn from(error: Fails<D, E>) -> Self {
+        error.0.into()
+    }
+}
+
+/// Error of a plugin's operation that can also fail because of the state of the resource (409).
+pub type Conflicting = Fails<Status<409>>;
+
+impl<D, E> From<E> for Fails<D>
+where
+    ApiError: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::new(error.into())
+    }
+}
+
+impl<D: Declares, E: ApiResponse> ApiResponse for Fails<D, E> {
+    fn meta() -> MetaResponses {
+        let declared = D::STATUSES.iter().filter(|status| **status != 0);
+        let mut meta = E::meta();
+        // The document replaces each by the error response that all operations share.
+        meta.responses.extend(declared.map(|status| MetaResponse {
+            description: "",
+            status: Some(*status),
+            status_range: None,
+            content: Vec::new(),
+            headers: Vec::new(),
+        }));
+        meta
+    }
+
+    fn register(registry: &mut Registry) {
+        E::register(registry);
+    }
+}
+
 /// Response 200 with a JSON body.
 pub struct Json<T>(pub T);
 
 /// Response 201 with the created resource as its JSON body.
 pub struct Created<T>(pub T);
+
+/// Response 202 with a JSON body: the request is accepted, and its outcome is not told.
+pub struct Accepted<T>(pub T);
 
 /// Response 204: success without a body.
 pub struct NoContent;
@@ -391,6 +515,7 @@ macro_rules! replies {
 replies! {
     Json, OK, "The result of the operation.";
     Created, CREATED, "The resource as it was created.";
+    Accepted, ACCEPTED, "The request was accepted; its outcome is not told.";
 }
 
 impl IntoResponse for NoContent {
@@ -413,23 +538,4 @@ impl ApiResponse for NoContent {
     }
 
     fn register(_registry: &mut Registry) {}
-}
-
-/// Operations of a plugin, or none if it does not run in this process. They are in the document either way.
-pub struct Mounted<T>(pub Option<T>);
-
-impl<T: OpenApi> OpenApi for Mounted<T> {
-    fn meta() -> Vec<MetaApi> {
-        T::meta()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-
-    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
-        if let Some(operations) = self.0 {
-            operations.add_routes(table);
-        }
-    }
 }

@@ -266,14 +266,36 @@ openapi_string!(
 );
 
 /// A [`UserId`] in the input of a caller: reserved words are rejected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GivenUserId(pub UserId);
 
-fn given(text: &str) -> Result<GivenUserId, IdError> {
-    text.parse().map(GivenUserId)
+impl FromStr for GivenUserId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.parse().map(Self)
+    }
 }
 
-deserialize_with!(GivenUserId, given);
+impl fmt::Display for GivenUserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+deserialize_with!(GivenUserId, FromStr::from_str);
+openapi_string!(
+    GivenUserId,
+    "user-id",
+    Some("user-id"),
+    "alice",
+    "The host's own id of a user: 1-128 characters, no control characters; not me, search, sync, system, all, here, . or .."
+);
+
+/// Returns true if `text` can be the id of a session: 1 to 128 bytes of visible ASCII.
+pub fn is_session_id(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
 
 #[cfg(test)]
 mod tests {

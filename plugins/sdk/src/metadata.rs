@@ -5,8 +5,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::{Map, Value};
+
+use crate::Patch;
 
 /// JSON object that a host attaches to a message, conversation or user.
 ///
@@ -48,20 +53,22 @@ impl io::Write for Counter {
     }
 }
 
+/// Returns the length of `value` as JSON text, in bytes; [`usize::MAX`] if it cannot be encoded, because then it cannot be sent either.
+pub fn json_len(value: &impl Serialize) -> usize {
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, value) {
+        Ok(()) => counter.0,
+        Err(_) => usize::MAX,
+    }
+}
+
 impl Metadata {
     /// Maximum length of metadata as JSON text, in bytes.
     pub const MAX_BYTES: usize = 16 * 1024;
 
     /// Returns the length of the object as JSON text, in bytes.
     pub fn json_len(&self) -> usize {
-        *self.0.json_len.get_or_init(|| {
-            let mut counter = Counter(0);
-            // Counting cannot fail, and the keys of the map are texts.
-            match serde_json::to_writer(&mut counter, &self.0.map) {
-                Ok(()) => counter.0,
-                Err(_) => usize::MAX,
-            }
-        })
+        *self.0.json_len.get_or_init(|| json_len(&self.0.map))
     }
 
     /// Returns the object.
@@ -99,6 +106,126 @@ impl<'de> Deserialize<'de> for Metadata {
             serde_json::from_str(&text).map_err(de::Error::custom)?
         };
         Ok(map.into())
+    }
+}
+
+/// Maximum nesting of metadata in a body; the body around it is one more level.
+const MAX_DEPTH: usize = 63;
+
+/// Deserializes metadata in the body of a caller, strictly: repeated keys, U+0000 and deep nesting are rejected.
+///
+/// # Errors
+/// If the value is neither `null` nor such an object.
+pub(crate) fn given<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Metadata>, D::Error> {
+    Ok(Option::deserialize(d)?.map(|Given(metadata)| metadata))
+}
+
+/// Deserializes a change of metadata like [`given`].
+///
+/// # Errors
+/// If the value is neither `null` nor such an object.
+pub(crate) fn given_patch<'de, D: Deserializer<'de>>(d: D) -> Result<Patch<Metadata>, D::Error> {
+    Ok(given(d)?.map_or(Patch::Clear, Patch::Set))
+}
+
+struct Given(Metadata);
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match (Strict { depth: 0 }).deserialize(deserializer)? {
+            Value::Object(map) => Ok(Self(map.into())),
+            _ => Err(de::Error::custom("must be an object")),
+        }
+    }
+}
+
+/// Reader of a value at `depth`.
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn inner<E: de::Error>(&self) -> Result<Self, E> {
+        let depth = self.depth + 1;
+        if depth <= MAX_DEPTH {
+            Ok(Self { depth })
+        } else {
+            Err(E::custom("is nested too deep"))
+        }
+    }
+}
+
+fn without_nul<E: de::Error>(text: String) -> Result<String, E> {
+    if text.contains('\0') {
+        Err(E::custom("must not contain the character U+0000"))
+    } else {
+        Ok(text)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        self.visit_string(value.to_owned())
+    }
+
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        without_nul(value).map(Value::String)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = items.next_element_seed(self.inner()?)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = fields.next_key()? {
+            let key = without_nul(key)?;
+            if map
+                .insert(key, fields.next_value_seed(self.inner()?)?)
+                .is_some()
+            {
+                return Err(de::Error::custom("a key must be given once"));
+            }
+        }
+        Ok(Value::Object(map))
     }
 }
 
@@ -146,5 +273,42 @@ impl poem_openapi::types::ParseFromJSON for Metadata {
 impl poem_openapi::types::ToJSON for Metadata {
     fn to_json(&self) -> Option<Value> {
         Some(Value::Object(self.0.map.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default, deserialize_with = "given")]
+        metadata: Option<Metadata>,
+    }
+
+    fn read(metadata: &str) -> Result<Option<Metadata>, serde_json::Error> {
+        let text = format!(r#"{{"metadata":{metadata}}}"#);
+        serde_json::from_str::<Body>(&text).map(|body| body.metadata)
+    }
+
+    #[test]
+    fn metadata_of_a_caller_is_parsed_strictly() {
+        let text = r#"{"a":[1,-2,3.5,null,true,"x"],"b":{"c":{}}}"#;
+        let metadata = read(text).expect("valid").expect("an object");
+        assert_eq!(Value::Object(metadata.as_map().clone()).to_string(), text);
+        assert_eq!(read("null").expect("valid"), None);
+        let nested = |depth| format!("{}{}", r#"{"a":"#.repeat(depth), "1") + &"}".repeat(depth);
+        assert!(read(&nested(63)).is_ok());
+        for text in [
+            "[]".to_owned(),
+            "1".to_owned(),
+            r#"{"a":1,"a":2}"#.to_owned(),
+            r#"{"a":{"b":1,"b":1}}"#.to_owned(),
+            r#"{"a":"\u0000"}"#.to_owned(),
+            r#"{"\u0000":1}"#.to_owned(),
+            nested(64),
+        ] {
+            assert!(read(&text).is_err(), "{text}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A field without a value is left out, never `null`.
 
-use poem_openapi::{Enum, Object};
+use poem_openapi::{Enum, Object, registry::Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::{ConversationId, MessageId, Metadata, Timestamp, UserId};
@@ -236,7 +236,7 @@ pub struct Message {
     pub id: MessageId,
     /// Id of the conversation of the message.
     pub conversation_id: ConversationId,
-    /// Seq of the message in the conversation log, from 1; messages are ordered by it. Other events take numbers of the same log.
+    /// Seq of the message in the conversation log, from 1; messages are ordered by it. Other events take numbers of the same log. 0 while it is held.
     pub seq: u64,
     /// Id of the user who sent the message; `system` if the host sent it without an acting user.
     pub sender_id: UserId,
@@ -288,6 +288,9 @@ pub struct Message {
     pub is_edited: bool,
     /// True if the message was deleted; it stays in lists as a tombstone without content.
     pub is_deleted: bool,
+    /// True while the message is held for review: only its author sees it, and its `seq` is 0. Otherwise absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_held: Option<bool>,
     /// Time at which the message was sent.
     pub created_at: Timestamp,
     /// Time at which the message was last changed.
@@ -309,6 +312,63 @@ impl Message {
     }
 }
 
+/// Settings of a conversation that its members and the host can change.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct ConversationSettings {
+    /// Name of the conversation, 1 to 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// URL of the picture of the conversation, at most 2,048 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// Metadata of the conversation, set by the host; at most 16 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// Part of the history that a new member sees; default `full`.
+    #[serde(default)]
+    pub history_visibility: HistoryVisibility,
+    /// Features of the conversation that are on or off.
+    #[serde(default)]
+    pub features: Features,
+    /// Time after which messages expire, in seconds, 60 to 315,360,000 (ten years); absent if they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_seconds: Option<u32>,
+}
+
+impl ConversationSettings {
+    /// Returns the names of all settings, as JSON has them.
+    pub fn names() -> Vec<&'static str> {
+        let schema = Registry::new().create_fake_schema::<Self>();
+        schema
+            .properties
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
+/// A message that a hook holds for review. Only its author and the host see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none)]
+pub struct HeldMessage {
+    /// The message; `isHeld` is true and `seq` is 0. It keeps its id when it is released.
+    pub message: Message,
+    /// Time from which it is held.
+    pub held_at: Timestamp,
+    /// Name of the hook that holds it; returned to the host only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
+    /// Reason that the hook gave; returned to the host only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Id of the receiver, if the direct conversation will be created with the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receiver_id: Option<UserId>,
+}
+
 /// A conversation and, in answers to a member, the caller's own state in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 #[serde(rename_all = "camelCase")]
@@ -320,22 +380,10 @@ pub struct Conversation {
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: ConversationType,
-    /// Name of the conversation, 1 to 200 characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// URL of the picture of the conversation, at most 2,048 characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub avatar_url: Option<String>,
-    /// Metadata of the conversation, set by the host; at most 16 KiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
-    /// Part of the history that a new member sees; default `full`.
-    pub history_visibility: HistoryVisibility,
-    /// Features of the conversation that are on or off.
-    pub features: Features,
-    /// Time after which messages expire, in seconds, 60 to 315,360,000 (ten years); absent if they do not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retention_seconds: Option<u32>,
+    /// Settings of the conversation.
+    #[serde(flatten)]
+    #[oai(flatten)]
+    pub settings: ConversationSettings,
     /// Id of the user who created the conversation.
     pub created_by: UserId,
     /// Time at which the conversation was created.

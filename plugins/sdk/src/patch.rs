@@ -49,6 +49,15 @@ impl<T> Patch<T> {
         }
     }
 
+    /// Applies the change to a field that always has a value: `default` if it is cleared.
+    pub fn apply_or(self, field: &mut T, default: T) {
+        match self {
+            Self::Keep => {}
+            Self::Clear => *field = default,
+            Self::Set(value) => *field = value,
+        }
+    }
+
     /// Applies the change to `field`.
     pub fn apply(self, field: &mut Option<T>) {
         match self {

@@ -8,7 +8,7 @@ use crate::{
     ids::ScheduledId,
 };
 
-/// State of a scheduled message. `sent` occurs only in the answer to a repeated request: a sent message is no longer listed.
+/// State of a scheduled message. `sent` and `cancelled` occur only in the answer to a repeated request: such a message is no longer listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
@@ -19,6 +19,8 @@ pub enum ScheduledStatus {
     Failed,
     /// Was sent; `messageId` is the id of the message.
     Sent,
+    /// Was cancelled before it was sent.
+    Cancelled,
 }
 
 /// Reason why a scheduled message was not sent.

@@ -67,9 +67,10 @@ fn is_ignorable(c: char) -> bool {
 pub fn search_key(text: &str) -> String {
     // This precedes the compatibility form, which turns some of these characters into a space and an accent.
     let plain: String = text.chars().map(plain_punctuation).collect();
-    let folded = match plain.is_ascii() {
-        true => plain.to_ascii_lowercase(),
-        false => fold(&plain),
+    let folded = if plain.is_ascii() {
+        plain.to_ascii_lowercase()
+    } else {
+        fold(&plain)
     };
     let mut key = String::with_capacity(folded.len());
     for c in folded.chars() {
@@ -118,9 +119,10 @@ fn fold(text: &str) -> String {
 }
 
 fn combining_class(c: char) -> u8 {
-    match c.is_ascii() {
-        true => 0,
-        false => CanonicalCombiningClassMapBorrowed::new().get_u8(c),
+    if c.is_ascii() {
+        0
+    } else {
+        CanonicalCombiningClassMapBorrowed::new().get_u8(c)
     }
 }
 

@@ -66,11 +66,11 @@ impl Deliverer {
 
     /// Makes one attempt and records it.
     pub async fn try_once(&self, delivery: &Delivery) -> AttemptOutcome {
-        let (settings, host) = (&self.plugin.settings, &*self.plugin.host);
+        let (settings, secrets) = (&self.plugin.settings, &*self.plugin.host.secrets);
         let Some(url) = &self.endpoint.url else {
             return AttemptOutcome::Again(AFTER_GONE);
         };
-        let keys = match self.endpoint.keys(host, settings) {
+        let keys = match self.endpoint.keys(secrets, settings) {
             Ok(keys) => keys,
             Err(error) => {
                 tracing::error!(endpoint = %self.endpoint.id, %error, "endpoint secret could not be decrypted");
@@ -179,7 +179,7 @@ impl Deliverer {
         let id = &self.endpoint.id;
         counter!("chat_webhooks_circuit_opened_total").increment(1);
         tracing::warn!(endpoint = %id, seconds = pause.as_secs_f64(), "endpoint keeps failing; its deliveries were paused");
-        if let Err(error) = self.plugin.host.durables().pause(id, pause).await {
+        if let Err(error) = self.plugin.host.events.pause(id, pause).await {
             tracing::warn!(%error, endpoint = %id, "durable could not be paused");
         }
     }

@@ -1,22 +1,19 @@
 //! Endpoints and their storage. Secrets are stored encrypted; only this file decrypts them, to sign deliveries.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chat_sdk::{
-    EventType, Timestamp, patterns,
-    plugin::{Collection, ConsumerSpec, Host, HostError},
-};
-use futures_util::TryStreamExt;
-use mongodb::{
-    bson::{Document, doc},
-    options::ReturnDocument,
+    EventType, Timestamp,
+    outbound::sign::{self, Key, Keys},
+    patterns,
+    plugin::{
+        Collection, ConsumerSpec, Filter, Found, Host, HostError, Order, Query, Secrets, Update,
+    },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::{
-    settings::Settings,
-    sign::{self, Key, Keys},
-};
+use crate::settings::Settings;
 
 /// Id of the endpoint that the environment sets.
 pub const ENVIRONMENT: &str = "environment";
@@ -65,9 +62,10 @@ impl Endpoint {
     }
 
     /// Returns its event types; `None` for all.
+    ///
+    /// A stored pattern that left the catalogue selects nothing.
     pub fn kinds(&self) -> Option<Vec<EventType>> {
-        // The stored patterns were valid when they were stored. If the catalogue no longer knows one of them, all events are selected.
-        patterns::expand(&self.events).ok().flatten()
+        patterns::expand_known(&self.events)
     }
 
     /// Returns the pauses between attempts: its own, or those of the service.
@@ -112,7 +110,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`HostError`] if its secret cannot be decrypted.
-    pub fn keys(&self, host: &dyn Host, settings: &Settings) -> Result<Keys, HostError> {
+    pub fn keys(&self, secrets: &dyn Secrets, settings: &Settings) -> Result<Keys, HostError> {
         if self.is_of_environment()
             && let Some(own) = &settings.own
         {
@@ -122,7 +120,7 @@ impl Endpoint {
             });
         }
         let open = |sealed: &str| -> Result<Key, HostError> {
-            let secret = host.unseal(sealed)?;
+            let secret = secrets.unseal(sealed)?;
             Ok(Key::new(&String::from_utf8_lossy(&secret)))
         };
         let is_overlap = self
@@ -161,14 +159,14 @@ pub struct Draft {
 
 /// Collection of endpoints.
 pub struct Endpoints {
-    host: Arc<dyn Host>,
+    host: Host,
     stored: Collection<Endpoint>,
 }
 
 impl Endpoints {
-    pub(crate) fn new(host: Arc<dyn Host>) -> Self {
+    pub(crate) fn new(host: Host) -> Self {
         Self {
-            stored: host.collection("endpoints").clone_with_type(),
+            stored: host.collection("endpoints"),
             host,
         }
     }
@@ -177,16 +175,10 @@ impl Endpoints {
     pub async fn prepare(&self, settings: &Settings) -> Result<(), HostError> {
         let now = Timestamp::now().as_millis();
         let Some(own) = &settings.own else {
-            self.stored
-                .update_one(
-                    doc! { "_id": ENVIRONMENT, "isEnabled": true },
-                    doc! {
-                        "$set": { "isEnabled": false, "disabledReason": NOT_IN_ENVIRONMENT, "updatedAt": now },
-                        "$inc": { "revision": 1_i64 },
-                    },
-                )
-                .await?;
-            return Ok(());
+            let update = Update::one(Filter::id(ENVIRONMENT).is("isEnabled", true))
+                .set(json!({ "isEnabled": false, "disabledReason": NOT_IN_ENVIRONMENT, "updatedAt": now }))
+                .increment("revision", 1);
+            return self.stored.update(update).await.map(drop);
         };
         let events = own.patterns.clone().unwrap_or_default();
         let found = self.find(ENVIRONMENT).await?;
@@ -198,28 +190,17 @@ impl Endpoints {
         if is_same {
             return Ok(());
         }
-        let made = self
-            .stored
-            .update_one(
-                doc! { "_id": ENVIRONMENT },
-                doc! {
-                    "$set": {
-                        "url": &own.url, "events": events, "isEnabled": true, "disabledReason": null, "updatedAt": now,
-                    },
-                    "$setOnInsert": {
-                        "description": "The endpoint of the environment", "ordered": false, "secret": null,
-                        "previousSecret": null, "previousUntil": null, "createdAt": now,
-                    },
-                    "$inc": { "revision": 1_i64 },
-                },
-            )
-            .upsert(true)
-            .await;
-        match made {
-            // Another process stored it first, with the same settings.
-            Err(error) if is_duplicate(&error) => Ok(()),
-            other => Ok(other.map(drop)?),
-        }
+        // If another process stores it first, it has the same settings.
+        let update = Update::one(Filter::id(ENVIRONMENT))
+            .set(json!({
+                "url": &own.url, "events": events, "isEnabled": true, "disabledReason": null, "updatedAt": now,
+            }))
+            .or_insert(json!({
+                "description": "The endpoint of the environment", "ordered": false, "secret": null,
+                "previousSecret": null, "previousUntil": null, "createdAt": now,
+            }))
+            .increment("revision", 1);
+        self.stored.update(update).await.map(drop)
     }
 
     /// Creates an endpoint and returns it with its secret, which is not returned again.
@@ -238,67 +219,56 @@ impl Endpoints {
             retry_schedule: draft.retry_schedule,
             is_enabled: true,
             disabled_reason: None,
-            secret: Some(self.host.seal(secret.as_bytes())?),
+            secret: Some(self.host.secrets.seal(secret.as_bytes())?),
             previous_secret: None,
             previous_until: None,
             revision: 1,
             created_at: now,
             updated_at: now,
         };
-        self.stored.insert_one(&endpoint).await?;
+        self.stored.insert(&endpoint).await?;
         Ok((endpoint, secret))
     }
 
     /// Finds an endpoint by its id.
     pub async fn find(&self, id: &str) -> Result<Option<Endpoint>, HostError> {
-        Ok(self.stored.find_one(doc! { "_id": id }).await?)
+        self.stored.first(Filter::id(id)).await
     }
 
     /// Returns all endpoints, newest first.
     pub async fn all(&self) -> Result<Vec<Endpoint>, HostError> {
-        Ok(self
-            .stored
-            .find(doc! {})
-            .sort(doc! { "_id": -1 })
-            .await?
-            .try_collect()
-            .await?)
+        let newest = Query::from(Filter::all()).sort("_id", Order::Descending);
+        Ok(self.stored.find(newest).await?.items)
     }
 
     /// Returns at most `limit` endpoints, newest first, after the one with the id `before`.
-    pub async fn page(&self, before: Option<&str>, limit: i64) -> Result<Vec<Endpoint>, HostError> {
+    pub async fn page(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Found<Endpoint>, HostError> {
         let filter = match before {
-            Some(id) => doc! { "_id": { "$lt": id } },
-            None => doc! {},
+            Some(id) => Filter::all().below("_id", id),
+            None => Filter::all(),
         };
-        Ok(self
-            .stored
-            .find(filter)
-            .sort(doc! { "_id": -1 })
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?)
+        let newest = Query::from(filter).sort("_id", Order::Descending);
+        self.stored.find(newest.limit(limit)).await
     }
 
-    async fn change(&self, id: &str, mut set: Document) -> Result<Option<Endpoint>, HostError> {
-        set.insert("updatedAt", Timestamp::now().as_millis());
-        Ok(self
-            .stored
-            .find_one_and_update(
-                doc! { "_id": id },
-                doc! { "$set": set, "$inc": { "revision": 1_i64 } },
-            )
-            .return_document(ReturnDocument::After)
-            .await?)
+    async fn change(&self, id: &str, set: Value) -> Result<Option<Endpoint>, HostError> {
+        let update = Update::one(Filter::id(id))
+            .set(set)
+            .set(json!({ "updatedAt": Timestamp::now().as_millis() }))
+            .increment("revision", 1);
+        self.stored.find_and_update(update).await
     }
 
     /// Changes the fields of an endpoint that the host sets.
     pub async fn update(&self, id: &str, draft: Draft) -> Result<Option<Endpoint>, HostError> {
-        let set = doc! {
+        let set = json!({
             "url": draft.url, "events": draft.events, "description": draft.description, "ordered": draft.ordered,
-            "retrySchedule": draft.retry_schedule.map(|pauses| pauses.into_iter().map(i64::from).collect::<Vec<_>>()),
-        };
+            "retrySchedule": draft.retry_schedule,
+        });
         self.change(id, set).await
     }
 
@@ -309,11 +279,8 @@ impl Endpoints {
         refusal: Option<&str>,
         is_enabled: bool,
     ) -> Result<Option<Endpoint>, HostError> {
-        self.change(
-            id,
-            doc! { "isEnabled": is_enabled, "disabledReason": refusal },
-        )
-        .await
+        let set = json!({ "isEnabled": is_enabled, "disabledReason": refusal });
+        self.change(id, set).await
     }
 
     /// Gives an endpoint a new secret; the previous one signs too for [`OVERLAP`].
@@ -323,30 +290,19 @@ impl Endpoints {
     ) -> Result<Option<(Endpoint, String)>, HostError> {
         let secret = sign::new_secret();
         let until = Timestamp::now().as_millis() + OVERLAP.as_millis() as i64;
-        let set = doc! {
-            "secret": self.host.seal(secret.as_bytes())?,
+        let set = json!({
+            "secret": self.host.secrets.seal(secret.as_bytes())?,
             "previousSecret": &endpoint.secret,
             "previousUntil": until,
-        };
+        });
         let changed = self.change(&endpoint.id, set).await?;
         Ok(changed.map(|endpoint| (endpoint, secret)))
     }
 
     /// Removes an endpoint. Returns true if it existed.
     pub async fn remove(&self, id: &str) -> Result<bool, HostError> {
-        let removed = self.stored.delete_one(doc! { "_id": id }).await?;
-        Ok(removed.deleted_count == 1)
+        Ok(self.stored.delete(Filter::id(id)).await? == 1)
     }
 }
 
 const NOT_IN_ENVIRONMENT: &str = "it is not in the environment any more";
-
-/// Returns true if `error` reports a duplicate key.
-pub fn is_duplicate(error: &mongodb::error::Error) -> bool {
-    use mongodb::error::{ErrorKind, WriteFailure};
-    match &*error.kind {
-        ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == 11000,
-        ErrorKind::Command(error) => error.code == 11000,
-        _ => false,
-    }
-}

@@ -3,19 +3,14 @@
 use bytes::Bytes;
 use chat_sdk::{
     EventId, Timestamp,
-    plugin::{Collection, Delivery, HostError, ReplayedEvent},
-};
-use mongodb::{
-    IndexModel,
-    bson::{Document, doc},
-    options::IndexOptions,
+    plugin::{
+        Collection, Delivery, Filter, Found, HostError, Index, Order, Query, ReplayedEvent, Update,
+    },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::{
-    endpoints::is_duplicate,
-    pages::{self, Piece},
-};
+use crate::pages;
 
 /// Dead letter as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,19 +65,19 @@ pub struct Which {
 }
 
 impl Which {
-    fn filter(&self) -> Document {
-        let mut filter = doc! {};
+    fn filter(&self) -> Filter {
+        let mut filter = Filter::all();
         if let Some(id) = &self.endpoint_id {
-            filter.insert("endpointId", id);
+            filter = filter.is("endpointId", id.as_str());
         }
         if let Some(kind) = &self.kind {
-            filter.insert("kind", kind);
+            filter = filter.is("kind", kind.as_str());
         }
         if let Some(since) = self.since {
-            filter.insert("diedAt", doc! { "$gte": since.as_millis() });
+            filter = filter.at_least("diedAt", since.as_millis());
         }
         if let Some(before) = &self.before {
-            filter.insert("_id", doc! { "$lt": before });
+            filter = filter.below("_id", before.as_str());
         }
         filter
     }
@@ -92,26 +87,22 @@ impl Which {
 pub struct DeadLetters(Collection<Letter>);
 
 impl DeadLetters {
-    pub(crate) fn new(collection: Collection) -> Self {
-        Self(collection.clone_with_type())
+    pub(crate) fn new(collection: Collection<Letter>) -> Self {
+        Self(collection)
     }
 
     /// Creates the indexes.
     pub async fn prepare(&self) -> Result<(), HostError> {
-        let index = |keys: Document, name: &str, unique: bool| {
-            let options = IndexOptions::builder()
-                .name(name.to_owned())
-                .unique(unique)
-                .build();
-            IndexModel::builder().keys(keys).options(options).build()
-        };
-        self.0
-            .create_indexes([
-                index(doc! { "endpointId": 1, "eventId": 1 }, "event", true),
-                index(doc! { "endpointId": 1, "_id": -1 }, "of_endpoint", false),
-            ])
-            .await?;
-        Ok(())
+        let event = [
+            ("endpointId", Order::Ascending),
+            ("eventId", Order::Ascending),
+        ];
+        let of_endpoint = [("endpointId", Order::Ascending), ("_id", Order::Descending)];
+        let indexes = [
+            Index::new("event", &event).unique(),
+            Index::new("of_endpoint", &of_endpoint),
+        ];
+        self.0.create_indexes(indexes).await
     }
 
     /// Stores an event that could not be delivered. An event that is stored already keeps the id of its dead letter.
@@ -122,76 +113,64 @@ impl DeadLetters {
         attempts: u32,
         reason: &str,
     ) -> Result<(), HostError> {
-        let filter = doc! { "endpointId": endpoint_id, "eventId": delivery.event_id.as_str() };
-        let update = doc! {
-            "$set": {
+        // If two workers give the event up at the same time, one of them stores it.
+        let update = Update::one(of_event(endpoint_id, &delivery.event_id))
+            .set(json!({
                 "attempts": i32::try_from(attempts).unwrap_or(i32::MAX),
                 "reason": reason,
                 "diedAt": Timestamp::now().as_millis(),
-            },
-            "$setOnInsert": {
+            }))
+            .or_insert(json!({
                 "_id": format!("dlq_{}", ulid::Ulid::generate().to_string().to_ascii_lowercase()),
                 "kind": &delivery.kind,
                 "owner": &delivery.owner,
                 "seq": delivery.seq.map(|seq| i64::try_from(seq).unwrap_or(i64::MAX)),
-                "payload": String::from_utf8_lossy(&delivery.payload).into_owned(),
+                "payload": String::from_utf8_lossy(&delivery.payload),
                 "replayedAt": null,
-            },
-        };
-        match self.0.update_one(filter, update).upsert(true).await {
-            // Two workers gave the event up at the same time.
-            Err(error) if is_duplicate(&error) => Ok(()),
-            other => Ok(other.map(drop)?),
-        }
+            }));
+        self.0.update(update).await.map(drop)
     }
 
     /// Removes the dead letter of an event that was delivered after all.
     pub async fn settle(&self, endpoint_id: &str, event_id: &EventId) -> Result<(), HostError> {
-        self.0
-            .delete_one(doc! { "endpointId": endpoint_id, "eventId": event_id.as_str() })
-            .await?;
-        Ok(())
+        let removed = self.0.delete(of_event(endpoint_id, event_id)).await;
+        removed.map(drop)
     }
 
     /// Finds a dead letter by its id.
     pub async fn find(&self, id: &str) -> Result<Option<Letter>, HostError> {
-        Ok(self.0.find_one(doc! { "_id": id }).await?)
+        self.0.first(Filter::id(id)).await
     }
 
     /// Returns a page of at most `limit` dead letters, newest first.
-    pub async fn page(&self, which: &Which, limit: usize) -> Result<Piece<Letter>, HostError> {
-        let found = self
-            .0
-            .find(which.filter())
-            .sort(doc! { "_id": -1 })
-            .limit(limit as i64 + 1)
-            .batch_size(pages::BATCH)
-            .await?;
-        pages::read(found, limit).await
+    pub async fn page(&self, which: &Which, limit: usize) -> Result<Found<Letter>, HostError> {
+        let newest = Query::from(which.filter()).sort("_id", Order::Descending);
+        self.0.find(pages::bound(newest, limit)).await
     }
 
     /// Counts the selected dead letters.
     pub async fn count(&self, which: &Which) -> Result<u64, HostError> {
-        Ok(self.0.count_documents(which.filter()).await?)
+        self.0.count(which.filter()).await
     }
 
     /// Records that `letters` are replayed and returns their events.
     pub async fn replay(&self, letters: &[Letter]) -> Result<Vec<ReplayedEvent>, HostError> {
-        let ids: Vec<&str> = letters.iter().map(|letter| letter.id.as_str()).collect();
-        self.0
-            .update_many(
-                doc! { "_id": { "$in": ids } },
-                doc! { "$set": { "replayedAt": Timestamp::now().as_millis() } },
-            )
-            .await?;
+        let ids = letters.iter().map(|letter| letter.id.as_str());
+        let update = Update::all(Filter::all().any_of("_id", ids))
+            .set(json!({ "replayedAt": Timestamp::now().as_millis() }));
+        self.0.update(update).await?;
         Ok(letters.iter().map(Letter::event).collect())
     }
 
     /// Removes all dead letters of an endpoint.
     pub async fn forget(&self, endpoint_id: &str) -> Result<(), HostError> {
-        self.0
-            .delete_many(doc! { "endpointId": endpoint_id })
-            .await?;
-        Ok(())
+        let all = Filter::all().is("endpointId", endpoint_id);
+        self.0.delete(all).await.map(drop)
     }
+}
+
+fn of_event(endpoint_id: &str, event_id: &EventId) -> Filter {
+    Filter::all()
+        .is("endpointId", endpoint_id)
+        .is("eventId", event_id.as_str())
 }

@@ -7,7 +7,7 @@
 //! those that the previous worker had in flight.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -16,19 +16,16 @@ use bytes::Bytes;
 use chat_sdk::{
     EventId, Timestamp, TraceParent,
     plugin::{
-        BoxFuture, CancellationToken, Collection, Consumer, Delivery, Host, HostError, Verdict,
+        BoxFuture, CancellationToken, Collection, Consumer, Delivery, Filter, Host, HostError,
+        Index, Order, Query, Update, Verdict,
     },
 };
-use futures_util::TryStreamExt;
-use mongodb::{IndexModel, bson::doc, options::IndexOptions};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::{
-    deliver::{AttemptOutcome, Deliverer},
-    endpoints::is_duplicate,
-};
+use crate::deliver::{AttemptOutcome, Deliverer};
 
 /// Duration of the lease. Another worker takes over this long after a worker dies.
 const LEASE: Duration = Duration::from_secs(10);
@@ -76,55 +73,57 @@ impl Parked {
     }
 }
 
-fn collection(host: &dyn Host) -> Collection<Parked> {
-    host.collection("parked").clone_with_type()
+/// Fields of the first parked event of a conversation, which a start reads.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    owner: String,
+    next_attempt_at: i64,
+}
+
+fn collection(host: &Host) -> Collection<Parked> {
+    host.collection("parked")
 }
 
 /// Creates the indexes.
-pub async fn prepare(host: &dyn Host) -> Result<(), HostError> {
-    let index = |keys, name: &str, unique| {
-        let options = IndexOptions::builder()
-            .name(name.to_owned())
-            .unique(unique)
-            .build();
-        IndexModel::builder().keys(keys).options(options).build()
-    };
-    collection(host)
-        .create_indexes([
-            index(
-                doc! { "endpointId": 1, "owner": 1, "_id": 1 },
-                "lane",
-                false,
-            ),
-            index(doc! { "endpointId": 1, "eventId": 1 }, "event", true),
-        ])
-        .await?;
-    Ok(())
+pub async fn prepare(host: &Host) -> Result<(), HostError> {
+    let lane = [
+        ("endpointId", Order::Ascending),
+        ("owner", Order::Ascending),
+        ("_id", Order::Ascending),
+    ];
+    let event = [
+        ("endpointId", Order::Ascending),
+        ("eventId", Order::Ascending),
+    ];
+    let indexes = [
+        Index::new("lane", &lane),
+        Index::new("event", &event).unique(),
+    ];
+    collection(host).create_indexes(indexes).await
 }
 
 /// Estimates the number of parked events of all endpoints.
 ///
 /// The estimate comes from metadata, so it costs the database nothing; it may be wrong for a while after a crash of the database.
-pub async fn parked_count(host: &dyn Host) -> Result<u64, HostError> {
-    Ok(collection(host).estimated_document_count().await?)
+pub async fn parked_count(host: &Host) -> Result<u64, HostError> {
+    collection(host).count(Filter::all()).await
 }
 
 /// Removes the parked events of an endpoint.
-pub async fn forget(host: &dyn Host, endpoint_id: &str) -> Result<(), HostError> {
-    collection(host)
-        .delete_many(doc! { "endpointId": endpoint_id })
-        .await?;
-    Ok(())
+pub async fn forget(host: &Host, endpoint_id: &str) -> Result<(), HostError> {
+    let all = Filter::all().is("endpointId", endpoint_id);
+    collection(host).delete(all).await.map(drop)
 }
 
 /// Serves an ordered endpoint until `stop`, while this process holds its lease.
 pub async fn serve(deliverer: Arc<Deliverer>, stop: CancellationToken) {
-    let host = Arc::clone(&deliverer.plugin.host);
+    let leases = Arc::clone(&deliverer.plugin.host.leases);
     let lease = format!("ordered:{}", deliverer.endpoint.id);
     let mut held: Option<(CancellationToken, tokio::task::JoinHandle<()>)> = None;
     let mut renewed = tokio::time::Instant::now();
     loop {
-        match host.take_lease(&lease, LEASE).await {
+        match leases.take(&lease, LEASE).await {
             Ok(true) => {
                 renewed = tokio::time::Instant::now();
                 if held.as_ref().is_none_or(|(_, task)| task.is_finished()) {
@@ -155,7 +154,7 @@ pub async fn serve(deliverer: Arc<Deliverer>, stop: CancellationToken) {
         own_stop.cancel();
         let _ = task.await;
     }
-    host.drop_lease(&lease).await;
+    leases.release(&lease).await;
 }
 
 /// One term of the lease, in which this process serves the endpoint.
@@ -170,9 +169,62 @@ struct State {
     /// Newest place in each lane, by owner: the next event of the lane waits until it is released.
     lanes: HashMap<String, (u64, oneshot::Receiver<()>)>,
     places: u64,
-    /// Conversations that have parked events.
-    blocked: HashSet<String>,
+    blocked: Blocked,
     last_id: u128,
+}
+
+/// Conversations that have parked events, with the times of their next attempts.
+///
+/// They may be very many: an endpoint may fail for days. So a check takes those that are due, not all.
+#[derive(Default)]
+struct Blocked {
+    /// Time of the next attempt of each, in milliseconds since 1970; `None` while it is tried.
+    next: HashMap<String, Option<i64>>,
+    /// The waiting ones by that time.
+    due: BTreeSet<(i64, String)>,
+}
+
+impl Blocked {
+    fn contains(&self, owner: &str) -> bool {
+        self.next.contains_key(owner)
+    }
+
+    /// Adds a conversation, unless it is known already.
+    fn add(&mut self, owner: &str, at: i64) {
+        if !self.contains(owner) {
+            self.schedule(owner, at);
+        }
+    }
+
+    fn schedule(&mut self, owner: &str, at: i64) {
+        if let Some(Some(before)) = self.next.insert(owner.to_owned(), Some(at)) {
+            self.due.remove(&(before, owner.to_owned()));
+        }
+        self.due.insert((at, owner.to_owned()));
+    }
+
+    /// Schedules a conversation whose attempt ended without a result.
+    fn schedule_unfinished(&mut self, owner: &str, at: i64) {
+        if self.next.get(owner) == Some(&None) {
+            self.schedule(owner, at);
+        }
+    }
+
+    /// Returns the conversation that has been due for the longest time, to be tried now.
+    fn take_due(&mut self, now: i64) -> Option<String> {
+        if self.due.first()?.0 > now {
+            return None;
+        }
+        let (_, owner) = self.due.pop_first()?;
+        self.next.insert(owner.clone(), None);
+        Some(owner)
+    }
+
+    fn remove(&mut self, owner: &str) {
+        if let Some(Some(at)) = self.next.remove(owner) {
+            self.due.remove(&(at, owner.to_owned()));
+        }
+    }
 }
 
 /// Place of an event in a lane.
@@ -187,7 +239,7 @@ struct Place {
 impl LeaseTerm {
     fn new(deliverer: Arc<Deliverer>) -> Self {
         Self {
-            parked: collection(&*deliverer.plugin.host),
+            parked: collection(&deliverer.plugin.host),
             deliverer,
             state: Mutex::default(),
         }
@@ -196,21 +248,20 @@ impl LeaseTerm {
     async fn run(self: Arc<Self>, stop: CancellationToken) {
         let endpoint = &self.deliverer.endpoint;
         let spec = endpoint.spec(&self.deliverer.plugin.settings);
-        let durables = self.deliverer.plugin.host.durables();
+        let durables = &self.deliverer.plugin.host.events;
         let begun = async {
             durables.rewind(spec.clone()).await?;
-            let owners = self
-                .parked
-                .distinct("owner", doc! { "endpointId": &endpoint.id })
-                // The query reads all parked events of the endpoint, once per start.
-                .max_time(Duration::from_secs(30))
-                .await?;
-            Ok::<_, HostError>(owners)
+            let lanes = Filter::all().is("endpointId", endpoint.id.as_str());
+            let kept = ["owner", "nextAttemptAt"];
+            let heads = self.parked.first_of_each::<Head>("owner", &kept, lanes);
+            heads.await
         };
         match begun.await {
-            Ok(owners) => {
-                let owners = owners.iter().filter_map(|owner| owner.as_str());
-                self.state.lock().blocked.extend(owners.map(str::to_owned));
+            Ok(heads) => {
+                let mut state = self.state.lock();
+                for head in heads {
+                    state.blocked.add(&head.owner, head.next_attempt_at);
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, endpoint = %endpoint.id, "ordered endpoint could not be started; retrying");
@@ -226,7 +277,7 @@ impl LeaseTerm {
     }
 
     /// Appends a place to the lane of `owner`. Places are released in the order of the calls.
-    fn stand(&self, owner: &str) -> Place {
+    fn place_of(&self, owner: &str) -> Place {
         let (through, is_through) = oneshot::channel();
         let mut state = self.state.lock();
         state.places += 1;
@@ -274,7 +325,12 @@ impl LeaseTerm {
     }
 
     async fn park(&self, delivery: &Delivery, attempts: i32, pause: Duration) -> Verdict {
-        self.state.lock().blocked.insert(delivery.owner.clone());
+        let next_attempt_at = Timestamp::now().as_millis() + pause.as_millis() as i64;
+        // Before it is stored: the next event of the conversation must not overtake it.
+        self.state
+            .lock()
+            .blocked
+            .add(&delivery.owner, next_attempt_at);
         let parked = Parked {
             id: self.next_id(),
             endpoint_id: self.deliverer.endpoint.id.clone(),
@@ -288,14 +344,13 @@ impl LeaseTerm {
             is_replay: delivery.is_replay,
             trace: Some(delivery.trace),
             attempts,
-            next_attempt_at: Timestamp::now().as_millis() + pause.as_millis() as i64,
+            next_attempt_at,
         };
-        match self.parked.insert_one(parked).await {
+        match self.parked.insert(&parked).await {
+            // False if the event was redelivered and is parked already.
             Ok(_) => Verdict::Done,
-            // The event was redelivered and is parked already.
-            Err(error) if is_duplicate(&error) => Verdict::Done,
             Err(error) => {
-                tracing::warn!(error = %error.kind, "event could not be parked");
+                tracing::warn!(%error, "event could not be parked");
                 Verdict::RetryAfter(AFTER_FAULT)
             }
         }
@@ -316,25 +371,32 @@ impl LeaseTerm {
             .await
             .is_some()
         {
-            at_work.retain(|_, task| !task.is_finished());
-            let blocked: Vec<String> = {
-                let state = self.state.lock();
-                let owners = state.blocked.iter();
-                owners
-                    .filter(|owner| !at_work.contains_key(*owner))
-                    .cloned()
-                    .collect()
-            };
-            let room = self.deliverer.plugin.settings.table.concurrency;
-            for owner in blocked {
-                if at_work.len() >= room {
-                    break;
+            let now = Timestamp::now().as_millis();
+            at_work.retain(|owner, task| {
+                if task.is_finished() {
+                    // If the task panicked, it left no time.
+                    let again = now + AFTER_FAULT.as_millis() as i64;
+                    self.state.lock().blocked.schedule_unfinished(owner, again);
                 }
-                let (turn, stop) = (Arc::clone(self), stop.clone());
-                let name = owner.clone();
+                !task.is_finished()
+            });
+            let room = self.deliverer.plugin.settings.table.concurrency;
+            while at_work.len() < room {
+                let Some(owner) = self.state.lock().blocked.take_due(now) else {
+                    break;
+                };
+                let (turn, stop, name) = (Arc::clone(self), stop.clone(), owner.clone());
                 let task = tokio::spawn(async move {
-                    if let Err(error) = turn.retry_owner(&owner, &stop).await {
-                        tracing::warn!(%error, "parked events could not be retried");
+                    let next = match turn.retry_owner(&owner, &stop).await {
+                        Ok(next) => next,
+                        Err(error) => {
+                            tracing::warn!(%error, "parked events could not be retried");
+                            let again = AFTER_FAULT.as_millis() as i64;
+                            Some(Timestamp::now().as_millis() + again)
+                        }
+                    };
+                    if let Some(at) = next {
+                        turn.state.lock().blocked.schedule(&owner, at);
                     }
                 });
                 at_work.insert(name, task);
@@ -346,59 +408,54 @@ impl LeaseTerm {
     }
 
     /// Retries the parked events of one conversation in order, until one is not due or fails.
-    async fn retry_owner(&self, owner: &str, stop: &CancellationToken) -> Result<(), HostError> {
-        let lane = doc! { "endpointId": &self.deliverer.endpoint.id, "owner": owner };
+    ///
+    /// Returns the time of its next attempt, in milliseconds since 1970; `None` if no event is left.
+    async fn retry_owner(
+        &self,
+        owner: &str,
+        stop: &CancellationToken,
+    ) -> Result<Option<i64>, HostError> {
+        let lane = Filter::all()
+            .is("endpointId", self.deliverer.endpoint.id.as_str())
+            .is("owner", owner);
+        let in_order = Query::from(lane).sort("_id", Order::Ascending);
         while !stop.is_cancelled() {
-            let head = self
-                .parked
-                .find_one(lane.clone())
-                .sort(doc! { "_id": 1 })
-                .await?;
-            if head
-                .as_ref()
-                .is_some_and(|head| head.next_attempt_at > Timestamp::now().as_millis())
-            {
-                return Ok(());
+            let head = self.parked.first(in_order.clone()).await?;
+            let next = head.as_ref().map(|head| head.next_attempt_at);
+            if next.is_some_and(|next| next > Timestamp::now().as_millis()) {
+                return Ok(next);
             }
             let Some(head) = head else {
                 // Events that are in the lane now are parked before this place is released; later ones come after it.
-                let mut place = self.stand(owner);
+                let mut place = self.place_of(owner);
                 if let Some(before) = place.before.take() {
                     let _ = before.await;
                 }
-                let rest: Vec<Parked> = self
-                    .parked
-                    .find(lane.clone())
-                    .limit(1)
-                    .await?
-                    .try_collect()
-                    .await?;
-                if rest.is_empty() {
+                let rest = self.parked.first(in_order.clone()).await?;
+                if rest.is_none() {
                     self.state.lock().blocked.remove(owner);
                 }
                 self.leave(place);
-                if rest.is_empty() {
-                    return Ok(());
+                if rest.is_none() {
+                    return Ok(None);
                 }
                 continue;
             };
             match self.deliverer.try_once(&head.delivery()).await {
                 AttemptOutcome::Delivered | AttemptOutcome::Dead => {
-                    self.parked.delete_one(doc! { "_id": &head.id }).await?;
+                    self.parked.delete(Filter::id(head.id)).await?;
                 }
                 AttemptOutcome::Again(pause) => {
                     let next = Timestamp::now().as_millis() + pause.as_millis() as i64;
-                    self.parked
-                        .update_one(
-                            doc! { "_id": &head.id },
-                            doc! { "$set": { "nextAttemptAt": next }, "$inc": { "attempts": 1 } },
-                        )
-                        .await?;
-                    return Ok(());
+                    let update = Update::one(Filter::id(head.id))
+                        .set(json!({ "nextAttemptAt": next }))
+                        .increment("attempts", 1);
+                    self.parked.update(update).await?;
+                    return Ok(Some(next));
                 }
             }
         }
-        Ok(())
+        Ok(Some(Timestamp::now().as_millis()))
     }
 }
 
@@ -407,7 +464,36 @@ struct OrderedQueue(Arc<LeaseTerm>);
 
 impl Consumer for OrderedQueue {
     fn handle(self: Arc<Self>, delivery: Delivery) -> BoxFuture<'static, Verdict> {
-        let place = self.0.stand(&delivery.owner);
+        let place = self.0.place_of(&delivery.owner);
         Box::pin(async move { self.0.handle(delivery, place).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversations_are_taken_when_they_are_due_longest_first() {
+        let mut blocked = Blocked::default();
+        for (owner, at) in [("a", 30), ("b", 10), ("c", 20), ("b", 40)] {
+            blocked.add(owner, at);
+        }
+        assert_eq!(blocked.take_due(9), None);
+        assert_eq!(blocked.take_due(25).as_deref(), Some("b"));
+        // While it is tried, it stays blocked and is not taken again.
+        blocked.add("b", 0);
+        assert_eq!(blocked.take_due(25).as_deref(), Some("c"));
+        assert_eq!(blocked.take_due(25), None);
+        blocked.schedule("b", 50);
+        blocked.remove("c");
+        assert!(blocked.contains("b") && !blocked.contains("c"));
+        blocked.schedule_unfinished("b", 1);
+        blocked.schedule_unfinished("c", 1);
+        assert_eq!(blocked.take_due(60).as_deref(), Some("a"));
+        blocked.schedule_unfinished("a", 5);
+        assert_eq!(blocked.take_due(60).as_deref(), Some("a"));
+        assert_eq!(blocked.take_due(60).as_deref(), Some("b"));
+        assert_eq!(blocked.take_due(60), None);
     }
 }

@@ -1,61 +1,30 @@
 //! Pages of stored documents, bounded in items and in bytes.
 
-use chat_sdk::plugin::HostError;
-use mongodb::Cursor;
-use serde::{Serialize, de::DeserializeOwned};
+use chat_sdk::plugin::{Found, Query};
+use serde::Serialize;
 
 /// Maximum JSON size of the items of a page, in bytes: 1 MiB, as everywhere in the API. A single larger item is a page of its own.
 const MAX_BYTES: usize = 1 << 20;
-/// Number of documents per batch from MongoDB. It is small because a document may be as large as an event.
-pub const BATCH: u32 = 8;
 
-/// Documents that were read for a page.
-#[derive(Debug)]
-pub struct Piece<T> {
-    /// Documents of the page.
-    pub items: Vec<T>,
-    /// True if more documents follow.
-    pub has_more: bool,
+/// Limits a query to a page of at most `limit` documents and about 1 MiB of them.
+pub fn bound(query: Query, limit: usize) -> Query {
+    query.limit(limit).max_bytes(MAX_BYTES)
 }
 
-/// Reads at most `limit` documents and about 1 MiB of them, but at least one.
-pub async fn read<T: DeserializeOwned>(
-    mut found: Cursor<T>,
-    limit: usize,
-) -> Result<Piece<T>, HostError> {
-    let mut items = Vec::new();
-    let mut bytes = 0;
-    while found.advance().await? {
-        bytes += found.current().as_bytes().len();
-        let is_full = bytes > MAX_BYTES && !items.is_empty();
-        if is_full || items.len() == limit {
-            return Ok(Piece {
-                items,
-                has_more: true,
-            });
-        }
-        items.push(found.deserialize_current()?);
-    }
-    Ok(Piece {
-        items,
-        has_more: false,
-    })
-}
-
-/// Converts a piece to the items of a response and the cursor of the next page. It cuts the items before their JSON exceeds 1 MiB.
+/// Converts what was found to the items of a response and the cursor of the next page. It cuts the items before their JSON exceeds 1 MiB.
 pub fn show<T, S: Serialize>(
-    piece: Piece<T>,
+    found: Found<T>,
     shown: impl Fn(T) -> S,
     id: impl Fn(&S) -> String,
 ) -> (Vec<S>, Option<String>) {
-    let mut items: Vec<S> = piece.items.into_iter().map(shown).collect();
+    let mut items: Vec<S> = found.items.into_iter().map(shown).collect();
     let mut bytes = 0;
     let fitting = items.iter().take_while(|item| {
         bytes += serde_json::to_vec(item).map_or(0, |json| json.len()) + 1;
         bytes <= MAX_BYTES
     });
     let count = fitting.count().max(1).min(items.len());
-    let has_more = piece.has_more || count < items.len();
+    let has_more = found.has_more || count < items.len();
     items.truncate(count);
     let next_cursor = items.last().filter(|_| has_more).map(id);
     (items, next_cursor)
@@ -66,11 +35,11 @@ mod tests {
     use super::*;
 
     fn shown(lens: &[usize], has_more: bool) -> (Vec<usize>, bool) {
-        let piece = Piece {
+        let found = Found {
             items: lens.to_vec(),
             has_more,
         };
-        let (items, cursor) = show(piece, |len| "x".repeat(len), |_| "cursor".to_owned());
+        let (items, cursor) = show(found, |len| "x".repeat(len), |_| "cursor".to_owned());
         (items.iter().map(String::len).collect(), cursor.is_some())
     }
 

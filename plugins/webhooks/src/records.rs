@@ -4,21 +4,17 @@ use std::time::Duration;
 
 use chat_sdk::{
     EventId, Timestamp,
-    plugin::{Collection, HostError},
+    plugin::{Collection, Filter, Found, HostError, Index, Order, Query, StoredDate, Update},
 };
 use metrics::counter;
-use mongodb::{
-    IndexModel,
-    bson::{Bson, DateTime, Document, doc},
-    options::IndexOptions,
-};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::pages::{self, Piece};
+use crate::pages;
 
 /// Maximum number of attempts that are kept per delivery.
-const KEPT_ATTEMPTS: i32 = 30;
+const KEPT_ATTEMPTS: usize = 30;
 /// Maximum number of records that wait to be written.
 const MAX_WAITING: usize = 10_000;
 /// Maximum number of records that are written at once.
@@ -80,7 +76,7 @@ pub struct DeliveryRecord {
     /// Time of the next attempt, in milliseconds since 1970.
     pub next_attempt_at: Option<i64>,
     /// Time at which the delivery was last recorded.
-    pub updated_at: DateTime,
+    pub updated_at: StoredDate,
     /// The newest attempts, at most 30, oldest first.
     pub attempts: Vec<Attempt>,
 }
@@ -104,13 +100,13 @@ pub struct Line {
 
 /// Collection of records and the queue of unwritten ones.
 pub struct Records {
-    collection: Collection,
+    collection: Collection<DeliveryRecord>,
     lines: mpsc::Sender<Line>,
     inbox: tokio::sync::Mutex<mpsc::Receiver<Line>>,
 }
 
 impl Records {
-    pub(crate) fn new(collection: Collection) -> Self {
+    pub(crate) fn new(collection: Collection<DeliveryRecord>) -> Self {
         let (lines, inbox) = mpsc::channel(MAX_WAITING);
         Self {
             collection,
@@ -122,32 +118,15 @@ impl Records {
     /// Creates the indexes. Records expire after `keep_days`.
     pub async fn prepare(&self, keep_days: u32) -> Result<(), HostError> {
         let keep = Duration::from_secs(u64::from(keep_days) * 86_400);
-        let expiry = IndexOptions::builder()
-            .name("expiry".to_owned())
-            .expire_after(keep)
-            .build();
-        let expiry = IndexModel::builder()
-            .keys(doc! { "updatedAt": 1 })
-            .options(expiry)
-            .build();
-        if self.collection.create_index(expiry).await.is_err() {
-            // The index exists with another expiry time.
-            let change = doc! {
-                "collMod": self.collection.name(),
-                "index": { "name": "expiry", "expireAfterSeconds": keep.as_secs() as i64 },
-            };
-            self.collection.run_command(change).await?;
-        }
-        let newest = IndexOptions::builder().name("newest".to_owned()).build();
-        self.collection
-            .create_index(
-                IndexModel::builder()
-                    .keys(doc! { "endpointId": 1, "eventId": -1 })
-                    .options(newest)
-                    .build(),
-            )
-            .await?;
-        Ok(())
+        let newest = [
+            ("endpointId", Order::Ascending),
+            ("eventId", Order::Descending),
+        ];
+        let indexes = [
+            Index::expiry("expiry", "updatedAt", keep),
+            Index::new("newest", &newest),
+        ];
+        self.collection.create_indexes(indexes).await
     }
 
     /// Queues the record of an attempt. It never waits: if the queue is full, the record is dropped and counted.
@@ -188,17 +167,11 @@ impl Records {
         if batch.is_empty() {
             return;
         }
-        let updates: Vec<Document> = batch.drain(..).map(|line| update(&line)).collect();
+        let updates: Vec<Update> = batch.drain(..).map(|line| update(&line)).collect();
         let count = updates.len() as u64;
-        let command = doc! {
-            "update": self.collection.name(),
-            "updates": updates,
-            "ordered": true,
-            "writeConcern": { "w": 1 },
-        };
-        if let Err(error) = self.collection.run_command(command).await {
+        if let Err(error) = self.collection.update_each(updates).await {
             counter!("chat_webhooks_records_lost_total").increment(count);
-            tracing::warn!(error = %error.kind, "records of deliveries could not be written");
+            tracing::warn!(%error, "records of deliveries could not be written");
         }
     }
 
@@ -208,12 +181,8 @@ impl Records {
         endpoint_id: &str,
         event_id: &str,
     ) -> Result<Option<DeliveryRecord>, HostError> {
-        let found = self
-            .collection
-            .clone_with_type::<DeliveryRecord>()
-            .find_one(doc! { "_id": id(endpoint_id, event_id) })
-            .await?;
-        Ok(found)
+        let filter = Filter::id(id(endpoint_id, event_id));
+        self.collection.first(filter).await
     }
 
     /// Returns a page of at most `limit` deliveries to an endpoint, newest event first.
@@ -223,23 +192,18 @@ impl Records {
         outcome: Option<&str>,
         before: Option<&str>,
         limit: usize,
-    ) -> Result<Piece<DeliveryRecord>, HostError> {
-        let mut filter = doc! { "endpointId": endpoint_id };
+    ) -> Result<Found<DeliveryRecord>, HostError> {
+        let mut filter = Filter::all().is("endpointId", endpoint_id);
         if let Some(outcome) = outcome {
-            filter.insert("outcome", outcome);
+            filter = filter.is("outcome", outcome);
         }
         if let Some(before) = before {
-            filter.insert("eventId", doc! { "$lt": before });
+            filter = filter.below("eventId", before);
         }
-        let found = self
-            .collection
-            .clone_with_type::<DeliveryRecord>()
-            .find(filter)
-            .sort(doc! { "endpointId": 1, "eventId": -1 })
-            .limit(limit as i64 + 1)
-            .batch_size(pages::BATCH)
-            .await?;
-        pages::read(found, limit).await
+        let newest = Query::from(filter)
+            .sort("endpointId", Order::Ascending)
+            .sort("eventId", Order::Descending);
+        self.collection.find(pages::bound(newest, limit)).await
     }
 }
 
@@ -247,24 +211,17 @@ fn id(endpoint_id: &str, event_id: &str) -> String {
     format!("{endpoint_id}:{event_id}")
 }
 
-fn update(line: &Line) -> Document {
-    // A struct of numbers and texts can always be serialized to BSON.
-    let attempt = mongodb::bson::serialize_to_bson(&line.attempt).unwrap_or(Bson::Null);
-    doc! {
-        "q": { "_id": id(&line.endpoint_id, line.event_id.as_str()) },
-        "u": {
-            "$set": {
-                "outcome": line.outcome.as_str(),
-                "nextAttemptAt": line.next_attempt_at.map(Timestamp::as_millis),
-                "updatedAt": DateTime::now(),
-            },
-            "$setOnInsert": {
-                "endpointId": &line.endpoint_id,
-                "eventId": line.event_id.as_str(),
-                "kind": &line.kind,
-            },
-            "$push": { "attempts": { "$each": [attempt], "$slice": -KEPT_ATTEMPTS } },
-        },
-        "upsert": true,
-    }
+fn update(line: &Line) -> Update {
+    Update::one(Filter::id(id(&line.endpoint_id, line.event_id.as_str())))
+        .set(json!({
+            "outcome": line.outcome.as_str(),
+            "nextAttemptAt": line.next_attempt_at.map(Timestamp::as_millis),
+            "updatedAt": StoredDate::now(),
+        }))
+        .append("attempts", &line.attempt, KEPT_ATTEMPTS)
+        .or_insert(json!({
+            "endpointId": &line.endpoint_id,
+            "eventId": line.event_id.as_str(),
+            "kind": &line.kind,
+        }))
 }

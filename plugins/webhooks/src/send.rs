@@ -1,32 +1,22 @@
 //! One delivery attempt: the signed request and its response, bounded in time and size.
 
 use std::{
-    error::Error as _,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use chat_sdk::{Timestamp, TraceParent, plugin::Delivery};
-use reqwest::{
-    Client, Response,
-    header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
-    redirect, retry,
+use chat_sdk::{
+    Timestamp, TraceParent,
+    outbound::{
+        address::{AddressPolicy, Lookup, SystemLookup},
+        client,
+        sign::{self, Keys},
+    },
+    plugin::Delivery,
 };
+use reqwest::Client;
 
-use crate::{
-    address::{AddressPolicy, GuardedResolver, Lookup, RefusedAddress, SystemLookup},
-    records::Attempt,
-    sign::Keys,
-};
-
-/// Maximum number of bytes of a response body that are read; after them the connection is closed.
-const MAX_ANSWER: usize = 64 * 1024;
-/// Maximum number of bytes of a response body that are kept.
-const KEPT_ANSWER: usize = 1024;
-/// Maximum wait that an endpoint can request with `Retry-After`.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
-/// Time for which an idle connection is kept for the next delivery.
-const IDLE: Duration = Duration::from_secs(30);
+use crate::records::Attempt;
 
 /// HTTP client for deliveries.
 pub struct Sender {
@@ -72,18 +62,8 @@ impl Sender {
         timeout: Duration,
         lookup: Arc<dyn Lookup>,
     ) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .user_agent(concat!("chat-service-webhooks/", env!("CARGO_PKG_VERSION")))
-            .timeout(timeout)
-            // A proxy variable of the environment must not divert deliveries and their content.
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .http1_only()
-            .pool_idle_timeout(IDLE)
-            .dns_resolver(Arc::new(GuardedResolver::new(reach, lookup)))
-            .build()?;
+        let agent = concat!("chat-service-webhooks/", env!("CARGO_PKG_VERSION"));
+        let client = client::guarded(agent, reach, timeout, lookup)?;
         Ok(Self { client, reach })
     }
 
@@ -115,34 +95,23 @@ impl Sender {
             Ok(url) => url,
             Err(problem) => return (None, None, Err(refused(format!("the URL {problem}")))),
         };
-        let id = delivery.event_id.as_str();
-        let seconds = at.as_millis().div_euclid(1000);
         let request = self
             .client
             .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .header(TraceParent::HEADER, delivery.trace.next_step().to_string())
-            .header("X-Webhook-Id", id)
-            .header("X-Webhook-Event", &delivery.kind)
-            .header("X-Webhook-Timestamp", at.to_string())
-            .header(
-                "X-Webhook-Signature",
-                keys.newest.sign_body(&delivery.payload),
-            )
-            .header("webhook-id", id)
-            .header("webhook-timestamp", seconds)
-            .header(
-                "webhook-signature",
-                keys.sign(id, seconds, &delivery.payload),
-            )
-            .body(delivery.payload.clone());
+            .header(TraceParent::HEADER, delivery.trace.next_step().to_string());
+        let event = sign::Signed {
+            id: delivery.event_id.as_str(),
+            kind: &delivery.kind,
+            at,
+        };
+        let request = client::sign(request, event, keys, delivery.payload.clone());
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return (None, None, Err(refused(explain(&error)))),
+            Err(error) => return (None, None, Err(refused(client::explain(&error)))),
         };
         let status = response.status();
-        let retry_after = retry_after(response.headers(), at);
-        let answer = read(response).await;
+        let retry_after = client::retry_after(response.headers(), at);
+        let answer = client::read(response).await;
         let result = match status.as_u16() {
             200..=299 => Ok(()),
             code => Err(Refused {
@@ -166,63 +135,6 @@ fn refused(reason: String) -> Refused {
     }
 }
 
-/// Describes an error without the URL, which may contain a secret.
-fn explain(error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if inner.is::<RefusedAddress>() {
-            return inner.to_string();
-        }
-        cause = inner.source();
-    }
-    if error.is_timeout() {
-        "did not answer in time".to_owned()
-    } else if error.is_connect() {
-        "could not be reached".to_owned()
-    } else {
-        "the connection broke before there was an answer".to_owned()
-    }
-}
-
-/// Reads the beginning of a response body as text. A broken or endless body is no error, because the status alone decides.
-async fn read(mut response: Response) -> Option<String> {
-    let mut kept = Vec::new();
-    let mut length = 0;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        length += chunk.len();
-        let room = KEPT_ANSWER.saturating_sub(kept.len());
-        kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if length > MAX_ANSWER {
-            break;
-        }
-    }
-    if kept.is_empty() {
-        return None;
-    }
-    let text = String::from_utf8_lossy(&kept);
-    let shown = |c: char| if c == '\0' { '\u{fffd}' } else { c };
-    Some(text.chars().map(shown).collect())
-}
-
-/// Parses `Retry-After`: seconds or a date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let format = time::macros::format_description!(
-                "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-            );
-            let date = time::PrimitiveDateTime::parse(text, &format)
-                .ok()?
-                .assume_utc();
-            let seconds = date.unix_timestamp() - now.as_millis().div_euclid(1000);
-            Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
-        }
-    };
-    Some(wait.min(MAX_RETRY_AFTER))
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -233,14 +145,13 @@ mod tests {
     };
 
     use bytes::Bytes;
-    use chat_sdk::EventId;
+    use chat_sdk::{EventId, outbound::sign::Key};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
     };
 
     use super::*;
-    use crate::sign::Key;
 
     /// Lookup that returns its addresses one after the other, and then always the last one.
     struct Rebinding {
@@ -318,6 +229,7 @@ mod tests {
     }
 
     const PUBLIC_ONLY: AddressPolicy = AddressPolicy {
+        setting: "WEBHOOK_ALLOW_PRIVATE",
         is_private_allowed: false,
         is_loopback_allowed: false,
     };
@@ -382,22 +294,5 @@ mod tests {
             assert_eq!(lookup.asked.load(Ordering::SeqCst), 0);
         }
         assert_eq!(visits.load(Ordering::SeqCst), 0, "nothing was dialled");
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = Timestamp::from_millis(784_111_777_000);
-        let of = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, text.parse().expect("a header"));
-            retry_after(&headers, now).map(|wait| wait.as_secs())
-        };
-        assert_eq!(of("7"), Some(7));
-        assert_eq!(of("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
-        assert_eq!(of("Sun, 06 Nov 1994 08:40:37 GMT"), Some(0));
-        assert_eq!(of("99999999"), Some(86_400));
-        assert_eq!(of("soon"), None);
-        assert_eq!(of("-1"), None);
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

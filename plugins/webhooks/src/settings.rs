@@ -1,46 +1,16 @@
-//! Settings of the plugin, from the environment and `chat.toml`.
+//! Settings of the plugin, from its variables and `chat.toml`.
 
 use std::time::Duration;
 
-use chat_sdk::{EventType, patterns, plugin::read_table};
+use chat_sdk::{
+    EventType,
+    outbound::{address::AddressPolicy, sign::Key},
+    patterns,
+    plugin::PluginSettings,
+};
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::{address::AddressPolicy, sign::Key};
-
-/// Settings from the environment variables of the service.
-#[derive(Debug)]
-pub struct Environment {
-    /// Endpoint that the environment sets, if any.
-    pub endpoint: Option<EnvironmentEndpoint>,
-    /// Maximum duration of one attempt.
-    pub timeout: Duration,
-    /// Pauses between attempts; never empty.
-    pub schedule: Vec<Duration>,
-    /// True if all addresses may be called.
-    pub allow_private: bool,
-    /// True if loopback addresses of this machine may be called.
-    pub allow_loopback: bool,
-}
-
-/// Endpoint that the environment sets.
-pub struct EnvironmentEndpoint {
-    /// URL of the endpoint.
-    pub url: String,
-    /// Secret that signs its deliveries.
-    pub secret: String,
-    /// Event types or groups such as `message.*`; `None` for all.
-    pub events: Option<Vec<String>>,
-    /// Number of retries after the first attempt.
-    pub retries: u32,
-}
-
-impl std::fmt::Debug for EnvironmentEndpoint {
-    /// Shows neither the secret nor the URL, whose path may contain a secret.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EnvironmentEndpoint")
-    }
-}
+use crate::environment::Environment;
 
 /// The table `[plugins.webhooks]` of `chat.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -93,80 +63,73 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Validates all settings.
-    ///
-    /// # Errors
-    /// All faults, each with the name of its setting.
-    pub fn new(
-        environment: Environment,
-        table: Option<&Value>,
-    ) -> Result<Self, Vec<(String, String)>> {
-        let mut faults = Vec::new();
-        let mut fault = |subject: &str, problem: String| {
-            faults.push((subject.to_owned(), problem));
-        };
-        const TABLE: &str = "[plugins.webhooks]";
-        let table: Table = read_table(table).unwrap_or_else(|problem| {
-            fault(TABLE, problem);
-            Table::default()
-        });
-        for (name, value, range) in [
-            ("concurrency", table.concurrency as u64, 1..=1000),
-            ("keep_days", u64::from(table.keep_days), 1..=365),
-            (
-                "circuit_failures",
-                u64::from(table.circuit_failures),
-                1..=10_000,
-            ),
-        ] {
-            if !range.contains(&value) {
-                fault(
-                    TABLE,
-                    format!(
-                        "{name} is {value}; it must be from {} to {}",
-                        range.start(),
-                        range.end()
-                    ),
-                );
-            }
-        }
+    /// Reads and validates all settings; `None` comes with a fault.
+    pub fn read(settings: &mut PluginSettings<'_>) -> Option<Self> {
+        let table = read_table(settings);
+        let environment = Environment::read(settings)?;
         let reach = AddressPolicy {
+            setting: "WEBHOOK_ALLOW_PRIVATE",
             is_private_allowed: environment.allow_private,
-            is_loopback_allowed: environment.allow_loopback || environment.allow_private,
+            is_loopback_allowed: !settings.is_production() || environment.allow_private,
         };
-        let own = environment.endpoint.map(|endpoint| {
-            if let Err(problem) = reach.check_url(&endpoint.url) {
-                fault("WEBHOOK_URL", problem);
-            }
-            if let Some(patterns) = &endpoint.events
-                && let Err((index, problem)) = patterns::expand(patterns)
-            {
-                let hint = EventType::ALL
-                    .first()
-                    .map(|kind| kind.as_str())
-                    .unwrap_or_default();
-                fault(
-                    "WEBHOOK_EVENTS",
-                    format!("item {}: {problem}, such as {hint}", index + 1),
-                );
-            }
-            Own {
-                url: endpoint.url,
-                key: Key::new(&endpoint.secret),
-                patterns: endpoint.events,
-                retries: endpoint.retries,
-            }
-        });
-        if faults.is_empty() {
-            Ok(Self {
-                own,
-                timeout: environment.timeout,
-                schedule: environment.schedule,
-                reach,
-                table,
-            })
-        } else {
-            Err(faults)
+        let own = match (environment.url, environment.secret) {
+            (Some(url), Some(secret)) if environment.enabled => Some(Own {
+                url: url.expose().to_owned(),
+                key: Key::new(secret.expose_text()),
+                patterns: environment.events,
+                retries: environment.retry_attempts,
+            }),
+            _ => None,
+        };
+        let is_valid = own.as_ref().is_none_or(|own| own.check(reach, settings));
+        let table = table.filter(|_| is_valid)?;
+        Some(Self {
+            own,
+            timeout: environment.timeout,
+            schedule: environment.retry_schedule,
+            reach,
+            table,
+        })
+    }
+}
+
+impl Own {
+    /// Returns true if the endpoint can be used, or reports its faults.
+    fn check(&self, reach: AddressPolicy, settings: &mut PluginSettings<'_>) -> bool {
+        let url = reach.check_url(&self.url);
+        let patterns = self.patterns.as_ref().map(|all| patterns::expand(all));
+        if let Err(problem) = &url {
+            settings.fault("WEBHOOK_URL", problem.clone());
+        }
+        if let Some(Err((index, problem))) = &patterns {
+            let hint = EventType::ALL.first().map(|kind| kind.as_str());
+            let hint = hint.unwrap_or_default();
+            let problem = format!("item {}: {problem}, such as {hint}", index + 1);
+            settings.fault("WEBHOOK_EVENTS", problem);
+        }
+        url.is_ok() && !matches!(patterns, Some(Err(_)))
+    }
+}
+
+fn read_table(settings: &mut PluginSettings<'_>) -> Option<Table> {
+    let table: Table = settings.table()?;
+    let mut is_valid = true;
+    for (name, value, range) in [
+        ("concurrency", table.concurrency as u64, 1..=1000),
+        ("keep_days", u64::from(table.keep_days), 1..=365),
+        (
+            "circuit_failures",
+            u64::from(table.circuit_failures),
+            1..=10_000,
+        ),
+    ] {
+        if !range.contains(&value) {
+            is_valid = false;
+            let (least, most) = range.into_inner();
+            settings.table_fault(format!(
+                "{name} is {value}; it must be from {least} to {most}"
+            ));
         }
     }
+    is_valid.then_some(table)
 }

@@ -40,6 +40,12 @@ pub async fn run(plugin: Arc<Webhooks>, life: PluginContext) -> Result<(), HostE
     let mut readings = 0_u32;
     loop {
         life.pulse.beat();
+        if writer.0.is_finished() {
+            // The restart of the plugin starts it again.
+            return Err(HostError::Unavailable(
+                "the writer of records has ended".to_owned(),
+            ));
+        }
         match plugin.endpoints.all().await {
             Ok(endpoints) => follow(&plugin, &sender, endpoints, &mut served, &life.stop).await,
             // The endpoints that are served already continue.
@@ -48,7 +54,7 @@ pub async fn run(plugin: Arc<Webhooks>, life: PluginContext) -> Result<(), HostE
         gauge!("chat_webhooks_endpoints_served").set(served.len() as f64);
         let is_counted = readings.is_multiple_of(COUNT_EVERY);
         readings = readings.wrapping_add(1);
-        if is_counted && let Ok(count) = ordered::parked_count(&*plugin.host).await {
+        if is_counted && let Ok(count) = ordered::parked_count(&plugin.host).await {
             gauge!("chat_webhooks_parked").set(count as f64);
         }
         let pause = tokio::time::sleep(PERIOD);
@@ -133,7 +139,7 @@ async fn serve(
     let is_ordered = endpoint.ordered;
     if endpoint.is_of_environment() {
         // The API creates the durables of all other endpoints when it creates them.
-        let durables = plugin.host.durables();
+        let durables = &plugin.host.events;
         while let Err(error) = durables.declare(spec.clone()).await {
             tracing::warn!(%error, "durable of the environment's endpoint could not be created; retrying");
             if stop
@@ -149,6 +155,6 @@ async fn serve(
     if is_ordered {
         ordered::serve(deliverer, stop).await;
     } else {
-        plugin.host.durables().run(spec, deliverer, stop).await;
+        plugin.host.events.run(spec, deliverer, stop).await;
     }
 }

@@ -1,53 +1,95 @@
 //! Commands of hosts over NATS, for the AsyncAPI document.
 
-use serde_json::{Map, Value, json};
+use chat_sdk::commands::{COMMANDS, Rest};
+use serde_json::{Value, json};
 
-use crate::api::host_commands::{COMMANDS, Row};
+use super::{asyncapi::in_channel, schemas::key};
+use crate::contract::commands::contract;
 
-/// Returns each command as a message, by its name.
-pub fn commands() -> impl Iterator<Item = (&'static str, Value)> {
-    COMMANDS.iter().map(|row| (row.name, command(row)))
+/// A command with its messages in the document.
+pub struct Documented {
+    /// Key of the message with the command.
+    pub key: String,
+    /// Key of the message with its answer.
+    pub answer_key: String,
+    /// Key of its operation.
+    pub operation: String,
+    name: &'static str,
+    about: &'static str,
+    rest: Rest,
+    index: usize,
 }
 
-fn command(row: &Row) -> Value {
-    let properties: Map<String, Value> = row
-        .fields()
-        .map(|field| (field.to_owned(), json!({ "type": "string" })))
-        .collect();
-    let required: Vec<&str> = row.fields().collect();
-    let rest = match row.has_body {
-        true => format!(
-            "The other fields are those of the body of `{}` in openapi.yaml.",
-            row.operation
-        ),
-        false => format!("The same as `{}` in openapi.yaml.", row.operation),
-    };
-    json!({
-        "name": row.name,
-        "title": row.name,
-        "summary": row.about,
-        "description": rest,
-        "contentType": "application/json",
-        "headers": {
-            "type": "object",
-            "properties": {
-                "X-Acting-User": { "type": "string", "description": "Id of the user for whom the host acts, percent-encoded; absent for the host itself." },
-                "X-Request-Id": { "type": "string", "description": "Id of the request in the logs." },
-            },
-        },
-        "payload": {
-            "type": "object", "properties": properties, "required": required,
-            "additionalProperties": row.has_body,
-        },
+/// Returns all commands of hosts.
+pub fn commands() -> impl Iterator<Item = Documented> {
+    COMMANDS.iter().enumerate().filter_map(|(index, command)| {
+        let name = command.declaration.host?;
+        Some(Documented {
+            key: key("Host", name),
+            answer_key: key("AnswerTo", name),
+            operation: key("takeHost", name),
+            name,
+            about: command.declaration.about,
+            rest: command.declaration.rest?,
+            index,
+        })
     })
 }
 
-/// Returns the message with the reply to a command.
-pub fn answer() -> Value {
+impl Documented {
+    /// Returns the message that a host sends.
+    pub fn message(&self) -> Value {
+        json!({
+            "name": self.name,
+            "title": self.name,
+            "summary": self.about,
+            "description": format!("The same as `{}` in openapi.yaml.", self.rest.operation),
+            "contentType": "application/json",
+            "headers": {
+                "type": "object",
+                "properties": {
+                    "X-Acting-User": { "type": "string", "description": "Id of the user for whom the host acts, percent-encoded; absent for the host itself." },
+                    "X-Request-Id": { "type": "string", "description": "Id of the request in the logs." },
+                },
+            },
+            "payload": contract().payloads[self.index],
+        })
+    }
+
+    /// Returns the message with the answer: the response of the REST operation.
+    pub fn answer(&self) -> Value {
+        let mut message = answer();
+        message["summary"] = json!(format!(
+            "The response of `{}` over REST: the same body, the same errors.",
+            self.rest.operation
+        ));
+        if let Some(body) = &contract().answers[self.index] {
+            message["payload"] = json!({
+                "description": "Body of the response if `Chat-Status` is below 400, otherwise an error; `{}` with `Chat-Body-Omitted`.",
+                "anyOf": [body, { "type": "object" }],
+            });
+        }
+        message
+    }
+
+    /// Returns the operation that takes the command and replies with the answer.
+    pub fn operation(&self) -> Value {
+        json!({
+            "action": "receive", "channel": { "$ref": "#/channels/hostCommands" },
+            "summary": self.about,
+            "messages": [in_channel("hostCommands", &self.key)],
+            "reply": {
+                "channel": { "$ref": "#/channels/hostAnswers" },
+                "messages": [in_channel("hostAnswers", &self.answer_key)],
+            },
+        })
+    }
+}
+
+fn answer() -> Value {
     json!({
         "name": "answer",
         "title": "answer",
-        "summary": "The response of the operation over REST: the same body, the same errors.",
         "contentType": "application/json",
         "headers": {
             "type": "object",

@@ -1,6 +1,9 @@
-//! Tables of the socket protocol: the events that the service pushes, and the commands that clients send.
+//! Table of the events that the service pushes to sockets.
+
+use chat_sdk::{EventType, events::PluginKind};
 
 /// Event that the service pushes to sockets.
+#[derive(Clone, Copy)]
 pub struct Pushed {
     /// Name of the event.
     pub name: &'static str,
@@ -24,16 +27,6 @@ const fn of(name: &'static str, data: &'static str, about: &'static str) -> Push
     }
 }
 
-const fn live(name: &'static str, data: &'static str, about: &'static str) -> Pushed {
-    Pushed {
-        name,
-        data: Some(data),
-        fields: &[],
-        about,
-        is_numbered: false,
-    }
-}
-
 const fn plain(
     name: &'static str,
     fields: &'static [(&'static str, &'static str, bool)],
@@ -49,8 +42,37 @@ const fn plain(
     }
 }
 
-/// All events that the service pushes to sockets.
-pub const PUSHED: &[Pushed] = &[
+/// Returns all events that the service pushes to sockets: those of the catalogue, and those that only sockets have.
+pub fn pushed() -> Vec<Pushed> {
+    let of_catalogue = EventType::all().filter_map(|kind| {
+        let name = kind.socket_event()?;
+        let is_other = OF_SOCKETS.iter().any(|pushed| pushed.name == name);
+        (!is_other).then(|| Pushed {
+            name,
+            data: Some(kind.data_name()),
+            fields: &[],
+            about: kind.about(),
+            is_numbered: kind.is_logged(),
+        })
+    });
+    let signals = PluginKind::all_events().into_iter().filter_map(|event| {
+        let data = PluginKind::of(event.kind)?.data_name();
+        (!event.is_logged).then_some(Pushed {
+            name: event.frame?,
+            data: Some(data),
+            fields: &[],
+            about: event.about,
+            is_numbered: false,
+        })
+    });
+    of_catalogue
+        .chain(signals)
+        .chain(OF_SOCKETS.iter().copied())
+        .collect()
+}
+
+/// Events that only sockets have, or whose data differs there.
+const OF_SOCKETS: &[Pushed] = &[
     plain(
         "connected",
         &[
@@ -102,44 +124,10 @@ pub const PUSHED: &[Pushed] = &[
         "The node will close the socket: connect again after the given time.",
         false,
     ),
-    of("message:new", "Message", "A message was sent."),
-    of("message:updated", "MessageUpdated", "A message was edited."),
-    of(
-        "message:deleted",
-        "MessageDeleted",
-        "A message was deleted, or it expired.",
-    ),
-    of(
-        "message:restored",
-        "MessageRestored",
-        "A deleted message was restored.",
-    ),
-    of("message:pinned", "MessagePin", "A message was pinned."),
-    of("message:unpinned", "MessagePin", "A message was unpinned."),
-    of(
-        "reaction:added",
-        "ReactionChanged",
-        "A user reacted to a message.",
-    ),
-    of(
-        "reaction:removed",
-        "ReactionChanged",
-        "A user removed a reaction.",
-    ),
-    of(
-        "conversation:new",
-        "Conversation",
-        "A conversation with the reader was created.",
-    ),
     of(
         "conversation:joined",
         "Conversation",
         "The reader became a member.",
-    ),
-    of(
-        "conversation:updated",
-        "Conversation",
-        "A conversation's settings were changed.",
     ),
     plain(
         "conversation:removed",
@@ -159,39 +147,6 @@ pub const PUSHED: &[Pushed] = &[
         "Other users became members.",
         true,
     ),
-    of(
-        "participant:removed",
-        "ParticipantsRemoved",
-        "Other users are no longer members.",
-    ),
-    of(
-        "participant:updated",
-        "ParticipantUpdated",
-        "A member's role changed, or the reader's own settings.",
-    ),
-    live(
-        "message:read",
-        "MessageRead",
-        "A member read up to a message.",
-    ),
-    live(
-        "message:delivered",
-        "MessageDelivered",
-        "All messages up to one arrived at a device of a member.",
-    ),
-    live(
-        "conversation:read",
-        "ConversationRead",
-        "The reader marked messages as read or unread on another device.",
-    ),
-    live(
-        "draft:updated",
-        "DraftUpdated",
-        "The reader set or cleared a draft on another device.",
-    ),
-    live("user:online", "UserPresence", "A user is online or busy."),
-    live("user:away", "UserPresence", "A user is away."),
-    live("user:offline", "UserPresence", "A user is offline."),
     plain(
         "user:typing",
         SIGNAL,
@@ -212,191 +167,4 @@ const SIGNAL: &[(&str, &str, bool)] = &[
     ("type", "string", true),
     ("isActive", "boolean", true),
     ("timestamp", "string", true),
-];
-
-/// Command of a client: name, description, fields, and the fields of its ack beside `success`.
-pub type CommandRow = (
-    &'static str,
-    &'static str,
-    &'static [(&'static str, bool)],
-    &'static [&'static str],
-);
-
-/// All commands of sockets: name, description, fields (true if required), and the fields of the ack.
-pub const COMMANDS: &[CommandRow] = &[
-    (
-        "authenticate",
-        "Authenticate the socket if the handshake had no token.",
-        &[("token", true), ("resume", false)],
-        &[],
-    ),
-    (
-        "message:send",
-        "Send a message: the REST body, with conversationId or receiverId.",
-        &[
-            ("conversationId", false),
-            ("receiverId", false),
-            ("content", false),
-            ("type", false),
-            ("attachments", false),
-            ("replyTo", false),
-            ("threadId", false),
-            ("mentions", false),
-            ("metadata", false),
-            ("clientMessageId", false),
-            ("silent", false),
-            ("ttlSeconds", false),
-        ],
-        &["message"],
-    ),
-    (
-        "message:schedule",
-        "Schedule a message: the body of POST /api/scheduled.",
-        &[
-            ("conversationId", false),
-            ("receiverId", false),
-            ("sendAt", true),
-            ("content", false),
-            ("type", false),
-            ("attachments", false),
-            ("replyTo", false),
-            ("threadId", false),
-            ("mentions", false),
-            ("metadata", false),
-            ("clientMessageId", false),
-            ("silent", false),
-            ("ttlSeconds", false),
-        ],
-        &["scheduled"],
-    ),
-    (
-        "message:edit",
-        "Change a message's text, metadata or both.",
-        &[("messageId", true), ("content", false), ("metadata", false)],
-        &["message"],
-    ),
-    (
-        "message:delete",
-        "Delete a message.",
-        &[("messageId", true)],
-        &[],
-    ),
-    (
-        "messages:sync",
-        "List the messages after a message.",
-        &[
-            ("conversationId", true),
-            ("lastMessageId", false),
-            ("limit", false),
-        ],
-        &["messages", "hasMore"],
-    ),
-    (
-        "messages:list",
-        "List messages of a conversation in pages.",
-        &[
-            ("conversationId", true),
-            ("before", false),
-            ("after", false),
-            ("around", false),
-            ("limit", false),
-        ],
-        &["messages", "nextCursor", "hasMore"],
-    ),
-    (
-        "reaction:add",
-        "React to a message.",
-        &[("messageId", true), ("emoji", true)],
-        &["reactions"],
-    ),
-    (
-        "reaction:remove",
-        "Remove a reaction.",
-        &[("messageId", true), ("emoji", true)],
-        &["reactions"],
-    ),
-    (
-        "message:read",
-        "Mark everything up to a message as read.",
-        &[("messageId", true)],
-        &["readAt"],
-    ),
-    (
-        "message:delivered",
-        "Confirm that everything up to a message arrived.",
-        &[("messageId", true)],
-        &["deliveredAt"],
-    ),
-    (
-        "conversation:read",
-        "Mark a conversation as read.",
-        &[("conversationId", true), ("upToMessageId", false)],
-        &["count"],
-    ),
-    (
-        "typing:start",
-        "Notify members that the user is typing.",
-        &[("conversationId", true)],
-        &[],
-    ),
-    (
-        "typing:stop",
-        "Notify members that the user stopped typing.",
-        &[("conversationId", true)],
-        &[],
-    ),
-    (
-        "recording:start",
-        "Notify members that the user is recording.",
-        &[("conversationId", true)],
-        &[],
-    ),
-    (
-        "recording:stop",
-        "Notify members that the user stopped recording.",
-        &[("conversationId", true)],
-        &[],
-    ),
-    (
-        "activity:ping",
-        "Keep the user online instead of away.",
-        &[],
-        &[],
-    ),
-    (
-        "room:join",
-        "Resume receiving events of a conversation on this socket.",
-        &[("conversationId", true)],
-        &[],
-    ),
-    (
-        "room:leave",
-        "Stop receiving events of a conversation on this socket.",
-        &[("conversationId", true)],
-        &[],
-    ),
-    (
-        "presence:subscribe",
-        "Receive the presence of users without a shared conversation.",
-        &[("userIds", true)],
-        &["presence"],
-    ),
-    (
-        "presence:unsubscribe",
-        "Stop receiving the presence of users.",
-        &[("userIds", true)],
-        &[],
-    ),
-    (
-        "token:refresh",
-        "Replace the token of the socket.",
-        &[("token", true)],
-        &["expiresAt"],
-    ),
-    (
-        "ping",
-        "Check that the connection works.",
-        &[],
-        &["pong", "timestamp"],
-    ),
 ];

@@ -12,15 +12,19 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 use metrics::counter;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
-use super::{List, Results, after_apply};
+use super::{
+    ShardWriters,
+    group::{List, Results, after_apply},
+};
 use crate::{
-    bus::{Bus, nodes},
-    domain::{
+    bus::Bus,
+    model::{
         Result,
-        command::{Outcome, Reply, Request, Writers},
+        command::{Outcome, Request},
         entry::SHARDS,
+        writers::{Reply, Writers},
     },
 };
 
@@ -33,7 +37,7 @@ const MAX_BATCH: usize = 256;
 
 /// Destination of a shard's commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Way {
+enum Route {
     /// The writer of this process.
     Local,
     /// Another process.
@@ -42,12 +46,12 @@ enum Way {
 
 /// Commands of one shard.
 #[derive(Default)]
-struct Lane {
+struct ShardQueue {
     /// Commands that have not been sent yet, in order.
     waiting: VecDeque<(Request, Reply)>,
     /// Number of commands in flight, and their route.
-    under_way: usize,
-    way: Option<Way>,
+    in_flight: usize,
+    route: Option<Route>,
 }
 
 /// Completion message from a task of the forwarder.
@@ -68,45 +72,70 @@ struct Group {
 }
 
 /// All waiting and in-flight commands. One task owns it, so all decisions are made in one order.
-pub(super) struct CommandForwarder {
+struct CommandForwarder {
     bus: Bus,
     local: Arc<dyn Writers>,
-    nodes: nodes::Writers,
-    lanes: Vec<Lane>,
+    shard_writers: Arc<ShardWriters>,
+    queues: Vec<ShardQueue>,
     /// Processes that have not answered their group yet.
     busy: Vec<Arc<str>>,
     done: mpsc::UnboundedSender<Done>,
 }
 
-impl CommandForwarder {
-    /// Starts the task; it ends after the handle is dropped and all commands are answered.
-    pub(super) fn start(
+/// Task that forwards the commands of a router.
+#[derive(Clone)]
+pub struct Forwarder {
+    bus: Bus,
+    local: Arc<dyn Writers>,
+    shard_writers: Arc<ShardWriters>,
+    /// Queue that outlives a failure: the next run forwards what it holds.
+    inbox: Arc<AsyncMutex<mpsc::UnboundedReceiver<(Request, Reply)>>>,
+}
+
+impl Forwarder {
+    /// Returns the queue of the commands, and the task that forwards them.
+    pub(super) fn new(
         bus: Bus,
         local: Arc<dyn Writers>,
-        nodes: nodes::Writers,
-    ) -> mpsc::UnboundedSender<(Request, Reply)> {
+        shard_writers: Arc<ShardWriters>,
+    ) -> (mpsc::UnboundedSender<(Request, Reply)>, Self) {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let (done, events) = mpsc::unbounded_channel();
         let forwarder = Self {
             bus,
             local,
-            nodes,
-            lanes: (0..SHARDS).map(|_| Lane::default()).collect(),
+            shard_writers,
+            inbox: Arc::new(AsyncMutex::new(inbox)),
+        };
+        (commands, forwarder)
+    }
+
+    /// Forwards until the queue's sender is dropped and all commands are answered.
+    ///
+    /// After a failure it may run again: the callers of the commands that waited in it get no answer, and repeat them.
+    pub async fn run(self) {
+        let mut inbox = self.inbox.lock().await;
+        let (done, events) = mpsc::unbounded_channel();
+        let forwarder = CommandForwarder {
+            bus: self.bus,
+            local: self.local,
+            shard_writers: self.shard_writers,
+            queues: (0..SHARDS).map(|_| ShardQueue::default()).collect(),
             busy: Vec::new(),
             done,
         };
-        tokio::spawn(forwarder.run(inbox, events));
-        commands
+        forwarder.run(&mut inbox, events).await;
     }
+}
 
+impl CommandForwarder {
     async fn run(
         mut self,
-        mut inbox: mpsc::UnboundedReceiver<(Request, Reply)>,
+        inbox: &mut mpsc::UnboundedReceiver<(Request, Reply)>,
         mut events: mpsc::UnboundedReceiver<Done>,
     ) {
         let mut arrived = Vec::new();
         let mut is_open = true;
-        while is_open || self.lanes.iter().any(Lane::is_occupied) {
+        while is_open || self.queues.iter().any(ShardQueue::is_occupied) {
             tokio::select! {
                 count = inbox.recv_many(&mut arrived, MAX_BATCH), if is_open => is_open = count > 0,
                 Some(done) = events.recv() => self.note(done),
@@ -117,7 +146,7 @@ impl CommandForwarder {
             }
             for (request, reply) in arrived.drain(..) {
                 let shard = usize::from(request.owner.shard());
-                self.lanes[shard].waiting.push_back((request, reply));
+                self.queues[shard].waiting.push_back((request, reply));
             }
             self.send_on();
         }
@@ -125,7 +154,7 @@ impl CommandForwarder {
 
     fn note(&mut self, done: Done) {
         for (shard, count) in done.shards {
-            self.lanes[usize::from(shard)].under_way -= count;
+            self.queues[usize::from(shard)].in_flight -= count;
         }
         if let Some(node) = done.node {
             self.busy.retain(|busy| *busy != node);
@@ -136,22 +165,25 @@ impl CommandForwarder {
     fn send_on(&mut self) {
         let mut groups: HashMap<Arc<str>, Group> = HashMap::new();
         for shard in 0..SHARDS {
-            if self.lanes[usize::from(shard)].waiting.is_empty() {
+            if self.queues[usize::from(shard)].waiting.is_empty() {
                 continue;
             }
-            let way = self.way_of(shard);
-            let lane = &mut self.lanes[usize::from(shard)];
-            if lane.under_way > 0 && lane.way.as_ref() != Some(&way) {
+            let route = self.route_of(shard);
+            let queue = &mut self.queues[usize::from(shard)];
+            if queue.in_flight > 0 && queue.route.as_ref() != Some(&route) {
                 continue;
             }
-            let sent = match &way {
-                Way::Local => {
-                    let commands = lane.waiting.drain(..);
-                    let is_asked = self.nodes.is_heard();
+            let sent = match &route {
+                Route::Local => {
+                    let commands = queue.waiting.drain(..);
+                    let is_asked = self.shard_writers.is_heard();
                     let answers: Vec<_> = commands
-                        .map(|(request, reply)| match is_asked {
-                            true => watched(&*self.local, request, reply),
-                            false => appended_alone(&self.local, request, reply),
+                        .map(|(request, reply)| {
+                            if is_asked {
+                                watched(&*self.local, request, reply)
+                            } else {
+                                appended_alone(&self.local, request, reply)
+                            }
                         })
                         .collect();
                     let (sent, done) = (answers.len(), self.done.clone());
@@ -164,14 +196,14 @@ impl CommandForwarder {
                     });
                     sent
                 }
-                Way::Node(node) if self.busy.contains(node) => continue,
-                Way::Node(node) => {
+                Route::Node(node) if self.busy.contains(node) => continue,
+                Route::Node(node) => {
                     let group = groups.entry(Arc::clone(node)).or_default();
-                    group.fill(&mut lane.waiting, &*self.local)
+                    group.fill(&mut queue.waiting, &*self.local)
                 }
             };
-            lane.under_way += sent;
-            lane.way = Some(way);
+            queue.in_flight += sent;
+            queue.route = Some(route);
         }
         groups.retain(|_, group| !group.commands.is_empty());
         for (node, group) in groups {
@@ -180,11 +212,13 @@ impl CommandForwarder {
         }
     }
 
-    fn way_of(&self, shard: u8) -> Way {
-        let owner = self.nodes.owner_of(shard);
+    fn route_of(&self, shard: u8) -> Route {
+        let owner = self.shard_writers.owner_of(shard);
         match owner {
-            Some(owner) if owner != self.nodes.me && self.bus.is_connected() => Way::Node(owner),
-            _ => Way::Local,
+            Some(owner) if owner != self.shard_writers.me && self.bus.is_connected() => {
+                Route::Node(owner)
+            }
+            _ => Route::Local,
         }
     }
 
@@ -253,9 +287,9 @@ impl Drop for Finished {
     }
 }
 
-impl Lane {
+impl ShardQueue {
     fn is_occupied(&self) -> bool {
-        self.under_way > 0 || !self.waiting.is_empty()
+        self.in_flight > 0 || !self.waiting.is_empty()
     }
 }
 

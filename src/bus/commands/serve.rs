@@ -7,13 +7,10 @@ use futures_util::{StreamExt, future::join_all};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::List;
+use super::group::List;
 use crate::{
     bus::Bus,
-    domain::{
-        DomainError,
-        command::{Request, Writers},
-    },
+    model::{DomainError, command::Request, writers::Writers},
 };
 
 /// Pause between two attempts to subscribe.

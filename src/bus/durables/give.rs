@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Birth, Delivery, Durables, Placed, api};
-use crate::{bus::BusError, domain::durables::Ledger};
+use crate::{bus::BusError, model::durables::Ledger};
 
 /// Time after which a pull request expires.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ pub(super) async fn run<L: Ledger + 'static>(
     let mut placed = None;
     while !stop.is_cancelled() {
         let follow = async {
-            let here = durables.place(&spec, Birth::Refused).await?;
+            let here = durables.place(&spec, Birth::Rejected).await?;
             placed = Some(here.clone());
             Following {
                 durables: &durables,
@@ -95,6 +95,8 @@ pub(super) async fn run<L: Ledger + 'static>(
         // Acknowledgements are still being sent; an event without a mark is only delivered again after a loss.
         let _ = tokio::time::timeout(Duration::from_secs(1), durables.mark(&placed)).await;
     }
+    // The durable may be removed next, in another process.
+    durables.displace(&spec.name);
 }
 
 struct Following<'a, L> {
@@ -218,7 +220,7 @@ enum Work {
 }
 
 impl One {
-    fn begin(&self, event: crate::domain::Result<Option<Delivery>>) -> Work {
+    fn begin(&self, event: crate::model::Result<Option<Delivery>>) -> Work {
         let delivery = match event {
             Ok(Some(delivery)) => delivery,
             Ok(None) => return Work::Settled(Verdict::Drop("it is no event".to_owned())),

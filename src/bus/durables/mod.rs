@@ -30,7 +30,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bus, BusError, StreamError, publish};
-use crate::domain::{catalogue, durables::Ledger, entry::Entry};
+use crate::model::{catalogue, durables::Ledger, entry::Entry};
 pub use chat_sdk::plugin::{
     Consumer, ConsumerSpec, Delivery, Lag, LogPosition, Pulled, ReplayedEvent, Verdict,
 };
@@ -51,14 +51,14 @@ pub trait Backfill: Send + Sync {
         until: LogPosition,
     ) -> futures_util::future::BoxFuture<
         '_,
-        crate::domain::Result<(Vec<ReplayedEvent>, Option<LogPosition>)>,
+        crate::model::Result<(Vec<ReplayedEvent>, Option<LogPosition>)>,
     >;
 
     /// Returns the event of an entry; `None` if the log has no such id, or the entry cannot be read.
     fn find<'a>(
         &'a self,
         id: &'a EventId,
-    ) -> futures_util::future::BoxFuture<'a, crate::domain::Result<Option<ReplayedEvent>>>;
+    ) -> futures_util::future::BoxFuture<'a, crate::model::Result<Option<ReplayedEvent>>>;
 }
 
 /// The durables of this process.
@@ -104,7 +104,7 @@ pub struct Position {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Birth {
     Allowed,
-    Refused,
+    Rejected,
 }
 
 fn api(error: impl std::fmt::Display) -> BusError {
@@ -329,7 +329,7 @@ impl<L> Durables<L> {
     async fn event_of(
         &self,
         message: &jetstream::Message,
-    ) -> crate::domain::Result<Option<Delivery>> {
+    ) -> crate::model::Result<Option<Delivery>> {
         let Some(mut event) = delivery(&self.bus.subjects, message) else {
             return Ok(None);
         };

@@ -15,16 +15,18 @@ use async_nats::jetstream::{
     consumer::{DeliverPolicy, Info},
     stream::{RawMessageErrorKind, Stream},
 };
-use chat_sdk::{Timestamp, plugin::LogPosition};
+use chat_sdk::{
+    Timestamp,
+    plugin::{ConsumerSpec, LogPosition},
+};
 use metrics::counter;
 use time::OffsetDateTime;
 
 use super::{Birth, Durables, Placed, api, wanted};
 use crate::{
     bus::{BusError, streams::stream_name},
-    domain::durables::{BIRTH_TOLERANCE, CLOCK_MARGIN, DurableState, Ledger, Mark},
+    model::durables::{BIRTH_TOLERANCE, CLOCK_MARGIN, DurableState, Ledger, Mark},
 };
-use chat_sdk::plugin::ConsumerSpec;
 
 /// Minimum age of the stream's first message at which the log before it is final.
 ///
@@ -38,6 +40,22 @@ enum Found {
     Other,
 }
 
+/// The stream and the server at the time of a placement.
+struct Broker<'a> {
+    declared: &'a Stream,
+    stream: &'a Stream<()>,
+    created: &'a str,
+    server: &'a str,
+}
+
+impl Broker<'_> {
+    /// Returns the first and the last sequence number of the stream.
+    fn range(&self) -> (u64, u64) {
+        let state = &self.declared.cached_info().state;
+        (state.first_sequence, state.last_sequence)
+    }
+}
+
 impl<L: Ledger + 'static> Durables<L> {
     /// Places a durable, and creates it if it is missing. One process at a time does this.
     pub(super) async fn place(
@@ -49,9 +67,12 @@ impl<L: Ledger + 'static> Durables<L> {
         let holder = holder.ok_or_else(|| api("the durable is being placed by somebody else"))?;
         let placed = self.place_locked(spec, birth).await;
         self.ledger.unlock(&spec.name, &holder).await;
-        let placed = placed?;
-        self.placed.lock().insert(spec.name.clone(), placed.clone());
-        Ok(placed)
+        match &placed {
+            Ok(placed) => drop(self.placed.lock().insert(spec.name.clone(), placed.clone())),
+            // Another process may have removed it.
+            Err(_) => self.displace(&spec.name),
+        }
+        placed
     }
 
     async fn place_locked(&self, spec: &ConsumerSpec, birth: Birth) -> Result<Placed, BusError> {
@@ -61,16 +82,18 @@ impl<L: Ledger + 'static> Durables<L> {
         let stream = self.stream().await?;
         let server = self.bus.tail.server_info().server_id;
         let state = self.ledger.load(&spec.name).await.map_err(api)?;
+        let broker = Broker {
+            declared: &declared,
+            stream: &stream,
+            created: &created,
+            server: &server,
+        };
         let state = match state {
-            None if birth == Birth::Refused => return Err(api("there is no such durable")),
-            None => {
-                self.begin(spec, &declared, &stream, &created, &server)
-                    .await?
-            }
+            None if birth == Birth::Rejected => return Err(api("there is no such durable")),
+            None => self.begin(spec, &broker).await?,
             Some(state) => {
                 let existing = self.consumer(&stream, &state.consumer()).await?;
-                self.find_again(spec, state, existing, &declared, &stream, &created, &server)
-                    .await?
+                self.find_again(spec, state, existing, &broker).await?
             }
         };
         Ok(Placed {
@@ -97,49 +120,47 @@ impl<L: Ledger + 'static> Durables<L> {
     async fn begin(
         &self,
         spec: &ConsumerSpec,
-        declared: &Stream,
-        stream: &Stream<()>,
-        created: &str,
-        server: &str,
+        broker: &Broker<'_>,
     ) -> Result<DurableState, BusError> {
-        let last = declared.cached_info().state.last_sequence;
+        let (_, last) = broker.range();
         let now = Timestamp::now();
         let state = DurableState {
             name: spec.name.clone(),
             events: event_names(spec),
             generation: 0,
             born: now,
-            stream: created.to_owned(),
-            server: server.to_owned(),
-            marks: self.mark_at(stream, last).await?.into_iter().collect(),
+            stream: broker.created.to_owned(),
+            server: broker.server.to_owned(),
+            marks: self
+                .mark_at(broker.stream, last)
+                .await?
+                .into_iter()
+                .collect(),
             settled_until: earlier(now, BIRTH_TOLERANCE),
             skip_before: Some(earlier(now, BIRTH_TOLERANCE)),
         };
         // The state is stored first: if this process dies in between, the durable is created at the mark.
         self.ledger.save(&state).await.map_err(api)?;
-        self.make(spec, &state.consumer(), stream, last + 1).await?;
+        self.make(spec, &state.consumer(), broker.stream, last + 1)
+            .await?;
         Ok(state)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "everything that is known about one durable"
-    )]
     async fn find_again(
         &self,
         spec: &ConsumerSpec,
         mut state: DurableState,
         existing: Option<Info>,
-        declared: &Stream,
-        stream: &Stream<()>,
-        created: &str,
-        server: &str,
+        broker: &Broker<'_>,
     ) -> Result<DurableState, BusError> {
-        let (first, last) = {
-            let state = &declared.cached_info().state;
-            (state.first_sequence, state.last_sequence)
-        };
-        let is_same_stream = state.stream == created;
+        let Broker {
+            declared,
+            stream,
+            server,
+            ..
+        } = *broker;
+        let (first, last) = broker.range();
+        let is_same_stream = state.stream == broker.created;
         state.events = event_names(spec);
         let newest = state.marks.last().cloned();
         let found = match &newest {
@@ -179,47 +200,62 @@ impl<L: Ledger + 'static> Durables<L> {
                 self.ledger.save(&state).await.map_err(api)?;
             }
             Found::Other => {
-                counter!("chat_durable_losses_total", "durable" => spec.name.clone()).increment(1);
-                while let Some(mark) = state.marks.last().filter(|_| is_same_stream) {
-                    match self.compare(stream, mark, first, last).await? {
-                        Found::Same => break,
-                        Found::Expired | Found::Other => state.marks.pop(),
-                    };
-                }
-                if !is_same_stream {
-                    state.marks.clear();
-                }
-                let start = state.marks.last().map_or(1, |mark| mark.sequence + 1);
-                tracing::warn!(
-                    durable = %spec.name,
-                    from = start,
-                    last,
-                    "the event stream lost data or was created again; durable rewound"
-                );
-                state.skip_before = Some(
-                    earlier(state.settled_until, CLOCK_MARGIN)
-                        .max(earlier(state.born, BIRTH_TOLERANCE)),
-                );
-                state.stream = created.to_owned();
-                state.server = server.to_owned();
-                let before = state.consumer();
-                state.generation += 1;
-                if !state.is_of_a_host() {
-                    self.ledger.save(&state).await.map_err(api)?;
-                }
-                if existing.is_some() {
-                    stream.delete_consumer(&before).await.map_err(api)?;
-                }
-                if state.is_of_a_host() {
-                    // The name stays the same, so the state may report success only after the previous consumer is deleted.
-                    self.ledger.save(&state).await.map_err(api)?;
-                    self.make_paused(spec, stream, start).await?;
-                } else {
-                    self.make(spec, &state.consumer(), stream, start).await?;
-                }
+                self.put_back(spec, &mut state, existing.is_some(), broker)
+                    .await?
             }
         }
         Ok(state)
+    }
+
+    /// Puts a durable back to the newest mark that the stream still has, else to its beginning.
+    async fn put_back(
+        &self,
+        spec: &ConsumerSpec,
+        state: &mut DurableState,
+        exists: bool,
+        broker: &Broker<'_>,
+    ) -> Result<(), BusError> {
+        let (first, last) = broker.range();
+        let is_same_stream = state.stream == broker.created;
+        counter!("chat_durable_losses_total", "durable" => spec.name.clone()).increment(1);
+        while let Some(mark) = state.marks.last().filter(|_| is_same_stream) {
+            match self.compare(broker.stream, mark, first, last).await? {
+                Found::Same => break,
+                Found::Expired | Found::Other => state.marks.pop(),
+            };
+        }
+        if !is_same_stream {
+            state.marks.clear();
+        }
+        let start = state.marks.last().map_or(1, |mark| mark.sequence + 1);
+        tracing::warn!(
+            durable = %spec.name,
+            from = start,
+            last,
+            "the event stream lost data or was created again; durable rewound"
+        );
+        state.skip_before = Some(
+            earlier(state.settled_until, CLOCK_MARGIN).max(earlier(state.born, BIRTH_TOLERANCE)),
+        );
+        state.stream = broker.created.to_owned();
+        state.server = broker.server.to_owned();
+        let before = state.consumer();
+        state.generation += 1;
+        if !state.is_of_a_host() {
+            self.ledger.save(state).await.map_err(api)?;
+        }
+        if exists {
+            broker.stream.delete_consumer(&before).await.map_err(api)?;
+        }
+        if state.is_of_a_host() {
+            // The name stays the same, so the state may report success only after the previous consumer is deleted.
+            self.ledger.save(state).await.map_err(api)?;
+            self.make_paused(spec, broker.stream, start).await?;
+        } else {
+            self.make(spec, &state.consumer(), broker.stream, start)
+                .await?;
+        }
+        Ok(())
     }
 
     async fn compare(
@@ -398,13 +434,36 @@ impl<L: Ledger + 'static> Durables<L> {
         } else {
             info.ack_floor.stream_sequence
         };
-        if let Some(mark) = self.mark_at(&placed.stream, floor).await? {
-            self.ledger
-                .mark(name, &placed.created, &placed.server, &mark)
-                .await
-                .map_err(api)?;
-        }
-        Ok(())
+        let Some(mark) = self.mark_at(&placed.stream, floor).await? else {
+            return Ok(());
+        };
+        let settled_until = self.settled_before(placed, &mark).await?;
+        let placed_on = (placed.created.as_str(), placed.server.as_str());
+        self.ledger
+            .mark(name, placed_on, &mark, settled_until)
+            .await
+            .map_err(api)
+    }
+
+    /// Returns the time up to which all events were in the stream before `mark`; `None` if it is not known.
+    ///
+    /// The stream itself is asked for the relay marker that says so. After a restore to an earlier state it has other messages under the same
+    /// numbers, and until the relay has detected that, its markers still name the lost ones.
+    async fn settled_before(
+        &self,
+        placed: &Placed,
+        mark: &Mark,
+    ) -> Result<Option<Timestamp>, BusError> {
+        let passed = self.ledger.marker_before(&placed.created, mark.sequence);
+        let Some((marker, until)) = passed.await.map_err(api)? else {
+            return Ok(None);
+        };
+        let found = if marker.sequence == mark.sequence {
+            Some(mark.clone())
+        } else {
+            self.mark_at(&placed.stream, marker.sequence).await?
+        };
+        Ok((found.as_ref() == Some(&marker)).then_some(until))
     }
 
     /// Puts a durable back to its first unsettled event.
@@ -412,7 +471,7 @@ impl<L: Ledger + 'static> Durables<L> {
     /// # Errors
     /// If the broker or the database does not answer.
     pub async fn rewind(&self, spec: &ConsumerSpec) -> Result<(), BusError> {
-        let placed = self.place(spec, Birth::Refused).await?;
+        let placed = self.place(spec, Birth::Rejected).await?;
         let info = placed
             .stream
             .consumer_info(&placed.consumer)
@@ -432,7 +491,7 @@ impl<L: Ledger + 'static> Durables<L> {
         let known = self.placed.lock().get(&spec.name).cloned();
         match known {
             Some(placed) if placed.connection == connection && placed.spec == *spec => Ok(placed),
-            _ => self.place(spec, Birth::Refused).await,
+            _ => self.place(spec, Birth::Rejected).await,
         }
     }
 

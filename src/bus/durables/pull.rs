@@ -7,13 +7,15 @@ use async_nats::jetstream::{
     consumer::{Consumer as JetStreamConsumer, pull::Config},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chat_sdk::Timestamp;
-use chat_sdk::plugin::{ConsumerSpec, Pulled};
+use chat_sdk::{
+    Timestamp,
+    plugin::{ConsumerSpec, Pulled},
+};
 use futures_util::{StreamExt, future::join_all};
 use serde::Deserialize;
 
 use super::{Durables, Placed, api};
-use crate::{bus::BusError, domain::durables::Ledger};
+use crate::{bus::BusError, model::durables::Ledger};
 
 /// Time limit of an acknowledgement.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -219,10 +219,11 @@ pub(super) async fn test(
         show::print(&format!("event {event}\n"))?;
     }
     show::list(is_json, attempts, show::ATTEMPTS)?;
-    match is_taken {
-        true => Ok(()),
-        false => Err(Failure::Refused(
+    if is_taken {
+        Ok(())
+    } else {
+        Err(Failure::Refused(
             "the endpoint did not accept it; it will be retried".to_owned(),
-        )),
+        ))
     }
 }

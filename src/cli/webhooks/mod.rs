@@ -7,7 +7,7 @@
 
 mod again;
 mod progress;
-mod service;
+pub(super) mod service;
 mod show;
 
 use std::process::ExitCode;
@@ -126,7 +126,7 @@ pub fn run(args: &WebhooksArgs, sources: &Sources) -> ExitCode {
             return ExitCode::from(config::EXIT_CODE);
         }
     };
-    super::block_on(async {
+    super::process::block_on(async {
         let outcome = async {
             let service = Service::new(caller, args.url.as_deref())?;
             act(&service, args).await
@@ -139,7 +139,7 @@ pub fn run(args: &WebhooksArgs, sources: &Sources) -> ExitCode {
             }
             Err(Failure::Unavailable(why)) => {
                 eprintln!("{why}");
-                ExitCode::from(super::EXIT_UNAVAILABLE)
+                ExitCode::from(super::process::EXIT_UNAVAILABLE)
             }
         }
     })

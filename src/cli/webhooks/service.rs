@@ -17,7 +17,7 @@ const MAX_PAGE: u32 = 100;
 
 /// Reasons for which a command fails.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::cli) enum Failure {
     /// The service refused the request, or its response cannot be used.
     Refused(String),
     /// The service did not respond, or is unavailable.
@@ -25,9 +25,11 @@ pub(super) enum Failure {
 }
 
 /// Connection to a running service.
-pub(super) struct Service {
+pub(in crate::cli) struct Service {
     http: Client,
     base_url: String,
+    /// Path before that of each request.
+    path: &'static str,
     secret: String,
 }
 
@@ -52,8 +54,14 @@ impl Service {
         Ok(Self {
             http,
             base_url: base_url.trim_end_matches('/').to_owned(),
+            path: PATH,
             secret: caller.internal_secret.expose_text().to_owned(),
         })
+    }
+
+    /// Returns a client of the operations below another path.
+    pub fn at(self, path: &'static str) -> Self {
+        Self { path, ..self }
     }
 
     /// Reads a resource.
@@ -123,7 +131,7 @@ impl Service {
     ) -> Result<(u16, Value), Failure> {
         let mut request = self
             .http
-            .request(method, format!("{}{PATH}{path}", self.base_url))
+            .request(method, format!("{}{}{path}", self.base_url, self.path))
             .header("X-Internal-Secret", &self.secret);
         if let Some(body) = body {
             request = request.json(&body);

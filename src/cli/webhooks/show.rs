@@ -79,6 +79,9 @@ fn state(endpoint: &Value) -> String {
     }
     match endpoint["lag"]["pausedForMs"].as_u64() {
         Some(ms) => format!("rests {} s", ms.div_ceil(1000)),
+        None if endpoint["unknownEvents"].is_array() => {
+            format!("enabled; unknown: {}", joined(&endpoint["unknownEvents"]))
+        }
         None => "enabled".to_owned(),
     }
 }

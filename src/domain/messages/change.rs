@@ -1,21 +1,24 @@
 //! Changes of sent messages: edit, delete, restore.
 
-use chat_sdk::{Message, MessageId, MessageType, Metadata, UserId};
-
-use super::{
-    access_message,
-    draft::{check_content, check_metadata, is_empty},
-    get,
+use chat_sdk::{
+    Message, MessageId, MessageType, Metadata, Patch, UserId,
+    plugin::{HookChange, HookData, HookEdit, HookFault, HookPoint},
 };
+
+use super::{access, access_message, get};
 use crate::{
     domain::{
         Context,
+        hooks::{Asked, Subject, change_or_refuse},
+    },
+    model::{
         command::{Command, Request, WantedEdit},
         entry::{MessageEdit, MessageRemoval},
         error::{DomainError, Faults, Result},
-        patch::Patch,
+        fields::check_metadata,
+        messages::{check_content, is_empty},
     },
-    store::StoredMessage,
+    store::{AccessQuery, StoredMessage},
 };
 
 /// Maximum number of attempts of an edit that keeps the text and conflicts with another edit.
@@ -42,19 +45,8 @@ pub async fn edit(
     message: &MessageId,
     edit: Edit,
 ) -> Result<Message> {
-    let mut faults = Faults::default();
-    faults.when(
-        edit.content.is_keep() && edit.metadata.is_keep(),
-        "content",
-        "or metadata must be given",
-    );
-    check_content(
-        ctx,
-        edit.content.value().map_or("", String::as_str),
-        &mut faults,
-    );
-    check_metadata(edit.metadata.value(), &mut faults);
-    faults.into_result()?;
+    check_edit(ctx.limits.max_message_bytes, &edit)?;
+    let edit = ask_before_edit(ctx, actor, message, edit).await?;
     let mut attempt = 1;
     loop {
         let stored = access_message(ctx, actor, message).await?;
@@ -75,6 +67,106 @@ pub async fn edit(
             }
         }
     }
+}
+
+fn check_edit(max_bytes: usize, edit: &Edit) -> Result<()> {
+    let mut faults = Faults::default();
+    faults.when(
+        edit.content.is_keep() && edit.metadata.is_keep(),
+        "content",
+        "or metadata must be given",
+    );
+    check_content(
+        max_bytes,
+        edit.content.value().map_or("", String::as_str),
+        &mut faults,
+    );
+    check_metadata(edit.metadata.value(), &mut faults);
+    faults.into_result()
+}
+
+/// An edit that hooks may change.
+#[derive(Clone)]
+struct Changeable {
+    edit: Edit,
+    stored: StoredMessage,
+    max_bytes: usize,
+}
+
+impl Subject for Changeable {
+    fn data(&self) -> HookData {
+        let (stored, edit) = (&self.stored, &self.edit);
+        HookData::Edit(HookEdit {
+            message_id: stored.id.clone(),
+            content: match &edit.content {
+                Patch::Keep => stored.content().to_owned(),
+                Patch::Clear => String::new(),
+                Patch::Set(content) => content.clone(),
+            },
+            metadata: match &edit.metadata {
+                Patch::Keep => stored.metadata().cloned(),
+                patch => patch.value().cloned(),
+            },
+        })
+    }
+
+    fn change(&mut self, change: HookChange) -> std::result::Result<(), HookFault> {
+        let HookChange {
+            content,
+            metadata,
+            attachments: Patch::Keep,
+            mentions: Patch::Keep,
+            silent: Patch::Keep,
+            ttl_seconds: Patch::Keep,
+            name: Patch::Keep,
+            avatar_url: Patch::Keep,
+        } = change
+        else {
+            return Err(HookFault::new("an edit has only a text and metadata"));
+        };
+        if !content.is_keep() {
+            self.edit.content = content;
+        }
+        if !metadata.is_keep() {
+            self.edit.metadata = metadata;
+        }
+        check_edit(self.max_bytes, &self.edit)
+            .and_then(|()| wanted_edit(&self.stored, self.edit.clone()).map(drop))
+            .map_err(|_| HookFault::new("the changed edit is invalid"))
+    }
+}
+
+/// Asks the hooks of `message.before_edit`, unless the edit cannot succeed or changes nothing. Returns the edit with their changes.
+async fn ask_before_edit(
+    ctx: &Context,
+    actor: &UserId,
+    message: &MessageId,
+    edit: Edit,
+) -> Result<Edit> {
+    let point = HookPoint::MessageBeforeEdit;
+    if !ctx.hooks.has(point) {
+        return Ok(edit);
+    }
+    let query = AccessQuery::Message(message.clone(), actor.clone());
+    let (stored, access) = access(ctx, query).await?;
+    let (fields, member) = access.membership.require_member()?;
+    let is_rejected = stored.sender() != Some(actor) || stored.is_deleted();
+    if is_rejected || wanted_edit(&stored, edit.clone())?.is_unchanged {
+        return Ok(edit);
+    }
+    let conversation = stored.conversation_id.clone();
+    let asked = Asked {
+        role: Some(member.role),
+        conversation: Some(&conversation),
+        kind: Some(fields.kind),
+        ..Asked::new(point, actor)
+    };
+    let subject = Changeable {
+        edit,
+        stored,
+        max_bytes: ctx.limits.max_message_bytes,
+    };
+    Ok(change_or_refuse(&ctx.hooks, asked, subject).await?.edit)
 }
 
 /// Returns the edit of `stored` that `edit` results in.

@@ -1,15 +1,14 @@
 //! Reads of a message, its thread and its history.
 
 use chat_sdk::{ConversationId, Message, MessageId, Timestamp, UserId};
-use serde::Serialize;
 
-use super::as_no_message;
 use crate::{
-    domain::{
-        Context,
-        audience::Audience,
+    domain::Context,
+    model::{
         error::{DomainError, Result},
+        messages::{Version, as_no_message},
         page::{Page, PageRequest},
+        visibility::Audience,
     },
     store::{AccessQuery, Membership, MessageAccess, StoredMessage},
 };
@@ -96,24 +95,6 @@ pub async fn list(
     })
 }
 
-/// One version of a message's text.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Version {
-    /// Seq of the entry that made this version.
-    pub seq: u64,
-    /// The text.
-    pub content: String,
-    /// Time from which the text was shown.
-    pub at: Timestamp,
-}
-
-impl Version {
-    /// Returns the cursor of this version in the list.
-    pub fn cursor(&self) -> String {
-        self.seq.to_string()
-    }
-}
-
 /// Returns a page of the texts that a message had, oldest first. A deleted message has none.
 ///
 /// # Errors
@@ -142,22 +123,22 @@ pub(in crate::domain) async fn visible_message(
     actor: &UserId,
     message: &MessageId,
 ) -> Result<(StoredMessage, Membership, Audience)> {
-    let seek = AccessQuery::Message(message.clone(), actor.clone());
-    let (stored, seat, audience) = visible(ctx, seek).await?;
-    Ok((stored, seat.membership, audience))
+    let query = AccessQuery::Message(message.clone(), actor.clone());
+    let (stored, access, audience) = visible(ctx, query).await?;
+    Ok((stored, access.membership, audience))
 }
 
 async fn visible(
     ctx: &Context,
-    seek: AccessQuery,
+    query: AccessQuery,
 ) -> Result<(StoredMessage, MessageAccess, Audience)> {
-    let mut seat = ctx.store.find_access(seek).await?;
-    let stored = seat.message.take().ok_or_else(DomainError::no_message)?;
-    let audience = seat.membership.audience().map_err(as_no_message)?;
+    let mut access = ctx.store.find_access(query).await?;
+    let stored = access.message.take().ok_or_else(DomainError::no_message)?;
+    let audience = access.membership.audience().map_err(as_no_message)?;
     if !audience.sees(stored.seq) || stored.is_gone(Timestamp::now()) {
         return Err(DomainError::no_message());
     }
-    Ok((stored, seat, audience))
+    Ok((stored, access, audience))
 }
 
 async fn audience(
@@ -175,19 +156,19 @@ pub(in crate::domain) async fn access_message(
     actor: &UserId,
     message: &MessageId,
 ) -> Result<StoredMessage> {
-    let seek = AccessQuery::Message(message.clone(), actor.clone());
-    Ok(access(ctx, seek).await?.0)
+    let query = AccessQuery::Message(message.clone(), actor.clone());
+    Ok(access(ctx, query).await?.0)
 }
 
-/// Returns the message of `seek`, and the data read with it, if the caller is a member and may see it.
+/// Returns the message of `query`, and the data read with it, if the caller is a member and may see it.
 ///
 /// # Errors
 /// [`DomainError::NotFound`] for all others: the same error as for a missing message.
 pub(in crate::domain) async fn access(
     ctx: &Context,
-    seek: AccessQuery,
+    query: AccessQuery,
 ) -> Result<(StoredMessage, MessageAccess)> {
-    let (message, seat, _) = visible(ctx, seek).await?;
-    seat.membership.active().map_err(as_no_message)?;
-    Ok((message, seat))
+    let (message, access, _) = visible(ctx, query).await?;
+    access.membership.active().map_err(as_no_message)?;
+    Ok((message, access))
 }

@@ -1,27 +1,20 @@
-//! Sending of messages: to a conversation, to a user, as the host, and by forwarding.
+//! Sending of messages: to a conversation, to a user, and as the host.
 
-use std::collections::{HashMap, HashSet};
+use std::task::Poll;
 
-use chat_sdk::{ConversationId, ForwardedFrom, Message, MessageId, MessageType, Timestamp, UserId};
+use chat_sdk::{ConversationId, Message, Timestamp, UserId, plugin::HookPoint};
 
-use super::{
-    Draft, MENTION_HERE, check_draft, created, deleted,
-    draft::check_client_message_id,
-    get, not_of_conversation, other_message,
-    repeat::{Earlier, earlier_or, find_earlier, forward_hash},
-    request_hash, sent_earlier,
+use super::{Decided, Sending, decide, hold, order::Turn, repeat::earlier_or, sent_earlier};
+use crate::{
+    domain::{Context, blocks, conversations, presence, users},
+    model::{
+        catalogue,
+        command::{Command, Outcome, Request},
+        entry::Body,
+        error::{DomainError, Result},
+        messages::{Draft, MENTION_HERE, check_draft, created, not_of_conversation, request_hash},
+    },
 };
-use crate::domain::{
-    Context, blocks, catalogue,
-    command::{Command, Outcome, Request},
-    conversations,
-    entry::Body,
-    error::{DomainError, Faults, Result},
-    presence, users,
-};
-
-/// Maximum number of conversations that a message is forwarded to at once.
-pub const MAX_FORWARDS: usize = 20;
 
 /// A sent message, and whether it existed before.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,11 +72,71 @@ async fn submit(
     draft: Draft,
     hash: Option<String>,
 ) -> Result<Sent> {
+    // The host without a user is trusted: it decides which hooks there are.
+    let asking = actor.filter(|_| ctx.hooks.has(HookPoint::MessageBeforeSend));
+    let turn = asking.map(|actor| ctx.send_order.enter(conversation, actor));
     if let Err(refusal) = check_now(ctx, actor, conversation, &draft).await {
         // An earlier request may have sent it when the checks still passed.
         let repeatable = draft.client_message_id.as_deref().zip(hash.as_deref());
         return earlier_or(ctx, conversation, actor, repeatable, refusal).await;
     }
+    match asking {
+        Some(actor) => {
+            let sending = to_conversation(actor, conversation, hash);
+            let id = draft.client_message_id.clone();
+            match decide(ctx, &sending, draft).await {
+                Ok(decided) => finish(ctx, sending, decided, turn).await,
+                Err(refusal @ DomainError::NotFound(_)) => {
+                    let repeatable = id.as_deref().zip(sending.hash.as_deref());
+                    earlier_or(ctx, conversation, Some(actor), repeatable, refusal).await
+                }
+                Err(refusal) => Err(refusal),
+            }
+        }
+        None => append(ctx, actor, conversation, (draft, hash), None).await,
+    }
+}
+
+pub(super) fn to_conversation(
+    actor: &UserId,
+    conversation: &ConversationId,
+    hash: Option<String>,
+) -> Sending {
+    Sending {
+        actor: actor.clone(),
+        conversation: conversation.clone(),
+        receiver: None,
+        hash,
+        schedule: None,
+    }
+}
+
+/// Does with a message what the hooks decided.
+pub(super) async fn finish(
+    ctx: &Context,
+    sending: Sending,
+    decided: Decided,
+    turn: Option<Turn>,
+) -> Result<Sent> {
+    match decided {
+        Decided::Send(draft) => {
+            let (actor, conversation) = (&sending.actor, &sending.conversation);
+            let message = (*draft, sending.hash);
+            append(ctx, Some(actor), conversation, message, turn).await
+        }
+        Decided::Hold(held) => hold(ctx, *held).await,
+        Decided::Earlier(sent) => Ok(*sent),
+    }
+}
+
+/// Appends a message, after the earlier ones of `turn`.
+async fn append(
+    ctx: &Context,
+    actor: Option<&UserId>,
+    conversation: &ConversationId,
+    (draft, hash): (Draft, Option<String>),
+    turn: Option<Turn>,
+) -> Result<Sent> {
     let message = created(draft, hash);
     let mut request = Request::new(
         conversation.clone(),
@@ -93,7 +146,20 @@ async fn submit(
     if actor.is_some() {
         name_those_here(ctx, conversation, &mut request).await?;
     }
-    sent(ctx, ctx.append(request).await?).await
+    let Some(mut turn) = turn else {
+        return sent(ctx, ctx.append(request).await?).await;
+    };
+    turn.wait(ctx.hooks.time_limit(HookPoint::MessageBeforeSend))
+        .await;
+    let mut appended = std::pin::pin!(ctx.append(request));
+    // The first poll submits the command; then the next one may follow.
+    let first = futures_util::poll!(&mut appended);
+    drop(turn);
+    let outcome = match first {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => appended.await,
+    };
+    sent(ctx, outcome?).await
 }
 
 /// Makes the checks that the writer does not make: the draft by itself, and the message that it quotes.
@@ -103,7 +169,7 @@ async fn check_now(
     conversation: &ConversationId,
     draft: &Draft,
 ) -> Result<()> {
-    check_draft(ctx, actor, draft)?;
+    check_draft(ctx.limits.max_message_bytes, actor, draft)?;
     let Some(quoted) = &draft.reply_to else {
         return Ok(());
     };
@@ -124,7 +190,6 @@ async fn check_now(
 async fn sent(ctx: &Context, outcome: Outcome) -> Result<Sent> {
     let is_repeated = outcome.is_repeated;
     let entry = outcome.into_entry()?;
-    ctx.bells.notify(&entry);
     let message = match (&entry.body, is_repeated) {
         // A repetition returns the message as it is now.
         (Body::MessageCreated(_), true) => {
@@ -210,12 +275,35 @@ pub async fn send_direct(
                 return send(ctx, actor, &found, draft).await;
             }
             check_may_begin(ctx, actor, receiver, &draft).await?;
-            let made =
-                conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
-            send(ctx, actor, &made.conversation.id, draft).await
+            begin_direct(ctx, actor, receiver, (conversation, draft)).await
         }
         outcome => outcome,
     }
+}
+
+/// Sends the first message of a direct conversation. It is created only if the hooks let the message pass.
+async fn begin_direct(
+    ctx: &Context,
+    actor: &UserId,
+    receiver: &UserId,
+    (conversation, draft): (ConversationId, Draft),
+) -> Result<Sent> {
+    let hash = draft
+        .client_message_id
+        .is_some()
+        .then(|| request_hash(&draft));
+    let mut sending = Sending {
+        receiver: Some(receiver.clone()),
+        ..to_conversation(actor, &conversation, hash)
+    };
+    let decided = decide(ctx, &sending, draft).await?;
+    if matches!(decided, Decided::Send(_)) {
+        let settings = conversations::ask_before_direct(ctx, actor, receiver, Default::default());
+        let settings = settings.await?;
+        let made = conversations::create_direct(ctx, actor, receiver, settings).await?;
+        sending.conversation = made.conversation.id;
+    }
+    finish(ctx, sending, decided, None).await
 }
 
 /// Fails if `draft` cannot start a direct conversation that does not exist yet.
@@ -239,153 +327,4 @@ pub(in crate::domain) async fn check_may_begin(
         }
     }
     Ok(())
-}
-
-/// Forwards a message to at most [`MAX_FORWARDS`] other conversations.
-///
-/// The text, files, metadata and expiry are kept.
-///
-/// With `client_message_id` it can be repeated safely.
-///
-/// # Errors
-/// [`DomainError::NotFound`] if the caller may not see the message; [`DomainError::Conflict`] if it is deleted; [`DomainError::Validation`] that
-/// names every conversation that the caller cannot send to. Nothing is sent then.
-pub async fn forward(
-    ctx: &Context,
-    actor: &UserId,
-    message: &MessageId,
-    conversations: &[ConversationId],
-    client_message_id: Option<String>,
-) -> Result<Vec<Message>> {
-    check_forward(conversations, client_message_id.as_deref())?;
-    let hash = client_message_id.is_some().then(|| forward_hash(message));
-    let earlier = forwarded_earlier(
-        ctx,
-        actor,
-        conversations,
-        client_message_id.as_deref().zip(hash.as_deref()),
-    )
-    .await?;
-    let mut new = Vec::new();
-    for (index, conversation) in conversations.iter().enumerate() {
-        if !earlier.contains_key(conversation) {
-            new.push((index, conversation));
-        }
-    }
-    // Without a new conversation it is a repetition: later changes of the message do not matter.
-    let draft = match new.is_empty() {
-        true => None,
-        false => {
-            let draft = forwarded(ctx, actor, message, client_message_id).await?;
-            check_draft(ctx, Some(actor), &draft)?;
-            check_targets(ctx, actor, &new).await?;
-            Some(draft)
-        }
-    };
-    let mut messages = Vec::with_capacity(conversations.len());
-    for conversation in conversations {
-        let sent = match (earlier.get(conversation), &draft) {
-            (Some(sent), _) => sent.clone(),
-            (None, Some(draft)) => {
-                submit(ctx, Some(actor), conversation, draft.clone(), hash.clone()).await?
-            }
-            (None, None) => return Err(DomainError::Internal("nothing to forward".into())),
-        };
-        messages.push(sent.message);
-    }
-    Ok(messages)
-}
-
-fn check_forward(conversations: &[ConversationId], client_message_id: Option<&str>) -> Result<()> {
-    let mut faults = Faults::default();
-    faults.when(
-        !(1..=MAX_FORWARDS).contains(&conversations.len()),
-        "conversationIds",
-        format!("must name 1 to {MAX_FORWARDS} conversations"),
-    );
-    let mut seen = HashSet::new();
-    for (index, conversation) in conversations.iter().enumerate() {
-        let is_repeated = !seen.insert(conversation);
-        let field = format!("conversationIds[{index}]");
-        faults.when(is_repeated, field, "repeats an earlier item");
-    }
-    check_client_message_id(client_message_id, &mut faults);
-    faults.into_result()
-}
-
-/// Returns the messages that an earlier request like this one sent, by conversation.
-///
-/// # Errors
-/// [`DomainError::Conflict`] if one of the conversations has another message under the `clientMessageId`: nothing is sent then.
-async fn forwarded_earlier(
-    ctx: &Context,
-    actor: &UserId,
-    conversations: &[ConversationId],
-    repeatable: Option<(&str, &str)>,
-) -> Result<HashMap<ConversationId, Sent>> {
-    let mut found = HashMap::new();
-    let Some((id, hash)) = repeatable else {
-        return Ok(found);
-    };
-    for conversation in conversations {
-        match find_earlier(ctx, conversation, Some(actor), id, hash).await {
-            Ok(Earlier::Same(sent)) => drop(found.insert(conversation.clone(), *sent)),
-            // The check of the conversations rejects a deleted one.
-            Ok(Earlier::None) | Err(DomainError::NotFound(_)) => {}
-            Ok(Earlier::Other) => return Err(other_message()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
-}
-
-/// Adds an error for every conversation that `actor` cannot forward to.
-async fn check_targets(
-    ctx: &Context,
-    actor: &UserId,
-    targets: &[(usize, &ConversationId)],
-) -> Result<()> {
-    let mut faults = Faults::default();
-    for (index, conversation) in targets {
-        let field = format!("conversationIds[{index}]");
-        let membership = ctx.store.find_membership(conversation, actor).await?;
-        if membership.active().is_err() {
-            faults.add(field, "is not a conversation of the caller");
-        } else if membership.is_left_alone()
-            || membership.is_direct() && !ctx.store.find_blocking(conversation).await?.is_empty()
-        {
-            faults.add(field, "is with a user to whom you cannot send messages");
-        }
-    }
-    faults.into_result()
-}
-
-/// Returns the draft by which `message` is forwarded.
-async fn forwarded(
-    ctx: &Context,
-    actor: &UserId,
-    message: &MessageId,
-    client_message_id: Option<String>,
-) -> Result<Draft> {
-    let shown = get(ctx, actor, message).await?;
-    if shown.is_deleted {
-        return Err(deleted());
-    }
-    Ok(Draft {
-        content: shown.content,
-        kind: Some(match shown.kind {
-            MessageType::Custom => MessageType::Custom,
-            MessageType::Text | MessageType::System => MessageType::Text,
-        }),
-        attachments: shown.attachments,
-        metadata: shown.metadata,
-        client_message_id,
-        forwarded_from: Some(shown.forwarded_from.unwrap_or(ForwardedFrom {
-            message_id: shown.id,
-            sender_id: shown.sender_id,
-        })),
-        // A forwarded message does not outlive the expiry that its sender set.
-        expires_at: shown.expires_at,
-        ..Draft::default()
-    })
 }

@@ -1,13 +1,15 @@
 //! Changes to a scheduled message.
 
-use chat_sdk::{Attachment, Metadata, ScheduledId, ScheduledMessage, Timestamp, UserId};
+use chat_sdk::{Attachment, Metadata, Patch, ScheduledId, ScheduledMessage, Timestamp, UserId};
 
-use super::{Scheduled, Stage, check::check_time, find};
-use crate::domain::{
-    Context,
-    error::{DomainError, Result},
-    messages,
-    patch::Patch,
+use super::{check::check_time, find};
+use crate::{
+    domain::Context,
+    model::{
+        error::{DomainError, Result},
+        messages::check_draft,
+        scheduled::{Scheduled, Stage},
+    },
 };
 
 /// Maximum number of attempts of a change that conflicts with another one.
@@ -50,7 +52,7 @@ pub async fn change(
         if changed == found {
             return Ok(found.into_view());
         }
-        messages::check_draft(ctx, Some(actor), &changed.draft)?;
+        check_draft(ctx.limits.max_message_bytes, Some(actor), &changed.draft)?;
         if changed.send_at != found.send_at {
             check_time(changed.send_at)?;
         }
@@ -60,7 +62,6 @@ pub async fn change(
             ..changed
         };
         if ctx.store.update_scheduled(&found, &changed).await? {
-            ctx.bells.ring_scheduled(changed.send_at);
             return Ok(changed.into_view());
         }
     }

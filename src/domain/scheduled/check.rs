@@ -2,12 +2,12 @@
 
 use chat_sdk::Timestamp;
 
-use super::Scheduled;
 use crate::{
-    domain::{
-        Context,
+    domain::{Context, messages},
+    model::{
         error::{DomainError, Faults, Result},
-        messages,
+        messages::{check_send, created},
+        scheduled::Scheduled,
     },
     store::StoredMessage,
 };
@@ -41,8 +41,8 @@ pub(super) async fn check_sendable(ctx: &Context, scheduled: &Scheduled) -> Resu
     };
     let root = root.filter(|root| !root.is_gone(now));
     let root = root.map(StoredMessage::into_state);
-    let message = messages::created(draft.clone(), None);
-    match messages::check_send(
+    let message = created(draft.clone(), None);
+    match check_send(
         &state,
         Some(actor),
         root.as_ref(),

@@ -2,17 +2,21 @@
 
 use chat_sdk::{ConversationId, ScheduledFailure, ScheduledId, Timestamp};
 
-use super::{Scheduled, check::check_may_begin};
+use super::check::check_may_begin;
 use crate::{
     domain::{
-        Context,
-        command::{Command, Request},
-        conversations,
-        entry::{MessageCreated, SentSchedule},
-        error::{DomainError, Result},
-        hashed, messages,
+        Context, conversations,
+        messages::{self, Decided, Sending},
     },
     failpoint,
+    model::{
+        command::{Command, Request},
+        entry::{MessageCreated, SentSchedule},
+        error::{DomainError, Result},
+        hashed,
+        messages::{Draft, check_draft, created},
+        scheduled::Scheduled,
+    },
 };
 
 /// Outcome of a due message.
@@ -63,42 +67,85 @@ pub async fn deliver(ctx: &Context, id: &ScheduledId) -> Result<Delivery> {
 }
 
 async fn send(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
-    let actor = &scheduled.sender;
-    match try_send(ctx, scheduled, &scheduled.conversation).await {
+    let (actor, draft) = (&scheduled.sender, &scheduled.draft);
+    check_draft(ctx.limits.max_message_bytes, Some(actor), draft)?;
+    match try_send(ctx, scheduled).await {
         Err(DomainError::NotFound(_)) if scheduled.receiver.is_some() => {
             check_may_begin(ctx, scheduled).await?;
             let Some(receiver) = &scheduled.receiver else {
                 return Err(DomainError::no_conversation());
             };
-            let made =
-                conversations::create_direct(ctx, actor, receiver, Default::default()).await?;
+            let sending = Sending {
+                receiver: Some(receiver.clone()),
+                ..sending_of(scheduled)
+            };
+            let Some(draft) = pass_hooks(ctx, &sending, draft).await? else {
+                return Ok(());
+            };
+            let settings =
+                conversations::ask_before_direct(ctx, actor, receiver, Default::default());
+            let settings = settings.await?;
+            let made = conversations::create_direct(ctx, actor, receiver, settings).await?;
             // The id differs from the expected one if an earlier version scheduled the message.
-            try_send(ctx, scheduled, &made.conversation.id).await
+            append(ctx, scheduled, &made.conversation.id, draft).await
         }
         outcome => outcome,
     }
 }
 
-async fn try_send(
-    ctx: &Context,
-    scheduled: &Scheduled,
-    conversation: &ConversationId,
-) -> Result<()> {
-    let (actor, draft) = (&scheduled.sender, &scheduled.draft);
-    messages::check_draft(ctx, Some(actor), draft)?;
+async fn try_send(ctx: &Context, scheduled: &Scheduled) -> Result<()> {
+    let (actor, draft, conversation) =
+        (&scheduled.sender, &scheduled.draft, &scheduled.conversation);
     if draft.reply_to.is_some() {
         messages::check_quote(ctx, actor, conversation, draft).await?;
     }
+    match pass_hooks(ctx, &sending_of(scheduled), draft).await? {
+        Some(draft) => append(ctx, scheduled, conversation, draft).await,
+        None => Ok(()),
+    }
+}
+
+/// Returns the draft as the hooks let it pass; `None` if it is held, or was sent before.
+async fn pass_hooks(ctx: &Context, sending: &Sending, draft: &Draft) -> Result<Option<Draft>> {
+    match messages::decide(ctx, sending, draft.clone()).await? {
+        Decided::Send(draft) => Ok(Some(*draft)),
+        Decided::Hold(held) => messages::hold(ctx, *held).await.map(|_| None),
+        Decided::Earlier(_) => Ok(None),
+    }
+}
+
+fn sending_of(scheduled: &Scheduled) -> Sending {
+    Sending {
+        actor: scheduled.sender.clone(),
+        conversation: scheduled.conversation.clone(),
+        receiver: None,
+        hash: scheduled.request_hash.clone(),
+        schedule: Some((schedule_of(scheduled), hashed::sending_of(&scheduled.id))),
+    }
+}
+
+fn schedule_of(scheduled: &Scheduled) -> SentSchedule {
+    SentSchedule {
+        id: scheduled.id.clone(),
+        first_send_at: scheduled.first_send_at.as_millis(),
+        send_at: scheduled.send_at.as_millis(),
+        created_at: scheduled.created_at.as_millis(),
+        updated_at: scheduled.updated_at.as_millis(),
+    }
+}
+
+async fn append(
+    ctx: &Context,
+    scheduled: &Scheduled,
+    conversation: &ConversationId,
+    draft: Draft,
+) -> Result<()> {
+    let actor = &scheduled.sender;
+    let is_repeatable = draft.client_message_id.is_some();
     // Carries the hash of the first request, so that a repetition of the scheduling still finds the message.
     let message = MessageCreated {
-        schedule: draft.client_message_id.is_some().then(|| SentSchedule {
-            id: scheduled.id.clone(),
-            first_send_at: scheduled.first_send_at.as_millis(),
-            send_at: scheduled.send_at.as_millis(),
-            created_at: scheduled.created_at.as_millis(),
-            updated_at: scheduled.updated_at.as_millis(),
-        }),
-        ..messages::created(draft.clone(), scheduled.request_hash.clone())
+        schedule: is_repeatable.then(|| schedule_of(scheduled)),
+        ..created(draft, scheduled.request_hash.clone())
     };
     let request = Request {
         event_id: hashed::sending_of(&scheduled.id),
@@ -108,7 +155,6 @@ async fn try_send(
             Command::SendMessage(Box::new(message)),
         )
     };
-    let entry = ctx.append(request).await?.into_entry()?;
-    ctx.bells.notify(&entry);
+    ctx.append(request).await?.into_entry()?;
     Ok(())
 }

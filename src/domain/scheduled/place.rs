@@ -4,16 +4,14 @@ use chat_sdk::{
     ConversationId, Message, ScheduledId, ScheduledMessage, ScheduledStatus, Timestamp, UserId,
 };
 
-use super::{
-    Scheduled, Stage,
-    check::{check_sendable, check_time},
-};
+use super::check::{check_sendable, check_time};
 use crate::{
-    domain::{
-        Context, conversations,
+    domain::{Context, conversations, messages},
+    model::{
         entry::SentSchedule,
         error::{DomainError, Result},
-        messages::{self, Draft},
+        messages::{Draft, check_draft, other_message, request_hash},
+        scheduled::{Scheduled, Stage},
     },
     store::InsertedScheduled,
 };
@@ -24,7 +22,7 @@ pub const MAX_SCHEDULED: u32 = 1000;
 /// A scheduled message, and whether an earlier request created it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placed {
-    /// The scheduled message; its status is `sent` if it was sent in the meantime.
+    /// The scheduled message; its status is `sent` or `cancelled` if it was sent or cancelled in the meantime.
     pub scheduled: ScheduledMessage,
     /// True if this request repeats an earlier one.
     pub is_repeated: bool,
@@ -92,11 +90,11 @@ async fn place(
     draft: Draft,
     send_at: Timestamp,
 ) -> Result<Placed> {
-    let refusal = messages::check_draft(ctx, Some(actor), &draft).err();
+    let refusal = check_draft(ctx.limits.max_message_bytes, Some(actor), &draft).err();
     let request_hash = draft
         .client_message_id
         .is_some()
-        .then(|| messages::request_hash(&draft));
+        .then(|| request_hash(&draft));
     let now = Timestamp::now();
     let scheduled = Scheduled {
         id: ScheduledId::generate(),
@@ -145,14 +143,13 @@ async fn place(
         ctx.store.remove_scheduled(actor, &scheduled.id).await?;
         return Err(too_many());
     }
-    ctx.bells.ring_scheduled(send_at);
     Ok(Placed {
         scheduled: scheduled.into_view(),
         is_repeated: false,
     })
 }
 
-/// Returns the message that was scheduled or sent before under the same `clientMessageId`.
+/// Returns the message that was scheduled, sent or cancelled before under the same `clientMessageId`.
 async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed>> {
     let Some(id) = &wanted.draft.client_message_id else {
         return Ok(None);
@@ -166,19 +163,25 @@ async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed
     let being_sent = waiting
         .as_ref()
         .is_some_and(|found| found.stage == Stage::Sending);
-    let sent = match waiting.is_none() || being_sent {
-        true => {
-            ctx.store
-                .find_message_under(&wanted.conversation, Some(&wanted.sender), id)
-                .await?
-        }
-        false => None,
+    let sent = if waiting.is_none() || being_sent {
+        ctx.store
+            .find_message_under(&wanted.conversation, Some(&wanted.sender), id)
+            .await?
+    } else {
+        None
     };
     let scheduled = match (waiting, sent) {
         (Some(found), None) => {
             let is_same = found.request_hash == wanted.request_hash
                 && found.first_send_at == wanted.first_send_at;
-            is_same.then(|| found.into_view())
+            is_same.then(|| {
+                let draft = match found.stage {
+                    // Its content is gone; the repetition has it.
+                    Stage::Cancelled => wanted.draft.clone(),
+                    _ => found.draft.clone(),
+                };
+                Scheduled { draft, ..found }.into_view()
+            })
         }
         (_, Some((stored, created))) => match created.schedule {
             Some(schedule)
@@ -190,14 +193,37 @@ async fn find_earlier(ctx: &Context, wanted: &Scheduled) -> Result<Option<Placed
             }
             _ => None,
         },
-        (None, None) => return Ok(None),
+        (None, None) => return find_held(ctx, wanted, id).await,
     };
     match scheduled {
         Some(scheduled) => Ok(Some(Placed {
             scheduled,
             is_repeated: true,
         })),
-        None => Err(messages::other_message()),
+        None => Err(other_message()),
+    }
+}
+
+/// Returns the message of the same request that was held when it was due.
+async fn find_held(ctx: &Context, wanted: &Scheduled, id: &str) -> Result<Option<Placed>> {
+    let held = ctx
+        .store
+        .find_held_under(&wanted.conversation, &wanted.sender, id)
+        .await?;
+    let Some(held) = held else {
+        return Ok(None);
+    };
+    match held.schedule.clone() {
+        Some(schedule)
+            if held.request_hash == wanted.request_hash
+                && schedule.first_send_at == wanted.first_send_at.as_millis() =>
+        {
+            Ok(Some(Placed {
+                scheduled: sent_view(schedule, held.message()),
+                is_repeated: true,
+            }))
+        }
+        _ => Err(other_message()),
     }
 }
 

@@ -9,13 +9,10 @@ use mongodb::{
 use super::super::{
     Collection, Store, bounded, documents::number, facets::StoredMessage, pieces::Listing,
 };
-use crate::{
-    bounds,
-    domain::{
-        Result,
-        entry::{Entry, Owner},
-        page::Piece,
-    },
+use crate::model::{
+    Result, bounds,
+    entry::{Entry, Owner},
+    page::Piece,
 };
 
 /// Number of a user's messages or edits that are held at once.
@@ -29,12 +26,12 @@ fn event_ids(messages: &[MessageId]) -> Vec<String> {
 }
 
 impl Store {
-    /// Erases the profile from the entries of the user's log up to the newest deletion.
+    /// Erases the profile and the data of plugins from the entries of the user's log up to the newest deletion.
     ///
-    /// Returns the number of entries that had one.
+    /// Returns the number of entries that had a profile.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn erase_profile_entries(&self, user: &UserId) -> Result<u64> {
         let key = Owner::User(user.clone()).key();
         let deletion = doc! { "conversationId": &key, "type": "user.deleted" };
@@ -48,6 +45,12 @@ impl Store {
             .await?
             .and_then(|entry| entry.get_i64("seq").ok())
             .unwrap_or(0);
+        // Events of plugins, which are for this user alone.
+        let filter = doc! {
+            "conversationId": &key, "seq": { "$lt": end }, "data.json": { "$exists": true },
+        };
+        let emptied = doc! { "$set": { "data.json": "{}" } };
+        bounded(log.update_many(filter, emptied).into_future()).await?;
         let filter = doc! {
             "conversationId": key,
             "seq": { "$lt": end },
@@ -65,7 +68,7 @@ impl Store {
     /// The time is by the cluster's clock.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_beginning(&self, user: &UserId) -> Result<Option<ClusterTime>> {
         let incarnation = self.find_incarnations(&[user]).await?;
         let seq = incarnation.get(user).copied().unwrap_or_default();
@@ -83,7 +86,7 @@ impl Store {
     /// Otherwise a later holder of the id could be answered with one of these messages.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn forget_client_ids(
         &self,
         conversation: &ConversationId,
@@ -106,7 +109,7 @@ impl Store {
     /// They are after the first and up to the second seq of `range`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_own_messages(
         &self,
         conversation: &ConversationId,
@@ -137,7 +140,7 @@ impl Store {
     /// Reads the edits of a message after `after`, oldest first, at most `OWN_AT_ONCE`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_edits(&self, message: &MessageId, after: u64) -> Result<Piece<Entry>> {
         let listing = Listing {
             filter: doc! {
@@ -157,7 +160,7 @@ impl Store {
     /// Counts the edits of `messages`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_edits(&self, messages: &[MessageId]) -> Result<u64> {
         let ids: Vec<&str> = messages.iter().map(|id| id.as_str()).collect();
         let filter = doc! { "data.messageId": { "$in": ids }, "type": "message.updated" };
@@ -169,7 +172,7 @@ impl Store {
     /// It starts with their edits and restorations, so that after an interruption the messages are found again.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn erase_messages(&self, messages: &[MessageId]) -> Result<()> {
         let log: Collection<Document> = self.log.clone_with_type();
         let ids: Vec<&str> = messages.iter().map(|id| id.as_str()).collect();

@@ -11,7 +11,7 @@ use super::super::{
     Collection, Store, bounded,
     documents::{date, moment, number},
 };
-use crate::domain::{
+use crate::model::{
     Result,
     erasure::{Erasure, OwnMessages},
 };
@@ -55,7 +55,7 @@ impl Store {
     /// Stores a new job in place of an earlier one.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn put_erasure(&self, erasure: &Erasure) -> Result<()> {
         let document = ErasureDocument {
             user: erasure.user.clone(),
@@ -86,7 +86,7 @@ impl Store {
     /// Finds the job of a user, finished or not.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_erasure(&self, user: &UserId) -> Result<Option<Erasure>> {
         let filter = doc! { "_id": user.as_str() };
         let found = bounded(self.erasures().find_one(filter).into_future()).await?;
@@ -96,7 +96,7 @@ impl Store {
     /// Returns the oldest unfinished jobs, at most `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_unfinished_erasures(&self, limit: i64) -> Result<Vec<Erasure>> {
         let found: Vec<ErasureDocument> = bounded(async {
             let cursor = self
@@ -114,7 +114,7 @@ impl Store {
     /// Records the number of removed items of a kind, unless it was recorded before.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn note_removed(&self, user: &UserId, kind: &str, count: u64) -> Result<()> {
         let field = format!("removed.{kind}");
         let filter = doc! { "_id": user.as_str(), &field: { "$exists": false } };
@@ -126,7 +126,7 @@ impl Store {
     /// Marks a job as done, unless another one replaced it.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn finish_erasure(&self, erasure: &Erasure, at: Timestamp) -> Result<()> {
         let filter = doc! {
             "_id": erasure.user.as_str(),

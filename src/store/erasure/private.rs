@@ -8,23 +8,29 @@ use super::super::{
     documents::{ParticipantDocument, moment},
     pieces::Listing,
 };
-use crate::{bounds, domain::Result};
+use crate::model::{Result, bounds};
 
 /// Maximum number of conversations per query for markers or receipts.
 pub const CONVERSATIONS_AT_ONCE: usize = 100;
 
 /// Kind of a user's data outside any log.
 ///
-/// Markers and receipts name their user only in the `_id`, after the conversation's id: they are found by the conversations that the user is or was a
-/// member of, at most [`CONVERSATIONS_AT_ONCE`] at a time.
+/// Markers and receipts of conversations name their user only in the `_id`, after the conversation's id: they are found by the conversations that the
+/// user is or was a member of, at most [`CONVERSATIONS_AT_ONCE`] at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrivateData<'a> {
     /// Read markers and drafts of these conversations.
     Markers(&'a [ConversationId]),
+    /// Read markers of threads.
+    ThreadMarkers,
     /// Receipts of single messages of these conversations.
     Reads(&'a [ConversationId]),
     /// Scheduled messages.
     Scheduled,
+    /// Held messages.
+    Held,
+    /// Verdicts of hooks about recent sends.
+    HookVerdicts,
     /// Last presence.
     Presence,
 }
@@ -32,9 +38,11 @@ pub enum PrivateData<'a> {
 impl PrivateData<'_> {
     fn collection(self) -> &'static str {
         match self {
-            Self::Markers(_) => "markers",
+            Self::Markers(_) | Self::ThreadMarkers => "markers",
             Self::Reads(_) => "reads",
             Self::Scheduled => "scheduled",
+            Self::Held => "held",
+            Self::HookVerdicts => "hook_verdicts",
             Self::Presence => "presence",
         }
     }
@@ -48,6 +56,7 @@ impl PrivateData<'_> {
         };
         match self {
             Self::Markers(conversations) => doc! { "_id": { "$in": markers(conversations) } },
+            Self::ThreadMarkers => doc! { "userId": user.as_str() },
             Self::Reads([]) => doc! { "_id": { "$in": [] } },
             Self::Reads(conversations) => {
                 // The steps of one marker are in order after its id.
@@ -57,7 +66,7 @@ impl PrivateData<'_> {
                 });
                 doc! { "$or": steps.collect::<Vec<Document>>() }
             }
-            Self::Scheduled => doc! { "senderId": user.as_str() },
+            Self::Scheduled | Self::Held | Self::HookVerdicts => doc! { "senderId": user.as_str() },
             Self::Presence => doc! { "_id": user.as_str() },
         }
     }
@@ -72,7 +81,7 @@ impl Store {
     /// Counts the documents of a user's private data.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_private(&self, what: PrivateData<'_>, user: &UserId) -> Result<u64> {
         let (collection, filter) = self.private(what, user);
         Ok(bounded(collection.count_documents(filter).into_future()).await?)
@@ -81,7 +90,7 @@ impl Store {
     /// Removes a user's private data.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_private(&self, what: PrivateData<'_>, user: &UserId) -> Result<()> {
         let (collection, filter) = self.private(what, user);
         bounded(collection.delete_many(filter).into_future()).await?;
@@ -93,7 +102,7 @@ impl Store {
     /// It returns at most `limit` documents, and where to continue.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_private(
         &self,
         what: PrivateData<'_>,

@@ -6,7 +6,7 @@ use mongodb::bson::{DateTime, doc};
 use serde::Deserialize;
 
 use super::super::{Store, bounded, documents::moment};
-use crate::domain::Result;
+use crate::model::Result;
 
 /// Reaction that is not removed.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,7 +37,7 @@ impl Store {
     /// Counts the current reactions of `user`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_reactions_of(&self, user: &UserId) -> Result<u64> {
         let filter = doc! { "userId": user.as_str(), "isActive": true };
         Ok(bounded(self.reactions.count_documents(filter).into_future()).await?)
@@ -46,7 +46,7 @@ impl Store {
     /// Lists the current reactions of `user` after the one at `after`, at most `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_reactions_of(
         &self,
         user: &UserId,
@@ -69,7 +69,7 @@ impl Store {
     /// They include tombstones and those in deleted conversations.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_reactions_of(&self, user: &UserId) -> Result<()> {
         let filter = doc! { "userId": user.as_str() };
         bounded(self.reactions.delete_many(filter).into_future()).await?;

@@ -5,14 +5,14 @@ use futures_util::TryStreamExt;
 use mongodb::bson::doc;
 use serde::Deserialize;
 
-use super::super::{Store, blocks::BlockDocument, bounded, documents::ParticipantDocument};
-use crate::domain::Result;
+use super::super::{Store, bounded, documents::ParticipantDocument};
+use crate::{model::Result, store::documents::blocks::BlockDocument};
 
 impl Store {
     /// Finds every block by `user` or against `user`, as blocking and blocked user.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_blocks_around(&self, user: &UserId) -> Result<Vec<(UserId, UserId)>> {
         let id = user.as_str();
         let sides = [doc! { "userId": id }, doc! { "blockedUserId": id }];
@@ -28,7 +28,7 @@ impl Store {
     /// Removes the remaining documents of those blocks, including tombstones.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_blocks_around(&self, user: &UserId) -> Result<()> {
         let around =
             doc! { "$or": [{ "userId": user.as_str() }, { "blockedUserId": user.as_str() }] };
@@ -41,7 +41,7 @@ impl Store {
     /// Deleted conversations are left out.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_active_memberships_of(
         &self,
         user: &UserId,
@@ -82,7 +82,7 @@ impl Store {
     /// It is the longest-standing admin, otherwise the longest-standing member.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_successor(
         &self,
         conversation: &ConversationId,

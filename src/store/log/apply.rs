@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use chat_sdk::{EventId, Timestamp, UserId};
 
 use super::backend::{Backend, Run, Unavailable};
-use crate::domain::{
+use crate::model::{
     entry::{Body, Entry, Owner},
     fold::{continued, fold},
     state::State,

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use chat_sdk::{ConversationId, EventId, MessageId, UserId};
 
-use crate::domain::{
+use crate::model::{
+    DomainError,
     entry::{Entry, Owner},
     fold::{BlockChange, DocumentChange, Effects, Facet, ReactionChange},
     state::{Member, State, Target, TargetState},
@@ -13,6 +14,12 @@ use crate::domain::{
 /// The database was unreachable or did not answer in time. A write may or may not have happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unavailable;
+
+impl From<Unavailable> for DomainError {
+    fn from(_: Unavailable) -> Self {
+        DomainError::store_unavailable()
+    }
+}
 
 /// Outcome of an insert.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,7 +187,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Reads an owner's entries after `after`.
     ///
-    /// It reads at most `limit`, and about [`crate::bounds::LOG_BATCH`] bytes.
+    /// It reads at most `limit`, and about [`crate::model::bounds::LOG_BATCH`] bytes.
     ///
     /// If more entries follow, the page has at least one.
     fn read_log(

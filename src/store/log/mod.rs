@@ -3,10 +3,10 @@
 //! This module writes the entries and applies them to the documents.
 //!
 //! # Modules
-//! - [`Backend`]: the few primitives that the log needs of a database. [`mongo::MongoBackend`] is the real one. Tests have a model of one that can be
-//!   late, lose a connection, or leave an outcome unknown.
+//! - [`Backend`]: the few primitives that the log needs of a database. [`mongo::MongoBackend`] is the real one. `tests/simulation` has a model of one that
+//!   can be late, lose a connection, or leave an outcome unknown.
 //! - [`writer`]: accepts commands, checks each against the fold of everything before it, allocates seqs by inserting, commits groups, and applies.
-//! - [`apply`]: brings documents up to date with the log, for the writer, repair and the sweep.
+//! - [`apply`]: brings documents up to date with the log, for the writer, repair and the sweep. [`repair`] does so for readers.
 //!
 //! # Invariants
 //! - The insert allocates the seq: the unique index on (owner, seq) decides which entry was first. There is no counter.
@@ -21,11 +21,9 @@ pub mod apply;
 pub mod backend;
 pub mod mongo;
 mod owners;
+pub mod repair;
 mod statement;
 pub mod writer;
-
-#[cfg(test)]
-mod simulation;
 
 pub use backend::{Backend, Conflict, InsertOutcome, Unavailable};
 pub use writer::Writer;

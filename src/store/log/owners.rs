@@ -3,12 +3,11 @@
 //! A document is written only if it is at the seq that its run begins with. Otherwise it stays unchanged, and the reply's counts show it.
 
 use mongodb::bson::{self, Document, RawArrayBuf, RawBson, RawDocumentBuf, cstr, doc, rawdoc};
-use serde::Serialize;
 
 use super::backend::Run;
 use crate::{
-    domain::{entry::Owner, fold::DocumentChange},
-    store::documents::{ConversationDocument, UserDocument, date, number},
+    model::{entry::Owner, fold::DocumentChange},
+    store::documents::{UserDocument, conversation_document, date, number, stored},
 };
 
 /// Maximum number of documents per statement. Each one is looked up in a list of all of them.
@@ -28,13 +27,6 @@ pub(super) fn id_of(owner: &Owner) -> &str {
         Owner::Conversation(id) => id.as_str(),
         Owner::User(id) => id.as_str(),
     }
-}
-
-/// Encodes a value as it is stored.
-///
-/// It uses raw BSON, because only there serializers are not human-readable: metadata must become text.
-pub(super) fn stored(value: &impl Serialize) -> bson::error::Result<Document> {
-    bson::serialize_to_raw_document_buf(value)?.try_into()
 }
 
 /// Builds the updates of the documents of `runs`, each with the indexes of the runs that it writes.
@@ -132,8 +124,8 @@ fn replaced_at(from: impl Into<RawBson>, set: RawDocumentBuf) -> RawDocumentBuf 
 /// Builds the update for a change of more than activity. It may create the document.
 fn whole_update(run: &Run) -> bson::error::Result<Document> {
     let mut set = match (&run.document, &run.owner) {
-        (Some(DocumentChange::Conversation(fields)), Owner::Conversation(id)) => {
-            stored(&ConversationDocument::new(id.clone(), fields))?
+        (Some(DocumentChange::Conversation(fields)), Owner::Conversation(_)) => {
+            conversation_document(fields)?
         }
         (Some(DocumentChange::User(fields)), Owner::User(id)) => {
             stored(&UserDocument::new(id.clone(), fields))?

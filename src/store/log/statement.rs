@@ -2,7 +2,7 @@
 
 use mongodb::bson::{RawArrayBuf, RawDocumentBuf};
 
-use crate::bounds;
+use crate::model::bounds;
 
 /// Maximum number of updates per statement.
 ///

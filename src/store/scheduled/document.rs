@@ -5,7 +5,7 @@ use mongodb::bson::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::super::documents::{date, moment};
-use crate::domain::{
+use crate::model::{
     messages::Draft,
     scheduled::{Scheduled, Stage},
 };

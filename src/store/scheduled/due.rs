@@ -17,7 +17,7 @@ use super::{
     },
     ScheduledDocument,
 };
-use crate::domain::{Result, scheduled::Scheduled};
+use crate::model::{Result, scheduled::Scheduled};
 
 /// Time that the first claim has to send a message before it is due again.
 const FIRST_CLAIM: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ impl Store {
     /// Finds the messages that are due at `now`, longest overdue first.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_due_scheduled(
         &self,
         now: Timestamp,
@@ -52,7 +52,7 @@ impl Store {
     /// Returns the time at which the next one is due.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn next_scheduled(&self) -> Result<Option<Timestamp>> {
         let next = self.read_due(doc! { "dueAt": { "$exists": true } }, 1);
         Ok(next.await?.first().map(|due| due.at))
@@ -94,7 +94,7 @@ impl Store {
     /// Unless it is finished, it is due again after a while, longer each time.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn claim_scheduled(
         &self,
         id: &ScheduledId,
@@ -125,7 +125,7 @@ impl Store {
     /// Removes a claimed message that was sent.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn finish_scheduled(&self, id: &ScheduledId) -> Result<()> {
         bounded(
             self.scheduled()
@@ -139,7 +139,7 @@ impl Store {
     /// Records that a claimed message was refused, unless another process claimed it since.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn fail_scheduled(
         &self,
         claimed: &Scheduled,

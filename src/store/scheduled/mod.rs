@@ -6,14 +6,20 @@ mod document;
 mod due;
 mod page;
 
-use chat_sdk::{ConversationId, ConversationType, ScheduledId, UserId};
+use std::time::Duration;
+
+use chat_sdk::{ConversationId, ConversationType, ScheduledId, Timestamp, UserId};
 use mongodb::{
     bson::{Document, doc},
     error::{ErrorKind, WriteFailure},
 };
 
-use super::{Collection, Store, bounded, documents::ParticipantDocument, facets::StoredMessage};
-use crate::domain::{
+use super::{
+    Collection, DUPLICATE_KEY, Store, bounded,
+    documents::{ParticipantDocument, date},
+    facets::StoredMessage,
+};
+use crate::model::{
     Result,
     entry::{Body, MessageCreated},
     scheduled::Scheduled,
@@ -23,8 +29,8 @@ use document::ScheduledDocument;
 pub use due::DueScheduled;
 pub use page::scheduled_cursor;
 
-/// mongod's error code of a duplicate key.
-const DUPLICATE_KEY: i32 = 11000;
+/// Time for which a cancelled message is known after it would have been sent.
+const TOMBSTONE_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// Outcome of an insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +60,7 @@ impl Store {
     /// Stores a scheduled message.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn insert_scheduled(&self, scheduled: &Scheduled) -> Result<InsertedScheduled> {
         let document = ScheduledDocument::new(scheduled);
         let collection = self.scheduled();
@@ -77,7 +83,7 @@ impl Store {
     /// Counts the scheduled messages of `actor`, up to `limit`.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn count_scheduled(&self, actor: &UserId, limit: u32) -> Result<u32> {
         let count = bounded(
             self.scheduled()
@@ -97,7 +103,7 @@ impl Store {
     /// Finds a scheduled message of `actor`, unless it is sent or being sent.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_scheduled(
         &self,
         actor: &UserId,
@@ -111,7 +117,7 @@ impl Store {
     /// It is found even if it is being sent.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_scheduled_under(
         &self,
         conversation: &ConversationId,
@@ -131,7 +137,7 @@ impl Store {
     /// Its sender is `sender`, or the host in no user's name.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_message_under(
         &self,
         conversation: &ConversationId,
@@ -158,7 +164,7 @@ impl Store {
     /// It has the settings, the actor, and blocks.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn find_state_for(
         &self,
         conversation: &ConversationId,
@@ -181,7 +187,7 @@ impl Store {
         let mut state = ConversationState::empty(conversation.clone());
         if let Some(document) = fields {
             state.seq = document.applied.unsigned_abs();
-            let fields = document.fields();
+            let fields = document.fields;
             // Blocks count only in a direct conversation; reading those among the members of a large group would read all of them.
             if fields.kind == ConversationType::Direct {
                 let filter = doc! { "conversationId": conversation.as_str(), "isActive": true };
@@ -201,7 +207,7 @@ impl Store {
     /// Returns true if it did.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn update_scheduled(&self, found: &Scheduled, changed: &Scheduled) -> Result<bool> {
         let mut filter = own_one(&found.sender, &found.id);
         filter.insert("version", i64::try_from(found.version).unwrap_or(i64::MAX));
@@ -211,10 +217,54 @@ impl Store {
         Ok(replaced.matched_count == 1)
     }
 
+    /// Cancels a scheduled message of `actor`, unless it is claimed. Returns true if it existed.
+    ///
+    /// One with a `clientMessageId` stays as a tombstone without its content, until a repetition is refused for its time alone.
+    ///
+    /// # Errors
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
+    pub async fn cancel_scheduled(&self, actor: &UserId, id: &ScheduledId) -> Result<bool> {
+        let mut repeatable = own_one(actor, id);
+        repeatable.insert("draft.clientMessageId", doc! { "$exists": true });
+        let now = date(Timestamp::now());
+        let kept = [
+            "_id",
+            "conversationId",
+            "senderId",
+            "requestHash",
+            "firstSendAt",
+            "sendAt",
+            "attempts",
+            "version",
+            "createdAt",
+        ];
+        let mut tombstone: Document = kept
+            .into_iter()
+            .map(|name| (name.to_owned(), format!("${name}").into()))
+            .collect();
+        tombstone.extend(doc! {
+            "status": "cancelled",
+            "draft": { "clientMessageId": "$draft.clientMessageId" },
+            "updatedAt": now,
+            "endsAt": { "$add": [{ "$max": ["$firstSendAt", now] }, TOMBSTONE_KEPT.as_millis() as i64] },
+        });
+        let cancel = vec![doc! { "$replaceWith": tombstone }];
+        let cancelled = bounded(
+            self.scheduled()
+                .update_one(repeatable, cancel)
+                .into_future(),
+        )
+        .await?;
+        if cancelled.matched_count == 1 {
+            return Ok(true);
+        }
+        self.remove_scheduled(actor, id).await
+    }
+
     /// Removes a scheduled message of `actor`, unless it is claimed. Returns true if it existed.
     ///
     /// # Errors
-    /// [`crate::domain::DomainError::Unavailable`] if the database is unavailable.
+    /// [`crate::model::DomainError::Unavailable`] if the database is unavailable.
     pub async fn remove_scheduled(&self, actor: &UserId, id: &ScheduledId) -> Result<bool> {
         let removed = bounded(
             self.scheduled()

@@ -8,7 +8,7 @@ use super::{
     super::{Store, documents::date, pieces::Listing},
     own,
 };
-use crate::domain::{
+use crate::model::{
     DomainError, Result,
     page::{Page, PageRequest},
     scheduled::Scheduled,

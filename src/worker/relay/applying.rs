@@ -9,7 +9,7 @@ use metrics::counter;
 
 use super::{MAX_PAGES, PAGE, Relay};
 use crate::{
-    domain::{Result, entry::Owner},
+    model::{Result, entry::Owner},
     store::{
         SweepEntry,
         log::{Backend, apply},
@@ -19,7 +19,7 @@ use crate::{
 /// Number of owners that are brought up to date concurrently.
 const APPLIED_AT_ONCE: usize = 8;
 /// Maximum time for one owner before the sweep continues without it.
-const OWNER_PATIENCE: Duration = Duration::from_secs(5);
+const OWNER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time until a failed owner is retried.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Maximum number of owners per retry.
@@ -108,11 +108,12 @@ impl Relay {
 
     async fn bring_up_to_date(&self, owner: &Owner) -> bool {
         let applied = apply::bring_up_to_date(&*self.backend, owner);
-        let applied = tokio::time::timeout(OWNER_PATIENCE, applied).await;
+        let applied = tokio::time::timeout(OWNER_TIMEOUT, applied).await;
         let is_done = matches!(applied, Ok(Ok(_)));
-        let name = match is_done {
-            true => "chat_relay_applied_total",
-            false => "chat_relay_apply_failures_total",
+        let name = if is_done {
+            "chat_relay_applied_total"
+        } else {
+            "chat_relay_apply_failures_total"
         };
         counter!(name).increment(1);
         is_done

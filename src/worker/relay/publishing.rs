@@ -10,7 +10,7 @@ use metrics::counter;
 use super::{Relay, unavailable};
 use crate::{
     bus::BusError,
-    domain::{
+    model::{
         DomainError, Result,
         entry::{Entry, Owner},
     },
@@ -27,16 +27,18 @@ impl Relay {
     ///
     /// # Errors
     /// Fails with the first temporary failure, after everything else was tried.
-    pub(super) async fn publish_unseen(&self, entries: &[SweepEntry]) -> Result<()> {
-        let mut unseen: BTreeMap<&Owner, (u64, u64)> = BTreeMap::new();
+    pub(super) async fn publish_missing(&self, entries: &[SweepEntry]) -> Result<()> {
+        let mut missing: BTreeMap<&Owner, (u64, u64)> = BTreeMap::new();
         for entry in entries {
-            if !self.seen.contains(&entry.owner, entry.seq) {
-                let range = unseen.entry(&entry.owner).or_insert((entry.seq, entry.seq));
+            if !self.streamed.contains(&entry.owner, entry.seq) {
+                let range = missing
+                    .entry(&entry.owner)
+                    .or_insert((entry.seq, entry.seq));
                 range.0 = range.0.min(entry.seq);
                 range.1 = range.1.max(entry.seq);
             }
         }
-        let attempts: Vec<_> = unseen
+        let attempts: Vec<_> = missing
             .into_iter()
             .map(|(owner, range)| self.publish_range(owner, range))
             .collect();
@@ -58,8 +60,8 @@ impl Relay {
         let mut first = from;
         while first <= to {
             let last = to.min(first + READ_AT_ONCE - 1);
-            let (mut entries, last) = self.read_unseen(owner, first, last).await?;
-            entries.retain(|entry| !self.seen.contains(owner, entry.seq));
+            let (mut entries, last) = self.read_missing(owner, first, last).await?;
+            entries.retain(|entry| !self.streamed.contains(owner, entry.seq));
             counter!("chat_relay_published_total").increment(entries.len() as u64);
             let published = self.bus.publish_each(&entries).await;
             for (index, reason) in published.refused {
@@ -78,7 +80,7 @@ impl Relay {
     /// A page is bounded in bytes.
     ///
     /// An entry that this version cannot read is set aside.
-    async fn read_unseen(
+    async fn read_missing(
         &self,
         owner: &Owner,
         first: u64,
@@ -134,7 +136,7 @@ impl Relay {
         }
         match self.bus.publish_reference(entry).await {
             // Even the reference is too large. The entry is listed, and the others continue.
-            Ok(()) | Err(BusError::Refused(_)) => Ok(()),
+            Ok(()) | Err(BusError::Rejected(_)) => Ok(()),
             Err(error) => Err(unavailable(error)),
         }
     }

@@ -7,10 +7,10 @@ use futures_util::FutureExt;
 use metrics::counter;
 
 use super::{Hub, hold};
-use crate::{bounds, ws::push::Push};
+use crate::{model::bounds, ws::push::Push};
 
 /// Time for a gap to close by itself before it is read from the log.
-const GAP_PATIENCE: Duration = Duration::from_millis(30);
+const GAP_TIMEOUT: Duration = Duration::from_millis(30);
 /// Pause between two reads of the log.
 const GAP_RETRY: Duration = Duration::from_millis(200);
 /// Maximum number of missing entries in one read, and their total size in bytes.
@@ -32,7 +32,7 @@ impl Hub {
     }
 
     async fn fill_gap(self: Arc<Self>, conversation: ConversationId, wait: u64) {
-        let mut pause = GAP_PATIENCE;
+        let mut pause = GAP_TIMEOUT;
         loop {
             tokio::time::sleep(pause).await;
             let (next, to) = {

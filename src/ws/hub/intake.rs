@@ -8,9 +8,10 @@ use metrics::counter;
 use super::Hub;
 use crate::{
     bus::tail::{Latest, TailEvent, TailSink},
-    domain::{entry::Owner, known_users},
+    domain::known_users,
+    model::entry::Owner,
     ws::{
-        memory::CachedEvent,
+        hub::cache::CachedEvent,
         push::{Push, live_frame},
     },
 };
@@ -20,14 +21,17 @@ impl TailSink for Hub {
         let conversation = match &event.owner {
             Owner::Conversation(conversation) => conversation,
             Owner::User(user) => {
-                if let Some(valid_from) = known_users::revoked_by(event.kind, &event.payload) {
-                    self.end_revoked(user, valid_from);
+                if let Some(revocation) = known_users::revoked_by(event.kind, &event.payload) {
+                    self.end_revoked(user, &revocation);
+                }
+                if self.follows_own_logs() {
+                    self.ingest_own(user, event);
                 }
                 return;
             }
         };
         let mut state = self.state.lock();
-        state.memory.note(
+        state.cache.note(
             conversation,
             CachedEvent {
                 seq: event.seq,
@@ -55,7 +59,7 @@ impl TailSink for Hub {
         );
         match push {
             Some(push) => {
-                state.lately.note(&push);
+                state.memberships.note(&push);
                 self.ingest(&mut state, push);
             }
             None => counter!("chat_tail_unreadable_total").increment(1),
@@ -63,21 +67,18 @@ impl TailSink for Hub {
     }
 
     fn on_reference(&self, event: &TailEvent) {
-        if let Owner::Conversation(conversation) = &event.owner {
-            self.fetch_up_to(conversation, event.seq);
+        match &event.owner {
+            Owner::Conversation(conversation) => self.fetch_up_to(conversation, event.seq),
+            Owner::User(user) if self.follows_own_logs() => self.ingest_own(user, event),
+            Owner::User(_) => {}
         }
     }
 
     fn on_latest(&self, latest: &Latest) {
-        let name = match latest.kind {
-            EventType::MessageRead => "message:read",
-            EventType::MessageDelivered => "message:delivered",
-            EventType::ConversationRead => "conversation:read",
-            EventType::DraftUpdated => "draft:updated",
-            // Presence goes to users who share a conversation: see `super::presence`.
-            _ => return,
-        };
-        let Owner::Conversation(conversation) = &latest.owner else {
+        // Presence is of users' logs and goes to users who share a conversation: see `ws::presence`.
+        let (Some(name), Owner::Conversation(conversation)) =
+            (latest.kind.socket_event(), &latest.owner)
+        else {
             return;
         };
         let Some(text) = live_frame(name, &latest.payload) else {

@@ -22,8 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Hub, Node,
-    command::{Answer, Room},
-    frame,
+    commands::frame::{self, Answer},
     socket::Socket,
 };
 use crate::{
@@ -33,7 +32,7 @@ use crate::{
         tail::{TailEvent, TailSink},
     },
     config,
-    domain::{DomainError, Result, entry::Owner, presence::LARGE_CONVERSATION},
+    model::{DomainError, Result, entry::Owner, presence::LARGE_CONVERSATION},
     store::TypingRules,
 };
 use state::{ActivityKey, State};
@@ -56,9 +55,10 @@ impl Signal {
     /// Returns the signal of `typing:start`, `typing:stop`, `recording:start` or `recording:stop`.
     pub fn of(event: &str) -> Self {
         Self {
-            doing: match event.starts_with("recording") {
-                true => ActivityKind::Recording,
-                false => ActivityKind::Typing,
+            doing: if event.starts_with("recording") {
+                ActivityKind::Recording
+            } else {
+                ActivityKind::Typing
             },
             is_active: event.ends_with("start"),
         }
@@ -189,14 +189,15 @@ impl Typing {
             state.hide(&act);
             self.push(&act, false);
         }
-        let told: Vec<ActivityKey> = match state.told.is_empty() {
-            true => Vec::new(),
-            false => state
+        let told: Vec<ActivityKey> = if state.told.is_empty() {
+            Vec::new()
+        } else {
+            state
                 .told
                 .keys()
                 .filter(|act| act.conversation_id == *conversation && is_ended(act))
                 .cloned()
-                .collect(),
+                .collect()
         };
         for act in told {
             state.end_own(&act);
@@ -347,8 +348,13 @@ pub async fn run(bus: Bus, typing: Arc<Typing>, stop: CancellationToken) {
 ///
 /// # Errors
 /// `NOT_FOUND` if the user is not a member, `FORBIDDEN` if the conversation's settings do not allow the activity.
-pub async fn signal(node: &Node, socket: &Socket, signal: Signal, room: Result<Room>) -> Answer {
-    let conversation = room?.conversation_id;
+pub async fn signal(
+    node: &Node,
+    socket: &Socket,
+    signal: Signal,
+    room: Result<ConversationId>,
+) -> Answer {
+    let conversation = room?;
     let typing = &node.typing;
     // A member who left the room on this socket may still type in it.
     if !socket.hears_of(&conversation) {

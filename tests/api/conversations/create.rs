@@ -125,7 +125,7 @@ async fn a_group_of_450_members_is_created_in_one_request() {
     );
 
     // No entry names more than 200.
-    let log = service.place().log(&id(&made)).await;
+    let log = service.sandbox().log(&id(&made)).await;
     let kinds: Vec<&str> = log.iter().map(|(_, kind)| kind.as_str()).collect();
     assert_eq!(
         kinds,

@@ -53,7 +53,7 @@ async fn twenty_concurrent_requests_from_both_sides_create_one_conversation() {
     assert_eq!((made, found), (1, 19));
     let first = id(&answers[0].json);
     assert!(answers.iter().all(|answer| id(&answer.json) == first));
-    assert_eq!(service.place().log(&first).await.len(), 1);
+    assert_eq!(service.sandbox().log(&first).await.len(), 1);
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn twenty_concurrent_requests_through_two_nodes_create_one_conversation() 
             .iter()
             .all(|answer| matches!(answer.status, 200 | 201))
     );
-    assert_eq!(service.place().log(&id(&answers[0].json)).await.len(), 1);
+    assert_eq!(service.sandbox().log(&id(&answers[0].json)).await.len(), 1);
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn its_id_follows_from_a_secret_of_the_deployment() {
 
 #[tokio::test]
 async fn processes_that_start_concurrently_share_one_key() {
-    let place = crate::support::Place::new();
+    let place = crate::support::Sandbox::new();
     let starts = (0..3).map(|_| Service::builder().place_of(&place).start());
     let services = join_all(starts).await;
     let mut ids = Vec::new();
@@ -224,7 +224,7 @@ async fn a_conversation_of_an_earlier_version_stays_in_use() {
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let made = service.direct(&alice, &bob).await;
     alice.say(&made, "hello").await;
-    let place = std::sync::Arc::clone(service.place());
+    let place = std::sync::Arc::clone(service.sandbox());
     service.stop();
     // As an earlier version stored it: the same conversation, under the id that follows from the two ids alone.
     let former = computed_id("alice", "bob");
@@ -257,7 +257,7 @@ async fn a_conversation_of_an_earlier_version_stays_in_use() {
 }
 
 /// Gives a stored conversation another id.
-async fn rename_conversation(place: &crate::support::Place, from: &str, to: &str) {
+async fn rename_conversation(place: &crate::support::Sandbox, from: &str, to: &str) {
     use futures_util::TryStreamExt;
     use mongodb::bson::{Document, doc};
     for (name, field) in [

@@ -230,7 +230,7 @@ async fn archived_are_listed_separately_and_hidden_reappear_with_a_new_message()
         ids.push(group);
     }
     // The member's preferences, as the fold stores them.
-    let participants = service.place().collection("participants").await;
+    let participants = service.sandbox().collection("participants").await;
     let set = async |group: &String, set: mongodb::bson::Document| {
         let id = doc! { "_id": format!("{group}:bob") };
         let done = participants.update_one(id, doc! { "$set": set }).await;

@@ -9,7 +9,7 @@ use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Value, json};
 
 use super::super::{column, id};
-use crate::support::{Place, Service, User, eventually_within};
+use crate::support::{Sandbox, Service, User, eventually_within};
 
 const FORMER_MEMBERS: i32 = 500_000;
 const LARGE_GROUP: i32 = 10_000;
@@ -22,11 +22,12 @@ async fn open_conversation(owner: &User, visibility: &str) -> String {
 }
 
 /// Writes `count` documents of members as the applier would have, inside MongoDB.
-async fn add_members(place: &Place, conversation: &str, count: i32, is_active: bool) {
+async fn add_members(place: &Sandbox, conversation: &str, count: i32, is_active: bool) {
     let user = doc! { "$concat": ["many-", { "$toString": "$number" }] };
-    let left = match is_active {
-        true => Bson::Null,
-        false => Bson::Int64(1),
+    let left = if is_active {
+        Bson::Null
+    } else {
+        Bson::Int64(1)
     };
     let pipeline = vec![
         doc! { "$match": { "_id": conversation } },
@@ -56,12 +57,12 @@ async fn add_members(place: &Place, conversation: &str, count: i32, is_active: b
 
 /// A new process that replaces `service`.
 async fn start_anew(service: Service) -> Service {
-    let place = Arc::clone(service.place());
+    let place = Arc::clone(service.sandbox());
     service.stop();
     Service::builder().place_of(&place).start().await
 }
 
-async fn member(place: &Place, conversation: &str, user: &str) -> Document {
+async fn member(place: &Sandbox, conversation: &str, user: &str) -> Document {
     let participants = place.collection("participants").await;
     let filter = doc! { "_id": format!("{conversation}:{user}") };
     let found = participants.find_one(filter).await.expect("readable");
@@ -75,7 +76,7 @@ async fn former_members_cost_a_conversation_nothing() {
     let bob = service.user("bob").await;
     let many = service.user("many-7").await;
     let square = open_conversation(&alice, "full").await;
-    add_members(service.place(), &square, FORMER_MEMBERS, false).await;
+    add_members(service.sandbox(), &square, FORMER_MEMBERS, false).await;
     // A new process has an empty cache and loads what it needs of the conversation.
     let service = start_anew(service).await;
     let (alice, bob, many) = (alice.at(&service), bob.at(&service), many.at(&service));
@@ -108,7 +109,7 @@ async fn former_members_cost_a_conversation_nothing() {
     assert!(elapsed < Duration::from_millis(4000), "{elapsed:?}");
     let conversation = alice.get(&path).await.expect(200);
     assert_eq!(conversation["participantCount"], 2);
-    let stored = member(service.place(), &square, "many-7").await;
+    let stored = member(service.sandbox(), &square, "many-7").await;
     let intervals = stored.get_array("intervals").expect("a list");
     assert_eq!(intervals.len(), 2, "{intervals:?}");
     assert_eq!(intervals[0], Bson::from(vec![1_i64, 1]), "{intervals:?}");
@@ -124,7 +125,7 @@ async fn a_user_who_joined_very_often_still_reads_history() {
         .await
         .expect(200);
     alice.say(&square, "seen").await;
-    let place = Arc::clone(service.place());
+    let place = Arc::clone(service.sandbox());
     service.stop();
     let mut intervals = vec![Bson::from(vec![1_i64, 1]); 20_000];
     intervals.push(Bson::Array(vec![Bson::Int64(2), Bson::Null]));
@@ -152,7 +153,7 @@ async fn a_user_who_joined_very_often_still_reads_history() {
         .await
         .expect(200);
     alice.say(&square, "seen again").await;
-    let stored = member(service.place(), &square, "bob").await;
+    let stored = member(service.sandbox(), &square, "bob").await;
     let kept = stored.get_array("intervals").expect("a list").len();
     assert_eq!(kept, 100);
     let mut socket = bob.connect().await;
@@ -184,7 +185,7 @@ async fn joining_and_leaving_in_turn_keeps_a_bounded_record() {
             alice.say(&square, "while bob is away").await;
         }
     }
-    let stored = member(service.place(), &square, "bob").await;
+    let stored = member(service.sandbox(), &square, "bob").await;
     let intervals = stored.get_array("intervals").expect("a list");
     // Nothing lies between the first six, nor between the others; of those the newest stays by itself.
     assert_eq!(intervals.len(), 3, "{intervals:?}");
@@ -209,7 +210,7 @@ async fn deleting_a_large_group_does_not_block_others() {
     let group = service.group(&alice, &[]).await;
     let other = service.group(&bob, &[]).await;
     let message = id(&bob.say(&other, "text").await);
-    add_members(service.place(), &group, LARGE_GROUP, true).await;
+    add_members(service.sandbox(), &group, LARGE_GROUP, true).await;
     let service = start_anew(service).await;
     let (alice, bob) = (alice.at(&service), bob.at(&service));
     edit(&bob, &message).await;
@@ -230,7 +231,7 @@ async fn deleting_a_large_group_does_not_block_others() {
             begun
         })
     };
-    let participants = service.place().collection("participants").await;
+    let participants = service.sandbox().collection("participants").await;
     let active = doc! { "conversationId": &group, "isActive": true };
     let mut slowest = Duration::ZERO;
     let mut edits = 0;

@@ -189,7 +189,7 @@ async fn a_hundred_concurrent_joins_all_succeed() {
         101
     );
     let numbers: Vec<u64> = service
-        .place()
+        .sandbox()
         .log(&tea)
         .await
         .into_iter()

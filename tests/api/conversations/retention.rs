@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(40);
 async fn make_older(service: &Service, message: &Value, seconds: i64) {
     let event = id(message).replace("msg_", "evt_");
     let at = DateTime::from_millis(Timestamp::now().as_millis() - seconds * 1000);
-    let log = service.place().collection("log").await;
+    let log = service.sandbox().collection("log").await;
     let changed = log
         .update_one(doc! { "_id": event }, doc! { "$set": { "at": at } })
         .await
@@ -94,7 +94,7 @@ async fn messages_older_than_the_retention_are_removed_and_newer_ones_stay() {
     wait_for(&bob, &other, &[]).await;
     assert_eq!(contents(&bob, &group).await, ["kept"]);
     let count = service
-        .place()
+        .sandbox()
         .log(&group)
         .await
         .iter()
@@ -115,7 +115,7 @@ async fn a_long_history_is_removed_in_batches_while_requests_are_served() {
         async move { alice.say(long, &n.to_string()).await }
     });
     futures_util::future::join_all(sends).await;
-    let log = service.place().collection("log").await;
+    let log = service.sandbox().collection("log").await;
     let at = DateTime::from_millis(Timestamp::now().as_millis() - 4_000_000);
     log.update_many(
         doc! { "conversationId": &long, "type": "message.created" },
@@ -138,7 +138,7 @@ async fn a_long_history_is_removed_in_batches_while_requests_are_served() {
     make_older(&service, &old, 4000).await;
     wait_for(&bob, &short, &[]).await;
     wait_for(&bob, &long, &[]).await;
-    let kinds = service.place().log(&long).await;
+    let kinds = service.sandbox().log(&long).await;
     let ended = kinds
         .iter()
         .filter(|(_, kind)| kind == "message.deleted")
@@ -243,7 +243,7 @@ async fn only_an_owner_or_the_host_shortens_the_retention() {
 async fn retention_covers_more_conversations_than_one_read() {
     const COUNT: u64 = 20_050;
     let service = Service::start().await;
-    let conversations = service.place().collection("conversations").await;
+    let conversations = service.sandbox().collection("conversations").await;
     let documents = (0..COUNT).map(|number| {
         doc! {
             "_id": chat_sdk::ConversationId::generate().to_string(),
@@ -252,7 +252,7 @@ async fn retention_covers_more_conversations_than_one_read() {
         }
     });
     conversations.insert_many(documents).await.expect("written");
-    let noted = service.place().collection("retention").await;
+    let noted = service.sandbox().collection("retention").await;
     eventually_within(Duration::from_secs(60), "all are noted", || async {
         let count = noted.count_documents(doc! {}).await.expect("readable");
         (count == COUNT).then_some(())

@@ -196,6 +196,6 @@ async fn concurrent_first_requests_create_one_user() {
         .await
         .expect(200);
     assert_eq!(column(&found["users"], "externalUserId"), ["newcomer"]);
-    let log = service.place().log("user:newcomer").await;
+    let log = service.sandbox().log("user:newcomer").await;
     assert_eq!(log, [(1, "user.synced".to_owned())]);
 }

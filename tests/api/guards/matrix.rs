@@ -13,7 +13,7 @@ const GHOST_MESSAGE: &str = "msg_00000000000000000000000000";
 const AT_ONCE: usize = 6;
 
 /// All callers of the table.
-struct Cast {
+struct Fixture {
     host: Client,
     anonymous: Client,
     owner: User,
@@ -24,7 +24,7 @@ struct Cast {
     stranger: User,
 }
 
-impl Cast {
+impl Fixture {
     async fn of(service: &Service) -> Self {
         for extra in ["deputy", "newcomer"] {
             service.user(extra).await;
@@ -87,51 +87,52 @@ impl Stage {
     }
 
     /// A direct conversation with the target, who then blocks the caller.
-    async fn set_blocked(service: &Service, cast: &Cast) -> Self {
+    async fn set_blocked(service: &Service, fixture: &Fixture) -> Self {
         let id = format!("blocked-{}", ulid::Ulid::generate());
         let blocked = service.user(&id).await;
-        let conversation = service.direct(&blocked, &cast.target).await;
+        let conversation = service.direct(&blocked, &fixture.target).await;
         let stage = Self {
             own: super::super::id(&blocked.say(&conversation, "from the caller").await),
-            other: super::super::id(&cast.target.say(&conversation, "from the target").await),
+            other: super::super::id(&fixture.target.say(&conversation, "from the target").await),
             conversation,
             blocked: Some(blocked),
         };
         let block = format!("/api/users/me/blocks/{id}");
-        let answer = super::super::ask(&cast.target, "PUT", &block, None).await;
+        let answer = super::super::ask(&fixture.target, "PUT", &block, None).await;
         answer.expect(204);
         stage
     }
 
-    async fn set(cast: &Cast, kind: &str, caller: &str) -> Self {
+    async fn set(fixture: &Fixture, kind: &str, caller: &str) -> Self {
         let (maker, participants) = match kind {
-            "direct" => (&cast.member, json!(["target"])),
+            "direct" => (&fixture.member, json!(["target"])),
             _ => (
-                &cast.owner,
+                &fixture.owner,
                 json!(["admin", "deputy", "member", "former", "target"]),
             ),
         };
         let body = json!({ "type": kind, "participantIds": participants });
-        let made = maker.post("/api/conversations", body).await;
+        let made = maker.post_repeating("/api/conversations", body).await;
         assert!(matches!(made.status, 200 | 201), "{made}");
         let conversation = super::super::id(&made.json);
         if kind != "direct" {
             for admin in ["admin", "deputy"] {
                 let path = format!("/api/conversations/{conversation}/participants/{admin}");
-                cast.owner
+                fixture
+                    .owner
                     .patch(&path, json!({ "role": "admin" }))
                     .await
                     .expect(200);
             }
         }
-        let other = super::super::id(&cast.target.say(&conversation, "from the target").await);
-        let own = match cast.writer(caller) {
+        let other = super::super::id(&fixture.target.say(&conversation, "from the target").await);
+        let own = match fixture.writer(caller) {
             Some(writer) => super::super::id(&writer.say(&conversation, "from the caller").await),
             None => GHOST_MESSAGE.to_owned(),
         };
         if kind != "direct" {
             let leave = format!("/api/conversations/{conversation}/leave");
-            cast.former.post(&leave, Value::Null).await.expect(204);
+            fixture.former.post(&leave, Value::Null).await.expect(204);
         }
         Self {
             conversation,
@@ -141,7 +142,7 @@ impl Stage {
         }
     }
 
-    async fn play(&self, cast: &Cast, row: &Row, caller: &str) -> Answer {
+    async fn play(&self, fixture: &Fixture, row: &Row, caller: &str) -> Answer {
         let myself = match &self.blocked {
             Some(blocked) => &blocked.id,
             None if caller == "acting" => "member",
@@ -149,7 +150,7 @@ impl Stage {
         };
         let client = match &self.blocked {
             Some(blocked) => (**blocked).clone(),
-            None => cast.client(caller),
+            None => fixture.client(caller),
         };
         let path = row
             .path
@@ -169,17 +170,17 @@ impl Stage {
 /// Checks one cell. Returns the difference from the table, if any.
 async fn cell(
     service: &Service,
-    cast: &Cast,
+    fixture: &Fixture,
     kind: &str,
     (row, caller, expected): (&Row, &str, u16),
 ) -> Option<String> {
     let at = format!("{kind}: {caller}: {} {} {}", row.method, row.path, row.body);
     let stage = match kind {
         "elsewhere" => Stage::ghost(),
-        _ if caller == "blocked" => Stage::set_blocked(service, cast).await,
-        _ => Stage::set(cast, kind, caller).await,
+        _ if caller == "blocked" => Stage::set_blocked(service, fixture).await,
+        _ => Stage::set(fixture, kind, caller).await,
     };
-    let answer = stage.play(cast, row, caller).await;
+    let answer = stage.play(fixture, row, caller).await;
     if answer.status != expected {
         return Some(format!(
             "{at} answered {} instead of {expected}: {}",
@@ -187,7 +188,7 @@ async fn cell(
         ));
     }
     if expected == 404 && kind != "elsewhere" {
-        let missing = Stage::ghost().play(cast, row, caller).await;
+        let missing = Stage::ghost().play(fixture, row, caller).await;
         if missing.text != answer.text {
             return Some(format!(
                 "{at} tells a foreign thing from a missing one: {} / {}",
@@ -199,8 +200,8 @@ async fn cell(
 }
 
 async fn play_all(kind: &str, rows: Vec<Row>) {
-    let service = Service::start().await;
-    let cast = Cast::of(&service).await;
+    let service = Service::builder().all_plugins().start().await;
+    let fixture = Fixture::of(&service).await;
     let cells = rows.iter().flat_map(|row| {
         CALLERS
             .iter()
@@ -209,7 +210,7 @@ async fn play_all(kind: &str, rows: Vec<Row>) {
     });
     let cells: Vec<_> = cells.collect();
     let wrong: Vec<String> = stream::iter(&cells)
-        .map(|(row, caller, status)| cell(&service, &cast, kind, (row, caller, *status)))
+        .map(|(row, caller, status)| cell(&service, &fixture, kind, (row, caller, *status)))
         .buffer_unordered(AT_ONCE)
         .filter_map(async |wrong| wrong)
         .collect()

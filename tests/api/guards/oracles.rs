@@ -12,7 +12,7 @@ const NO_SCHEDULED: &str = "sch_01hzx3v7k9q2m4n6p8r0s2t4v6";
 const ID: &str = "{id}";
 
 /// Everything that belongs to other users, and `mallory`'s own resources.
-struct Place {
+struct Sandbox {
     service: Service,
     mallory: User,
     /// Conversations of others: a group, a direct one, one that was deleted, one that mallory has left.
@@ -27,7 +27,7 @@ struct Place {
     joined: String,
 }
 
-impl Place {
+impl Sandbox {
     async fn new() -> Self {
         let service = Service::builder()
             .env("RATE_LIMIT_API", "off")
@@ -86,9 +86,10 @@ impl Place {
 
     async fn rest(&self, method: &str, path: &str, body: &Value, id: &str) -> (u16, String) {
         let path = self.fill(path).replace(ID, id);
-        let body = match body.is_null() {
-            true => None,
-            false => Some(filled(&self.fill(&body.to_string()), id)),
+        let body = if body.is_null() {
+            None
+        } else {
+            Some(filled(&self.fill(&body.to_string()), id))
         };
         let answer = ask(&self.mallory, method, &path, body).await;
         (answer.status, answer.text.replace(id, ID))
@@ -137,7 +138,7 @@ fn plain(answer: &Value, id: &str) -> String {
 
 #[tokio::test]
 async fn a_foreign_conversation_answers_like_a_missing_one() {
-    let place = Place::new().await;
+    let place = Sandbox::new().await;
     let mut rows = Vec::new();
     for list in [
         "/api/conversations?limit=1",
@@ -236,7 +237,7 @@ async fn a_foreign_conversation_answers_like_a_missing_one() {
 
 #[tokio::test]
 async fn a_foreign_message_answers_like_a_missing_one() {
-    let place = Place::new().await;
+    let place = Sandbox::new().await;
     let mut rows = Vec::new();
     for list in [
         "/api/conversations/{own}/messages?limit=1",
@@ -349,7 +350,7 @@ async fn a_foreign_message_answers_like_a_missing_one() {
 
 #[tokio::test]
 async fn a_foreign_scheduled_message_answers_like_a_missing_one() {
-    let place = Place::new().await;
+    let place = Sandbox::new().await;
     let rows = [
         ("GET", "/api/scheduled/{id}", Value::Null),
         ("PATCH", "/api/scheduled/{id}", json!({ "content": "x" })),
@@ -363,7 +364,7 @@ async fn a_foreign_scheduled_message_answers_like_a_missing_one() {
 
 #[tokio::test]
 async fn a_user_who_blocks_the_caller_answers_like_a_missing_one() {
-    let place = Place::new().await;
+    let place = Sandbox::new().await;
     let alice = place.service.known_user("alice");
     let block = "/api/users/me/blocks/mallory";
     ask(&alice, "PUT", block, None).await.expect(204);

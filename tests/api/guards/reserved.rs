@@ -4,7 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::super::{faults, wire};
-use crate::support::{Connect, EventStream, Refusal, Service, in_an_hour};
+use crate::support::{Connect, ConnectError, EventStream, Service, in_an_hour};
 
 /// Words with a special meaning in a path, a mention or a message's sender.
 const RESERVED: [&str; 8] = ["me", "search", "sync", "system", "all", "here", ".", ".."];
@@ -44,7 +44,7 @@ async fn a_token_for_a_reserved_word_is_refused() {
         answer.expect_error(401, "UNAUTHORIZED");
         let user = service.known_user(word);
         let refused = user.try_connect(Connect::default()).await.err();
-        assert_eq!(refused, Some(Refusal::Closed(4401)), "{word}");
+        assert_eq!(refused, Some(ConnectError::Closed(4401)), "{word}");
         let stream = EventStream::open(&service.ws_base(), &format!("?token={token}"), &[]).await;
         assert_eq!(stream.err().map(|(status, _)| status), Some(401), "{word}");
     }
@@ -191,7 +191,7 @@ async fn no_user_can_change_the_hosts_messages() {
     assert_eq!(sent["senderId"], "system");
     let message = format!("/api/messages/{}", sent["id"].as_str().expect("an id"));
     // A member whose id was stored before the word was reserved.
-    let participants = service.place().collection("participants").await;
+    let participants = service.sandbox().collection("participants").await;
     let renamed = participants
         .update_one(
             mongodb::bson::doc! { "userId": "bob" },

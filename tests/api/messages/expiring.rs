@@ -14,7 +14,7 @@ const EDITED: &str = "the edited secret";
 /// Everything that the database still holds of a conversation, as text.
 async fn stored(group: &Group) -> String {
     use futures_util::TryStreamExt;
-    let log = group.service.place().collection("log").await;
+    let log = group.service.sandbox().collection("log").await;
     let found: Vec<mongodb::bson::Document> = log
         .find(doc! { "conversationId": &group.id })
         .await
@@ -160,7 +160,7 @@ async fn a_deleted_message_expires_too_and_cannot_be_restored() {
         (!stored(&group).await.contains("secret")).then_some(())
     })
     .await;
-    let log = group.service.place().log(&group.id).await;
+    let log = group.service.sandbox().log(&group.id).await;
     let kinds: Vec<&str> = log.iter().map(|(_, kind)| kind.as_str()).collect();
     assert_eq!(
         kinds,
@@ -206,7 +206,7 @@ async fn many_messages_that_expire_together_all_end_in_time() {
         std::time::Duration::from_secs(15),
         "all are over",
         || async {
-            let log = group.service.place().log(&group.id).await;
+            let log = group.service.sandbox().log(&group.id).await;
             let over = log
                 .iter()
                 .filter(|(_, kind)| kind == "message.deleted")
@@ -215,6 +215,6 @@ async fn many_messages_that_expire_together_all_end_in_time() {
         },
     )
     .await;
-    let log = group.service.place().log(&group.id).await;
+    let log = group.service.sandbox().log(&group.id).await;
     assert_eq!(log.len(), 1 + 2 * sent.len(), "each once");
 }

@@ -96,7 +96,14 @@ async fn a_repeated_forward_sends_nothing_twice() {
     let own = group.service.group(&group.bob, &[]).await;
     let to = json!({ "conversationIds": [own], "clientMessageId": "f1" });
     let first = group.bob.post(&path(&of), to.clone()).await.expect(201);
-    assert_eq!(group.bob.post(&path(&of), to).await.expect(201), first);
+    assert_eq!(group.bob.post(&path(&of), to).await.expect(200), first);
+    assert_eq!(group.bob.history(&own).await.len(), 1);
+    // With one more conversation the request sends a message: it is no mere repetition.
+    let other = group.service.group(&group.bob, &[]).await;
+    let to = json!({ "conversationIds": [own, other], "clientMessageId": "f1" });
+    let more = group.bob.post(&path(&of), to.clone()).await.expect(201);
+    assert_eq!(more["messages"][0], first["messages"][0]);
+    assert_eq!(group.bob.post(&path(&of), to).await.expect(200), more);
     assert_eq!(group.bob.history(&own).await.len(), 1);
 }
 
@@ -135,7 +142,7 @@ async fn forwarded_copies_expire_with_their_source() {
     let copy = answer.expect(201)["messages"][0].clone();
     assert_eq!(copy["expiresAt"], first["expiresAt"]);
     // Later it is still the same request.
-    let again = group.bob.post(&path(&id(&first)), to).await.expect(201);
+    let again = group.bob.post(&path(&id(&first)), to).await.expect(200);
     assert_eq!(again["messages"][0]["id"], copy["id"]);
     // A copy of the copy keeps the same expiry.
     let to = json!({ "conversationIds": [group.id] });
@@ -183,7 +190,7 @@ async fn a_repeated_forward_does_not_depend_on_its_source() {
     let leave = format!("/api/conversations/{}/leave", group.id);
     group.bob.post(&leave, Value::Null).await.expect(204);
     for (index, (of, to, first)) in forwards.iter().enumerate() {
-        let again = group.bob.post(&path(of), to.clone()).await.expect(201);
+        let again = group.bob.post(&path(of), to.clone()).await.expect(200);
         for (again, first) in [0, 1].map(|n| (&again["messages"][n], &first["messages"][n])) {
             assert_eq!(again["id"], first["id"], "{index}");
             // A copy ends with its source.

@@ -96,7 +96,7 @@ async fn pinning_twice_or_unpinning_what_is_not_pinned_changes_nothing() {
     assert_eq!(pin(&group.alice, &of).await.expect(200), once);
     unpin(&group.alice, &of).await;
     unpin(&group.alice, &of).await;
-    let log = group.service.place().log(&group.id).await;
+    let log = group.service.sandbox().log(&group.id).await;
     let kinds: Vec<&str> = log.iter().map(|(_, kind)| kind.as_str()).collect();
     assert_eq!(kinds[2..], ["message.pinned", "message.unpinned"]);
     let shown = group

@@ -404,7 +404,7 @@ async fn reading_a_page_asks_for_reactions_only_where_the_answer_needs_them() {
     let group = Group::of_two().await;
     let few = id(&group.alice.say(&group.id, "few").await);
     react(&group.bob, &few, "👍").await;
-    let reads = group.service.place().count_reads("reactions").await;
+    let reads = group.service.sandbox().count_reads("reactions").await;
     group.bob.history(&group.id).await;
     group.alice.history(&group.id).await;
     assert_eq!(
@@ -431,7 +431,7 @@ async fn reading_a_page_asks_for_reactions_only_where_the_answer_needs_them() {
     for fan in &fans {
         react(fan, &many, "👍").await;
     }
-    let reads = group.service.place().count_reads("reactions").await;
+    let reads = group.service.sandbox().count_reads("reactions").await;
     group.alice.get(&group.messages).await.expect(200);
     assert_eq!(reads.count().await, 1, "one read for the whole page");
 }

@@ -121,7 +121,7 @@ async fn concurrent_restore_and_deletion_end_in_one_of_the_two() {
         "text"
     };
     assert_eq!(shown["content"], text);
-    let log = group.service.place().log(&group.id).await;
+    let log = group.service.sandbox().log(&group.id).await;
     let kinds: Vec<&str> = log[2..].iter().map(|(_, kind)| kind.as_str()).collect();
     for pair in kinds.windows(2) {
         assert_ne!(

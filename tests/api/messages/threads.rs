@@ -102,7 +102,7 @@ async fn a_thread_and_pins_are_found_without_looking_at_other_messages() {
     }
     let pins = format!("/api/conversations/{}/pins", group.id);
     for path in [replies(&root), pins, format!("{}?limit=3", group.messages)] {
-        let reads = group.service.place().count_reads("log").await;
+        let reads = group.service.sandbox().count_reads("log").await;
         let page = group.bob.get(&path).await.expect(200);
         assert_eq!(page["messages"].as_array().map(Vec::len), Some(3), "{path}");
         let examined = reads.examined().await;

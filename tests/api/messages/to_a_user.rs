@@ -45,7 +45,7 @@ async fn thirty_concurrent_first_messages_share_one_conversation() {
             .all(|message| message["conversationId"] == json!(conversation))
     );
     assert_eq!(alice.history(&conversation).await.len(), 30);
-    assert_eq!(service.place().log(&conversation).await.len(), 31);
+    assert_eq!(service.sandbox().log(&conversation).await.len(), 31);
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Rules for unread counts; every way to query them returns the same numbers.
 
 use mongodb::bson::doc;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{badge, column, counts, counts_everywhere, id, mention, pair, read, read_all, send};
-use crate::support::{Service, eventually};
+use super::{
+    badge, column, counts, counts_everywhere, id, mention, pair, put, read, read_all, send,
+};
+use crate::support::{Service, User, eventually};
 
 #[tokio::test]
 async fn own_deleted_silent_system_and_expired_messages_are_not_unread() {
@@ -131,7 +133,7 @@ async fn a_cached_count_is_valid_until_one_of_its_messages_changes() {
     }
     let first = first.expect("a message");
     assert_eq!(counts_everywhere(&bob, &group).await, (320, 32));
-    let markers = service.place().collection("markers").await;
+    let markers = service.sandbox().collection("markers").await;
     let marker = doc! { "_id": format!("{group}:bob"), "counted.unread": 320_i64 };
     eventually("the count is kept", async || {
         markers.find_one(marker.clone()).await.expect("an answer")
@@ -154,27 +156,23 @@ async fn a_cached_count_is_valid_until_one_of_its_messages_changes() {
     assert_eq!(counts_everywhere(&bob, &group).await, (321, 32));
 }
 
-#[tokio::test]
-async fn badges_equal_the_counts_of_rest_while_reading() {
-    let service = Service::start().await;
-    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
-    let group = service.group(&alice, &[&bob]).await;
-    let mut phone = bob.connect().await;
+/// Sends messages of every kind to `group`, of which some are deleted and one is restored. Returns those of `alice`.
+async fn send_every_kind(alice: &User, bob: &User, group: &str) -> Vec<Value> {
     let mut messages = Vec::new();
     for n in 0..6 {
-        messages.push(alice.say(&group, &n.to_string()).await);
-        bob.say(&group, "own").await;
+        messages.push(alice.say(group, &n.to_string()).await);
+        bob.say(group, "own").await;
         // Renaming the group makes the service write a system message.
         let name = json!({ "name": format!("Group {n}") });
         let path = format!("/api/conversations/{group}");
         alice.patch(&path, name).await.expect(200);
         for names in [&["bob"][..], &["@all"], &["@here"], &["alice"]] {
-            messages.push(send(&alice, &group, mention(names)).await);
+            messages.push(send(alice, group, mention(names)).await);
         }
         let hush = json!({ "content": "hush", "silent": true, "mentions": ["bob"] });
-        messages.push(send(&alice, &group, hush).await);
+        messages.push(send(alice, group, hush).await);
         let long = json!({ "content": "ends one day", "ttlSeconds": 3600, "mentions": ["bob"] });
-        messages.push(send(&alice, &group, long).await);
+        messages.push(send(alice, group, long).await);
     }
     let path_of = |message: &serde_json::Value| format!("/api/messages/{}", id(message));
     for index in [9, 17, 30] {
@@ -182,6 +180,33 @@ async fn badges_equal_the_counts_of_rest_while_reading() {
     }
     let back = format!("{}/restore", path_of(&messages[17]));
     alice.post(&back, json!({})).await.expect(200);
+    messages
+}
+
+#[tokio::test]
+async fn long_and_short_ranges_count_by_the_same_rule() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    send_every_kind(&alice, &bob, &group).await;
+    let short = counts_everywhere(&bob, &group).await;
+    assert!(short.0 > 20 && short.1 > 10, "{short:?}");
+    let mut socket = alice.connect().await;
+    for _ in 0..120 {
+        let body = json!({ "conversationId": group, "content": "hush", "silent": true });
+        socket.ok("message:send", body).await;
+    }
+    assert_eq!(counts_everywhere(&bob, &group).await, short);
+}
+
+#[tokio::test]
+async fn badges_equal_the_counts_of_rest_while_reading() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    let mut phone = bob.connect().await;
+    let messages = send_every_kind(&alice, &bob, &group).await;
+    let path_of = |message: &Value| format!("/api/messages/{}", id(message));
     for (index, message) in messages.iter().enumerate() {
         if index == 5 || index == 20 {
             // The deletion makes the earlier counts outdated.
@@ -196,4 +221,19 @@ async fn badges_equal_the_counts_of_rest_while_reading() {
         let counted = counts_everywhere(&bob, &group).await;
         assert_eq!(told, counted, "after message {index}");
     }
+}
+
+#[tokio::test]
+async fn a_block_changes_no_count_of_a_shared_group() {
+    let service = Service::start().await;
+    let (alice, bob) = (service.user("alice").await, service.user("bob").await);
+    let group = service.group(&alice, &[&bob]).await;
+    send(&alice, &group, mention(&["bob"])).await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (1, 1));
+    put(&bob, "/api/users/me/blocks/alice").await.expect(204);
+    assert_eq!(counts_everywhere(&bob, &group).await, (1, 1));
+    send(&alice, &group, mention(&["bob"])).await;
+    assert_eq!(counts_everywhere(&bob, &group).await, (2, 2));
+    bob.delete("/api/users/me/blocks/alice").await.expect(204);
+    assert_eq!(counts_everywhere(&bob, &group).await, (2, 2));
 }

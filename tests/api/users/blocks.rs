@@ -24,7 +24,7 @@ async fn a_user_blocks_a_bounded_number_of_others() {
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     service.user("carol").await;
     block(&alice, "carol").await.expect(204);
-    let blocks = service.place().collection("blocks").await;
+    let blocks = service.sandbox().collection("blocks").await;
     let others = (1..10_000).map(|number| {
         let other = format!("other-{number}");
         doc! {
@@ -90,7 +90,7 @@ async fn the_block_list_is_private() {
     assert_eq!(column(&json!(users), "userId"), ["a b", "mallory", "zoe"]);
     let of_mallory = mallory.get(BLOCKS).await.expect(200);
     assert_eq!(of_mallory, json!({ "users": [], "hasMore": false }));
-    let log = service.place().log("user:alice").await;
+    let log = service.sandbox().log("user:alice").await;
     let kinds: Vec<&str> = log.iter().map(|(_, kind)| kind.as_str()).collect();
     assert_eq!(
         kinds[1..],

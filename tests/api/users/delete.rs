@@ -115,10 +115,10 @@ async fn erased_messages_have_no_text_anywhere() {
     let blocks = bob.get("/api/users/me/blocks").await.expect(200);
     assert_eq!(blocks["users"], json!([]));
     for collection in ["reactions", "blocks"] {
-        let stored = service.place().text(collection).await;
+        let stored = service.sandbox().text(collection).await;
         assert!(!stored.contains("alice"), "{collection}: {stored}");
     }
-    let stored = service.place().text("log").await;
+    let stored = service.sandbox().text("log").await;
     for text in ["secret", "4711", "c-1"] {
         assert!(!stored.contains(text), "{text} is still stored");
     }
@@ -149,7 +149,7 @@ async fn anonymised_messages_stay_and_identify_their_sender_only_by_id() {
     let history = bob.history(&conversation).await;
     assert_eq!(history[0]["content"], "hello");
     for collection in ["log", "users"] {
-        let stored = service.place().text(collection).await;
+        let stored = service.sandbox().text(collection).await;
         assert!(!stored.contains("Liddell") && !stored.contains("wonder"));
     }
     // Later the host requests a more complete erasure.
@@ -235,15 +235,20 @@ async fn private_data_is_erased_completely() {
     let group = service.group(&alice, &[&bob]).await;
     let left = service.group(&bob, &[&alice]).await;
     for conversation in [&group, &left] {
-        alice.say(conversation, "of alice").await;
-        bob.say(conversation, "of bob").await;
+        let root = alice.say(conversation, "of alice").await;
+        let reply = json!({ "content": "of bob", "threadId": root["id"] });
+        let messages = format!("/api/conversations/{conversation}/messages");
+        bob.post(&messages, reply).await.expect(201);
         for user in [&alice, &bob] {
             let path = format!("/api/conversations/{conversation}");
             let draft = json!({ "draft": "dear" });
             user.patch(&format!("{path}/me"), draft).await.expect(200);
             let read = format!("{path}/read");
-            let read = user.request(Method::PUT, &read, Some(json!({}))).await;
-            read.expect(200);
+            let thread = root["id"].as_str().expect("an id");
+            for read in [read, format!("/api/messages/{thread}/replies/read")] {
+                let read = user.request(Method::PUT, &read, Some(json!({}))).await;
+                read.expect(200);
+            }
         }
     }
     let leave = format!("/api/conversations/{left}/leave");
@@ -264,17 +269,22 @@ async fn private_data_is_erased_completely() {
         let line = format!("\"kind\":\"{kind}\"");
         assert!(export.text.contains(&line), "{kind}: {}", export.text);
     }
+    let of_threads = export
+        .text
+        .lines()
+        .filter(|line| line.contains("\"kind\":\"marker\"") && line.contains("msg_"));
+    assert_eq!(of_threads.count(), 2, "{}", export.text);
     delete(&service, "alice", "").await;
     let report = report(&service, "alice").await;
     for (name, removed) in [
-        ("markers", 2),
+        ("markers", 4),
         ("reads", 2),
         ("scheduled", 1),
         ("presence", 1),
     ] {
         let count = report["removed"][name].as_u64();
         assert!(count >= Some(removed), "{name}: {report}");
-        let stored = service.place().text(name).await;
+        let stored = service.sandbox().text(name).await;
         assert!(!stored.contains("alice"), "{name}: {stored}");
         assert!(stored.contains("bob"), "{name}: {stored}");
     }

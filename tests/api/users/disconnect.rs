@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Connect, EventStream, Node, Refusal, Service, User, eventually};
+use crate::support::{Connect, ConnectError, EventStream, Node, Service, User, eventually};
 
 /// A token of `user` that says when it was issued, `seconds` from now.
 pub fn issued(node: &Node, user: &str, seconds: i64) -> String {
@@ -56,7 +56,7 @@ async fn sockets_and_streams_end_on_every_node_and_older_tokens_are_refused_ther
         me.expect_error(401, "UNAUTHORIZED");
         assert_eq!(
             alice.try_connect(how()).await.err(),
-            Some(Refusal::Closed(4401))
+            Some(ConnectError::Closed(4401))
         );
         // A token without an issue time cannot prove that it is newer.
         alice.get("/api/users/me").await.expect(401);
@@ -172,7 +172,7 @@ async fn a_request_that_names_the_user_after_a_restart_revives_no_token() {
     let alice = first.user("alice").await;
     let old = issued(&first, "alice", -10);
     disconnect(&first, "alice").await;
-    let place = std::sync::Arc::clone(first.place());
+    let place = std::sync::Arc::clone(first.sandbox());
     first.stop();
     for way in [
         "participantIds",
@@ -192,7 +192,7 @@ async fn a_request_that_names_the_user_after_a_restart_revives_no_token() {
             ..Connect::default()
         };
         let refused = here.try_connect(how).await.err();
-        assert_eq!(refused, Some(Refusal::Closed(4401)), "named by {way}");
+        assert_eq!(refused, Some(ConnectError::Closed(4401)), "named by {way}");
         let new = issued(&service, "alice", 2);
         with_token(&here, &new)
             .get("/api/users/me")
@@ -212,7 +212,7 @@ async fn a_deleted_users_token_is_revived_by_no_request_that_names_the_user() {
     super::delete::report(&first, "alice").await;
     let anew = serde_json::json!({ "externalUserId": "alice", "name": "Another Alice" });
     host.post("/api/users/sync", anew).await.expect(201);
-    let place = std::sync::Arc::clone(first.place());
+    let place = std::sync::Arc::clone(first.sandbox());
     first.stop();
     let service = Service::builder().place_of(&place).start().await;
     name_alice(&service, "participantIds").await;
@@ -220,4 +220,106 @@ async fn a_deleted_users_token_is_revived_by_no_request_that_names_the_user() {
         .get("/api/users/me")
         .await;
     answer.expect_error(401, "UNAUTHORIZED");
+}
+
+/// A token of `user` that names a session.
+fn of_session(node: &Node, user: &str, session: &str) -> String {
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("a time");
+    let token = node.token(user).claim("iat", (now - 10).into());
+    token.claim("sid", session.into()).sign()
+}
+
+#[tokio::test]
+async fn one_session_ends_on_every_node_and_others_go_on() {
+    let first = Service::start().await;
+    let second = Service::builder().database(&first).start().await;
+    let alice = first.user("alice").await;
+    let (phone, desk) = (
+        of_session(&first, "alice", "phone"),
+        of_session(&first, "alice", "desk"),
+    );
+    let with = |token: &str| Connect {
+        token: Some(token.to_owned()),
+        ..Connect::default()
+    };
+    let mut on_phone = alice.at(&second).connect_with(with(&phone)).await;
+    let mut on_desk = alice.at(&second).connect_with(with(&desk)).await;
+    let mut plain = alice.connect().await;
+    let query = format!("?token={phone}");
+    let mut stream = EventStream::open(&second.ws_base(), &query, &[])
+        .await
+        .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    stream.find("connected").await;
+
+    let path = "/api/users/alice/disconnect?sessionId=phone";
+    for _ in 0..2 {
+        first.internal().post(path, Value::Null).await.expect(204);
+    }
+    assert_eq!(on_phone.closed().await, 4401);
+    assert_eq!(
+        stream.find("error").await.data["data"]["code"],
+        "UNAUTHORIZED"
+    );
+    for socket in [&mut on_desk, &mut plain] {
+        socket.ok("ping", serde_json::json!({})).await;
+    }
+    for node in [&first, &second] {
+        let alice = alice.at(node);
+        let me = with_token(&alice, &phone).get("/api/users/me").await;
+        me.expect_error(401, "UNAUTHORIZED");
+        assert_eq!(
+            alice.try_connect(with(&phone)).await.err(),
+            Some(ConnectError::Closed(4401))
+        );
+        with_token(&alice, &desk)
+            .get("/api/users/me")
+            .await
+            .expect(200);
+    }
+    let events = first.sandbox().events("user.disconnected").await;
+    assert_eq!(events.len(), 1, "a repetition has no event: {events:?}");
+    assert_eq!(events[0]["data"]["sessionId"], "phone");
+    // A node that starts later reads it from the database.
+    let third = Service::builder().database(&first).start().await;
+    let me = with_token(&alice.at(&third), &phone)
+        .get("/api/users/me")
+        .await;
+    me.expect_error(401, "UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn more_ended_sessions_than_are_kept_end_all_sessions() {
+    let service = Service::start().await;
+    let alice = service.user("alice").await;
+    let (first, other) = (
+        of_session(&service, "alice", "s0"),
+        of_session(&service, "alice", "other"),
+    );
+    let end = async |n: usize| {
+        let path = format!("/api/users/alice/disconnect?sessionId=s{n}");
+        let answer = service.internal().post(&path, Value::Null).await;
+        answer.expect(204);
+    };
+    for n in 0..64 {
+        end(n).await;
+    }
+    let me = with_token(&alice, &other).get("/api/users/me").await;
+    me.expect(200);
+    end(64).await;
+    for token in [&first, &other] {
+        eventually("it is refused", || async {
+            let me = with_token(&alice, token).get("/api/users/me").await;
+            (me.status == 401).then_some(())
+        })
+        .await;
+    }
+    let path = "/api/users/alice/disconnect?sessionId=";
+    for bad in ["a%20b", "%C3%A9", &"x".repeat(129)] {
+        let answer = service
+            .internal()
+            .post(&format!("{path}{bad}"), Value::Null)
+            .await;
+        let error = answer.expect_error(400, "VALIDATION_ERROR");
+        assert_eq!(error["details"][0]["field"], "sessionId");
+    }
 }

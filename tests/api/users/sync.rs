@@ -50,7 +50,7 @@ async fn concurrent_syncs_of_one_new_user_create_one() {
     for answer in &answers {
         assert!(matches!(answer.status, 200 | 201), "{answer}");
     }
-    assert_eq!(service.place().log("user:alice").await.len(), 1);
+    assert_eq!(service.sandbox().log("user:alice").await.len(), 1);
 }
 
 #[tokio::test]

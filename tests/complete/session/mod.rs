@@ -4,9 +4,9 @@
 //! Afterwards, and now and then, everybody's replica equals what REST answers, and every socket got exactly the entries inside its user's memberships.
 //! `SEED` and `SESSION_OPERATIONS` repeat and lengthen it.
 
+mod actor;
+mod expected;
 mod more;
-mod player;
-mod truth;
 
 use std::{
     sync::Arc,
@@ -18,10 +18,10 @@ use parking_lot::Mutex;
 use rand::{SeedableRng, rngs::StdRng};
 
 use self::{
-    player::{Player, Pool},
-    truth::{read_truth, what_is_wrong},
+    actor::{Actor, Pool},
+    expected::{read_expected, what_is_wrong},
 };
-use super::scene::Deployment;
+use super::scenario::Deployment;
 use crate::support::{
     random_seed,
     replica::{Watcher, settle},
@@ -46,7 +46,7 @@ async fn play_session(seed: u64, operations: usize) {
         watcher.replica.without.insert("receipts");
         // A user who blocks looks offline to the blocked user, who gets no event about the block; the table compares presence.
         watcher.replica.without.insert("presence");
-        players.push(Player {
+        players.push(Actor {
             watcher,
             random: StdRng::seed_from_u64(seed ^ ((number as u64 + 1) << 32)),
             pool: Arc::clone(&pool),
@@ -55,9 +55,9 @@ async fn play_session(seed: u64, operations: usize) {
     let share = operations / (USERS.len() - 1) / PIECES;
     for _ in 0..PIECES {
         let (listener, active) = players.split_last_mut().expect("players");
-        join_all(active.iter_mut().map(|player| async move {
+        join_all(active.iter_mut().map(|actor| async move {
             for _ in 0..share {
-                player.play().await;
+                actor.play().await;
             }
         }))
         .await;
@@ -71,11 +71,11 @@ async fn play_session(seed: u64, operations: usize) {
     // Expiry and scheduled sends may continue for some seconds.
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let truths = read_truth(front.place()).await;
+        let truths = read_expected(front.sandbox()).await;
         let mut report = String::new();
-        for player in &mut players {
-            player.watcher.follow().await;
-            report.push_str(&what_is_wrong(player, &truths));
+        for actor in &mut players {
+            actor.watcher.follow().await;
+            report.push_str(&what_is_wrong(actor, &truths));
         }
         if report.is_empty() {
             break;
@@ -84,8 +84,8 @@ async fn play_session(seed: u64, operations: usize) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let came = |name: &str| {
-        let player = players.iter().find(|player| player.watcher.user.id == name);
-        player.map_or(0, |player| player.watcher.came.len())
+        let actor = players.iter().find(|actor| actor.watcher.user.id == name);
+        actor.map_or(0, |actor| actor.watcher.came.len())
     };
     assert_eq!(came("nobody"), 0, "who is in nothing hears nothing");
     let pool = pool.lock();

@@ -5,16 +5,17 @@ use rand::{Rng, seq::IndexedRandom};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::player::Player;
+use super::actor::Actor;
 
 const EMOJI: [&str; 5] = ["👍", "🎉", "\u{2764}", ":party_parrot:", "no emoji"];
 
-impl Player {
+impl Actor {
     /// A time soon, or far away.
     pub(super) fn later(&mut self) -> Value {
-        let millis = match self.one_in(2) {
-            true => self.random.random_range(100..1_500),
-            false => 3_600_000,
+        let millis = if self.one_in(2) {
+            self.random.random_range(100..1_500)
+        } else {
+            3_600_000
         };
         json!(Timestamp::from_millis(
             Timestamp::now().as_millis() + millis
@@ -61,9 +62,10 @@ impl Player {
 
     async fn pin(&mut self) {
         let path = format!("/api/messages/{}/pin", self.message());
-        let method = match self.one_in(3) {
-            true => Method::DELETE,
-            false => Method::PUT,
+        let method = if self.one_in(3) {
+            Method::DELETE
+        } else {
+            Method::PUT
         };
         self.ask(method, &path, None).await;
     }
@@ -143,9 +145,10 @@ impl Player {
             body["notificationLevel"] = json!(levels.choose(&mut self.random));
         }
         if self.one_in(2) {
-            body["draft"] = match self.one_in(4) {
-                true => Value::Null,
-                false => json!(self.content()),
+            body["draft"] = if self.one_in(4) {
+                Value::Null
+            } else {
+                json!(self.content())
             };
         }
         self.ask(Method::PATCH, &path, Some(body)).await;
@@ -160,9 +163,10 @@ impl Player {
             return;
         }
         let path = format!("/api/users/me/blocks/{}", self.somebody());
-        let method = match self.one_in(3) {
-            true => Method::PUT,
-            false => Method::DELETE,
+        let method = if self.one_in(3) {
+            Method::PUT
+        } else {
+            Method::DELETE
         };
         self.ask(method, &path, None).await;
     }

@@ -24,9 +24,12 @@ pub const NOUN: Noun = Noun {
             })
             .collect();
     },
-    show: |room| match room.is_member {
-        true => Value::Array(room.members.values().cloned().collect()),
-        false => Value::Null,
+    show: |room| {
+        if room.is_member {
+            Value::Array(room.members.values().cloned().collect())
+        } else {
+            Value::Null
+        }
     },
     apply,
 };

@@ -35,9 +35,12 @@ pub const NOUN: Noun = Noun {
         }
     },
     // A former member keeps the messages of their membership. A user who never was a member has no id to ask with.
-    show: |room| match room.id.is_empty() || room.is_deleted {
-        true => Value::Null,
-        false => Value::Array(shown(room).map(|(_, message)| message.clone()).collect()),
+    show: |room| {
+        if room.id.is_empty() || room.is_deleted {
+            Value::Null
+        } else {
+            Value::Array(shown(room).map(|(_, message)| message.clone()).collect())
+        }
     },
     apply,
 };
@@ -182,13 +185,11 @@ fn react(message: &mut Value, frame: &Frame<'_>, me: &str) {
     {
         reaction["count"] = frame.data["totalCount"].clone();
         let users = reaction["userIds"].as_array_mut().expect("a list");
-        match is_given {
+        if !is_given {
+            users.retain(|other| *other != user);
+        } else if users.len() < SHOWN_USERS && !users.contains(&json!(user)) {
             // The state that was read by REST may be ahead of the event.
-            true if users.len() < SHOWN_USERS && !users.contains(&json!(user)) => {
-                users.push(json!(user));
-            }
-            true => {}
-            false => users.retain(|other| *other != user),
+            users.push(json!(user));
         }
         if user == me {
             reaction["reactedByMe"] = json!(is_given);

@@ -43,7 +43,10 @@ impl Watcher {
     /// Connects, then reads everything by REST.
     pub async fn connect(user: &User) -> Self {
         let body = json!({ "type": "group", "participantIds": [], "name": "notebook" });
-        let notebook = user.post("/api/conversations", body).await.expect(201);
+        let notebook = user
+            .post_repeating("/api/conversations", body)
+            .await
+            .expect(201);
         let socket = user.connect().await;
         Self {
             user: user.clone(),

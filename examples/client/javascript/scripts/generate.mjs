@@ -52,6 +52,8 @@ async function socketTypes({ schemas, messages }) {
   const text = JSON.stringify({ title: 'SocketDocument', type: 'object', definitions }).replaceAll('#/components/schemas/', '#/definitions/');
   const interfaces = await compile(JSON.parse(text), 'SocketDocument', {
     additionalProperties: false,
+    // Lists stay lists: a tuple type per allowed length would accept no array of a variable.
+    ignoreMinAndMaxItems: true,
     bannerComment: '',
     unreachableDefinitions: true,
     style: { singleQuote: true },

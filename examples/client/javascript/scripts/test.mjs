@@ -21,5 +21,5 @@ await build({
   logLevel: 'warning',
 });
 const files = names.map((name) => `${outdir}/${name.replace(/\.ts$/, '.mjs')}`);
-const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--test', ...files], { stdio: 'inherit', cwd: root });
+const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--expose-gc', '--test', ...files], { stdio: 'inherit', cwd: root });
 process.exitCode = status ?? 1;

@@ -8,7 +8,11 @@ import { Rest, type RestRequest } from './http';
 import { Outbox, type OutboxItem } from './outbox';
 import type { Answer, EventFrame } from './protocol';
 import { defaultStorage, type StorageAdapter } from './storage';
+import { newId } from './timing';
 import { claims, type TokenProvider, TokenSource } from './tokens';
+import { DeliveryReceipts } from './delivery';
+import { Followed } from './presence';
+import { type User, Users } from './users';
 
 export interface ChatClientOptions {
   /** The address of the service, for example `https://chat.example.com`. */
@@ -23,6 +27,11 @@ export interface ChatClientOptions {
   webSocket?: WebSocketFactory;
   /** Carries REST requests; the platform's `fetch` unless it is given. */
   fetch?: typeof fetch;
+  /**
+   * In conversations of at most this many members the client tells the service which messages arrived, so that their senders see it. 0 turns
+   * it off. Default: 50.
+   */
+  deliveryReceipts?: number;
   /** Times of the watchdog, for tests. */
   watchdog?: Watchdog;
 }
@@ -30,12 +39,16 @@ export interface ChatClientOptions {
 /** Events of the client beside its snapshots. */
 export interface ClientEvents {
   state: ConnectionState;
-  /** Every event that the service pushes, in order; numbered ones may come a moment before the snapshot shows them. */
+  /** Every event that the service pushes, once; numbered ones may come a moment before the snapshot shows them. */
   event: EventFrame;
   /** The list of conversations changed: one came, went, moved, or has another count. */
   conversations: readonly ConversationSnapshot[];
   /** The service cannot tell what was missed; everything that is shown is being read again. */
   reset: { reason: string };
+  /** Profiles of users became known. */
+  users: undefined;
+  /** The presence of users changed. */
+  presence: undefined;
   /** Something failed that no call waits for: the token provider, or the storage. */
   problem: { where: 'token' | 'storage'; error: unknown };
 }
@@ -46,6 +59,7 @@ export type Outgoing = Omit<CommandMessageSendData, 'conversationId' | 'receiver
 const TYPING_EVERY_MS = 2_500;
 const TYPING_STOP_MS = 4_000;
 const LIST_PAGE = 50;
+const MAX_RECENT = 1_000;
 
 /**
  * The client of one user. It keeps one socket alive, takes every event once and in order, sends each message once, and shows conversations as
@@ -60,9 +74,13 @@ export class ChatClient {
   private readonly commands: Commands;
   private readonly states = new Map<string, ConversationState>();
   private readonly subscribers = new Map<string, Set<() => void>>();
-  private readonly presences = new Map<string, UserPresence>();
+  private readonly followed: Followed;
+  private readonly delivery: DeliveryReceipts;
+  private readonly users: Users;
   private readonly typing = new Map<string, { last: number; timer: ReturnType<typeof setTimeout> }>();
   private readonly storage: StorageAdapter;
+  /** Ids of the newest numbered events. */
+  private readonly recent = new Set<string | undefined>();
   private outbox: Outbox | undefined;
   private cursor: string | undefined;
   private me: string | undefined;
@@ -78,11 +96,17 @@ export class ChatClient {
     this.storage = options.storage ?? defaultStorage();
     this.tokens = new TokenSource(options.getToken, this.end.signal, (error) => this.events.emit('problem', { where: 'token', error }));
     this.rest = new Rest(base, this.tokens, options.fetch ?? globalThis.fetch.bind(globalThis), this.end.signal);
+    this.users = new Users(this.rest, this.end.signal, () => this.events.emit('users', undefined));
     this.commands = new Commands((text) => this.connection.send(text));
+    this.followed = new Followed((userIds) => this.command('presence:subscribe', { userIds }).then(({ presence }) => presence));
+    this.delivery = new DeliveryReceipts(options.deliveryReceipts ?? 50, {
+      me: () => this.userId,
+      tell: (messageId) => this.command('message:delivered', { messageId }),
+    });
     this.connection = new Connection(
       socketUrl,
       this.tokens,
-      options.webSocket ?? platformWebSocket(),
+      options.webSocket ?? platformWebSocket,
       {
         onFrame: (frame) => this.take(frame),
         onAck: (frame) => this.commands.onAck(frame),
@@ -105,12 +129,21 @@ export class ChatClient {
   /** Opens the connection and keeps it, until `disconnect`. Messages that waited from before a reload are shown and sent. */
   connect(): this {
     if (this.end.signal.aborted) throw disconnected();
+    // Not in the constructor: a server that renders a page has no need of one.
+    if (!this.options.webSocket && !globalThis.WebSocket) {
+      throw new ChatError('NETWORK', 'This platform has no WebSocket. Use Node 22, or give the option `webSocket`, for example from the package ws.');
+    }
     this.connection.start();
     void this.tokens
       .get()
       .then((token) => this.openOutbox(claims(token).sub))
       .catch(() => undefined);
     return this;
+  }
+
+  /** Tries to connect at once while the client waits for its next try; does nothing in any other state. */
+  reconnect(): void {
+    this.connection.retryNow();
   }
 
   /** Ends everything for good: no timer, socket or call of the token provider remains; waiting calls fail. */
@@ -123,6 +156,7 @@ export class ChatClient {
     for (const state of this.states.values()) state.close();
     for (const { timer } of this.typing.values()) clearTimeout(timer);
     this.typing.clear();
+    this.delivery.close();
   }
 
   /** Sends a command on the socket and gives its answer; waits for the connection if there is none. */
@@ -160,7 +194,19 @@ export class ChatClient {
     const page = await this.rest.call<{ conversations: Conversation[]; nextCursor?: string; hasMore: boolean }>('/api/conversations', { query });
     this.hasMore = page.hasMore;
     this.listCursor = page.nextCursor;
-    for (const conversation of page.conversations) this.stateOf(conversation.id).takeListed(conversation);
+    for (const conversation of page.conversations) this.takeListed(conversation);
+  }
+
+  /** Reads the first page of the conversations that the user archived; they join the known ones, with `preferences.archived`. */
+  async loadArchivedConversations(): Promise<void> {
+    const query = { limit: LIST_PAGE, archived: true };
+    const page = await this.rest.call<{ conversations: Conversation[] }>('/api/conversations', { query });
+    for (const conversation of page.conversations) this.takeListed(conversation);
+  }
+
+  private takeListed(conversation: Conversation): void {
+    this.stateOf(conversation.id).takeListed(conversation);
+    if (conversation.lastMessage) this.delivery.arrived(conversation.lastMessage, conversation);
   }
 
   /** The snapshot of a conversation. The same object until it changes. */
@@ -254,20 +300,34 @@ export class ChatClient {
 
   /** How a user is, as far as it was told; `undefined` if nothing was. */
   presence(userId: string): UserPresence | undefined {
-    return this.presences.get(userId);
+    return this.followed.presence(userId);
   }
 
-  /** Follows users who share no conversation with this one, too. */
+  /** Follows users also if they share no conversation with this one, over every reconnection. Calls of one moment are one request. */
   async follow(userIds: string[]): Promise<UserPresence[]> {
-    const { presence } = await this.command('presence:subscribe', { userIds });
-    for (const one of presence) this.presences.set(one.userId, one);
+    if (this.end.signal.aborted) throw disconnected();
+    const presence = await this.followed.add(userIds);
+    this.events.emit('presence', undefined);
     return presence;
+  }
+
+  // --- profiles ----------------------------------------------------------------------------------------------------
+
+  /** The public profile of a user, if it is known; otherwise it is read once, and the event `users` tells when it is there. */
+  user(userId: string): User | undefined {
+    return this.users.get(userId);
+  }
+
+  /** Remembers profiles that an answer contained, so that they need not be read. */
+  addUsers(users: readonly User[]): void {
+    this.users.add(users);
   }
 
   // --- inside ------------------------------------------------------------------------------------------------------
 
   private take(frame: EventFrame): void {
-    if (this.end.signal.aborted) return;
+    // After a resume the service may repeat what it sent last.
+    if (this.end.signal.aborted || (frame.seq !== undefined && this.recent.has(frame.id))) return;
     switch (frame.event) {
       case 'connected':
         this.onConnected(frame.data);
@@ -279,25 +339,40 @@ export class ChatClient {
       case 'user:online':
       case 'user:away':
       case 'user:offline':
-        this.presences.set(frame.data.userId, frame.data);
+        this.followed.take(frame.data);
+        this.events.emit('presence', undefined);
         break;
       default:
         this.route(frame);
     }
     // Only now: the event was handled.
     if (frame.cursor !== undefined) this.cursor = frame.cursor;
+    if (frame.seq !== undefined) this.remember(frame.id);
     this.events.emit('event', frame);
+  }
+
+  private remember(id: string | undefined): void {
+    this.recent.add(id);
+    if (this.recent.size > MAX_RECENT) this.recent.delete(this.recent.values().next().value);
   }
 
   private route(frame: EventFrame): void {
     const data = frame.data as { conversationId?: string; id?: string };
     const id = data.conversationId ?? data.id;
-    if (id?.startsWith('cnv_')) this.stateOf(id).take(frame);
+    if (!id?.startsWith('cnv_')) return;
+    const state = this.stateOf(id);
+    state.take(frame);
+    if (frame.event === 'message:new') this.delivery.arrived(frame.data, state.snapshot.conversation);
   }
 
   private onConnected(data: SocketEvents['connected']): void {
     this.me = data.userId;
     this.cursor ??= data.cursor;
+    this.users.retry();
+    this.followed
+      .again()
+      .then((found) => found.length > 0 && this.events.emit('presence', undefined))
+      .catch(() => undefined);
     if (data.resumed) {
       for (const state of this.states.values()) state.resumed();
     } else {
@@ -380,11 +455,12 @@ export class ChatClient {
   }
 
   private openOutbox(subject: unknown): Outbox {
+    // Encoded, so that no user's keys begin with the prefix of another one.
     const user = typeof subject === 'string' ? subject : '';
     const show = (item: OutboxItem, status: 'sending' | 'failed') => {
       if (item.body.conversationId) this.stateOf(item.body.conversationId).showPending(item, status);
     };
-    this.outbox ??= new Outbox(`chat-outbox ${this.options.url} ${user} `, this.storage, {
+    this.outbox ??= new Outbox(`chat-outbox ${this.options.url} ${encodeURIComponent(user)} `, this.storage, {
       send: async (body) => (await this.command('message:send', body)).message,
       onAdded: (item) => show(item, item.error ? 'failed' : 'sending'),
       onSent: (item, message) => this.stateOf(message.conversationId).confirm(item, message),
@@ -409,11 +485,3 @@ export class ChatClient {
 }
 
 const bodyOf = (message: string | Outgoing): Outgoing => (typeof message === 'string' ? { content: message } : message);
-
-/** A random id; `crypto.randomUUID` exists only on pages that were loaded securely. */
-function newId(): string {
-  const own = globalThis.crypto as Crypto | undefined;
-  if (own?.randomUUID) return own.randomUUID();
-  const bytes = own ? own.getRandomValues(new Uint8Array(16)) : Uint8Array.from({ length: 16 }, () => Math.floor(Math.random() * 256));
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-}

@@ -81,6 +81,11 @@ export class Connection {
     this.setState({ status: 'disconnected' });
   }
 
+  /** Tries at once instead of waiting for the next try. */
+  retryNow(): void {
+    if (this.state.status === 'waiting') void this.open();
+  }
+
   /** Sends a text if the connection is ready, and says whether it did. */
   send(text: string): boolean {
     if (!this.isReady || !this.socket || this.socket.readyState !== 1) return false;
@@ -263,19 +268,10 @@ export class Connection {
     this.timers.clear();
   }
 }
-
 function expiryOf(token: string): number | undefined {
   const { exp } = claims(token);
   return typeof exp === 'number' ? exp * 1000 : undefined;
 }
 
-
 /** The factory of the platform's own WebSocket. */
-export function platformWebSocket(): WebSocketFactory {
-  const Own = globalThis.WebSocket;
-  if (!Own) {
-    throw new ChatError('NETWORK', 'This platform has no WebSocket. Use Node 22 or newer, or give the option `webSocket`, for example from the package ws.');
-  }
-  return (url, protocols) => new Own(url, protocols);
-}
-
+export const platformWebSocket: WebSocketFactory = (url, protocols) => new WebSocket(url, protocols);

@@ -3,6 +3,7 @@ import type { Conversation, ConversationRead, Message } from './generated/socket
 import type { Rest } from './http';
 import type { OutboxItem } from './outbox';
 import type { EventFrame } from './protocol';
+import { raise, readReceipts, type Receipt, type Receipts } from './receipts';
 import * as timeline from './timeline';
 import { sleep } from './timing';
 
@@ -11,12 +12,6 @@ export interface PendingMessage {
   item: OutboxItem;
   /** `sending` until the service answered, then `sent` until its entry arrives; `failed` if the service refused it for good. */
   status: 'sending' | 'sent' | 'failed';
-}
-
-/** How far a member got, as numbers of the conversation's log. */
-export interface Receipt {
-  readSeq: number;
-  deliveredSeq: number;
 }
 
 /** The state of a conversation at one moment. Immutable: a change makes a new one, and untouched parts stay the same objects. */
@@ -39,8 +34,8 @@ export interface ConversationSnapshot {
   readonly mentionCount: number;
   /** Members who are writing or recording now. */
   readonly active: readonly { userId: string; type: string }[];
-  /** Other members' receipts, as far as they were told. */
-  readonly receipts: ReadonlyMap<string, Receipt>;
+  /** How far other members received and read, as far as it is known. */
+  readonly receipts: Receipts;
 }
 
 export interface ConversationHooks {
@@ -123,7 +118,9 @@ export class ConversationState {
 
   /** Takes in a conversation that a list showed. A position that is already further stays. */
   takeListed(conversation: Conversation): void {
-    if (this.position === undefined) this.adopt(conversation);
+    if (this.position !== undefined) return;
+    if (!this.isOpen) this.adopt(conversation);
+    else this.loadAgain();
   }
 
   /** Takes in an event of this conversation. */
@@ -134,7 +131,17 @@ export class ConversationState {
       if (begins && (this.position === undefined || frame.seq > this.position)) this.begin(frame as EventFrame<'conversation:new'>);
       else if (this.position === undefined || frame.seq > this.position) this.early.set(frame.seq, frame);
       this.drain();
+      if (this.position === undefined && this.isOpen) this.loadAgain();
     });
+  }
+
+  /** Whether the history is shown or being read. Then the position is set together with the list, so that a message up to it is never absent. */
+  private get isOpen(): boolean {
+    return this.snap.isLoaded || this.loading !== undefined;
+  }
+
+  private loadAgain(): void {
+    if (!this.loading) void this.load().catch(() => undefined);
   }
 
   /** Loads the newest part of the history. Repeated calls share the work. */
@@ -191,7 +198,10 @@ export class ConversationState {
     this.showPending(item, 'sent');
     // Its entry comes by the socket. If the socket broke, the log has it.
     void sleep(5_000, this.hooks.signal)
-      .then(() => (this.position !== undefined && this.position < message.seq ? this.repair() : undefined))
+      .then(() => {
+        if (this.position === undefined || this.loading) return;
+        return this.position < message.seq ? this.repair() : this.dropPending(item.clientMessageId);
+      })
       .catch(() => undefined);
   }
 
@@ -215,7 +225,7 @@ export class ConversationState {
   private drain(): void {
     if (this.isHolding) return;
     if (this.position === undefined) {
-      if (this.early.size > 0) void this.readAgain().catch(() => undefined);
+      if (this.early.size > 0 && !this.isOpen) void this.readAgain().catch(() => undefined);
       return;
     }
     for (const seq of this.early.keys()) if (seq <= this.position) this.early.delete(seq);
@@ -394,12 +404,21 @@ export class ConversationState {
 
   private applyReceipt(userId: string, messageId: string, field: keyof Receipt): void {
     const seq = this.snap.messages.find((message) => message.id === messageId)?.seq;
-    const known = this.snap.receipts.get(userId) ?? { readSeq: 0, deliveredSeq: 0 };
-    if (seq === undefined || seq <= known[field]) return;
-    const next = { ...known, [field]: seq };
-    // A message that was read has also arrived.
-    next.deliveredSeq = Math.max(next.deliveredSeq, next.readSeq);
-    this.set({ receipts: new Map(this.snap.receipts).set(userId, next) });
+    if (seq !== undefined) this.setReceipts(raise(this.snap.receipts, userId, field, seq));
+  }
+
+  private setReceipts(receipts: Receipts): void {
+    if (receipts !== this.snap.receipts) this.set({ receipts });
+  }
+
+  /** Events tell receipts only from now on; the earlier ones are read. */
+  private async loadReceipts(conversation: Conversation): Promise<void> {
+    const found = await readReceipts(this.hooks.rest, conversation, this.snap.messages, this.hooks.me());
+    let receipts = this.snap.receipts;
+    for (const [userId, { readSeq, deliveredSeq }] of found) {
+      receipts = raise(raise(receipts, userId, 'deliveredSeq', deliveredSeq), userId, 'readSeq', readSeq);
+    }
+    this.setReceipts(receipts);
   }
 
   private applyActivity(data: { userId: string; type: string; isActive: boolean }): void {
@@ -460,7 +479,7 @@ export class ConversationState {
         unreadCount: (fresh.unreadCount ?? 0) + later.length,
         mentionCount: (fresh.mentionCount ?? 0) + later.filter((message) => timeline.mentionsUser(message, me)).length,
       });
-      if (this.position === undefined) this.position = fresh.seq;
+      if (this.position === undefined && !this.isOpen) this.position = fresh.seq;
       this.recount();
       this.drain();
     });
@@ -501,7 +520,7 @@ export class ConversationState {
   private readAgain(): Promise<void> {
     return (this.reading ??= this.readConversation()
       .then((found) => {
-        if (found && this.position === undefined) this.adopt(found);
+        if (found && this.position === undefined && !this.isOpen) this.adopt(found);
       })
       .finally(() => (this.reading = undefined)));
   }
@@ -524,6 +543,8 @@ export class ConversationState {
         if (conversation) this.adopt(conversation);
         this.planExpiry();
       });
+      // Ticks are not worth an error: without them a message counts as sent.
+      if (conversation) this.loadReceipts(conversation).catch(() => undefined);
       return;
     }
   }

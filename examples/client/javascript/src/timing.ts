@@ -24,9 +24,18 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
 /** `promise`, but rejected as soon as `signal` aborts. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
     const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
+    // Attached in any case: nobody else handles its rejection.
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
+}
+
+/** A random id; `crypto.randomUUID` exists only on pages that were loaded securely. */
+export function newId(): string {
+  const own = globalThis.crypto as Crypto | undefined;
+  if (own?.randomUUID) return own.randomUUID();
+  const bytes = own ? own.getRandomValues(new Uint8Array(16)) : Uint8Array.from({ length: 16 }, () => Math.floor(Math.random() * 256));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }

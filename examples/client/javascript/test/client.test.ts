@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import { ChatError, type ConnectionState, type Message, memoryStorage, type StorageAdapter } from '../src/index';
 import { Observer } from './support/observer';
 import { Proxy } from './support/proxy';
-import { disconnectAll, host, makeToken, newClient, newGroup, newUsers, until } from './support/service';
+import { disconnectAll, forget, host, makeToken, newClient, newGroup, newUsers, until } from './support/service';
 
 after(disconnectAll);
 
@@ -119,6 +119,63 @@ test('a token of another user ends the client instead of mixing two users', asyn
   assert.equal(client.userId, alice);
 });
 
+test('two users of one browser never send in the place of each other, whatever their ids are', async () => {
+  const [alice, bob] = (await newUsers(2)) as [string, string];
+  // The id of one begins like the id of the other, and they share the storage.
+  const other = `${alice} b`;
+  await host('POST', '/api/users/sync', { externalUserId: other, name: 'Other' });
+  const storage = memoryStorage();
+  const group = await newGroup([alice, other, bob]);
+  const proxy = await Proxy.start();
+  proxy.refuses = true;
+  const first = newClient(other, { socketUrl: proxy.url, storage }).connect();
+  const lost = first.send(group, 'of the other one').catch((error: ChatError) => error.code);
+  await until('it is stored', async () => (await storage.entries('')).length === 1);
+  first.disconnect();
+  assert.equal(await lost, 'DISCONNECTED');
+  const second = newClient(alice, { storage }).connect();
+  await second.open(group);
+  await second.send(group, 'of Alice');
+  assert.deepEqual(second.conversation(group).pending.filter(({ item }) => item.body.content !== 'of Alice'), []);
+  second.disconnect();
+  const third = newClient(other, { storage }).connect();
+  await third.send(group, 'later');
+  const { messages } = await host<{ messages: Message[] }>('GET', `/api/conversations/${group}/messages`, undefined, bob);
+  assert.deepEqual(messages.reverse().map(({ senderId, content }) => [senderId, content]), [[alice, 'of Alice'], [other, 'of the other one'], [other, 'later']]);
+  await proxy.stop();
+});
+
+test('an event that the service repeats reaches the application once', async () => {
+  const [alice, bob] = (await newUsers(2)) as [string, string];
+  const group = await newGroup([alice, bob]);
+  const proxy = await Proxy.start();
+  proxy.repeatsEvents = true;
+  const client = newClient(bob, { socketUrl: proxy.url }).connect();
+  await client.open(group);
+  await until('connected', () => client.state.status === 'connected');
+  const seen: (number | undefined)[] = [];
+  client.events.on('event', ({ event, seq }) => event === 'message:new' && seen.push(seq));
+  const sent = [];
+  for (const text of ['one', 'two', 'three']) sent.push((await sendAs(alice, group, text)).seq);
+  await until('all arrived', () => seen.length >= 3);
+  await wait(200);
+  assert.deepEqual(seen, sent);
+  await proxy.stop();
+});
+
+test('a client is made without a WebSocket, as a server that renders pages does, and says what is missing when it connects', () => {
+  const own = Object.getOwnPropertyDescriptor(globalThis, 'WebSocket');
+  Object.defineProperty(globalThis, 'WebSocket', { value: undefined, configurable: true, writable: true });
+  try {
+    const client = newClient('server', { webSocket: undefined });
+    assert.equal(client.conversation('cnv_01hzx3v7k9q2m4n6p8r0s2t4v6').messages.length, 0);
+    assert.throws(() => client.connect(), /no WebSocket/);
+  } finally {
+    if (own) Object.defineProperty(globalThis, 'WebSocket', own);
+    else delete (globalThis as { WebSocket?: unknown }).WebSocket;
+  }
+});
+
 test('a connection that went silent is given up within 20 s and replaced at once', { timeout: 60_000 }, async () => {
   const [alice, bob] = (await newUsers(2)) as [string, string];
   const group = await newGroup([alice, bob]);
@@ -189,6 +246,32 @@ test('messages written offline survive a reload and go in their order, before la
   assert.deepEqual(messages.reverse().map(({ content }) => content), ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '10']);
   await until('nothing waits', async () => (await storage.entries('')).length === 0);
   await proxy.stop();
+});
+
+test('a message that is confirmed while the history is being read again does not vanish', { timeout: 60_000 }, async (context) => {
+  const [alice, bob] = (await newUsers(2)) as [string, string];
+  const group = await newGroup([alice, bob]);
+  const proxy = await Proxy.start();
+  context.after(() => proxy.stop());
+  let isSlow = false;
+  const slowly: typeof fetch = async (input, init) => {
+    // The list of conversations is read when the message is stored, its answer comes after that, and the history last.
+    if (isSlow) await wait(String(input).includes('/messages') ? 1_500 : 300);
+    return fetch(input, init);
+  };
+  const client = newClient(alice, { socketUrl: proxy.url, fetch: slowly }).connect();
+  const observer = new Observer(client, group);
+  await client.open(group);
+  await client.send(group, 'first');
+  // A cursor that the service does not know: everything is read again.
+  Object.assign(client, { cursor: 'unknown' });
+  isSlow = true;
+  Object.assign(proxy, { delaysAnswers: true, answerDelay: 800 });
+  const sent = client.send(group, 'second');
+  proxy.cut();
+  await sent;
+  await until('both are there', () => client.conversation(group).messages.length === 2 && client.conversation(group).pending.length === 0);
+  observer.check();
 });
 
 test('a storage that refuses is reported, and sending still works', async () => {
@@ -281,23 +364,30 @@ test('typing is sent as often as needed and ends by itself', async () => {
   await until('it ends', () => reader.conversation(group).active.length === 0, 10_000);
 });
 
-test('clients that come and go leave nothing behind', { timeout: 120_000 }, async () => {
-  const [user] = (await newUsers(1)) as [string];
-  const cycle = async () => {
-    const client = newClient(user).connect();
-    await until('connected', () => client.state.status === 'connected');
-    client.disconnect();
+test('a thousand clients of two users that come and go leave nothing behind', { timeout: 120_000 }, async () => {
+  const [alice, bob] = (await newUsers(2)) as [string, string];
+  const cycles = async (count: number) => {
+    for (let n = 0; n < count; n++) {
+      const client = newClient(n % 2 ? alice : bob);
+      await new Promise<void>((resolve) => {
+        client.events.on('state', ({ status }) => status === 'connected' && resolve());
+        client.connect();
+      });
+      client.disconnect();
+      forget(client);
+    }
   };
   const measure = async () => {
-    await wait(300);
+    await wait(500);
     globalThis.gc?.();
     return { handles: process.getActiveResourcesInfo().filter((kind) => kind !== 'TTYWrap' && kind !== 'PipeWrap').length, heap: process.memoryUsage().heapUsed };
   };
-  for (let n = 0; n < 30; n++) await cycle();
-  disconnectAll();
+  assert.ok(globalThis.gc, 'node runs with --expose-gc');
+  // The first ones also cost compiled code.
+  await cycles(300);
   const before = await measure();
-  for (let n = 0; n < 120; n++) await cycle();
-  disconnectAll();
+  await cycles(1_000);
   const later = await measure();
   assert.ok(later.handles <= before.handles + 2, `${before.handles} handles, then ${later.handles}`);
+  assert.ok(later.heap <= before.heap + 1_000_000, `${before.heap} bytes, then ${later.heap}`);
 });

@@ -2,7 +2,7 @@
 // FAULT_RUNS says how many runs there are, FAULT_SEED with which seed the first one begins.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import type { Message } from '../src/index';
+import { type ChatError, memoryStorage, type Message } from '../src/index';
 import { Observer } from './support/observer';
 import { Proxy } from './support/proxy';
 import { disconnectAll, host, newClient, newGroup, newUsers, until } from './support/service';
@@ -32,16 +32,35 @@ async function run(seed: number): Promise<void> {
   const users = await newUsers(3);
   const conversation = await newGroup(users);
   const proxies = await Promise.all(users.map(() => Proxy.start()));
-  const clients = users.map((user, index) => newClient(user, { socketUrl: proxies[index]!.url, watchdog: WATCHDOG }).connect());
+  const storages = users.map(() => memoryStorage());
+  const begin = (index: number) =>
+    newClient(users[index]!, { socketUrl: proxies[index]!.url, watchdog: WATCHDOG, storage: storages[index]! }).connect();
+  const clients = users.map((_, index) => begin(index));
   try {
     const observers = clients.map((client) => new Observer(client, conversation));
-    const sends: Promise<Message>[] = [];
+    const sends: Promise<string>[] = [];
+    const ids: string[] = [];
+    // A send that a reload ends is gone on with by the next client, from the storage.
+    const send = (index: number, step: number) => {
+      const clientMessageId = `${seed}-${index}-${step}`;
+      ids.push(clientMessageId);
+      const sent = clients[index]!.send(conversation, { content: `${index} ${step}`, clientMessageId });
+      sends.push(sent.then(({ id }) => id, (error: ChatError) => (error.code === 'DISCONNECTED' ? '' : Promise.reject(error))));
+    };
+    const reload = async (index: number) => {
+      // A page that ends writes nothing any more, so what was written just now is stored before it ends.
+      await Promise.resolve();
+      clients[index]!.disconnect();
+      clients[index] = begin(index);
+      observers.push(new Observer(clients[index]!, conversation));
+      await clients[index]!.open(conversation).catch(() => undefined);
+    };
     await Promise.all(clients.map((client) => client.open(conversation)));
     for (let step = 0; step < STEPS; step++) {
       const index = Math.floor(next() * clients.length);
       const proxy = proxies[index]!;
       const dice = next();
-      if (dice < 0.55) sends.push(clients[index]!.send(conversation, `${index} ${step}`));
+      if (dice < 0.55) send(index, step);
       else if (dice < 0.7) proxy.cut();
       else if (dice < 0.76) proxy.silence();
       else if (dice < 0.82) proxy.delay = next() < 0.5 ? 0 : next() * 60;
@@ -49,17 +68,21 @@ async function run(seed: number): Promise<void> {
       else if (dice < 0.92) proxy.delaysAnswers = !proxy.delaysAnswers;
       else if (dice < 0.95) proxy.refuses = !proxy.refuses;
       else if (dice < 0.97) proxy.swallow = 1 + Math.floor(next() * 3);
+      else if (dice < 0.98) proxy.loses = 1;
+      else if (dice < 0.995) await reload(index);
       else await clients[index]!.open(conversation).catch(() => undefined);
       await pause(60);
     }
-    for (const proxy of proxies) Object.assign(proxy, { delay: 0, repeatsEvents: false, delaysAnswers: false, refuses: false, swallow: 0 });
-    const stored = await Promise.all(sends);
+    for (const proxy of proxies) Object.assign(proxy, { delay: 0, repeatsEvents: false, delaysAnswers: false, refuses: false, swallow: 0, loses: 0 });
+    const stored = (await Promise.all(sends)).filter((id) => id !== '');
+    await until('every outbox is empty', () => clients.every((client) => client.conversation(conversation).pending.every(({ status }) => status === 'sent')), 30_000);
     // A hole at the very end shows with the next entry.
-    stored.push(await clients[0]!.send(conversation, '0 99'));
+    ids.push(`${seed}-0-99`);
+    await clients[0]!.send(conversation, { content: '0 99', clientMessageId: `${seed}-0-99` });
     const path = `/api/conversations/${conversation}/messages?limit=100`;
     const history = (await host<{ messages: Message[] }>('GET', path, undefined, users[0])).messages.reverse();
-    assert.equal(history.length, stored.length, 'each send is stored once');
-    assert.deepEqual(new Set(stored.map(({ id }) => id)), new Set(history.map(({ id }) => id)));
+    assert.deepEqual(history.map(({ clientMessageId }) => clientMessageId).sort(), [...ids].sort(), 'each send is stored once');
+    assert.ok(stored.every((id) => history.some((message) => message.id === id)));
     for (const sender of users) {
       const steps = history.filter(({ senderId }) => senderId === sender).map(({ content }) => Number(content.split(' ')[1]));
       assert.deepEqual(steps, [...steps].sort((a, b) => a - b), 'messages of one sender keep their order');

@@ -1,4 +1,4 @@
-import type { ChatClient, ClientEvents, ConnectionState, ConversationSnapshot, Message, Outgoing, UserPresence } from 'chat-service-client';
+import type { ChatClient, ClientEvents, ConnectionState, ConversationSnapshot, Message, Outgoing, User, UserPresence } from 'chat-service-client';
 import { useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
 import { useChatClient } from './ChatProvider';
 
@@ -44,7 +44,8 @@ export interface ConversationActions {
   /** Call it at every key press. */
   type(): void;
   markRead(): Promise<void>;
-  loadOlder(): Promise<void>;
+  /** Loads the page before the first loaded message; `limit` messages, at most 100. */
+  loadOlder(limit?: number): Promise<void>;
 }
 
 /** One conversation, opened: its newest messages are loaded, and it renders again after each change of it, and of it alone. */
@@ -62,11 +63,26 @@ export function useConversation(id: string): ConversationSnapshot & Conversation
       send: (message) => client.send(id, message),
       type: () => client.type(id),
       markRead: () => client.markRead(id),
-      loadOlder: () => client.loadOlder(id),
+      loadOlder: (limit) => client.loadOlder(id, limit),
     }),
     [client, id],
   );
   return useMemo(() => ({ ...snapshot, ...actions }), [snapshot, actions]);
+}
+
+const NOBODY: readonly string[] = [];
+
+/** Ids of the members who are writing in a conversation now. Renders again only when they change, and loads nothing. */
+export function useTyping(id: string): readonly string[] {
+  const client = useChatClient();
+  const last = useRef(NOBODY);
+  const subscribe = useCallback((changed: () => void) => client.subscribe(id, changed), [client, id]);
+  const get = () => {
+    const users = client.conversation(id).active.filter(({ type }) => type === 'typing').map(({ userId }) => userId);
+    if (users.join('\n') !== last.current.join('\n')) last.current = users;
+    return last.current;
+  };
+  return useSyncExternalStore(subscribe, get, () => NOBODY);
 }
 
 /** How a user is; `undefined` while nothing was told. Follows the user also without a shared conversation. */
@@ -75,7 +91,12 @@ export function usePresence(userId: string): UserPresence | undefined {
   useEffect(() => {
     client.follow([userId]).catch(() => undefined);
   }, [client, userId]);
-  return useClientValue('event', (from) => from.presence(userId));
+  return useClientValue('presence', (from) => from.presence(userId));
+}
+
+/** The public profile of a user; `undefined` while it is not known. Each profile is read once. */
+export function useUser(userId: string): User | undefined {
+  return useClientValue('users', (from) => from.user(userId));
 }
 
 /** Calls `listener` at every event, with the newest function that was given. */

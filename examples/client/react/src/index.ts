@@ -7,6 +7,10 @@ export {
   useConversation,
   useConversations,
   usePresence,
+  useTyping,
   useUnreadCount,
+  useUser,
 } from './hooks';
 export { type ChatSocket, type ChatSocketCallbacks, useChatSocket } from './useChatSocket';
+export { type Thread, useThread } from './useThread';
+export { type NotificationActions, useNotifications } from './useNotifications';

@@ -7,13 +7,13 @@ import { renderToString } from 'react-dom/server';
 import type { Message } from 'chat-service-client';
 import { Proxy } from '../../javascript/test/support/proxy';
 import { BASE_URL, host, makeToken, newGroup, newUsers, SOCKET_URL, until, webSocket } from '../../javascript/test/support/service';
-import { ChatProvider, useChatSocket, useConversation, useConversations } from '../src/index';
+import { ChatProvider, useChatSocket, useConversation, useConversations, useNotifications, useTyping } from '../src/index';
 
 const dom = new JSDOM('<div id="root"></div>', { pretendToBeVisual: true });
 for (const name of ['window', 'document', 'navigator'] as const) {
   Object.defineProperty(globalThis, name, { value: name === 'window' ? dom.window : dom.window[name], configurable: true });
 }
-const { createRoot } = await import('react-dom/client');
+const { createRoot, hydrateRoot } = await import('react-dom/client');
 const errors: unknown[][] = [];
 console.error = (...text: unknown[]) => errors.push(text);
 
@@ -158,10 +158,106 @@ test('useChatSocket sends, receives, and tells who is typing and online', async 
   assert.deepEqual(errors, []);
 });
 
-test('a server renders without connecting', () => {
+test('notifications are shown live, and useTyping renders only what it shows', async () => {
+  const [alice, bob] = (await newUsers(2)) as [string, string];
+  const group = await newGroup([alice, bob]);
+  let renders = 0;
+  const Bell = () => {
+    const { notifications, unreadCount, markAllRead } = useNotifications();
+    return (
+      <ul onClick={() => void markAllRead()}>
+        <li>{`unread ${unreadCount}`}</li>
+        {notifications.map(({ id, title }) => (
+          <li key={id}>{title}</li>
+        ))}
+      </ul>
+    );
+  };
+  const Typing = () => {
+    const users = useTyping(group);
+    renders += 1;
+    return <li>{`typing ${users.join()}`}</li>;
+  };
+  root.render(
+    <StrictMode>
+      <ChatProvider options={options(bob)}>
+        <Bell />
+        <Typing />
+      </ChatProvider>
+    </StrictMode>,
+  );
+  await until('the list is shown', () => texts().includes('unread 0'));
+  await host('POST', '/api/notifications', { userIds: [bob], kind: 'LIKE', title: 'New like' });
+  await until('the notification is shown', () => texts().includes('New like') && texts().includes('unread 1'));
+  document.querySelector('ul')?.dispatchEvent(new dom.window.MouseEvent('click', { bubbles: true }));
+  await until('it is read', () => texts().includes('unread 0'));
+  await wait(500);
+  const before = renders;
+  await sendAs(alice, group, 'a message is no typing');
+  await wait(500);
+  assert.equal(renders, before);
+  const { ChatClient } = await import('chat-service-client');
+  const other = new ChatClient(options(alice)).connect();
+  await until('Alice is connected', () => other.state.status === 'connected');
+  other.type(group);
+  await until('Alice is typing', () => texts().includes(`typing ${alice}`));
+  other.disconnect();
+  assert.deepEqual(errors, []);
+});
+
+test('another key of the provider is another user, and nothing of the first one stays', async () => {
+  const users = (await newUsers(2)) as [string, string];
+  const groups = [await newGroup([users[0]]), await newGroup([users[1]])];
+  const proxy = await Proxy.start();
+  const Names = () => <ul>{useConversations().conversations.map(({ id }) => <li key={id}>{id}</li>)}</ul>;
+  const show = (user: string) =>
+    root.render(
+      <ChatProvider key={user} options={options(user, proxy.url)}>
+        <Names />
+      </ChatProvider>,
+    );
+  for (let round = 0; round < 4; round++) {
+    show(users[round % 2]!);
+    await until(`the conversations of user ${round % 2} alone`, () => texts().join() === groups[round % 2] && proxy.open === 1);
+  }
+  root.unmount();
+  await until('no socket is left', () => proxy.open === 0);
+  assert.deepEqual(errors, []);
+  await proxy.stop();
+});
+
+test('a page that a server rendered is taken over without a difference', async () => {
+  const [user] = (await newUsers(1)) as [string];
+  const group = await newGroup([user]);
+  await sendAs(user, group, 'from before');
+  const View = () => (
+    <ul>
+      {useConversation(group).messages.map(({ id, content }) => (
+        <li key={id}>{content}</li>
+      ))}
+      <li>{`${useNotifications().unreadCount} and ${useTyping(group).length}`}</li>
+    </ul>
+  );
+  const page = (
+    <StrictMode>
+      <ChatProvider options={options(user)}>
+        <View />
+      </ChatProvider>
+    </StrictMode>
+  );
+  const element = document.createElement('div');
+  element.innerHTML = renderToString(page);
+  document.body.replaceChildren(element);
+  const hydrated = hydrateRoot(element, page);
+  await until('the message is shown', () => texts().includes('from before'));
+  hydrated.unmount();
+  assert.deepEqual(errors, []);
+});
+
+test('a server renders without connecting, and needs no WebSocket', () => {
   const View = () => <p>{useConversation('cnv_01hzx3v7k9q2m4n6p8r0s2t4v6').messages.length} messages</p>;
   const html = renderToString(
-    <ChatProvider options={{ ...options('server'), getToken: () => assert.fail('a server needs no token') }}>
+    <ChatProvider options={{ ...options('server'), webSocket: undefined, getToken: () => assert.fail('a server needs no token') }}>
       <View />
     </ChatProvider>,
   );

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{BoxFuture, CancellationToken};
+use super::{BoxFuture, CancellationToken, HostError, LogPage, LogPosition};
 use crate::{EventId, EventType, TraceParent};
 
 /// Configuration of a durable.
@@ -37,7 +37,7 @@ pub struct Delivery {
     pub payload: Bytes,
     /// Number of deliveries of the event so far, this one included.
     pub attempt: u32,
-    /// True if the event was added by [`Durables::put`].
+    /// True if the event was added by [`Events::put`].
     pub is_replay: bool,
     /// Trace of the event; its effects continue this trace.
     pub trace: TraceParent,
@@ -96,7 +96,7 @@ pub struct ReplayedEvent {
 pub struct Pulled {
     /// The event and its delivery count.
     pub delivery: Delivery,
-    /// Token for [`Durables::acknowledge`].
+    /// Token for [`Events::acknowledge`].
     pub token: String,
 }
 
@@ -112,12 +112,25 @@ impl fmt::Display for DurableError {
 
 impl std::error::Error for DurableError {}
 
-/// The durables of one plugin. The plugin's name is added to their names.
+/// Events for one plugin: its durables, to whose names the plugin's name is added, and the past events of all logs.
 ///
 /// A durable starts at the end of the stream and then gets every event of its types. This holds even if the stream loses data, is recreated, or drops events
 /// before they were read: the durable is then moved back to its last settled position, or refilled from the database. So it may get an event more than once,
 /// always with the same id.
-pub trait Durables: Send + Sync {
+pub trait Events: Send + Sync {
+    /// Reads past events of all logs from the database, in the order in which it inserted them.
+    ///
+    /// It returns at most about `limit` events with a position above `after` and up to `until` (default: the newest that is safe to read).
+    ///
+    /// # Errors
+    /// [`HostError::Unavailable`] if the database does not answer.
+    fn read_log(
+        &self,
+        after: LogPosition,
+        until: Option<LogPosition>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<LogPage, HostError>>;
+
     /// Creates a durable, or changes it to `spec`. A new durable starts at the current end of the stream.
     fn declare(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<(), DurableError>>;
 

@@ -1,52 +1,66 @@
-//! Interface of the core for plugins.
+//! Parts of the core that a plugin may use. Each part is a trait that names no driver.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::{BoxFuture, Collection, Durables};
+use super::{Audience, BoxFuture, Chat, Collection, Events, Publisher, Storage, Timers, Tokens};
 use crate::{EventId, EventType, Timestamp};
 use bytes::Bytes;
 
 /// A plugin's access to the service. Each plugin has its own, which adds the plugin's name to all names.
-pub trait Host: Send + Sync + 'static {
-    /// Returns the plugin's collection `name`; its full name is `<plugin>_<name>`.
-    fn collection(&self, name: &str) -> Collection;
+#[derive(Clone)]
+pub struct Host {
+    /// Operations of the REST API. They are available in routes and in [`Plugin::run`](super::Plugin::run), not before.
+    pub chat: Arc<dyn Chat>,
+    /// Tokens of users.
+    pub tokens: Arc<dyn Tokens>,
+    /// The plugin's collections.
+    pub storage: Arc<dyn Storage>,
+    /// Publication of the plugin's own events.
+    pub publisher: Arc<dyn Publisher>,
+    /// Durables in the event stream, and past events.
+    pub events: Arc<dyn Events>,
+    /// Recipients of messages, and the known users.
+    pub audience: Arc<dyn Audience>,
+    /// Leases, for work that one process does at a time.
+    pub leases: Arc<dyn Leases>,
+    /// Work at a given time, across restarts.
+    pub timers: Arc<dyn Timers>,
+    /// Encryption of stored secrets.
+    pub secrets: Arc<dyn Secrets>,
+}
 
-    /// Returns the plugin's durables in the event stream.
-    fn durables(&self) -> &dyn Durables;
+impl Host {
+    /// Returns the plugin's collection `name` with documents of the type `T`; its full name is `<plugin>_<name>`.
+    pub fn collection<T>(&self, name: &str) -> Collection<T> {
+        Collection::new(self.storage.documents(name))
+    }
+}
 
-    /// Encrypts a secret with the key of the deployment (`SECRETS_KEY`), so that it can be stored.
+/// Leases of one plugin.
+pub trait Leases: Send + Sync {
+    /// Takes or renews the lease `name` of this plugin for this process. Returns true if this process holds it now.
+    ///
+    /// # Errors
+    /// [`HostError::Unavailable`] if the database does not answer.
+    fn take(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<bool, HostError>>;
+
+    /// Releases a lease of this process. A lease that is not released expires by itself.
+    fn release(&self, name: &str) -> BoxFuture<'_, ()>;
+}
+
+/// Encryption of the secrets that one plugin stores, with the key of the deployment (`SECRETS_KEY`).
+pub trait Secrets: Send + Sync {
+    /// Encrypts a secret, so that it can be stored. Only the same plugin can decrypt it.
     ///
     /// # Errors
     /// [`HostError::NoKey`] if `SECRETS_KEY` is not set.
     fn seal(&self, plain: &[u8]) -> Result<String, HostError>;
 
-    /// Decrypts a secret that [`Host::seal`] encrypted.
+    /// Decrypts a secret that [`Secrets::seal`] encrypted.
     ///
     /// # Errors
     /// [`HostError::NoKey`] if `SECRETS_KEY` is not set, [`HostError::Sealed`] if the secret was sealed with another key or was changed.
     fn unseal(&self, sealed: &str) -> Result<Vec<u8>, HostError>;
-
-    /// Reads events of all logs from the database, in the order in which it inserted them.
-    ///
-    /// It returns at most about `limit` events with a position above `after` and up to `until` (default: the newest that is safe to read).
-    ///
-    /// # Errors
-    /// [`HostError::Unavailable`] if the database does not answer.
-    fn read_log(
-        &self,
-        after: LogPosition,
-        until: Option<LogPosition>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<LogPage, HostError>>;
-
-    /// Takes or renews the lease `name` of this plugin for this process. Returns true if this process holds it now.
-    ///
-    /// # Errors
-    /// [`HostError::Unavailable`] if the database does not answer.
-    fn take_lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<bool, HostError>>;
-
-    /// Releases a lease of this process.
-    fn drop_lease(&self, name: &str) -> BoxFuture<'_, ()>;
 }
 
 /// Error of a call to the core.
@@ -71,13 +85,6 @@ impl fmt::Display for HostError {
 }
 
 impl std::error::Error for HostError {}
-
-impl From<mongodb::error::Error> for HostError {
-    /// Uses the kind of the error, which names codes and addresses but never content.
-    fn from(error: mongodb::error::Error) -> Self {
-        Self::Unavailable(format!("MongoDB failed: {}", error.kind))
-    }
-}
 
 impl From<super::DurableError> for HostError {
     fn from(error: super::DurableError) -> Self {

@@ -1,12 +1,20 @@
 //! The contract between the core and a plugin, and the life cycle of a plugin.
 //!
-//! A plugin is created from its settings, gets a [`Host`], adds its own routes, and runs until it is stopped. Everything that it owns carries its name:
-//! collections `<name>_…`, durables `<name>-…`, metrics `chat_<name>_…`, routes in its own part of the document. It accesses the database and the broker only
-//! through its host, and cannot see other plugins.
+//! A program has a list of plugins. Each entry is a [`PluginFactory`]: it declares the plugin and creates it from its settings and its [`Host`]. The plugin adds
+//! its own routes, and runs until it is stopped. Everything that it owns carries its name: collections `<name>_…`, durables `<name>-…`, metrics
+//! `chat_<name>_…`, routes in its own part of the document. It accesses the database and the broker only through its host, and cannot see other plugins.
 
-mod collection;
+mod audience;
+mod chat;
 mod consumer;
+mod events;
+mod hooks;
 mod host;
+mod routes;
+mod settings;
+mod storage;
+mod timers;
+mod tokens;
 
 use std::{
     future::Future,
@@ -18,57 +26,150 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
 pub use tokio_util::sync::CancellationToken;
 
-pub use collection::{Collection, READ_MAX_TIME, within_time};
-pub use consumer::{
-    Consumer, ConsumerSpec, Delivery, DurableError, Durables, Lag, Pulled, ReplayedEvent, Verdict,
+pub use crate::events::{EventOwner, PluginEvent};
+pub use audience::{
+    Audience, MAX_NEWS_MEMBERS, MAX_NEWS_MESSAGES, News, NewsMembers, NewsMessage, NewsQuery,
+    Recipient,
 };
-pub use host::{Host, HostError, LogEvent, LogPage, LogPosition};
+pub use chat::{Bot, Caller, Chat, ChatError, ChatFault, ChatRequest};
+pub use consumer::{
+    Consumer, ConsumerSpec, Delivery, DurableError, Events, Lag, Pulled, ReplayedEvent, Verdict,
+};
+pub use events::{MAX_EVENTS, NewEvent, Published, Publisher, Target};
+pub use hooks::{
+    FailurePolicy, Hook, HookChange, HookConnection, HookConversation, HookData, HookEdit,
+    HookFault, HookFilter, HookMessage, HookParticipants, HookPoint, HookReaction, HookRequest,
+    HookSpec, HookVerdict, MAX_ANSWER, MAX_CODE, MAX_REASON,
+};
+pub use host::{Host, HostError, Leases, LogEvent, LogPage, LogPosition, Secrets};
+pub use routes::{Described, Routes, RoutesDocument, each_operation, illustrate};
+pub use settings::PluginSettings;
+pub use storage::{
+    Collection, Condition, DATE_KEY, Documents, Filter, Found, Index, Order, Query, Storage,
+    StoredDate, Update,
+};
+pub use timers::{
+    DueTimer, MAX_TIMER_KEY, MAX_TIMER_PAYLOAD, MAX_TIMERS, Timer, TimerError, TimerFault,
+    TimerHandler, Timers,
+};
+pub use tokens::{MAX_TOKEN_LIFETIME, TokenClaims, TokenError, Tokens};
+
+use crate::settings::Variable;
+
+/// Time between two heartbeats of [`PluginContext::beat_while`].
+const BEAT: Duration = Duration::from_millis(100);
 
 /// Boxed future that methods of trait objects return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Default of [`Plugin::HEARTBEAT_TIMEOUT`].
-pub const DEFAULT_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Creates a plugin whose settings were checked.
+pub type CreatePlugin = Box<dyn FnOnce(Host) -> Arc<dyn Plugin> + Send>;
+
+/// Entry of a plugin in the list of a program: all that is known about it before it is created.
+#[derive(Clone, Copy)]
+pub struct PluginFactory {
+    /// Name of the plugin: lower-case letters and digits. It is the prefix of everything that the plugin owns.
+    pub name: &'static str,
+    /// Variables of the environment that the plugin reads.
+    pub variables: &'static [Variable],
+    /// Events that the plugin publishes.
+    pub events: &'static [PluginEvent],
+    /// First parts of the types of its events beside its name.
+    pub event_prefixes: &'static [&'static str],
+    /// Returns the OpenAPI part of its routes. It needs no running plugin.
+    pub document: fn() -> RoutesDocument,
+    /// Reads and checks the settings, and returns the constructor; `None` comes with a fault in the settings.
+    pub configure: fn(&mut PluginSettings<'_>) -> Option<CreatePlugin>,
+}
+
+impl PluginFactory {
+    /// Returns the entry of a plugin without variables and routes.
+    pub const fn new(
+        name: &'static str,
+        configure: fn(&mut PluginSettings<'_>) -> Option<CreatePlugin>,
+    ) -> Self {
+        Self {
+            name,
+            variables: &[],
+            events: &[],
+            event_prefixes: &[],
+            document: RoutesDocument::none,
+            configure,
+        }
+    }
+}
+
+impl std::fmt::Debug for PluginFactory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PluginFactory").field(&self.name).finish()
+    }
+}
 
 /// A plugin of the service.
 ///
-/// Life cycle: the core creates it from its settings (by a function of the plugin, which validates them), prepares it (indexes), asks it for its operations
-/// in processes that serve the API, and runs it in processes that have its role. [`Plugin::run`] is restarted, with growing pauses, if it fails, panics or
-/// hangs.
+/// Life cycle: its factory creates it, every process prepares it (indexes), processes that serve the API mount its routes, and processes with one of its roles
+/// run it. [`Plugin::run`] is restarted, with growing pauses, if it fails, panics or hangs.
 pub trait Plugin: Send + Sync + 'static {
-    /// Name of the plugin: lower-case letters and digits. It is the prefix of everything that the plugin owns, and the name of its role.
-    const NAME: &'static str;
-
-    /// Maximum time without [`Heartbeat::beat`]; after it the plugin is considered hung and is restarted.
-    const HEARTBEAT_TIMEOUT: Duration = DEFAULT_HEARTBEAT_TIMEOUT;
-
-    /// Ids of the operations that can fail because of the state of the resource (409).
-    const CONFLICTING: &'static [&'static str] = &[];
-
-    /// Type that implements its routes; [`NoRoutes`] if it has none.
-    type Api: poem_openapi::OpenApi + Send + 'static;
-
     /// Creates the indexes that it needs in the database. Every process calls it first at every start, so it must be safe to repeat.
-    fn prepare(&self) -> impl Future<Output = Result<(), HostError>> + Send {
-        async { Ok(()) }
+    fn prepare(&self) -> BoxFuture<'_, Result<(), HostError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Returns its operations. Each must have an id, a summary and a tag.
-    fn api(self: Arc<Self>) -> Self::Api;
-
-    /// Returns an example of a body of its operations, by the name of the schema.
-    fn example(_schema: &str) -> Option<Value> {
-        None
+    /// Returns its routes.
+    fn routes(self: Arc<Self>) -> Routes {
+        Routes::default()
     }
 
-    /// Does its work until `life.stop` is cancelled, then finishes the work in flight and returns. An earlier return counts as a failure.
-    fn run(
-        self: Arc<Self>,
-        life: PluginContext,
-    ) -> impl Future<Output = Result<(), HostError>> + Send;
+    /// Returns its hooks, which processes with the role `api` or `ws` ask.
+    fn hooks(self: Arc<Self>) -> Vec<Arc<dyn Hook>> {
+        Vec::new()
+    }
+
+    /// Returns the roles in which it runs.
+    fn roles(&self) -> &'static [Role] {
+        &[Role::Webhooks]
+    }
+
+    /// Returns the maximum time without [`Heartbeat::beat`]; after it the plugin is considered hung and is restarted.
+    fn heartbeat_timeout(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    /// Does its background work until `context.stop` is cancelled, then finishes the work in flight and returns. An earlier return counts as a failure.
+    fn run(self: Arc<Self>, context: PluginContext) -> BoxFuture<'static, Result<(), HostError>> {
+        // A plugin without background work.
+        Box::pin(async move {
+            context.beat_while(context.stop.cancelled()).await;
+            Ok(())
+        })
+    }
+}
+
+/// Role of a process of the service. A process has one or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// REST, writing to the logs, and the timers.
+    Api,
+    /// WebSocket connections and event streams.
+    Ws,
+    /// Delivery of webhooks, and other background work of plugins.
+    Webhooks,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: &'static [Self] = &[Self::Api, Self::Ws, Self::Webhooks];
+
+    /// Returns the name of the role in `--roles`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Ws => "ws",
+            Self::Webhooks => "webhooks",
+        }
+    }
 }
 
 /// Stop signal and heartbeat that the core passes to a running plugin.
@@ -78,6 +179,20 @@ pub struct PluginContext {
     pub stop: CancellationToken,
     /// Heartbeat by which the plugin reports that it is alive.
     pub pulse: Heartbeat,
+}
+
+impl PluginContext {
+    /// Waits for `work`, and beats meanwhile. For work that cannot hang, such as that of [`Events::run`].
+    pub async fn beat_while<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        let mut beat = tokio::time::interval(BEAT);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = beat.tick() => self.pulse.beat(),
+            }
+        }
+    }
 }
 
 /// Heartbeat of a running plugin.
@@ -110,42 +225,6 @@ impl Heartbeat {
     }
 }
 
-/// Empty set of operations, for a plugin that has none.
-#[derive(Debug, Clone, Copy)]
-pub struct NoRoutes;
-
-impl poem_openapi::OpenApi for NoRoutes {
-    fn meta() -> Vec<poem_openapi::registry::MetaApi> {
-        Vec::new()
-    }
-
-    fn register(_registry: &mut poem_openapi::registry::Registry) {}
-
-    fn add_routes(
-        self,
-        _table: &mut std::collections::HashMap<
-            String,
-            std::collections::HashMap<poem::http::Method, poem::endpoint::BoxEndpoint<'static>>,
-        >,
-    ) {
-    }
-}
-
-/// Deserializes a plugin's table of `chat.toml` as `T`, which should reject unknown fields.
-///
-/// # Errors
-/// The fault of the table, as a sentence that can follow its name.
-pub fn read_table<T: serde::de::DeserializeOwned + Default>(
-    table: Option<&Value>,
-) -> Result<T, String> {
-    match table {
-        None => Ok(T::default()),
-        // The error names the field and not the value, except for a word that is not one of a fixed set.
-        Some(table) => serde_json::from_value(table.clone())
-            .map_err(|error| format!("cannot be read: {error}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,22 +236,5 @@ mod tests {
         assert!(pulse.silence() >= Duration::from_millis(10));
         pulse.clone().beat();
         assert!(pulse.silence() < Duration::from_millis(10));
-    }
-
-    #[test]
-    fn read_table_rejects_unknown_fields() {
-        #[derive(Debug, Default, PartialEq, serde::Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        struct Settings {
-            depth: u32,
-        }
-        assert_eq!(read_table::<Settings>(None), Ok(Settings { depth: 0 }));
-        let table = serde_json::json!({ "depth": 3 });
-        assert_eq!(
-            read_table::<Settings>(Some(&table)),
-            Ok(Settings { depth: 3 })
-        );
-        let table = serde_json::json!({ "deph": 3 });
-        assert!(read_table::<Settings>(Some(&table)).is_err_and(|fault| fault.contains("deph")));
     }
 }

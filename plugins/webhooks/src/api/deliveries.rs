@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chat_sdk::{
     EventId, Timestamp,
     events::ENVELOPE_VERSION,
-    http::{AsHost, Json, Query, Refusal, ValidJson},
+    http::{ApiError, AsHost, Conflicting, Json, Query, ValidJson},
     plugin::{LogPosition, ReplayedEvent},
 };
 use poem_openapi::{OpenApi, param::Path};
@@ -39,12 +39,12 @@ impl DeliveriesApi {
         _host: AsHost,
         /// Id of the endpoint.
         id: Path<String>,
-    ) -> Result<Json<WebhookTest>, Refusal> {
+    ) -> Result<Json<WebhookTest>, Conflicting> {
         let endpoint = self.0.find(&id.0).await?;
         if !endpoint.is_enabled {
-            return Err(Refusal::Conflict(
-                "The endpoint is disabled; enable it first.".into(),
-            ));
+            return Err(
+                ApiError::Conflict("The endpoint is disabled; enable it first.".into()).into(),
+            );
         }
         let event_id = EventId::generate();
         let envelope = WebhookTestEvent {
@@ -57,7 +57,7 @@ impl DeliveriesApi {
             },
         };
         let payload = serde_json::to_vec(&envelope).map_err(|error| {
-            Refusal::internal(format!("test event could not be encoded: {error}"))
+            ApiError::internal(format!("test event could not be encoded: {error}"))
         })?;
         let event = ReplayedEvent {
             event_id: event_id.clone(),
@@ -88,7 +88,7 @@ impl DeliveriesApi {
         /// Id of the endpoint.
         id: Path<String>,
         body: ValidJson<BackfillWebhook>,
-    ) -> Result<Json<ReplayResult>, Refusal> {
+    ) -> Result<Json<ReplayResult>, ApiError> {
         let endpoint = self.0.find(&id.0).await?;
         let kinds = endpoint.kinds();
         let most = most_replayed(body.0.limit);
@@ -101,7 +101,7 @@ impl DeliveriesApi {
         let mut is_end = false;
         while replayed < most && !is_end {
             let piece = PIECE.min(most - replayed);
-            let page = self.0.host().read_log(position, None, piece).await?;
+            let page = self.0.host().events.read_log(position, None, piece).await?;
             (position, is_end) = (page.next, page.is_end);
             if let Some(last) = page.events.last() {
                 up_to = up_to.max(last.at);
@@ -158,7 +158,7 @@ impl DeliveriesApi {
         limit: Query<Option<i64>>,
         /// `nextCursor` of the previous page; returns the deliveries after it.
         before: Query<Option<String>>,
-    ) -> Result<Json<WebhookDeliveryPage>, Refusal> {
+    ) -> Result<Json<WebhookDeliveryPage>, ApiError> {
         self.0.find(&id.0).await?;
         let limit = limit_of(limit.0);
         let outcome = status.0.map(|status| status.outcome().as_str());
@@ -195,10 +195,10 @@ impl DeliveriesApi {
         /// Id of the event.
         #[oai(name = "eventId")]
         event_id: Path<String>,
-    ) -> Result<Json<DeliveryAttempts>, Refusal> {
+    ) -> Result<Json<DeliveryAttempts>, ApiError> {
         let record = self.0.plugin.records.find(&id.0, &event_id.0).await?;
         let record =
-            record.ok_or_else(|| Refusal::NotFound("There is no such delivery.".into()))?;
+            record.ok_or_else(|| ApiError::NotFound("There is no such delivery.".into()))?;
         Ok(Json(DeliveryAttempts {
             attempts: record.attempts.into_iter().map(Into::into).collect(),
         }))
@@ -206,9 +206,9 @@ impl DeliveriesApi {
 }
 
 /// Parses the `nextCursor` of a backfill as a position in the log.
-fn read_position(cursor: &str) -> Result<LogPosition, Refusal> {
+fn read_position(cursor: &str) -> Result<LogPosition, ApiError> {
     cursor
         .parse()
         .map(LogPosition)
-        .map_err(|_| Refusal::invalid("after", "must be the nextCursor of a backfill"))
+        .map_err(|_| ApiError::invalid("after", "must be the nextCursor of a backfill"))
 }

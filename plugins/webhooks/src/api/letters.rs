@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chat_sdk::{
     Timestamp,
-    http::{AsHost, Json, NoContent, Query, Refusal, ValidJson},
+    http::{ApiError, AsHost, Json, NoContent, Query, ValidJson},
 };
 use poem_openapi::{OpenApi, param::Path};
 
@@ -43,7 +43,7 @@ impl LettersApi {
         limit: Query<Option<i64>>,
         /// `nextCursor` of the previous page; returns the dead letters after it.
         before: Query<Option<String>>,
-    ) -> Result<Json<DeadLetterPage>, Refusal> {
+    ) -> Result<Json<DeadLetterPage>, ApiError> {
         let limit = limit_of(limit.0);
         let which = Which {
             endpoint_id: endpoint_id.0,
@@ -74,7 +74,7 @@ impl LettersApi {
         &self,
         _host: AsHost,
         body: ValidJson<ReplayDeadLetters>,
-    ) -> Result<Json<ReplayResult>, Refusal> {
+    ) -> Result<Json<ReplayResult>, ApiError> {
         let mut which = Which {
             endpoint_id: body.0.endpoint_id,
             kind: body.0.kind,
@@ -139,11 +139,11 @@ impl LettersApi {
         /// Id of the dead letter.
         #[oai(name = "letterId")]
         letter_id: Path<String>,
-    ) -> Result<Json<DeadLetter>, Refusal> {
+    ) -> Result<Json<DeadLetter>, ApiError> {
         let letter = self.0.plugin.letters.find(&letter_id.0).await?;
         letter
             .map(|letter| Json(letter.into()))
-            .ok_or_else(|| Refusal::NotFound("There is no such dead letter.".into()))
+            .ok_or_else(|| ApiError::NotFound("There is no such dead letter.".into()))
     }
 
     /// Replay a dead letter
@@ -162,14 +162,14 @@ impl LettersApi {
         /// Id of the dead letter.
         #[oai(name = "letterId")]
         letter_id: Path<String>,
-    ) -> Result<NoContent, Refusal> {
+    ) -> Result<NoContent, ApiError> {
         let letter = self
             .0
             .plugin
             .letters
             .find(&letter_id.0)
             .await?
-            .ok_or_else(|| Refusal::NotFound("There is no such dead letter.".into()))?;
+            .ok_or_else(|| ApiError::NotFound("There is no such dead letter.".into()))?;
         let events = self
             .0
             .plugin

@@ -1,10 +1,10 @@
 //! Operations that create, list, change and delete endpoints.
 
-use chat_sdk::http::{AsHost, Created, Json, NoContent, Query, Refusal, ValidJson};
+use chat_sdk::http::{ApiError, AsHost, Conflicting, Created, Json, NoContent, Query, ValidJson};
 use poem_openapi::{OpenApi, param::Path};
 
 use super::{
-    Shared, Tag, cut, limit_of, missing,
+    Shared, Tag, limit_of, missing,
     shapes::{CreateWebhook, UpdateWebhook, Webhook, WebhookPage, WebhookWithSecret},
 };
 use crate::{endpoints::Draft, ordered};
@@ -29,13 +29,13 @@ impl ManageApi {
         &self,
         _host: AsHost,
         body: ValidJson<CreateWebhook>,
-    ) -> Result<Created<WebhookWithSecret>, Refusal> {
+    ) -> Result<Created<WebhookWithSecret>, Conflicting> {
         let draft = body.0.into_draft()?;
-        self.0.check(&draft)?;
+        self.0.check(&draft, &[])?;
         let (endpoint, secret) = self.0.plugin.endpoints.make(draft).await?;
         let spec = endpoint.spec(&self.0.plugin.settings);
         // Without its durable the endpoint would miss the events until a worker creates the durable.
-        if let Err(error) = self.0.host().durables().declare(spec).await {
+        if let Err(error) = self.0.host().events.declare(spec).await {
             self.0.plugin.endpoints.remove(&endpoint.id).await?;
             return Err(error.into());
         }
@@ -61,22 +61,19 @@ impl ManageApi {
         limit: Query<Option<i64>>,
         /// `nextCursor` of the previous page; returns the endpoints after it.
         before: Query<Option<String>>,
-    ) -> Result<Json<WebhookPage>, Refusal> {
+    ) -> Result<Json<WebhookPage>, ApiError> {
         let limit = limit_of(limit.0);
-        let mut stored = self
-            .0
-            .plugin
-            .endpoints
-            .page(before.0.as_deref(), limit as i64 + 1)
-            .await?;
-        let next_cursor = cut(&mut stored, limit, |endpoint| endpoint.id.clone());
-        let mut webhooks = Vec::with_capacity(stored.len());
-        for endpoint in stored {
+        let endpoints = &self.0.plugin.endpoints;
+        let stored = endpoints.page(before.0.as_deref(), limit).await?;
+        let last = stored.items.last().filter(|_| stored.has_more);
+        let next_cursor = last.map(|endpoint| endpoint.id.clone());
+        let mut webhooks = Vec::with_capacity(stored.items.len());
+        for endpoint in stored.items {
             webhooks.push(self.0.show(endpoint).await);
         }
         Ok(Json(WebhookPage {
             webhooks,
-            has_more: next_cursor.is_some(),
+            has_more: stored.has_more,
             next_cursor,
         }))
     }
@@ -96,7 +93,7 @@ impl ManageApi {
         _host: AsHost,
         /// Id of the endpoint.
         id: Path<String>,
-    ) -> Result<Json<Webhook>, Refusal> {
+    ) -> Result<Json<Webhook>, ApiError> {
         let endpoint = self.0.find(&id.0).await?;
         Ok(Json(self.0.show(endpoint).await))
     }
@@ -118,24 +115,24 @@ impl ManageApi {
         /// Id of the endpoint.
         id: Path<String>,
         body: ValidJson<UpdateWebhook>,
-    ) -> Result<Json<Webhook>, Refusal> {
+    ) -> Result<Json<Webhook>, Conflicting> {
         let known = self.0.find_own(&id.0).await?;
         if known.url.is_none() && body.0.url.is_some() {
-            return Err(Refusal::Conflict(
+            return Err(ApiError::Conflict(
                 "This endpoint has no URL, because its events are pulled; create another endpoint for the URL.".into(),
-            ));
+            ).into());
         }
         let (mut description, mut retry_schedule) = (known.description, known.retry_schedule);
         body.0.description.apply(&mut description);
         body.0.retry_schedule.apply(&mut retry_schedule);
         let draft = Draft {
             url: body.0.url.or(known.url),
-            events: body.0.events.unwrap_or(known.events),
+            events: body.0.events.unwrap_or_else(|| known.events.clone()),
             description,
             ordered: body.0.ordered.unwrap_or(known.ordered),
             retry_schedule,
         };
-        self.0.check(&draft)?;
+        self.0.check(&draft, &known.events)?;
         let mut changed = self
             .0
             .plugin
@@ -155,7 +152,7 @@ impl ManageApi {
             changed = enabled.ok_or_else(missing)?;
         }
         let spec = changed.spec(&self.0.plugin.settings);
-        self.0.host().durables().declare(spec).await?;
+        self.0.host().events.declare(spec).await?;
         Ok(Json(self.0.show(changed).await))
     }
 
@@ -174,12 +171,12 @@ impl ManageApi {
         _host: AsHost,
         /// Id of the endpoint.
         id: Path<String>,
-    ) -> Result<NoContent, Refusal> {
+    ) -> Result<NoContent, Conflicting> {
         self.0.find_own(&id.0).await?;
         self.0.plugin.endpoints.remove(&id.0).await?;
         self.0.plugin.letters.forget(&id.0).await?;
         ordered::forget(self.0.host(), &id.0).await?;
-        self.0.host().durables().remove(&id.0).await?;
+        self.0.host().events.remove(&id.0).await?;
         Ok(NoContent)
     }
 
@@ -199,7 +196,7 @@ impl ManageApi {
         _host: AsHost,
         /// Id of the endpoint.
         id: Path<String>,
-    ) -> Result<Json<WebhookWithSecret>, Refusal> {
+    ) -> Result<Json<WebhookWithSecret>, Conflicting> {
         let endpoint = self.0.find_own(&id.0).await?;
         let rotated = self.0.plugin.endpoints.rotate(&endpoint).await?;
         let (endpoint, secret) = rotated.ok_or_else(missing)?;
@@ -224,12 +221,12 @@ impl ManageApi {
         _host: AsHost,
         /// Id of the endpoint.
         id: Path<String>,
-    ) -> Result<Json<Webhook>, Refusal> {
+    ) -> Result<Json<Webhook>, ApiError> {
         self.0.find(&id.0).await?;
         let enabled = self.0.plugin.endpoints.enable(&id.0, None, true).await?;
         let endpoint = enabled.ok_or_else(missing)?;
         // The caller wants it tried now, so a pause of the circuit ends. If this fails, the pause ends by itself.
-        let _ = self.0.host().durables().resume(&endpoint.id).await;
+        let _ = self.0.host().events.resume(&endpoint.id).await;
         Ok(Json(self.0.show(endpoint).await))
     }
 }

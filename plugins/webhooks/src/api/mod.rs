@@ -10,9 +10,9 @@ mod shapes;
 use std::sync::Arc;
 
 use chat_sdk::{
-    http::Refusal,
+    http::ApiError,
     patterns,
-    plugin::{Host, ReplayedEvent},
+    plugin::{Host, ReplayedEvent, RoutesDocument},
     text::{Shape, fault},
 };
 use poem_openapi::Tags;
@@ -22,22 +22,10 @@ use crate::{
     endpoints::{Draft, Endpoint as Stored},
 };
 use deliveries::DeliveriesApi;
-pub use examples::example;
 use letters::LettersApi;
 use manage::ManageApi;
 use pull::PullApi;
 use shapes::Webhook;
-
-/// Ids of the operations that can fail because of the state of the endpoint (409).
-pub const CONFLICTING: &[&str] = &[
-    "acknowledgeWebhookEvents",
-    "updateWebhook",
-    "createWebhook",
-    "deleteWebhook",
-    "pullWebhookEvents",
-    "rotateWebhookSecret",
-    "testWebhook",
-];
 
 /// Maximum number of events that one request replays.
 const MOST_REPLAYED: usize = 10_000;
@@ -58,7 +46,12 @@ enum Tag {
 }
 
 /// All operations of the plugin.
-pub type WebhooksApi = (ManageApi, DeliveriesApi, LettersApi, PullApi);
+type WebhooksApi = (ManageApi, DeliveriesApi, LettersApi, PullApi);
+
+/// Returns the OpenAPI part of the operations.
+pub fn document() -> RoutesDocument {
+    RoutesDocument::of::<WebhooksApi>().examples(examples::example)
+}
 
 /// Returns the operations of `plugin`.
 pub fn operations(plugin: Arc<Webhooks>) -> WebhooksApi {
@@ -78,33 +71,33 @@ pub struct Shared {
 }
 
 impl Shared {
-    fn host(&self) -> &dyn Host {
-        &*self.plugin.host
+    fn host(&self) -> &Host {
+        &self.plugin.host
     }
 
-    async fn find(&self, id: &str) -> Result<Stored, Refusal> {
+    async fn find(&self, id: &str) -> Result<Stored, ApiError> {
         self.plugin.endpoints.find(id).await?.ok_or_else(missing)
     }
 
     /// Returns the endpoint, unless it is set by the environment.
-    async fn find_own(&self, id: &str) -> Result<Stored, Refusal> {
+    async fn find_own(&self, id: &str) -> Result<Stored, ApiError> {
         let endpoint = self.find(id).await?;
         if endpoint.is_of_environment() {
-            return Err(Refusal::Conflict(
+            return Err(ApiError::Conflict(
                 "This endpoint comes from the environment (WEBHOOK_URL); change it there.".into(),
             ));
         }
         Ok(endpoint)
     }
 
-    async fn find_pulling(&self, id: &str) -> Result<Stored, Refusal> {
+    async fn find_pulling(&self, id: &str) -> Result<Stored, ApiError> {
         let endpoint = self.find(id).await?;
         match (&endpoint.url, endpoint.is_enabled) {
             (None, true) => Ok(endpoint),
-            (None, false) => Err(Refusal::Conflict(
+            (None, false) => Err(ApiError::Conflict(
                 "The endpoint is disabled; enable it first.".into(),
             )),
-            (Some(_), _) => Err(Refusal::Conflict(
+            (Some(_), _) => Err(ApiError::Conflict(
                 "This endpoint has a URL, to which its events are delivered.".into(),
             )),
         }
@@ -112,11 +105,12 @@ impl Shared {
 
     async fn show(&self, endpoint: Stored) -> Webhook {
         // If the state of the durable cannot be read, the endpoint is returned without its lag.
-        let lag = self.host().durables().lag(&endpoint.id).await.ok();
+        let lag = self.host().events.lag(&endpoint.id).await.ok();
         Webhook::new(endpoint, lag)
     }
 
-    fn check(&self, draft: &Draft) -> Result<(), Refusal> {
+    /// Checks the fields of `draft`; `stored` are the patterns that the endpoint has already, which may have left the catalogue since.
+    fn check(&self, draft: &Draft, stored: &[String]) -> Result<(), ApiError> {
         let mut faults = Vec::new();
         if let Some(url) = &draft.url
             && let Err(problem) = self.plugin.settings.reach.check_url(url)
@@ -125,7 +119,9 @@ impl Shared {
         }
         if draft.events.len() > MAX_PATTERNS {
             faults.push(("events".to_owned(), "must have at most 100 items".into()));
-        } else if let Err((index, problem)) = patterns::expand(&draft.events) {
+        } else if draft.events != stored
+            && let Err((index, problem)) = patterns::expand(&draft.events)
+        {
             faults.push((format!("events[{index}]"), problem.into()));
         }
         let description = draft.description.as_ref();
@@ -141,19 +137,20 @@ impl Shared {
                 ));
             }
         }
-        match faults.is_empty() {
-            true => Ok(()),
-            false => Err(Refusal::Invalid(faults)),
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::Invalid(faults))
         }
     }
 
-    async fn put(&self, endpoint_id: &str, events: Vec<ReplayedEvent>) -> Result<(), Refusal> {
-        Ok(self.host().durables().put(endpoint_id, events).await?)
+    async fn put(&self, endpoint_id: &str, events: Vec<ReplayedEvent>) -> Result<(), ApiError> {
+        Ok(self.host().events.put(endpoint_id, events).await?)
     }
 }
 
-fn missing() -> Refusal {
-    Refusal::NotFound("There is no such webhook endpoint.".into())
+fn missing() -> ApiError {
+    ApiError::NotFound("There is no such webhook endpoint.".into())
 }
 
 /// Returns the maximum number of events that a request with `limit` replays.
@@ -164,13 +161,4 @@ fn most_replayed(limit: Option<i64>) -> usize {
 
 fn limit_of(limit: Option<i64>) -> usize {
     usize::try_from(limit.unwrap_or(50)).unwrap_or(50)
-}
-
-/// Removes the item that was read beyond `limit`, and returns the cursor of the next page if there is such an item.
-fn cut<T>(items: &mut Vec<T>, limit: usize, id: impl Fn(&T) -> String) -> Option<String> {
-    if items.len() <= limit {
-        return None;
-    }
-    items.truncate(limit);
-    items.last().map(id)
 }

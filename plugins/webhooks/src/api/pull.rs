@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chat_sdk::http::{AsHost, Json, Query, Refusal, ValidJson};
+use chat_sdk::http::{AsHost, Conflicting, Json, Query, ValidJson};
 use poem_openapi::{OpenApi, param::Path};
 
 use super::{
@@ -39,14 +39,14 @@ impl PullApi {
             validator(minimum(value = "0"), maximum(value = "25"))
         )]
         wait_seconds: Query<Option<i64>>,
-    ) -> Result<Json<PulledEvents>, Refusal> {
+    ) -> Result<Json<PulledEvents>, Conflicting> {
         let endpoint = self.0.find_pulling(&id.0).await?;
         let spec = endpoint.spec(&self.0.plugin.settings);
         let wait = Duration::from_secs(wait_seconds.0.unwrap_or(0).unsigned_abs());
         let pulled = self
             .0
             .host()
-            .durables()
+            .events
             .pull(spec, limit_of(limit.0), wait)
             .await?;
         Ok(Json(PulledEvents {
@@ -70,13 +70,13 @@ impl PullApi {
         /// Id of the endpoint.
         id: Path<String>,
         body: ValidJson<AcknowledgeEvents>,
-    ) -> Result<Json<AcknowledgedEvents>, Refusal> {
+    ) -> Result<Json<AcknowledgedEvents>, Conflicting> {
         let endpoint = self.0.find_pulling(&id.0).await?;
         let spec = endpoint.spec(&self.0.plugin.settings);
         let acknowledged = self
             .0
             .host()
-            .durables()
+            .events
             .acknowledge(spec, body.0.ack_ids)
             .await?;
         Ok(Json(AcknowledgedEvents {

@@ -4,7 +4,7 @@
 //!
 //! Nobody waits for the activity of a plain message, so it is gathered: what many messages change in their conversation's document within
 //! [`APPLIED_WITHIN`] is one write. A change of many documents (deleting a large group) is applied separately, and so is a repair: an owner waits for
-//! its own changes, not for another owner's. A reader of the document asks for it first (`settle`); every other change to be applied takes the
+//! its own changes, not for another owner's. A reader of the document asks for it first (`apply_now`); every other change to be applied takes the
 //! gathered activity along.
 
 use std::{collections::VecDeque, sync::Arc};
@@ -17,11 +17,12 @@ use super::{
     slot::{Job, Waiter},
 };
 use crate::{
-    domain::{
-        command::{APPLIED_WITHIN, Outcome, Reply},
-        entry::Owner,
-    },
     failpoint,
+    model::{
+        command::Outcome,
+        entry::Owner,
+        writers::{APPLIED_WITHIN, Reply},
+    },
     store::log::{
         apply,
         backend::{Backend, Run, Unavailable},
@@ -43,7 +44,7 @@ const MAX_TOUCHED: usize = 256;
 
 /// Path of a change to the documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum ApplyKind {
     /// With changes of other owners, one group at a time.
     Group,
     /// Separately, concurrently with the groups.
@@ -54,13 +55,13 @@ pub(super) enum Lane {
 ///
 /// Each of them has `is_applying` set.
 #[derive(Default)]
-pub(super) struct Lanes {
+pub(super) struct ApplyQueues {
     /// Owners with a large change.
     large: VecDeque<Owner>,
-    large_under_way: usize,
+    large_in_flight: usize,
     /// Owners whose documents are at another seq than expected.
     to_repair: VecDeque<Owner>,
-    repairs_under_way: usize,
+    repairs_in_flight: usize,
 }
 
 impl<B: Backend> Actor<B> {
@@ -91,13 +92,13 @@ impl<B: Backend> Actor<B> {
     }
 
     /// Applies everything that is committed of `owners` now, and drops `until` afterwards.
-    pub(super) fn settle(&mut self, owners: Vec<Owner>, until: &Arc<DropGuard>) {
+    pub(super) fn apply_now(&mut self, owners: Vec<Owner>, until: &Arc<DropGuard>) {
         for owner in owners {
             let Some(slot) = self.slots.get_mut(&owner) else {
                 continue;
             };
             if slot.applied < slot.scheduled || slot.needs_repair {
-                let until = Waiter::Settle {
+                let until = Waiter::ReadBarrier {
                     _until: Arc::clone(until),
                 };
                 slot.waiters.push((slot.scheduled, until));
@@ -116,10 +117,10 @@ impl<B: Backend> Actor<B> {
         }
         if slot.needs_repair {
             slot.is_applying = true;
-            self.lanes.to_repair.push_back(owner);
+            self.apply_queues.to_repair.push_back(owner);
         } else if slot.run.as_ref().is_some_and(Run::is_large) {
             slot.is_applying = true;
-            self.lanes.large.push_back(owner);
+            self.apply_queues.large.push_back(owner);
         } else {
             self.dirty.push(owner);
         }
@@ -164,20 +165,20 @@ impl<B: Backend> Actor<B> {
         self.start_repairs();
         if !runs.is_empty() {
             self.is_applying = true;
-            self.write(runs, Lane::Group);
+            self.write(runs, ApplyKind::Group);
         }
     }
 
     /// Starts a large change separately, so that only its own owner waits for it.
     fn start_large(&mut self) {
-        while self.lanes.large_under_way < MAX_LARGE
-            && let Some(owner) = self.lanes.large.pop_front()
+        while self.apply_queues.large_in_flight < MAX_LARGE
+            && let Some(owner) = self.apply_queues.large.pop_front()
         {
             let slot = self.slot(&owner);
             match slot.run.take() {
                 Some(run) => {
-                    self.lanes.large_under_way += 1;
-                    self.write(vec![run], Lane::Large);
+                    self.apply_queues.large_in_flight += 1;
+                    self.write(vec![run], ApplyKind::Large);
                 }
                 None => {
                     slot.is_applying = false;
@@ -187,21 +188,21 @@ impl<B: Backend> Actor<B> {
         }
     }
 
-    fn write(&mut self, runs: Vec<Run>, lane: Lane) {
+    fn write(&mut self, runs: Vec<Run>, kind: ApplyKind) {
         let backend = Arc::clone(&self.backend);
         self.spawn(async move {
             let matched = backend.write(&runs).await;
             failpoint::hit("append.after_apply");
             let runs = runs.into_iter().map(|run| (run.owner, run.to)).collect();
-            Event::Applied(lane, runs, matched)
+            Event::Applied(kind, runs, matched)
         });
     }
 
     fn start_repairs(&mut self) {
-        while self.lanes.repairs_under_way < MAX_REPAIRS
-            && let Some(owner) = self.lanes.to_repair.pop_front()
+        while self.apply_queues.repairs_in_flight < MAX_REPAIRS
+            && let Some(owner) = self.apply_queues.to_repair.pop_front()
         {
-            self.lanes.repairs_under_way += 1;
+            self.apply_queues.repairs_in_flight += 1;
             let slot = self.slot(&owner);
             slot.needs_repair = false;
             slot.run = None;
@@ -216,13 +217,13 @@ impl<B: Backend> Actor<B> {
 
     pub(super) fn on_applied(
         &mut self,
-        lane: Lane,
+        kind: ApplyKind,
         runs: Vec<(Owner, u64)>,
         matched: Result<Vec<bool>, Unavailable>,
     ) {
-        match lane {
-            Lane::Group => self.is_applying = false,
-            Lane::Large => self.lanes.large_under_way -= 1,
+        match kind {
+            ApplyKind::Group => self.is_applying = false,
+            ApplyKind::Large => self.apply_queues.large_in_flight -= 1,
         }
         let matched = matched.unwrap_or_else(|Unavailable| vec![false; runs.len()]);
         for ((owner, to), matched) in runs.into_iter().zip(matched) {
@@ -238,7 +239,7 @@ impl<B: Backend> Actor<B> {
     }
 
     pub(super) fn on_repaired(&mut self, owner: Owner, applied: Result<u64, Unavailable>) {
-        self.lanes.repairs_under_way -= 1;
+        self.apply_queues.repairs_in_flight -= 1;
         match applied {
             Ok(applied) => {
                 let slot = self.slot(&owner);
@@ -308,7 +309,7 @@ impl<B: Backend> Actor<B> {
                     let _ = reply.send(Ok(outcome));
                 }
                 Waiter::ReadTarget(job) => reads.push(*job),
-                Waiter::Settle { .. } => {}
+                Waiter::ReadBarrier { .. } => {}
             }
         }
         // Their next check finds that the targets can be read.

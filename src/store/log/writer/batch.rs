@@ -15,16 +15,16 @@ use super::{
     slot::{Job, Known, Pending, Waiter},
 };
 use crate::{
-    bounds,
-    domain::{
-        DomainError,
-        command::{Decision, Outcome, decide},
+    failpoint,
+    model::{
+        DomainError, bounds,
+        command::{Decision, Outcome},
+        decide::decide,
         entry::Entry,
         fold::fold,
         size,
         state::TargetState,
     },
-    failpoint,
     store::log::backend::Backend,
 };
 

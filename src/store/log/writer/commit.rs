@@ -12,8 +12,8 @@ use super::{
     slot::{Pending, Waiter},
 };
 use crate::{
-    domain::{command::Outcome, entry::Entry},
     failpoint,
+    model::{command::Outcome, entry::Entry},
     store::log::backend::{Backend, Conflict, InsertOutcome, Run},
 };
 

@@ -17,7 +17,7 @@ use super::{
     slot::{Job, Slot},
 };
 use crate::{
-    domain::{
+    model::{
         DomainError,
         command::Outcome,
         entry::{Entry, Owner},
@@ -67,9 +67,10 @@ impl<B: Backend> Actor<B> {
         }
         self.last_drop = now;
         // Large states are dropped sooner: a few of them fill the memory that thousands of others need.
-        let patience = match self.loaded_members >= MAX_MEMBERS {
-            true => DROP_PAUSE,
-            false => IDLE,
+        let patience = if self.loaded_members >= MAX_MEMBERS {
+            DROP_PAUSE
+        } else {
+            IDLE
         };
         self.slots.retain(|_, slot| {
             !slot.is_idle() || slot.last_used.is_some_and(|used| now - used < patience)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Actor, Event, RETRY_PAUSE, slot::Job};
 use crate::{
-    domain::{
+    model::{
         DomainError,
         command::{Command, Outcome, Request},
         entry::{Body, Entry},

@@ -33,7 +33,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
-    applying::{Lane, Lanes},
+    applying::{ApplyKind, ApplyQueues},
     lookup::Lookup,
     slot::{Job, Pending, Slot},
 };
@@ -41,10 +41,11 @@ use super::{
     apply::Loaded,
     backend::{Backend, InsertOutcome, Unavailable},
 };
-use crate::domain::{
-    command::{Announce, Reply, Request, Writers},
+use crate::model::{
+    command::Request,
     entry::{Entry, Owner},
     state::{Target, TargetState},
+    writers::{Announce, Reply, Writers},
 };
 
 /// Maximum number of entries of one insert.
@@ -55,7 +56,7 @@ const MAX_BATCH: usize = 256;
 ///
 /// It costs a caller half of that on average. At half of the maximum load it saves the database, the broker and this process a fifth of a message's
 /// work, which callers then do not wait for.
-pub(super) const GATHERING: Duration = Duration::from_millis(3);
+pub const GATHERING: Duration = Duration::from_millis(3);
 /// Maximum time until a live actor processes an order.
 const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 /// Time to wait before a retry after an unknown outcome, multiplied by the number of attempts.
@@ -78,7 +79,7 @@ enum Order {
     /// Appends a command to the log.
     Append(Box<Job>),
     /// Brings documents up to date with the log, then drops the guard.
-    Settle(Vec<Owner>, Arc<DropGuard>),
+    ApplyNow(Vec<Owner>, Arc<DropGuard>),
 }
 
 impl Writer {
@@ -100,7 +101,7 @@ impl Writer {
             slots: HashMap::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
-            lanes: Lanes::default(),
+            apply_queues: ApplyQueues::default(),
             gathering: Vec::new(),
             behind: Arc::clone(&behind),
             to_read: Vec::new(),
@@ -121,7 +122,7 @@ impl Writer {
     pub async fn is_taking(&self) -> bool {
         let looked = CancellationToken::new();
         let until = Arc::new(looked.clone().drop_guard());
-        let is_sent = self.orders.send(Order::Settle(Vec::new(), until)).is_ok();
+        let is_sent = self.orders.send(Order::ApplyNow(Vec::new(), until)).is_ok();
         is_sent
             && tokio::time::timeout(ALIVE_WITHIN, looked.cancelled())
                 .await
@@ -131,18 +132,18 @@ impl Writer {
     /// Waits until the documents include everything that was answered before this call.
     pub async fn flush(&self) {
         let owners = self.behind.lock().iter().cloned().collect();
-        self.settled(owners).await;
+        self.wait_applied(owners).await;
     }
 
-    async fn settled(&self, owners: Vec<Owner>) {
+    async fn wait_applied(&self, owners: Vec<Owner>) {
         if owners.is_empty() {
             return;
         }
-        let settled = CancellationToken::new();
-        let until = Arc::new(settled.clone().drop_guard());
+        let applied = CancellationToken::new();
+        let until = Arc::new(applied.clone().drop_guard());
         // Without the actor the guard is dropped here: nothing more will be applied.
-        let _ = self.orders.send(Order::Settle(owners, until));
-        settled.cancelled().await;
+        let _ = self.orders.send(Order::ApplyNow(owners, until));
+        applied.cancelled().await;
     }
 }
 
@@ -160,7 +161,7 @@ impl Writers for Writer {
         })));
     }
 
-    fn settle<'a>(
+    fn apply_now<'a>(
         &'a self,
         conversations: &'a [ConversationId],
     ) -> BoxFuture<'a, Vec<ConversationId>> {
@@ -170,7 +171,7 @@ impl Writers for Writer {
             owners.filter(|owner| behind.contains(owner)).collect()
         };
         Box::pin(async move {
-            self.settled(owners).await;
+            self.wait_applied(owners).await;
             Vec::new()
         })
     }
@@ -184,7 +185,7 @@ enum Event {
         Result<HashMap<EventId, Arc<Entry>>, Unavailable>,
     ),
     Inserted(Vec<Pending>, InsertOutcome),
-    Applied(Lane, Vec<(Owner, u64)>, Result<Vec<bool>, Unavailable>),
+    Applied(ApplyKind, Vec<(Owner, u64)>, Result<Vec<bool>, Unavailable>),
     Repaired(Owner, Result<u64, Unavailable>),
     TargetsRead(Vec<(Job, u64)>, Result<Vec<TargetState>, Unavailable>),
     LookedUp(Job, Lookup, Result<Option<Arc<Entry>>, Unavailable>),
@@ -205,7 +206,7 @@ struct Actor<B> {
     /// Owners with something to apply as a group.
     dirty: Vec<Owner>,
     /// Owners with something to apply separately.
-    lanes: Lanes,
+    apply_queues: ApplyQueues,
     /// Owners with messages whose activity is still gathered, because no caller waits for it.
     gathering: Vec<Owner>,
     behind: Unapplied,
@@ -251,7 +252,7 @@ impl<B: Backend> Actor<B> {
                     for order in orders.drain(..) {
                         match order {
                             Order::Append(job) => self.ready.push_back(*job),
-                            Order::Settle(owners, until) => self.settle(owners, &until),
+                            Order::ApplyNow(owners, until) => self.apply_now(owners, &until),
                         }
                     }
                 }
@@ -287,7 +288,7 @@ impl<B: Backend> Actor<B> {
                 self.on_doubts_resolved(owner, loaded, found);
             }
             Event::Inserted(batch, outcome) => self.on_inserted(batch, outcome),
-            Event::Applied(lane, runs, matched) => self.on_applied(lane, runs, matched),
+            Event::Applied(kind, runs, matched) => self.on_applied(kind, runs, matched),
             Event::Repaired(owner, applied) => self.on_repaired(owner, applied),
             Event::TargetsRead(jobs, states) => self.on_targets_read(jobs, states),
             Event::LookedUp(job, lookup, found) => self.on_looked_up(job, lookup, found),

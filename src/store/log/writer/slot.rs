@@ -12,12 +12,13 @@ use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
 use crate::{
-    domain::{
+    model::{
         DomainError,
-        command::{Outcome, Reply, Request},
+        command::{Outcome, Request},
         entry::Entry,
         fold::Effects,
         state::{Member, MessageState, State, Target, TargetState},
+        writers::Reply,
     },
     store::log::backend::Run,
 };
@@ -61,7 +62,7 @@ pub(super) enum Waiter {
     Answer(Reply, Outcome),
     ReadTarget(Box<Job>),
     /// A reader of the documents continues when the last clone of this guard is dropped.
-    Settle {
+    ReadBarrier {
         _until: Arc<DropGuard>,
     },
 }
@@ -144,9 +145,10 @@ impl Slot {
         read: Option<&(u64, TargetState)>,
     ) -> Known {
         let is_kept = self.messages.contains_key(message);
-        let of_message = match is_kept {
-            true => 0,
-            false => self.last_change(&Touched::Message(message.clone())),
+        let of_message = if is_kept {
+            0
+        } else {
+            self.last_change(&Touched::Message(message.clone()))
         };
         let of_reaction = reaction.map(|(emoji, user)| {
             self.last_change(&Touched::Reaction(

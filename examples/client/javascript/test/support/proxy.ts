@@ -17,8 +17,12 @@ export class Proxy {
   repeatsEvents = false;
   /** Whether answers are held back a little, so that events overtake them. */
   delaysAnswers = false;
+  /** How long they are held back, in milliseconds. */
+  answerDelay = 30;
   /** How many of the next numbered events are swallowed; the service never does that, and the client mends it all the same. */
   swallow = 0;
+  /** How many of the next answers are lost: the connection breaks in place of each. */
+  loses = 0;
   /** Whether new connections are refused. */
   refuses = false;
   /** How many connections were opened. */
@@ -101,7 +105,12 @@ export class Proxy {
         this.swallow -= 1;
         return;
       }
-      later(() => toClient(text), isAnswer && this.delaysAnswers ? 30 : 0);
+      if (this.loses > 0 && isAnswer) {
+        this.loses -= 1;
+        client.terminate();
+        return void upstream.terminate();
+      }
+      later(() => toClient(text), isAnswer && this.delaysAnswers ? this.answerDelay : 0);
       if (this.repeatsEvents && !isAnswer) later(() => toClient(text), 5);
     });
     client.on('message', (data) => {

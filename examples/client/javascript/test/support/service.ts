@@ -22,11 +22,16 @@ export function makeToken(user: string, lifeSeconds = 3600): string {
   return `${body}.${createHmac('sha256', JWT_SECRET).update(body).digest('base64url')}`;
 }
 
-/** A request in the host's name, or for a user. */
+/** A request in the host's name, or for a user. Repeated while the service is not available, as the API requires. */
 export async function host<T = unknown>(method: string, path: string, body?: unknown, actingUser?: string): Promise<T> {
   const headers: Record<string, string> = { 'X-Internal-Secret': INTERNAL_SECRET, 'Content-Type': 'application/json' };
   if (actingUser) headers['X-Acting-User'] = encodeURIComponent(actingUser);
-  const response = await fetch(BASE_URL + path, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  const send = () => fetch(BASE_URL + path, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  let response = await send();
+  for (let tries = 0; response.status === 503 && tries < 5; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    response = await send();
+  }
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
   return (text ? JSON.parse(text) : undefined) as T;
@@ -53,6 +58,11 @@ export function newClient(user: string, options: Partial<ChatClientOptions> = {}
   const client = new ChatClient({ url: BASE_URL, socketUrl: SOCKET_URL, getToken: () => makeToken(user), storage: memoryStorage(), webSocket, ...options });
   clients.push(client);
   return client;
+}
+
+/** Leaves a client that was disconnected to the garbage collector. */
+export function forget(client: ChatClient): void {
+  clients.splice(clients.indexOf(client), 1);
 }
 
 /** Ends every client of a test. */

@@ -118,7 +118,7 @@ impl From<DeliveryRecord> for WebhookDelivery {
             attempts: record.attempts.len() as u64,
             last_attempt: record.attempts.pop().map(Into::into),
             next_attempt_at: record.next_attempt_at.map(Timestamp::from_millis),
-            updated_at: Timestamp::from_millis(record.updated_at.timestamp_millis()),
+            updated_at: record.updated_at.0,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Bodies of operations on endpoints.
 
-use chat_sdk::{Patch, Timestamp, http::Refusal, plugin::Lag};
+use chat_sdk::{Patch, Timestamp, http::ApiError, patterns, plugin::Lag};
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
@@ -28,15 +28,15 @@ pub struct CreateWebhook {
 
 impl CreateWebhook {
     /// Checks the fields that exclude one another and returns the endpoint to store.
-    pub fn into_draft(self) -> Result<Draft, Refusal> {
+    pub fn into_draft(self) -> Result<Draft, ApiError> {
         if self.url.is_none() && self.ordered == Some(true) {
-            return Err(Refusal::invalid(
+            return Err(ApiError::invalid(
                 "ordered",
                 "must not be true without a URL; a client that pulls orders events by seq",
             ));
         }
         if self.url.is_none() && self.retry_schedule.is_some() {
-            return Err(Refusal::invalid(
+            return Err(ApiError::invalid(
                 "retrySchedule",
                 "must not be given without a URL; a pulled event is delivered again after 60 seconds",
             ));
@@ -103,6 +103,9 @@ pub struct Webhook {
     pub url: Option<String>,
     /// Event types that are delivered: types, groups such as `message.*`, or `*` for all.
     pub events: Vec<String>,
+    /// Items of `events` that this version of the service does not know. Nothing is delivered for them; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_events: Option<Vec<String>>,
     /// Purpose of the endpoint; absent if none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -132,12 +135,15 @@ impl Webhook {
     /// Returns the public view of `endpoint`.
     pub fn new(endpoint: Stored, lag: Option<Lag>) -> Self {
         let rotating_until = endpoint.overlap_until();
+        let unknown_events = patterns::unknown(&endpoint.events);
         Self {
             id: endpoint.id,
             url: endpoint.url,
-            events: match endpoint.events.is_empty() {
-                true => vec!["*".to_owned()],
-                false => endpoint.events,
+            unknown_events: (!unknown_events.is_empty()).then_some(unknown_events),
+            events: if endpoint.events.is_empty() {
+                vec!["*".to_owned()]
+            } else {
+                endpoint.events
             },
             description: endpoint.description,
             ordered: endpoint.ordered,

@@ -1,0 +1,15 @@
+export { ChatClient, type ChatClientOptions, type ClientEvents, type Outgoing } from './client';
+export type { CommandOptions } from './commands';
+export type { ConnectionState, Watchdog, WebSocketFactory, WebSocketLike } from './connection';
+export type { ConversationSnapshot, PendingMessage } from './conversation';
+export { newId } from './timing';
+export { ChatError, type FieldFault } from './errors';
+export type * from './generated/socket';
+export type { components, operations, paths } from './generated/rest';
+export type { RestRequest } from './http';
+export type { OutboxItem } from './outbox';
+export type { Answer, EventFrame } from './protocol';
+export type { Receipt } from './receipts';
+export { memoryStorage, type StorageAdapter, webStorage } from './storage';
+export type { TokenProvider } from './tokens';
+export type { User } from './users';

@@ -1,3 +1,0 @@
-//! Change of one field: keep, clear or set.
-
-pub use chat_sdk::Patch;
