@@ -756,8 +756,8 @@ export interface paths {
          * Join a public conversation
          * @description Makes the caller a member and returns the conversation, also if the caller already is a member.
          *
-         *     Fails with 404 if the conversation does not exist or is not public, and with 409 if it is full or the caller is a member of
-         *     `MAX_CONVERSATIONS_PER_USER` conversations.
+         *     Fails with 403 if a hook refuses the new member, with 404 if the conversation does not exist or is not public, and with 409 if it is full or
+         *     the caller is a member of `MAX_CONVERSATIONS_PER_USER` conversations.
          */
         post: operations["joinConversation"];
         delete?: never;
@@ -10207,6 +10207,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             429: components["responses"]["RateLimited"];
