@@ -15,7 +15,7 @@ use reqwest::{Method, Response, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Builder, LINK_SECRET, Node, Service, User, http_client};
+use crate::support::{Builder, LINK_SECRET, Node, Service, User, eventually, http_client};
 
 /// Size of most pieces in bytes.
 const PIECE: usize = 1 << 20;
@@ -152,11 +152,13 @@ async fn attached(user: &User, conversation: &str, file: &Value) -> Value {
     attach(user, conversation, url).await.expect(201)
 }
 
-/// The links to a file for a user who reads it.
+/// The links to a file for a user who reads it: without the id of a message, the file of a new message is known a moment later.
 async fn links(user: &User, file: &str) -> Value {
-    user.get(&format!("/api/attachments/{file}/link"))
-        .await
-        .expect(200)
+    let path = format!("/api/attachments/{file}/link");
+    let found = eventually("the user reads the file", || async {
+        Some(user.get(&path).await).filter(|answer| answer.status != 404)
+    });
+    found.await.expect(200)
 }
 
 /// A download without a token.

@@ -145,23 +145,27 @@ fn tables_have_no_duplicate_rows() {
 }
 
 #[test]
-fn the_readme_lists_every_operation() {
+fn the_readme_lists_every_operation_once() {
     let readme = read("README.md");
     let rows: Vec<&str> = readme
         .lines()
         .filter(|line| line.starts_with('|'))
         .collect();
-    let mut missing = Vec::new();
+    let mut wrong = Vec::new();
     for operation in operations() {
-        let is_there = rows.iter().any(|row| {
+        let found = rows.iter().filter(|row| {
             let mut cells = row.split('|').map(str::trim).skip(1);
             let (methods, path) = (cells.next().unwrap_or(""), cells.next().unwrap_or(""));
             methods.split(", ").any(|method| method == operation.method)
                 && path.trim_matches('`') == operation.path
         });
-        if !is_there {
-            missing.push(format!("{} {}", operation.method, operation.path));
+        let count = found.count();
+        if count != 1 {
+            wrong.push(format!(
+                "{} {}: {count} times",
+                operation.method, operation.path
+            ));
         }
     }
-    assert!(missing.is_empty(), "README.md lacks {missing:#?}");
+    assert!(wrong.is_empty(), "README.md has {wrong:#?}");
 }
