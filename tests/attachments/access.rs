@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{attach, attached, download, folder, id, links, service, upload};
+use super::{attach, attached, download, folder, id, links, service, upload, wait_for_worker};
 use crate::support::{Answer, User, eventually};
 
 const MISSING: &str = "/api/attachments/att_00000000000000000000000000";
@@ -30,6 +30,7 @@ async fn is_hidden(user: &User, file: &str) {
 async fn a_message_cannot_carry_another_users_file() {
     let folder = folder();
     let service = service(&folder, "").start().await;
+    wait_for_worker(&service).await;
     let (alice, bob) = (service.user("alice").await, service.user("bob").await);
     let (carol, dave) = (service.user("carol").await, service.user("dave").await);
     let secret = upload(&service, &alice, "secret.txt", b"secret").await;
@@ -82,6 +83,7 @@ async fn a_message_cannot_carry_another_users_file() {
 async fn members_read_a_file_as_long_as_they_read_its_message() {
     let folder = folder();
     let service = service(&folder, "").start().await;
+    wait_for_worker(&service).await;
     let (alice, bob, eve) = (
         service.user("alice").await,
         service.user("bob").await,
@@ -147,6 +149,7 @@ async fn a_removed_member_reads_what_was_sent_before_and_nothing_later() {
 async fn who_reads_a_message_may_forward_its_file() {
     let folder = folder();
     let service = service(&folder, "").start().await;
+    wait_for_worker(&service).await;
     let (alice, bob, carol) = (
         service.user("alice").await,
         service.user("bob").await,

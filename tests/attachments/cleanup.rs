@@ -1,43 +1,12 @@
 //! Clean-up: what nobody needs is removed, also after faults of the store, and nothing else.
 
-use std::time::Duration;
-
 use super::{
-    PIECE, attached, begin, bytes_of, folder, id, noise, pieces, service, stored, upload,
-    upload_path,
+    PIECE, REMOVAL_TIMEOUT, attached, begin, bytes_of, folder, id, noise, pieces, service, stored,
+    upload, upload_path, wait_for_worker,
 };
-use crate::support::{Service, eventually, eventually_within};
+use crate::support::{eventually, eventually_within};
 
 const SOON: &str = "unfinished_seconds = 6\nunattached_seconds = 3\ndeleted_seconds = 0";
-/// Maximum time for a removal on a busy machine.
-const REMOVAL_TIMEOUT: Duration = Duration::from_secs(40);
-
-async fn wait_for_worker(service: &Service) {
-    let host = service.internal();
-    eventually_within(REMOVAL_TIMEOUT, "the plugin runs", || async {
-        let status = host.get("/api/status").await.json;
-        let plugins = status["plugins"].as_array()?.clone();
-        let own = plugins
-            .into_iter()
-            .find(|one| one["name"] == "attachments")?;
-        (own["state"] == "running").then_some(())
-    })
-    .await;
-    // The durable begins at the end of the stream, so messages before it are not known.
-    let place = service.sandbox();
-    let stream = place.stream();
-    eventually("the durable exists", || async {
-        let jetstream = place.jetstream().await;
-        let stream = jetstream.get_stream(&stream).await.ok()?;
-        use futures_util::TryStreamExt;
-        let names: Vec<String> = stream.consumer_names().try_collect().await.ok()?;
-        names
-            .iter()
-            .any(|name| name.contains("attachments"))
-            .then_some(())
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn unfinished_uploads_and_files_without_a_message_are_removed() {

@@ -9,16 +9,21 @@ mod s3;
 mod settings;
 mod uploads;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use reqwest::{Method, Response, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Builder, LINK_SECRET, Node, Service, User, eventually, http_client};
+use crate::support::{
+    Builder, LINK_SECRET, Node, Service, User, eventually, eventually_within, http_client,
+};
 
 /// Size of most pieces in bytes.
 const PIECE: usize = 1 << 20;
+
+/// Maximum time for a removal on a busy machine.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A service with the plugin, its files in `folder`, and `table` in its table.
 fn service(folder: &TempDir, table: &str) -> Builder {
@@ -125,6 +130,34 @@ async fn try_upload(node: &Node, user: &User, name: &str, bytes: &[u8]) -> (u16,
     let id = begin(user, name, bytes.len()).await;
     pieces(node, user, &id, bytes, 0, PIECE).await;
     complete(node, user, &id).await
+}
+
+/// Waits until the plugin hears of messages.
+async fn wait_for_worker(service: &Service) {
+    let host = service.internal();
+    eventually_within(REMOVAL_TIMEOUT, "the plugin runs", || async {
+        let status = host.get("/api/status").await.json;
+        let plugins = status["plugins"].as_array()?.clone();
+        let own = plugins
+            .into_iter()
+            .find(|one| one["name"] == "attachments")?;
+        (own["state"] == "running").then_some(())
+    })
+    .await;
+    // The durable begins at the end of the stream, so messages before it are not known.
+    let place = service.sandbox();
+    let stream = place.stream();
+    eventually("the durable exists", || async {
+        let jetstream = place.jetstream().await;
+        let stream = jetstream.get_stream(&stream).await.ok()?;
+        use futures_util::TryStreamExt;
+        let names: Vec<String> = stream.consumer_names().try_collect().await.ok()?;
+        names
+            .iter()
+            .any(|name| name.contains("attachments"))
+            .then_some(())
+    })
+    .await;
 }
 
 /// Uploads a file and returns its facts.
