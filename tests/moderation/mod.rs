@@ -7,10 +7,12 @@ mod rules;
 mod slow_mode;
 mod stored;
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Builder, Node, Service, User, eventually};
+use crate::support::{Answer, Builder, Node, Service, User, eventually_within};
 
 /// A service with the plugin.
 pub fn builder() -> Builder {
@@ -66,9 +68,9 @@ pub async fn expect_refused(user: &User, conversation: &str, text: &str, reason:
     error
 }
 
-/// Waits until a text is refused: a change of rules has reached the process.
+/// Waits until a text is refused: a change of rules has reached the process. Thousands of patterns compile slowly in a build without optimisation.
 pub async fn eventually_refused(user: &User, conversation: &str, text: &str) {
-    eventually("the rule is active", || async {
+    eventually_within(Duration::from_secs(40), "the rule is active", || async {
         (try_say(user, conversation, text).await.status == 403).then_some(())
     })
     .await;

@@ -207,5 +207,4 @@ fn domains(rule: &Rule, faults: &mut Vec<EntryFault>) -> Vec<(usize, Domain)> {
 }
 
 #[cfg(test)]
-#[path = "matcher_tests.rs"]
 mod tests;
