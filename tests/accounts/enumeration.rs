@@ -58,7 +58,7 @@ async fn compare(client: &Client, path: &str, groups: &[(&str, Body)]) {
     let mut faces = std::collections::BTreeSet::new();
     for round in 0..=SAMPLES {
         let mut order: Vec<_> = groups.iter().enumerate().collect();
-        // What the service does after an answer would slow the same group every time.
+        // The work of the service after an answer would slow the same group every time.
         if round % 2 == 1 {
             order.reverse();
         }

@@ -1,7 +1,7 @@
 //! Request body with a deadline: a slow client must not hold a connection and a handler.
 //!
-//! A request may be answered before its body was read, for example with 401 or 413. What is then left of the body decides whether the connection can
-//! carry another request.
+//! A request may be answered before its body was read, for example with 401 or 413. The rest of the body then decides whether the connection can carry
+//! another request.
 
 use std::{
     io,
@@ -42,7 +42,7 @@ pub struct TimedBody {
 }
 
 impl TimedBody {
-    /// Wraps the body of a request with these headers with the deadline. What the service leaves unread is in the [`Rest`].
+    /// Wraps the body of a request with these headers with the deadline. The [`Rest`] is the part that the service leaves unread.
     pub fn new(headers: &HeaderMap, inner: Incoming) -> (Self, Rest) {
         let inner = Arc::new(Mutex::new(inner));
         let rest = Rest {
@@ -69,7 +69,7 @@ pub struct Rest {
 impl Rest {
     /// Reads a small rest that has arrived already. Returns false if more is left: the connection then cannot carry another request, and the
     /// response has to say so, or the client would send its next request on a connection that is being closed.
-    pub async fn is_read(self) -> bool {
+    pub async fn read(self) -> bool {
         let (is_read, size) = {
             let inner = lock(&self.inner);
             (inner.is_end_stream(), inner.size_hint().upper())

@@ -97,7 +97,7 @@ pub async fn serve<Fut>(
             async move {
                 let mut response =
                     edge::answer(&origins, request, client, |request| role(request)).await;
-                if !rest.is_read().await {
+                if !rest.read().await {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(header::CONNECTION, close);
                 }
