@@ -38,7 +38,9 @@ impl Shell {
              smoke*) exec {} \"$@\";;\n{}\nesac\n",
             node.api_url(),
             root.join("dev").display(),
-            ["alice", "bob", "carol", "dana", "erik"].map(token).join("\n"),
+            ["alice", "bob", "carol", "dana", "erik"]
+                .map(token)
+                .join("\n"),
         );
         let dev = folder.path().join("dev");
         fs::write(&dev, text).expect("a file");
