@@ -1050,9 +1050,12 @@ var Rest = class {
       if (value !== void 0) url.searchParams.set(name, String(value));
     }
     const headers = { Authorization: `Bearer ${token}` };
-    if (body !== void 0) headers["Content-Type"] = "application/json";
     const init = { method, headers, signal: this.signal };
-    if (body !== void 0) init.body = JSON.stringify(body);
+    if (body instanceof Blob) init.body = body;
+    else if (body !== void 0) {
+      headers["Content-Type"] = "application/json";
+      init.body = JSON.stringify(body);
+    }
     const response = await abortable(this.fetcher(url, init), this.signal);
     const text = await response.text();
     if (response.ok) return text === "" ? void 0 : JSON.parse(text);
@@ -1467,7 +1470,7 @@ var ChatClient = class {
     this.hasMore = true;
     this.isListLoaded = false;
     this.isTelling = false;
-    const base = options.url.replace(/\/+$/, "");
+    const base = this.baseUrl = options.url.replace(/\/+$/, "");
     const socketUrl = options.socketUrl ?? `${base.replace(/^http/, "ws")}/ws`;
     this.storage = options.storage ?? defaultStorage();
     this.tokens = new TokenSource(options.getToken, this.end.signal, (error) => this.events.emit("problem", { where: "token", error }));
@@ -1796,8 +1799,88 @@ var ChatClient = class {
 };
 var bodyOf = (message) => typeof message === "string" ? { content: message } : message;
 
+// src/attachments.ts
+var PATH = "/api/attachments";
+var MAX_STALLS = 5;
+var LINK_MARGIN_MS = 1e4;
+var MAX_LINK_AGE_MS = 6e4;
+var MAX_LINKS = 500;
+var Attachments = class {
+  constructor(client) {
+    this.client = client;
+    this.links = /* @__PURE__ */ new Map();
+  }
+  /**
+   * Uploads a file. Send a message with `attachments: [{ url: file.url }]` afterwards.
+   * Fails with the code of the service if the file is too large, of a type that is not accepted, or beyond the user's quota.
+   */
+  async upload(file, options = {}) {
+    const { signal, onProgress } = options;
+    const name = options.name ?? file.name ?? "file";
+    const body = { name, size: file.size, ...file.type && { mimeType: file.type } };
+    signal?.throwIfAborted();
+    const begun = await this.client.call(`${PATH}/uploads`, { method: "POST", body, isRepeatable: true });
+    const path = `${PATH}/uploads/${begun.id}`;
+    try {
+      let { offset } = begun;
+      for (let stalls = 0; offset < file.size; ) {
+        signal?.throwIfAborted();
+        const next = await this.sendPiece(path, file, offset, begun.maxPieceSize);
+        stalls = next > offset ? 0 : stalls + 1;
+        if (stalls >= MAX_STALLS) throw new ChatError("NETWORK", "The file could not be uploaded.");
+        offset = next;
+        onProgress?.(offset, file.size);
+      }
+      signal?.throwIfAborted();
+      return await this.client.call(`${path}/complete`, { method: "POST", isRepeatable: true });
+    } catch (error) {
+      if (signal?.aborted) void this.client.call(path, { method: "DELETE" }).catch(() => void 0);
+      throw error;
+    }
+  }
+  /** Sends the piece at `offset`. Returns the offset of the next one, which the service knows best. */
+  async sendPiece(path, file, offset, size) {
+    const piece = file.slice(offset, offset + size, "application/octet-stream");
+    try {
+      return (await this.client.call(path, { method: "PUT", query: { offset }, body: piece })).offset;
+    } catch (error) {
+      const isUnsure = error instanceof ChatError && ["CONFLICT", "NETWORK", "UNAVAILABLE"].includes(error.code);
+      if (!isUnsure) throw error;
+      return (await this.client.call(path)).offset;
+    }
+  }
+  /**
+   * Returns addresses of a file and its thumbnail that work without a token until `expiresAt`. Repeated calls share a link until shortly before its end.
+   * `url` is the URL by which a message carries the file; with the id of that message a new file is found at once.
+   */
+  link(url, messageId) {
+    const known = this.links.get(url);
+    if (known && known.endsAt > Date.now()) return known.link;
+    const link = this.readLink(url, messageId);
+    const entry = { link, endsAt: Infinity };
+    this.links.delete(url);
+    this.links.set(url, entry);
+    const [oldest] = this.links.keys();
+    if (this.links.size > MAX_LINKS && oldest) this.links.delete(oldest);
+    link.then(
+      ({ expiresAt }) => entry.endsAt = Math.min(Date.parse(expiresAt) - LINK_MARGIN_MS, Date.now() + MAX_LINK_AGE_MS),
+      () => this.links.delete(url)
+    );
+    return link;
+  }
+  async readLink(url, messageId) {
+    if (!isStored(url)) throw new ChatError("NOT_FOUND", "The URL is not one of a stored file.");
+    const link = await this.client.call(`${url}/link`, { query: { messageId } });
+    const absolute = (path) => this.client.baseUrl + path;
+    return { ...link, url: absolute(link.url), ...link.thumbnailUrl && { thumbnailUrl: absolute(link.thumbnailUrl) } };
+  }
+};
+function isStored(url) {
+  return /^\/api\/attachments\/att_[a-z0-9]+$/.test(url);
+}
+
 // src/notifications.ts
-var PATH = "/api/notifications";
+var PATH2 = "/api/notifications";
 var PAGE2 = 50;
 var MAX_KEPT = 500;
 var COUNT_AFTER_MS = 300;
@@ -1830,30 +1913,30 @@ var Notifications = class {
     if (!this.snap.isLoaded) return this.load();
     const last = this.snap.notifications[this.snap.notifications.length - 1];
     if (!this.snap.hasOlder || !last) return;
-    const page = await this.client.call(PATH, { query: { limit, before: last.id } });
+    const page = await this.client.call(PATH2, { query: { limit, before: last.id } });
     this.kept += page.notifications.length;
     this.show({ notifications: merge2(this.snap.notifications, page.notifications), hasOlder: page.hasMore });
   }
   /** Marks a notification as read, on all devices. */
   async markRead(id) {
-    const read = await this.client.call(`${PATH}/${id}/read`, { method: "PUT" });
+    const read = await this.client.call(`${PATH2}/${id}/read`, { method: "PUT" });
     this.setRead((known) => known.id === id, read.readAt);
   }
   /** Marks every notification as read that exists now, on all devices. */
   async markAllRead() {
     const shown = new Set(this.snap.notifications.map(({ id }) => id));
-    await this.client.call(`${PATH}/read`, { method: "PUT" });
+    await this.client.call(`${PATH2}/read`, { method: "PUT" });
     this.setRead(({ id }) => shown.has(id), (/* @__PURE__ */ new Date()).toISOString());
     this.countSoon();
   }
   /** Deletes a notification. The user's other devices see it at their next connection. */
   async remove(id) {
-    await this.client.call(`${PATH}/${id}`, { method: "DELETE" });
+    await this.client.call(`${PATH2}/${id}`, { method: "DELETE" });
     this.without(({ id: known }) => known === id);
   }
   /** Subscribes this browser to pushes, or again if the service has another key since then. Ask the user for the permission before. */
   async enablePush({ pushManager }) {
-    const { applicationServerKey } = await this.client.call(`${PATH}/push/key`);
+    const { applicationServerKey } = await this.client.call(`${PATH2}/push/key`);
     let subscription = await pushManager.getSubscription();
     if (subscription && textOf(subscription.options.applicationServerKey) !== applicationServerKey) {
       await subscription.unsubscribe();
@@ -1861,7 +1944,7 @@ var Notifications = class {
     }
     subscription ?? (subscription = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey }));
     const { endpoint, keys } = subscription.toJSON();
-    await this.client.call(`${PATH}/push/subscriptions`, { method: "PUT", body: { endpoint, keys, applicationServerKey } });
+    await this.client.call(`${PATH2}/push/subscriptions`, { method: "PUT", body: { endpoint, keys, applicationServerKey } });
   }
   /** Ends the pushes of this browser, for example at the end of a user's session. The service removes the device at its next push. */
   async disablePush({ pushManager }) {
@@ -1877,8 +1960,8 @@ var Notifications = class {
   async read() {
     this.waiting = [];
     try {
-      const page = await this.client.call(PATH, { query: { limit: PAGE2 } });
-      const { unreadCount } = await this.client.call(`${PATH}/unread-count`);
+      const page = await this.client.call(PATH2, { query: { limit: PAGE2 } });
+      const { unreadCount } = await this.client.call(`${PATH2}/unread-count`);
       const events = this.waiting;
       this.show({ notifications: keepSame(this.snap.notifications, page.notifications), unreadCount, isLoaded: true, hasOlder: page.hasMore });
       this.kept = MAX_KEPT;
@@ -1950,7 +2033,7 @@ var Notifications = class {
     if (this.ends.length === 0) return;
     this.countTimer ?? (this.countTimer = setTimeout(() => {
       this.countTimer = void 0;
-      this.client.call(`${PATH}/unread-count`).then(
+      this.client.call(`${PATH2}/unread-count`).then(
         ({ unreadCount }) => unreadCount !== this.snap.unreadCount && this.show({ unreadCount }),
         () => void 0
         // the next connection reads it again
@@ -1997,9 +2080,11 @@ function textOf(bytes) {
   return text.replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 }
 export {
+  Attachments,
   ChatClient,
   ChatError,
   Notifications,
+  isStored,
   memoryStorage,
   newId,
   webStorage

@@ -90,8 +90,11 @@ export class ChatClient {
   private isListLoaded = false;
   private isTelling = false;
 
+  /** Address of the service, without a slash at its end. */
+  readonly baseUrl: string;
+
   constructor(private readonly options: ChatClientOptions) {
-    const base = options.url.replace(/\/+$/, '');
+    const base = (this.baseUrl = options.url.replace(/\/+$/, ''));
     const socketUrl = options.socketUrl ?? `${base.replace(/^http/, 'ws')}/ws`;
     this.storage = options.storage ?? defaultStorage();
     this.tokens = new TokenSource(options.getToken, this.end.signal, (error) => this.events.emit('problem', { where: 'token', error }));

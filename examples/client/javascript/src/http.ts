@@ -7,6 +7,7 @@ type Query = Record<string, string | number | boolean | undefined>;
 export interface RestRequest {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   query?: Query;
+  /** Sent as JSON; a `Blob` as it is, with its type. */
   body?: unknown;
   /** Whether repeating the request after an unknown outcome is harmless. Reads, `PUT` and `DELETE` always are. */
   isRepeatable?: boolean;
@@ -54,9 +55,12 @@ export class Rest {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
     const headers: Record<string, string> = { Authorization: `Bearer ${token}` };
-    if (body !== undefined) headers['Content-Type'] = 'application/json';
     const init: RequestInit = { method, headers, signal: this.signal };
-    if (body !== undefined) init.body = JSON.stringify(body);
+    if (body instanceof Blob) init.body = body;
+    else if (body !== undefined) {
+      headers['Content-Type'] = 'application/json';
+      init.body = JSON.stringify(body);
+    }
     const response = await abortable(this.fetcher(url, init), this.signal);
     const text = await response.text();
     if (response.ok) return (text === '' ? undefined : JSON.parse(text)) as T;

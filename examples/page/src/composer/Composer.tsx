@@ -6,12 +6,14 @@ import { directionOf } from '../lib/direction';
 import { isComposing } from '../lib/keys';
 import { useName } from '../people/names';
 import { EmojiButton } from '../ui/EmojiPicker';
-import { CloseIcon, SendIcon, SmileIcon } from '../ui/icons';
+import { AttachIcon, CloseIcon, SendIcon, SmileIcon } from '../ui/icons';
 import { attempt } from '../ui/Toasts';
+import { FileList } from './FileList';
 import { MentionList } from './MentionList';
 import { mentionsIn } from './mentions';
 import { useDraft } from './useDraft';
 import { useMentions } from './useMentions';
+import { useUploads } from './useUploads';
 
 export interface ComposerMode {
   kind: 'reply' | 'edit';
@@ -33,7 +35,7 @@ interface Props {
 /** The length that the service accepts by default, in bytes. */
 const MAX_BYTES = 16_384;
 
-/** The field to write in. Buttons for files or a voice message belong beside the one for emoji. */
+/** The field to write in. Files are chosen with the button, pasted, or dropped on the field. */
 export function Composer({ conversationId, threadId, draft, participantIds, mode, onModeEnd, onSent, onEditLast }: Props) {
   const client = useChatClient();
   const input = useRef<HTMLTextAreaElement>(null);
@@ -43,8 +45,11 @@ export function Composer({ conversationId, threadId, draft, participantIds, mode
   const text = isEditing ? edited : written;
   const setText = isEditing ? setEdited : setWritten;
   const mentions = useMentions(input, participantIds, setText);
+  const uploads = useUploads();
+  const picker = useRef<HTMLInputElement>(null);
+  const attached = isEditing ? [] : uploads.files;
   const isTooLong = new TextEncoder().encode(text).length > MAX_BYTES;
-  const isReady = text.trim() !== '' && !isTooLong;
+  const isReady = (text.trim() !== '' || attached.length > 0) && !isTooLong && (isEditing || !uploads.isBusy);
 
   useEffect(() => {
     if (mode?.kind === 'edit') setEdited(mode.message.content);
@@ -72,11 +77,13 @@ export function Composer({ conversationId, threadId, draft, participantIds, mode
     }
     const mentioned = mentionsIn(text, mentions.chosen);
     setWritten('');
+    uploads.clear();
     mentions.chosen.clear();
     // The client keeps the message and shows it as waiting, sent or failed.
     client
       .send(conversationId, {
         content: text.trim(),
+        ...(attached.length > 0 && { attachments: attached.flatMap(({ file }) => (file ? [{ url: file.url, name: file.name }] : [])) }),
         ...(threadId && { threadId }),
         ...(mode?.kind === 'reply' && { replyTo: mode.message.id }),
         ...(mentioned.length > 0 && { mentions: mentioned }),
@@ -113,13 +120,38 @@ export function Composer({ conversationId, threadId, draft, participantIds, mode
         event.preventDefault();
         submit();
       }}
+      onDragOver={(event) => event.dataTransfer.types.includes('Files') && event.preventDefault()}
+      onDrop={(event) => {
+        if (event.dataTransfer.files.length === 0) return;
+        event.preventDefault();
+        uploads.add(event.dataTransfer.files);
+      }}
     >
       {hasList && <MentionList id={mentions.listId} candidates={mentions.candidates} active={mentions.active} onPick={mentions.pick} />}
+      <FileList files={attached} onDrop={uploads.drop} />
       {mode && <ModeLine mode={mode} onEnd={() => onModeEnd?.()} />}
       <div className="composer-row">
         <EmojiButton label="Insert an emoji" className="icon-button" onPick={insert}>
           <SmileIcon />
         </EmojiButton>
+        {!isEditing && (
+          <>
+            <Button className="icon-button" aria-label="Attach files" onPress={() => picker.current?.click()}>
+              <AttachIcon />
+            </Button>
+            <input
+              ref={picker}
+              type="file"
+              multiple
+              hidden
+              onChange={({ target }) => {
+                uploads.add(target.files ?? []);
+                // The same file may be chosen again.
+                target.value = '';
+              }}
+            />
+          </>
+        )}
         <textarea
           ref={input}
           className="composer-input"
@@ -136,6 +168,12 @@ export function Composer({ conversationId, threadId, draft, participantIds, mode
             setText(event.target.value);
             mentions.onCaret(event.target.value, event.target.selectionStart);
             if (!isEditing) client.type(conversationId);
+          }}
+          onPaste={(event) => {
+            const { files } = event.clipboardData;
+            if (isEditing || files.length === 0) return;
+            event.preventDefault();
+            uploads.add(files);
           }}
           onKeyDown={onKeyDown}
           onBlur={mentions.close}

@@ -77,7 +77,7 @@ export const MessageRow = memo(function MessageRow({ message, isFirst, isLast, d
             )}
             {message.replyTo && <Quote conversationId={message.conversationId} messageId={message.replyTo} />}
             {message.isDeleted ? <em className="deleted">Message deleted</em> : <MessageText text={message.content} mentions={message.mentions} />}
-            <Attachments attachments={message.attachments} />
+            <Attachments message={message} />
             <Footer message={message} delivery={delivery} />
           </div>
           {!message.isDeleted &&

@@ -16,6 +16,11 @@ export function PendingRow({ pending: { item, status }, isFirst }: { pending: Pe
         <div className="bubble">
           {body.replyTo && body.conversationId && <Quote conversationId={body.conversationId} messageId={body.replyTo} />}
           <MessageText text={body.content ?? ''} mentions={body.mentions ?? []} />
+          {body.attachments?.map(({ url, name }) => (
+            <bdi key={url} className="muted">
+              {name ?? 'File'}
+            </bdi>
+          ))}
           <span className="message-footer">
             <time dateTime={writtenAt}>{formatTime(writtenAt)}</time>
             <Ticks delivery={status} />

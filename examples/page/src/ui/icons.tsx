@@ -11,6 +11,7 @@ const icon = (path: string, width = 1.8) =>
     );
   };
 
+export const AttachIcon = icon('M20 11.500l-8.300 8.300a5 5 0 0 1-7.100-7.100l8.700-8.700a3.300 3.300 0 0 1 4.700 4.700l-8.600 8.600a1.700 1.700 0 0 1-2.400-2.400l7.900-7.900');
 export const BackIcon = icon('M15 5l-7 7 7 7');
 export const CheckIcon = icon('M5 12.5l4.5 4.5L19 7.5');
 export const ChecksIcon = icon('M2.5 12.5L7 17l9-9.5M11.5 16.5l.5.5 9.5-9.5');
